@@ -1,0 +1,103 @@
+//! The functions of the loader that compiled code calls, through [`VmStore::builtins`].
+//!
+//! Each is an `extern "C"` function whose first argument is the context. A builtin that can fail
+//! returns a *status*: 0, or the number of a [`TrapCode`](crate::TrapCode), which the compiled
+//! trampoline then raises. Compiled code never calls a builtin directly but through a trampoline
+//! of the artifact, which first checks that enough stack is left for the host.
+//!
+//! [`VmStore::builtins`]: crate::vmctx::VmStore::builtins
+
+/// A type in a builtin's signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names say it")]
+pub enum Ty {
+    /// A machine address or a 64-bit integer.
+    I64,
+    I32,
+    F32,
+    F64,
+}
+
+/// What a builtin's result means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Returns {
+    /// Does not return.
+    Never,
+    /// A status as `i64`: 0 or a trap code.
+    Status,
+    /// A value.
+    Value(Ty),
+}
+
+macro_rules! builtins {
+    ($($(#[$doc:meta])* $name:ident = $text:literal ($($arg:ident: $ty:ident),*) -> $ret:expr;)*) => {
+        /// A function of the loader that compiled code calls: its place in the table of builtins.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum Builtin { $($(#[$doc])* $name,)* }
+
+        impl Builtin {
+            /// All builtins, in the order of the table.
+            pub const ALL: &'static [Builtin] = &[$(Builtin::$name,)*];
+
+            /// The name, as in symbols.
+            pub const fn name(self) -> &'static str {
+                match self { $(Builtin::$name => $text,)* }
+            }
+
+            /// The types of the arguments behind the context.
+            pub const fn params(self) -> &'static [Ty] {
+                match self { $(Builtin::$name => &[$(Ty::$ty),*],)* }
+            }
+
+            /// What it returns.
+            pub const fn returns(self) -> Returns {
+                match self { $(Builtin::$name => $ret,)* }
+            }
+        }
+    };
+}
+
+builtins! {
+    /// Leaves wasm with a trap: resumes the innermost entry thunk above the frame at `frame`.
+    Raise = "raise" (code: I64, frame: I64) -> Returns::Never;
+    /// Grows the memory described at `memory` by `delta` pages: the old size in pages, or -1.
+    MemoryGrow = "memory_grow" (memory: I64, delta: I64) -> Returns::Value(Ty::I64);
+    /// Copies `len` bytes between memories (or within one).
+    MemoryCopy = "memory_copy" (dst_memory: I64, dst: I64, src_memory: I64, src: I64, len: I64) -> Returns::Status;
+    /// Fills `len` bytes at `dst` with the low byte of `value`.
+    MemoryFill = "memory_fill" (memory: I64, dst: I64, value: I32, len: I64) -> Returns::Status;
+    /// Copies `len` bytes from `src` in the segment of `segment_len` bytes at `segment`.
+    MemoryInit = "memory_init" (memory: I64, dst: I64, segment: I64, segment_len: I64, src: I64, len: I64) -> Returns::Status;
+    /// Grows the table described at `table` by `delta` elements `value`: the old length, or -1.
+    TableGrow = "table_grow" (table: I64, delta: I64, value: I64) -> Returns::Value(Ty::I64);
+    /// Sets `len` elements at `dst` to `value`.
+    TableFill = "table_fill" (table: I64, dst: I64, value: I64, len: I64) -> Returns::Status;
+    /// Copies `len` elements between tables (or within one).
+    TableCopy = "table_copy" (dst_table: I64, dst: I64, src_table: I64, src: I64, len: I64) -> Returns::Status;
+    /// Copies `len` elements from `src` in the segment of `segment_len` elements at `segment`.
+    TableInit = "table_init" (table: I64, dst: I64, segment: I64, segment_len: I64, src: I64, len: I64) -> Returns::Status;
+    /// Rounds up; for CPUs without an instruction for it, as are the next seven.
+    F32Ceil = "f32_ceil" (value: F32) -> Returns::Value(Ty::F32);
+    /// Rounds down.
+    F32Floor = "f32_floor" (value: F32) -> Returns::Value(Ty::F32);
+    /// Rounds towards zero.
+    F32Trunc = "f32_trunc" (value: F32) -> Returns::Value(Ty::F32);
+    /// Rounds to the nearest integer, ties to even.
+    F32Nearest = "f32_nearest" (value: F32) -> Returns::Value(Ty::F32);
+    /// Rounds up.
+    F64Ceil = "f64_ceil" (value: F64) -> Returns::Value(Ty::F64);
+    /// Rounds down.
+    F64Floor = "f64_floor" (value: F64) -> Returns::Value(Ty::F64);
+    /// Rounds towards zero.
+    F64Trunc = "f64_trunc" (value: F64) -> Returns::Value(Ty::F64);
+    /// Rounds to the nearest integer, ties to even.
+    F64Nearest = "f64_nearest" (value: F64) -> Returns::Value(Ty::F64);
+}
+
+impl Builtin {
+    /// The byte offset of this builtin's address in the table.
+    pub const fn table_offset(self) -> u32 {
+        self as u32 * 8
+    }
+}

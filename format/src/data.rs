@@ -1,0 +1,63 @@
+//! Memories, tables and the images they start from.
+//!
+//! ```text
+//! .cwasm.images:  | context image | run of memory 0 | run of memory 0 | run of memory 1 | ...
+//! ```
+//!
+//! An image is a list of runs: pages of the file that belong at an offset of the context or of a
+//! memory. Everything between runs is zero. Runs are mapped copy-on-write from the artifact.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// A memory that the unit defines.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct MemoryRecord {
+    /// Context offset of its `VmMemory`, which the loader fills.
+    pub slot: u32,
+    /// Log2 of the page size in bytes.
+    pub page_log2: u32,
+    /// Initial size in pages.
+    pub min: u64,
+    /// Maximum in pages: the declared one, or the most that the address type allows.
+    pub max: u64,
+    /// Bytes behind the memory's reservation that code may touch without a check, so that must
+    /// never be accessible.
+    pub guard_size: u64,
+    /// Bytes that the memory reserves: code touches up to this without a check.
+    pub reservation: u64,
+}
+
+/// A table that the unit defines. Its `VmTable` (with `len` and `max`) is in the context image but
+/// for its address, which the loader fills.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct TableRecord {
+    /// Context offset of its `VmTable`.
+    pub slot: u32,
+    /// Context offset of its initial elements.
+    pub elements: u32,
+    /// Initial number of elements.
+    pub len: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// The target of an [`ImageRecord`] that is the context and not a memory.
+pub const IMAGE_CONTEXT: u32 = u32::MAX;
+
+/// A run of an image: whole pages.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct ImageRecord {
+    /// Index of the memory, or [`IMAGE_CONTEXT`].
+    pub target: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Where the run belongs: bytes from the start of the target.
+    pub offset: u64,
+    /// Where it stands: bytes from the start of the images section.
+    pub source: u64,
+    /// Bytes.
+    pub size: u64,
+}

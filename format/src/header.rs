@@ -1,0 +1,203 @@
+//! The header: the first thing a loader reads, at a fixed place in the file.
+//!
+//! ```text
+//! 0x200  magic            "cwasm\r\n\x1a"
+//! 0x208  abi_version      1                 rises with every change of layout or ABI
+//! 0x20c  target           1 = x86_64-linux
+//! 0x210  cpu_features     bits of cpu.rs
+//! 0x218  file_size
+//! 0x220  kind             1 = component, 2 = module
+//! ...    context layout, entry points
+//!        sections         offset and size of each, in the order of `SectionId`
+//!        digest           SHA-256 of the file with this field and the checksum zero
+//!        checksum         of all bytes of the file before it
+//! ```
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Where the header stands: behind the ELF header (64 bytes) and room for 8 program headers.
+pub const HEADER_OFFSET: usize = 0x200;
+
+/// The first bytes of the header. The line ends catch transfers as text.
+pub const MAGIC: [u8; 8] = *b"cwasm\r\n\x1a";
+
+/// The version this crate writes.
+pub const ABI_VERSION: u32 = 1;
+
+/// The lowest version this crate reads.
+pub const ABI_VERSION_MIN: u32 = 1;
+
+/// Bytes of a page in the file and of the unit that images are mapped by.
+pub const PAGE_SIZE: u64 = 4096;
+
+/// The target number of x86-64 Linux.
+pub const TARGET_X86_64_LINUX: u32 = 1;
+
+/// "There is none", where a `u32` is an offset or index.
+pub const NONE: u32 = u32::MAX;
+
+/// The name of a target number, for messages.
+pub fn target_name(target: u32) -> &'static str {
+    match target {
+        TARGET_X86_64_LINUX => "x86_64-unknown-linux-gnu",
+        _ => "an unknown target",
+    }
+}
+
+/// What an artifact holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Kind {
+    /// A component: one closed unit.
+    Component = 1,
+    /// A core module: an open unit.
+    Module = 2,
+}
+
+impl core::fmt::Display for Kind {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(match self {
+            Kind::Component => "component",
+            Kind::Module => "core module",
+        })
+    }
+}
+
+macro_rules! sections {
+    ($($(#[$doc:meta])* $name:ident = $text:literal, $record:expr;)*) => {
+        /// A section: its place in [`Header::sections`].
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum SectionId { $($(#[$doc])* $name,)* }
+
+        impl SectionId {
+            /// All sections, in their order in the header and in the file.
+            pub const ALL: &'static [SectionId] = &[$(SectionId::$name,)*];
+
+            /// The name, as in the ELF section header.
+            pub const fn name(self) -> &'static str {
+                match self { $(SectionId::$name => $text,)* }
+            }
+
+            /// The size of one record: the section's size is a multiple of it.
+            pub const fn record_size(self) -> u64 {
+                match self { $(SectionId::$name => $record as u64,)* }
+            }
+        }
+    };
+}
+
+sections! {
+    /// UTF-8 text that records refer to.
+    Strings = ".cwasm.strings", 1;
+    /// [`crate::exports::ExportRecord`]s, sorted by name.
+    Exports = ".cwasm.exports", size_of::<crate::exports::ExportRecord>();
+    /// [`crate::imports::ImportRecord`]s, in the order of the unit's imports.
+    Imports = ".cwasm.imports", size_of::<crate::imports::ImportRecord>();
+    /// [`crate::exports::LiftRecord`]s.
+    Lifts = ".cwasm.lifts", size_of::<crate::exports::LiftRecord>();
+    /// [`crate::imports::LowerRecord`]s.
+    Lowers = ".cwasm.lowers", size_of::<crate::imports::LowerRecord>();
+    /// [`crate::data::MemoryRecord`]s.
+    Memories = ".cwasm.memories", size_of::<crate::data::MemoryRecord>();
+    /// [`crate::data::TableRecord`]s.
+    Tables = ".cwasm.tables", size_of::<crate::data::TableRecord>();
+    /// [`crate::data::ImageRecord`]s.
+    ImageRuns = ".cwasm.image_runs", size_of::<crate::data::ImageRecord>();
+    /// [`crate::code::CoreTypeRecord`]s.
+    CoreTypes = ".cwasm.core_types", size_of::<crate::code::CoreTypeRecord>();
+    /// [`crate::code::FuncRefRecord`]s.
+    FuncRefs = ".cwasm.func_refs", size_of::<crate::code::FuncRefRecord>();
+    /// [`crate::code::RefSlotRecord`]s.
+    RefSlots = ".cwasm.ref_slots", size_of::<crate::code::RefSlotRecord>();
+    /// [`crate::code::EntryRecord`]s, sorted by return address.
+    Entries = ".cwasm.entries", size_of::<crate::code::EntryRecord>();
+    /// [`crate::code::FunctionRecord`]s, sorted by start.
+    Functions = ".cwasm.functions", size_of::<crate::code::FunctionRecord>();
+    /// [`crate::traps::TrapBlock`]s.
+    TrapBlocks = ".cwasm.trap_blocks", size_of::<crate::traps::TrapBlock>();
+    /// The bytes of the trap table.
+    TrapBytes = ".cwasm.traps", 1;
+    /// Data that compiled code reads: passive segments and the like.
+    Data = ".rodata", 1;
+    /// Full types and names, decoded only when asked for: [`crate::describe`].
+    Describe = ".cwasm.describe", 1;
+    /// Machine code. Starts and ends at a page.
+    Text = ".text", PAGE_SIZE;
+    /// The bytes of images, page by page.
+    Images = ".cwasm.images", PAGE_SIZE;
+    /// With `--debug`: the names of functions, see [`crate::names`].
+    Names = ".cwasm.names", 1;
+}
+
+/// How many sections there are.
+pub const SECTION_COUNT: usize = SectionId::ALL.len();
+
+/// Where a section stands in the file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct SectionRange {
+    /// Offset from the start of the file: a multiple of 16.
+    pub offset: u64,
+    /// Bytes.
+    pub size: u64,
+}
+
+/// The header.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Header {
+    /// [`MAGIC`].
+    pub magic: [u8; 8],
+    /// [`ABI_VERSION`] of the writer.
+    pub abi_version: u32,
+    /// One of the `TARGET_` numbers.
+    pub target: u32,
+    /// CPU features that the code uses: bits of [`crate::cpu`].
+    pub cpu_features: u64,
+    /// Bytes of the whole file.
+    pub file_size: u64,
+    /// A [`Kind`].
+    pub kind: u32,
+    /// Bytes of the context, rounded up to a page: the distance from the context to the first
+    /// memory.
+    pub context_size: u32,
+    /// Text offset of the thunk that runs what could not be evaluated at compile time (start
+    /// functions and the like), or [`NONE`].
+    pub init_thunk: u32,
+    /// Text offset behind the last core function: thunks and trampolines follow.
+    pub thunks_start: u32,
+    /// Context offset of the array of `u32` type numbers that the loader fills (open units), or
+    /// [`NONE`]; it has one element per record of [`SectionId::CoreTypes`].
+    pub type_ids: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Each section's place, indexed by [`SectionId`].
+    pub sections: [SectionRange; SECTION_COUNT],
+    /// SHA-256 of the whole file, with this field and the checksum zero.
+    pub digest: [u8; 32],
+    /// [`checksum`] of the bytes of the file before this field.
+    pub checksum: u64,
+}
+
+/// Offset of the checksum field in the file.
+pub const CHECKSUM_OFFSET: usize = HEADER_OFFSET + core::mem::offset_of!(Header, checksum);
+
+/// Offset of the digest field in the file.
+pub const DIGEST_OFFSET: usize = HEADER_OFFSET + core::mem::offset_of!(Header, digest);
+
+/// Where the header ends and records may begin.
+pub const HEADER_END: usize = HEADER_OFFSET + size_of::<Header>();
+
+/// A checksum against accidents: 64-bit FNV-1a over 8-byte words. Who alters a header on purpose
+/// can alter it too.
+///
+/// `bytes` must be a multiple of 8 long; a rest is not covered.
+pub fn checksum(bytes: &[u8]) -> u64 {
+    bytes.as_chunks::<8>().0.iter().fold(0xcbf2_9ce4_8422_2325, |hash, word| {
+        (hash ^ u64::from_le_bytes(*word)).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29)
+    })
+}
+
+const _: () = assert!(size_of::<Header>() == 56 + 16 * SECTION_COUNT + 40);
+const _: () = assert!(CHECKSUM_OFFSET % 8 == 0);

@@ -1,0 +1,46 @@
+//! The artifact of cwasm: everything its compiler and its loader must agree on, said once.
+//!
+//! An artifact is one ELF64 file. It is mapped as a whole, and the records that load,
+//! instantiate and call need are read where they are mapped:
+//!
+//! ```text
+//! 0x000  ELF header, program headers             readelf, objdump, gdb
+//! 0x200  Header: magic, version, target, sections   header.rs
+//!        record sections (little-endian, fixed size) exports, imports, lifts, ...
+//!        data segments and descriptions             describe.rs
+//! page   .text: every function, thunk, trampoline   code.rs
+//! page   .images: context image, memory images      data.rs
+//!        symbols and names (--debug), section headers
+//! ```
+//!
+//! Virtual addresses in the ELF structures equal file offsets. There are no relocations: code
+//! reaches everything inside the file relative to the instruction pointer and everything outside
+//! through the context ([`vmctx`]).
+//!
+//! **Invariant:** nothing here parses WebAssembly, and reading never allocates (but for
+//! [`describe`], which is for errors, reflection and the dynamic API).
+#![warn(missing_docs)]
+
+pub mod abi;
+pub mod builtin;
+pub mod code;
+pub mod cpu;
+pub mod data;
+pub mod describe;
+pub mod error;
+pub mod exports;
+pub mod hash;
+pub mod header;
+pub mod imports;
+pub mod read;
+pub mod names;
+pub mod trap;
+pub mod traps;
+pub mod types;
+pub mod vmctx;
+#[cfg(feature = "write")]
+pub mod write;
+
+pub use error::FormatError;
+pub use read::Artifact;
+pub use trap::TrapCode;

@@ -1,0 +1,284 @@
+//! Reading an artifact where it lies.
+
+use zerocopy::{FromBytes, Immutable, KnownLayout};
+
+use crate::code::{
+    CoreTypeRecord, EntryRecord, FuncRefRecord, FunctionRecord, RefSlotRecord,
+};
+use crate::data::{ImageRecord, MemoryRecord, TableRecord};
+use crate::error::FormatError;
+use crate::exports::{ExportRecord, LiftRecord, StrRef};
+use crate::header::{
+    ABI_VERSION, ABI_VERSION_MIN, CHECKSUM_OFFSET, DIGEST_OFFSET, HEADER_END, HEADER_OFFSET,
+    Header, Kind, MAGIC, PAGE_SIZE, SectionId, SectionRange, checksum,
+};
+use crate::imports::{ImportRecord, LowerRecord};
+use crate::traps::TrapBlock;
+
+/// A view of an artifact's bytes whose header and sections have been checked.
+///
+/// Records are not checked: whoever follows an offset or index of one checks it then
+/// ([`Artifact::text_offset`], [`Artifact::string`] and the like help).
+#[derive(Clone, Copy, Debug)]
+pub struct Artifact<'a> {
+    bytes: &'a [u8],
+    header: &'a Header,
+    kind: Kind,
+}
+
+/// What the reading machine is, to compare with the header.
+#[derive(Clone, Copy, Debug)]
+pub struct Host {
+    /// One of the `TARGET_` numbers.
+    pub target: u32,
+    /// The CPU features there are: bits of [`crate::cpu`].
+    pub cpu_features: u64,
+}
+
+impl<'a> Artifact<'a> {
+    /// Checks that `bytes`, which must be aligned to 16, are an artifact that `host` can run. Takes the
+    /// same time whatever the artifact's size.
+    ///
+    /// # Errors
+    /// Each thing that can be wrong is a [`FormatError`] of its own. Text, images and the contents
+    /// of records are not looked at; see [`Artifact::verify_digest`].
+    pub fn open(bytes: &'a [u8], host: &Host) -> Result<Artifact<'a>, FormatError> {
+        let artifact = Artifact::inspect(bytes)?;
+        let header = artifact.header;
+        if header.target != host.target {
+            return Err(FormatError::Target { found: header.target, expected: host.target });
+        }
+        let missing = header.cpu_features & !host.cpu_features;
+        if missing != 0 {
+            return Err(FormatError::CpuFeatures { missing });
+        }
+        Ok(artifact)
+    }
+
+    /// As [`Artifact::open`], for any target: to look at, not to run.
+    ///
+    /// # Errors
+    /// As [`Artifact::open`], but for target and CPU features.
+    pub fn inspect(bytes: &'a [u8]) -> Result<Artifact<'a>, FormatError> {
+        let header = find_header(bytes)?;
+        if header.abi_version < ABI_VERSION_MIN || header.abi_version > ABI_VERSION {
+            return Err(FormatError::AbiVersion {
+                found: header.abi_version,
+                min: ABI_VERSION_MIN,
+                max: ABI_VERSION,
+            });
+        }
+        if header.file_size != bytes.len() as u64 {
+            return Err(FormatError::FileSize {
+                found: bytes.len() as u64,
+                expected: header.file_size,
+            });
+        }
+        let kind = match header.kind {
+            1 => Kind::Component,
+            2 => Kind::Module,
+            found => return Err(FormatError::Kind { found }),
+        };
+        let found = checksum(&bytes[..CHECKSUM_OFFSET]);
+        if found != header.checksum {
+            return Err(FormatError::HeaderChecksum { found, expected: header.checksum });
+        }
+        let artifact = Artifact { bytes, header, kind };
+        artifact.check_sections()?;
+        Ok(artifact)
+    }
+
+    fn check_sections(&self) -> Result<(), FormatError> {
+        let mut end = HEADER_END as u64;
+        for (id, range) in SectionId::ALL.iter().zip(&self.header.sections) {
+            let paged = matches!(id, SectionId::Text | SectionId::Images);
+            let align = if paged { PAGE_SIZE } else { 16 };
+            let range_end = range.offset.checked_add(range.size);
+            let sound = range.offset >= end
+                && range.offset % align == 0
+                && range_end.is_some_and(|end| end <= self.bytes.len() as u64)
+                && range.size % id.record_size() == 0
+                && range.size <= u64::from(u32::MAX);
+            if !sound {
+                return Err(FormatError::Section {
+                    name: id.name(),
+                    offset: range.offset,
+                    size: range.size,
+                });
+            }
+            end = range.offset + range.size;
+        }
+        if u64::from(self.header.context_size) % PAGE_SIZE != 0 || self.header.context_size == 0 {
+            return Err(FormatError::Record {
+                section: "header",
+                index: 0,
+                field: "context_size",
+                found: self.header.context_size.into(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Computes `sha256` over the file as the writer did and compares. Reads the whole file.
+    ///
+    /// # Errors
+    /// [`FormatError::Digest`] if it differs.
+    pub fn verify_digest(
+        &self,
+        sha256: impl FnOnce(&[&[u8]]) -> [u8; 32],
+    ) -> Result<(), FormatError> {
+        let zeros = [0; HEADER_END - DIGEST_OFFSET];
+        let parts = [&self.bytes[..DIGEST_OFFSET], &zeros, &self.bytes[HEADER_END..]];
+        if sha256(&parts) == self.header.digest { Ok(()) } else { Err(FormatError::Digest) }
+    }
+
+    /// The header.
+    pub fn header(&self) -> &'a Header {
+        self.header
+    }
+
+    /// What the artifact holds.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// The whole file.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Where a section stands in the file.
+    pub fn range(&self, id: SectionId) -> SectionRange {
+        self.header.sections[id as usize]
+    }
+
+    /// The bytes of a section.
+    pub fn section(&self, id: SectionId) -> &'a [u8] {
+        let range = self.range(id);
+        // Checked by `check_sections`.
+        &self.bytes[range.offset as usize..(range.offset + range.size) as usize]
+    }
+
+    fn records<T: FromBytes + Immutable + KnownLayout>(&self, id: SectionId) -> &'a [T] {
+        match <[T]>::ref_from_bytes(self.section(id)) {
+            Ok(records) => records,
+            Err(error) => unreachable!("sections are aligned and of whole records: {error:?}"),
+        }
+    }
+
+    /// The exports, sorted by name.
+    pub fn exports(&self) -> &'a [ExportRecord] {
+        self.records(SectionId::Exports)
+    }
+
+    /// The imports.
+    pub fn imports(&self) -> &'a [ImportRecord] {
+        self.records(SectionId::Imports)
+    }
+
+    /// The lifted functions.
+    pub fn lifts(&self) -> &'a [LiftRecord] {
+        self.records(SectionId::Lifts)
+    }
+
+    /// The lowered host functions.
+    pub fn lowers(&self) -> &'a [LowerRecord] {
+        self.records(SectionId::Lowers)
+    }
+
+    /// The memories that the unit defines.
+    pub fn memories(&self) -> &'a [MemoryRecord] {
+        self.records(SectionId::Memories)
+    }
+
+    /// The tables that the unit defines.
+    pub fn tables(&self) -> &'a [TableRecord] {
+        self.records(SectionId::Tables)
+    }
+
+    /// The runs of all images.
+    pub fn image_runs(&self) -> &'a [ImageRecord] {
+        self.records(SectionId::ImageRuns)
+    }
+
+    /// The core function types (open units).
+    pub fn core_types(&self) -> &'a [CoreTypeRecord] {
+        self.records(SectionId::CoreTypes)
+    }
+
+    /// The function references that the loader fills (open units).
+    pub fn func_refs(&self) -> &'a [FuncRefRecord] {
+        self.records(SectionId::FuncRefs)
+    }
+
+    /// The pointers to function references that the loader fills (open units).
+    pub fn ref_slots(&self) -> &'a [RefSlotRecord] {
+        self.records(SectionId::RefSlots)
+    }
+
+    /// The entries into wasm, sorted by return address.
+    pub fn entries(&self) -> &'a [EntryRecord] {
+        self.records(SectionId::Entries)
+    }
+
+    /// The functions, sorted by start.
+    pub fn functions(&self) -> &'a [FunctionRecord] {
+        self.records(SectionId::Functions)
+    }
+
+    /// The blocks of the trap table.
+    pub fn trap_blocks(&self) -> &'a [TrapBlock] {
+        self.records(SectionId::TrapBlocks)
+    }
+
+    /// The text that `reference` names; `None` if it is not text of this artifact.
+    pub fn string(&self, reference: StrRef) -> Option<&'a str> {
+        core::str::from_utf8(self.string_bytes(reference)?).ok()
+    }
+
+    /// The bytes that `reference` names; `None` if they are not inside the strings.
+    pub fn string_bytes(&self, reference: StrRef) -> Option<&'a [u8]> {
+        let start = reference.offset as usize;
+        let end = start.checked_add(reference.len as usize)?;
+        self.section(SectionId::Strings).get(start..end)
+    }
+
+    /// The export of this name.
+    pub fn export(&self, name: &str) -> Option<&'a ExportRecord> {
+        let exports = self.exports();
+        let place = exports.binary_search_by(|export| {
+            self.string_bytes(export.name).unwrap_or_default().cmp(name.as_bytes())
+        });
+        exports.get(place.ok()?)
+    }
+}
+
+fn find_header(bytes: &[u8]) -> Result<&Header, FormatError> {
+    if bytes.starts_with(b"\0asm") {
+        return Err(FormatError::IsWasm);
+    }
+    match bytes.first_chunk::<4>() {
+        Some([0x7f, b'E', b'L', b'F']) => {}
+        Some(found) => return Err(FormatError::NotElf { found: *found }),
+        None => {
+            return Err(FormatError::TooShort {
+                found: bytes.len() as u64,
+                expected: HEADER_END as u64,
+            });
+        }
+    }
+    if let Some(magic) = bytes.get(HEADER_OFFSET..HEADER_OFFSET + 8) {
+        if magic != MAGIC {
+            let mut found = [0; 8];
+            found.copy_from_slice(magic);
+            return Err(FormatError::NotArtifact { found });
+        }
+    }
+    let header = bytes.get(HEADER_OFFSET..).and_then(|rest| Header::ref_from_prefix(rest).ok());
+    match header {
+        Some((header, _)) => Ok(header),
+        None => {
+            Err(FormatError::TooShort { found: bytes.len() as u64, expected: HEADER_END as u64 })
+        }
+    }
+}

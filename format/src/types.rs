@@ -1,0 +1,308 @@
+//! The types of component values and functions, in full.
+//!
+//! Types form a table in which parts come before what they are part of, so that shared parts stay
+//! shared and nothing recurses. Layout, flat form and hash of each are computed when it is added.
+
+use serde::{Deserialize, Serialize};
+
+use crate::abi::{Flat, FlatType, Layout};
+use crate::hash::{Hasher, Tag, TypeHash};
+
+/// The type of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names are the component model's")]
+pub enum ValueType {
+    Bool,
+    S8,
+    U8,
+    S16,
+    U16,
+    S32,
+    U32,
+    S64,
+    U64,
+    F32,
+    F64,
+    Char,
+    String,
+    /// A type of the table.
+    Def(TypeId),
+}
+
+/// The place of a type in [`Types`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct TypeId(pub u32);
+
+/// A type that has parts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TypeDef {
+    /// `list<T>`.
+    List(ValueType),
+    /// Named fields.
+    Record(Vec<(String, ValueType)>),
+    /// Unnamed fields.
+    Tuple(Vec<ValueType>),
+    /// Named cases, with or without payload.
+    Variant(Vec<(String, Option<ValueType>)>),
+    /// Named cases without payload.
+    Enum(Vec<String>),
+    /// `option<T>`.
+    Option(ValueType),
+    /// `result<T, E>`, either side may be absent.
+    Result {
+        /// The payload of `ok`.
+        ok: Option<ValueType>,
+        /// The payload of `err`.
+        err: Option<ValueType>,
+    },
+    /// Named bits: at most 32.
+    Flags(Vec<String>),
+}
+
+/// A component function's type.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FuncType {
+    /// Names and types of the parameters.
+    pub params: Vec<(String, ValueType)>,
+    /// The type of the result.
+    pub result: Option<ValueType>,
+}
+
+/// What the canonical ABI makes of a type.
+#[derive(Clone, Copy, Debug)]
+pub struct TypeAbi {
+    /// How it lies in memory.
+    pub layout: Layout,
+    /// Its flat form.
+    pub flat: Flat,
+    /// Its structural hash.
+    pub hash: TypeHash,
+}
+
+/// A table of types.
+#[derive(Clone, Debug, Default)]
+pub struct Types {
+    defs: Vec<TypeDef>,
+    abis: Vec<TypeAbi>,
+}
+
+impl Types {
+    /// An empty table.
+    pub fn new() -> Types {
+        Types::default()
+    }
+
+    /// A table of these types. `None` if one of them names a part that does not come before it.
+    pub fn from_defs(defs: Vec<TypeDef>) -> Option<Types> {
+        let mut types = Types::new();
+        for def in defs {
+            let known = types.defs.len() as u32;
+            let valid = |ty: &ValueType| !matches!(ty, ValueType::Def(id) if id.0 >= known);
+            if !def.parts().all(|part| valid(&part)) {
+                return None;
+            }
+            types.push(def);
+        }
+        Some(types)
+    }
+
+    /// Adds a type, all of whose parts are in the table.
+    ///
+    /// # Panics
+    /// If a part is not in the table.
+    pub fn push(&mut self, def: TypeDef) -> TypeId {
+        let abi = self.compute(&def);
+        self.defs.push(def);
+        self.abis.push(abi);
+        TypeId(self.defs.len() as u32 - 1)
+    }
+
+    /// All types, parts first.
+    pub fn defs(&self) -> &[TypeDef] {
+        &self.defs
+    }
+
+    /// The type at this place.
+    ///
+    /// # Panics
+    /// If it is of another table.
+    pub fn def(&self, id: TypeId) -> &TypeDef {
+        &self.defs[id.0 as usize]
+    }
+
+    /// Whether `ty` is primitive or in this table.
+    pub fn contains(&self, ty: ValueType) -> bool {
+        !matches!(ty, ValueType::Def(id) if id.0 as usize >= self.defs.len())
+    }
+
+    /// Layout, flat form and hash of a type.
+    ///
+    /// # Panics
+    /// If it is of another table.
+    pub fn abi(&self, ty: ValueType) -> TypeAbi {
+        let (layout, flat, tag) = match ty {
+            ValueType::Def(id) => return self.abis[id.0 as usize],
+            ValueType::Bool => (Layout::scalar(1), FlatType::I32, Tag::Bool),
+            ValueType::S8 => (Layout::scalar(1), FlatType::I32, Tag::S8),
+            ValueType::U8 => (Layout::scalar(1), FlatType::I32, Tag::U8),
+            ValueType::S16 => (Layout::scalar(2), FlatType::I32, Tag::S16),
+            ValueType::U16 => (Layout::scalar(2), FlatType::I32, Tag::U16),
+            ValueType::S32 => (Layout::scalar(4), FlatType::I32, Tag::S32),
+            ValueType::U32 => (Layout::scalar(4), FlatType::I32, Tag::U32),
+            ValueType::S64 => (Layout::scalar(8), FlatType::I64, Tag::S64),
+            ValueType::U64 => (Layout::scalar(8), FlatType::I64, Tag::U64),
+            ValueType::F32 => (Layout::scalar(4), FlatType::F32, Tag::F32),
+            ValueType::F64 => (Layout::scalar(8), FlatType::F64, Tag::F64),
+            ValueType::Char => (Layout::scalar(4), FlatType::I32, Tag::Char),
+            ValueType::String => {
+                return TypeAbi {
+                    layout: Layout::POINTER_PAIR,
+                    flat: Flat::POINTER_PAIR,
+                    hash: TypeHash::primitive(Tag::String),
+                };
+            }
+        };
+        TypeAbi { layout, flat: Flat::one(flat), hash: TypeHash::primitive(tag) }
+    }
+
+    /// The hash of a function's type.
+    pub fn func_hash(&self, func: &FuncType) -> TypeHash {
+        let params: Vec<_> = func.params.iter().map(|(_, ty)| self.abi(*ty).hash).collect();
+        TypeHash::func(&params, self.hash_or_none(func.result))
+    }
+
+    /// The layout of the parameters as a tuple, for when they are passed through memory.
+    pub fn params_layout(&self, func: &FuncType) -> Layout {
+        let fields: Vec<_> = func.params.iter().map(|(_, ty)| self.abi(*ty).layout).collect();
+        Layout::record(&fields)
+    }
+
+    /// The flat form of the parameters.
+    pub fn params_flat(&self, func: &FuncType) -> Flat {
+        func.params.iter().fold(Flat::EMPTY, |flat, (_, ty)| flat.concat(self.abi(*ty).flat))
+    }
+
+    /// The flat form of the result; empty without one.
+    pub fn result_flat(&self, func: &FuncType) -> Flat {
+        func.result.map_or(Flat::EMPTY, |ty| self.abi(ty).flat)
+    }
+
+    fn hash_or_none(&self, ty: Option<ValueType>) -> TypeHash {
+        ty.map_or(TypeHash::NONE, |ty| self.abi(ty).hash)
+    }
+
+    fn compute(&self, def: &TypeDef) -> TypeAbi {
+        let parts: Vec<Option<TypeAbi>> = match def {
+            TypeDef::Variant(cases) => {
+                cases.iter().map(|(_, ty)| ty.map(|ty| self.abi(ty))).collect()
+            }
+            TypeDef::Enum(names) => vec![None; names.len()],
+            TypeDef::Option(ty) => vec![None, Some(self.abi(*ty))],
+            TypeDef::Result { ok, err } => {
+                [ok, err].map(|side| side.map(|ty| self.abi(ty))).to_vec()
+            }
+            _ => def.parts().map(|ty| Some(self.abi(ty))).collect(),
+        };
+        let layouts: Vec<_> =
+            parts.iter().map(|part| part.map_or(Layout::EMPTY, |abi| abi.layout)).collect();
+        let flats: Vec<_> =
+            parts.iter().map(|part| part.map_or(Flat::EMPTY, |abi| abi.flat)).collect();
+        let (layout, flat) = match def {
+            TypeDef::List(_) => (Layout::POINTER_PAIR, Flat::POINTER_PAIR),
+            TypeDef::Record(_) | TypeDef::Tuple(_) => {
+                (Layout::record(&layouts), flats.into_iter().fold(Flat::EMPTY, Flat::concat))
+            }
+            TypeDef::Variant(_)
+            | TypeDef::Enum(_)
+            | TypeDef::Option(_)
+            | TypeDef::Result { .. } => (Layout::variant(&layouts), Flat::variant(&flats)),
+            TypeDef::Flags(names) => (Layout::flags(names.len()), Flat::one(FlatType::I32)),
+        };
+        TypeAbi { layout, flat, hash: self.compute_hash(def) }
+    }
+
+    fn compute_hash(&self, def: &TypeDef) -> TypeHash {
+        let hash = |ty: &ValueType| self.abi(*ty).hash;
+        match def {
+            TypeDef::List(ty) => TypeHash::of_parts(Tag::List, &[hash(ty)]),
+            TypeDef::Option(ty) => TypeHash::of_parts(Tag::Option, &[hash(ty)]),
+            TypeDef::Result { ok, err } => TypeHash::of_parts(
+                Tag::Result,
+                &[self.hash_or_none(*ok), self.hash_or_none(*err)],
+            ),
+            TypeDef::Tuple(fields) => {
+                TypeHash::of_parts(Tag::Tuple, &fields.iter().map(hash).collect::<Vec<_>>())
+            }
+            TypeDef::Record(fields) => {
+                let parts = fields.iter().map(|(name, ty)| (name.as_str(), Some(hash(ty))));
+                named(Tag::Record, parts)
+            }
+            TypeDef::Variant(cases) => {
+                let parts = cases
+                    .iter()
+                    .map(|(name, ty)| (name.as_str(), Some(self.hash_or_none(*ty))));
+                named(Tag::Variant, parts)
+            }
+            TypeDef::Enum(names) => {
+                named(Tag::Enum, names.iter().map(|name| (name.as_str(), None)))
+            }
+            TypeDef::Flags(names) => {
+                named(Tag::Flags, names.iter().map(|name| (name.as_str(), None)))
+            }
+        }
+    }
+}
+
+/// The hash of a type whose parts have names: the number of parts, then each name and its type.
+fn named<'a>(
+    tag: Tag,
+    parts: impl ExactSizeIterator<Item = (&'a str, Option<TypeHash>)>,
+) -> TypeHash {
+    let mut hasher = Hasher::new(tag);
+    hasher.count(parts.len());
+    for (name, part) in parts {
+        hasher.name(name);
+        if let Some(part) = part {
+            hasher.part(part);
+        }
+    }
+    hasher.finish()
+}
+
+impl TypeDef {
+    /// The types it is made of, in order; absent payloads are left out.
+    pub fn parts(&self) -> impl Iterator<Item = ValueType> + '_ {
+        let parts: Vec<ValueType> = match self {
+            TypeDef::List(ty) | TypeDef::Option(ty) => vec![*ty],
+            TypeDef::Record(fields) => fields.iter().map(|(_, ty)| *ty).collect(),
+            TypeDef::Tuple(fields) => fields.clone(),
+            TypeDef::Variant(cases) => cases.iter().filter_map(|(_, ty)| *ty).collect(),
+            TypeDef::Result { ok, err } => ok.iter().chain(err).copied().collect(),
+            TypeDef::Enum(_) | TypeDef::Flags(_) => vec![],
+        };
+        parts.into_iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shared_parts_stay_small() {
+        // Each level doubles the number of leaves; a tree would have 2^64 of them.
+        let mut types = Types::new();
+        let mut ty = ValueType::U8;
+        for _ in 0..64 {
+            ty = ValueType::Def(types.push(TypeDef::Tuple(vec![ty, ty])));
+        }
+        assert!(!types.abi(ty).flat.fits());
+        assert_eq!(types.defs().len(), 64);
+    }
+
+    #[test]
+    fn parts_must_come_first() {
+        let loop_ = vec![TypeDef::List(ValueType::Def(TypeId(0)))];
+        assert!(Types::from_defs(loop_).is_none());
+    }
+}

@@ -1,0 +1,373 @@
+//! Writing an artifact: the compiler's half of [`crate::read`].
+
+use object::elf;
+use object::write::elf::{FileHeader, ProgramHeader, SectionHeader, Sym, Writer};
+use sha2::{Digest, Sha256};
+use zerocopy::{Immutable, IntoBytes};
+
+use crate::data::{IMAGE_CONTEXT, ImageRecord};
+use crate::exports::StrRef;
+use crate::header::{
+    ABI_VERSION, CHECKSUM_OFFSET, DIGEST_OFFSET, HEADER_END, HEADER_OFFSET, Header, Kind, MAGIC,
+    PAGE_SIZE, SECTION_COUNT, SectionId, SectionRange, checksum,
+};
+
+/// Text that records refer to; equal texts are kept once.
+#[derive(Debug, Default)]
+pub struct Strings {
+    bytes: Vec<u8>,
+    known: std::collections::HashMap<Vec<u8>, StrRef>,
+}
+
+impl Strings {
+    /// The reference of this text, which is added if it is new.
+    ///
+    /// # Panics
+    /// If all texts together are longer than 4 GiB.
+    pub fn add(&mut self, text: &[u8]) -> StrRef {
+        if let Some(known) = self.known.get(text) {
+            return *known;
+        }
+        let offset = u32::try_from(self.bytes.len()).expect("names fit into 4 GiB");
+        let len = u32::try_from(text.len()).expect("names fit into 4 GiB");
+        self.bytes.extend_from_slice(text);
+        let reference = StrRef { offset, len };
+        self.known.insert(text.to_vec(), reference);
+        reference
+    }
+
+    /// All text.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+}
+
+/// Collects the runs of images.
+#[derive(Debug, Default)]
+pub struct Images {
+    bytes: Vec<u8>,
+    runs: Vec<ImageRecord>,
+}
+
+/// Zero pages between two runs up to which one longer run is cheaper than two.
+const RUN_GAP_PAGES: usize = 4;
+
+impl Images {
+    /// Adds the image of the context, which starts with `bytes`.
+    pub fn add_context(&mut self, bytes: &[u8]) {
+        self.add(IMAGE_CONTEXT, 0, bytes);
+    }
+
+    /// Adds what memory `memory` holds from byte `offset`, a multiple of the page size, on. Pages
+    /// of zeros are left out.
+    pub fn add_memory(&mut self, memory: u32, offset: u64, bytes: &[u8]) {
+        self.add(memory, offset, bytes);
+    }
+
+    fn add(&mut self, target: u32, offset: u64, bytes: &[u8]) {
+        let page_size = PAGE_SIZE as usize;
+        let is_zero = |page: &[u8]| page.iter().all(|byte| *byte == 0);
+        let pages: Vec<&[u8]> = bytes.chunks(page_size).collect();
+        let mut next = 0;
+        while next < pages.len() {
+            if is_zero(pages[next]) {
+                next += 1;
+                continue;
+            }
+            let start = next;
+            let mut end = next + 1;
+            let mut ahead = end;
+            while ahead < pages.len() && ahead - end <= RUN_GAP_PAGES {
+                if !is_zero(pages[ahead]) {
+                    end = ahead + 1;
+                }
+                ahead += 1;
+            }
+            let from = start * page_size;
+            let to = (end * page_size).min(bytes.len());
+            self.runs.push(ImageRecord {
+                target,
+                reserved: 0,
+                offset: offset + from as u64,
+                source: self.bytes.len() as u64,
+                size: ((end - start) * page_size) as u64,
+            });
+            self.bytes.extend_from_slice(&bytes[from..to]);
+            self.bytes.resize(self.bytes.len().next_multiple_of(page_size), 0);
+            next = end;
+        }
+    }
+
+    /// The bytes of the images section and the records of the runs.
+    pub fn finish(self) -> (Vec<u8>, Vec<ImageRecord>) {
+        (self.bytes, self.runs)
+    }
+}
+
+/// A symbol for debuggers and profilers.
+#[derive(Debug)]
+pub struct Symbol {
+    /// Its name.
+    pub name: String,
+    /// Text offset.
+    pub offset: u32,
+    /// Bytes.
+    pub size: u32,
+}
+
+/// The fields of the header that the compiler decides.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "documented in Header")]
+pub struct Facts {
+    pub target: u32,
+    pub cpu_features: u64,
+    pub kind: Kind,
+    pub context_size: u32,
+    pub init_thunk: u32,
+    pub thunks_start: u32,
+    pub type_ids: u32,
+}
+
+/// Everything that becomes an artifact.
+#[derive(Debug)]
+pub struct Contents {
+    /// Fields of the header.
+    pub facts: Facts,
+    sections: [Vec<u8>; SECTION_COUNT],
+    /// Symbols for the ELF symbol table; none, no table.
+    pub symbols: Vec<Symbol>,
+}
+
+impl Contents {
+    /// An artifact without any section's contents.
+    pub fn new(facts: Facts) -> Contents {
+        Contents { facts, sections: Default::default(), symbols: Vec::new() }
+    }
+
+    /// Sets the contents of a section.
+    pub fn set(&mut self, id: SectionId, bytes: Vec<u8>) {
+        self.sections[id as usize] = bytes;
+    }
+
+    /// Sets the contents of a section to these records.
+    pub fn set_records<T: IntoBytes + Immutable>(&mut self, id: SectionId, records: &[T]) {
+        assert_eq!(size_of::<T>() as u64, id.record_size(), "records of {}", id.name());
+        self.set(id, records.as_bytes().to_vec());
+    }
+
+    /// Where each section will stand in the file. What is set afterwards must keep its size.
+    pub fn place(&self) -> [SectionRange; SECTION_COUNT] {
+        let mut ranges = [SectionRange::default(); SECTION_COUNT];
+        let mut end = HEADER_END as u64;
+        for id in SectionId::ALL {
+            let paged = matches!(id, SectionId::Text | SectionId::Images | SectionId::Names);
+            let offset = end.next_multiple_of(if paged { PAGE_SIZE } else { 16 });
+            let mut size = self.sections[*id as usize].len() as u64;
+            if matches!(id, SectionId::Text | SectionId::Images) {
+                size = size.next_multiple_of(PAGE_SIZE);
+            }
+            ranges[*id as usize] = SectionRange { offset, size };
+            end = offset + size;
+        }
+        ranges
+    }
+
+    /// The bytes of the artifact. The same contents give the same bytes.
+    pub fn write(mut self) -> Vec<u8> {
+        let ranges = self.place();
+        for id in [SectionId::Text, SectionId::Images] {
+            let size = ranges[id as usize].size as usize;
+            // Text is padded with `int3`.
+            let fill = if id == SectionId::Text { 0xcc } else { 0 };
+            self.sections[id as usize].resize(size, fill);
+        }
+        let mut bytes = Vec::new();
+        self.write_elf(&ranges, &mut bytes);
+        self.finish_header(&ranges, &mut bytes);
+        bytes
+    }
+
+    fn write_elf(&self, ranges: &[SectionRange; SECTION_COUNT], out: &mut Vec<u8>) {
+        let mut writer = Writer::new(object::Endianness::Little, true, out);
+        let segments = segments(ranges);
+        writer.reserve_file_header();
+        writer.reserve_program_headers(segments.len() as u32);
+        let last = ranges[SECTION_COUNT - 1];
+        writer.reserve_until((last.offset + last.size) as usize);
+
+        writer.reserve_null_section_index();
+        let shown: Vec<SectionId> = SectionId::ALL
+            .iter()
+            .copied()
+            .filter(|id| ranges[*id as usize].size != 0)
+            .collect();
+        let mut text_index = None;
+        let mut names = Vec::new();
+        for id in &shown {
+            names.push(writer.add_section_name(id.name().as_bytes()));
+            let index = writer.reserve_section_index();
+            if *id == SectionId::Text {
+                text_index = Some(index);
+            }
+        }
+        let symbol_names: Vec<_> =
+            self.symbols.iter().map(|symbol| writer.add_string(symbol.name.as_bytes())).collect();
+        if !self.symbols.is_empty() {
+            writer.reserve_null_symbol_index();
+            for _ in &self.symbols {
+                writer.reserve_symbol_index(text_index);
+            }
+            writer.reserve_symtab_section_index();
+            writer.reserve_strtab_section_index();
+        }
+        writer.reserve_shstrtab_section_index();
+        writer.reserve_symtab();
+        writer.reserve_strtab();
+        writer.reserve_shstrtab();
+        writer.reserve_section_headers();
+
+        let header = FileHeader {
+            os_abi: elf::ELFOSABI_NONE,
+            abi_version: 0,
+            e_type: elf::ET_DYN,
+            e_machine: elf::EM_X86_64,
+            e_entry: 0,
+            e_flags: 0,
+        };
+        let written = writer.write_file_header(&header);
+        assert!(written.is_ok(), "the file header is well-formed: {written:?}");
+        writer.write_align_program_headers();
+        segments.iter().for_each(|segment| writer.write_program_header(segment));
+        assert!(writer.len() <= HEADER_OFFSET, "program headers end before the header");
+        for id in SectionId::ALL {
+            let range = ranges[*id as usize];
+            writer.pad_until(range.offset as usize);
+            writer.write(&self.sections[*id as usize]);
+            assert_eq!(writer.len() as u64, range.offset + range.size, "{}", id.name());
+        }
+        self.write_symbols(&mut writer, ranges, &symbol_names, text_index);
+        writer.write_strtab();
+        writer.write_shstrtab();
+        writer.write_null_section_header();
+        for (id, name) in shown.iter().zip(names) {
+            writer.write_section_header(&section_header(*id, ranges[*id as usize], name));
+        }
+        if !self.symbols.is_empty() {
+            writer.write_symtab_section_header(1 + self.symbols.len() as u32);
+            writer.write_strtab_section_header();
+        }
+        writer.write_shstrtab_section_header();
+    }
+
+    fn write_symbols(
+        &self,
+        writer: &mut Writer<'_>,
+        ranges: &[SectionRange; SECTION_COUNT],
+        names: &[object::write::StringId],
+        text_index: Option<object::write::elf::SectionIndex>,
+    ) {
+        if self.symbols.is_empty() {
+            return;
+        }
+        writer.write_null_symbol();
+        let text = ranges[SectionId::Text as usize].offset;
+        for (symbol, name) in self.symbols.iter().zip(names) {
+            writer.write_symbol(&Sym {
+                name: Some(*name),
+                section: text_index,
+                st_info: elf::STB_LOCAL << 4 | elf::STT_FUNC,
+                st_other: elf::STV_DEFAULT,
+                st_shndx: 0,
+                st_value: text + u64::from(symbol.offset),
+                st_size: symbol.size.into(),
+            });
+        }
+    }
+
+    fn finish_header(&self, ranges: &[SectionRange; SECTION_COUNT], bytes: &mut [u8]) {
+        let facts = &self.facts;
+        let mut header = Header {
+            magic: MAGIC,
+            abi_version: ABI_VERSION,
+            target: facts.target,
+            cpu_features: facts.cpu_features,
+            file_size: bytes.len() as u64,
+            kind: facts.kind as u32,
+            context_size: facts.context_size,
+            init_thunk: facts.init_thunk,
+            thunks_start: facts.thunks_start,
+            type_ids: facts.type_ids,
+            reserved: 0,
+            sections: *ranges,
+            digest: [0; 32],
+            checksum: 0,
+        };
+        bytes[HEADER_OFFSET..HEADER_END].copy_from_slice(header.as_bytes());
+        header.digest = sha256(&[bytes]);
+        bytes[DIGEST_OFFSET..DIGEST_OFFSET + 32].copy_from_slice(&header.digest);
+        let sum = checksum(&bytes[..CHECKSUM_OFFSET]);
+        bytes[CHECKSUM_OFFSET..HEADER_END].copy_from_slice(&sum.to_le_bytes());
+    }
+}
+
+/// SHA-256 of the parts, one after the other: what [`crate::read::Artifact::verify_digest`] takes.
+pub fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    parts.iter().for_each(|part| hasher.update(part));
+    hasher.finalize().into()
+}
+
+fn segments(ranges: &[SectionRange; SECTION_COUNT]) -> Vec<ProgramHeader> {
+    let text = ranges[SectionId::Text as usize];
+    let images = ranges[SectionId::Images as usize];
+    let load = |flags, start: u64, end: u64| ProgramHeader {
+        p_type: elf::PT_LOAD,
+        p_flags: flags,
+        p_offset: start,
+        p_vaddr: start,
+        p_paddr: start,
+        p_filesz: end - start,
+        p_memsz: end - start,
+        p_align: PAGE_SIZE,
+    };
+    let mut segments = vec![load(elf::PF_R, 0, text.offset)];
+    if text.size != 0 {
+        segments.push(load(elf::PF_R | elf::PF_X, text.offset, text.offset + text.size));
+    }
+    if images.size != 0 {
+        segments.push(load(elf::PF_R, images.offset, images.offset + images.size));
+    }
+    segments.push(ProgramHeader {
+        p_type: elf::PT_GNU_STACK,
+        p_flags: elf::PF_R | elf::PF_W,
+        p_align: 16,
+        ..load(0, 0, 0)
+    });
+    segments
+}
+
+fn section_header(
+    id: SectionId,
+    range: SectionRange,
+    name: object::write::StringId,
+) -> SectionHeader {
+    let loaded = id != SectionId::Names;
+    let flags = match id {
+        SectionId::Text => elf::SHF_ALLOC | elf::SHF_EXECINSTR,
+        _ if loaded => elf::SHF_ALLOC,
+        _ => 0,
+    };
+    let paged = matches!(id, SectionId::Text | SectionId::Images);
+    SectionHeader {
+        name: Some(name),
+        sh_type: elf::SHT_PROGBITS,
+        sh_flags: flags.into(),
+        sh_addr: if loaded { range.offset } else { 0 },
+        sh_offset: range.offset,
+        sh_size: range.size,
+        sh_link: 0,
+        sh_info: 0,
+        sh_addralign: if paged { PAGE_SIZE } else { 16 },
+        sh_entsize: 0,
+    }
+}
