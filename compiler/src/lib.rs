@@ -1,1 +1,221 @@
-//! placeholder
+//! Compiles WebAssembly components and core modules ahead of time into artifacts.
+//!
+//! ```text
+//! bytes -> decode -> flatten -> layout -> work list -> compile (parallel) -> link -> emit
+//!          (validates)  Plan     Unit      WorkList     Compiled              Text    bytes
+//! ```
+//!
+//! Each stage takes the results of those before it and returns a new value. The same input and
+//! options give the same bytes, whatever the number of threads.
+#![warn(missing_docs)]
+
+mod canon;
+mod component;
+mod constant;
+mod decode;
+mod emit;
+mod env;
+mod error;
+mod image;
+mod init;
+mod isa;
+mod layout;
+mod link;
+mod module;
+mod object;
+mod output;
+mod translate;
+mod work;
+
+use std::num::NonZeroUsize;
+use std::time::{Duration, Instant};
+
+use cwasm_format::cpu::CpuLevel;
+use cwasm_format::header::Kind;
+
+pub use error::{Error, ErrorKind, Result};
+pub use output::write_file;
+
+/// The target that is compiled for by default.
+pub const DEFAULT_TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// How to compile.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The target triple. Only [`DEFAULT_TARGET`] is supported yet.
+    pub target: String,
+    /// The CPU level: never the build machine's own.
+    pub cpu: CpuLevel,
+    /// What generated code is optimised for.
+    pub opt: OptLevel,
+    /// Threads to compile with; `None` for all that the machine has.
+    pub jobs: Option<NonZeroUsize>,
+    /// Whether names and symbols of functions are kept.
+    pub debug: bool,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            target: DEFAULT_TARGET.to_owned(),
+            cpu: CpuLevel::default(),
+            opt: OptLevel::default(),
+            jobs: None,
+            debug: false,
+        }
+    }
+}
+
+/// What generated code is optimised for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OptLevel {
+    /// Not at all: compiles fastest.
+    None,
+    /// Speed.
+    #[default]
+    Speed,
+    /// Speed and size.
+    Size,
+}
+
+/// What to make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Emit {
+    /// An artifact for the loader.
+    #[default]
+    Artifact,
+    /// A relocatable ELF object with the same functions.
+    Object,
+    /// Cranelift's intermediate representation as text, before it is optimised.
+    Clif,
+}
+
+/// How far compilation is.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress {
+    /// Functions compiled.
+    pub done: usize,
+    /// Functions in all.
+    pub total: usize,
+}
+
+/// What compilation made.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// The bytes of what [`Emit`] asked for.
+    pub bytes: Vec<u8>,
+    /// How large it is and how long it took.
+    pub stats: Stats,
+}
+
+/// Figures of one compilation.
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    /// Functions in the text: core functions, thunks and trampolines.
+    pub functions: usize,
+    /// Bytes of machine code.
+    pub code_size: usize,
+    /// Wall time of each stage, in order.
+    pub stages: Vec<(&'static str, Duration)>,
+}
+
+/// Compiles a component or core module, binary or text, into an artifact.
+///
+/// # Errors
+/// If the input is not valid, needs something that is not supported, or exceeds a limit; see
+/// [`ErrorKind`].
+pub fn compile(input: &[u8], options: &Options) -> Result<Output> {
+    compile_with(input, options, Emit::Artifact, &|_| {})
+}
+
+/// As [`compile`], with a choice of what to make. `progress` is called from the compiling threads.
+///
+/// # Errors
+/// As [`compile`].
+pub fn compile_with(
+    input: &[u8],
+    options: &Options,
+    emit: Emit,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Output> {
+    let threads = options.jobs.map_or(0, NonZeroUsize::get);
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build()
+        .map_err(|error| Error::option(format!("cannot start {threads} threads: {error}")))?;
+    pool.install(|| stages(input, options, emit, progress))
+}
+
+fn stages(
+    input: &[u8],
+    options: &Options,
+    emit: Emit,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Output> {
+    let mut clock = Clock::new();
+    let target = isa::target(options)?;
+    let bytes = wat::parse_bytes(input).map_err(|error| text_error(&error))?;
+    let decoded = decode::decode(&bytes)?;
+    clock.end("decode");
+    let (kind, plan) = match &decoded.component {
+        Some(component) => {
+            (Kind::Component, component::flatten::flatten(component, &decoded.modules)?)
+        }
+        None => (Kind::Module, component::flatten::module_plan()),
+    };
+    clock.end("flatten");
+    let unit = layout::layout(kind, &plan, &decoded.modules)?;
+    clock.end("layout");
+    let mut list = work::WorkList::new(&unit, &plan, &decoded.types);
+    let job = work::Job { unit: &unit, plan: &plan, target: &target };
+    if emit == Emit::Clif {
+        let bytes = work::clif(&list, job)?.into_bytes();
+        let functions = list.entries.len();
+        return Ok(Output { bytes, stats: Stats { functions, ..Stats::default() } });
+    }
+    let compiled = work::compile(&mut list, job, progress)?;
+    clock.end("compile");
+    let parts = emit::Parts {
+        unit: &unit,
+        plan: &plan,
+        types: &decoded.types,
+        list: &list,
+        compiled: &compiled,
+        target: &target,
+        debug: options.debug,
+    };
+    let bytes = match emit {
+        Emit::Object => object::emit(&parts)?,
+        _ => emit::emit(&parts)?,
+    };
+    clock.end("emit");
+    let stats = Stats {
+        functions: compiled.len(),
+        code_size: compiled.iter().map(|function| function.code.len()).sum(),
+        stages: clock.stages,
+    };
+    Ok(Output { bytes, stats })
+}
+
+/// An error of the text parser, which reports line and column in its message.
+fn text_error(error: &wat::Error) -> Error {
+    Error::from(ErrorKind::Invalid { message: error.to_string(), offset: None })
+}
+
+/// Times the stages.
+struct Clock {
+    last: Instant,
+    stages: Vec<(&'static str, Duration)>,
+}
+
+impl Clock {
+    fn new() -> Clock {
+        Clock { last: Instant::now(), stages: Vec::new() }
+    }
+
+    fn end(&mut self, stage: &'static str) {
+        let now = Instant::now();
+        self.stages.push((stage, now - self.last));
+        self.last = now;
+    }
+}

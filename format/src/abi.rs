@@ -34,13 +34,26 @@ impl Layout {
     /// [`Layout::padded`].
     pub const fn push_field(self, field: Layout) -> (u32, Layout) {
         let offset = align_to(self.size, field.align);
-        let align = if field.align > self.align { field.align } else { self.align };
-        (offset, Layout { size: offset.saturating_add(field.size), align })
+        let align = if field.align > self.align {
+            field.align
+        } else {
+            self.align
+        };
+        (
+            offset,
+            Layout {
+                size: offset.saturating_add(field.size),
+                align,
+            },
+        )
     }
 
     /// The layout with its size rounded up to its alignment.
     pub const fn padded(self) -> Layout {
-        Layout { size: align_to(self.size, self.align), align: self.align }
+        Layout {
+            size: align_to(self.size, self.align),
+            align: self.align,
+        }
     }
 
     /// The layout of a record or tuple.
@@ -58,7 +71,10 @@ impl Layout {
     /// [`Layout::EMPTY`].
     pub const fn variant(payloads: &[Layout]) -> Layout {
         let discriminant = discriminant_size(payloads.len());
-        let mut layout = Layout { size: 0, align: discriminant };
+        let mut layout = Layout {
+            size: 0,
+            align: discriminant,
+        };
         let mut i = 0;
         while i < payloads.len() {
             if payloads[i].size > layout.size {
@@ -70,7 +86,11 @@ impl Layout {
             i += 1;
         }
         let offset = align_to(discriminant, layout.align);
-        Layout { size: offset.saturating_add(layout.size), align: layout.align }.padded()
+        Layout {
+            size: offset.saturating_add(layout.size),
+            align: layout.align,
+        }
+        .padded()
     }
 
     /// Where the payload of a variant starts, from the layout of the whole variant and its number
@@ -145,11 +165,16 @@ pub struct Flat {
 
 impl Flat {
     /// No values.
-    pub const EMPTY: Flat = Flat { len: 0, types: [FlatType::I32; MAX_FLAT_PARAMS] };
+    pub const EMPTY: Flat = Flat {
+        len: 0,
+        types: [FlatType::I32; MAX_FLAT_PARAMS],
+    };
 
     /// More values than parameters can have.
-    pub const TOO_MANY: Flat =
-        Flat { len: MAX_FLAT_PARAMS as u8 + 1, types: [FlatType::I32; MAX_FLAT_PARAMS] };
+    pub const TOO_MANY: Flat = Flat {
+        len: MAX_FLAT_PARAMS as u8 + 1,
+        types: [FlatType::I32; MAX_FLAT_PARAMS],
+    };
 
     /// One value.
     pub const fn one(ty: FlatType) -> Flat {

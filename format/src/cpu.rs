@@ -38,8 +38,12 @@ pub enum CpuLevel {
 
 impl CpuLevel {
     /// All levels, lowest first.
-    pub const ALL: &'static [CpuLevel] =
-        &[CpuLevel::X86_64, CpuLevel::X86_64V2, CpuLevel::X86_64V3, CpuLevel::X86_64V4];
+    pub const ALL: &'static [CpuLevel] = &[
+        CpuLevel::X86_64,
+        CpuLevel::X86_64V2,
+        CpuLevel::X86_64V3,
+        CpuLevel::X86_64V4,
+    ];
 
     /// The level's name.
     pub const fn name(self) -> &'static str {
@@ -69,5 +73,8 @@ impl CpuLevel {
 
 /// The names of the features in `bits`, for messages.
 pub fn feature_names(bits: u64) -> impl Iterator<Item = &'static str> {
-    X86_64_FEATURES.iter().filter(move |(_, bit)| bits & bit != 0).map(|(name, _)| *name)
+    X86_64_FEATURES
+        .iter()
+        .filter(move |(_, bit)| bits & bit != 0)
+        .map(|(name, _)| *name)
 }

@@ -26,7 +26,9 @@ struct Encoded {
 
 /// An encoding that does not depend on the machine.
 fn config() -> impl bincode::config::Config {
-    bincode::config::standard().with_little_endian().with_limit::<{ 1 << 28 }>()
+    bincode::config::standard()
+        .with_little_endian()
+        .with_limit::<{ 1 << 28 }>()
 }
 
 impl Description {
@@ -48,8 +50,8 @@ impl Description {
     /// # Errors
     /// [`FormatError::Describe`] if they are not descriptions, or refer to types they do not hold.
     pub fn decode(bytes: &[u8]) -> Result<Description, FormatError> {
-        let (encoded, read): (Encoded, usize) =
-            bincode::serde::decode_from_slice(bytes, config()).map_err(|_| FormatError::Describe)?;
+        let (encoded, read): (Encoded, usize) = bincode::serde::decode_from_slice(bytes, config())
+            .map_err(|_| FormatError::Describe)?;
         let types = Types::from_defs(encoded.defs).ok_or(FormatError::Describe)?;
         let known = |ty: &ValueType| types.contains(*ty);
         let funcs_known = encoded.funcs.iter().all(|func| {
@@ -59,7 +61,11 @@ impl Description {
         if read != bytes.len() || !funcs_known || !names_known {
             return Err(FormatError::Describe);
         }
-        Ok(Description { types, funcs: encoded.funcs, type_names: encoded.type_names })
+        Ok(Description {
+            types,
+            funcs: encoded.funcs,
+            type_names: encoded.type_names,
+        })
     }
 }
 
@@ -72,8 +78,15 @@ mod tests {
         let list = ValueType::Def(types.push(TypeDef::List(ValueType::S32)));
         let record = TypeDef::Record(vec![("xs".into(), list), ("c".into(), ValueType::Char)]);
         let record = ValueType::Def(types.push(record));
-        let func = FuncType { params: vec![("a".into(), record)], result: Some(list) };
-        Description { types, funcs: vec![func], type_names: vec![("pair".into(), record)] }
+        let func = FuncType {
+            params: vec![("a".into(), record)],
+            result: Some(list),
+        };
+        Description {
+            types,
+            funcs: vec![func],
+            type_names: vec![("pair".into(), record)],
+        }
     }
 
     #[test]
@@ -82,7 +95,10 @@ mod tests {
         let back = Description::decode(&bytes).unwrap();
         assert_eq!(back.funcs, sample().funcs);
         assert_eq!(back.types.defs(), sample().types.defs());
-        assert_eq!(back.types.func_hash(&back.funcs[0]), sample().types.func_hash(&back.funcs[0]));
+        assert_eq!(
+            back.types.func_hash(&back.funcs[0]),
+            sample().types.func_hash(&back.funcs[0])
+        );
     }
 
     #[test]

@@ -102,7 +102,10 @@ impl core::fmt::Display for FormatError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match *self {
             FormatError::TooShort { found, expected } => {
-                write!(f, "truncated artifact: found {found} bytes, expected at least {expected}")
+                write!(
+                    f,
+                    "truncated artifact: found {found} bytes, expected at least {expected}"
+                )
             }
             FormatError::NotElf { found } => write!(
                 f,
@@ -131,7 +134,9 @@ impl core::fmt::Display for FormatError {
             ),
             FormatError::CpuFeatures { missing } => {
                 f.write_str("the artifact needs CPU features that this machine lacks:")?;
-                let known = crate::cpu::X86_64_FEATURES.iter().fold(0, |all, (_, bit)| all | bit);
+                let known = crate::cpu::X86_64_FEATURES
+                    .iter()
+                    .fold(0, |all, (_, bit)| all | bit);
                 for name in crate::cpu::feature_names(missing) {
                     write!(f, " {name}")?;
                 }
@@ -154,7 +159,10 @@ impl core::fmt::Display for FormatError {
                 f.write_str("the artifact's digest does not match its bytes: it is damaged")
             }
             FormatError::Kind { found } => {
-                write!(f, "the artifact is of kind {found}, expected 1 (component) or 2 (module)")
+                write!(
+                    f,
+                    "the artifact is of kind {found}, expected 1 (component) or 2 (module)"
+                )
             }
             FormatError::WrongKind { found, expected } => {
                 write!(f, "the artifact is a {found}, expected a {expected}")
@@ -164,7 +172,12 @@ impl core::fmt::Display for FormatError {
                 "malformed artifact: section {name} of {size} bytes at offset {offset:#x} is not \
                  well placed"
             ),
-            FormatError::Record { section, index, field, found } => write!(
+            FormatError::Record {
+                section,
+                index,
+                field,
+                found,
+            } => write!(
                 f,
                 "malformed artifact: record {index} of section {section} has {field} {found}, \
                  which names nothing"

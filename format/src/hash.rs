@@ -144,8 +144,14 @@ impl Sha256 {
     const fn new() -> Sha256 {
         Sha256 {
             state: [
-                0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c,
-                0x1f83_d9ab, 0x5be0_cd19,
+                0x6a09_e667,
+                0xbb67_ae85,
+                0x3c6e_f372,
+                0xa54f_f53a,
+                0x510e_527f,
+                0x9b05_688c,
+                0x1f83_d9ab,
+                0x5be0_cd19,
             ],
             block: [0; 64],
             len: 0,
@@ -185,7 +191,10 @@ impl Sha256 {
         while i < 64 {
             let s0 = w[i - 15].rotate_right(7) ^ w[i - 15].rotate_right(18) ^ (w[i - 15] >> 3);
             let s1 = w[i - 2].rotate_right(17) ^ w[i - 2].rotate_right(19) ^ (w[i - 2] >> 10);
-            w[i] = w[i - 16].wrapping_add(s0).wrapping_add(w[i - 7]).wrapping_add(s1);
+            w[i] = w[i - 16]
+                .wrapping_add(s0)
+                .wrapping_add(w[i - 7])
+                .wrapping_add(s1);
             i += 1;
         }
         let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = self.state;
@@ -193,7 +202,11 @@ impl Sha256 {
         while i < 64 {
             let s1 = e.rotate_right(6) ^ e.rotate_right(11) ^ e.rotate_right(25);
             let choice = (e & f) ^ (!e & g);
-            let t1 = h.wrapping_add(s1).wrapping_add(choice).wrapping_add(K[i]).wrapping_add(w[i]);
+            let t1 = h
+                .wrapping_add(s1)
+                .wrapping_add(choice)
+                .wrapping_add(K[i])
+                .wrapping_add(w[i]);
             let s0 = a.rotate_right(2) ^ a.rotate_right(13) ^ a.rotate_right(22);
             let t2 = s0.wrapping_add((a & b) ^ (a & c) ^ (b & c));
             (h, g, f, e) = (g, f, e, d.wrapping_add(t1));
@@ -247,7 +260,13 @@ mod tests {
         let list = |part| TypeHash::of_parts(Tag::List, &[part]);
         assert_ne!(list(U32), list(S32));
         assert_ne!(list(U32), TypeHash::of_parts(Tag::Option, &[U32]));
-        assert_ne!(TypeHash::func(&[U32], TypeHash::NONE), TypeHash::func(&[], U32));
-        assert_ne!(TypeHash::func(&[U32, U32], U32), TypeHash::func(&[U32], U32));
+        assert_ne!(
+            TypeHash::func(&[U32], TypeHash::NONE),
+            TypeHash::func(&[], U32)
+        );
+        assert_ne!(
+            TypeHash::func(&[U32, U32], U32),
+            TypeHash::func(&[U32], U32)
+        );
     }
 }

@@ -134,7 +134,9 @@ sections! {
 pub const SECTION_COUNT: usize = SectionId::ALL.len();
 
 /// Where a section stands in the file.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct SectionRange {
     /// Offset from the start of the file: a multiple of 16.
@@ -194,9 +196,15 @@ pub const HEADER_END: usize = HEADER_OFFSET + size_of::<Header>();
 ///
 /// `bytes` must be a multiple of 8 long; a rest is not covered.
 pub fn checksum(bytes: &[u8]) -> u64 {
-    bytes.as_chunks::<8>().0.iter().fold(0xcbf2_9ce4_8422_2325, |hash, word| {
-        (hash ^ u64::from_le_bytes(*word)).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(29)
-    })
+    bytes
+        .as_chunks::<8>()
+        .0
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, word| {
+            (hash ^ u64::from_le_bytes(*word))
+                .wrapping_mul(0x0000_0100_0000_01b3)
+                .rotate_left(29)
+        })
 }
 
 const _: () = assert!(size_of::<Header>() == 56 + 16 * SECTION_COUNT + 40);

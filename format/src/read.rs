@@ -2,9 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
-use crate::code::{
-    CoreTypeRecord, EntryRecord, FuncRefRecord, FunctionRecord, RefSlotRecord,
-};
+use crate::code::{CoreTypeRecord, EntryRecord, FuncRefRecord, FunctionRecord, RefSlotRecord};
 use crate::data::{ImageRecord, MemoryRecord, TableRecord};
 use crate::error::FormatError;
 use crate::exports::{ExportRecord, LiftRecord, StrRef};
@@ -46,7 +44,10 @@ impl<'a> Artifact<'a> {
         let artifact = Artifact::inspect(bytes)?;
         let header = artifact.header;
         if header.target != host.target {
-            return Err(FormatError::Target { found: header.target, expected: host.target });
+            return Err(FormatError::Target {
+                found: header.target,
+                expected: host.target,
+            });
         }
         let missing = header.cpu_features & !host.cpu_features;
         if missing != 0 {
@@ -81,9 +82,16 @@ impl<'a> Artifact<'a> {
         };
         let found = checksum(&bytes[..CHECKSUM_OFFSET]);
         if found != header.checksum {
-            return Err(FormatError::HeaderChecksum { found, expected: header.checksum });
+            return Err(FormatError::HeaderChecksum {
+                found,
+                expected: header.checksum,
+            });
         }
-        let artifact = Artifact { bytes, header, kind };
+        let artifact = Artifact {
+            bytes,
+            header,
+            kind,
+        };
         artifact.check_sections()?;
         Ok(artifact)
     }
@@ -128,8 +136,16 @@ impl<'a> Artifact<'a> {
         sha256: impl FnOnce(&[&[u8]]) -> [u8; 32],
     ) -> Result<(), FormatError> {
         let zeros = [0; HEADER_END - DIGEST_OFFSET];
-        let parts = [&self.bytes[..DIGEST_OFFSET], &zeros, &self.bytes[HEADER_END..]];
-        if sha256(&parts) == self.header.digest { Ok(()) } else { Err(FormatError::Digest) }
+        let parts = [
+            &self.bytes[..DIGEST_OFFSET],
+            &zeros,
+            &self.bytes[HEADER_END..],
+        ];
+        if sha256(&parts) == self.header.digest {
+            Ok(())
+        } else {
+            Err(FormatError::Digest)
+        }
     }
 
     /// The header.
@@ -247,7 +263,9 @@ impl<'a> Artifact<'a> {
     pub fn export(&self, name: &str) -> Option<&'a ExportRecord> {
         let exports = self.exports();
         let place = exports.binary_search_by(|export| {
-            self.string_bytes(export.name).unwrap_or_default().cmp(name.as_bytes())
+            self.string_bytes(export.name)
+                .unwrap_or_default()
+                .cmp(name.as_bytes())
         });
         exports.get(place.ok()?)
     }
@@ -274,11 +292,14 @@ fn find_header(bytes: &[u8]) -> Result<&Header, FormatError> {
             return Err(FormatError::NotArtifact { found });
         }
     }
-    let header = bytes.get(HEADER_OFFSET..).and_then(|rest| Header::ref_from_prefix(rest).ok());
+    let header = bytes
+        .get(HEADER_OFFSET..)
+        .and_then(|rest| Header::ref_from_prefix(rest).ok());
     match header {
         Some((header, _)) => Ok(header),
-        None => {
-            Err(FormatError::TooShort { found: bytes.len() as u64, expected: HEADER_END as u64 })
-        }
+        None => Err(FormatError::TooShort {
+            found: bytes.len() as u64,
+            expected: HEADER_END as u64,
+        }),
     }
 }

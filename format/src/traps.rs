@@ -32,7 +32,10 @@ pub fn encode(traps: impl Iterator<Item = (u32, TrapCode)>) -> (Vec<TrapBlock>, 
     let mut last = 0;
     for (index, (offset, code)) in traps.enumerate() {
         if index % BLOCK == 0 {
-            blocks.push(TrapBlock { first: offset, position: bytes.len() as u32 });
+            blocks.push(TrapBlock {
+                first: offset,
+                position: bytes.len() as u32,
+            });
             last = offset;
         }
         let other = code != TrapCode::MemoryOutOfBounds;
@@ -53,9 +56,13 @@ pub fn encode(traps: impl Iterator<Item = (u32, TrapCode)>) -> (Vec<TrapBlock>, 
 /// Why the instruction at text offset `offset` traps; `None` if it cannot. Does not allocate and
 /// does not panic whatever the tables hold: it runs in signal handlers.
 pub fn lookup(blocks: &[TrapBlock], bytes: &[u8], offset: u32) -> Option<TrapCode> {
-    let block = blocks.partition_point(|block| block.first <= offset).checked_sub(1)?;
+    let block = blocks
+        .partition_point(|block| block.first <= offset)
+        .checked_sub(1)?;
     let TrapBlock { first, position } = *blocks.get(block)?;
-    let end = blocks.get(block + 1).map_or(bytes.len(), |next| next.position as usize);
+    let end = blocks
+        .get(block + 1)
+        .map_or(bytes.len(), |next| next.position as usize);
     let mut bytes = bytes.get(position as usize..end)?;
     let mut at = u64::from(first);
     while !bytes.is_empty() {
@@ -98,7 +105,12 @@ mod tests {
     #[test]
     fn every_trap_is_found_and_nothing_else() {
         let traps: Vec<_> = (0u32..1000)
-            .map(|i| (i * i / 3 + 5 * i + 1, TrapCode::ALL[i as usize % TrapCode::ALL.len()]))
+            .map(|i| {
+                (
+                    i * i / 3 + 5 * i + 1,
+                    TrapCode::ALL[i as usize % TrapCode::ALL.len()],
+                )
+            })
             .collect();
         let (blocks, bytes) = encode(traps.iter().copied());
         let end = traps.last().unwrap().0 + 10;
@@ -118,7 +130,16 @@ mod tests {
 
     #[test]
     fn garbage_does_not_panic() {
-        let blocks = [TrapBlock { first: 3, position: 1 }, TrapBlock { first: 9, position: 0 }];
+        let blocks = [
+            TrapBlock {
+                first: 3,
+                position: 1,
+            },
+            TrapBlock {
+                first: 9,
+                position: 0,
+            },
+        ];
         for byte in 0..=255 {
             for offset in 0..20 {
                 lookup(&blocks, &[byte; 40], offset);

@@ -162,24 +162,38 @@ impl Types {
                 };
             }
         };
-        TypeAbi { layout, flat: Flat::one(flat), hash: TypeHash::primitive(tag) }
+        TypeAbi {
+            layout,
+            flat: Flat::one(flat),
+            hash: TypeHash::primitive(tag),
+        }
     }
 
     /// The hash of a function's type.
     pub fn func_hash(&self, func: &FuncType) -> TypeHash {
-        let params: Vec<_> = func.params.iter().map(|(_, ty)| self.abi(*ty).hash).collect();
+        let params: Vec<_> = func
+            .params
+            .iter()
+            .map(|(_, ty)| self.abi(*ty).hash)
+            .collect();
         TypeHash::func(&params, self.hash_or_none(func.result))
     }
 
     /// The layout of the parameters as a tuple, for when they are passed through memory.
     pub fn params_layout(&self, func: &FuncType) -> Layout {
-        let fields: Vec<_> = func.params.iter().map(|(_, ty)| self.abi(*ty).layout).collect();
+        let fields: Vec<_> = func
+            .params
+            .iter()
+            .map(|(_, ty)| self.abi(*ty).layout)
+            .collect();
         Layout::record(&fields)
     }
 
     /// The flat form of the parameters.
     pub fn params_flat(&self, func: &FuncType) -> Flat {
-        func.params.iter().fold(Flat::EMPTY, |flat, (_, ty)| flat.concat(self.abi(*ty).flat))
+        func.params
+            .iter()
+            .fold(Flat::EMPTY, |flat, (_, ty)| flat.concat(self.abi(*ty).flat))
     }
 
     /// The flat form of the result; empty without one.
@@ -193,9 +207,10 @@ impl Types {
 
     fn compute(&self, def: &TypeDef) -> TypeAbi {
         let parts: Vec<Option<TypeAbi>> = match def {
-            TypeDef::Variant(cases) => {
-                cases.iter().map(|(_, ty)| ty.map(|ty| self.abi(ty))).collect()
-            }
+            TypeDef::Variant(cases) => cases
+                .iter()
+                .map(|(_, ty)| ty.map(|ty| self.abi(ty)))
+                .collect(),
             TypeDef::Enum(names) => vec![None; names.len()],
             TypeDef::Option(ty) => vec![None, Some(self.abi(*ty))],
             TypeDef::Result { ok, err } => {
@@ -203,22 +218,31 @@ impl Types {
             }
             _ => def.parts().map(|ty| Some(self.abi(ty))).collect(),
         };
-        let layouts: Vec<_> =
-            parts.iter().map(|part| part.map_or(Layout::EMPTY, |abi| abi.layout)).collect();
-        let flats: Vec<_> =
-            parts.iter().map(|part| part.map_or(Flat::EMPTY, |abi| abi.flat)).collect();
+        let layouts: Vec<_> = parts
+            .iter()
+            .map(|part| part.map_or(Layout::EMPTY, |abi| abi.layout))
+            .collect();
+        let flats: Vec<_> = parts
+            .iter()
+            .map(|part| part.map_or(Flat::EMPTY, |abi| abi.flat))
+            .collect();
         let (layout, flat) = match def {
             TypeDef::List(_) => (Layout::POINTER_PAIR, Flat::POINTER_PAIR),
-            TypeDef::Record(_) | TypeDef::Tuple(_) => {
-                (Layout::record(&layouts), flats.into_iter().fold(Flat::EMPTY, Flat::concat))
-            }
+            TypeDef::Record(_) | TypeDef::Tuple(_) => (
+                Layout::record(&layouts),
+                flats.into_iter().fold(Flat::EMPTY, Flat::concat),
+            ),
             TypeDef::Variant(_)
             | TypeDef::Enum(_)
             | TypeDef::Option(_)
             | TypeDef::Result { .. } => (Layout::variant(&layouts), Flat::variant(&flats)),
             TypeDef::Flags(names) => (Layout::flags(names.len()), Flat::one(FlatType::I32)),
         };
-        TypeAbi { layout, flat, hash: self.compute_hash(def) }
+        TypeAbi {
+            layout,
+            flat,
+            hash: self.compute_hash(def),
+        }
     }
 
     fn compute_hash(&self, def: &TypeDef) -> TypeHash {
@@ -234,7 +258,9 @@ impl Types {
                 TypeHash::of_parts(Tag::Tuple, &fields.iter().map(hash).collect::<Vec<_>>())
             }
             TypeDef::Record(fields) => {
-                let parts = fields.iter().map(|(name, ty)| (name.as_str(), Some(hash(ty))));
+                let parts = fields
+                    .iter()
+                    .map(|(name, ty)| (name.as_str(), Some(hash(ty))));
                 named(Tag::Record, parts)
             }
             TypeDef::Variant(cases) => {

@@ -93,7 +93,8 @@ impl Images {
                 size: ((end - start) * page_size) as u64,
             });
             self.bytes.extend_from_slice(&bytes[from..to]);
-            self.bytes.resize(self.bytes.len().next_multiple_of(page_size), 0);
+            self.bytes
+                .resize(self.bytes.len().next_multiple_of(page_size), 0);
             next = end;
         }
     }
@@ -141,7 +142,11 @@ pub struct Contents {
 impl Contents {
     /// An artifact without any section's contents.
     pub fn new(facts: Facts) -> Contents {
-        Contents { facts, sections: Default::default(), symbols: Vec::new() }
+        Contents {
+            facts,
+            sections: Default::default(),
+            symbols: Vec::new(),
+        }
     }
 
     /// Sets the contents of a section.
@@ -151,7 +156,12 @@ impl Contents {
 
     /// Sets the contents of a section to these records.
     pub fn set_records<T: IntoBytes + Immutable>(&mut self, id: SectionId, records: &[T]) {
-        assert_eq!(size_of::<T>() as u64, id.record_size(), "records of {}", id.name());
+        assert_eq!(
+            size_of::<T>() as u64,
+            id.record_size(),
+            "records of {}",
+            id.name()
+        );
         self.set(id, records.as_bytes().to_vec());
     }
 
@@ -160,7 +170,7 @@ impl Contents {
         let mut ranges = [SectionRange::default(); SECTION_COUNT];
         let mut end = HEADER_END as u64;
         for id in SectionId::ALL {
-            let paged = matches!(id, SectionId::Text | SectionId::Images | SectionId::Names);
+            let paged = matches!(id, SectionId::Text | SectionId::Images);
             let offset = end.next_multiple_of(if paged { PAGE_SIZE } else { 16 });
             let mut size = self.sections[*id as usize].len() as u64;
             if matches!(id, SectionId::Text | SectionId::Images) {
@@ -210,8 +220,11 @@ impl Contents {
                 text_index = Some(index);
             }
         }
-        let symbol_names: Vec<_> =
-            self.symbols.iter().map(|symbol| writer.add_string(symbol.name.as_bytes())).collect();
+        let symbol_names: Vec<_> = self
+            .symbols
+            .iter()
+            .map(|symbol| writer.add_string(symbol.name.as_bytes()))
+            .collect();
         if !self.symbols.is_empty() {
             writer.reserve_null_symbol_index();
             for _ in &self.symbols {
@@ -235,15 +248,28 @@ impl Contents {
             e_flags: 0,
         };
         let written = writer.write_file_header(&header);
-        assert!(written.is_ok(), "the file header is well-formed: {written:?}");
+        assert!(
+            written.is_ok(),
+            "the file header is well-formed: {written:?}"
+        );
         writer.write_align_program_headers();
-        segments.iter().for_each(|segment| writer.write_program_header(segment));
-        assert!(writer.len() <= HEADER_OFFSET, "program headers end before the header");
+        segments
+            .iter()
+            .for_each(|segment| writer.write_program_header(segment));
+        assert!(
+            writer.len() <= HEADER_OFFSET,
+            "program headers end before the header"
+        );
         for id in SectionId::ALL {
             let range = ranges[*id as usize];
             writer.pad_until(range.offset as usize);
             writer.write(&self.sections[*id as usize]);
-            assert_eq!(writer.len() as u64, range.offset + range.size, "{}", id.name());
+            assert_eq!(
+                writer.len() as u64,
+                range.offset + range.size,
+                "{}",
+                id.name()
+            );
         }
         self.write_symbols(&mut writer, ranges, &symbol_names, text_index);
         writer.write_strtab();
@@ -332,7 +358,11 @@ fn segments(ranges: &[SectionRange; SECTION_COUNT]) -> Vec<ProgramHeader> {
     };
     let mut segments = vec![load(elf::PF_R, 0, text.offset)];
     if text.size != 0 {
-        segments.push(load(elf::PF_R | elf::PF_X, text.offset, text.offset + text.size));
+        segments.push(load(
+            elf::PF_R | elf::PF_X,
+            text.offset,
+            text.offset + text.size,
+        ));
     }
     if images.size != 0 {
         segments.push(load(elf::PF_R, images.offset, images.offset + images.size));

@@ -1,1 +1,39 @@
-//! placeholder
+//! Loads artifacts compiled by cwasm, links host functions and calls exports.
+//!
+//! ```text
+//! artifact.cwasm --map--> Component --link--> InstancePre --instantiate--> Instance --call-->
+//!                                   Linker<T>                 Store<T>     TypedFunc<P, R>
+//! ```
+//!
+//! Work is done as early as possible: at compile time, else at load, else at instantiation. A call
+//! does nothing that could have been done earlier.
+//!
+//! **Invariant:** the loader never parses WebAssembly and never generates code.
+#![warn(missing_docs)]
+
+mod artifact;
+mod builtins;
+mod component;
+mod engine;
+mod error;
+mod instance;
+mod memory;
+mod module;
+mod plan;
+mod raw;
+mod registry;
+mod store;
+mod sys;
+mod table;
+mod trap;
+mod unwind;
+
+pub use cwasm_format as format;
+pub use cwasm_format::TrapCode;
+
+pub use component::{Component, ItemKind};
+pub use engine::{Config, Engine};
+pub use error::{Error, Result};
+pub use instance::Instance;
+pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
+pub use trap::{Frame, Trap};

@@ -1,1 +1,26 @@
-//! placeholder
+//! What the suites that cross crates share: above all the runner of `.wast` files.
+//!
+//! ```text
+//! file -> wast (parse) -> script (one directive after the other) -> Report
+//!                         | artifact: compile, write, map
+//!                         | spectest, host: what scripts may import
+//!                         | values, messages: what they expect
+//! ```
+//!
+//! **Invariant:** every module and component of a script takes the real path: it is compiled to an
+//! artifact, written to a file, mapped, instantiated and called.
+
+pub mod artifact;
+mod core_script;
+mod host;
+mod messages;
+pub mod report;
+mod script;
+pub mod skips;
+mod spectest;
+pub mod suite;
+mod values;
+
+pub use report::Report;
+pub use script::run;
+pub use skips::Skips;

@@ -1,0 +1,117 @@
+//! Thunks: how the host enters wasm.
+
+use cranelift_codegen::ir::{
+    self, AbiParam, BlockArg, BlockCall, ExceptionTableData, ExceptionTableItem, InstBuilder,
+    Value, types,
+};
+use cranelift_frontend::FunctionBuilder;
+
+use super::{from_bits, host_signature, to_bits, trusted};
+use crate::env::Symbol;
+use crate::translate::declare_function;
+
+/// Bytes of one value in the array of an array thunk.
+pub(crate) const VALUE_SIZE: i32 = 16;
+
+/// A call into wasm: its results on return, the trap's number on a trap.
+enum Callee {
+    Direct(ir::FuncRef),
+    Indirect(Value),
+}
+
+/// Builds a thunk that calls `callee`, a function of signature `signature` in the same unit.
+pub(crate) fn thunk(
+    builder: &mut FunctionBuilder<'_>,
+    callee: Symbol,
+    signature: &ir::Signature,
+) {
+    let entry = begin(builder, host_signature(signature.params.len(), 2));
+    let params = builder.block_params(entry).to_vec();
+    let args = signature
+        .params
+        .iter()
+        .zip(params)
+        .map(|(param, bits)| from_bits(builder, param.value_type, bits))
+        .collect::<Vec<_>>();
+    let callee_signature = builder.func.import_signature(signature.clone());
+    let callee = declare_function(builder.func, callee, callee_signature);
+    let results = enter(builder, &Callee::Direct(callee), &args, signature);
+    let value = match results.first() {
+        Some(value) => to_bits(builder, *value),
+        None => builder.ins().iconst(types::I64, 0),
+    };
+    return_ok(builder, value);
+}
+
+/// Builds the array thunk of a core function type: parameters `(context, code, values)`.
+pub(crate) fn array_thunk(builder: &mut FunctionBuilder<'_>, signature: &ir::Signature) {
+    let entry = begin(builder, host_signature(3, 2));
+    let [context, code, values] = *builder.block_params(entry) else {
+        unreachable!("the signature has three parameters")
+    };
+    let mut args = vec![context];
+    for (place, param) in signature.params[1..].iter().enumerate() {
+        let offset = place as i32 * VALUE_SIZE;
+        args.push(builder.ins().load(param.value_type, trusted(), values, offset));
+    }
+    let results = enter(builder, &Callee::Indirect(code), &args, signature);
+    for (place, result) in results.into_iter().enumerate() {
+        builder.ins().store(trusted(), result, values, place as i32 * VALUE_SIZE);
+    }
+    let zero = builder.ins().iconst(types::I64, 0);
+    return_ok(builder, zero);
+}
+
+/// Starts the function's only code path; the builder stands in its entry block.
+pub(crate) fn begin(builder: &mut FunctionBuilder<'_>, signature: ir::Signature) -> ir::Block {
+    builder.func.signature = signature;
+    let entry = builder.create_block();
+    builder.append_block_params_for_function_params(entry);
+    builder.switch_to_block(entry);
+    builder.seal_block(entry);
+    entry
+}
+
+fn return_ok(builder: &mut FunctionBuilder<'_>, value: Value) {
+    let status = builder.ins().iconst(types::I64, 0);
+    builder.ins().return_(&[value, status]);
+}
+
+/// Calls into wasm. A trap resumes in a block that returns the trap's number as the status; the
+/// builder is left where the call returned, with its results.
+fn enter(
+    builder: &mut FunctionBuilder<'_>,
+    callee: &Callee,
+    args: &[Value],
+    signature: &ir::Signature,
+) -> Vec<Value> {
+    let returned = builder.create_block();
+    let trapped = builder.create_block();
+    let results: Vec<Value> = signature
+        .returns
+        .iter()
+        .map(|AbiParam { value_type, .. }| builder.append_block_param(returned, *value_type))
+        .collect();
+    let status = builder.append_block_param(trapped, types::I64);
+
+    let signature = builder.func.import_signature(signature.clone());
+    let pool = &mut builder.func.dfg.value_lists;
+    let returns = (0..results.len() as u32).map(BlockArg::TryCallRet);
+    let normal = BlockCall::new(returned, returns, pool);
+    let exceptional = BlockCall::new(trapped, [BlockArg::TryCallExn(0)], pool);
+    let handlers = [ExceptionTableItem::Default(exceptional)];
+    let table = ExceptionTableData::new(signature, normal, handlers);
+    let table = builder.func.dfg.exception_tables.push(table);
+    match *callee {
+        Callee::Direct(func) => builder.ins().try_call(func, args, table),
+        Callee::Indirect(code) => builder.ins().try_call_indirect(code, args, table),
+    };
+
+    builder.switch_to_block(trapped);
+    builder.seal_block(trapped);
+    let zero = builder.ins().iconst(types::I64, 0);
+    builder.ins().return_(&[zero, status]);
+    builder.switch_to_block(returned);
+    builder.seal_block(returned);
+    results
+}

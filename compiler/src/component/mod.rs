@@ -1,0 +1,167 @@
+//! Components: their definitions as decoded, and the plan that they flatten to.
+//!
+//! A definition ([`Component`]) is the list of a component's items in the order of the binary.
+//! [`flatten`] evaluates the outermost one: nested components, aliases, instantiation arguments
+//! and re-exports are all static, so what is left is a [`Plan`]: core instances, where each of
+//! their imports comes from, what the host must provide and what it can call.
+
+pub(crate) mod flatten;
+pub(crate) mod types;
+
+use cwasm_format::types::ValueType;
+use wasmparser::{
+    CanonicalOption, ComponentAlias, ComponentExternalKind, ComponentInstance, Instance,
+};
+
+use types::FuncTypeId;
+
+/// A core module of the input, in the order of the binary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ModuleId(pub(crate) u32);
+
+/// A component's definition.
+pub(crate) struct Component<'a> {
+    pub(crate) items: Vec<Item<'a>>,
+    /// Byte offset in the input.
+    pub(crate) offset: u64,
+}
+
+/// What a component defines, imports or exports. Each item adds to one index space (types are not
+/// tracked: functions carry theirs).
+pub(crate) enum Item<'a> {
+    CoreModule(ModuleId),
+    CoreInstance(Instance<'a>),
+    Component(Component<'a>),
+    Instance(ComponentInstance<'a>, u64),
+    Alias(ComponentAlias<'a>),
+    Lift {
+        core_func: u32,
+        ty: FuncTypeId,
+        options: Box<[CanonicalOption]>,
+        offset: u64,
+    },
+    Lower {
+        func: u32,
+        options: Box<[CanonicalOption]>,
+        offset: u64,
+    },
+    Import {
+        name: String,
+        ty: ImportType,
+        offset: u64,
+    },
+    Export {
+        name: String,
+        kind: ComponentExternalKind,
+        index: u32,
+        /// The type that gets this name, for descriptions.
+        named_type: Option<ValueType>,
+        offset: u64,
+    },
+}
+
+/// What an import must be.
+pub(crate) enum ImportType {
+    Func(FuncTypeId),
+    Instance(InstanceShape),
+    /// A type with its meaning, if it is a value type.
+    Type(Option<ValueType>),
+}
+
+/// What an imported instance exports.
+pub(crate) struct InstanceShape {
+    pub(crate) exports: Vec<(String, ImportType)>,
+}
+
+/// A core instance of the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct InstanceId(pub(crate) u32);
+
+/// A component instance of the plan: it has flags of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ComponentInstanceId(pub(crate) u32);
+
+/// A function that a core instance can import or that can be lifted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum CoreFunc {
+    /// Function `index` (of the whole index space) of an instance.
+    Export { instance: InstanceId, index: u32 },
+    /// A lowered function: an index into [`Plan::lowers`].
+    Lower(u32),
+}
+
+/// Anything else that a core instance can import: item `index` of an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct CoreItem {
+    pub(crate) instance: InstanceId,
+    pub(crate) index: u32,
+}
+
+/// Something that a core instance exports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum CoreDef {
+    Func(CoreFunc),
+    Table(CoreItem),
+    Memory(CoreItem),
+    Global(CoreItem),
+}
+
+/// The canonical options of a lift or lower.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    pub(crate) memory: Option<CoreItem>,
+    pub(crate) realloc: Option<CoreFunc>,
+    pub(crate) post_return: Option<CoreFunc>,
+    /// A number of [`cwasm_format::exports::encoding`].
+    pub(crate) string_encoding: u32,
+}
+
+/// A component flattened.
+#[derive(Default)]
+pub(crate) struct Plan {
+    /// Core instances in the order of instantiation.
+    pub(crate) instances: Vec<PlanInstance>,
+    /// Host functions as core functions.
+    pub(crate) lowers: Vec<Lower>,
+    /// Core functions as component functions.
+    pub(crate) lifts: Vec<Lift>,
+    pub(crate) imports: Vec<PlanImport>,
+    pub(crate) exports: Vec<PlanExport>,
+    pub(crate) component_instances: u32,
+    /// Types that the outermost component names, by path.
+    pub(crate) type_names: Vec<(String, ValueType)>,
+}
+
+pub(crate) struct PlanInstance {
+    pub(crate) module: ModuleId,
+    pub(crate) component: ComponentInstanceId,
+    /// Where each of the module's imports comes from, in their order.
+    pub(crate) imports: Vec<CoreDef>,
+}
+
+pub(crate) struct Lower {
+    /// Index into [`Plan::imports`].
+    pub(crate) import: u32,
+    pub(crate) ty: FuncTypeId,
+    pub(crate) options: Options,
+    pub(crate) component: ComponentInstanceId,
+}
+
+pub(crate) struct Lift {
+    pub(crate) func: CoreFunc,
+    pub(crate) ty: FuncTypeId,
+    pub(crate) options: Options,
+    pub(crate) component: ComponentInstanceId,
+}
+
+pub(crate) struct PlanImport {
+    pub(crate) path: String,
+    /// `None` for an instance.
+    pub(crate) ty: Option<FuncTypeId>,
+}
+
+pub(crate) struct PlanExport {
+    pub(crate) path: String,
+    /// Index into [`Plan::lifts`]; `None` for an instance.
+    pub(crate) lift: Option<u32>,
+}

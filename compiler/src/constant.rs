@@ -1,0 +1,72 @@
+//! Evaluates constant expressions at compile time.
+
+use wasmparser::{ConstExpr, Operator};
+
+use crate::env::{ConstValue, FuncLoc, GlobalLoc};
+use crate::error::{Error, Result};
+
+/// The value of `expr`; `None` if it depends on something that is only known at run time.
+///
+/// `funcs`, `globals` and `type_number` (of a function) are those of the instance so far.
+pub(crate) fn evaluate(
+    expr: &ConstExpr<'_>,
+    funcs: &[FuncLoc],
+    globals: &[GlobalLoc],
+    type_number: impl Fn(u32) -> u32,
+) -> Result<Option<ConstValue>> {
+    let mut reader = expr.get_operators_reader();
+    let mut stack: Vec<ConstValue> = Vec::new();
+    loop {
+        let (op, offset) = reader.read_with_offset()?;
+        let value = match op {
+            Operator::End => break,
+            Operator::I32Const { value } => ConstValue::I32(value as u32),
+            Operator::I64Const { value } => ConstValue::I64(value as u64),
+            Operator::F32Const { value } => ConstValue::F32(value.bits()),
+            Operator::F64Const { value } => ConstValue::F64(value.bits()),
+            Operator::V128Const { .. } => return Err(Error::unsupported("simd", offset)),
+            Operator::RefNull { .. } => ConstValue::Null,
+            Operator::RefFunc { function_index } => match funcs[function_index as usize] {
+                FuncLoc::Local {
+                    func,
+                    func_ref: None,
+                } => ConstValue::Func {
+                    func,
+                    type_number: type_number(function_index),
+                },
+                // In an open unit references are addresses.
+                FuncLoc::Local { .. } | FuncLoc::Import { .. } => return Ok(None),
+            },
+            Operator::GlobalGet { global_index } => match globals[global_index as usize] {
+                GlobalLoc::Const(value) => value,
+                GlobalLoc::Own { .. } | GlobalLoc::Import { .. } => return Ok(None),
+            },
+            Operator::I32Add => binary_32(&mut stack, u32::wrapping_add),
+            Operator::I32Sub => binary_32(&mut stack, u32::wrapping_sub),
+            Operator::I32Mul => binary_32(&mut stack, u32::wrapping_mul),
+            Operator::I64Add => binary_64(&mut stack, u64::wrapping_add),
+            Operator::I64Sub => binary_64(&mut stack, u64::wrapping_sub),
+            Operator::I64Mul => binary_64(&mut stack, u64::wrapping_mul),
+            op => {
+                let feature = format!("{op:?} in a constant expression");
+                return Err(Error::unsupported(feature, offset));
+            }
+        };
+        stack.push(value);
+    }
+    Ok(stack.pop())
+}
+
+fn binary_32(stack: &mut Vec<ConstValue>, op: impl Fn(u32, u32) -> u32) -> ConstValue {
+    match (stack.pop(), stack.pop()) {
+        (Some(ConstValue::I32(b)), Some(ConstValue::I32(a))) => ConstValue::I32(op(a, b)),
+        _ => unreachable!("constant expressions are validated"),
+    }
+}
+
+fn binary_64(stack: &mut Vec<ConstValue>, op: impl Fn(u64, u64) -> u64) -> ConstValue {
+    match (stack.pop(), stack.pop()) {
+        (Some(ConstValue::I64(b)), Some(ConstValue::I64(a))) => ConstValue::I64(op(a, b)),
+        _ => unreachable!("constant expressions are validated"),
+    }
+}

@@ -1,0 +1,472 @@
+//! Decodes and validates: from bytes to core modules and component definitions.
+//!
+//! Payloads come in the order of the binary, those of nested modules and components between those
+//! of their parents. Function bodies are only collected here; they are validated while they are
+//! translated, in parallel.
+
+use wasmparser::component_types::{
+    ComponentAnyTypeId, ComponentEntityType, ComponentInstanceTypeId,
+};
+use wasmparser::types::TypesRef;
+use wasmparser::{
+    ComponentExternalKind, ComponentTypeRef, DataKind, ElementKind, Encoding, Parser, Payload,
+    TableInit, TypeRef, ValidPayload, Validator, WasmFeatures,
+};
+
+use crate::component::types::TypeBuilder;
+use crate::component::{Component, ImportType, InstanceShape, Item, ModuleId};
+use crate::error::{Error, Result};
+use crate::module::{Body, Data, Element, ElementItems, Import, Module, SegmentMode};
+
+/// What the input holds.
+pub(crate) struct Decoded<'a> {
+    /// All core modules, in the order of the binary.
+    pub(crate) modules: Vec<Module<'a>>,
+    /// The outermost component; `None` if the input is a core module.
+    pub(crate) component: Option<Component<'a>>,
+    pub(crate) types: TypeBuilder,
+}
+
+/// What is accepted as valid. What is valid but cannot be compiled is refused where it is met,
+/// with its name.
+fn features() -> WasmFeatures {
+    WasmFeatures::default()
+        | WasmFeatures::THREADS
+        | WasmFeatures::CUSTOM_PAGE_SIZES
+        | WasmFeatures::WIDE_ARITHMETIC
+        | WasmFeatures::CM_ASYNC
+        | WasmFeatures::CM_ASYNC_STACKFUL
+        | WasmFeatures::CM_MORE_ASYNC_BUILTINS
+        | WasmFeatures::CM_ERROR_CONTEXT
+        | WasmFeatures::CM_FIXED_LENGTH_LISTS
+}
+
+/// A module or component that is being read.
+enum Frame<'a> {
+    Module(Box<Module<'a>>),
+    Component(Component<'a>),
+}
+
+/// Decodes `bytes`, which must outlive what is compiled from them.
+pub(crate) fn decode(bytes: &[u8]) -> Result<Decoded<'_>> {
+    let mut validator = Validator::new_with_features(features());
+    let mut stack: Vec<Frame<'_>> = Vec::new();
+    let mut decoded = Decoded {
+        modules: Vec::new(),
+        component: None,
+        types: TypeBuilder::default(),
+    };
+    let mut parser = Parser::new(0);
+    parser.set_features(features());
+    for payload in parser.parse_all(bytes) {
+        let payload = payload?;
+        if let ValidPayload::Func(to_validate, body) = validator.payload(&payload)? {
+            if let Some(Frame::Module(module)) = stack.last_mut() {
+                module.bodies.push(Body {
+                    validator: to_validate,
+                    body,
+                });
+            }
+            continue;
+        }
+        match payload {
+            Payload::Version {
+                encoding: Encoding::Module,
+                ..
+            } => {
+                stack.push(Frame::Module(Box::default()));
+            }
+            Payload::Version {
+                encoding: Encoding::Component,
+                range,
+                ..
+            } => {
+                stack.push(Frame::Component(Component {
+                    items: Vec::new(),
+                    offset: range.start,
+                }));
+            }
+            Payload::End(_) => end(&mut stack, &mut decoded),
+            payload => match stack.last_mut() {
+                Some(Frame::Module(module)) => module_payload(module, payload)?,
+                Some(Frame::Component(component)) => {
+                    component_payload(component, payload, &validator, &mut decoded.types)?;
+                }
+                None => {}
+            },
+        }
+    }
+    Ok(decoded)
+}
+
+/// A module or component is complete: it becomes an item of what it is nested in.
+fn end<'a>(stack: &mut Vec<Frame<'a>>, decoded: &mut Decoded<'a>) {
+    let item = match stack.pop() {
+        Some(Frame::Module(module)) => {
+            decoded.modules.push(*module);
+            Item::CoreModule(ModuleId(decoded.modules.len() as u32 - 1))
+        }
+        Some(Frame::Component(component)) if stack.is_empty() => {
+            decoded.component = Some(component);
+            return;
+        }
+        Some(Frame::Component(component)) => Item::Component(component),
+        None => return,
+    };
+    if let Some(Frame::Component(parent)) = stack.last_mut() {
+        parent.items.push(item);
+    }
+}
+
+fn module_payload<'a>(module: &mut Module<'a>, payload: Payload<'a>) -> Result<()> {
+    match payload {
+        Payload::TypeSection(reader) => types(module, reader)?,
+        Payload::ImportSection(reader) => {
+            for import in reader.into_imports_with_offsets() {
+                let (offset, import) = import?;
+                self::import(module, import, offset)?;
+            }
+        }
+        Payload::FunctionSection(reader) => {
+            for ty in reader {
+                module.funcs.push(ty?);
+            }
+        }
+        Payload::TableSection(reader) => {
+            for table in reader {
+                let table = table?;
+                module.tables.push(table.ty);
+                module.table_inits.push(match table.init {
+                    TableInit::RefNull => None,
+                    TableInit::Expr(expr) => Some(expr),
+                });
+            }
+        }
+        Payload::MemorySection(reader) => {
+            for memory in reader {
+                module.memories.push(memory?);
+            }
+        }
+        Payload::GlobalSection(reader) => {
+            for global in reader {
+                let global = global?;
+                module.globals.push(global.ty);
+                module.global_inits.push(global.init_expr);
+            }
+        }
+        Payload::ExportSection(reader) => {
+            module.exports = reader.into_iter().collect::<Result<_, _>>()?;
+        }
+        Payload::StartSection { func, .. } => module.start = Some(func),
+        Payload::ElementSection(reader) => {
+            for element in reader {
+                module.elements.push(self::element(element?)?);
+            }
+        }
+        Payload::DataSection(reader) => {
+            for data in reader {
+                let data = data?;
+                let mode = match data.kind {
+                    DataKind::Passive => SegmentMode::Passive,
+                    DataKind::Active {
+                        memory_index,
+                        offset_expr,
+                    } => SegmentMode::Active {
+                        index: memory_index,
+                        offset: offset_expr,
+                    },
+                };
+                module.data.push(Data {
+                    mode,
+                    bytes: data.data,
+                });
+            }
+        }
+        Payload::TagSection(reader) => {
+            return Err(Error::unsupported("exceptions", reader.range().start));
+        }
+        Payload::CustomSection(section) if section.name() == "name" => names(module, &section),
+        _ => {}
+    }
+    Ok(())
+}
+
+fn types<'a>(module: &mut Module<'a>, reader: wasmparser::TypeSectionReader<'a>) -> Result<()> {
+    for group in reader.into_iter_with_offsets() {
+        let (offset, group) = group?;
+        for ty in group.into_types() {
+            match ty.composite_type.inner {
+                wasmparser::CompositeInnerType::Func(func) if ty.is_final => {
+                    module.types.push(func);
+                }
+                _ => return Err(Error::unsupported("gc", offset)),
+            }
+        }
+    }
+    Ok(())
+}
+
+fn import<'a>(module: &mut Module<'a>, import: wasmparser::Import<'a>, offset: u64) -> Result<()> {
+    match import.ty {
+        TypeRef::Func(ty) => {
+            module.funcs.push(ty);
+            module.imported_funcs += 1;
+        }
+        TypeRef::Table(ty) => {
+            module.tables.push(ty);
+            module.imported_tables += 1;
+        }
+        TypeRef::Memory(ty) => {
+            module.memories.push(ty);
+            module.imported_memories += 1;
+        }
+        TypeRef::Global(ty) => {
+            module.globals.push(ty);
+            module.imported_globals += 1;
+        }
+        TypeRef::Tag(_) => return Err(Error::unsupported("exceptions", offset)),
+        TypeRef::FuncExact(_) => return Err(Error::unsupported("custom-descriptors", offset)),
+    }
+    module.imports.push(Import {
+        module: import.module,
+        name: import.name,
+        ty: import.ty,
+        offset,
+    });
+    Ok(())
+}
+
+fn element(element: wasmparser::Element<'_>) -> Result<Element<'_>> {
+    let mode = match element.kind {
+        ElementKind::Passive => SegmentMode::Passive,
+        ElementKind::Declared => SegmentMode::Declared,
+        ElementKind::Active {
+            table_index,
+            offset_expr,
+        } => SegmentMode::Active {
+            index: table_index.unwrap_or(0),
+            offset: offset_expr,
+        },
+    };
+    let items = match element.items {
+        wasmparser::ElementItems::Functions(funcs) => {
+            ElementItems::Funcs(funcs.into_iter().collect::<Result<_, _>>()?)
+        }
+        wasmparser::ElementItems::Expressions(_, exprs) => {
+            ElementItems::Exprs(exprs.into_iter().collect::<Result<_, _>>()?)
+        }
+    };
+    Ok(Element { mode, items })
+}
+
+/// Reads the names of functions. A name section never makes a module invalid: what cannot be read
+/// is left out.
+fn names<'a>(module: &mut Module<'a>, section: &wasmparser::CustomSectionReader<'a>) {
+    let wasmparser::KnownCustom::Name(names) = section.as_known() else {
+        return;
+    };
+    for name in names {
+        let Ok(wasmparser::Name::Function(map)) = name else {
+            continue;
+        };
+        module.func_names.resize(module.funcs.len(), "");
+        for naming in map.into_iter().flatten() {
+            if let Some(place) = module.func_names.get_mut(naming.index as usize) {
+                *place = naming.name;
+            }
+        }
+    }
+}
+
+fn component_payload<'a>(
+    component: &mut Component<'a>,
+    payload: Payload<'a>,
+    validator: &Validator,
+    builder: &mut TypeBuilder,
+) -> Result<()> {
+    let Some(types) = validator.types(0) else {
+        unreachable!("the validator is inside of the component");
+    };
+    match payload {
+        Payload::InstanceSection(reader) => {
+            for instance in reader {
+                component.items.push(Item::CoreInstance(instance?));
+            }
+        }
+        Payload::ComponentInstanceSection(reader) => {
+            for instance in reader.into_iter_with_offsets() {
+                let (offset, instance) = instance?;
+                component.items.push(Item::Instance(instance, offset));
+            }
+        }
+        Payload::ComponentAliasSection(reader) => {
+            for alias in reader {
+                component.items.push(Item::Alias(alias?));
+            }
+        }
+        Payload::ComponentCanonicalSection(reader) => {
+            for func in reader.into_iter_with_offsets() {
+                let (offset, func) = func?;
+                component
+                    .items
+                    .push(canonical(func, offset, types, builder)?);
+            }
+        }
+        Payload::ComponentImportSection(reader) => {
+            for import in reader.into_iter_with_offsets() {
+                let (offset, import) = import?;
+                let ty = import_type(import.ty, offset, types, builder)?;
+                let name = import.name.full_name().into_owned();
+                component.items.push(Item::Import { name, ty, offset });
+            }
+        }
+        Payload::ComponentExportSection(reader) => {
+            for export in reader.into_iter_with_offsets() {
+                let (offset, export) = export?;
+                let name = export.name.full_name().into_owned();
+                let named_type = match export.kind {
+                    ComponentExternalKind::Type => {
+                        builder.any(types.component_any_type_at(export.index), types)
+                    }
+                    _ => None,
+                };
+                let (kind, index) = (export.kind, export.index);
+                component.items.push(Item::Export {
+                    name,
+                    kind,
+                    index,
+                    named_type,
+                    offset,
+                });
+            }
+        }
+        Payload::ComponentStartSection { range, .. } => {
+            return Err(Error::unsupported(
+                "component start functions (cm-values)",
+                range.start,
+            ));
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+fn canonical<'a>(
+    func: wasmparser::CanonicalFunction,
+    offset: u64,
+    types: TypesRef<'_>,
+    builder: &mut TypeBuilder,
+) -> Result<Item<'a>> {
+    use wasmparser::CanonicalFunction;
+    Ok(match func {
+        CanonicalFunction::Lift {
+            core_func_index,
+            type_index,
+            options,
+        } => {
+            let ty = types.component_any_type_at(type_index).unwrap_func();
+            let ty = builder.func(ty, types, offset)?;
+            Item::Lift {
+                core_func: core_func_index,
+                ty,
+                options,
+                offset,
+            }
+        }
+        CanonicalFunction::Lower {
+            func_index,
+            options,
+        } => Item::Lower {
+            func: func_index,
+            options,
+            offset,
+        },
+        CanonicalFunction::ResourceNew { .. } => {
+            return Err(Error::unsupported("resources (resource.new)", offset));
+        }
+        CanonicalFunction::ResourceDrop { .. } => {
+            return Err(Error::unsupported("resources (resource.drop)", offset));
+        }
+        CanonicalFunction::ResourceRep { .. } => {
+            return Err(Error::unsupported("resources (resource.rep)", offset));
+        }
+        other => {
+            let name = format!("{other:?}");
+            let name = name.split([' ', '{', '(']).next().unwrap_or_default();
+            return Err(Error::unsupported(
+                format!("component-model async ({name})"),
+                offset,
+            ));
+        }
+    })
+}
+
+fn import_type(
+    ty: ComponentTypeRef,
+    offset: u64,
+    types: TypesRef<'_>,
+    builder: &mut TypeBuilder,
+) -> Result<ImportType> {
+    Ok(match ty {
+        ComponentTypeRef::Func(index) => {
+            let ty = types.component_any_type_at(index).unwrap_func();
+            ImportType::Func(builder.func(ty, types, offset)?)
+        }
+        ComponentTypeRef::Instance(index) => {
+            let ty = types.component_any_type_at(index).unwrap_instance();
+            ImportType::Instance(instance_shape(ty, offset, types, builder)?)
+        }
+        ComponentTypeRef::Type(wasmparser::TypeBounds::Eq(index)) => {
+            ImportType::Type(builder.any(types.component_any_type_at(index), types))
+        }
+        ComponentTypeRef::Type(wasmparser::TypeBounds::SubResource) => {
+            return Err(Error::unsupported(
+                "resources (an imported resource type)",
+                offset,
+            ));
+        }
+        ComponentTypeRef::Module(_) => {
+            return Err(Error::unsupported("importing a core module", offset));
+        }
+        ComponentTypeRef::Component(_) => {
+            return Err(Error::unsupported("importing a component", offset));
+        }
+        ComponentTypeRef::Value(_) => return Err(Error::unsupported("cm-values", offset)),
+    })
+}
+
+/// What an instance of this type exports.
+fn instance_shape(
+    ty: ComponentInstanceTypeId,
+    offset: u64,
+    types: TypesRef<'_>,
+    builder: &mut TypeBuilder,
+) -> Result<InstanceShape> {
+    let mut exports = Vec::new();
+    for (name, item) in &types[ty].exports {
+        let ty = match item.ty {
+            ComponentEntityType::Func(ty) => ImportType::Func(builder.func(ty, types, offset)?),
+            ComponentEntityType::Instance(ty) => {
+                ImportType::Instance(instance_shape(ty, offset, types, builder)?)
+            }
+            ComponentEntityType::Type { created, .. } => {
+                if matches!(created, ComponentAnyTypeId::Resource(_)) {
+                    return Err(Error::unsupported(
+                        "resources (an imported resource type)",
+                        offset,
+                    ));
+                }
+                ImportType::Type(builder.any(created, types))
+            }
+            ComponentEntityType::Module(_) => {
+                return Err(Error::unsupported("importing a core module", offset));
+            }
+            ComponentEntityType::Component(_) => {
+                return Err(Error::unsupported("importing a component", offset));
+            }
+            ComponentEntityType::Value(_) => return Err(Error::unsupported("cm-values", offset)),
+        };
+        exports.push((item.full_name(name).into_owned(), ty));
+    }
+    Ok(InstanceShape { exports })
+}

@@ -1,0 +1,412 @@
+//! Emits the artifact: fills its sections from a unit and its linked text.
+
+use cwasm_format::code::{CoreTypeRecord, FuncRefRecord, RefSlotRecord};
+use cwasm_format::describe::Description;
+use cwasm_format::exports::{CanonOptions, ExportRecord, IMPORTED, LiftRecord, StrRef, kind};
+use cwasm_format::hash::TypeHash;
+use cwasm_format::header::{Kind, NONE, SectionId};
+use cwasm_format::imports::core_type::{self, Limits, ValType};
+use cwasm_format::imports::{ImportRecord, LowerRecord};
+use cwasm_format::names;
+use cwasm_format::write::{Contents, Facts, Images, Strings, Symbol};
+use wasmparser::{ExternalKind, TypeRef};
+
+use crate::component::types::TypeBuilder;
+use crate::component::{Options, Plan};
+use crate::env::{FuncLoc, GlobalLoc, MemoryBase, TableLoc};
+use crate::error::{Error, Result};
+use crate::isa::Target;
+use crate::layout::{Unit, patch};
+use crate::link::Text;
+use crate::work::{Compiled, Entry, WorkList};
+
+/// All that an artifact is made of.
+pub(crate) struct Parts<'p, 'a> {
+    pub(crate) unit: &'p Unit<'a>,
+    pub(crate) plan: &'p Plan,
+    pub(crate) types: &'p TypeBuilder,
+    pub(crate) list: &'p WorkList,
+    pub(crate) compiled: &'p [Compiled],
+    pub(crate) target: &'p Target,
+    /// Whether names and symbols are wanted.
+    pub(crate) debug: bool,
+}
+
+/// The bytes of the artifact.
+pub(crate) fn emit(parts: &Parts<'_, '_>) -> Result<Vec<u8>> {
+    let Parts { unit, list, compiled, target, .. } = parts;
+    let text = Text::place(list, compiled)?;
+    let mut contents = Contents::new(Facts {
+        target: target.number,
+        cpu_features: target.cpu_features,
+        kind: unit.kind,
+        context_size: unit.context_size,
+        init_thunk: list.init_thunk.map_or(NONE, |func| text.offset(func)),
+        thunks_start: text.thunks_start,
+        type_ids: unit.type_ids,
+    });
+    let mut strings = Strings::default();
+    match unit.kind {
+        Kind::Component => component_records(parts, &text, &mut strings, &mut contents),
+        Kind::Module => module_records(parts, &text, &mut strings, &mut contents)?,
+    }
+    contents.set(SectionId::Strings, strings.into_bytes());
+    contents.set_records(SectionId::Memories, &unit.memories);
+    contents.set_records(SectionId::Tables, &unit.tables);
+    contents.set_records(SectionId::Entries, &text.entries(compiled));
+    contents.set_records(SectionId::Functions, &text.functions(list));
+    let (blocks, bytes) = text.traps(compiled);
+    contents.set_records(SectionId::TrapBlocks, &blocks);
+    contents.set(SectionId::TrapBytes, bytes);
+    images(unit, &text, &mut contents);
+    if parts.debug {
+        debug(parts, &text, &mut contents);
+    }
+    // Relocations are resolved when every section's place is known.
+    contents.set(SectionId::Text, vec![0; text.size as usize]);
+    let linked = text.link(list, compiled, &contents.place())?;
+    contents.set(SectionId::Text, linked);
+    Ok(contents.write())
+}
+
+fn images(unit: &Unit<'_>, text: &Text, contents: &mut Contents) {
+    let mut context = unit.context.clone();
+    let mut data = unit.data.clone();
+    unit.context_refs.iter().for_each(|found| patch(&mut context, found, |func| text.offset(func)));
+    unit.data_refs.iter().for_each(|found| patch(&mut data, found, |func| text.offset(func)));
+    let mut images = Images::default();
+    images.add_context(&context);
+    for (memory, image) in unit.images.iter().enumerate() {
+        for (offset, bytes) in image.extents() {
+            images.add_memory(memory as u32, offset, &bytes);
+        }
+    }
+    let (bytes, runs) = images.finish();
+    contents.set(SectionId::Images, bytes);
+    contents.set_records(SectionId::ImageRuns, &runs);
+    contents.set(SectionId::Data, data);
+}
+
+fn component_records(
+    parts: &Parts<'_, '_>,
+    text: &Text,
+    strings: &mut Strings,
+    contents: &mut Contents,
+) {
+    let Parts { unit, plan, types, .. } = parts;
+    let hash = |ty: crate::component::types::FuncTypeId| types.types.func_hash(types.get(ty));
+    let imports: Vec<ImportRecord> = plan
+        .imports
+        .iter()
+        .zip(&unit.host_slots)
+        .map(|(import, slot)| ImportRecord {
+            module: StrRef::default(),
+            name: strings.add(import.path.as_bytes()),
+            kind: if import.ty.is_some() { kind::FUNC } else { kind::INSTANCE },
+            slot: *slot,
+            hash: import.ty.map_or(TypeHash([0; 2]), hash),
+            core_type: StrRef::default(),
+            func_type: import.ty.map_or(NONE, |ty| ty.0),
+            reserved: 0,
+        })
+        .collect();
+    contents.set_records(SectionId::Imports, &imports);
+
+    let thunk = |func| text.offset(parts.list.thunk(unit, plan, types, func));
+    let canon_options = |options: &Options| CanonOptions {
+        memory: options.memory.map_or(NONE, |memory| {
+            let env = &unit.envs[memory.instance.0 as usize];
+            match env.memories[memory.index as usize].base {
+                MemoryBase::First { desc, .. } | MemoryBase::Own { desc } => desc,
+                MemoryBase::Import { .. } => unreachable!("components are closed units"),
+            }
+        }),
+        realloc: options.realloc.map_or(NONE, thunk),
+        string_encoding: options.string_encoding,
+        reserved: 0,
+    };
+    let lowers: Vec<LowerRecord> = plan
+        .lowers
+        .iter()
+        .map(|lower| LowerRecord {
+            import: lower.import,
+            flags: unit.flags[lower.component.0 as usize],
+            options: canon_options(&lower.options),
+        })
+        .collect();
+    contents.set_records(SectionId::Lowers, &lowers);
+    let lifts: Vec<LiftRecord> = plan
+        .lifts
+        .iter()
+        .map(|lift| LiftRecord {
+            hash: hash(lift.ty),
+            thunk: thunk(lift.func),
+            post_return: lift.options.post_return.map_or(NONE, thunk),
+            options: canon_options(&lift.options),
+            flags: unit.flags[lift.component.0 as usize],
+            func_type: lift.ty.0,
+        })
+        .collect();
+    contents.set_records(SectionId::Lifts, &lifts);
+
+    let mut exports: Vec<_> = plan.exports.iter().collect();
+    exports.sort_by(|a, b| a.path.as_bytes().cmp(b.path.as_bytes()));
+    let exports: Vec<ExportRecord> = exports
+        .into_iter()
+        .map(|export| ExportRecord {
+            name: strings.add(export.path.as_bytes()),
+            kind: if export.lift.is_some() { kind::FUNC } else { kind::INSTANCE },
+            index: export.lift.unwrap_or(0),
+            core_type: StrRef::default(),
+        })
+        .collect();
+    contents.set_records(SectionId::Exports, &exports);
+    let description = Description {
+        types: types.types.clone(),
+        funcs: types.funcs.clone(),
+        type_names: plan.type_names.clone(),
+    };
+    contents.set(SectionId::Describe, description.encode());
+}
+
+fn module_records(
+    parts: &Parts<'_, '_>,
+    text: &Text,
+    strings: &mut Strings,
+    contents: &mut Contents,
+) -> Result<()> {
+    let unit = parts.unit;
+    let module = unit.envs[0].module;
+    let mut imports = Vec::new();
+    for (import, slot) in module.imports.iter().zip(&unit.import_slots) {
+        let (kind, ty) = extern_type(module, import.ty, Some(import.offset))?;
+        imports.push(ImportRecord {
+            module: strings.add(import.module.as_bytes()),
+            name: strings.add(import.name.as_bytes()),
+            kind,
+            slot: *slot,
+            hash: TypeHash([0; 2]),
+            core_type: strings.add(&ty),
+            func_type: NONE,
+            reserved: 0,
+        });
+    }
+    contents.set_records(SectionId::Imports, &imports);
+    let mut sorted: Vec<_> = module.exports.iter().collect();
+    sorted.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
+    let mut exports = Vec::new();
+    for export in sorted {
+        let index = export.index as usize;
+        let ty = match export.kind {
+            ExternalKind::Func | ExternalKind::FuncExact => TypeRef::Func(module.funcs[index]),
+            ExternalKind::Table => TypeRef::Table(module.tables[index]),
+            ExternalKind::Memory => TypeRef::Memory(module.memories[index]),
+            ExternalKind::Global => TypeRef::Global(module.globals[index]),
+            ExternalKind::Tag => unreachable!("modules with tags are refused when decoded"),
+        };
+        let (kind, ty) = extern_type(module, ty, None)?;
+        exports.push(ExportRecord {
+            name: strings.add(export.name.as_bytes()),
+            kind,
+            index: export_place(unit, export),
+            core_type: strings.add(&ty),
+        });
+    }
+    contents.set_records(SectionId::Exports, &exports);
+    open_records(parts, text, strings, contents)
+}
+
+/// Types, references and what the loader fills in of an open unit.
+fn open_records(
+    parts: &Parts<'_, '_>,
+    text: &Text,
+    strings: &mut Strings,
+    contents: &mut Contents,
+) -> Result<()> {
+    let Parts { unit, list, .. } = parts;
+    let mut core_types = Vec::new();
+    for (number, ty) in unit.types.iter().enumerate() {
+        let offset = |func: Option<&crate::env::FuncId>| func.map_or(NONE, |func| text.offset(*func));
+        core_types.push(CoreTypeRecord {
+            core_type: strings.add(&func_type(ty)?),
+            array_thunk: offset(list.array_thunks.get(&(number as u32))),
+            host_trampoline: offset(list.host_funcs.get(&(number as u32))),
+        });
+    }
+    contents.set_records(SectionId::CoreTypes, &core_types);
+    let func_refs: Vec<FuncRefRecord> = unit
+        .func_refs
+        .iter()
+        .map(|func_ref| FuncRefRecord {
+            slot: func_ref.slot,
+            code: text.offset(func_ref.func),
+            core_type: func_ref.type_number,
+        })
+        .collect();
+    contents.set_records(SectionId::FuncRefs, &func_refs);
+    let ref_slots: Vec<RefSlotRecord> = unit
+        .ref_slots
+        .iter()
+        .map(|(slot, func)| RefSlotRecord {
+            slot: *slot,
+            source: match *func {
+                FuncLoc::Import { slot } => slot | IMPORTED,
+                FuncLoc::Local { func_ref: Some(slot), .. } => slot,
+                FuncLoc::Local { func_ref: None, .. } => {
+                    unreachable!("what a segment names has a reference")
+                }
+            },
+        })
+        .collect();
+    contents.set_records(SectionId::RefSlots, &ref_slots);
+    Ok(())
+}
+
+/// [`ExportRecord::index`] of a core export.
+fn export_place(unit: &Unit<'_>, export: &wasmparser::Export<'_>) -> u32 {
+    let env = &unit.envs[0];
+    let index = export.index as usize;
+    let imported = |slot: u32| match unit.import_slots.iter().position(|found| *found == slot) {
+        Some(import) => import as u32 | IMPORTED,
+        None => unreachable!("the slot is an import's"),
+    };
+    match export.kind {
+        ExternalKind::Func | ExternalKind::FuncExact => match env.funcs[index] {
+            FuncLoc::Local { func_ref: Some(slot), .. } => slot,
+            FuncLoc::Local { func_ref: None, .. } => {
+                unreachable!("what is exported has a reference")
+            }
+            FuncLoc::Import { slot } => imported(slot),
+        },
+        ExternalKind::Table => match env.tables[index] {
+            TableLoc::Fixed { desc, .. } | TableLoc::Own { desc } => desc,
+            TableLoc::Import { slot } => imported(slot),
+        },
+        ExternalKind::Memory => match env.memories[index].base {
+            MemoryBase::First { desc, .. } | MemoryBase::Own { desc } => desc,
+            MemoryBase::Import { slot } => imported(slot),
+        },
+        ExternalKind::Global => match env.globals[index] {
+            GlobalLoc::Own { offset } => offset,
+            GlobalLoc::Import { slot } => imported(slot),
+            GlobalLoc::Const(_) => unreachable!("exported globals have a place"),
+        },
+        ExternalKind::Tag => unreachable!("modules with tags are refused when decoded"),
+    }
+}
+
+/// The kind and encoded type of a core import or export.
+fn extern_type(
+    module: &crate::module::Module<'_>,
+    ty: TypeRef,
+    offset: Option<u64>,
+) -> Result<(u32, Vec<u8>)> {
+    let mut out = Vec::new();
+    let kind = match ty {
+        TypeRef::Func(ty) => return Ok((kind::CORE_FUNC, func_type(&module.types[ty as usize])?)),
+        TypeRef::Table(ty) => {
+            let element = val_type(wasmparser::ValType::Ref(ty.element_type))?;
+            let limits = Limits {
+                min: ty.initial,
+                max: ty.maximum,
+                is_64: ty.table64,
+                shared: ty.shared,
+            };
+            core_type::encode_table(element, limits, &mut out);
+            kind::CORE_TABLE
+        }
+        TypeRef::Memory(ty) => {
+            let limits = Limits {
+                min: ty.initial,
+                max: ty.maximum,
+                is_64: ty.memory64,
+                shared: ty.shared,
+            };
+            core_type::encode_memory(ty.page_size_log2.unwrap_or(16) as u8, limits, &mut out);
+            kind::CORE_MEMORY
+        }
+        TypeRef::Global(ty) => {
+            core_type::encode_global(val_type(ty.content_type)?, ty.mutable, &mut out);
+            kind::CORE_GLOBAL
+        }
+        TypeRef::Tag(_) | TypeRef::FuncExact(_) => {
+            return Err(Error::unsupported("exceptions", offset));
+        }
+    };
+    Ok((kind, out))
+}
+
+fn func_type(ty: &wasmparser::FuncType) -> Result<Vec<u8>> {
+    let types = |types: &[wasmparser::ValType]| {
+        types.iter().map(|ty| val_type(*ty)).collect::<Result<Vec<_>>>()
+    };
+    let mut out = Vec::new();
+    core_type::encode_func(&types(ty.params())?, &types(ty.results())?, &mut out);
+    Ok(out)
+}
+
+fn val_type(ty: wasmparser::ValType) -> Result<ValType> {
+    Ok(match ty {
+        wasmparser::ValType::I32 => ValType::I32,
+        wasmparser::ValType::I64 => ValType::I64,
+        wasmparser::ValType::F32 => ValType::F32,
+        wasmparser::ValType::F64 => ValType::F64,
+        wasmparser::ValType::V128 => ValType::V128,
+        wasmparser::ValType::Ref(ty) if ty == wasmparser::RefType::FUNCREF => ValType::FuncRef,
+        wasmparser::ValType::Ref(ty) if ty == wasmparser::RefType::EXTERNREF => ValType::ExternRef,
+        wasmparser::ValType::Ref(ty) => {
+            return Err(Error::unsupported(format!("function-references (type {ty})"), None));
+        }
+    })
+}
+
+/// Names for backtraces, symbols for debuggers and profilers.
+fn debug(parts: &Parts<'_, '_>, text: &Text, contents: &mut Contents) {
+    let names: Vec<String> =
+        parts.list.entries.iter().map(|entry| entry_name(parts, entry)).collect();
+    // In backtraces only what the module names is a name.
+    let known = parts.list.entries.iter().zip(&names).map(|(entry, name)| match entry {
+        Entry::Core { instance, index } => {
+            let module = parts.unit.envs[*instance as usize].module;
+            module.func_names.get(*index as usize).copied().unwrap_or_default()
+        }
+        _ => name.as_str(),
+    });
+    contents.set(SectionId::Names, names::encode(known));
+    contents.symbols = names
+        .iter()
+        .zip(&text.offsets)
+        .zip(parts.compiled)
+        .map(|((name, offset), function)| Symbol {
+            name: name.clone(),
+            offset: *offset,
+            size: function.code.len() as u32,
+        })
+        .collect();
+}
+
+/// The name of an entry as a symbol.
+pub(crate) fn entry_name(parts: &Parts<'_, '_>, entry: &Entry) -> String {
+    let core_name = |instance: u32, index: u32| {
+        let module = parts.unit.envs[instance as usize].module;
+        match module.func_names.get(index as usize) {
+            Some(name) if !name.is_empty() => (*name).to_owned(),
+            _ => format!("core[{instance}].func[{index}]"),
+        }
+    };
+    match entry {
+        Entry::Core { instance, index } => core_name(*instance, *index),
+        Entry::Lower { index, .. } => {
+            let import = parts.plan.lowers[*index as usize].import;
+            format!("lower[{}]", parts.plan.imports[import as usize].path)
+        }
+        Entry::Thunk { func, .. } => {
+            let callee = &parts.list.entries[func.0 as usize];
+            format!("thunk[{}]", entry_name(parts, callee))
+        }
+        Entry::ArrayThunk(ty) => format!("array_thunk[{ty}]"),
+        Entry::HostFunc(ty) => format!("host_func[{ty}]"),
+        Entry::Init => "init".to_owned(),
+        Entry::Builtin(builtin) => format!("builtin[{}]", builtin.name()),
+    }
+}

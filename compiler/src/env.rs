@@ -1,0 +1,176 @@
+//! Where everything that a core function can name lies: constants of the unit's layout.
+
+use cranelift_codegen::ir;
+use cwasm_format::builtin::Builtin;
+
+use crate::module::Module;
+
+/// A function of the unit's work list; the list's order is the order of the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct FuncId(pub(crate) u32);
+
+/// One core instance as its functions see it: each index space with the place of each item.
+pub(crate) struct Env<'a> {
+    pub(crate) module: &'a Module<'a>,
+    /// Number of the core instance in the unit.
+    pub(crate) instance: u32,
+    pub(crate) funcs: Vec<FuncLoc>,
+    pub(crate) tables: Vec<TableLoc>,
+    pub(crate) memories: Vec<MemoryLoc>,
+    pub(crate) globals: Vec<GlobalLoc>,
+    pub(crate) data: Vec<DataLoc>,
+    pub(crate) elements: Vec<ElementLoc>,
+    /// The unit's number of each function type, by type index: equal types have equal numbers.
+    pub(crate) type_numbers: Vec<u32>,
+    pub(crate) refs: FuncRefs,
+    /// Context offset of the flags of the component instance; `None` in a unit of one module.
+    pub(crate) flags: Option<u32>,
+}
+
+/// How function references are represented in the unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FuncRefs {
+    /// [`cwasm_format::vmctx::closed_func_ref`]: all functions are in this text and take this
+    /// context.
+    Closed,
+    /// Address of a [`cwasm_format::vmctx::VmFuncRef`]; type numbers are compared through the
+    /// array of `u32` at this context offset.
+    Open { type_ids: u32 },
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum FuncLoc {
+    /// In the unit: called directly with the same context.
+    Local {
+        func: FuncId,
+        /// Context offset of its `VmFuncRef` in an open unit, if something refers to it.
+        func_ref: Option<u32>,
+    },
+    /// A `VmFuncImport` at this context offset (open units only).
+    Import { slot: u32 },
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MemoryLoc {
+    pub(crate) base: MemoryBase,
+    /// Initial size in bytes: the memory never gets smaller.
+    pub(crate) min_byte_len: u64,
+    /// Accesses below this need no check: what lies between the size and this faults.
+    pub(crate) reservation: u64,
+    /// Bytes behind the reservation that fault too.
+    pub(crate) guard_size: u64,
+    pub(crate) is_64: bool,
+    pub(crate) page_log2: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum MemoryBase {
+    /// Byte 0 is at `vmctx + context_size`; its `VmMemory` is at context offset `desc`.
+    First { context_size: u32, desc: u32 },
+    /// The `VmMemory` is at this context offset.
+    Own { desc: u32 },
+    /// The address of the `VmMemory` is at this context offset (open units only).
+    Import { slot: u32 },
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum TableLoc {
+    /// Never grows: its elements are at a context offset for good. `desc` is its `VmTable`.
+    Fixed { desc: u32, elements: u32, len: u32 },
+    /// The `VmTable` is at this context offset.
+    Own { desc: u32 },
+    /// The address of the `VmTable` is at this context offset (open units only).
+    Import { slot: u32 },
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum GlobalLoc {
+    /// Immutable and known.
+    Const(ConstValue),
+    /// The value is at this context offset.
+    Own { offset: u32 },
+    /// The address of the value is at this context offset (open units only).
+    Import { slot: u32 },
+}
+
+/// A value known at compile time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ConstValue {
+    I32(u32),
+    I64(u64),
+    /// Bits.
+    F32(u32),
+    /// Bits.
+    F64(u64),
+    V128(u128),
+    /// A null reference.
+    Null,
+    /// A reference to a function of the unit (closed units), with the number of its type.
+    Func {
+        func: FuncId,
+        type_number: u32,
+    },
+}
+
+/// A data segment: its bytes are in the artifact's data, its current length (0 once dropped) is a
+/// `u64` in the context. `None` for segments that no instruction names.
+pub(crate) type DataLoc = Option<SegmentLoc>;
+
+/// An element segment; its elements are 8 bytes each. See [`DataLoc`].
+pub(crate) type ElementLoc = Option<SegmentLoc>;
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SegmentLoc {
+    pub(crate) start: SegmentStart,
+    /// Context offset of the current length, a `u64`.
+    pub(crate) len: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum SegmentStart {
+    /// Offset in the artifact's data section.
+    Data(u32),
+    /// Offset in the context.
+    Context(u32),
+}
+
+/// What code refers to by a relocation, resolved when the unit is linked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Symbol {
+    /// A function of the work list.
+    Func(FuncId),
+    /// The trampoline to a builtin.
+    Builtin(Builtin),
+    /// The start of the text.
+    Text,
+    /// An offset in the data section.
+    Data(u32),
+    /// A `LowerRecord`, by index.
+    Lower(u32),
+}
+
+impl Symbol {
+    /// The symbol as Cranelift's name.
+    pub(crate) fn to_name(self) -> ir::UserExternalName {
+        let (namespace, index) = match self {
+            Symbol::Func(func) => (0, func.0),
+            Symbol::Builtin(builtin) => (1, builtin as u32),
+            Symbol::Text => (2, 0),
+            Symbol::Data(offset) => (3, offset),
+            Symbol::Lower(index) => (4, index),
+        };
+        ir::UserExternalName { namespace, index }
+    }
+
+    /// The symbol of Cranelift's name.
+    pub(crate) fn from_name(name: &ir::UserExternalName) -> Symbol {
+        match name.namespace {
+            0 => Symbol::Func(FuncId(name.index)),
+            1 => Symbol::Builtin(Builtin::ALL[name.index as usize]),
+            2 => Symbol::Text,
+            3 => Symbol::Data(name.index),
+            4 => Symbol::Lower(name.index),
+            namespace => unreachable!("no symbols have namespace {namespace}"),
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Why a component could not be compiled.
+
+use std::fmt;
+
+/// Why compilation stopped. One word wide.
+#[derive(Debug)]
+#[must_use]
+pub struct Error(Box<ErrorKind>);
+
+/// The result of a stage.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What stopped compilation.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The input is not valid WebAssembly.
+    Invalid {
+        /// What is wrong.
+        message: String,
+        /// Byte offset in the input, where known.
+        offset: Option<u64>,
+    },
+    /// The input needs something that is not supported.
+    Unsupported {
+        /// The feature's name.
+        feature: String,
+        /// Byte offset in the input, where known.
+        offset: Option<u64>,
+    },
+    /// The input is larger than a limit.
+    Limit {
+        /// The limit's name.
+        name: &'static str,
+        /// What the input has.
+        found: u64,
+        /// The most that is allowed.
+        limit: u64,
+    },
+    /// An option cannot be served.
+    Option {
+        /// What is wrong with it.
+        message: String,
+    },
+    /// Cranelift refused a function: a bug in one of the two compilers.
+    Codegen {
+        /// The function.
+        function: String,
+        /// Cranelift's words.
+        message: String,
+    },
+    /// The output could not be written.
+    Io {
+        /// What was being done.
+        action: String,
+        /// The system's error.
+        error: std::io::Error,
+    },
+}
+
+impl Error {
+    /// What stopped compilation.
+    pub fn kind(&self) -> &ErrorKind {
+        &self.0
+    }
+
+    #[cold]
+    pub(crate) fn invalid(message: impl Into<String>, offset: u64) -> Error {
+        Error(Box::new(ErrorKind::Invalid {
+            message: message.into(),
+            offset: Some(offset),
+        }))
+    }
+
+    #[cold]
+    pub(crate) fn unsupported(feature: impl Into<String>, offset: impl Into<Option<u64>>) -> Error {
+        let (feature, offset) = (feature.into(), offset.into());
+        Error(Box::new(ErrorKind::Unsupported { feature, offset }))
+    }
+
+    #[cold]
+    pub(crate) fn limit(name: &'static str, found: u64, limit: u64) -> Error {
+        Error(Box::new(ErrorKind::Limit { name, found, limit }))
+    }
+
+    #[cold]
+    pub(crate) fn option(message: impl Into<String>) -> Error {
+        Error(Box::new(ErrorKind::Option {
+            message: message.into(),
+        }))
+    }
+
+    #[cold]
+    pub(crate) fn codegen(function: impl Into<String>, message: impl Into<String>) -> Error {
+        let (function, message) = (function.into(), message.into());
+        Error(Box::new(ErrorKind::Codegen { function, message }))
+    }
+
+    #[cold]
+    pub(crate) fn io(action: impl Into<String>, error: std::io::Error) -> Error {
+        Error(Box::new(ErrorKind::Io {
+            action: action.into(),
+            error,
+        }))
+    }
+}
+
+impl From<wasmparser::BinaryReaderError> for Error {
+    #[cold]
+    fn from(error: wasmparser::BinaryReaderError) -> Error {
+        Error::invalid(error.message(), error.offset())
+    }
+}
+
+impl From<ErrorKind> for Error {
+    fn from(kind: ErrorKind) -> Error {
+        Error(Box::new(kind))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = |f: &mut fmt::Formatter<'_>, offset: Option<u64>| match offset {
+            Some(offset) => write!(f, " (at offset {offset:#x})"),
+            None => Ok(()),
+        };
+        match self.kind() {
+            ErrorKind::Invalid { message, offset } => {
+                write!(f, "invalid WebAssembly: {message}")?;
+                at(f, *offset)
+            }
+            ErrorKind::Unsupported { feature, offset } => {
+                write!(f, "not supported yet: {feature}")?;
+                at(f, *offset)
+            }
+            ErrorKind::Limit { name, found, limit } => {
+                write!(
+                    f,
+                    "limit exceeded: {name}: found {found}, at most {limit} are allowed"
+                )
+            }
+            ErrorKind::Option { message } => f.write_str(message),
+            ErrorKind::Codegen { function, message } => {
+                write!(
+                    f,
+                    "internal error: cannot generate code for {function}: {message}"
+                )
+            }
+            ErrorKind::Io { action, error } => write!(f, "cannot {action}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self.kind() {
+            ErrorKind::Io { error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}
+
+const _: () = assert!(size_of::<Error>() == size_of::<usize>());

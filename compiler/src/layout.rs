@@ -1,0 +1,927 @@
+//! Lays a unit out: where in the context everything is, what it starts with, and what of
+//! instantiation is left to run.
+//!
+//! The result gives each core instance an [`Env`], from which its functions are translated, and
+//! the bytes of the context image. Core instances are laid out in the order of instantiation, so
+//! that what one imports has its place already.
+
+use std::collections::HashMap;
+
+use cwasm_format::data::{MemoryRecord, TableRecord};
+use cwasm_format::header::{Kind, NONE, PAGE_SIZE};
+use cwasm_format::vmctx::{
+    self, VmContext, VmFuncImport, VmFuncRef, VmHostImport, VmMemory, VmTable, flags,
+};
+use wasmparser::FuncType;
+use zerocopy::IntoBytes as _;
+
+use crate::component::{CoreDef, CoreFunc, CoreItem, ModuleId, Plan};
+use crate::env::{
+    ConstValue, Env, FuncId, FuncLoc, FuncRefs, GlobalLoc, MemoryBase, MemoryLoc, SegmentLoc,
+    SegmentStart, TableLoc,
+};
+use crate::error::{Error, Result};
+use crate::image::MemoryImage;
+use crate::module::Module;
+
+/// Address space that a memory with 32-bit addresses reserves: all that an address can reach.
+const RESERVATION_32: u64 = 1 << 32;
+/// Address space that a memory with 64-bit addresses reserves at most; accesses are checked.
+const RESERVATION_64: u64 = 1 << 32;
+/// Inaccessible bytes behind a reservation: an access whose constant offset is smaller needs no
+/// check. Larger offsets do not occur in practice.
+const GUARD_SIZE: u64 = 32 << 20;
+/// The most elements that the tables of a unit may start with: they lie in the context.
+const MAX_TABLE_ELEMENTS: u64 = 10_000_000;
+/// The largest context in bytes: every offset in it must fit a signed 32-bit displacement with
+/// room for a memory's guard.
+const MAX_CONTEXT_SIZE: u64 = 1 << 30;
+
+/// A unit laid out.
+pub(crate) struct Unit<'a> {
+    pub(crate) kind: Kind,
+    /// One per core instance.
+    pub(crate) envs: Vec<Env<'a>>,
+    /// The first function of each core instance; the k-th function that is not imported has the
+    /// id `first + k`.
+    pub(crate) first_funcs: Vec<FuncId>,
+    /// The trampoline of the first lowered function; the others follow.
+    pub(crate) first_lower: FuncId,
+    /// Distance from the context to the first memory.
+    pub(crate) context_size: u32,
+    /// Initial bytes of the context.
+    pub(crate) context: Vec<u8>,
+    /// References to functions in the context that are known when the text is laid out.
+    pub(crate) context_refs: Vec<RefPatch>,
+    /// The bytes of the data section.
+    pub(crate) data: Vec<u8>,
+    /// References to functions in the data section.
+    pub(crate) data_refs: Vec<RefPatch>,
+    pub(crate) memories: Vec<MemoryRecord>,
+    pub(crate) images: Vec<MemoryImage>,
+    pub(crate) tables: Vec<TableRecord>,
+    /// Context offset of each host import of the plan, or [`NONE`].
+    pub(crate) host_slots: Vec<u32>,
+    /// Context offset of each import of a module, in their order.
+    pub(crate) import_slots: Vec<u32>,
+    /// Context offset of each component instance's flags.
+    pub(crate) flags: Vec<u32>,
+    /// Function types by number.
+    pub(crate) types: Vec<FuncType>,
+    /// Context offset of the type ids, or [`NONE`].
+    pub(crate) type_ids: u32,
+    /// `VmFuncRef`s of an open unit.
+    pub(crate) func_refs: Vec<FuncRef>,
+    /// Addresses of `VmFuncRef`s in the context of an open unit: context offset and function.
+    pub(crate) ref_slots: Vec<(u32, FuncLoc)>,
+    /// What is left to do at instantiation, in order.
+    pub(crate) steps: Vec<Step>,
+}
+
+/// Eight bytes that become a closed reference.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RefPatch {
+    pub(crate) offset: u32,
+    pub(crate) func: FuncId,
+    pub(crate) type_number: u32,
+}
+
+/// A `VmFuncRef` in the context.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FuncRef {
+    pub(crate) slot: u32,
+    pub(crate) func: FuncId,
+    pub(crate) type_number: u32,
+}
+
+/// Something that must run at instantiation. Indices are the module's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step {
+    /// Evaluate the initial value of a global.
+    Global { instance: u32, index: u32 },
+    /// Fill a table with the value of its initial expression.
+    TableFill { instance: u32, index: u32 },
+    /// Evaluate an element of a segment.
+    ElementItem {
+        instance: u32,
+        segment: u32,
+        item: u32,
+    },
+    /// Copy an active element segment into its table and drop it.
+    Element { instance: u32, segment: u32 },
+    /// Copy an active data segment into its memory and drop it.
+    Data { instance: u32, segment: u32 },
+    /// Call the start function.
+    Start { instance: u32, func: u32 },
+}
+
+impl Step {
+    /// The core instance whose step it is.
+    pub(crate) fn instance(&self) -> u32 {
+        match *self {
+            Step::Global { instance, .. }
+            | Step::TableFill { instance, .. }
+            | Step::ElementItem { instance, .. }
+            | Step::Element { instance, .. }
+            | Step::Data { instance, .. }
+            | Step::Start { instance, .. } => instance,
+        }
+    }
+}
+
+/// Lays out the unit of `plan`.
+pub(crate) fn layout<'a>(kind: Kind, plan: &Plan, modules: &'a [Module<'a>]) -> Result<Unit<'a>> {
+    let mut first_funcs = Vec::new();
+    let mut next = 0u32;
+    for instance in &plan.instances {
+        first_funcs.push(FuncId(next));
+        next += modules[instance.module.0 as usize].bodies.len() as u32;
+    }
+    let mut builder = Builder {
+        unit: Unit {
+            kind,
+            envs: Vec::new(),
+            first_funcs,
+            first_lower: FuncId(next),
+            context_size: 0,
+            context: vec![0; size_of::<VmContext>()],
+            context_refs: Vec::new(),
+            data: Vec::new(),
+            data_refs: Vec::new(),
+            memories: Vec::new(),
+            images: Vec::new(),
+            tables: Vec::new(),
+            host_slots: Vec::new(),
+            import_slots: Vec::new(),
+            flags: Vec::new(),
+            types: Vec::new(),
+            type_ids: NONE,
+            func_refs: Vec::new(),
+            ref_slots: Vec::new(),
+            steps: Vec::new(),
+        },
+        type_numbers: HashMap::new(),
+        memory_numbers: HashMap::new(),
+        stepped: Vec::new(),
+        table_elements: Vec::new(),
+    };
+    builder.host(plan);
+    builder.memories(plan, modules)?;
+    for (id, instance) in plan.instances.iter().enumerate() {
+        builder.instance(id as u32, instance.module, plan, modules)?;
+    }
+    builder.finish()
+}
+
+struct Builder<'a> {
+    unit: Unit<'a>,
+    type_numbers: HashMap<FuncType, u32>,
+    /// The number of each memory that an instance defines.
+    memory_numbers: HashMap<CoreItem, u32>,
+    /// Per memory: the number of steps when it was defined. A segment can be folded into its image
+    /// only while nothing that runs could have seen the memory.
+    stepped: Vec<usize>,
+    /// Tables whose elements get their place at the end: instance, table index, elements.
+    table_elements: Vec<PlacedTable>,
+}
+
+/// A table that an instance defines.
+struct PlacedTable {
+    instance: u32,
+    index: u32,
+    /// Its `VmTable`.
+    desc: u32,
+    elements: Vec<ConstValue>,
+    /// Steps when it was defined, as for memories.
+    stepped: usize,
+}
+
+impl<'a> Builder<'a> {
+    /// Reserves `size` bytes of the context.
+    fn reserve(&mut self, size: usize, align: usize) -> u32 {
+        let offset = self.unit.context.len().next_multiple_of(align);
+        self.unit.context.resize(offset + size, 0);
+        offset as u32
+    }
+
+    fn write(&mut self, offset: u32, bytes: &[u8]) {
+        self.unit.context[offset as usize..][..bytes.len()].copy_from_slice(bytes);
+    }
+
+    fn type_number(&mut self, ty: &FuncType) -> u32 {
+        if let Some(number) = self.type_numbers.get(ty) {
+            return *number;
+        }
+        let number = self.unit.types.len() as u32;
+        self.unit.types.push(ty.clone());
+        self.type_numbers.insert(ty.clone(), number);
+        number
+    }
+
+    /// Flags and host imports: what every call touches comes first.
+    fn host(&mut self, plan: &Plan) {
+        for _ in 0..plan.component_instances {
+            let offset = self.reserve(4, 4);
+            self.write(offset, &flags::INITIAL.to_le_bytes());
+            self.unit.flags.push(offset);
+        }
+        let mut used = vec![false; plan.imports.len()];
+        plan.lowers
+            .iter()
+            .for_each(|lower| used[lower.import as usize] = true);
+        for used in used {
+            let slot = if used {
+                self.reserve(size_of::<VmHostImport>(), 8)
+            } else {
+                NONE
+            };
+            self.unit.host_slots.push(slot);
+        }
+    }
+
+    /// Numbers the memories. The one that most code uses becomes the first.
+    fn memories(&mut self, plan: &Plan, modules: &[Module<'_>]) -> Result<()> {
+        let mut found: Vec<(CoreItem, u64)> = Vec::new();
+        for (id, instance) in plan.instances.iter().enumerate() {
+            let module = &modules[instance.module.0 as usize];
+            let code: u64 = module
+                .bodies
+                .iter()
+                .map(|body| body.body.range().end - body.body.range().start)
+                .sum();
+            let instance_id = crate::component::InstanceId(id as u32);
+            for index in module.imported_memories..module.memories.len() as u32 {
+                found.push((
+                    CoreItem {
+                        instance: instance_id,
+                        index,
+                    },
+                    code,
+                ));
+            }
+            for import in &instance.imports {
+                if let CoreDef::Memory(item) = import {
+                    if let Some((_, total)) = found.iter_mut().find(|(known, _)| known == item) {
+                        *total += code;
+                    }
+                }
+            }
+        }
+        // Stable: among equals the one defined first.
+        found.sort_by_key(|(_, code)| std::cmp::Reverse(*code));
+        for (number, (item, _)) in found.iter().enumerate() {
+            let module = &modules[plan.instances[item.instance.0 as usize].module.0 as usize];
+            let record = self.memory_record(&module.memories[item.index as usize])?;
+            self.memory_numbers.insert(*item, number as u32);
+            self.unit.memories.push(record);
+            self.unit.images.push(MemoryImage::default());
+            self.stepped.push(usize::MAX);
+        }
+        Ok(())
+    }
+
+    fn memory_record(&mut self, ty: &wasmparser::MemoryType) -> Result<MemoryRecord> {
+        if ty.shared {
+            return Err(Error::unsupported("threads (a shared memory)", None));
+        }
+        let page_log2 = ty.page_size_log2.unwrap_or(16);
+        if page_log2 != 16 {
+            return Err(Error::unsupported("custom-page-sizes", None));
+        }
+        let reservation = if ty.memory64 {
+            RESERVATION_64
+        } else {
+            RESERVATION_32
+        };
+        let most = if ty.memory64 { 1 << 48 } else { 1 << 16 };
+        if ty.initial.saturating_mul(1 << page_log2) > reservation {
+            let limit = reservation >> page_log2;
+            return Err(Error::limit("initial pages of a memory", ty.initial, limit));
+        }
+        Ok(MemoryRecord {
+            slot: self.reserve(size_of::<VmMemory>(), 8),
+            page_log2,
+            min: ty.initial,
+            max: ty.maximum.unwrap_or(most),
+            guard_size: GUARD_SIZE,
+            reservation,
+        })
+    }
+
+    fn instance(
+        &mut self,
+        id: u32,
+        module_id: ModuleId,
+        plan: &Plan,
+        modules: &'a [Module<'a>],
+    ) -> Result<()> {
+        let module = &modules[module_id.0 as usize];
+        let planned = &plan.instances[id as usize];
+        let refs = match self.unit.kind {
+            Kind::Component => FuncRefs::Closed,
+            Kind::Module => FuncRefs::Open { type_ids: NONE },
+        };
+        let type_numbers: Vec<u32> = module.types.iter().map(|ty| self.type_number(ty)).collect();
+        let mut env = Env {
+            module,
+            instance: id,
+            funcs: Vec::new(),
+            tables: Vec::new(),
+            memories: Vec::new(),
+            globals: Vec::new(),
+            data: Vec::new(),
+            elements: Vec::new(),
+            type_numbers,
+            refs,
+            flags: self.unit.flags.get(planned.component.0 as usize).copied(),
+        };
+        match self.unit.kind {
+            Kind::Component => self.linked_imports(&mut env, &planned.imports),
+            Kind::Module => self.open_imports(&mut env),
+        }
+        self.define_funcs(&mut env);
+        self.define_memories(&mut env);
+        self.define_tables(&mut env)?;
+        self.define_globals(&mut env)?;
+        self.element_segments(&mut env)?;
+        self.data_segments(&mut env)?;
+        if let Some(func) = module.start {
+            self.unit.steps.push(Step::Start { instance: id, func });
+        }
+        self.unit.envs.push(env);
+        Ok(())
+    }
+
+    /// Imports that come from instances laid out before, or from lowered functions.
+    fn linked_imports(&mut self, env: &mut Env<'a>, imports: &[CoreDef]) {
+        for import in imports {
+            match *import {
+                CoreDef::Func(CoreFunc::Lower(index)) => {
+                    let func = FuncId(self.unit.first_lower.0 + index);
+                    env.funcs.push(FuncLoc::Local {
+                        func,
+                        func_ref: None,
+                    });
+                }
+                CoreDef::Func(CoreFunc::Export { instance, index }) => {
+                    env.funcs
+                        .push(self.unit.envs[instance.0 as usize].funcs[index as usize]);
+                }
+                CoreDef::Table(CoreItem { instance, index }) => {
+                    env.tables
+                        .push(self.unit.envs[instance.0 as usize].tables[index as usize]);
+                }
+                CoreDef::Memory(CoreItem { instance, index }) => {
+                    env.memories
+                        .push(self.unit.envs[instance.0 as usize].memories[index as usize]);
+                }
+                CoreDef::Global(CoreItem { instance, index }) => {
+                    env.globals
+                        .push(self.unit.envs[instance.0 as usize].globals[index as usize]);
+                }
+            }
+        }
+    }
+
+    /// Imports that the loader fills in.
+    fn open_imports(&mut self, env: &mut Env<'a>) {
+        for import in &env.module.imports {
+            let slot = match import.ty {
+                wasmparser::TypeRef::Func(_) => {
+                    let slot = self.reserve(size_of::<VmFuncImport>(), 8);
+                    env.funcs.push(FuncLoc::Import { slot });
+                    slot
+                }
+                wasmparser::TypeRef::Table(_) => {
+                    let slot = self.reserve(8, 8);
+                    env.tables.push(TableLoc::Import { slot });
+                    slot
+                }
+                wasmparser::TypeRef::Memory(ty) => {
+                    let slot = self.reserve(8, 8);
+                    env.memories.push(imported_memory(&ty, slot));
+                    slot
+                }
+                wasmparser::TypeRef::Global(_) => {
+                    let slot = self.reserve(8, 8);
+                    env.globals.push(GlobalLoc::Import { slot });
+                    slot
+                }
+                wasmparser::TypeRef::Tag(_) | wasmparser::TypeRef::FuncExact(_) => {
+                    unreachable!("refused when decoded")
+                }
+            };
+            self.unit.import_slots.push(slot);
+        }
+    }
+
+    fn define_funcs(&mut self, env: &mut Env<'a>) {
+        let module = env.module;
+        let first = self.unit.first_funcs[env.instance as usize];
+        let escaped = match self.unit.kind {
+            Kind::Component => Vec::new(),
+            Kind::Module => escaped_funcs(module),
+        };
+        for index in module.imported_funcs..module.funcs.len() as u32 {
+            let func = FuncId(first.0 + index - module.imported_funcs);
+            let func_ref = escaped
+                .get(index as usize)
+                .is_some_and(|escaped| *escaped)
+                .then(|| {
+                    let slot = self.reserve(size_of::<VmFuncRef>(), 8);
+                    let type_number = env.type_numbers[module.funcs[index as usize] as usize];
+                    self.unit.func_refs.push(FuncRef {
+                        slot,
+                        func,
+                        type_number,
+                    });
+                    slot
+                });
+            env.funcs.push(FuncLoc::Local { func, func_ref });
+        }
+    }
+
+    fn define_memories(&mut self, env: &mut Env<'a>) {
+        for index in env.module.imported_memories..env.module.memories.len() as u32 {
+            let instance = crate::component::InstanceId(env.instance);
+            let number = self.memory_numbers[&CoreItem { instance, index }];
+            let record = self.unit.memories[number as usize];
+            let ty = &env.module.memories[index as usize];
+            let desc = record.slot;
+            let base = if number == 0 {
+                // The context's size is known at the end.
+                MemoryBase::First {
+                    context_size: 0,
+                    desc,
+                }
+            } else {
+                MemoryBase::Own { desc }
+            };
+            self.stepped[number as usize] = self.unit.steps.len();
+            env.memories.push(MemoryLoc {
+                base,
+                min_byte_len: record.min << record.page_log2,
+                reservation: record.reservation,
+                guard_size: record.guard_size,
+                is_64: ty.memory64,
+                page_log2: record.page_log2,
+            });
+        }
+    }
+
+    fn define_tables(&mut self, env: &mut Env<'a>) -> Result<()> {
+        for index in env.module.imported_tables..env.module.tables.len() as u32 {
+            let ty = &env.module.tables[index as usize];
+            let placed: u64 = self
+                .table_elements
+                .iter()
+                .map(|table| table.elements.len() as u64)
+                .sum();
+            let total = placed.saturating_add(ty.initial);
+            if total > MAX_TABLE_ELEMENTS {
+                return Err(Error::limit(
+                    "initial table elements",
+                    total,
+                    MAX_TABLE_ELEMENTS,
+                ));
+            }
+            let desc = self.reserve(size_of::<VmTable>(), 8);
+            let most = if ty.table64 {
+                u64::MAX
+            } else {
+                u64::from(u32::MAX)
+            };
+            let table = VmTable {
+                base: 0,
+                len: ty.initial,
+                max: ty.maximum.unwrap_or(most),
+                capacity: 0,
+            };
+            self.write(desc, table.as_bytes());
+            let own = index - env.module.imported_tables;
+            let mut initial = ConstValue::Null;
+            if let Some(expr) = &env.module.table_inits[own as usize] {
+                match self.evaluate(env, expr)? {
+                    Some(value) => initial = value,
+                    None => self.unit.steps.push(Step::TableFill {
+                        instance: env.instance,
+                        index,
+                    }),
+                }
+            }
+            self.table_elements.push(PlacedTable {
+                instance: env.instance,
+                index,
+                desc,
+                elements: vec![initial; ty.initial as usize],
+                stepped: self.unit.steps.len(),
+            });
+            env.tables.push(TableLoc::Own { desc });
+        }
+        Ok(())
+    }
+
+    fn evaluate(
+        &self,
+        env: &Env<'a>,
+        expr: &wasmparser::ConstExpr<'_>,
+    ) -> Result<Option<ConstValue>> {
+        let type_number = |func: u32| env.type_numbers[env.module.funcs[func as usize] as usize];
+        crate::constant::evaluate(expr, &env.funcs, &env.globals, type_number)
+    }
+
+    fn define_globals(&mut self, env: &mut Env<'a>) -> Result<()> {
+        let imported = env.module.imported_globals;
+        for (own, expr) in env.module.global_inits.iter().enumerate() {
+            let index = imported + own as u32;
+            let ty = &env.module.globals[index as usize];
+            let value = self.evaluate(env, expr)?;
+            // What the host can see must have a place.
+            let visible = self.unit.kind == Kind::Module && is_exported_global(env.module, index);
+            if let (Some(value), false, false) = (value, ty.mutable, visible) {
+                env.globals.push(GlobalLoc::Const(value));
+                continue;
+            }
+            let size = if ty.content_type == wasmparser::ValType::V128 {
+                16
+            } else {
+                8
+            };
+            let offset = self.reserve(size, size);
+            match value {
+                Some(value) => self.write_value(offset, value),
+                None => self.unit.steps.push(Step::Global {
+                    instance: env.instance,
+                    index,
+                }),
+            }
+            env.globals.push(GlobalLoc::Own { offset });
+        }
+        Ok(())
+    }
+
+    /// Writes a known value into the context.
+    fn write_value(&mut self, offset: u32, value: ConstValue) {
+        match value {
+            ConstValue::I32(value) | ConstValue::F32(value) => {
+                self.write(offset, &value.to_le_bytes());
+            }
+            ConstValue::I64(value) | ConstValue::F64(value) => {
+                self.write(offset, &value.to_le_bytes());
+            }
+            ConstValue::V128(value) => self.write(offset, &value.to_le_bytes()),
+            ConstValue::Null => {}
+            ConstValue::Func { func, type_number } => {
+                self.unit.context_refs.push(RefPatch {
+                    offset,
+                    func,
+                    type_number,
+                });
+            }
+        }
+    }
+
+    fn finish(mut self) -> Result<Unit<'a>> {
+        let open = self.unit.kind == Kind::Module;
+        if open {
+            let type_ids = self.reserve(4 * self.unit.types.len(), 4);
+            self.unit.type_ids = type_ids;
+            self.unit
+                .envs
+                .iter_mut()
+                .for_each(|env| env.refs = FuncRefs::Open { type_ids });
+        }
+        let mut fixed = HashMap::new();
+        for table in std::mem::take(&mut self.table_elements) {
+            let elements = self.reserve(8 * table.elements.len(), 8);
+            for (place, value) in table.elements.iter().enumerate() {
+                self.write_value(elements + 8 * place as u32, *value);
+            }
+            let len = table.elements.len() as u32;
+            let env = &self.unit.envs[table.instance as usize];
+            let ty = &env.module.tables[table.index as usize];
+            if ty.maximum == Some(ty.initial) {
+                fixed.insert(
+                    table.desc,
+                    TableLoc::Fixed {
+                        desc: table.desc,
+                        elements,
+                        len,
+                    },
+                );
+            }
+            self.unit.tables.push(TableRecord {
+                slot: table.desc,
+                elements,
+                len,
+                reserved: 0,
+            });
+        }
+        let size = (self.unit.context.len() as u64).next_multiple_of(PAGE_SIZE);
+        if size > MAX_CONTEXT_SIZE {
+            return Err(Error::limit(
+                "bytes of globals and tables",
+                size,
+                MAX_CONTEXT_SIZE,
+            ));
+        }
+        self.unit.context_size = size as u32;
+        for env in &mut self.unit.envs {
+            for memory in &mut env.memories {
+                if let MemoryBase::First { context_size, .. } = &mut memory.base {
+                    *context_size = size as u32;
+                }
+            }
+            for table in &mut env.tables {
+                if let TableLoc::Own { desc } = table {
+                    *table = fixed.get(desc).copied().unwrap_or(*table);
+                }
+            }
+        }
+        Ok(self.unit)
+    }
+}
+
+/// Segments.
+impl<'a> Builder<'a> {
+    fn element_segments(&mut self, env: &mut Env<'a>) -> Result<()> {
+        use crate::module::{ElementItems, SegmentMode};
+        let module = env.module;
+        for (segment, element) in module.elements.iter().enumerate() {
+            let segment = segment as u32;
+            let values = match &element.items {
+                ElementItems::Funcs(funcs) => funcs
+                    .iter()
+                    .map(|func| match env.funcs[*func as usize] {
+                        FuncLoc::Local {
+                            func: id,
+                            func_ref: None,
+                        } => Some(ConstValue::Func {
+                            func: id,
+                            type_number: env.type_numbers[module.funcs[*func as usize] as usize],
+                        }),
+                        _ => None,
+                    })
+                    .collect(),
+                ElementItems::Exprs(exprs) => exprs
+                    .iter()
+                    .map(|expr| self.evaluate(env, expr))
+                    .collect::<Result<Vec<_>>>()?,
+            };
+            if let SegmentMode::Active { index, offset } = &element.mode {
+                let offset = self.evaluate(env, offset)?;
+                if self.fold_elements(env, *index, offset, &values) {
+                    // The segment counts as dropped.
+                    let len = self.reserve(8, 8);
+                    env.elements.push(Some(SegmentLoc {
+                        start: SegmentStart::Data(0),
+                        len,
+                    }));
+                    continue;
+                }
+            }
+            let start = match self.unit.kind {
+                Kind::Component => self.element_data(&values),
+                Kind::Module => self.element_slots(env, segment, &values),
+            };
+            let len = self.reserve(8, 8);
+            if !matches!(element.mode, SegmentMode::Declared) {
+                self.write(len, &(values.len() as u64).to_le_bytes());
+            }
+            env.elements.push(Some(SegmentLoc { start, len }));
+            if matches!(element.mode, SegmentMode::Active { .. }) {
+                self.unit.steps.push(Step::Element {
+                    instance: env.instance,
+                    segment,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes an active segment into its table's initial elements, if nothing that runs can tell
+    /// the difference.
+    fn fold_elements(
+        &mut self,
+        env: &Env<'a>,
+        table: u32,
+        offset: Option<ConstValue>,
+        values: &[Option<ConstValue>],
+    ) -> bool {
+        let Some(ConstValue::I32(_) | ConstValue::I64(_)) = offset else {
+            return false;
+        };
+        let TableLoc::Own { desc } = env.tables[table as usize] else {
+            return false;
+        };
+        let steps = self.unit.steps.len();
+        let Some(table) = self
+            .table_elements
+            .iter_mut()
+            .find(|table| table.desc == desc)
+        else {
+            return false;
+        };
+        let start = const_index(offset);
+        let end = start.checked_add(values.len() as u64);
+        let fits = end.is_some_and(|end| end <= table.elements.len() as u64);
+        if !fits || table.stepped != steps || values.iter().any(Option::is_none) {
+            return false;
+        }
+        let places = &mut table.elements[start as usize..];
+        places
+            .iter_mut()
+            .zip(values.iter().flatten())
+            .for_each(|(place, value)| *place = *value);
+        true
+    }
+
+    /// Puts the elements of a segment of a closed unit into the data section.
+    fn element_data(&mut self, values: &[Option<ConstValue>]) -> SegmentStart {
+        let start = self.unit.data.len().next_multiple_of(8);
+        self.unit.data.resize(start + 8 * values.len(), 0);
+        for (place, value) in values.iter().enumerate() {
+            if let Some(ConstValue::Func { func, type_number }) = *value {
+                let offset = (start + 8 * place) as u32;
+                self.unit.data_refs.push(RefPatch {
+                    offset,
+                    func,
+                    type_number,
+                });
+            }
+        }
+        SegmentStart::Data(start as u32)
+    }
+
+    /// Reserves the elements of a segment of an open unit in the context; the loader or the first
+    /// steps fill them.
+    fn element_slots(
+        &mut self,
+        env: &Env<'a>,
+        segment: u32,
+        values: &[Option<ConstValue>],
+    ) -> SegmentStart {
+        use crate::module::ElementItems;
+        let start = self.reserve(8 * values.len(), 8);
+        for (place, value) in values.iter().enumerate() {
+            let slot = start + 8 * place as u32;
+            if value.is_some() {
+                // Known values of an open unit are null.
+                continue;
+            }
+            match &env.module.elements[segment as usize].items {
+                ElementItems::Funcs(funcs) => {
+                    self.unit
+                        .ref_slots
+                        .push((slot, env.funcs[funcs[place] as usize]));
+                }
+                ElementItems::Exprs(_) => self.unit.steps.push(Step::ElementItem {
+                    instance: env.instance,
+                    segment,
+                    item: place as u32,
+                }),
+            }
+        }
+        SegmentStart::Context(start)
+    }
+
+    fn data_segments(&mut self, env: &mut Env<'a>) -> Result<()> {
+        use crate::module::SegmentMode;
+        let module = env.module;
+        for (segment, data) in module.data.iter().enumerate() {
+            let len = self.reserve(8, 8);
+            if let SegmentMode::Active { index, offset } = &data.mode {
+                let offset = self.evaluate(env, offset)?;
+                if self.fold_data(env, *index, offset, data.bytes) {
+                    env.data.push(Some(SegmentLoc {
+                        start: SegmentStart::Data(0),
+                        len,
+                    }));
+                    continue;
+                }
+                let segment = segment as u32;
+                self.unit.steps.push(Step::Data {
+                    instance: env.instance,
+                    segment,
+                });
+            }
+            let start = self.unit.data.len() as u32;
+            self.unit.data.extend_from_slice(data.bytes);
+            self.write(len, &(data.bytes.len() as u64).to_le_bytes());
+            env.data.push(Some(SegmentLoc {
+                start: SegmentStart::Data(start),
+                len,
+            }));
+        }
+        Ok(())
+    }
+
+    /// Writes an active segment into its memory's image, if nothing that runs can tell the
+    /// difference.
+    fn fold_data(
+        &mut self,
+        env: &Env<'a>,
+        memory: u32,
+        offset: Option<ConstValue>,
+        bytes: &[u8],
+    ) -> bool {
+        let Some(ConstValue::I32(_) | ConstValue::I64(_)) = offset else {
+            return false;
+        };
+        let loc = &env.memories[memory as usize];
+        let (MemoryBase::First { desc, .. } | MemoryBase::Own { desc }) = loc.base else {
+            return false;
+        };
+        let Some(number) = self
+            .unit
+            .memories
+            .iter()
+            .position(|record| record.slot == desc)
+        else {
+            return false;
+        };
+        let start = const_index(offset);
+        let end = start.checked_add(bytes.len() as u64);
+        let fits = end.is_some_and(|end| end <= loc.min_byte_len);
+        if !fits || self.stepped[number] != self.unit.steps.len() {
+            return false;
+        }
+        self.unit.images[number].write(start, bytes);
+        true
+    }
+}
+
+fn const_index(value: Option<ConstValue>) -> u64 {
+    match value {
+        Some(ConstValue::I32(value)) => value.into(),
+        Some(ConstValue::I64(value)) => value,
+        _ => unreachable!("offsets of segments are integers"),
+    }
+}
+
+fn imported_memory(ty: &wasmparser::MemoryType, slot: u32) -> MemoryLoc {
+    let page_log2 = ty.page_size_log2.unwrap_or(16);
+    MemoryLoc {
+        base: MemoryBase::Import { slot },
+        min_byte_len: ty.initial << page_log2,
+        reservation: if ty.memory64 {
+            RESERVATION_64
+        } else {
+            RESERVATION_32
+        },
+        guard_size: GUARD_SIZE,
+        is_64: ty.memory64,
+        page_log2,
+    }
+}
+
+fn is_exported_global(module: &Module<'_>, index: u32) -> bool {
+    module
+        .exports
+        .iter()
+        .any(|export| export.kind == wasmparser::ExternalKind::Global && export.index == index)
+}
+
+/// Which functions something may refer to: those that occur in the module outside of bodies.
+fn escaped_funcs(module: &Module<'_>) -> Vec<bool> {
+    use crate::module::ElementItems;
+    let mut escaped = vec![false; module.funcs.len()];
+    let mark_expr = |expr: &wasmparser::ConstExpr<'_>, escaped: &mut Vec<bool>| {
+        for op in expr.get_operators_reader().into_iter().flatten() {
+            if let wasmparser::Operator::RefFunc { function_index } = op {
+                escaped[function_index as usize] = true;
+            }
+        }
+    };
+    for export in &module.exports {
+        if export.kind == wasmparser::ExternalKind::Func {
+            escaped[export.index as usize] = true;
+        }
+    }
+    for element in &module.elements {
+        match &element.items {
+            ElementItems::Funcs(funcs) => {
+                funcs.iter().for_each(|func| escaped[*func as usize] = true);
+            }
+            ElementItems::Exprs(exprs) => {
+                exprs.iter().for_each(|expr| mark_expr(expr, &mut escaped));
+            }
+        }
+    }
+    module
+        .global_inits
+        .iter()
+        .for_each(|expr| mark_expr(expr, &mut escaped));
+    module
+        .table_inits
+        .iter()
+        .flatten()
+        .for_each(|expr| mark_expr(expr, &mut escaped));
+    escaped
+}
+
+/// The eight bytes of a closed reference, once the text is laid out.
+pub(crate) fn patch(bytes: &mut [u8], patch: &RefPatch, text_offset: impl Fn(FuncId) -> u32) {
+    let value = vmctx::closed_func_ref(patch.type_number, text_offset(patch.func));
+    bytes[patch.offset as usize..][..8].copy_from_slice(&value.to_le_bytes());
+}

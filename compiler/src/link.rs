@@ -1,0 +1,153 @@
+//! Links a unit: places functions in the text and resolves what they refer to.
+
+use cranelift_codegen::binemit;
+use cwasm_format::code::{EntryRecord, FunctionRecord, function_kind};
+use cwasm_format::header::{SectionId, SectionRange};
+use cwasm_format::imports::LowerRecord;
+use cwasm_format::traps::{self, TrapBlock};
+
+use crate::env::{FuncId, Symbol};
+use crate::error::{Error, Result};
+use crate::work::{Compiled, Entry, WorkList};
+
+/// Alignment of functions: what instruction fetch likes.
+const FUNCTION_ALIGN: u32 = 16;
+/// The largest text: what a near call reaches.
+const MAX_TEXT_SIZE: u64 = 1 << 31;
+
+/// The functions' places, before relocations are resolved.
+pub(crate) struct Text {
+    /// Text offset of each entry.
+    pub(crate) offsets: Vec<u32>,
+    /// Bytes of the text.
+    pub(crate) size: u32,
+    /// Text offset behind the last core function.
+    pub(crate) thunks_start: u32,
+}
+
+impl Text {
+    /// Places the functions in the list's order.
+    pub(crate) fn place(list: &WorkList, compiled: &[Compiled]) -> Result<Text> {
+        let mut end = 0u64;
+        let mut offsets = Vec::with_capacity(compiled.len());
+        for function in compiled {
+            let start = end.next_multiple_of(FUNCTION_ALIGN.into());
+            offsets.push(start as u32);
+            end = start + function.code.len() as u64;
+            if end > MAX_TEXT_SIZE {
+                return Err(Error::limit("bytes of machine code", end, MAX_TEXT_SIZE));
+            }
+        }
+        let size = end as u32;
+        let thunks_start = offsets.get(list.core_funcs).copied().unwrap_or(size);
+        Ok(Text { offsets, size, thunks_start })
+    }
+
+    /// The text offset of a function.
+    pub(crate) fn offset(&self, func: FuncId) -> u32 {
+        self.offsets[func.0 as usize]
+    }
+
+    /// The bytes of the text, when `sections` says where everything stands in the file.
+    pub(crate) fn link(
+        &self,
+        list: &WorkList,
+        compiled: &[Compiled],
+        sections: &[SectionRange],
+    ) -> Result<Vec<u8>> {
+        // Between functions: `int3`.
+        let mut bytes = vec![0xcc; self.size as usize];
+        let text = sections[SectionId::Text as usize].offset as i64;
+        for (place, function) in compiled.iter().enumerate() {
+            let start = self.offsets[place] as usize;
+            let code = &mut bytes[start..start + function.code.len()];
+            code.copy_from_slice(&function.code);
+            for reloc in &function.relocs {
+                let target = text + self.target(list, reloc.symbol, sections) + reloc.addend;
+                let at = text + start as i64 + i64::from(reloc.offset);
+                resolve(code, reloc.offset, reloc.kind, target - at)?;
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Where a symbol is, relative to the start of the text.
+    fn target(&self, list: &WorkList, symbol: Symbol, sections: &[SectionRange]) -> i64 {
+        let section = |id: SectionId| sections[id as usize].offset as i64;
+        let text = section(SectionId::Text);
+        match symbol {
+            Symbol::Func(_) | Symbol::Builtin(_) => match list.func(symbol) {
+                Some(func) => self.offset(func).into(),
+                None => unreachable!("every builtin that is used has a trampoline"),
+            },
+            Symbol::Text => 0,
+            Symbol::Data(offset) => section(SectionId::Data) + i64::from(offset) - text,
+            Symbol::Lower(index) => {
+                let size = size_of::<LowerRecord>() as i64;
+                section(SectionId::Lowers) + i64::from(index) * size - text
+            }
+        }
+    }
+
+    /// The table of functions.
+    pub(crate) fn functions(&self, list: &WorkList) -> Vec<FunctionRecord> {
+        list.entries
+            .iter()
+            .zip(&self.offsets)
+            .map(|(entry, start)| {
+                let (kind, instance, index) = match *entry {
+                    Entry::Core { instance, index } => (function_kind::CORE, instance, index),
+                    Entry::Lower { index, .. } => (function_kind::TRAMPOLINE, 0, index),
+                    Entry::Thunk { ref func, .. } => (function_kind::THUNK, 0, func.0),
+                    Entry::ArrayThunk(ty) => (function_kind::THUNK, 0, ty),
+                    Entry::HostFunc(ty) => (function_kind::TRAMPOLINE, 0, ty),
+                    Entry::Init => (function_kind::INIT, 0, 0),
+                    Entry::Builtin(builtin) => (function_kind::BUILTIN, 0, builtin as u32),
+                };
+                FunctionRecord { start: *start, kind: kind | instance << 8, index }
+            })
+            .collect()
+    }
+
+    /// The table of entries into wasm.
+    pub(crate) fn entries(&self, compiled: &[Compiled]) -> Vec<EntryRecord> {
+        self.offsets
+            .iter()
+            .zip(compiled)
+            .filter_map(|(start, function)| {
+                let enter = function.enter.as_ref()?;
+                Some(EntryRecord {
+                    return_offset: start + enter.return_offset,
+                    handler_offset: start + enter.handler_offset,
+                    frame_size: enter.frame_size,
+                    reserved: 0,
+                })
+            })
+            .collect()
+    }
+
+    /// The trap table.
+    pub(crate) fn traps(&self, compiled: &[Compiled]) -> (Vec<TrapBlock>, Vec<u8>) {
+        let traps = self.offsets.iter().zip(compiled).flat_map(|(start, function)| {
+            function.traps.iter().map(move |(offset, code)| (start + offset, *code))
+        });
+        traps::encode(traps)
+    }
+}
+
+fn resolve(code: &mut [u8], offset: u32, kind: binemit::Reloc, distance: i64) -> Result<()> {
+    match kind {
+        binemit::Reloc::X86PCRel4 | binemit::Reloc::X86CallPCRel4 => {
+            let Ok(distance) = i32::try_from(distance) else {
+                return Err(Error::limit(
+                    "distance between code and data",
+                    distance.unsigned_abs(),
+                    i32::MAX as u64,
+                ));
+            };
+            code[offset as usize..][..4].copy_from_slice(&distance.to_le_bytes());
+            Ok(())
+        }
+        kind => Err(Error::codegen("the text", format!("a relocation of kind {kind:?}"))),
+    }
+}

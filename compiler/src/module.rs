@@ -1,0 +1,101 @@
+//! A decoded core module: its index spaces and bodies, as the binary has them.
+
+use wasmparser::{
+    ConstExpr, FuncToValidate, FuncType, FunctionBody, GlobalType, MemoryType, TableType, TypeRef,
+    ValidatorResources,
+};
+
+/// A core module. Index spaces list imports first, as the specification numbers them.
+#[derive(Default)]
+pub(crate) struct Module<'a> {
+    /// Function types, by type index.
+    pub(crate) types: Vec<FuncType>,
+    pub(crate) imports: Vec<Import<'a>>,
+    /// Type index of each function.
+    pub(crate) funcs: Vec<u32>,
+    pub(crate) tables: Vec<TableType>,
+    pub(crate) memories: Vec<MemoryType>,
+    pub(crate) globals: Vec<GlobalType>,
+    /// Initial values of the globals that are not imported.
+    pub(crate) global_inits: Vec<ConstExpr<'a>>,
+    /// Initial elements of the tables that are not imported; `None` for null.
+    pub(crate) table_inits: Vec<Option<ConstExpr<'a>>>,
+    pub(crate) exports: Vec<wasmparser::Export<'a>>,
+    pub(crate) start: Option<u32>,
+    pub(crate) elements: Vec<Element<'a>>,
+    pub(crate) data: Vec<Data<'a>>,
+    /// Bodies of the functions that are not imported.
+    pub(crate) bodies: Vec<Body<'a>>,
+    /// Names of functions from the name section, by function index; empty where unknown.
+    pub(crate) func_names: Vec<&'a str>,
+    pub(crate) imported_funcs: u32,
+    pub(crate) imported_tables: u32,
+    pub(crate) imported_memories: u32,
+    pub(crate) imported_globals: u32,
+}
+
+pub(crate) struct Import<'a> {
+    pub(crate) module: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) ty: TypeRef,
+    /// Byte offset in the input.
+    pub(crate) offset: u64,
+}
+
+/// A function body with what is needed to validate it while it is translated.
+pub(crate) struct Body<'a> {
+    pub(crate) validator: FuncToValidate<ValidatorResources>,
+    pub(crate) body: FunctionBody<'a>,
+}
+
+pub(crate) enum SegmentMode<'a> {
+    Active { index: u32, offset: ConstExpr<'a> },
+    Passive,
+    Declared,
+}
+
+pub(crate) struct Element<'a> {
+    pub(crate) mode: SegmentMode<'a>,
+    pub(crate) items: ElementItems<'a>,
+}
+
+/// The elements of a segment.
+pub(crate) enum ElementItems<'a> {
+    /// Function indices.
+    Funcs(Vec<u32>),
+    /// Constant expressions.
+    Exprs(Vec<ConstExpr<'a>>),
+}
+
+impl ElementItems<'_> {
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            ElementItems::Funcs(funcs) => funcs.len(),
+            ElementItems::Exprs(exprs) => exprs.len(),
+        }
+    }
+}
+
+pub(crate) struct Data<'a> {
+    pub(crate) mode: SegmentMode<'a>,
+    pub(crate) bytes: &'a [u8],
+}
+
+impl<'a> Module<'a> {
+    /// The type of a function.
+    pub(crate) fn func_type(&self, func: u32) -> &FuncType {
+        &self.types[self.funcs[func as usize] as usize]
+    }
+}
+
+impl<'a> Body<'a> {
+    /// What validates this body; a body may be translated once per instance.
+    pub(crate) fn to_validate(&self) -> FuncToValidate<ValidatorResources> {
+        FuncToValidate {
+            resources: self.validator.resources.clone(),
+            index: self.validator.index,
+            ty: self.validator.ty,
+            features: self.validator.features,
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Emits a relocatable object: the same functions as the artifact, to be linked into a program
+//! that may not map code at run time.
+//!
+//! Each function is a local symbol; what code refers to besides functions are the symbols
+//! `cwasm_text` (the start of the text), `cwasm_data` and `cwasm_lowers`.
+
+use cranelift_module::{
+    DataDescription, DataId, FuncId as ObjectFuncId, Linkage, Module as _, ModuleReloc,
+    ModuleRelocTarget,
+};
+use cranelift_object::{ObjectBuilder, ObjectModule};
+
+use crate::emit::{Parts, entry_name};
+use crate::env::Symbol;
+use crate::error::{Error, Result};
+
+/// The bytes of the object.
+pub(crate) fn emit(parts: &Parts<'_, '_>) -> Result<Vec<u8>> {
+    let fail = |error: cranelift_module::ModuleError| Error::codegen("the object", error.to_string());
+    let builder = ObjectBuilder::new(
+        parts.target.isa.clone(),
+        "cwasm",
+        cranelift_module::default_libcall_names(),
+    )
+    .map_err(fail)?;
+    let mut module = ObjectModule::new(builder);
+    let signature = module.make_signature();
+    let mut funcs = Vec::new();
+    for (place, entry) in parts.list.entries.iter().enumerate() {
+        let name = format!("{}#{place}", entry_name(parts, entry));
+        funcs.push(module.declare_function(&name, Linkage::Local, &signature).map_err(fail)?);
+    }
+    let data = define_data(&mut module, "cwasm_data", &parts.unit.data).map_err(fail)?;
+    let lowers_size = parts.plan.lowers.len() * size_of::<cwasm_format::imports::LowerRecord>();
+    let lowers = define_data(&mut module, "cwasm_lowers", &vec![0; lowers_size]).map_err(fail)?;
+    for (func, compiled) in funcs.iter().zip(parts.compiled) {
+        let relocs: Vec<ModuleReloc> = compiled
+            .relocs
+            .iter()
+            .map(|reloc| {
+                let (name, addend) = target(parts, &funcs, data, lowers, reloc.symbol);
+                ModuleReloc {
+                    offset: reloc.offset,
+                    kind: reloc.kind,
+                    name,
+                    addend: reloc.addend + addend,
+                }
+            })
+            .collect();
+        module.define_function_bytes(*func, 16, &compiled.code, &relocs).map_err(fail)?;
+    }
+    module.finish().emit().map_err(|error| Error::codegen("the object", error.to_string()))
+}
+
+fn define_data(
+    module: &mut ObjectModule,
+    name: &str,
+    bytes: &[u8],
+) -> Result<DataId, cranelift_module::ModuleError> {
+    let id = module.declare_data(name, Linkage::Export, false, false)?;
+    let mut description = DataDescription::new();
+    description.define(if bytes.is_empty() { Box::new([0]) } else { bytes.into() });
+    description.set_align(16);
+    module.define_data(id, &description)?;
+    Ok(id)
+}
+
+/// The object's symbol and the offset from it.
+fn target(
+    parts: &Parts<'_, '_>,
+    funcs: &[ObjectFuncId],
+    data: DataId,
+    lowers: DataId,
+    symbol: Symbol,
+) -> (ModuleRelocTarget, i64) {
+    let func = |place: usize| ModuleRelocTarget::user(0, funcs[place].as_u32());
+    match symbol {
+        Symbol::Func(_) | Symbol::Builtin(_) => match parts.list.func(symbol) {
+            Some(found) => (func(found.0 as usize), 0),
+            None => unreachable!("every builtin that is used has a trampoline"),
+        },
+        // Functions are placed in the list's order, so the text starts with the first.
+        Symbol::Text => (func(0), 0),
+        Symbol::Data(offset) => (ModuleRelocTarget::user(1, data.as_u32()), offset.into()),
+        Symbol::Lower(index) => {
+            let size = size_of::<cwasm_format::imports::LowerRecord>() as i64;
+            (ModuleRelocTarget::user(1, lowers.as_u32()), i64::from(index) * size)
+        }
+    }
+}

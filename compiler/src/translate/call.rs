@@ -1,0 +1,196 @@
+//! Calls: direct, through imports, through tables, and of builtins.
+
+use std::mem::offset_of;
+
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::types::{F32, F64, I32, I64};
+use cranelift_codegen::ir::{
+    self, AbiParam, ArgumentPurpose, Endianness, FuncRef, Inst, InstBuilder, MemFlagsData, SigRef,
+    Signature, Value,
+};
+use cranelift_codegen::isa::CallConv;
+use cranelift_frontend::FunctionBuilder;
+use cwasm_format::TrapCode;
+use cwasm_format::builtin::{Builtin, Returns, Ty};
+use cwasm_format::vmctx::{VmFuncImport, VmFuncRef, closed_func_ref};
+
+use super::emit::{Emitter, Region, declare_function, displacement, field};
+use super::trap::trap_code;
+use super::types::core_signature;
+use crate::env::{FuncLoc, FuncRefs, Symbol};
+
+const CALL_TO_NULL: ir::TrapCode = trap_code(TrapCode::IndirectCallToNull);
+const BAD_SIGNATURE: ir::TrapCode = trap_code(TrapCode::BadSignature);
+
+impl Emitter<'_, '_> {
+    /// Calls a function of the module.
+    pub(crate) fn call(&mut self, func: u32, args: &[Value]) -> Inst {
+        match self.env.funcs[func as usize] {
+            FuncLoc::Local { func: id, .. } => {
+                let callee = match self.refs.funcs.get(func) {
+                    Some(known) => known,
+                    None => {
+                        let signature = self.signature(self.env.module.funcs[func as usize]);
+                        let symbol = Symbol::Func(id);
+                        let callee = declare_function(self.builder.func, symbol, signature);
+                        self.refs.funcs.insert(func, callee)
+                    }
+                };
+                self.collect_args(self.vmctx, args);
+                self.builder.ins().call(callee, &self.refs.args)
+            }
+            FuncLoc::Import { slot } => {
+                const CODE: i32 = field(offset_of!(VmFuncImport, code));
+                const CONTEXT: i32 = field(offset_of!(VmFuncImport, context));
+                let slot = displacement(slot);
+                let signature = self.signature(self.env.module.funcs[func as usize]);
+                let code = self.load_constant_at(self.vmctx, slot + CODE);
+                let context = self.load_constant_at(self.vmctx, slot + CONTEXT);
+                self.collect_args(context, args);
+                self.builder.ins().call_indirect(signature, code, &self.refs.args)
+            }
+        }
+    }
+
+    /// Calls the function in an element of a table, which must have the type.
+    pub(super) fn call_indirect(
+        &mut self,
+        type_index: u32,
+        table: u32,
+        index: Value,
+        args: &[Value],
+    ) -> Inst {
+        let signature = self.signature(type_index);
+        let type_number = self.env.type_numbers[type_index as usize];
+        let element = self.element(table, index);
+        let (code, context) = match self.env.refs {
+            FuncRefs::Closed => (self.closed_callee(type_number, element), self.vmctx),
+            FuncRefs::Open { type_ids } => self.open_callee(type_ids + 4 * type_number, element),
+        };
+        self.collect_args(context, args);
+        self.builder.ins().call_indirect(signature, code, &self.refs.args)
+    }
+
+    /// The code of a closed function reference in memory. The type is compared with the high half
+    /// of the element only; which trap it is if they differ is found out off the usual path.
+    fn closed_callee(&mut self, type_number: u32, (addr, offset): (Value, i32)) -> Value {
+        const OFFSET_OF_TYPE: i32 = 4;
+        let expected = closed_func_ref(type_number, 0) >> 32;
+        let flags = self.flags(Region::Elements);
+        let found = self.builder.ins().load(I32, flags, addr, offset + OFFSET_OF_TYPE);
+        let equal = self.builder.ins().icmp_imm_u(IntCC::Equal, found, expected as i64);
+        let (matches, differs) = (self.builder.create_block(), self.builder.create_block());
+        self.builder.set_cold_block(differs);
+        self.builder.ins().brif(equal, matches, &[], differs, &[]);
+        self.builder.seal_block(matches);
+        self.builder.seal_block(differs);
+
+        self.builder.switch_to_block(differs);
+        // Not the same load again, so that the one above can be part of the comparison.
+        let reference = self.builder.ins().load(I64, flags, addr, offset);
+        self.builder.ins().trapz(reference, CALL_TO_NULL);
+        self.builder.ins().trap(BAD_SIGNATURE);
+
+        self.builder.switch_to_block(matches);
+        let text_offset = self.builder.ins().uload32(flags, addr, offset);
+        let text = self.text_address();
+        self.builder.ins().iadd(text, text_offset)
+    }
+
+    /// The code and context of an open function reference in memory; the engine's number of the
+    /// expected type is at `type_id` in the context.
+    fn open_callee(&mut self, type_id: u32, (addr, offset): (Value, i32)) -> (Value, Value) {
+        const CODE: i32 = field(offset_of!(VmFuncRef, code));
+        const CONTEXT: i32 = field(offset_of!(VmFuncRef, context));
+        const TYPE_ID: i32 = field(offset_of!(VmFuncRef, type_id));
+        let flags = self.flags(Region::Elements);
+        let reference = self.builder.ins().load(I64, flags, addr, offset);
+        self.builder.ins().trapz(reference, CALL_TO_NULL);
+        // What a reference leads to never changes, but can be read only once it is not null.
+        let flags = MemFlagsData::new()
+            .with_notrap()
+            .with_readonly()
+            .with_endianness(Endianness::Little);
+        let found = self.builder.ins().load(I64, flags, reference, TYPE_ID);
+        let expected = self.builder.ins().uload32(flags, self.vmctx, displacement(type_id));
+        let differs = self.builder.ins().icmp(IntCC::NotEqual, found, expected);
+        self.builder.ins().trapnz(differs, BAD_SIGNATURE);
+        let code = self.builder.ins().load(I64, flags, reference, CODE);
+        let context = self.builder.ins().load(I64, flags, reference, CONTEXT);
+        (code, context)
+    }
+
+    /// Calls a builtin; what goes wrong in it is a trap already.
+    pub(crate) fn builtin(&mut self, builtin: Builtin, args: &[Value]) -> Inst {
+        let callee = match self.refs.builtins.get(builtin as u32) {
+            Some(known) => known,
+            None => {
+                let callee = declare_builtin(self.builder, builtin);
+                self.refs.builtins.insert(builtin as u32, callee)
+            }
+        };
+        self.collect_args(self.vmctx, args);
+        self.builder.ins().call(callee, &self.refs.args)
+    }
+
+    /// Calls a builtin that returns a value.
+    pub(crate) fn builtin_value(&mut self, builtin: Builtin, args: &[Value]) -> Value {
+        let call = self.builtin(builtin, args);
+        self.builder.inst_results(call)[0]
+    }
+
+    fn signature(&mut self, type_index: u32) -> SigRef {
+        if let Some(known) = self.refs.signatures.get(type_index) {
+            return known;
+        }
+        let signature = core_signature(&self.env.module.types[type_index as usize]);
+        let signature = self.builder.import_signature(signature);
+        self.refs.signatures.insert(type_index, signature)
+    }
+
+    fn collect_args(&mut self, context: Value, args: &[Value]) {
+        self.refs.args.clear();
+        self.refs.args.push(context);
+        self.refs.args.extend_from_slice(args);
+    }
+}
+
+/// The signature of the trampoline to a builtin.
+pub(crate) fn builtin_signature(builtin: Builtin) -> Signature {
+    let mut signature = Signature::new(CallConv::Tail);
+    signature.params.push(AbiParam::special(I64, ArgumentPurpose::VMContext));
+    signature.params.extend(builtin.params().iter().map(|ty| AbiParam::new(builtin_type(*ty))));
+    match builtin.returns() {
+        Returns::Value(ty) => signature.returns.push(AbiParam::new(builtin_type(ty))),
+        // The trampoline raises a status as a trap.
+        Returns::Status | Returns::Never => {}
+    }
+    signature
+}
+
+/// A type of a builtin's parameter or result.
+fn builtin_type(ty: Ty) -> ir::Type {
+    match ty {
+        Ty::I64 => I64,
+        Ty::I32 => I32,
+        Ty::F32 => F32,
+        Ty::F64 => F64,
+    }
+}
+
+fn declare_builtin(builder: &mut FunctionBuilder<'_>, builtin: Builtin) -> FuncRef {
+    let signature = builder.import_signature(builtin_signature(builtin));
+    declare_function(builder.func, Symbol::Builtin(builtin), signature)
+}
+
+/// Calls a builtin from code that has no core instance.
+pub(crate) fn call_builtin(
+    builder: &mut FunctionBuilder<'_>,
+    builtin: Builtin,
+    vmctx: Value,
+    args: &[Value],
+) -> Inst {
+    let callee = declare_builtin(builder, builtin);
+    let args: Vec<Value> = [vmctx].iter().chain(args).copied().collect();
+    builder.ins().call(callee, &args)
+}

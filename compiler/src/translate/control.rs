@@ -1,0 +1,298 @@
+//! Control frames and branches.
+//!
+//! A frame gets the block behind its end only when something branches there: a block that is only
+//! left by reaching its end costs no basic block, nor does the end of a loop. An `if` without
+//! `else` and without parameters has no block for the case that it is not taken.
+
+use cranelift_codegen::entity::packed_option::PackedOption;
+use cranelift_codegen::ir::{
+    Block, BlockArg, BlockCall, Inst, InstBuilder, JumpTableData,
+};
+use cwasm_format::TrapCode;
+use wasmparser::{BlockType, BrTable, Operator};
+
+use super::feature::unsupported;
+use super::operators::Translator;
+use super::trap::trap_code;
+use super::types::representation;
+use crate::error::Result;
+
+/// A control frame whose start can be reached.
+pub(super) struct Frame {
+    kind: FrameKind,
+    ty: BlockType,
+    /// Number of operands below the parameters.
+    height: usize,
+    /// Where branches go: the head of a loop, else what follows the frame.
+    target: PackedOption<Block>,
+}
+
+#[derive(Clone, Copy)]
+enum FrameKind {
+    /// The function: branching to it returns.
+    Func,
+    Block,
+    Loop,
+    /// The first part of an `if`. A copy of its parameters is below the operands, for the case
+    /// `otherwise`, to which `branch` goes.
+    If {
+        branch: Inst,
+        otherwise: Block,
+    },
+    /// The second part of an `if`.
+    Else,
+}
+
+impl Translator<'_, '_> {
+    pub(super) fn enter_function(&mut self, type_index: u32) {
+        self.stack.clear();
+        self.frames.clear();
+        let ty = BlockType::FuncType(type_index);
+        self.frames.push(Frame { kind: FrameKind::Func, ty, height: 0, target: None.into() });
+    }
+
+    /// Follows the frames in code that cannot be reached, up to where code can be reached again.
+    pub(super) fn dead_operator(&mut self, op: &Operator<'_>, offset: u64) -> Result<()> {
+        match op {
+            Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => {
+                self.dead_frames += 1;
+            }
+            Operator::TryTable { .. } => return Err(unsupported(op, offset)),
+            Operator::Else if self.dead_frames == 0 => self.else_(),
+            Operator::End if self.dead_frames == 0 => self.end(),
+            Operator::End => self.dead_frames -= 1,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    pub(super) fn block(&mut self, ty: BlockType) {
+        self.push_frame(FrameKind::Block, ty, None);
+    }
+
+    pub(super) fn loop_(&mut self, ty: BlockType) {
+        let head = self.emit.builder.create_block();
+        for ty in self.params(ty) {
+            self.emit.builder.append_block_param(head, representation(*ty));
+        }
+        self.push_frame(FrameKind::Loop, ty, Some(head));
+        self.jump(head, self.params(ty).len());
+        self.continue_at(head);
+    }
+
+    pub(super) fn if_(&mut self, ty: BlockType) {
+        let condition = self.pop();
+        let builder = &mut *self.emit.builder;
+        let (then, otherwise) = (builder.create_block(), builder.create_block());
+        let branch = builder.ins().brif(condition, then, &[], otherwise, &[]);
+        builder.seal_block(then);
+        builder.switch_to_block(then);
+        self.push_frame(FrameKind::If { branch, otherwise }, ty, None);
+        let params = self.stack.len() - self.params(ty).len();
+        self.stack.extend_from_within(params..);
+    }
+
+    pub(super) fn else_(&mut self) {
+        let index = self.frames.len() - 1;
+        let Frame { kind: FrameKind::If { otherwise, .. }, ty, height, .. } = self.frames[index]
+        else {
+            unreachable!("`else` is validated");
+        };
+        if self.reachable {
+            let target = self.target(index);
+            self.jump(target, self.result_count(ty));
+        }
+        self.frames[index].kind = FrameKind::Else;
+        self.emit.builder.seal_block(otherwise);
+        self.emit.builder.switch_to_block(otherwise);
+        self.stack.truncate(height + self.params(ty).len());
+        self.reachable = true;
+    }
+
+    pub(super) fn end(&mut self) {
+        if let Some(Frame { kind: FrameKind::If { branch, otherwise }, .. }) = self.frames.last() {
+            self.end_if_without_else(*branch, *otherwise);
+            return;
+        }
+        let Some(frame) = self.frames.pop() else { unreachable!("`end` is validated") };
+        match (frame.kind, frame.target.expand()) {
+            (FrameKind::Loop, Some(head)) => self.emit.builder.seal_block(head),
+            (FrameKind::Func, None) if self.reachable => self.return_values(frame.ty),
+            // What follows is reached, if at all, by going on here.
+            (_, None) => {}
+            (kind, Some(target)) => {
+                if self.reachable {
+                    self.jump(target, self.result_count(frame.ty));
+                }
+                self.end_at(target, frame.height);
+                if let FrameKind::Func = kind {
+                    self.return_values(frame.ty);
+                }
+            }
+        }
+    }
+
+    /// Ends an `if` that has no `else`; its results are its parameters when it is not taken.
+    fn end_if_without_else(&mut self, branch: Inst, otherwise: Block) {
+        let index = self.frames.len() - 1;
+        let Frame { ty, height, target, .. } = self.frames[index];
+        let count = self.params(ty).len();
+        let target = match target.expand() {
+            None if count == 0 => otherwise,
+            Some(target) if count == 0 => {
+                self.emit.builder.change_jump_destination(branch, otherwise, target);
+                target
+            }
+            _ => self.target(index),
+        };
+        if self.reachable {
+            self.jump(target, count);
+        }
+        if count > 0 {
+            self.emit.builder.seal_block(otherwise);
+            self.emit.builder.switch_to_block(otherwise);
+            self.stack.truncate(height + count);
+            self.jump(target, count);
+        }
+        self.frames.pop();
+        self.end_at(target, height);
+    }
+
+    /// Goes on at `target`, to which nothing else will branch.
+    fn end_at(&mut self, target: Block, height: usize) {
+        self.emit.builder.seal_block(target);
+        self.stack.truncate(height);
+        self.continue_at(target);
+        self.reachable = true;
+    }
+
+    /// Goes on at `block`, with its parameters on the stack in the place of what led to it.
+    fn continue_at(&mut self, block: Block) {
+        let builder = &mut *self.emit.builder;
+        builder.switch_to_block(block);
+        self.stack.extend_from_slice(builder.block_params(block));
+    }
+
+    pub(super) fn br(&mut self, depth: u32) {
+        let index = self.frame_index(depth);
+        let frame = &self.frames[index];
+        match frame.kind {
+            FrameKind::Func => self.return_values(frame.ty),
+            _ => {
+                let count = self.branch_count(index);
+                let target = self.target(index);
+                self.jump(target, count);
+            }
+        }
+        self.reachable = false;
+    }
+
+    pub(super) fn br_if(&mut self, depth: u32) {
+        let condition = self.pop();
+        let index = self.frame_index(depth);
+        let count = self.branch_count(index);
+        let target = self.target(index);
+        self.collect_branch_args(count);
+        let builder = &mut *self.emit.builder;
+        let next = builder.create_block();
+        builder.ins().brif(condition, target, self.branch_args.iter(), next, &[]);
+        builder.seal_block(next);
+        builder.switch_to_block(next);
+    }
+
+    pub(super) fn br_table(&mut self, targets: &BrTable<'_>) -> Result<()> {
+        let selector = self.pop();
+        if targets.is_empty() {
+            self.br(targets.default());
+            return Ok(());
+        }
+        let count = self.branch_count(self.frame_index(targets.default()));
+        self.collect_branch_args(count);
+        self.branch_table.clear();
+        for depth in targets.targets() {
+            let call = self.branch_call(depth?);
+            self.branch_table.push(call);
+        }
+        let default = self.branch_call(targets.default());
+        let table = JumpTableData::new(default, self.branch_table);
+        let table = self.emit.builder.create_jump_table(table);
+        self.emit.builder.ins().br_table(selector, table);
+        self.reachable = false;
+        Ok(())
+    }
+
+    /// A branch with the collected arguments.
+    fn branch_call(&mut self, depth: u32) -> BlockCall {
+        let target = self.target(self.frame_index(depth));
+        let args = self.branch_args.iter().copied();
+        BlockCall::new(target, args, &mut self.emit.builder.func.dfg.value_lists)
+    }
+
+    pub(super) fn return_(&mut self) {
+        self.return_values(self.frames[0].ty);
+        self.reachable = false;
+    }
+
+    pub(super) fn trap(&mut self, code: TrapCode) {
+        self.emit.builder.ins().trap(trap_code(code));
+        self.reachable = false;
+    }
+
+    fn return_values(&mut self, ty: BlockType) {
+        let first = self.stack.len() - self.result_count(ty);
+        self.emit.builder.ins().return_(&self.stack[first..]);
+        self.reachable = false;
+    }
+
+    fn push_frame(&mut self, kind: FrameKind, ty: BlockType, target: Option<Block>) {
+        let height = self.stack.len() - self.params(ty).len();
+        self.frames.push(Frame { kind, ty, height, target: target.into() });
+    }
+
+    fn frame_index(&self, depth: u32) -> usize {
+        self.frames.len() - 1 - depth as usize
+    }
+
+    /// The block that branches to a frame go to.
+    fn target(&mut self, index: usize) -> Block {
+        if let Some(target) = self.frames[index].target.expand() {
+            return target;
+        }
+        let builder = &mut *self.emit.builder;
+        let target = builder.create_block();
+        match self.frames[index].ty {
+            BlockType::Empty => {}
+            BlockType::Type(ty) => {
+                builder.append_block_param(target, representation(ty));
+            }
+            BlockType::FuncType(ty) => {
+                for ty in self.emit.env.module.types[ty as usize].results() {
+                    builder.append_block_param(target, representation(*ty));
+                }
+            }
+        }
+        self.frames[index].target = target.into();
+        target
+    }
+
+    /// Jumps with the topmost `count` operands.
+    fn jump(&mut self, target: Block, count: usize) {
+        self.collect_branch_args(count);
+        self.emit.builder.ins().jump(target, self.branch_args.iter());
+    }
+
+    fn collect_branch_args(&mut self, count: usize) {
+        let values = &self.stack[self.stack.len() - count..];
+        self.branch_args.clear();
+        self.branch_args.extend(values.iter().map(|value| BlockArg::Value(*value)));
+    }
+
+    /// How many operands a branch to a frame takes.
+    fn branch_count(&self, index: usize) -> usize {
+        let frame = &self.frames[index];
+        match frame.kind {
+            FrameKind::Loop => self.params(frame.ty).len(),
+            _ => self.result_count(frame.ty),
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! [`Emitter`] and what its methods in the other files share.
+
+use std::borrow::Cow;
+
+use cranelift_codegen::ir::types::{I32, I64};
+use cranelift_codegen::ir::{
+    self, AliasRegion, AliasRegionData, Endianness, ExtFuncData, ExternalName, FuncRef,
+    GlobalValue, GlobalValueData, InstBuilder, InstructionData, MemFlagsData, Opcode, Value,
+    ValueDef,
+};
+use cranelift_frontend::FunctionBuilder;
+
+use super::references::References;
+use crate::env::{Env, Symbol};
+
+/// Emits what operators of one core instance do.
+///
+/// Operands and results are values of the types that the operators have; indices are those of the
+/// module, which must be valid.
+pub(crate) struct Emitter<'e, 'f> {
+    pub(crate) env: &'e Env<'e>,
+    pub(crate) builder: &'e mut FunctionBuilder<'f>,
+    pub(crate) vmctx: Value,
+    pub(super) refs: &'e mut References,
+}
+
+/// Parts of memory that are disjoint, for Cranelift's alias analysis. Two regions never hold the
+/// same address: where that cannot be known, as with two imports, the region is the same. Constant
+/// loads need none. There is a fixed number, because the analysis keeps a row of them per block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Region {
+    /// What describes memories, tables and segments.
+    Descriptors,
+    /// Elements of tables.
+    Elements,
+    FirstMemory,
+    ImportedMemories,
+    ImportedGlobals,
+    /// Other memories of the unit, by context offset of their descriptors.
+    Memory { desc: u32 },
+    /// Globals of the unit, by context offset.
+    Global { offset: u32 },
+}
+
+impl Region {
+    const MEMORIES: u32 = 8;
+    const GLOBALS: u32 = 32;
+
+    fn number(self) -> u32 {
+        match self {
+            Region::Descriptors => 0,
+            Region::Elements => 1,
+            Region::FirstMemory => 2,
+            Region::ImportedMemories => 3,
+            Region::ImportedGlobals => 4,
+            Region::Memory { desc } => 5 + desc / 32 % Self::MEMORIES,
+            Region::Global { offset } => 5 + Self::MEMORIES + offset / 8 % Self::GLOBALS,
+        }
+    }
+
+    fn description(self) -> &'static str {
+        match self {
+            Region::Descriptors => "descriptors",
+            Region::Elements => "table elements",
+            Region::FirstMemory => "first memory",
+            Region::ImportedMemories => "imported memories",
+            Region::ImportedGlobals => "imported globals",
+            Region::Memory { .. } => "memory",
+            Region::Global { .. } => "global",
+        }
+    }
+}
+
+impl<'e, 'f> Emitter<'e, 'f> {
+    /// An emitter into the current block of `builder`. `references` is cleared, so there is one
+    /// emitter at a time.
+    pub(crate) fn new(
+        env: &'e Env<'e>,
+        builder: &'e mut FunctionBuilder<'f>,
+        vmctx: Value,
+        references: &'e mut References,
+    ) -> Self {
+        references.clear();
+        Emitter { env, builder, vmctx, refs: references }
+    }
+
+    pub(super) fn region(&mut self, region: Region) -> AliasRegion {
+        let number = region.number();
+        if let Some(known) = self.refs.regions.get(number) {
+            return known;
+        }
+        let description = Cow::Borrowed(region.description());
+        let data = AliasRegionData { user_id: number, description };
+        let entity = self.builder.func.dfg.alias_regions.insert(data);
+        self.refs.regions.insert(number, entity)
+    }
+
+    /// Flags of accesses to `region` that cannot fault.
+    pub(super) fn flags(&mut self, region: Region) -> MemFlagsData {
+        MemFlagsData::new()
+            .with_notrap()
+            .with_endianness(Endianness::Little)
+            .with_alias_region(Some(self.region(region)))
+    }
+
+    /// Loads a `u64` that never changes from the context.
+    pub(super) fn load_constant(&mut self, context_offset: u32) -> Value {
+        self.load_constant_at(self.vmctx, displacement(context_offset))
+    }
+
+    /// Loads a `u64` that never changes from where everything can be read all the time.
+    pub(super) fn load_constant_at(&mut self, addr: Value, offset: i32) -> Value {
+        self.builder.ins().load(I64, CONSTANT, addr, offset)
+    }
+
+    /// The address of a place in the context.
+    pub(super) fn context_addr(&mut self, context_offset: u32) -> Value {
+        self.builder.ins().iadd_imm_u(self.vmctx, i64::from(context_offset))
+    }
+
+    /// An index or length, of either width, as 64 bits.
+    pub(super) fn extend(&mut self, value: Value) -> Value {
+        match self.builder.func.dfg.value_type(value) {
+            I32 => self.builder.ins().uextend(I64, value),
+            _ => value,
+        }
+    }
+
+    /// A 64-bit index or length as the type of the memory or table has it.
+    pub(super) fn narrow(&mut self, value: Value, is_64: bool) -> Value {
+        if is_64 { value } else { self.builder.ins().ireduce(I32, value) }
+    }
+
+    /// The value of an index that is a constant.
+    pub(super) fn constant(&self, value: Value) -> Option<u64> {
+        let dfg = &self.builder.func.dfg;
+        let ValueDef::Result(inst, _) = dfg.value_def(value) else { return None };
+        let InstructionData::UnaryImm { opcode: Opcode::Iconst, imm } = dfg.insts[inst] else {
+            return None;
+        };
+        match dfg.value_type(value) {
+            I32 => Some(u64::from(imm.bits() as u32)),
+            _ => Some(imm.bits() as u64),
+        }
+    }
+}
+
+/// Flags of loads from what never changes and can be read all the time.
+const CONSTANT: MemFlagsData = MemFlagsData::new()
+    .with_notrap()
+    .with_readonly()
+    .with_can_move()
+    .with_endianness(Endianness::Little);
+
+/// A context offset as a displacement.
+pub(super) fn displacement(context_offset: u32) -> i32 {
+    match i32::try_from(context_offset) {
+        Ok(displacement) => displacement,
+        Err(_) => unreachable!("contexts are smaller than 2 GiB"),
+    }
+}
+
+/// The offset of a field as a displacement.
+pub(super) const fn field(offset: usize) -> i32 {
+    assert!(offset < 4096);
+    offset as i32
+}
+
+/// Declares that code calls `symbol`.
+pub(crate) fn declare_function(
+    func: &mut ir::Function,
+    symbol: Symbol,
+    signature: ir::SigRef,
+) -> FuncRef {
+    let name = func.declare_imported_user_function(symbol.to_name());
+    let name = ExternalName::user(name);
+    func.import_function(ExtFuncData { name, signature, colocated: true, patchable: false })
+}
+
+/// Declares that code takes the address of `symbol`.
+pub(super) fn declare_symbol(func: &mut ir::Function, symbol: Symbol) -> GlobalValue {
+    let name = func.declare_imported_user_function(symbol.to_name());
+    let name = ExternalName::user(name);
+    func.create_global_value(GlobalValueData::Symbol {
+        name,
+        offset: 0.into(),
+        colocated: true,
+        tls: false,
+    })
+}
+
+/// The address of `symbol`.
+pub(crate) fn symbol_address(builder: &mut FunctionBuilder<'_>, symbol: Symbol) -> Value {
+    let symbol = declare_symbol(builder.func, symbol);
+    builder.ins().symbol_value(I64, symbol)
+}

@@ -1,0 +1,66 @@
+//! Globals.
+
+use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
+use cranelift_codegen::ir::types::{I32, I64};
+use cranelift_codegen::ir::{self, Endianness, InstBuilder, MemFlagsData, Value};
+
+use super::emit::{Emitter, Region, displacement};
+use super::types::value_type;
+use crate::env::{ConstValue, GlobalLoc};
+use crate::error::{Error, Result};
+
+impl Emitter<'_, '_> {
+    pub(crate) fn global_get(&mut self, global: u32) -> Result<Value> {
+        if let GlobalLoc::Const(value) = self.env.globals[global as usize] {
+            return self.const_value(value);
+        }
+        let ty = self.global_type(global)?;
+        let (flags, addr, offset) = self.global_place(global);
+        Ok(self.builder.ins().load(ty, flags, addr, offset))
+    }
+
+    /// Sets a global, also an immutable one, which instantiation does.
+    pub(crate) fn global_set(&mut self, global: u32, value: Value) {
+        let (flags, addr, offset) = self.global_place(global);
+        self.builder.ins().store(flags, value, addr, offset);
+    }
+
+    fn global_type(&self, global: u32) -> Result<ir::Type> {
+        value_type(self.env.module.globals[global as usize].content_type)
+    }
+
+    fn global_place(&mut self, global: u32) -> (MemFlagsData, Value, i32) {
+        match self.env.globals[global as usize] {
+            GlobalLoc::Const(_) => unreachable!("a known value is neither loaded nor stored"),
+            GlobalLoc::Own { offset } => {
+                (self.flags(Region::Global { offset }), self.vmctx, displacement(offset))
+            }
+            GlobalLoc::Import { slot } => {
+                let addr = self.load_constant(slot);
+                // Who exports an immutable global has set it before it can be imported.
+                let flags = match self.env.module.globals[global as usize].mutable {
+                    true => self.flags(Region::ImportedGlobals),
+                    false => MemFlagsData::new()
+                        .with_notrap()
+                        .with_readonly()
+                        .with_can_move()
+                        .with_endianness(Endianness::Little),
+                };
+                (flags, addr, 0)
+            }
+        }
+    }
+
+    /// A value known at compile time.
+    pub(crate) fn const_value(&mut self, value: ConstValue) -> Result<Value> {
+        Ok(match value {
+            ConstValue::I32(bits) => self.builder.ins().iconst(I32, i64::from(bits)),
+            ConstValue::I64(bits) => self.builder.ins().iconst(I64, bits as i64),
+            ConstValue::F32(bits) => self.builder.ins().f32const(Ieee32::with_bits(bits)),
+            ConstValue::F64(bits) => self.builder.ins().f64const(Ieee64::with_bits(bits)),
+            ConstValue::V128(_) => return Err(Error::unsupported("simd", None)),
+            ConstValue::Null => self.ref_null(),
+            ConstValue::Func { func, type_number } => self.closed_func_ref(func, type_number),
+        })
+    }
+}

@@ -1,0 +1,152 @@
+//! Linear memories: addresses, bounds checks, `memory.size` and `memory.grow`.
+
+use std::mem::offset_of;
+
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::types::I64;
+use cranelift_codegen::ir::{InstBuilder, MemFlagsData, TrapCode, Value};
+use cwasm_format::builtin::Builtin;
+use cwasm_format::vmctx::VmMemory;
+use wasmparser::{MemArg, MemArgTarget};
+
+use super::emit::{Emitter, Region, displacement, field};
+use crate::env::{MemoryBase, MemoryLoc};
+
+/// The operands of a load or store: it accesses `addr + offset`.
+pub(super) struct Access {
+    pub(super) flags: MemFlagsData,
+    pub(super) addr: Value,
+    pub(super) offset: i32,
+}
+
+impl Emitter<'_, '_> {
+    /// The place of `size` bytes that an operator accesses; traps if the bounds need a check.
+    pub(super) fn access(&mut self, memarg: &MemArg, index: Value, size: u64) -> Access {
+        let MemArgTarget::Memory(memory) = memarg.target else {
+            unreachable!("accesses to arrays need gc");
+        };
+        let loc = self.env.memories[memory as usize];
+        let constant = self.constant(index);
+        // Saturating is safe where it must be checked: no memory is 2^64-1 bytes long.
+        let end_offset = memarg.offset.saturating_add(size);
+        let in_bounds = constant.is_some_and(|index| {
+            index.checked_add(end_offset).is_some_and(|end| end <= loc.min_byte_len)
+        });
+        let mut flags = self.flags(memory_region(&loc));
+        if !in_bounds {
+            flags = flags.with_trap_code(Some(TrapCode::HEAP_OUT_OF_BOUNDS));
+        }
+
+        // The context and the memories never move; what is added to them wraps only after a
+        // bounds check that traps then.
+        let (base, base_offset) = self.memory_base(&loc);
+        match constant {
+            Some(index) => {
+                if !in_bounds && needs_check(&loc, end_offset) {
+                    let index = self.builder.ins().iconst(I64, index as i64);
+                    self.check_bounds(memory, &loc, index, end_offset);
+                }
+                let offset = base_offset.wrapping_add(memarg.offset).wrapping_add(index);
+                self.at_offset(flags, base, offset)
+            }
+            None => {
+                let index = self.extend(index);
+                if needs_check(&loc, end_offset) {
+                    self.check_bounds(memory, &loc, index, end_offset);
+                }
+                let addr = self.builder.ins().iadd(base, index);
+                self.at_offset(flags, addr, base_offset.wrapping_add(memarg.offset))
+            }
+        }
+    }
+
+    /// An access at `addr + offset`, with the offset in the instruction if it fits.
+    fn at_offset(&mut self, flags: MemFlagsData, addr: Value, offset: u64) -> Access {
+        match i32::try_from(offset) {
+            Ok(offset) => Access { flags, addr, offset },
+            Err(_) => {
+                let addr = self.builder.ins().iadd_imm_u(addr, offset as i64);
+                Access { flags, addr, offset: 0 }
+            }
+        }
+    }
+
+    /// The address of byte 0, as a value and a constant.
+    fn memory_base(&mut self, loc: &MemoryLoc) -> (Value, u64) {
+        const BASE: i32 = field(offset_of!(VmMemory, base));
+        match loc.base {
+            MemoryBase::First { context_size, .. } => (self.vmctx, u64::from(context_size)),
+            MemoryBase::Own { desc } => {
+                (self.load_constant_at(self.vmctx, displacement(desc) + BASE), 0)
+            }
+            MemoryBase::Import { slot } => {
+                let memory = self.load_constant(slot);
+                (self.load_constant_at(memory, BASE), 0)
+            }
+        }
+    }
+
+    /// Traps unless `index + end_offset` is within the memory.
+    fn check_bounds(&mut self, memory: u32, loc: &MemoryLoc, index: Value, end_offset: u64) {
+        let code = TrapCode::HEAP_OUT_OF_BOUNDS;
+        let byte_len = self.byte_len(memory);
+        let end_offset = self.builder.ins().iconst(I64, end_offset as i64);
+        // The sum of two 32-bit numbers and a size needs 34 bits.
+        let end = match loc.is_64 {
+            true => self.builder.ins().uadd_overflow_trap(index, end_offset, code),
+            false => self.builder.ins().iadd(index, end_offset),
+        };
+        let beyond = self.builder.ins().icmp(IntCC::UnsignedGreaterThan, end, byte_len);
+        self.builder.ins().trapnz(beyond, code);
+    }
+
+    /// The size in bytes at the moment.
+    fn byte_len(&mut self, memory: u32) -> Value {
+        const BYTE_LEN: i32 = field(offset_of!(VmMemory, byte_len));
+        let flags = self.flags(Region::Descriptors);
+        let (addr, offset) = match self.env.memories[memory as usize].base {
+            MemoryBase::First { desc, .. } | MemoryBase::Own { desc } => {
+                (self.vmctx, displacement(desc))
+            }
+            MemoryBase::Import { slot } => (self.load_constant(slot), 0),
+        };
+        self.builder.ins().load(I64, flags, addr, offset + BYTE_LEN)
+    }
+
+    /// The address of the memory's [`VmMemory`].
+    pub(crate) fn memory_desc(&mut self, memory: u32) -> Value {
+        match self.env.memories[memory as usize].base {
+            MemoryBase::First { desc, .. } | MemoryBase::Own { desc } => self.context_addr(desc),
+            MemoryBase::Import { slot } => self.load_constant(slot),
+        }
+    }
+
+    pub(super) fn memory_size(&mut self, memory: u32) -> Value {
+        let loc = self.env.memories[memory as usize];
+        let byte_len = self.byte_len(memory);
+        let pages = self.builder.ins().ushr_imm_u(byte_len, i64::from(loc.page_log2));
+        self.narrow(pages, loc.is_64)
+    }
+
+    pub(super) fn memory_grow(&mut self, memory: u32, delta: Value) -> Value {
+        let desc = self.memory_desc(memory);
+        let delta = self.extend(delta);
+        let old = self.builtin_value(Builtin::MemoryGrow, &[desc, delta]);
+        // -1 stays -1.
+        self.narrow(old, self.env.memories[memory as usize].is_64)
+    }
+}
+
+/// Whether an access that ends `end_offset` behind its index may go beyond what faults by itself.
+fn needs_check(loc: &MemoryLoc, end_offset: u64) -> bool {
+    let faulting = loc.reservation.saturating_add(loc.guard_size);
+    loc.is_64 || u64::from(u32::MAX).saturating_add(end_offset) > faulting
+}
+
+fn memory_region(loc: &MemoryLoc) -> Region {
+    match loc.base {
+        MemoryBase::First { .. } => Region::FirstMemory,
+        MemoryBase::Own { desc } => Region::Memory { desc },
+        MemoryBase::Import { .. } => Region::ImportedMemories,
+    }
+}

@@ -1,0 +1,188 @@
+//! Translates the body of a core function into Cranelift IR, validating it on the way.
+//!
+//! One pass: each operator is read once, validated, and translated. [`Emitter`] emits what an
+//! operator does, given its operands as values; its methods are grouped by what they access, one
+//! file each, and serve code that is not a function body too (instantiation, trampolines).
+//! `operators` takes operands from the operand stack and puts results onto it; `control` keeps the
+//! stack of control frames. Locals are variables of `cranelift-frontend`, which builds SSA form as
+//! in Braun et al., "Simple and Efficient Construction of Static Single Assignment Form".
+//!
+//! **Invariants:** code that cannot be reached is validated but not translated. Nothing is
+//! allocated or hashed per operator except by Cranelift: what a function refers to more than once
+//! is remembered in [`References`], and all buffers live in [`TranslateState`].
+
+mod bulk;
+mod call;
+mod const_expr;
+mod control;
+mod emit;
+mod feature;
+mod global;
+mod memory;
+mod numeric;
+mod operators;
+mod reference;
+mod references;
+mod table;
+#[cfg(test)]
+mod tests;
+mod trap;
+mod types;
+
+use cranelift_codegen::entity::EntityRef;
+use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
+use cranelift_codegen::ir::types::{F32, F64};
+use cranelift_codegen::ir::{self, BlockArg, BlockCall, InstBuilder, SourceLoc, Value};
+use cranelift_codegen::isa::TargetIsa;
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
+use wasmparser::{
+    FuncValidator, FuncValidatorAllocations, FunctionBody, OperatorsReader,
+    OperatorsReaderAllocations, ValidatorResources,
+};
+
+pub(crate) use self::call::{builtin_signature, call_builtin};
+use self::control::Frame;
+pub(crate) use self::emit::{Emitter, declare_function, symbol_address};
+use self::operators::Translator;
+pub(crate) use self::references::References;
+pub(crate) use self::trap::{from_trap_code, trap_code};
+pub(crate) use self::types::{core_signature, value_type};
+use crate::env::Env;
+use crate::error::{Error, ErrorKind, Result};
+
+/// What translation needs and can use again for the next function; one per thread.
+#[derive(Default)]
+pub(crate) struct TranslateState {
+    pub(crate) builder: FunctionBuilderContext,
+    pub(crate) references: References,
+    validator: FuncValidatorAllocations,
+    reader: OperatorsReaderAllocations,
+    stack: Vec<Value>,
+    frames: Vec<Frame>,
+    branch_args: Vec<BlockArg>,
+    branch_table: Vec<BlockCall>,
+}
+
+/// Translates the body of function `func_index`, which is not imported, into `func`, which is
+/// empty.
+pub(crate) fn translate_function(
+    env: &Env<'_>,
+    func_index: u32,
+    isa: &dyn TargetIsa,
+    state: &mut TranslateState,
+    func: &mut ir::Function,
+) -> Result<()> {
+    let result = translate(env, func_index, isa, state, func);
+    if result.is_err() {
+        // The buffers hold what the function left behind where it stopped.
+        *state = TranslateState::default();
+    }
+    result
+}
+
+fn translate(
+    env: &Env<'_>,
+    func_index: u32,
+    isa: &dyn TargetIsa,
+    state: &mut TranslateState,
+    func: &mut ir::Function,
+) -> Result<()> {
+    let body = &env.module.bodies[(func_index - env.module.imported_funcs) as usize];
+    let ty = env.module.func_type(func_index);
+    let start = body.body.range().start;
+    for ty in ty.params().iter().chain(ty.results()) {
+        value_type(*ty).map_err(|error| at(error, start))?;
+    }
+    func.signature = core_signature(ty);
+    let allocations = std::mem::take(&mut state.validator);
+    let mut validator = body.to_validate().into_validator(allocations);
+
+    let mut builder = FunctionBuilder::new(func, &mut state.builder);
+    let vmctx = enter(&mut builder);
+    let allocations = std::mem::take(&mut state.reader);
+    let mut reader = locals(&body.body, &mut validator, &mut builder, allocations)?;
+    let mut translator = Translator {
+        emit: Emitter::new(env, &mut builder, vmctx, &mut state.references),
+        isa,
+        stack: &mut state.stack,
+        frames: &mut state.frames,
+        branch_args: &mut state.branch_args,
+        branch_table: &mut state.branch_table,
+        reachable: true,
+        dead_frames: 0,
+        has_rounding: None,
+    };
+    translator.enter_function(env.module.funcs[func_index as usize]);
+    while !reader.eof() {
+        let (op, offset) = reader.read_with_offset()?;
+        validator.op(offset, &op)?;
+        // Bodies are much smaller than 4 GiB.
+        translator.emit.builder.set_srcloc(SourceLoc::new((offset - start) as u32));
+        translator.operator(&op, offset)?;
+    }
+    reader.finish()?;
+    builder.finalize(isa.frontend_config());
+    state.reader = reader.into_allocations();
+    state.validator = validator.into_allocations();
+    Ok(())
+}
+
+/// Starts the function: its parameters are the first variables. Returns the context.
+fn enter(builder: &mut FunctionBuilder<'_>) -> Value {
+    let entry = builder.create_block();
+    builder.append_block_params_for_function_params(entry);
+    builder.switch_to_block(entry);
+    builder.seal_block(entry);
+    for index in 1..builder.block_params(entry).len() {
+        let param = builder.block_params(entry)[index];
+        let variable = builder.declare_var(builder.func.dfg.value_type(param));
+        builder.def_var(variable, param);
+    }
+    builder.block_params(entry)[0]
+}
+
+/// Declares the locals behind the parameters, which start as zero; returns the reader of the
+/// operators behind.
+fn locals<'a>(
+    body: &FunctionBody<'a>,
+    validator: &mut FuncValidator<ValidatorResources>,
+    builder: &mut FunctionBuilder<'_>,
+    allocations: OperatorsReaderAllocations,
+) -> Result<OperatorsReader<'a>> {
+    let mut locals = body.get_locals_reader()?;
+    for _ in 0..locals.get_count() {
+        let offset = locals.original_position();
+        let (count, ty) = locals.read()?;
+        validator.define_locals(offset, count, ty)?;
+        if count == 0 {
+            continue;
+        }
+        let ty = value_type(ty).map_err(|error| at(error, offset))?;
+        let zero = match ty {
+            F32 => builder.ins().f32const(Ieee32::with_bits(0)),
+            F64 => builder.ins().f64const(Ieee64::with_bits(0)),
+            ty => builder.ins().iconst(ty, 0),
+        };
+        for _ in 0..count {
+            let variable = builder.declare_var(ty);
+            builder.def_var(variable, zero);
+        }
+    }
+    Ok(OperatorsReader::new_with_allocs(locals.get_binary_reader(), allocations))
+}
+
+/// The variable of a local: they are declared in the order of their indices.
+fn variable(local: u32) -> Variable {
+    Variable::new(local as usize)
+}
+
+/// The error with the place it is about, if it has none yet.
+#[cold]
+fn at(error: Error, place: u64) -> Error {
+    match error.kind() {
+        ErrorKind::Unsupported { feature, offset: None } => {
+            Error::unsupported(feature.as_str(), place)
+        }
+        _ => error,
+    }
+}

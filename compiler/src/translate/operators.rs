@@ -1,0 +1,383 @@
+//! One arm per operator.
+
+use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
+use cranelift_codegen::ir::types::{F32, F64, I8, I16, I32, I64};
+use cranelift_codegen::ir::{BlockArg, BlockCall, InstBuilder, Value};
+use cranelift_codegen::isa::TargetIsa;
+use cranelift_frontend::FunctionBuilder;
+use cwasm_format::TrapCode;
+use cwasm_format::builtin::Builtin;
+use wasmparser::{BlockType, HeapType, MemArg, Operator, RefType, ValType};
+
+use super::control::Frame;
+use super::emit::Emitter;
+use super::feature::unsupported;
+use super::memory::Access;
+use super::{at, value_type, variable};
+use crate::env::ConstValue;
+use crate::error::Result;
+
+/// The state of the translation of one function.
+pub(super) struct Translator<'e, 'f> {
+    pub(super) emit: Emitter<'e, 'f>,
+    pub(super) isa: &'e dyn TargetIsa,
+    /// Operands.
+    pub(super) stack: &'e mut Vec<Value>,
+    pub(super) frames: &'e mut Vec<Frame>,
+    /// Arguments of the branch that is being emitted.
+    pub(super) branch_args: &'e mut Vec<BlockArg>,
+    /// Entries of the `br_table` that is being emitted.
+    pub(super) branch_table: &'e mut Vec<BlockCall>,
+    /// Whether the current operator can be reached.
+    pub(super) reachable: bool,
+    /// Frames that were opened, and not ended, in code that cannot be reached.
+    pub(super) dead_frames: u32,
+    /// Whether the CPU rounds floats, once it matters.
+    pub(super) has_rounding: Option<bool>,
+}
+
+impl Translator<'_, '_> {
+    /// Translates an operator that has been validated.
+    pub(super) fn operator(&mut self, op: &Operator<'_>, offset: u64) -> Result<()> {
+        if !self.reachable {
+            return self.dead_operator(op, offset);
+        }
+        match op {
+            Operator::Unreachable => self.trap(TrapCode::Unreachable),
+            Operator::Nop => {},
+            Operator::Block { blockty } => self.block(*blockty),
+            Operator::Loop { blockty } => self.loop_(*blockty),
+            Operator::If { blockty } => self.if_(*blockty),
+            Operator::Else => self.else_(),
+            Operator::End => self.end(),
+            Operator::Br { relative_depth } => self.br(*relative_depth),
+            Operator::BrIf { relative_depth } => self.br_if(*relative_depth),
+            Operator::BrTable { targets } => self.br_table(targets)?,
+            Operator::Return => self.return_(),
+            Operator::Call { function_index } => self.call(*function_index),
+            Operator::CallIndirect { type_index, table_index } => self.call_indirect(*type_index, *table_index),
+            Operator::Drop => _ = self.pop(),
+            Operator::Select | Operator::TypedSelect { .. } => self.select(),
+            Operator::LocalGet { local_index } => self.local_get(*local_index),
+            Operator::LocalSet { local_index } => self.local_set(*local_index),
+            Operator::LocalTee { local_index } => self.local_tee(*local_index),
+            Operator::GlobalGet { global_index } => self.global_get(*global_index, offset)?,
+            Operator::GlobalSet { global_index } => self.global_set(*global_index),
+            Operator::I32Load { memarg } => self.load(memarg, 4, |b, a| b.ins().load(I32, a.flags, a.addr, a.offset)),
+            Operator::I64Load { memarg } => self.load(memarg, 8, |b, a| b.ins().load(I64, a.flags, a.addr, a.offset)),
+            Operator::F32Load { memarg } => self.load(memarg, 4, |b, a| b.ins().load(F32, a.flags, a.addr, a.offset)),
+            Operator::F64Load { memarg } => self.load(memarg, 8, |b, a| b.ins().load(F64, a.flags, a.addr, a.offset)),
+            Operator::I32Load8S { memarg } => self.load(memarg, 1, |b, a| b.ins().sload8(I32, a.flags, a.addr, a.offset)),
+            Operator::I32Load8U { memarg } => self.load(memarg, 1, |b, a| b.ins().uload8(I32, a.flags, a.addr, a.offset)),
+            Operator::I32Load16S { memarg } => self.load(memarg, 2, |b, a| b.ins().sload16(I32, a.flags, a.addr, a.offset)),
+            Operator::I32Load16U { memarg } => self.load(memarg, 2, |b, a| b.ins().uload16(I32, a.flags, a.addr, a.offset)),
+            Operator::I64Load8S { memarg } => self.load(memarg, 1, |b, a| b.ins().sload8(I64, a.flags, a.addr, a.offset)),
+            Operator::I64Load8U { memarg } => self.load(memarg, 1, |b, a| b.ins().uload8(I64, a.flags, a.addr, a.offset)),
+            Operator::I64Load16S { memarg } => self.load(memarg, 2, |b, a| b.ins().sload16(I64, a.flags, a.addr, a.offset)),
+            Operator::I64Load16U { memarg } => self.load(memarg, 2, |b, a| b.ins().uload16(I64, a.flags, a.addr, a.offset)),
+            Operator::I64Load32S { memarg } => self.load(memarg, 4, |b, a| b.ins().sload32(a.flags, a.addr, a.offset)),
+            Operator::I64Load32U { memarg } => self.load(memarg, 4, |b, a| b.ins().uload32(a.flags, a.addr, a.offset)),
+            Operator::I32Store { memarg } | Operator::F32Store { memarg } => self.store(memarg, 4, |b, v, a| _ = b.ins().store(a.flags, v, a.addr, a.offset)),
+            Operator::I64Store { memarg } | Operator::F64Store { memarg } => self.store(memarg, 8, |b, v, a| _ = b.ins().store(a.flags, v, a.addr, a.offset)),
+            Operator::I32Store8 { memarg } | Operator::I64Store8 { memarg } => self.store(memarg, 1, |b, v, a| _ = b.ins().istore8(a.flags, v, a.addr, a.offset)),
+            Operator::I32Store16 { memarg } | Operator::I64Store16 { memarg } => self.store(memarg, 2, |b, v, a| _ = b.ins().istore16(a.flags, v, a.addr, a.offset)),
+            Operator::I64Store32 { memarg } => self.store(memarg, 4, |b, v, a| _ = b.ins().istore32(a.flags, v, a.addr, a.offset)),
+            Operator::MemorySize { mem } => self.memory_size(*mem),
+            Operator::MemoryGrow { mem } => self.memory_grow(*mem),
+            Operator::I32Const { value } => self.constant(ConstValue::I32(*value as u32))?,
+            Operator::I64Const { value } => self.constant(ConstValue::I64(*value as u64))?,
+            Operator::F32Const { value } => self.constant(ConstValue::F32(value.bits()))?,
+            Operator::F64Const { value } => self.constant(ConstValue::F64(value.bits()))?,
+            Operator::I32Eqz | Operator::I64Eqz => self.int_eqz(),
+            Operator::I32Eq | Operator::I64Eq => self.int_compare(IntCC::Equal),
+            Operator::I32Ne | Operator::I64Ne => self.int_compare(IntCC::NotEqual),
+            Operator::I32LtS | Operator::I64LtS => self.int_compare(IntCC::SignedLessThan),
+            Operator::I32LtU | Operator::I64LtU => self.int_compare(IntCC::UnsignedLessThan),
+            Operator::I32GtS | Operator::I64GtS => self.int_compare(IntCC::SignedGreaterThan),
+            Operator::I32GtU | Operator::I64GtU => self.int_compare(IntCC::UnsignedGreaterThan),
+            Operator::I32LeS | Operator::I64LeS => self.int_compare(IntCC::SignedLessThanOrEqual),
+            Operator::I32LeU | Operator::I64LeU => self.int_compare(IntCC::UnsignedLessThanOrEqual),
+            Operator::I32GeS | Operator::I64GeS => self.int_compare(IntCC::SignedGreaterThanOrEqual),
+            Operator::I32GeU | Operator::I64GeU => self.int_compare(IntCC::UnsignedGreaterThanOrEqual),
+            Operator::F32Eq | Operator::F64Eq => self.float_compare(FloatCC::Equal),
+            Operator::F32Ne | Operator::F64Ne => self.float_compare(FloatCC::NotEqual),
+            Operator::F32Lt | Operator::F64Lt => self.float_compare(FloatCC::LessThan),
+            Operator::F32Gt | Operator::F64Gt => self.float_compare(FloatCC::GreaterThan),
+            Operator::F32Le | Operator::F64Le => self.float_compare(FloatCC::LessThanOrEqual),
+            Operator::F32Ge | Operator::F64Ge => self.float_compare(FloatCC::GreaterThanOrEqual),
+            Operator::I32Clz | Operator::I64Clz => self.unary(|ins, a| ins.clz(a)),
+            Operator::I32Ctz | Operator::I64Ctz => self.unary(|ins, a| ins.ctz(a)),
+            Operator::I32Popcnt | Operator::I64Popcnt => self.unary(|ins, a| ins.popcnt(a)),
+            Operator::I32Add | Operator::I64Add => self.binary(|ins, a, b| ins.iadd(a, b)),
+            Operator::I32Sub | Operator::I64Sub => self.binary(|ins, a, b| ins.isub(a, b)),
+            Operator::I32Mul | Operator::I64Mul => self.binary(|ins, a, b| ins.imul(a, b)),
+            Operator::I32DivS | Operator::I64DivS => self.binary(|ins, a, b| ins.sdiv(a, b)),
+            Operator::I32DivU | Operator::I64DivU => self.binary(|ins, a, b| ins.udiv(a, b)),
+            Operator::I32RemS | Operator::I64RemS => self.binary(|ins, a, b| ins.srem(a, b)),
+            Operator::I32RemU | Operator::I64RemU => self.binary(|ins, a, b| ins.urem(a, b)),
+            Operator::I32And | Operator::I64And => self.binary(|ins, a, b| ins.band(a, b)),
+            Operator::I32Or | Operator::I64Or => self.binary(|ins, a, b| ins.bor(a, b)),
+            Operator::I32Xor | Operator::I64Xor => self.binary(|ins, a, b| ins.bxor(a, b)),
+            Operator::I32Shl | Operator::I64Shl => self.binary(|ins, a, b| ins.ishl(a, b)),
+            Operator::I32ShrS | Operator::I64ShrS => self.binary(|ins, a, b| ins.sshr(a, b)),
+            Operator::I32ShrU | Operator::I64ShrU => self.binary(|ins, a, b| ins.ushr(a, b)),
+            Operator::I32Rotl | Operator::I64Rotl => self.binary(|ins, a, b| ins.rotl(a, b)),
+            Operator::I32Rotr | Operator::I64Rotr => self.binary(|ins, a, b| ins.rotr(a, b)),
+            Operator::F32Abs | Operator::F64Abs => self.unary(|ins, a| ins.fabs(a)),
+            Operator::F32Neg | Operator::F64Neg => self.unary(|ins, a| ins.fneg(a)),
+            Operator::F32Sqrt | Operator::F64Sqrt => self.unary(|ins, a| ins.sqrt(a)),
+            Operator::F32Ceil => self.round(Builtin::F32Ceil, |b, a| b.ins().ceil(a)),
+            Operator::F32Floor => self.round(Builtin::F32Floor, |b, a| b.ins().floor(a)),
+            Operator::F32Trunc => self.round(Builtin::F32Trunc, |b, a| b.ins().trunc(a)),
+            Operator::F32Nearest => self.round(Builtin::F32Nearest, |b, a| b.ins().nearest(a)),
+            Operator::F64Ceil => self.round(Builtin::F64Ceil, |b, a| b.ins().ceil(a)),
+            Operator::F64Floor => self.round(Builtin::F64Floor, |b, a| b.ins().floor(a)),
+            Operator::F64Trunc => self.round(Builtin::F64Trunc, |b, a| b.ins().trunc(a)),
+            Operator::F64Nearest => self.round(Builtin::F64Nearest, |b, a| b.ins().nearest(a)),
+            Operator::F32Add | Operator::F64Add => self.binary(|ins, a, b| ins.fadd(a, b)),
+            Operator::F32Sub | Operator::F64Sub => self.binary(|ins, a, b| ins.fsub(a, b)),
+            Operator::F32Mul | Operator::F64Mul => self.binary(|ins, a, b| ins.fmul(a, b)),
+            Operator::F32Div | Operator::F64Div => self.binary(|ins, a, b| ins.fdiv(a, b)),
+            Operator::F32Min | Operator::F64Min => self.binary(|ins, a, b| ins.fmin(a, b)),
+            Operator::F32Max | Operator::F64Max => self.binary(|ins, a, b| ins.fmax(a, b)),
+            Operator::F32Copysign | Operator::F64Copysign => self.binary(|ins, a, b| ins.fcopysign(a, b)),
+            Operator::I32WrapI64 => self.unary(|ins, a| ins.ireduce(I32, a)),
+            Operator::I64ExtendI32S => self.unary(|ins, a| ins.sextend(I64, a)),
+            Operator::I64ExtendI32U => self.unary(|ins, a| ins.uextend(I64, a)),
+            Operator::I32TruncF32S | Operator::I32TruncF64S => self.unary(|ins, a| ins.fcvt_to_sint(I32, a)),
+            Operator::I32TruncSatF32S | Operator::I32TruncSatF64S => self.unary(|ins, a| ins.fcvt_to_sint_sat(I32, a)),
+            Operator::I32TruncF32U | Operator::I32TruncF64U => self.unary(|ins, a| ins.fcvt_to_uint(I32, a)),
+            Operator::I32TruncSatF32U | Operator::I32TruncSatF64U => self.unary(|ins, a| ins.fcvt_to_uint_sat(I32, a)),
+            Operator::I64TruncF32S | Operator::I64TruncF64S => self.unary(|ins, a| ins.fcvt_to_sint(I64, a)),
+            Operator::I64TruncSatF32S | Operator::I64TruncSatF64S => self.unary(|ins, a| ins.fcvt_to_sint_sat(I64, a)),
+            Operator::I64TruncF32U | Operator::I64TruncF64U => self.unary(|ins, a| ins.fcvt_to_uint(I64, a)),
+            Operator::I64TruncSatF32U | Operator::I64TruncSatF64U => self.unary(|ins, a| ins.fcvt_to_uint_sat(I64, a)),
+            Operator::F32ConvertI32S | Operator::F32ConvertI64S => self.unary(|ins, a| ins.fcvt_from_sint(F32, a)),
+            Operator::F32ConvertI32U | Operator::F32ConvertI64U => self.unary(|ins, a| ins.fcvt_from_uint(F32, a)),
+            Operator::F64ConvertI32S | Operator::F64ConvertI64S => self.unary(|ins, a| ins.fcvt_from_sint(F64, a)),
+            Operator::F64ConvertI32U | Operator::F64ConvertI64U => self.unary(|ins, a| ins.fcvt_from_uint(F64, a)),
+            Operator::F32DemoteF64 => self.unary(|ins, a| ins.fdemote(F32, a)),
+            Operator::F64PromoteF32 => self.unary(|ins, a| ins.fpromote(F64, a)),
+            Operator::I32ReinterpretF32 => self.reinterpret(I32),
+            Operator::I64ReinterpretF64 => self.reinterpret(I64),
+            Operator::F32ReinterpretI32 => self.reinterpret(F32),
+            Operator::F64ReinterpretI64 => self.reinterpret(F64),
+            Operator::I32Extend8S | Operator::I64Extend8S => self.sign_extend_low(I8),
+            Operator::I32Extend16S | Operator::I64Extend16S => self.sign_extend_low(I16),
+            Operator::I64Extend32S => self.sign_extend_low(I32),
+            Operator::MemoryInit { data_index, mem } => self.memory_init(*mem, *data_index),
+            Operator::DataDrop { data_index } => self.emit.data_drop(*data_index),
+            Operator::MemoryCopy { dst_mem, src_mem } => self.memory_copy(*dst_mem, *src_mem),
+            Operator::MemoryFill { mem } => self.memory_fill(*mem),
+            Operator::TableInit { elem_index, table } => self.table_init(*table, *elem_index),
+            Operator::ElemDrop { elem_index } => self.emit.elem_drop(*elem_index),
+            Operator::TableCopy { dst_table, src_table } => self.table_copy(*dst_table, *src_table),
+            Operator::TableFill { table } => self.table_fill(*table),
+            Operator::TableGet { table } => self.table_get(*table),
+            Operator::TableSet { table } => self.table_set(*table),
+            Operator::TableGrow { table } => self.table_grow(*table),
+            Operator::TableSize { table } => self.table_size(*table),
+            Operator::RefNull { hty } => self.ref_null(*hty, offset)?,
+            Operator::RefIsNull => self.ref_is_null(),
+            Operator::RefFunc { function_index } => self.ref_func(*function_index),
+            op => return Err(unsupported(op, offset)),
+        }
+        Ok(())
+    }
+}
+
+impl<'e> Translator<'e, '_> {
+    pub(super) fn push(&mut self, value: Value) {
+        self.stack.push(value);
+    }
+
+    pub(super) fn pop(&mut self) -> Value {
+        match self.stack.pop() {
+            Some(value) => value,
+            None => unreachable!("operands are validated"),
+        }
+    }
+
+    pub(super) fn pop2(&mut self) -> (Value, Value) {
+        let b = self.pop();
+        (self.pop(), b)
+    }
+
+    fn pop3(&mut self) -> (Value, Value, Value) {
+        let (b, c) = self.pop2();
+        (self.pop(), b, c)
+    }
+
+    /// The types of a block's parameters.
+    pub(super) fn params(&self, ty: BlockType) -> &'e [ValType] {
+        match ty {
+            BlockType::Empty | BlockType::Type(_) => &[],
+            BlockType::FuncType(ty) => self.emit.env.module.types[ty as usize].params(),
+        }
+    }
+
+    /// How many results a block has.
+    pub(super) fn result_count(&self, ty: BlockType) -> usize {
+        match ty {
+            BlockType::Empty => 0,
+            BlockType::Type(_) => 1,
+            BlockType::FuncType(ty) => self.emit.env.module.types[ty as usize].results().len(),
+        }
+    }
+
+    fn select(&mut self) {
+        let (a, b, condition) = self.pop3();
+        let result = self.emit.builder.ins().select(condition, a, b);
+        self.push(result);
+    }
+
+    fn local_get(&mut self, local: u32) {
+        let value = self.emit.builder.use_var(variable(local));
+        self.push(value);
+    }
+
+    fn local_set(&mut self, local: u32) {
+        let value = self.pop();
+        self.emit.builder.def_var(variable(local), value);
+    }
+
+    fn local_tee(&mut self, local: u32) {
+        let value = self.pop();
+        self.emit.builder.def_var(variable(local), value);
+        self.push(value);
+    }
+
+    fn global_get(&mut self, global: u32, offset: u64) -> Result<()> {
+        let value = self.emit.global_get(global).map_err(|error| at(error, offset))?;
+        self.push(value);
+        Ok(())
+    }
+
+    fn global_set(&mut self, global: u32) {
+        let value = self.pop();
+        self.emit.global_set(global, value);
+    }
+
+    fn call(&mut self, func: u32) {
+        let params = self.emit.env.module.func_type(func).params().len();
+        let first = self.stack.len() - params;
+        let call = self.emit.call(func, &self.stack[first..]);
+        self.stack.truncate(first);
+        self.stack.extend_from_slice(self.emit.builder.inst_results(call));
+    }
+
+    fn call_indirect(&mut self, type_index: u32, table: u32) {
+        let index = self.pop();
+        let params = self.emit.env.module.types[type_index as usize].params().len();
+        let first = self.stack.len() - params;
+        let call = self.emit.call_indirect(type_index, table, index, &self.stack[first..]);
+        self.stack.truncate(first);
+        self.stack.extend_from_slice(self.emit.builder.inst_results(call));
+    }
+
+    fn load(
+        &mut self,
+        memarg: &MemArg,
+        size: u64,
+        op: impl FnOnce(&mut FunctionBuilder<'_>, Access) -> Value,
+    ) {
+        let index = self.pop();
+        let access = self.emit.access(memarg, index, size);
+        let value = op(self.emit.builder, access);
+        self.push(value);
+    }
+
+    fn store(
+        &mut self,
+        memarg: &MemArg,
+        size: u64,
+        op: impl FnOnce(&mut FunctionBuilder<'_>, Value, Access),
+    ) {
+        let (index, value) = self.pop2();
+        let access = self.emit.access(memarg, index, size);
+        op(self.emit.builder, value, access);
+    }
+
+    fn memory_size(&mut self, memory: u32) {
+        let size = self.emit.memory_size(memory);
+        self.push(size);
+    }
+
+    fn memory_grow(&mut self, memory: u32) {
+        let delta = self.pop();
+        let old = self.emit.memory_grow(memory, delta);
+        self.push(old);
+    }
+
+    fn memory_init(&mut self, memory: u32, data: u32) {
+        let (dst, src, len) = self.pop3();
+        self.emit.memory_init((memory, data), dst, src, len);
+    }
+
+    fn memory_copy(&mut self, dst_memory: u32, src_memory: u32) {
+        let (dst, src, len) = self.pop3();
+        self.emit.memory_copy((dst_memory, src_memory), dst, src, len);
+    }
+
+    fn memory_fill(&mut self, memory: u32) {
+        let (dst, value, len) = self.pop3();
+        self.emit.memory_fill(memory, dst, value, len);
+    }
+
+    fn table_get(&mut self, table: u32) {
+        let index = self.pop();
+        let value = self.emit.table_get(table, index);
+        self.push(value);
+    }
+
+    fn table_set(&mut self, table: u32) {
+        let (index, value) = self.pop2();
+        self.emit.table_set(table, index, value);
+    }
+
+    fn table_size(&mut self, table: u32) {
+        let size = self.emit.table_size(table);
+        self.push(size);
+    }
+
+    fn table_grow(&mut self, table: u32) {
+        let (value, delta) = self.pop2();
+        let old = self.emit.table_grow(table, value, delta);
+        self.push(old);
+    }
+
+    fn table_init(&mut self, table: u32, element: u32) {
+        let (dst, src, len) = self.pop3();
+        self.emit.table_init((table, element), dst, src, len);
+    }
+
+    fn table_copy(&mut self, dst_table: u32, src_table: u32) {
+        let (dst, src, len) = self.pop3();
+        self.emit.table_copy((dst_table, src_table), dst, src, len);
+    }
+
+    fn table_fill(&mut self, table: u32) {
+        let (dst, value, len) = self.pop3();
+        self.emit.table_fill(table, dst, value, len);
+    }
+
+    fn ref_null(&mut self, ty: HeapType, offset: u64) -> Result<()> {
+        if let Some(ty) = RefType::new(true, ty) {
+            value_type(ValType::Ref(ty)).map_err(|error| at(error, offset))?;
+        }
+        let null = self.emit.ref_null();
+        self.push(null);
+        Ok(())
+    }
+
+    fn ref_is_null(&mut self) {
+        let reference = self.pop();
+        let result = self.emit.is_null(reference);
+        self.push_bool(result);
+    }
+
+    fn ref_func(&mut self, func: u32) {
+        let reference = self.emit.ref_func(func);
+        self.push(reference);
+    }
+}

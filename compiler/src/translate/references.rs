@@ -1,0 +1,67 @@
+//! What a function refers to, remembered so that it is declared once.
+
+use cranelift_codegen::entity::packed_option::{PackedOption, ReservedValue};
+use cranelift_codegen::ir::{AliasRegion, FuncRef, GlobalValue, SigRef, Value};
+
+/// The entities that stand for what the function at hand refers to. Reused from function to
+/// function; [`Emitter::new`](super::Emitter::new) clears it.
+#[derive(Default)]
+pub(crate) struct References {
+    /// By function index.
+    pub(super) funcs: Memo<FuncRef>,
+    /// By type index.
+    pub(super) signatures: Memo<SigRef>,
+    /// By builtin.
+    pub(super) builtins: Memo<FuncRef>,
+    /// By [`Region`](super::emit::Region).
+    pub(super) regions: Memo<AliasRegion>,
+    /// The start of the text, at index 0.
+    pub(super) text: Memo<GlobalValue>,
+    /// Arguments of the call that is being emitted.
+    pub(super) args: Vec<Value>,
+}
+
+impl References {
+    pub(super) fn clear(&mut self) {
+        self.funcs.clear();
+        self.signatures.clear();
+        self.builtins.clear();
+        self.regions.clear();
+        self.text.clear();
+        self.args.clear();
+    }
+}
+
+/// A map from small numbers that is cleared in time linear in what was inserted, because it is
+/// cleared for each function of a module that may have very many.
+pub(super) struct Memo<T: ReservedValue> {
+    slots: Vec<PackedOption<T>>,
+    used: Vec<u32>,
+}
+
+impl<T: ReservedValue> Default for Memo<T> {
+    fn default() -> Self {
+        Memo { slots: Vec::new(), used: Vec::new() }
+    }
+}
+
+impl<T: ReservedValue + Copy> Memo<T> {
+    pub(super) fn get(&self, index: u32) -> Option<T> {
+        self.slots.get(index as usize)?.expand()
+    }
+
+    pub(super) fn insert(&mut self, index: u32, value: T) -> T {
+        if self.slots.len() <= index as usize {
+            self.slots.resize(index as usize + 1, None.into());
+        }
+        self.slots[index as usize] = Some(value).into();
+        self.used.push(index);
+        value
+    }
+
+    fn clear(&mut self) {
+        for index in self.used.drain(..) {
+            self.slots[index as usize] = None.into();
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! Core types as Cranelift sees them.
+
+use cranelift_codegen::ir::types::{F32, F64, I8X16, I32, I64};
+use cranelift_codegen::ir::{self, AbiParam, ArgumentPurpose, Signature};
+use cranelift_codegen::isa::CallConv;
+use wasmparser::{FuncType, ValType};
+
+use crate::error::{Error, Result};
+
+/// How a value of this type is held; all references are 64 bits wide.
+pub(super) fn representation(ty: ValType) -> ir::Type {
+    match ty {
+        ValType::I32 => I32,
+        ValType::I64 | ValType::Ref(_) => I64,
+        ValType::F32 => F32,
+        ValType::F64 => F64,
+        ValType::V128 => I8X16,
+    }
+}
+
+/// How a value of this type is held, if code that handles it can be translated.
+pub(crate) fn value_type(ty: ValType) -> Result<ir::Type> {
+    match ty {
+        ValType::V128 => Err(Error::unsupported("simd", None)),
+        ValType::Ref(ty) if !(ty.is_func_ref() || ty.is_extern_ref()) => {
+            Err(Error::unsupported(format!("references of type {ty}"), None))
+        }
+        ty => Ok(representation(ty)),
+    }
+}
+
+/// The signature of core functions of this type: the context, then the parameters.
+pub(crate) fn core_signature(ty: &FuncType) -> Signature {
+    let mut signature = Signature::new(CallConv::Tail);
+    signature.params.reserve_exact(1 + ty.params().len());
+    signature.params.push(AbiParam::special(I64, ArgumentPurpose::VMContext));
+    signature.params.extend(ty.params().iter().map(|ty| AbiParam::new(representation(*ty))));
+    signature.returns.extend(ty.results().iter().map(|ty| AbiParam::new(representation(*ty))));
+    signature
+}

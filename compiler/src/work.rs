@@ -1,0 +1,384 @@
+//! The work list: every function of the text, compiled in parallel.
+//!
+//! Core functions, trampolines, thunks and what runs at instantiation are entries of one list; an
+//! entry's place is its [`FuncId`] and its place in the text. Threads take the largest entries
+//! first, results are put in the list's order: the output does not depend on threads.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::{Context, FinalizedMachReloc, FinalizedRelocTarget, binemit, ir};
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+use cwasm_format::TrapCode;
+use cwasm_format::builtin::Builtin;
+use rayon::prelude::*;
+use wasmparser::FuncType;
+
+use crate::canon::{thunk, trampoline};
+use crate::component::types::TypeBuilder;
+use crate::component::{CoreFunc, Plan};
+use crate::env::{FuncId, FuncLoc, Symbol};
+use crate::error::{Error, Result};
+use crate::isa::Target;
+use crate::layout::Unit;
+use crate::translate::{self, TranslateState};
+use crate::{Progress, init};
+
+/// A function to compile.
+#[derive(Clone, Debug)]
+pub(crate) enum Entry {
+    /// Function `index` of a core instance's index space.
+    Core { instance: u32, index: u32 },
+    /// The trampoline of a lowered host function.
+    Lower { index: u32, ty: FuncType },
+    /// A thunk that enters a function of the unit.
+    Thunk { func: FuncId, ty: FuncType },
+    /// The array thunk of a type of an open unit, by number.
+    ArrayThunk(u32),
+    /// The trampoline to host functions of a type of an open unit, by number.
+    HostFunc(u32),
+    /// What runs at instantiation.
+    Init,
+    /// The trampoline to a builtin.
+    Builtin(Builtin),
+}
+
+/// All entries, and where those that records refer to are.
+#[derive(Default)]
+pub(crate) struct WorkList {
+    pub(crate) entries: Vec<Entry>,
+    /// How many core functions there are: they come first.
+    pub(crate) core_funcs: usize,
+    thunks: HashMap<FuncId, FuncId>,
+    pub(crate) array_thunks: HashMap<u32, FuncId>,
+    pub(crate) host_funcs: HashMap<u32, FuncId>,
+    pub(crate) init_thunk: Option<FuncId>,
+    builtins: HashMap<Builtin, FuncId>,
+}
+
+impl WorkList {
+    /// The list of a unit, but for builtins, which are added when it is known which are used.
+    pub(crate) fn new(unit: &Unit<'_>, plan: &Plan, types: &TypeBuilder) -> WorkList {
+        let mut list = WorkList::default();
+        for env in &unit.envs {
+            let imported = env.module.imported_funcs;
+            let indices = imported..imported + env.module.bodies.len() as u32;
+            let instance = env.instance;
+            list.entries.extend(indices.map(|index| Entry::Core { instance, index }));
+        }
+        list.core_funcs = list.entries.len();
+        for (index, lower) in plan.lowers.iter().enumerate() {
+            let ty = types.lowered(lower.ty);
+            list.entries.push(Entry::Lower { index: index as u32, ty });
+        }
+        let options = |func: &Option<CoreFunc>| func.iter().copied().collect::<Vec<_>>();
+        for lift in &plan.lifts {
+            list.add_thunk(unit, plan, types, lift.func);
+            let more = [options(&lift.options.realloc), options(&lift.options.post_return)];
+            more.concat().into_iter().for_each(|func| list.add_thunk(unit, plan, types, func));
+        }
+        for lower in &plan.lowers {
+            for func in options(&lower.options.realloc) {
+                list.add_thunk(unit, plan, types, func);
+            }
+        }
+        list.add_open(unit);
+        if !unit.steps.is_empty() {
+            let init = list.push(Entry::Init);
+            let ty = FuncType::new([], []);
+            list.init_thunk = Some(list.push(Entry::Thunk { func: init, ty }));
+        }
+        list
+    }
+
+    fn push(&mut self, entry: Entry) -> FuncId {
+        self.entries.push(entry);
+        FuncId(self.entries.len() as u32 - 1)
+    }
+
+    fn add_thunk(&mut self, unit: &Unit<'_>, plan: &Plan, types: &TypeBuilder, func: CoreFunc) {
+        let (id, ty) = resolve(unit, plan, types, func);
+        if !self.thunks.contains_key(&id) {
+            let thunk = self.push(Entry::Thunk { func: id, ty });
+            self.thunks.insert(id, thunk);
+        }
+    }
+
+    /// The thunk of a function that a lift or lower names.
+    pub(crate) fn thunk(
+        &self,
+        unit: &Unit<'_>,
+        plan: &Plan,
+        types: &TypeBuilder,
+        func: CoreFunc,
+    ) -> FuncId {
+        self.thunks[&resolve(unit, plan, types, func).0]
+    }
+
+    /// Array thunks for functions that can leave an open unit, trampolines for those it imports.
+    fn add_open(&mut self, unit: &Unit<'_>) {
+        if unit.kind != cwasm_format::header::Kind::Module {
+            return;
+        }
+        let env = &unit.envs[0];
+        let number = |index: u32| env.type_numbers[env.module.funcs[index as usize] as usize];
+        let imported: BTreeSet<u32> = (0..env.module.imported_funcs).map(number).collect();
+        let exported = env.module.exports.iter().filter_map(|export| {
+            (export.kind == wasmparser::ExternalKind::Func).then(|| number(export.index))
+        });
+        let escaped = unit.func_refs.iter().map(|func_ref| func_ref.type_number);
+        for ty in exported.chain(escaped).collect::<BTreeSet<_>>() {
+            let thunk = self.push(Entry::ArrayThunk(ty));
+            self.array_thunks.insert(ty, thunk);
+        }
+        for ty in imported {
+            let trampoline = self.push(Entry::HostFunc(ty));
+            self.host_funcs.insert(ty, trampoline);
+        }
+    }
+
+    /// The function that a symbol means; `None` if it is not a function.
+    pub(crate) fn func(&self, symbol: Symbol) -> Option<FuncId> {
+        match symbol {
+            Symbol::Func(func) => Some(func),
+            Symbol::Builtin(builtin) => self.builtins.get(&builtin).copied(),
+            Symbol::Text | Symbol::Data(_) | Symbol::Lower(_) => None,
+        }
+    }
+}
+
+/// The function and core type behind a core function of the plan.
+fn resolve(unit: &Unit<'_>, plan: &Plan, types: &TypeBuilder, func: CoreFunc) -> (FuncId, FuncType) {
+    match func {
+        CoreFunc::Lower(index) => {
+            let ty = types.lowered(plan.lowers[index as usize].ty);
+            (FuncId(unit.first_lower.0 + index), ty)
+        }
+        CoreFunc::Export { instance, index } => {
+            let env = &unit.envs[instance.0 as usize];
+            match env.funcs[index as usize] {
+                FuncLoc::Local { func, .. } => (func, env.module.func_type(index).clone()),
+                FuncLoc::Import { .. } => unreachable!("components are closed units"),
+            }
+        }
+    }
+}
+
+/// A compiled function.
+pub(crate) struct Compiled {
+    pub(crate) code: Vec<u8>,
+    pub(crate) relocs: Vec<Reloc>,
+    /// Offset of each instruction that can trap, and why.
+    pub(crate) traps: Vec<(u32, TrapCode)>,
+    /// For thunks: the call into wasm.
+    pub(crate) enter: Option<EnterCall>,
+}
+
+/// A place in code that depends on where something else is.
+pub(crate) struct Reloc {
+    pub(crate) offset: u32,
+    pub(crate) kind: binemit::Reloc,
+    pub(crate) symbol: Symbol,
+    pub(crate) addend: i64,
+}
+
+/// Offsets as in [`cwasm_format::code::EntryRecord`], from the start of the function.
+pub(crate) struct EnterCall {
+    pub(crate) return_offset: u32,
+    pub(crate) handler_offset: u32,
+    pub(crate) frame_size: u32,
+}
+
+/// What compiling an entry needs.
+#[derive(Clone, Copy)]
+pub(crate) struct Job<'j, 'a> {
+    pub(crate) unit: &'j Unit<'a>,
+    pub(crate) plan: &'j Plan,
+    pub(crate) target: &'j Target,
+}
+
+/// What a thread keeps from one entry to the next.
+struct Worker {
+    context: Context,
+    builder: FunctionBuilderContext,
+    translate: TranslateState,
+}
+
+impl Worker {
+    fn new() -> Worker {
+        Worker {
+            context: Context::new(),
+            builder: FunctionBuilderContext::new(),
+            translate: TranslateState::default(),
+        }
+    }
+}
+
+/// Compiles all entries, and then the builtins' trampolines that they use.
+pub(crate) fn compile(
+    list: &mut WorkList,
+    job: Job<'_, '_>,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Vec<Compiled>> {
+    let mut compiled = compile_entries(&list.entries, job, progress)?;
+    let used: BTreeSet<Builtin> = compiled
+        .iter()
+        .flat_map(|compiled| &compiled.relocs)
+        .filter_map(|reloc| match reloc.symbol {
+            Symbol::Builtin(builtin) => Some(builtin),
+            _ => None,
+        })
+        .collect();
+    let entries: Vec<Entry> = used.iter().copied().map(Entry::Builtin).collect();
+    compiled.extend(compile_entries(&entries, job, &|_| {})?);
+    for builtin in used {
+        let id = list.push(Entry::Builtin(builtin));
+        list.builtins.insert(builtin, id);
+    }
+    Ok(compiled)
+}
+
+fn compile_entries(
+    entries: &[Entry],
+    job: Job<'_, '_>,
+    progress: &(dyn Fn(Progress) + Sync),
+) -> Result<Vec<Compiled>> {
+    let done = AtomicUsize::new(0);
+    let mut order: Vec<usize> = (0..entries.len()).collect();
+    order.sort_by_key(|place| std::cmp::Reverse(size_hint(&entries[*place], job.unit)));
+    let results: Vec<(usize, Result<Compiled>)> = order
+        .into_par_iter()
+        .with_max_len(1)
+        .map_init(Worker::new, |worker, place| {
+            let result = compile_entry(&entries[place], job, worker);
+            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
+            progress(Progress { done, total: entries.len() });
+            (place, result)
+        })
+        .collect();
+    let mut compiled: Vec<Option<Compiled>> = entries.iter().map(|_| None).collect();
+    // The error of the first entry in the list's order: the same whatever the threads did.
+    let mut first_error: Option<(usize, Error)> = None;
+    for (place, result) in results {
+        match result {
+            Ok(result) => compiled[place] = Some(result),
+            Err(error) => {
+                if first_error.as_ref().is_none_or(|(first, _)| place < *first) {
+                    first_error = Some((place, error));
+                }
+            }
+        }
+    }
+    match first_error {
+        Some((_, error)) => Err(error),
+        None => Ok(compiled.into_iter().flatten().collect()),
+    }
+}
+
+fn size_hint(entry: &Entry, unit: &Unit<'_>) -> u64 {
+    match *entry {
+        Entry::Core { instance, index } => {
+            let module = unit.envs[instance as usize].module;
+            let range = module.bodies[(index - module.imported_funcs) as usize].body.range();
+            range.end - range.start
+        }
+        _ => 0,
+    }
+}
+
+fn compile_entry(entry: &Entry, job: Job<'_, '_>, worker: &mut Worker) -> Result<Compiled> {
+    worker.context.clear();
+    build(entry, job, worker)?;
+    let context = &mut worker.context;
+    let code = context
+        .compile(&*job.target.isa, &mut ControlPlane::default())
+        .map_err(|error| Error::codegen(format!("{entry:?}"), format!("{:?}", error.inner)))?;
+    let buffer = &code.buffer;
+    let enter = buffer.call_sites().find_map(|site| {
+        let handler = site.exception_handlers.iter().find_map(|handler| match handler {
+            cranelift_codegen::FinalizedMachExceptionHandler::Default(offset) => Some(*offset),
+            _ => None,
+        })?;
+        Some(EnterCall {
+            return_offset: site.ret_addr,
+            handler_offset: handler,
+            frame_size: site.frame_offset.unwrap_or(0),
+        })
+    });
+    let traps = buffer
+        .traps()
+        .iter()
+        .map(|trap| (trap.offset, translate::from_trap_code(trap.code)))
+        .collect();
+    let (bytes, relocs) = (buffer.data().to_vec(), buffer.relocs().to_vec());
+    let relocs = relocs.iter().map(|found| reloc(found, &context.func)).collect::<Result<_>>()?;
+    Ok(Compiled { code: bytes, relocs, traps, enter })
+}
+
+fn reloc(found: &FinalizedMachReloc, func: &ir::Function) -> Result<Reloc> {
+    let FinalizedRelocTarget::ExternalName(ir::ExternalName::User(name)) = found.target else {
+        return Err(Error::codegen(
+            format!("{}", func.name),
+            format!("a relocation to {:?}", found.target),
+        ));
+    };
+    let symbol = Symbol::from_name(&func.params.user_named_funcs()[name]);
+    Ok(Reloc { offset: found.offset, kind: found.kind, symbol, addend: found.addend })
+}
+
+/// Builds the IR of an entry in the worker's context.
+fn build(entry: &Entry, job: Job<'_, '_>, worker: &mut Worker) -> Result<()> {
+    let Job { unit, plan, target } = job;
+    let func = &mut worker.context.func;
+    if let Entry::Core { instance, index } = *entry {
+        let env = &unit.envs[instance as usize];
+        return translate::translate_function(
+            env,
+            index,
+            &*target.isa,
+            &mut worker.translate,
+            func,
+        );
+    }
+    let mut builder = FunctionBuilder::new(func, &mut worker.builder);
+    match entry {
+        Entry::Core { .. } => unreachable!("translated above"),
+        Entry::Lower { index, ty } => {
+            let lower = &plan.lowers[*index as usize];
+            let flags = unit.flags[lower.component.0 as usize];
+            let slot = unit.host_slots[lower.import as usize];
+            let signature = translate::core_signature(ty);
+            trampoline::lower(&mut builder, &signature, flags, slot, *index);
+        }
+        Entry::Thunk { func, ty } => {
+            thunk::thunk(&mut builder, Symbol::Func(*func), &translate::core_signature(ty));
+        }
+        Entry::ArrayThunk(ty) => {
+            let signature = translate::core_signature(&unit.types[*ty as usize]);
+            thunk::array_thunk(&mut builder, &signature);
+        }
+        Entry::HostFunc(ty) => {
+            let signature = translate::core_signature(&unit.types[*ty as usize]);
+            trampoline::host_func(&mut builder, &signature);
+        }
+        Entry::Init => init::build(&mut builder, &mut worker.translate.references, unit)?,
+        Entry::Builtin(builtin) => trampoline::builtin(&mut builder, *builtin),
+    }
+    builder.finalize(target.isa.frontend_config());
+    Ok(())
+}
+
+/// The IR of all entries as text.
+pub(crate) fn clif(list: &WorkList, job: Job<'_, '_>) -> Result<String> {
+    use std::fmt::Write as _;
+    let mut text = String::new();
+    let mut worker = Worker::new();
+    for (place, entry) in list.entries.iter().enumerate() {
+        worker.context.clear();
+        build(entry, job, &mut worker)?;
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "; {place}: {entry:?}\n{}", worker.context.func.display());
+    }
+    Ok(text)
+}

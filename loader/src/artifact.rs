@@ -1,0 +1,299 @@
+//! Artifacts: open, map, check. The cost does not depend on the artifact's size.
+//!
+//! One mapping holds the whole file, read-only; the text is executable. The file is closed again:
+//! whoever needs pages of it copies them, or duplicates the mapping.
+//!
+//! What records say is checked when it is followed: [`Unit`] turns offsets into addresses, and
+//! [`plan`](crate::plan) checks all that instantiation follows, once for each artifact.
+#![allow(unsafe_code, reason = "maps files and hands out addresses in them")]
+
+use std::fs::File;
+use std::ops::Range;
+use std::path::Path;
+use std::ptr::NonNull;
+use std::sync::{Arc, OnceLock};
+
+use memmap2::{Mmap, MmapOptions};
+
+use cwasm_format::describe::Description;
+use cwasm_format::exports::CanonOptions;
+use cwasm_format::header::{Kind, NONE, SectionId};
+use cwasm_format::vmctx::{VmContext, VmMemory};
+use cwasm_format::{Artifact, FormatError};
+
+use crate::engine::Engine;
+use crate::error::{Context as _, Result};
+use crate::plan::Plan;
+use crate::raw::StringEncoding;
+use crate::{registry, sys};
+
+/// A mapped and registered artifact.
+pub(crate) struct Unit {
+    /// Invariant 1: points into `map`, so it must not leave with its lifetime.
+    artifact: Artifact<'static>,
+    /// Invariant 2: the text section of `map`, executable.
+    text: Text,
+    plan: OnceLock<Plan>,
+    description: OnceLock<Description>,
+    /// Unmapped when dropped.
+    _map: Mmap,
+}
+
+/// The machine code of a mapped artifact.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Text {
+    start: NonNull<u8>,
+    size: u32,
+}
+
+/// The address of machine code of a mapped artifact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Code(NonNull<u8>);
+
+/// A record of an artifact, for errors about it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RecordId {
+    pub(crate) section: SectionId,
+    pub(crate) index: u32,
+}
+
+// SAFETY: addresses of memory that nothing writes to; running it is checked elsewhere.
+unsafe impl Send for Text {}
+// SAFETY: as above.
+unsafe impl Sync for Text {}
+// SAFETY: as above.
+unsafe impl Send for Code {}
+// SAFETY: as above.
+unsafe impl Sync for Code {}
+
+impl Unit {
+    /// Maps the artifact in the file at `path`.
+    ///
+    /// # Errors
+    /// If it cannot be read, or is no artifact of this kind that this machine can run.
+    ///
+    /// # Safety
+    /// - The file is an artifact whose machine code may be run, and nobody changes or truncates it
+    ///   while it is mapped.
+    pub(crate) unsafe fn map(engine: &Engine, path: &Path, kind: Kind) -> Result<Arc<Unit>> {
+        let open = || {
+            let file = File::open(path)?;
+            let size = file.metadata()?.len();
+            // SAFETY: nobody changes the file (the caller's contract).
+            unsafe { Unit::map_file(engine, &file, size, kind) }
+        };
+        open().with_context(|| format!("cannot load `{}`", path.display()))
+    }
+
+    /// Copies the artifact in `bytes` to memory of its own.
+    ///
+    /// # Errors
+    /// As [`Unit::map`].
+    ///
+    /// # Safety
+    /// - The machine code of the artifact may be run.
+    pub(crate) unsafe fn from_bytes(
+        engine: &Engine,
+        bytes: &[u8],
+        kind: Kind,
+    ) -> Result<Arc<Unit>> {
+        let open = || {
+            let file = sys::file::in_memory(bytes)?;
+            // SAFETY: nobody else has the file.
+            unsafe { Unit::map_file(engine, &file, bytes.len() as u64, kind) }
+        };
+        open().with_context(|| "cannot load an artifact from memory")
+    }
+
+    /// # Safety
+    /// - As for [`Unit::map`].
+    unsafe fn map_file(engine: &Engine, file: &File, size: u64, kind: Kind) -> Result<Arc<Unit>> {
+        if size == 0 {
+            // Nothing cannot be mapped.
+            Artifact::open(&[], engine.host())?;
+        }
+        let mut options = MmapOptions::new();
+        options.len(usize::try_from(size)?);
+        // SAFETY: nobody changes the file while it is mapped (the caller's contract).
+        let map = unsafe { options.map_copy_read_only(file) }?;
+        let bytes: *const [u8] = &raw const *map;
+        // SAFETY: the mapping does not move and is kept as long as the reference (invariant 1).
+        let artifact = Artifact::open(unsafe { &*bytes }, engine.host())?;
+        if artifact.kind() != kind {
+            let found = artifact.kind();
+            return Err(FormatError::WrongKind { found, expected: kind }.into());
+        }
+        let section = artifact.section(SectionId::Text);
+        // Sections are at most 4 GiB long (checked by `open`).
+        let text = Text { start: NonNull::from(section).cast(), size: section.len() as u32 };
+        if text.size != 0 {
+            // SAFETY: whole pages (checked by `open`) of our mapping, which is never written to.
+            unsafe { sys::memory::make_executable(text.start, text.size as usize) }?;
+        }
+        let unit = Arc::new(Unit {
+            artifact,
+            text,
+            plan: OnceLock::new(),
+            description: OnceLock::new(),
+            _map: map,
+        });
+        registry::register(text.range(), Arc::as_ptr(&unit))?;
+        Ok(unit)
+    }
+
+    /// The artifact's records.
+    pub(crate) fn artifact(&self) -> Artifact<'_> {
+        self.artifact
+    }
+
+    pub(crate) fn text(&self) -> Text {
+        self.text
+    }
+
+    /// The offset of an address in the text; `None` if it is not there.
+    pub(crate) fn text_offset(&self, pc: usize) -> Option<u32> {
+        let offset = pc.checked_sub(self.text.range().start)?;
+        u32::try_from(offset).ok().filter(|offset| *offset < self.text.size)
+    }
+
+    /// What instantiation follows, checked.
+    pub(crate) fn plan(&self) -> Result<&Plan, FormatError> {
+        if let Some(plan) = self.plan.get() {
+            return Ok(plan);
+        }
+        let plan = Plan::new(self)?;
+        Ok(self.plan.get_or_init(|| plan))
+    }
+
+    /// The full types and names, decoded at the first use.
+    pub(crate) fn description(&self) -> Result<&Description, FormatError> {
+        if let Some(description) = self.description.get() {
+            return Ok(description);
+        }
+        let description = Description::decode(self.artifact.section(SectionId::Describe))?;
+        Ok(self.description.get_or_init(|| description))
+    }
+
+    /// The code at a text offset that a record holds.
+    pub(crate) fn code(
+        &self,
+        record: RecordId,
+        field: &'static str,
+        offset: u32,
+    ) -> Result<Code, FormatError> {
+        if offset >= self.text.size {
+            return Err(record.error(field, offset));
+        }
+        // SAFETY: inside the text.
+        Ok(unsafe { self.text.at(offset) })
+    }
+
+    /// As [`Unit::code`], where the record may say that there is none.
+    pub(crate) fn optional_code(
+        &self,
+        record: RecordId,
+        field: &'static str,
+        offset: u32,
+    ) -> Result<Option<Code>, FormatError> {
+        if offset == NONE { Ok(None) } else { self.code(record, field, offset).map(Some) }
+    }
+
+    /// Checks that `count` values of type `T` can be at a context offset that a record holds.
+    pub(crate) fn check_slot<T>(
+        &self,
+        record: RecordId,
+        field: &'static str,
+        offset: u32,
+        count: u32,
+    ) -> Result<(), FormatError> {
+        let size = size_of::<T>() as u64 * u64::from(count);
+        let fits = u64::from(offset) + size <= u64::from(self.artifact.header().context_size);
+        // The loader's own part of the context is nobody else's.
+        let free = offset as usize >= size_of::<VmContext>();
+        if fits && free && offset as usize % align_of::<T>() == 0 {
+            Ok(())
+        } else {
+            Err(record.error(field, offset))
+        }
+    }
+
+    /// Checks canonical options and the offset of the flags that belong to them.
+    pub(crate) fn check_options(
+        &self,
+        record: RecordId,
+        options: &CanonOptions,
+        flags: u32,
+    ) -> Result<(), FormatError> {
+        let memories = self.artifact.memories();
+        if options.memory != NONE && !memories.iter().any(|memory| memory.slot == options.memory) {
+            return Err(record.error("memory", options.memory));
+        }
+        self.optional_code(record, "realloc", options.realloc)?;
+        if StringEncoding::from_number(options.string_encoding).is_none() {
+            return Err(record.error("string_encoding", options.string_encoding));
+        }
+        self.check_slot::<u32>(record, "flags", flags, 1)?;
+        // Writing flags must not change what the loader itself relies on.
+        let size = size_of::<VmMemory>() as u32;
+        if memories.iter().any(|memory| flags.wrapping_sub(memory.slot) < size) {
+            return Err(record.error("flags", flags));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Unit {
+    fn drop(&mut self) {
+        registry::unregister(self.text.range());
+    }
+}
+
+impl std::fmt::Debug for Unit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Unit").field("text", &self.text).finish_non_exhaustive()
+    }
+}
+
+impl Text {
+    /// The addresses of the text.
+    pub(crate) fn range(self) -> Range<usize> {
+        let start = self.start.addr().get();
+        start..start + self.size as usize
+    }
+
+    /// The address of this offset.
+    ///
+    /// # Safety
+    /// - The offset is less than the size of the text.
+    #[inline]
+    pub(crate) unsafe fn at(self, offset: u32) -> Code {
+        // SAFETY: inside the mapping (the caller's contract).
+        Code(unsafe { self.start.add(offset as usize) })
+    }
+}
+
+impl Code {
+    #[inline]
+    pub(crate) fn address(self) -> NonNull<u8> {
+        self.0
+    }
+}
+
+impl RecordId {
+    /// The error that a field of this record names nothing.
+    #[cold]
+    pub(crate) fn error(self, field: &'static str, found: impl Into<u64>) -> FormatError {
+        FormatError::Record {
+            section: self.section.name(),
+            index: self.index,
+            field,
+            found: found.into(),
+        }
+    }
+}
+
+/// The record of a section at this index.
+pub(crate) fn record_id(section: SectionId, index: usize) -> RecordId {
+    // A section is at most 4 GiB long.
+    RecordId { section, index: index as u32 }
+}

@@ -1,0 +1,318 @@
+//! The functions that compiled code calls: [`Builtin`] says what each does.
+//!
+//! Addresses that they are given come from the compiler's layout of a live context, as all of
+//! machine code is trusted; indices and lengths come from the guest and are checked here.
+#![allow(unsafe_code, reason = "called by compiled code with addresses")]
+
+use std::ptr::{self, NonNull};
+
+use cwasm_format::TrapCode;
+use cwasm_format::builtin::Builtin;
+use cwasm_format::vmctx::{VmContext, VmMemory, VmTable};
+
+use crate::{memory, sys, table, unwind};
+
+/// The addresses of the builtins, in the order of [`Builtin::ALL`].
+struct BuiltinTable([*const (); Builtin::ALL.len()]);
+
+// SAFETY: addresses of functions.
+unsafe impl Sync for BuiltinTable {}
+
+static TABLE: BuiltinTable = {
+    let mut table = [ptr::null(); Builtin::ALL.len()];
+    let mut index = 0;
+    while index < table.len() {
+        table[index] = address(Builtin::ALL[index]);
+        index += 1;
+    }
+    BuiltinTable(table)
+};
+
+/// The address of the table of builtins, for [`VmStore`](cwasm_format::vmctx::VmStore).
+pub(crate) fn table_address() -> u64 {
+    TABLE.0.as_ptr().expose_provenance() as u64
+}
+
+const fn address(builtin: Builtin) -> *const () {
+    match builtin {
+        Builtin::Raise => raise as *const (),
+        Builtin::MemoryGrow => memory_grow as *const (),
+        Builtin::MemoryCopy => memory_copy as *const (),
+        Builtin::MemoryFill => memory_fill as *const (),
+        Builtin::MemoryInit => memory_init as *const (),
+        Builtin::TableGrow => table_grow as *const (),
+        Builtin::TableFill => table_fill as *const (),
+        Builtin::TableCopy => table_copy as *const (),
+        Builtin::TableInit => table_init as *const (),
+        Builtin::F32Ceil => f32_ceil as *const (),
+        Builtin::F32Floor => f32_floor as *const (),
+        Builtin::F32Trunc => f32_trunc as *const (),
+        Builtin::F32Nearest => f32_nearest as *const (),
+        Builtin::F64Ceil => f64_ceil as *const (),
+        Builtin::F64Floor => f64_floor as *const (),
+        Builtin::F64Trunc => f64_trunc as *const (),
+        Builtin::F64Nearest => f64_nearest as *const (),
+    }
+}
+
+type Context = NonNull<VmContext>;
+
+/// The status of a builtin: 0, or the trap's number.
+fn status(result: Result<(), TrapCode>) -> i64 {
+    match result {
+        Ok(()) => 0,
+        Err(code) => code.number().into(),
+    }
+}
+
+/// # Safety
+/// - `frame` is the frame pointer of compiled code that is active on this thread.
+unsafe extern "C" fn raise(_: Context, code: u64, frame: u64) -> ! {
+    let code = u8::try_from(code).ok().and_then(TrapCode::from_number);
+    // SAFETY: the caller's contract.
+    match code.and_then(|code| unsafe { unwind::on_raise(code, frame as usize) }) {
+        // SAFETY: a landing pad of the innermost thunk; this frame has nothing to drop.
+        Some(resume) => unsafe { sys::signals::resume(&resume) },
+        // Wasm cannot run on, and there is nowhere to go back to: the artifact is broken.
+        None => std::process::abort(),
+    }
+}
+
+/// A part of a memory; `None` if it is not inside.
+///
+/// # Safety
+/// - `memory` is the memory of a live instance.
+unsafe fn memory_range(memory: NonNull<VmMemory>, start: u64, len: u64) -> Option<*mut u8> {
+    // SAFETY: live (the caller's contract).
+    let memory = unsafe { memory.as_ref() };
+    let base = ptr::with_exposed_provenance_mut::<u8>(memory.base as usize);
+    let inside = start.checked_add(len)? <= memory.byte_len;
+    inside.then(|| base.wrapping_add(start as usize))
+}
+
+/// # Safety
+/// - `memory` is the memory of a live instance.
+unsafe extern "C" fn memory_grow(_: Context, memory: NonNull<VmMemory>, delta: u64) -> i64 {
+    // SAFETY: the caller's contract; while wasm runs, the host has no reference to the bytes.
+    match unsafe { memory::grow(memory, delta) } {
+        Some(pages) => pages as i64,
+        None => -1,
+    }
+}
+
+/// # Safety
+/// - Both are memories of live instances.
+unsafe extern "C" fn memory_copy(
+    _: Context,
+    dst_memory: NonNull<VmMemory>,
+    dst: u64,
+    src_memory: NonNull<VmMemory>,
+    src: u64,
+    len: u64,
+) -> i64 {
+    // SAFETY: the caller's contract.
+    let to = unsafe { memory_range(dst_memory, dst, len) };
+    // SAFETY: the caller's contract.
+    let from = unsafe { memory_range(src_memory, src, len) };
+    let (Some(to), Some(from)) = (to, from) else {
+        return status(Err(TrapCode::MemoryOutOfBounds));
+    };
+    // SAFETY: both ranges are inside accessible memory; they may overlap.
+    unsafe { ptr::copy(from, to, len as usize) };
+    status(Ok(()))
+}
+
+/// # Safety
+/// - `memory` is the memory of a live instance.
+unsafe extern "C" fn memory_fill(
+    _: Context,
+    memory: NonNull<VmMemory>,
+    dst: u64,
+    value: u32,
+    len: u64,
+) -> i64 {
+    // SAFETY: the caller's contract.
+    let Some(to) = (unsafe { memory_range(memory, dst, len) }) else {
+        return status(Err(TrapCode::MemoryOutOfBounds));
+    };
+    // SAFETY: the range is inside accessible memory.
+    unsafe { to.write_bytes(value as u8, len as usize) };
+    status(Ok(()))
+}
+
+/// # Safety
+/// - `memory` is the memory of a live instance.
+/// - `segment_len` bytes at `segment` are readable.
+unsafe extern "C" fn memory_init(
+    _: Context,
+    memory: NonNull<VmMemory>,
+    dst: u64,
+    segment: *const u8,
+    segment_len: u64,
+    src: u64,
+    len: u64,
+) -> i64 {
+    // SAFETY: the caller's contract.
+    let to = unsafe { memory_range(memory, dst, len) };
+    let inside = src.checked_add(len).is_some_and(|end| end <= segment_len);
+    let (Some(to), true) = (to, inside) else {
+        return status(Err(TrapCode::MemoryOutOfBounds));
+    };
+    let from = segment.wrapping_add(src as usize);
+    // SAFETY: both ranges were checked, and segments are not in memories.
+    unsafe { ptr::copy_nonoverlapping(from, to, len as usize) };
+    status(Ok(()))
+}
+
+/// # Safety
+/// - `table` is the table of a live instance.
+unsafe extern "C" fn table_grow(
+    _: Context,
+    table: NonNull<VmTable>,
+    delta: u64,
+    value: u64,
+) -> i64 {
+    // SAFETY: the caller's contract; tables are used by one thread alone.
+    match table::grow(unsafe { &mut *table.as_ptr() }, delta, value) {
+        Some(len) => len as i64,
+        None => -1,
+    }
+}
+
+/// # Safety
+/// - `table` is the table of a live instance.
+unsafe extern "C" fn table_fill(
+    _: Context,
+    table: NonNull<VmTable>,
+    dst: u64,
+    value: u64,
+    len: u64,
+) -> i64 {
+    // SAFETY: the caller's contract.
+    let Some(to) = table::range(unsafe { table.as_ref() }, dst, len) else {
+        return status(Err(TrapCode::TableOutOfBounds));
+    };
+    // SAFETY: the range is inside the table, which nothing else refers to now.
+    unsafe { std::slice::from_raw_parts_mut(to, len as usize) }.fill(value);
+    status(Ok(()))
+}
+
+/// # Safety
+/// - Both are tables of live instances.
+unsafe extern "C" fn table_copy(
+    _: Context,
+    dst_table: NonNull<VmTable>,
+    dst: u64,
+    src_table: NonNull<VmTable>,
+    src: u64,
+    len: u64,
+) -> i64 {
+    // SAFETY: the caller's contract.
+    let to = table::range(unsafe { dst_table.as_ref() }, dst, len);
+    // SAFETY: the caller's contract.
+    let from = table::range(unsafe { src_table.as_ref() }, src, len);
+    let (Some(to), Some(from)) = (to, from) else {
+        return status(Err(TrapCode::TableOutOfBounds));
+    };
+    // SAFETY: both ranges are inside their tables; they may overlap.
+    unsafe { ptr::copy(from, to, len as usize) };
+    status(Ok(()))
+}
+
+/// # Safety
+/// - `table` is the table of a live instance.
+/// - `segment_len` words at `segment` are readable.
+unsafe extern "C" fn table_init(
+    _: Context,
+    table: NonNull<VmTable>,
+    dst: u64,
+    segment: *const u64,
+    segment_len: u64,
+    src: u64,
+    len: u64,
+) -> i64 {
+    // SAFETY: the caller's contract.
+    let to = table::range(unsafe { table.as_ref() }, dst, len);
+    let inside = src.checked_add(len).is_some_and(|end| end <= segment_len);
+    let (Some(to), true) = (to, inside) else {
+        return status(Err(TrapCode::TableOutOfBounds));
+    };
+    let from = segment.wrapping_add(src as usize);
+    // SAFETY: both ranges were checked, and segments are not in tables.
+    unsafe { ptr::copy_nonoverlapping(from, to, len as usize) };
+    status(Ok(()))
+}
+
+macro_rules! rounding {
+    ($($name:ident: $float:ty = $method:ident;)*) => {
+        $(extern "C" fn $name(_: Context, value: $float) -> $float {
+            value.$method()
+        })*
+    };
+}
+
+rounding! {
+    f32_ceil: f32 = ceil;
+    f32_floor: f32 = floor;
+    f32_trunc: f32 = trunc;
+    f32_nearest: f32 = round_ties_even;
+    f64_ceil: f64 = ceil;
+    f64_floor: f64 = floor;
+    f64_trunc: f64 = trunc;
+    f64_nearest: f64 = round_ties_even;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fake_memory(bytes: &mut [u8]) -> VmMemory {
+        VmMemory {
+            base: bytes.as_mut_ptr().expose_provenance() as u64,
+            byte_len: bytes.len() as u64,
+            max_byte_len: bytes.len() as u64,
+            page_log2: 16,
+        }
+    }
+
+    const OUT_OF_BOUNDS: i64 = TrapCode::MemoryOutOfBounds as i64;
+
+    #[test]
+    fn memory_operations_check_their_bounds() {
+        let context = Context::dangling();
+        let mut bytes: Vec<u8> = (0..16).collect();
+        let mut memory = fake_memory(&mut bytes);
+        let memory = NonNull::from(&mut memory);
+        // SAFETY: `memory` describes bytes that are alive and used by nothing else.
+        let copy = |dst, src, len| unsafe { memory_copy(context, memory, dst, memory, src, len) };
+        // SAFETY: as above.
+        let fill = |dst, value, len| unsafe { memory_fill(context, memory, dst, value, len) };
+        let segment = [7u8, 8, 9];
+        // SAFETY: as above, and the segment has this length.
+        let init = |dst, src, len| unsafe {
+            memory_init(context, memory, dst, segment.as_ptr(), 3, src, len)
+        };
+        assert_eq!((copy(2, 0, 4), fill(14, 0x1ff, 2), init(8, 1, 2)), (0, 0, 0));
+        assert_eq!((copy(16, 16, 0), fill(16, 1, 0), init(16, 3, 0)), (0, 0, 0));
+        for (dst, src, len) in [(17, 0, 0), (0, 17, 0), (15, 0, 2), (0, 15, 2), (1, 0, u64::MAX)] {
+            assert_eq!(copy(dst, src, len), OUT_OF_BOUNDS);
+        }
+        for (dst, len) in [(17, 0), (0, 17), (u64::MAX, 2), (2, u64::MAX)] {
+            assert_eq!(fill(dst, 0, len), OUT_OF_BOUNDS);
+        }
+        for (dst, src, len) in [(0, 4, 0), (0, 2, 2), (15, 0, 2), (0, u64::MAX, 1)] {
+            assert_eq!(init(dst, src, len), OUT_OF_BOUNDS);
+        }
+        assert_eq!(bytes, [0, 1, 0, 1, 2, 3, 6, 7, 8, 9, 10, 11, 12, 13, 255, 255]);
+    }
+
+    #[test]
+    fn floats_round_as_wasm_says() {
+        let context = Context::dangling();
+        assert_eq!(f32_nearest(context, 2.5), 2.0);
+        assert_eq!(f64_nearest(context, -0.5).to_bits(), (-0.0f64).to_bits());
+        assert_eq!((f64_ceil(context, 1.2), f64_floor(context, -1.2)), (2.0, -2.0));
+        assert_eq!((f32_trunc(context, -1.7), f32_ceil(context, -0.2).to_bits()), (-1.0, 1 << 31));
+        assert!(f64_trunc(context, f64::NAN).is_nan());
+    }
+}

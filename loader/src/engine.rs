@@ -1,0 +1,83 @@
+//! Engines: what all components of a process share.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cwasm_format::read::Host;
+
+use crate::error::Result;
+use crate::{sys, unwind};
+
+/// Options of an [`Engine`].
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Config {}
+
+impl Config {
+    /// The default options.
+    pub fn new() -> Config {
+        Config::default()
+    }
+}
+
+/// What all components and stores share. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Engine(Arc<EngineInner>);
+
+#[derive(Debug)]
+struct EngineInner {
+    host: Host,
+    /// The numbers of core function types, by their encoding.
+    type_ids: Mutex<HashMap<Box<[u8]>, u32>>,
+}
+
+impl Engine {
+    /// An engine with these options. The first one of a process installs the handlers of the
+    /// signals that traps raise; handlers that were there before are called for signals that are
+    /// not ours.
+    ///
+    /// # Errors
+    /// If the operating system refuses the signal handlers.
+    pub fn new(config: &Config) -> Result<Engine> {
+        let Config {} = config;
+        sys::signals::install(unwind::on_fault)?;
+        let host = Host {
+            target: sys::cpu::TARGET,
+            cpu_features: sys::cpu::features(),
+        };
+        Ok(Engine(Arc::new(EngineInner { host, type_ids: Mutex::default() })))
+    }
+
+    pub(crate) fn host(&self) -> &Host {
+        &self.0.host
+    }
+
+    /// Whether both are the same engine.
+    pub(crate) fn same(&self, other: &Engine) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// The number of a core function type, which equal types share.
+    pub(crate) fn type_id(&self, core_type: &[u8]) -> u32 {
+        let mut ids = self.0.type_ids.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(id) = ids.get(core_type) {
+            return *id;
+        }
+        let id = ids.len() as u32;
+        ids.insert(core_type.into(), id);
+        id
+    }
+}
+
+impl Default for Engine {
+    /// An engine with the default options.
+    ///
+    /// # Panics
+    /// If the operating system refuses the signal handlers.
+    fn default() -> Engine {
+        match Engine::new(&Config::new()) {
+            Ok(engine) => engine,
+            Err(error) => panic!("cannot create an engine: {error:?}"),
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Instances: a slot filled from an artifact, and what it keeps alive.
+#![allow(unsafe_code, reason = "sets up the memory that compiled code runs on")]
+
+use std::any::Any;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use cwasm_format::exports::kind;
+use cwasm_format::vmctx::{VmContext, VmHostImport, VmTable};
+
+use crate::artifact::{Code, Text, Unit};
+use crate::component::Component;
+use crate::error::{Error, Result};
+use crate::memory::Slot;
+use crate::module::ModuleState;
+use crate::plan::Plan;
+use crate::raw::{CallTarget, CanonOptions, enter, invoke};
+use crate::store::{AsContextMut, StoreId, StoreOpaque};
+use crate::table;
+use crate::trap::take_trap;
+
+/// An instance of a component, in a store.
+///
+/// A small handle: the instance lives as long as the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Instance {
+    store: StoreId,
+    index: u32,
+}
+
+/// The loader's own data of an instance: what `VmContext::instance` points to.
+#[derive(Debug)]
+pub(crate) struct InstanceData {
+    /// Invariant 1: set up from `unit`.
+    slot: Slot,
+    text: Text,
+    kind: InstanceKind,
+    /// Dropped after the slot.
+    unit: Arc<Unit>,
+}
+
+/// What differs between instances of components and of core modules.
+#[derive(Debug)]
+pub(crate) enum InstanceKind {
+    Component {
+        component: Component,
+        /// Owner of what the slots for host functions point to.
+        _imports: Arc<dyn Any + Send + Sync>,
+    },
+    Module(ModuleState),
+}
+
+impl InstanceData {
+    /// A new instance of `unit`: images, memories and tables are in place.
+    ///
+    /// # Errors
+    /// If there is not enough address space or memory.
+    pub(crate) fn new(
+        store: &StoreOpaque,
+        unit: &Arc<Unit>,
+        plan: &Plan,
+        kind: InstanceKind,
+    ) -> Result<Arc<InstanceData>> {
+        let slot = Slot::new(unit, plan)?;
+        let context = slot.context();
+        let unit = Arc::clone(unit);
+        let data = Arc::new(InstanceData { slot, text: unit.text(), kind, unit });
+        let instance = Arc::as_ptr(&data).expose_provenance() as u64;
+        let head = VmContext { store: store.vm_address(), instance };
+        // SAFETY: the context starts with its head, and nothing else refers to it yet.
+        unsafe { context.write(head) };
+        Ok(data)
+    }
+
+    /// The instance that a context belongs to.
+    ///
+    /// # Safety
+    /// - `context` is the context of an instance that lives for `'a`.
+    #[inline]
+    pub(crate) unsafe fn of<'a>(context: NonNull<VmContext>) -> &'a InstanceData {
+        // SAFETY: live (the caller's contract).
+        let instance = unsafe { context.as_ref() }.instance;
+        let data = std::ptr::with_exposed_provenance::<InstanceData>(instance as usize);
+        // SAFETY: `InstanceData::new` set it to the address of the data, which has not moved.
+        unsafe { &*data }
+    }
+
+    pub(crate) fn context(&self) -> NonNull<VmContext> {
+        self.slot.context()
+    }
+
+    pub(crate) fn text(&self) -> Text {
+        self.text
+    }
+
+    pub(crate) fn unit(&self) -> &Arc<Unit> {
+        &self.unit
+    }
+
+    pub(crate) fn kind(&self) -> &InstanceKind {
+        &self.kind
+    }
+
+    /// The address of a part of the context.
+    ///
+    /// # Safety
+    /// - `offset` was checked for a `T` with [`Unit::check_slot`].
+    pub(crate) unsafe fn slot<T>(&self, offset: u32) -> NonNull<T> {
+        // SAFETY: inside the context (the caller's contract).
+        unsafe { self.context().byte_add(offset as usize) }.cast()
+    }
+
+    /// Runs what is left to do of instantiation.
+    ///
+    /// # Errors
+    /// The guest's trap.
+    ///
+    /// # Safety
+    /// - The instance is one of `store`, `init` is its plan's, and all that its code relies on is
+    ///   set up.
+    pub(crate) unsafe fn initialize(
+        &self,
+        store: &mut StoreOpaque,
+        init: Option<Code>,
+    ) -> Result<()> {
+        let Some(init) = init else { return Ok(()) };
+        enter(store)?;
+        // SAFETY: a thunk without arguments, of this instance (the caller's contract).
+        let result = unsafe { invoke(init, self.context(), &[]) };
+        if result.status == 0 { Ok(()) } else { Err(take_trap(store, result.status)) }
+    }
+}
+
+impl Drop for InstanceData {
+    fn drop(&mut self) {
+        for record in self.unit.artifact().tables() {
+            // SAFETY: the plan, which the instance was made from, has checked all tables.
+            let table = unsafe { self.slot::<VmTable>(record.slot) };
+            // SAFETY: a table of this instance, which nobody uses any more.
+            unsafe { table::free(table.as_ref()) };
+        }
+    }
+}
+
+impl Instance {
+    /// Makes an instance of a component whose imports are resolved.
+    ///
+    /// # Errors
+    /// If there is not enough memory, or the guest traps.
+    pub(crate) fn instantiate(
+        mut store: impl AsContextMut,
+        component: &Component,
+        plan: &Plan,
+        imports: &ImportTable,
+        keep: Arc<dyn Any + Send + Sync>,
+    ) -> Result<Instance> {
+        let mut context = store.as_context_mut();
+        let store = context.opaque();
+        let kind = InstanceKind::Component { component: component.clone(), _imports: keep };
+        let data = InstanceData::new(store, component.unit(), plan, kind)?;
+        for (offset, import) in &imports.0 {
+            // SAFETY: checked when the table was made.
+            let slot = unsafe { data.slot::<VmHostImport>(*offset) };
+            // SAFETY: as above; aligned, and no code runs yet.
+            unsafe { slot.write(*import) };
+        }
+        let instance = Instance { store: store.id(), index: store.next_instance() };
+        store.push_instance(Arc::clone(&data));
+        // SAFETY: an instance of this store with all imports in place.
+        match unsafe { data.initialize(store, plan.init) } {
+            Ok(()) => Ok(instance),
+            Err(error) => {
+                context.opaque().pop_instance(instance.index);
+                Err(error)
+            }
+        }
+    }
+
+    /// The component that this is an instance of.
+    ///
+    /// # Errors
+    /// If the instance belongs to another store.
+    pub(crate) fn component<'a>(&self, store: &'a StoreOpaque) -> Result<&'a Component> {
+        match self.data(store)?.kind() {
+            InstanceKind::Component { component, .. } => Ok(component),
+            InstanceKind::Module(_) => unreachable!("`Instance` is of components"),
+        }
+    }
+
+    /// The exported function of this name or path; `None` if there is none.
+    ///
+    /// # Errors
+    /// If the instance belongs to another store.
+    pub(crate) fn call_target(
+        &self,
+        store: &StoreOpaque,
+        name: &str,
+    ) -> Result<Option<CallTarget>> {
+        let data = self.data(store)?;
+        let artifact = data.unit.artifact();
+        let Some(export) = artifact.export(name).filter(|export| export.kind == kind::FUNC) else {
+            return Ok(None);
+        };
+        // All of this was checked by the plan.
+        let lift = &artifact.lifts()[export.index as usize];
+        // SAFETY: checked by the plan.
+        let code = unsafe { data.text.at(lift.thunk) };
+        let post_return = (lift.post_return != cwasm_format::header::NONE).then(|| {
+            // SAFETY: checked by the plan.
+            unsafe { data.text.at(lift.post_return) }
+        });
+        // SAFETY: checked by the plan, and the context is that of a live instance.
+        let options = unsafe { CanonOptions::new(data.context(), &lift.options, lift.flags) };
+        Ok(Some(CallTarget {
+            store: self.store,
+            instance: self.index,
+            code,
+            post_return,
+            options,
+            hash: lift.hash,
+            func_type: lift.func_type,
+        }))
+    }
+
+    fn data<'a>(&self, store: &'a StoreOpaque) -> Result<&'a InstanceData> {
+        if self.store != store.id() {
+            return Err(Error::msg("the instance belongs to another store"));
+        }
+        Ok(store.instance(self.index))
+    }
+}
+
+/// Resolved imports: context offsets and what is written there.
+///
+/// Invariant: each offset has passed [`Unit::check_slot`] for a `VmHostImport` of the component
+/// that the table is used for.
+#[derive(Debug)]
+pub(crate) struct ImportTable(pub(crate) Box<[(u32, VmHostImport)]>);

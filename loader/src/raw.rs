@@ -1,0 +1,301 @@
+//! The plumbing of calls between host and wasm: resolved addresses and how to enter through them.
+//!
+//! Everything here was checked when it was resolved ([`CallTarget`], [`CanonOptions`]); a call
+//! checks the guest's values only.
+#![allow(unsafe_code, reason = "calls machine code and reaches into instances by address")]
+
+use std::any::Any;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use cwasm_format::TrapCode;
+use cwasm_format::exports::{self, encoding};
+use cwasm_format::hash::TypeHash;
+use cwasm_format::header::NONE;
+use cwasm_format::vmctx::{RawReturn, VmContext, VmMemory, flags};
+
+use crate::artifact::Code;
+use crate::error::{Error, Result};
+use crate::instance::InstanceData;
+use crate::store::{StoreId, StoreOpaque};
+use crate::sys;
+use crate::trap::take_trap;
+
+/// The most arguments a thunk takes: flat parameters and a pointer to results.
+pub(crate) const MAX_ARGS: usize = 17;
+
+/// An exported function, resolved: everything that a call needs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CallTarget {
+    /// The store that it belongs to: calls with another one are refused.
+    pub(crate) store: StoreId,
+    /// Index of the instance in the store.
+    pub(crate) instance: u32,
+    /// Thunk of the core function.
+    pub(crate) code: Code,
+    /// Thunk of the post-return function.
+    pub(crate) post_return: Option<Code>,
+    pub(crate) options: CanonOptions,
+    /// Hash of the function's type.
+    pub(crate) hash: TypeHash,
+    /// Index of the function's type in the descriptions.
+    pub(crate) func_type: u32,
+}
+
+/// A host function as compiled code calls it: what a slot for an import is filled with.
+#[derive(Clone)]
+pub(crate) struct HostImport {
+    /// The shim: see [`cwasm_format::code`].
+    pub(crate) code: NonNull<u8>,
+    /// First argument of the shim; valid as long as `keep`.
+    pub(crate) data: NonNull<u8>,
+    /// Owner of what `data` points to.
+    pub(crate) keep: Arc<dyn Any + Send + Sync>,
+}
+
+// SAFETY: `code` is a function and `data` is owned by `keep`, which is `Send` and `Sync`.
+unsafe impl Send for HostImport {}
+// SAFETY: as above.
+unsafe impl Sync for HostImport {}
+
+/// How strings are encoded in a guest's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StringEncoding {
+    Utf8,
+    Utf16,
+    /// Latin-1, or UTF-16 when the length's top bit is set.
+    Latin1Utf16,
+}
+
+impl StringEncoding {
+    /// The encoding of this number of [`encoding`].
+    pub(crate) const fn from_number(number: u32) -> Option<StringEncoding> {
+        Some(match number {
+            encoding::UTF8 => StringEncoding::Utf8,
+            encoding::UTF16 => StringEncoding::Utf16,
+            encoding::LATIN1_UTF16 => StringEncoding::Latin1Utf16,
+            _ => return None,
+        })
+    }
+}
+
+/// The canonical options of one lift or lower of an instance, as addresses.
+///
+/// The addresses are valid as long as the instance's store: whoever uses them has that store
+/// exclusively.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CanonOptions {
+    /// Invariant 1: the context of a live instance.
+    context: NonNull<VmContext>,
+    /// Invariant 2: null, or a memory of that instance.
+    memory: *mut VmMemory,
+    /// Invariant 3: a thunk of that instance, of four arguments.
+    realloc: Option<Code>,
+    /// Invariant 4: flags in that context.
+    flags: NonNull<u32>,
+    encoding: StringEncoding,
+}
+
+// SAFETY: plain addresses; using them needs the store.
+unsafe impl Send for CanonOptions {}
+// SAFETY: as above.
+unsafe impl Sync for CanonOptions {}
+
+impl CanonOptions {
+    /// The options of a record of the instance's artifact.
+    ///
+    /// # Safety
+    /// - `context` is the context of a live instance.
+    /// - `flags` and `record` have passed [`Unit::check_options`](crate::artifact::Unit) for the
+    ///   artifact of that instance.
+    #[inline]
+    pub(crate) unsafe fn new(
+        context: NonNull<VmContext>,
+        record: &exports::CanonOptions,
+        flags: u32,
+    ) -> CanonOptions {
+        let memory = if record.memory == NONE {
+            std::ptr::null_mut()
+        } else {
+            // SAFETY: the offset is inside the context (checked by `check_options`).
+            unsafe { context.byte_add(record.memory as usize) }.cast().as_ptr()
+        };
+        let realloc = if record.realloc == NONE {
+            None
+        } else {
+            // SAFETY: the context is live (the caller's contract).
+            let instance = unsafe { InstanceData::of(context) };
+            // SAFETY: the offset is inside the text (checked by `check_options`).
+            Some(unsafe { instance.text().at(record.realloc) })
+        };
+        // SAFETY: the offset is inside the context (checked by `check_options`).
+        let flags = unsafe { context.byte_add(flags as usize) }.cast();
+        let encoding = StringEncoding::from_number(record.string_encoding);
+        let encoding = encoding.unwrap_or(StringEncoding::Utf8);
+        CanonOptions { context, memory, realloc, flags, encoding }
+    }
+
+    pub(crate) fn context(&self) -> NonNull<VmContext> {
+        self.context
+    }
+
+    pub(crate) fn encoding(&self) -> StringEncoding {
+        self.encoding
+    }
+
+    /// The flags of the component instance: see [`cwasm_format::vmctx::flags`].
+    ///
+    /// # Safety
+    /// - The instance is live, and used by this thread alone.
+    #[inline]
+    pub(crate) unsafe fn flags(&self) -> u32 {
+        // SAFETY: flags of a live context (invariant 4).
+        unsafe { self.flags.read() }
+    }
+
+    /// Sets the flags of the component instance.
+    ///
+    /// # Safety
+    /// - As for [`CanonOptions::flags`].
+    #[inline]
+    pub(crate) unsafe fn set_flags(&self, flags: u32) {
+        // SAFETY: flags of a live context (invariant 4).
+        unsafe { self.flags.write(flags) };
+    }
+
+    /// What the guest's memory holds; nothing, if these options have no memory.
+    ///
+    /// # Safety
+    /// - The instance is live for `'a`.
+    /// - For `'a`, no wasm of its store runs and nothing writes to the memory.
+    #[inline]
+    pub(crate) unsafe fn memory<'a>(&self) -> &'a [u8] {
+        // SAFETY: null, or a memory of a live instance (invariant 2).
+        let Some(memory) = (unsafe { self.memory.as_ref() }) else { return &[] };
+        let base = std::ptr::with_exposed_provenance(memory.base as usize);
+        // SAFETY: `byte_len` bytes from `base` are readable (kept by `memory`), and nothing writes
+        // to them (the caller's contract).
+        unsafe { std::slice::from_raw_parts(base, memory.byte_len as usize) }
+    }
+
+    /// What the guest's memory holds, to change it.
+    ///
+    /// # Safety
+    /// - The instance is live for `'a`.
+    /// - For `'a`, no wasm of its store runs and nothing else uses the memory.
+    #[inline]
+    pub(crate) unsafe fn memory_mut<'a>(&self) -> &'a mut [u8] {
+        // SAFETY: null, or a memory of a live instance (invariant 2).
+        let Some(memory) = (unsafe { self.memory.as_ref() }) else { return &mut [] };
+        let base = std::ptr::with_exposed_provenance_mut(memory.base as usize);
+        // SAFETY: `byte_len` bytes from `base` are writable (kept by `memory`), and nothing else
+        // uses them (the caller's contract).
+        unsafe { std::slice::from_raw_parts_mut(base, memory.byte_len as usize) }
+    }
+
+    /// Calls the guest's `realloc`, with `MAY_LEAVE` cleared meanwhile. The result is aligned and
+    /// `new_size` bytes from it are inside the memory, which may have grown.
+    ///
+    /// # Errors
+    /// The guest's trap; [`TrapCode::UnalignedPointer`] or `out_of_bounds` if the result is not
+    /// as it must be. The options have no `realloc`: the same as out of bounds.
+    ///
+    /// # Safety
+    /// - The instance is one of `store`, and [`enter`] has succeeded in this call.
+    pub(crate) unsafe fn realloc(
+        &self,
+        store: &mut StoreOpaque,
+        [old, old_size, align, new_size]: [usize; 4],
+        out_of_bounds: TrapCode,
+    ) -> Result<usize> {
+        let Some(code) = self.realloc else { return Err(Error::trapped(out_of_bounds)) };
+        // SAFETY: the store is ours, so its instances are (the caller's contract).
+        let flags = unsafe { self.flags() };
+        // SAFETY: as above.
+        unsafe { self.set_flags(flags & !flags::MAY_LEAVE) };
+        let args = [old as u64, old_size as u64, align as u64, new_size as u64];
+        // SAFETY: a thunk of four arguments of this instance (invariant 3).
+        let result = unsafe { invoke(code, self.context, &args) };
+        if result.status != 0 {
+            return Err(take_trap(store, result.status));
+        }
+        // SAFETY: as above.
+        unsafe { self.set_flags(flags) };
+        let pointer = result.value as u32 as usize;
+        if pointer % align != 0 {
+            return Err(Error::trapped(TrapCode::UnalignedPointer));
+        }
+        // SAFETY: no wasm runs any more, and the slice is not kept.
+        let len = unsafe { self.memory() }.len();
+        if pointer > len || new_size > len - pointer {
+            return Err(Error::trapped(out_of_bounds));
+        }
+        Ok(pointer)
+    }
+}
+
+/// Makes this thread ready to enter wasm of `store`: traps can be caught, and the stack's end is
+/// known. Done before each call from the host.
+///
+/// # Errors
+/// [`TrapCode::StackOverflow`] if too little stack is left.
+#[inline(always)]
+pub(crate) fn enter(store: &mut StoreOpaque) -> Result<()> {
+    let limit = sys::thread::stack_limit()?;
+    store.vm.stack_limit = limit as u64;
+    if sys::thread::stack_pointer() < limit {
+        return Err(Error::trapped(TrapCode::StackOverflow));
+    }
+    Ok(())
+}
+
+/// Calls a thunk. Inlined, so that the match is decided where the number of arguments is known.
+///
+/// # Safety
+/// - `code` is a thunk of an artifact that takes this many arguments, and `context` is that of a
+///   live instance of the artifact.
+/// - [`enter`] has succeeded for the instance's store in this call from the host.
+/// - The store is ours alone, and no reference into it or its instances is used again
+///   afterwards, but for what was borrowed for the call itself.
+#[inline(always)]
+pub(crate) unsafe fn invoke(code: Code, context: NonNull<VmContext>, args: &[u64]) -> RawReturn {
+    macro_rules! arg {
+        ($index:literal) => {
+            u64
+        };
+    }
+    macro_rules! arities {
+        ($($count:literal: $($index:literal)*;)*) => {
+            match args.len() {
+                $($count => {
+                    type Thunk = unsafe extern "C" fn(NonNull<VmContext> $(, arg!($index))*) -> RawReturn;
+                    // SAFETY: the address of a thunk of this signature (the caller's contract).
+                    let thunk = unsafe { std::mem::transmute::<NonNull<u8>, Thunk>(code.address()) };
+                    // SAFETY: as the caller's contract says.
+                    unsafe { thunk(context $(, args[$index])*) }
+                })*
+                count => unreachable!("a thunk of {count} arguments"),
+            }
+        };
+    }
+    arities! {
+        0: ;
+        1: 0;
+        2: 0 1;
+        3: 0 1 2;
+        4: 0 1 2 3;
+        5: 0 1 2 3 4;
+        6: 0 1 2 3 4 5;
+        7: 0 1 2 3 4 5 6;
+        8: 0 1 2 3 4 5 6 7;
+        9: 0 1 2 3 4 5 6 7 8;
+        10: 0 1 2 3 4 5 6 7 8 9;
+        11: 0 1 2 3 4 5 6 7 8 9 10;
+        12: 0 1 2 3 4 5 6 7 8 9 10 11;
+        13: 0 1 2 3 4 5 6 7 8 9 10 11 12;
+        14: 0 1 2 3 4 5 6 7 8 9 10 11 12 13;
+        15: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14;
+        16: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15;
+        17: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16;
+    }
+}

@@ -1,0 +1,67 @@
+//! What the CPU can do.
+
+use std::sync::OnceLock;
+
+use cwasm_format::{cpu, header};
+
+/// The number of the target that this loader runs.
+pub(crate) const TARGET: u32 = header::TARGET_X86_64_LINUX;
+
+/// The features of this machine's CPU: bits of [`cpu::X86_64_FEATURES`].
+pub(crate) fn features() -> u64 {
+    static FEATURES: OnceLock<u64> = OnceLock::new();
+    *FEATURES.get_or_init(|| {
+        let found = cpu::X86_64_FEATURES.iter().filter(|(name, _)| is_detected(name));
+        found.fold(0, |bits, (_, bit)| bits | bit)
+    })
+}
+
+fn is_detected(name: &str) -> bool {
+    macro_rules! features {
+        ($($name:literal = $rust:tt,)*) => {
+            match name {
+                $($name => std::is_x86_feature_detected!($rust),)*
+                _ => false,
+            }
+        };
+    }
+    features! {
+        "sse3" = "sse3",
+        "ssse3" = "ssse3",
+        "sse4.1" = "sse4.1",
+        "sse4.2" = "sse4.2",
+        "popcnt" = "popcnt",
+        "cx16" = "cmpxchg16b",
+        "avx" = "avx",
+        "avx2" = "avx2",
+        "bmi1" = "bmi1",
+        "bmi2" = "bmi2",
+        "fma" = "fma",
+        "lzcnt" = "lzcnt",
+        "avx512f" = "avx512f",
+        "avx512dq" = "avx512dq",
+        "avx512vl" = "avx512vl",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_feature_of_the_format_can_be_detected() {
+        // What is in /proc/cpuinfo is found: no name of the format is missing in the table.
+        let info = std::fs::read_to_string("/proc/cpuinfo").unwrap();
+        let flags: Vec<_> = info.lines().find(|l| l.starts_with("flags")).unwrap().split(' ').collect();
+        for (name, bit) in cpu::X86_64_FEATURES {
+            let kernel_name = match *name {
+                "sse3" => "pni",
+                "sse4.1" => "sse4_1",
+                "sse4.2" => "sse4_2",
+                "lzcnt" => "abm",
+                name => name,
+            };
+            assert_eq!(flags.contains(&kernel_name), features() & bit != 0, "{name}");
+        }
+    }
+}

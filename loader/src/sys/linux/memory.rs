@@ -1,0 +1,185 @@
+//! Address space.
+#![allow(unsafe_code, reason = "maps and protects memory")]
+
+use std::ffi::c_void;
+use std::io;
+use std::ptr::{self, NonNull};
+
+use rustix::mm::{MapFlags, MprotectFlags, ProtFlags};
+
+/// Bytes of a page.
+pub(crate) const PAGE_SIZE: usize = 4096;
+
+/// `size` rounded up to whole pages; `None` if that is too much.
+pub(crate) const fn round_up(size: usize) -> Option<usize> {
+    match size.checked_add(PAGE_SIZE - 1) {
+        Some(sum) => Some(sum & !(PAGE_SIZE - 1)),
+        None => None,
+    }
+}
+
+/// A range of address space that this process owns: whole pages, unmapped when dropped.
+///
+/// Nothing in it can be accessed but what was made accessible.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    /// Invariant 1: `size` bytes from here are mapped and ours alone.
+    start: NonNull<u8>,
+    size: usize,
+}
+
+// SAFETY: an owner of plain memory, which no thread is special for.
+unsafe impl Send for Reservation {}
+// SAFETY: shared access reads the range only.
+unsafe impl Sync for Reservation {}
+
+impl Reservation {
+    /// Reserves `size` bytes, not 0, a multiple of the page size. The first `accessible` of them, a
+    /// multiple as well, are zeros that can be read and written.
+    pub(crate) fn new(size: usize, accessible: usize) -> io::Result<Reservation> {
+        let all = accessible == size;
+        let protection = if all { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::empty() };
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
+        // SAFETY: a new mapping, at an address that the kernel chooses, affects no other memory.
+        let start = unsafe { rustix::mm::mmap_anonymous(ptr::null_mut(), size, protection, flags) }?;
+        // A mapping at address 0 is not given unless asked for.
+        let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        let reservation = Reservation { start, size };
+        if accessible != 0 && !all {
+            reservation.make_accessible(0, accessible)?;
+        }
+        Ok(reservation)
+    }
+
+    pub(crate) fn start(&self) -> NonNull<u8> {
+        self.start
+    }
+
+    pub(crate) fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Makes whole pages of the range readable and writable.
+    pub(crate) fn make_accessible(&self, offset: usize, size: usize) -> io::Result<()> {
+        // SAFETY: the pages are ours (invariant 1); nobody relies on what is inaccessible here.
+        unsafe { make_accessible(self.address(offset, size), size) }
+    }
+
+    /// Maps whole pages at `source`, a private mapping of a file, at `offset` as well, copied when
+    /// written; `source` stays. They can be read only until
+    /// [`make_accessible`](Self::make_accessible).
+    ///
+    /// # Errors
+    /// If the kernel cannot do it (Linux before 5.13, or no mapping of a file); the pages at
+    /// `offset` may then be inaccessible for good, so map or fill something else there with
+    /// [`Reservation::reset`].
+    ///
+    /// # Safety
+    /// - `size` bytes from `source` are a part of one private, read-only mapping of a file to which
+    ///   nothing was written, and stay so meanwhile.
+    pub(crate) unsafe fn map_copy(
+        &self,
+        offset: usize,
+        source: NonNull<u8>,
+        size: usize,
+    ) -> io::Result<()> {
+        let target = self.address(offset, size).as_ptr().cast::<c_void>();
+        let flags = libc::MREMAP_MAYMOVE | libc::MREMAP_FIXED | libc::MREMAP_DONTUNMAP;
+        // SAFETY: the target pages are ours (invariant 1), so that they may be replaced. The source
+        // stays mapped and reads from its file again (the caller's contract).
+        let mapped = unsafe { libc::mremap(source.as_ptr().cast(), size, size, flags, target) };
+        if mapped == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(()) }
+    }
+
+    /// Replaces whole pages by zeros that can be read and written.
+    pub(crate) fn reset(&self, offset: usize, size: usize) -> io::Result<()> {
+        let start = self.address(offset, size).as_ptr().cast();
+        let protection = ProtFlags::READ | ProtFlags::WRITE;
+        let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED;
+        // SAFETY: the pages are ours (invariant 1), and no reference to them can be alive while
+        // they are not yet in use.
+        let mapped = unsafe { rustix::mm::mmap_anonymous(start, size, protection, flags) };
+        mapped.map(drop).map_err(io::Error::from)
+    }
+
+    /// The address of a part of the range.
+    ///
+    /// # Panics
+    /// If it is not inside the range, or not whole pages.
+    fn address(&self, offset: usize, size: usize) -> NonNull<u8> {
+        assert!(offset <= self.size && size <= self.size - offset, "part of the reservation");
+        assert!(offset % PAGE_SIZE == 0 && size % PAGE_SIZE == 0, "whole pages");
+        // SAFETY: inside the mapping (checked above).
+        unsafe { self.start.add(offset) }
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        // SAFETY: the range is ours (invariant 1), and nothing uses it after its owner.
+        let unmapped = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), self.size) };
+        debug_assert!(unmapped.is_ok(), "a whole mapping can be unmapped: {unmapped:?}");
+    }
+}
+
+/// Makes whole pages readable and writable.
+///
+/// # Safety
+/// - The pages are mapped and the caller's, and nobody relies on them being inaccessible.
+pub(crate) unsafe fn make_accessible(start: NonNull<u8>, size: usize) -> io::Result<()> {
+    let flags = MprotectFlags::READ | MprotectFlags::WRITE;
+    // SAFETY: the pages are the caller's (its contract).
+    Ok(unsafe { rustix::mm::mprotect(start.as_ptr().cast(), size, flags) }?)
+}
+
+/// Makes whole pages executable and readable, and not writable.
+///
+/// # Safety
+/// - The pages are a mapping of the caller's, and nothing writes to them.
+pub(crate) unsafe fn make_executable(start: NonNull<u8>, size: usize) -> io::Result<()> {
+    let flags = MprotectFlags::READ | MprotectFlags::EXEC;
+    // SAFETY: the pages are the caller's (its contract).
+    Ok(unsafe { rustix::mm::mprotect(start.as_ptr().cast(), size, flags) }?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_pages_are_copied_on_write_and_the_source_stays() {
+        let bytes: Vec<u8> = (0..8 * PAGE_SIZE).map(|i| (i / PAGE_SIZE) as u8 + 1).collect();
+        let file = super::super::file::in_memory(&bytes).unwrap();
+        // SAFETY: nobody else has the file.
+        let map = unsafe { memmap2::MmapOptions::new().map_copy_read_only(&file) }.unwrap();
+        drop(file);
+        for round in 0..2 {
+            let slot = Reservation::new(1 << 32, PAGE_SIZE).unwrap();
+            let source = NonNull::from(&map[2 * PAGE_SIZE]);
+            // SAFETY: a private mapping of a file, all of which is read-only.
+            unsafe { slot.map_copy(PAGE_SIZE, source, 4 * PAGE_SIZE) }.unwrap();
+            slot.make_accessible(PAGE_SIZE, 8 * PAGE_SIZE).unwrap();
+            let start = slot.start();
+            // SAFETY: nine pages are accessible.
+            let pages = unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), 9 * PAGE_SIZE) };
+            let firsts: Vec<u8> = pages.iter().step_by(PAGE_SIZE).copied().collect();
+            assert_eq!(firsts, [0, 3, 4, 5, 6, 0, 0, 0, 0], "round {round}");
+            pages.fill(99);
+            assert_eq!(&map[..], &bytes[..]);
+        }
+        let slot = Reservation::new(16 * PAGE_SIZE, 0).unwrap();
+        let anonymous = Reservation::new(PAGE_SIZE, PAGE_SIZE).unwrap();
+        // SAFETY: an anonymous mapping is emptied by this, and nothing reads it.
+        let refused = unsafe { slot.map_copy(0, anonymous.start(), PAGE_SIZE) };
+        // Whether or not the kernel takes it, the pages can be used afterwards.
+        drop(refused);
+        slot.reset(0, PAGE_SIZE).unwrap();
+        // SAFETY: the page was just made accessible.
+        assert_eq!(unsafe { slot.start().read() }, 0);
+    }
+
+    #[test]
+    fn too_much_address_space_is_an_error() {
+        assert!(Reservation::new(1 << 60, 0).is_err());
+    }
+}

@@ -1,0 +1,223 @@
+//! The signals that traps raise.
+//!
+//! Our handlers ask [`Handler`] about each fault. What it does not know goes to the handler that
+//! was there before, exactly as if ours were not installed.
+#![allow(unsafe_code, reason = "handles signals and changes the interrupted context")]
+
+use std::ffi::{c_int, c_void};
+use std::io;
+use std::mem::MaybeUninit;
+use std::ptr;
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use crate::error::{Context as _, Result};
+
+/// A fault of the running program.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fault {
+    /// Address of the instruction.
+    pub(crate) pc: usize,
+    /// The stack pointer.
+    pub(crate) sp: usize,
+    /// The frame pointer.
+    pub(crate) fp: usize,
+    /// What the instruction tried to access, if that is why it failed.
+    pub(crate) address: Option<usize>,
+}
+
+/// Where to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Resume {
+    /// Address of the next instruction.
+    pub(crate) pc: usize,
+    /// The stack pointer there.
+    pub(crate) sp: usize,
+    /// The frame pointer there.
+    pub(crate) fp: usize,
+    /// The value of the first result register.
+    pub(crate) value: u64,
+}
+
+/// Decides whether a fault is a trap, and where to go on. Runs in a signal handler: it must not
+/// allocate, lock or panic.
+pub(crate) type Handler = fn(&Fault) -> Option<Resume>;
+
+const SIGNALS: [c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE];
+
+/// What our signal handlers need; set before they are installed.
+struct Installed {
+    handler: Handler,
+    /// The actions that were there before, in the order of [`SIGNALS`].
+    previous: [libc::sigaction; SIGNALS.len()],
+}
+
+static INSTALLED: OnceLock<Installed> = OnceLock::new();
+
+/// Installs the signal handlers, once in a process.
+///
+/// # Errors
+/// If the operating system refuses.
+pub(crate) fn install(handler: Handler) -> Result<()> {
+    static INSTALLING: Mutex<()> = Mutex::new(());
+    if INSTALLED.get().is_some() {
+        return Ok(());
+    }
+    let _guard = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+    if INSTALLED.get().is_some() {
+        return Ok(());
+    }
+    install_handlers(handler).with_context(|| "cannot install signal handlers")
+}
+
+fn install_handlers(handler: Handler) -> io::Result<()> {
+    let mut previous = [EMPTY; SIGNALS.len()];
+    for (signal, previous) in SIGNALS.iter().zip(&mut previous) {
+        *previous = replace_action(*signal, None)?;
+    }
+    let set = INSTALLED.set(Installed { handler, previous });
+    assert!(set.is_ok(), "installed once");
+    let function: unsafe extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) = on_signal;
+    let action = libc::sigaction {
+        sa_sigaction: function as usize,
+        // A fault in a handler that we call must reach us, so that it is passed on as well.
+        sa_flags: libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER,
+        ..EMPTY
+    };
+    for signal in SIGNALS {
+        replace_action(signal, Some(&action))?;
+    }
+    Ok(())
+}
+
+/// The default action.
+const EMPTY: libc::sigaction = libc::sigaction {
+    sa_sigaction: libc::SIG_DFL,
+    // SAFETY: a signal set is plain bits, and the empty one is all zeros.
+    sa_mask: unsafe { MaybeUninit::zeroed().assume_init() },
+    sa_flags: 0,
+    sa_restorer: None,
+};
+
+/// Sets the action of a signal, if one is given, and returns the one before. Safe in signal
+/// handlers.
+fn replace_action(
+    signal: c_int,
+    action: Option<&libc::sigaction>,
+) -> io::Result<libc::sigaction> {
+    let mut previous = EMPTY;
+    let action = action.map_or(ptr::null(), ptr::from_ref);
+    // SAFETY: both point to actions or are null; handlers given here are of the right signature.
+    if unsafe { libc::sigaction(signal, action, &raw mut previous) } == 0 {
+        Ok(previous)
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// The signal handler.
+///
+/// # Safety
+/// - The kernel calls it.
+unsafe extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    let Some(installed) = INSTALLED.get() else { return };
+    // SAFETY: the kernel passes a valid pointer, which nothing else uses.
+    let code = unsafe { (*info).si_code };
+    // What another process or thread sent is no fault, whatever was running.
+    if code > 0 {
+        // SAFETY: as above, for the context.
+        let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
+        let address = matches!(signal, libc::SIGSEGV | libc::SIGBUS).then(|| {
+            // SAFETY: as above; faults of these signals have an address.
+            unsafe { (*info).si_addr() }.addr()
+        });
+        if let Some(resume) = (installed.handler)(&fault(registers, address)) {
+            set_registers(registers, &resume);
+            return;
+        }
+    }
+    let index = SIGNALS.iter().position(|known| *known == signal);
+    if let Some(previous) = index.and_then(|index| installed.previous.get(index)) {
+        // SAFETY: these are the arguments of the kernel, and the action was installed for them.
+        unsafe { chain(previous, signal, info, context) };
+    }
+}
+
+fn fault(registers: &[libc::greg_t], address: Option<usize>) -> Fault {
+    let register = |register: c_int| registers[register as usize] as usize;
+    Fault {
+        pc: register(libc::REG_RIP),
+        sp: register(libc::REG_RSP),
+        fp: register(libc::REG_RBP),
+        address,
+    }
+}
+
+fn set_registers(registers: &mut [libc::greg_t], resume: &Resume) {
+    registers[libc::REG_RIP as usize] = resume.pc as libc::greg_t;
+    registers[libc::REG_RSP as usize] = resume.sp as libc::greg_t;
+    registers[libc::REG_RBP as usize] = resume.fp as libc::greg_t;
+    registers[libc::REG_RAX as usize] = resume.value as libc::greg_t;
+}
+
+/// Does what would have happened without our handler.
+///
+/// # Safety
+/// - `info` and `context` are what the kernel passed for `signal`.
+/// - `previous` was installed for this signal.
+unsafe fn chain(
+    previous: &libc::sigaction,
+    signal: c_int,
+    info: *mut libc::siginfo_t,
+    context: *mut c_void,
+) {
+    // SAFETY: the kernel passed a valid pointer.
+    let sent = unsafe { (*info).si_code } <= 0;
+    match previous.sa_sigaction {
+        libc::SIG_IGN if sent => {}
+        // The kernel does not let faults be ignored.
+        libc::SIG_DFL | libc::SIG_IGN => {
+            // The instruction runs again and ends the process as it would have. A signal that was
+            // sent must be sent again.
+            let restored = replace_action(signal, Some(&EMPTY));
+            if sent || restored.is_err() {
+                // SAFETY: has no preconditions.
+                unsafe { libc::raise(signal) };
+            }
+        }
+        handler if previous.sa_flags & libc::SA_SIGINFO != 0 => {
+            type Handler = unsafe extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
+            // SAFETY: an action with `SA_SIGINFO` holds a function of this signature.
+            let handler = unsafe { std::mem::transmute::<usize, Handler>(handler) };
+            // SAFETY: called as the kernel would.
+            unsafe { handler(signal, info, context) };
+        }
+        handler => {
+            type Handler = unsafe extern "C" fn(c_int);
+            // SAFETY: an action without `SA_SIGINFO` holds a function of this signature.
+            let handler = unsafe { std::mem::transmute::<usize, Handler>(handler) };
+            // SAFETY: called as the kernel would.
+            unsafe { handler(signal) };
+        }
+    }
+}
+
+/// Goes on at `resume`, and forgets all frames below its stack pointer.
+///
+/// # Safety
+/// - `resume` is a landing pad of compiled code whose frame is live on this thread's stack.
+/// - The frames between have nothing to drop.
+pub(crate) unsafe fn resume(resume: &Resume) -> ! {
+    // SAFETY: the landing pad takes these registers and nothing else (the caller's contract).
+    unsafe {
+        std::arch::asm!(
+            "mov rsp, {sp}",
+            "mov rbp, {fp}",
+            "jmp {pc}",
+            sp = in(reg) resume.sp,
+            fp = in(reg) resume.fp,
+            pc = in(reg) resume.pc,
+            in("rax") resume.value,
+            options(noreturn),
+        )
+    }
+}

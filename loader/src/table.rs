@@ -1,0 +1,95 @@
+//! Tables: elements of 8 bytes, in the context until they grow.
+#![allow(unsafe_code, reason = "owns the elements of tables that grew")]
+
+use std::ptr;
+
+use cwasm_format::vmctx::VmTable;
+
+/// The most elements of a table, whatever it declares.
+pub(crate) const MAX_ELEMENTS: u64 = 10_000_000;
+
+/// Elements of a part of a table; `None` if it is not inside.
+pub(crate) fn range(table: &VmTable, start: u64, len: u64) -> Option<*mut u64> {
+    let base = ptr::with_exposed_provenance_mut::<u64>(table.base as usize);
+    let inside = start.checked_add(len)? <= table.len;
+    inside.then(|| base.wrapping_add(start as usize))
+}
+
+/// Grows a table by `delta` elements `value`: the old length, or `None` if it cannot.
+pub(crate) fn grow(table: &mut VmTable, delta: u64, value: u64) -> Option<u64> {
+    let old_len = table.len;
+    let len = old_len.checked_add(delta)?;
+    if len > table.max.min(MAX_ELEMENTS) {
+        return None;
+    }
+    if delta == 0 {
+        return Some(old_len);
+    }
+    if len > table.capacity {
+        // Doubling keeps growing one by one linear.
+        let wanted = len.max(table.capacity * 2).min(table.max.min(MAX_ELEMENTS));
+        let mut elements: Vec<u64> = Vec::new();
+        elements.try_reserve_exact(wanted as usize).ok()?;
+        let old = range(table, 0, old_len)?;
+        // SAFETY: the table has this many elements, which nothing writes to meanwhile.
+        elements.extend_from_slice(unsafe { std::slice::from_raw_parts(old, old_len as usize) });
+        elements.resize(wanted as usize, 0);
+        let elements = Box::leak(elements.into_boxed_slice());
+        // SAFETY: the old elements are not used any more.
+        unsafe { free(table) };
+        table.base = elements.as_mut_ptr().expose_provenance() as u64;
+        table.capacity = wanted;
+    }
+    table.len = len;
+    let added = range(table, old_len, delta)?;
+    // SAFETY: inside the table, which nothing else refers to now.
+    unsafe { std::slice::from_raw_parts_mut(added, delta as usize) }.fill(value);
+    Some(old_len)
+}
+
+/// Frees the elements of a table that grew.
+///
+/// # Safety
+/// - `base` is not used any more.
+/// - `capacity` and `base` are as [`grow`] left them, or `capacity` is 0.
+pub(crate) unsafe fn free(table: &VmTable) {
+    if table.capacity == 0 {
+        return;
+    }
+    let base = ptr::with_exposed_provenance_mut::<u64>(table.base as usize);
+    let elements = ptr::slice_from_raw_parts_mut(base, table.capacity as usize);
+    // SAFETY: from `Box::leak` in `grow` (the caller's contract).
+    drop(unsafe { Box::from_raw(elements) });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables_move_out_of_the_context_when_they_grow() {
+        let mut initial = [1u64, 2];
+        let base = initial.as_mut_ptr().expose_provenance() as u64;
+        let mut table = VmTable { base, len: 2, max: 8, capacity: 0 };
+        let elements = |table: &VmTable| {
+            let start = range(table, 0, table.len).unwrap();
+            // SAFETY: the table has this many elements.
+            unsafe { std::slice::from_raw_parts(start, table.len as usize) }.to_vec()
+        };
+        assert_eq!(grow(&mut table, 0, 9), Some(2));
+        assert_eq!((table.base, table.capacity), (base, 0));
+        assert_eq!(grow(&mut table, 3, 9), Some(2));
+        assert_eq!(elements(&table), [1, 2, 9, 9, 9]);
+        assert_eq!(grow(&mut table, 1, 7), Some(5));
+        assert_eq!(table.capacity, 8);
+        assert_eq!(grow(&mut table, 3, 0), None);
+        assert_eq!(grow(&mut table, u64::MAX, 0), None);
+        assert_eq!(grow(&mut table, 2, 4), Some(6));
+        assert_eq!(elements(&table), [1, 2, 9, 9, 9, 7, 4, 4]);
+        assert!(range(&table, 8, 0).is_some() && range(&table, 8, 1).is_none());
+        // SAFETY: the elements are not used any more.
+        unsafe { free(&table) };
+        let mut huge = VmTable { base, len: 2, max: u64::MAX, capacity: 0 };
+        assert_eq!(grow(&mut huge, MAX_ELEMENTS, 0), None);
+    }
+}

@@ -1,0 +1,160 @@
+//! Traps: why a guest was stopped, and where it was.
+
+use std::fmt;
+
+use cwasm_format::code::function_kind;
+use cwasm_format::names;
+use cwasm_format::header::SectionId;
+use cwasm_format::{Artifact, TrapCode};
+
+use crate::error::Error;
+use crate::store::{Pending, StoreOpaque};
+use crate::{registry, unwind};
+
+/// Why a guest was stopped.
+///
+/// It prints as `wasm trap: REASON` and one line a frame of the guest, innermost first. Found in an
+/// [`Error`] by [`Error::trap`].
+#[derive(Clone, Debug)]
+pub struct Trap {
+    code: TrapCode,
+    frames: Box<[Frame]>,
+    truncated: bool,
+}
+
+/// A function of a guest that was active when it trapped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Frame {
+    /// The function's name, in an artifact with names (`--debug`).
+    pub name: Option<String>,
+    /// The core instance that it belongs to, in the order of the component's core instances.
+    pub core_instance: u32,
+    /// Its index in the core module.
+    pub func_index: u32,
+    /// Where it was: an offset in the artifact's `.text`.
+    pub text_offset: u32,
+}
+
+impl Trap {
+    /// A trap outside of compiled code: it has no frames.
+    #[cold]
+    pub(crate) fn new(code: TrapCode) -> Trap {
+        Trap { code, frames: Box::default(), truncated: false }
+    }
+
+    /// The reason.
+    pub fn code(&self) -> TrapCode {
+        self.code
+    }
+
+    /// The functions that were active, innermost first. Only those since the guest was entered
+    /// last: what called the host before is not among them.
+    pub fn frames(&self) -> &[Frame] {
+        &self.frames
+    }
+}
+
+impl fmt::Display for Trap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "wasm trap: {}", self.code)?;
+        for (index, frame) in self.frames.iter().enumerate() {
+            write!(f, "\n  {index:>3}: {:#8x} - {frame}", frame.text_offset)?;
+        }
+        if self.truncated {
+            f.write_str("\n  ... and more")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Trap {}
+
+impl fmt::Display for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            Some(name) => f.write_str(name),
+            None => {
+                write!(f, "<core instance {}, function {}>", self.core_instance, self.func_index)
+            }
+        }
+    }
+}
+
+impl Error {
+    /// The error of a trap outside of compiled code.
+    #[cold]
+    pub(crate) fn trapped(code: TrapCode) -> Error {
+        Error::new(Trap::new(code))
+    }
+}
+
+/// The error of a call into wasm that came back with this status, which is not 0. The call must
+/// have been this thread's last.
+///
+/// A panic of a host function goes on here.
+#[cold]
+#[inline(never)]
+pub(crate) fn take_trap(store: &mut StoreOpaque, status: u64) -> Error {
+    let code = u8::try_from(status).ok().and_then(TrapCode::from_number);
+    // Statuses are ours: from the trap table, where unknown codes are no traps, or `TrapCode`s.
+    let code = code.unwrap_or(TrapCode::HostError);
+    let mut trap = Trap::new(code);
+    let mut frames = Vec::new();
+    unwind::take_backtrace(|pcs, truncated| {
+        frames.extend(pcs.iter().filter_map(|pc| resolve_frame(*pc)));
+        trap.truncated = truncated;
+    });
+    trap.frames = frames.into();
+    match store.take_pending() {
+        None => Error::new(trap),
+        Some(Pending::Error(error)) => error.wrap(trap),
+        Some(Pending::Panic(payload)) => std::panic::resume_unwind(payload),
+    }
+}
+
+/// The frame whose instruction at `pc` was the last; `None` for thunks, trampolines and the like.
+fn resolve_frame(pc: usize) -> Option<Frame> {
+    // The store still holds the instances whose code has run, and they hold their artifacts.
+    registry::with_unit(pc, |unit| describe_frame(&unit.artifact(), unit.text_offset(pc)?))?
+}
+
+fn describe_frame(artifact: &Artifact<'_>, text_offset: u32) -> Option<Frame> {
+    let functions = artifact.functions();
+    let index = functions.partition_point(|f| f.start <= text_offset).checked_sub(1)?;
+    let function = functions[index];
+    if function.kind & 0xff != function_kind::CORE {
+        return None;
+    }
+    let name = names::lookup(artifact.section(SectionId::Names), index as u32);
+    Some(Frame {
+        name: name.map(str::to_owned),
+        core_instance: function.kind >> 8,
+        func_index: function.index,
+        text_offset,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traps_print_their_frames() {
+        let frame = |name: Option<&str>| Frame {
+            name: name.map(str::to_owned),
+            core_instance: 1,
+            func_index: 7,
+            text_offset: 0x1f,
+        };
+        let trap = Trap {
+            code: TrapCode::Unreachable,
+            frames: [frame(Some("run")), frame(None)].into(),
+            truncated: true,
+        };
+        let expected = "wasm trap: unreachable\n    0:     0x1f - run\n    1:     0x1f - \
+                        <core instance 1, function 7>\n  ... and more";
+        assert_eq!(trap.to_string(), expected);
+        assert_eq!(Error::trapped(TrapCode::CannotEnter).trap().unwrap().frames(), []);
+    }
+}

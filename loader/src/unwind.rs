@@ -1,0 +1,209 @@
+//! From a trap to the thunk that entered wasm.
+//!
+//! Every frame of compiled code begins with the caller's frame pointer and the return address:
+//!
+//! ```text
+//! fp -> | caller's fp | return address |
+//! ```
+//!
+//! The chain is walked from where the trap happened up to the first return address that is in the
+//! table of entries of its artifact: that frame is the innermost thunk's, and its landing pad takes
+//! over. Only frames of compiled code are passed, because wasm is entered through thunks alone.
+#![allow(unsafe_code, reason = "reads the stack of compiled code")]
+
+use std::cell::Cell;
+
+use cwasm_format::code::EntryRecord;
+use cwasm_format::header::SectionId;
+use cwasm_format::{TrapCode, traps};
+
+use crate::sys::signals::{Fault, Resume};
+use crate::{registry, sys};
+
+/// Frames that a backtrace shows.
+const MAX_FRAMES: usize = 64;
+
+/// Bytes between the stack pointer and an address that a function still reaches in its prologue.
+const PROBE_DISTANCE: usize = 1 << 16;
+
+/// Bytes below the end of the stack that the kernel keeps free of other mappings.
+const STACK_GUARD_GAP: usize = 1 << 20;
+
+/// The backtrace of this thread's last trap: written in signal handlers, so it has neither lazy
+/// initialisation nor a destructor.
+struct TrapSite {
+    len: Cell<usize>,
+    truncated: Cell<bool>,
+    pcs: [Cell<usize>; MAX_FRAMES],
+}
+
+thread_local! {
+    static SITE: TrapSite = const {
+        TrapSite {
+            len: Cell::new(0),
+            truncated: Cell::new(false),
+            pcs: [const { Cell::new(0) }; MAX_FRAMES],
+        }
+    };
+}
+
+impl TrapSite {
+    fn clear(&self) {
+        self.len.set(0);
+        self.truncated.set(false);
+    }
+
+    fn push(&self, pc: usize) {
+        match self.pcs.get(self.len.get()) {
+            Some(place) => {
+                place.set(pc);
+                self.len.set(self.len.get() + 1);
+            }
+            None => self.truncated.set(true),
+        }
+    }
+}
+
+/// Gives `f` the program counters of this thread's last trap, innermost first, and whether there
+/// are more; then forgets them.
+pub(crate) fn take_backtrace(f: impl FnOnce(&[usize], bool)) {
+    let mut pcs = [0; MAX_FRAMES];
+    let (len, truncated) = SITE.with(|site| {
+        for (pc, place) in pcs.iter_mut().zip(&site.pcs) {
+            *pc = place.get();
+        }
+        let result = (site.len.get().min(MAX_FRAMES), site.truncated.get());
+        site.clear();
+        result
+    });
+    f(&pcs[..len], truncated);
+}
+
+/// Decides about a fault: if it is a trap of compiled code, where to go on. Runs in a signal
+/// handler.
+pub(crate) fn on_fault(fault: &Fault) -> Option<Resume> {
+    let (code, starts_function) = registry::with_unit(fault.pc, |unit| {
+        let artifact = unit.artifact();
+        let offset = unit.text_offset(fault.pc)?;
+        let (blocks, bytes) = (artifact.trap_blocks(), artifact.section(SectionId::TrapBytes));
+        let listed = traps::lookup(blocks, bytes, offset);
+        let code = listed.or_else(|| is_stack_overflow(fault).then_some(TrapCode::StackOverflow))?;
+        let functions = artifact.functions();
+        let starts = functions.binary_search_by_key(&offset, |function| function.start).is_ok();
+        Some((code, starts))
+    })??;
+    // At a function's first instruction, its frame is not there yet: the return address is on top
+    // of the stack, and the frame pointer is the caller's.
+    let first = if starts_function {
+        // SAFETY: the call that led here has just written the return address.
+        let return_address = unsafe { read(fault.sp) }?;
+        Caller { return_address, fp: fault.fp }
+    } else {
+        // SAFETY: in compiled code, the frame pointer is that of the running function.
+        unsafe { Caller::of_frame(fault.fp) }?
+    };
+    SITE.with(TrapSite::clear);
+    SITE.with(|site| site.push(fault.pc));
+    // SAFETY: the frame of running compiled code.
+    unsafe { find_entry(first, code) }
+}
+
+/// Leaves wasm with a trap: where the innermost thunk above the frame at `frame` goes on.
+///
+/// # Safety
+/// - `frame` is the frame pointer of compiled code that is active on this thread.
+pub(crate) unsafe fn on_raise(code: TrapCode, frame: usize) -> Option<Resume> {
+    SITE.with(TrapSite::clear);
+    // SAFETY: the caller's contract.
+    let first = unsafe { Caller::of_frame(frame) }?;
+    // SAFETY: as above.
+    unsafe { find_entry(first, code) }
+}
+
+/// Whether a fault is an access just beyond the end of this thread's stack.
+fn is_stack_overflow(fault: &Fault) -> bool {
+    let (Some(address), Some((low, _))) = (fault.address, sys::thread::stack_bounds()) else {
+        return false;
+    };
+    let near_end = address.wrapping_sub(low - STACK_GUARD_GAP) < STACK_GUARD_GAP + PROBE_DISTANCE;
+    near_end && address.abs_diff(fault.sp) <= PROBE_DISTANCE
+}
+
+/// Where a function returns to.
+#[derive(Clone, Copy)]
+struct Caller {
+    return_address: usize,
+    /// The frame pointer of the function that is returned to.
+    fp: usize,
+}
+
+impl Caller {
+    /// The caller of the function whose frame is at `fp`.
+    ///
+    /// # Safety
+    /// - `fp` is the frame pointer of compiled code that is active on this thread.
+    unsafe fn of_frame(fp: usize) -> Option<Caller> {
+        // SAFETY: a frame of compiled code has these two words (the caller's contract).
+        let caller_fp = unsafe { read(fp) }?;
+        // SAFETY: as above.
+        let return_address = unsafe { read(fp + size_of::<usize>()) }?;
+        // Callers lie above on the stack: a chain that does not rise is none.
+        (caller_fp > fp).then_some(Caller { return_address, fp: caller_fp })
+    }
+}
+
+/// Walks to the innermost thunk and notes the frames on the way.
+///
+/// # Safety
+/// - `caller` is that of compiled code that is active on this thread.
+unsafe fn find_entry(mut caller: Caller, code: TrapCode) -> Option<Resume> {
+    loop {
+        // The instruction before the return address is the call.
+        let pc = caller.return_address.checked_sub(1)?;
+        let resume = registry::with_unit(pc, |unit| {
+            let offset = unit.text_offset(pc)? + 1;
+            let artifact = unit.artifact();
+            if offset < artifact.header().thunks_start {
+                return Some(None);
+            }
+            let entries = artifact.entries();
+            let place = entries.binary_search_by_key(&offset, |entry| entry.return_offset);
+            let Some(entry) = place.ok().and_then(|place| entries.get(place)) else {
+                return Some(None);
+            };
+            resume_at(entry, unit.text().range(), caller.fp, code).map(Some)
+        })??;
+        if resume.is_some() {
+            return resume;
+        }
+        SITE.with(|site| site.push(pc));
+        // SAFETY: the return address is in compiled code, so the frame is one of compiled code.
+        caller = unsafe { Caller::of_frame(caller.fp) }?;
+    }
+}
+
+/// The landing pad of a thunk whose frame pointer is `fp`.
+fn resume_at(
+    entry: &EntryRecord,
+    text: std::ops::Range<usize>,
+    fp: usize,
+    code: TrapCode,
+) -> Option<Resume> {
+    let pc = text.start + entry.handler_offset as usize;
+    let sp = fp.checked_sub(entry.frame_size as usize)?;
+    let value = code.number().into();
+    text.contains(&pc).then_some(Resume { pc, sp, fp, value })
+}
+
+/// The word at this address; `None` where no word of a frame can be.
+///
+/// # Safety
+/// - Addresses that are aligned are in the active part of this thread's stack.
+unsafe fn read(address: usize) -> Option<usize> {
+    let word = std::ptr::with_exposed_provenance::<usize>(address);
+    if !word.is_aligned() || word.is_null() {
+        return None;
+    }
+    // SAFETY: aligned, and a part of the stack (the caller's contract).
+    Some(unsafe { word.read_volatile() })
+}

@@ -1,0 +1,84 @@
+//! References and boxes: they stand for what they point to.
+#![allow(unsafe_code, reason = "implements unsafe traits")]
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use cwasm_format::abi::{Flat, Layout};
+use cwasm_format::hash::TypeHash;
+use cwasm_format::types::{Types, ValueType};
+
+use super::{ComponentType, Lift, LiftContext, Lower, LowerContext};
+use crate::error::Result;
+
+macro_rules! forward {
+    ($($pointer:ty),*) => {$(
+        // SAFETY: all is that of `T`.
+        unsafe impl<T: ComponentType + ?Sized> ComponentType for $pointer {
+            const HASH: TypeHash = T::HASH;
+            const LAYOUT: Layout = T::LAYOUT;
+            const FLAT: Flat = T::FLAT;
+            const HOLDS_VIEWS: bool = T::HOLDS_VIEWS;
+
+            fn describe(types: &mut Types) -> Option<ValueType> {
+                T::describe(types)
+            }
+        }
+
+        // SAFETY: writes the `T`.
+        unsafe impl<T: Lower + ?Sized> Lower for $pointer {
+            #[inline(always)]
+            fn lower_flat(&self, cx: &mut LowerContext<'_>, out: &mut [u64]) -> Result<()> {
+                T::lower_flat(self, cx, out)
+            }
+
+            #[inline(always)]
+            fn store(&self, cx: &mut LowerContext<'_>, offset: usize) -> Result<()> {
+                T::store(self, cx, offset)
+            }
+        }
+    )*};
+}
+
+forward!(&T, Box<T>, Rc<T>, Arc<T>);
+
+macro_rules! boxed {
+    ($($pointer:ident),*) => {$(
+        // SAFETY: reads the `T`.
+        unsafe impl<T: Lift> Lift for $pointer<T> {
+            #[inline(always)]
+            fn lift_flat(cx: &mut LiftContext<'_>, flat: &[u64]) -> Result<Self> {
+                T::lift_flat(cx, flat).map($pointer::new)
+            }
+
+            #[inline(always)]
+            fn load(cx: &mut LiftContext<'_>, bytes: &[u8]) -> Result<Self> {
+                T::load(cx, bytes).map($pointer::new)
+            }
+        }
+
+        // SAFETY: reads the string.
+        unsafe impl Lift for $pointer<str> {
+            fn lift_flat(cx: &mut LiftContext<'_>, flat: &[u64]) -> Result<Self> {
+                String::lift_flat(cx, flat).map($pointer::from)
+            }
+
+            fn load(cx: &mut LiftContext<'_>, bytes: &[u8]) -> Result<Self> {
+                String::load(cx, bytes).map($pointer::from)
+            }
+        }
+
+        // SAFETY: reads the list.
+        unsafe impl<T: Lift> Lift for $pointer<[T]> {
+            fn lift_flat(cx: &mut LiftContext<'_>, flat: &[u64]) -> Result<Self> {
+                Vec::lift_flat(cx, flat).map($pointer::from)
+            }
+
+            fn load(cx: &mut LiftContext<'_>, bytes: &[u8]) -> Result<Self> {
+                Vec::load(cx, bytes).map($pointer::from)
+            }
+        }
+    )*};
+}
+
+boxed!(Box, Rc, Arc);

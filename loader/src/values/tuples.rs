@@ -1,0 +1,193 @@
+//! Tuples: `tuple<...>` as values, and the parameters and results of functions.
+#![allow(unsafe_code, reason = "implements unsafe traits")]
+
+use cwasm_format::abi::{Flat, Layout};
+use cwasm_format::hash::{Tag, TypeHash};
+use cwasm_format::types::{TypeDef, Types, ValueType};
+
+use super::{ComponentNamedList, ComponentType, Lift, LiftContext, Lower, LowerContext};
+use crate::error::Result;
+
+/// Where each field of a record lies in memory.
+pub(super) const fn field_offsets<const N: usize>(fields: [Layout; N]) -> [usize; N] {
+    let mut offsets = [0; N];
+    let mut layout = Layout::EMPTY;
+    let mut i = 0;
+    while i < N {
+        let (offset, next) = layout.push_field(fields[i]);
+        offsets[i] = offset as usize;
+        layout = next;
+        i += 1;
+    }
+    offsets
+}
+
+/// Where the flat form of each field of a record starts. Means nothing where the whole does not
+/// fit.
+pub(super) const fn flat_offsets<const N: usize>(fields: [Flat; N]) -> [usize; N] {
+    let mut offsets = [0; N];
+    let mut next = 0;
+    let mut i = 0;
+    while i < N {
+        offsets[i] = next;
+        next += fields[i].count();
+        i += 1;
+    }
+    offsets
+}
+
+/// The flat forms one after the other.
+const fn concat(fields: &[Flat]) -> Flat {
+    let mut flat = Flat::EMPTY;
+    let mut i = 0;
+    while i < fields.len() {
+        flat = flat.concat(fields[i]);
+        i += 1;
+    }
+    flat
+}
+
+/// Adds the type of a part of another type. `()` is none: no component has what it is printed as.
+pub(super) fn describe_part<T: ComponentType + ?Sized>(types: &mut Types) -> ValueType {
+    match T::describe(types) {
+        Some(ty) => ty,
+        None => ValueType::Def(types.push(TypeDef::Tuple(Vec::new()))),
+    }
+}
+
+/// The hash of several results, which no function has: not the hash of any value's type.
+const fn no_result(parts: &[TypeHash]) -> TypeHash {
+    TypeHash::func(parts, TypeHash::NONE)
+}
+
+// SAFETY: the constants are those of an absent type.
+unsafe impl ComponentType for () {
+    const HASH: TypeHash = TypeHash::NONE;
+    const LAYOUT: Layout = Layout::EMPTY;
+    const FLAT: Flat = Flat::EMPTY;
+
+    fn describe(_: &mut Types) -> Option<ValueType> {
+        None
+    }
+}
+
+// SAFETY: there is nothing to write.
+unsafe impl Lower for () {
+    #[inline(always)]
+    fn lower_flat(&self, _: &mut LowerContext<'_>, _: &mut [u64]) -> Result<()> {
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn store(&self, _: &mut LowerContext<'_>, _: usize) -> Result<()> {
+        Ok(())
+    }
+}
+
+// SAFETY: there is nothing to read.
+unsafe impl Lift for () {
+    #[inline(always)]
+    fn lift_flat(_: &mut LiftContext<'_>, _: &[u64]) -> Result<()> {
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn load(_: &mut LiftContext<'_>, _: &[u8]) -> Result<()> {
+        Ok(())
+    }
+}
+
+// SAFETY: the constants are those of nothing.
+unsafe impl ComponentNamedList for () {
+    const LEN: usize = 0;
+    const PARAMS_HASH: TypeHash = TypeHash::of_parts(Tag::Tuple, &[]);
+    const RESULT_HASH: TypeHash = TypeHash::NONE;
+
+    fn describe_list(_: &mut Types) -> Vec<ValueType> {
+        Vec::new()
+    }
+}
+
+macro_rules! tuples {
+    ($($len:literal: $result:expr, $($index:tt $name:ident)*;)*) => {$(
+        // SAFETY: the constants are those of a tuple of these fields.
+        unsafe impl<$($name: ComponentType),*> ComponentType for ($($name,)*) {
+            const HASH: TypeHash = TypeHash::of_parts(Tag::Tuple, &[$($name::HASH),*]);
+            const LAYOUT: Layout = Layout::record(&[$($name::LAYOUT),*]);
+            const FLAT: Flat = concat(&[$($name::FLAT),*]);
+            const HOLDS_VIEWS: bool = $($name::HOLDS_VIEWS)||*;
+
+            fn describe(types: &mut Types) -> Option<ValueType> {
+                let fields = Self::describe_list(types);
+                Some(ValueType::Def(types.push(TypeDef::Tuple(fields))))
+            }
+        }
+
+        // SAFETY: writes each field in its place.
+        unsafe impl<$($name: Lower),*> Lower for ($($name,)*) {
+            #[inline]
+            fn lower_flat(&self, cx: &mut LowerContext<'_>, out: &mut [u64]) -> Result<()> {
+                let offsets = const { flat_offsets([$($name::FLAT),*]) };
+                $(self.$index.lower_flat(cx, &mut out[offsets[$index]..][..$name::FLAT.count()])?;)*
+                Ok(())
+            }
+
+            #[inline]
+            fn store(&self, cx: &mut LowerContext<'_>, offset: usize) -> Result<()> {
+                let offsets = const { field_offsets([$($name::LAYOUT),*]) };
+                $(self.$index.store(cx, offset + offsets[$index])?;)*
+                Ok(())
+            }
+        }
+
+        // SAFETY: reads each field in its place.
+        unsafe impl<$($name: Lift),*> Lift for ($($name,)*) {
+            #[inline]
+            fn lift_flat(cx: &mut LiftContext<'_>, flat: &[u64]) -> Result<Self> {
+                let offsets = const { flat_offsets([$($name::FLAT),*]) };
+                Ok(($($name::lift_flat(cx, &flat[offsets[$index]..][..$name::FLAT.count()])?,)*))
+            }
+
+            #[inline]
+            fn load(cx: &mut LiftContext<'_>, bytes: &[u8]) -> Result<Self> {
+                let offsets = const { field_offsets([$($name::LAYOUT),*]) };
+                Ok(($($name::load(cx, &bytes[offsets[$index]..][..$name::LAYOUT.size as usize])?,)*))
+            }
+        }
+
+        // SAFETY: the constants are those of these parts.
+        unsafe impl<$($name: ComponentType),*> ComponentNamedList for ($($name,)*) {
+            const LEN: usize = $len;
+            const PARAMS_HASH: TypeHash = TypeHash::of_parts(Tag::Tuple, &[$($name::HASH),*]);
+            const RESULT_HASH: TypeHash = $result(&[$($name::HASH),*]);
+
+            fn describe_list(types: &mut Types) -> Vec<ValueType> {
+                vec![$(describe_part::<$name>(types)),*]
+            }
+        }
+    )*};
+}
+
+/// The hash of one result.
+const fn one_result(parts: &[TypeHash]) -> TypeHash {
+    parts[0]
+}
+
+tuples! {
+    1: one_result, 0 A;
+    2: no_result, 0 A 1 B;
+    3: no_result, 0 A 1 B 2 C;
+    4: no_result, 0 A 1 B 2 C 3 D;
+    5: no_result, 0 A 1 B 2 C 3 D 4 E;
+    6: no_result, 0 A 1 B 2 C 3 D 4 E 5 F;
+    7: no_result, 0 A 1 B 2 C 3 D 4 E 5 F 6 G;
+    8: no_result, 0 A 1 B 2 C 3 D 4 E 5 F 6 G 7 H;
+    9: no_result, 0 A 1 B 2 C 3 D 4 E 5 F 6 G 7 H 8 I;
+    10: no_result, 0 A 1 B 2 C 3 D 4 E 5 F 6 G 7 H 8 I 9 J;
+    11: no_result, 0 A 1 B 2 C 3 D 4 E 5 F 6 G 7 H 8 I 9 J 10 K;
+    12: no_result, 0 A 1 B 2 C 3 D 4 E 5 F 6 G 7 H 8 I 9 J 10 K 11 L;
+    13: no_result, 0 A 1 B 2 C 3 D 4 E 5 F 6 G 7 H 8 I 9 J 10 K 11 L 12 M;
+    14: no_result, 0 A 1 B 2 C 3 D 4 E 5 F 6 G 7 H 8 I 9 J 10 K 11 L 12 M 13 N;
+    15: no_result, 0 A 1 B 2 C 3 D 4 E 5 F 6 G 7 H 8 I 9 J 10 K 11 L 12 M 13 N 14 O;
+    16: no_result, 0 A 1 B 2 C 3 D 4 E 5 F 6 G 7 H 8 I 9 J 10 K 11 L 12 M 13 N 14 O 15 P;
+}

@@ -1,0 +1,103 @@
+//! The real path from a module's bytes to what can be instantiated.
+#![allow(
+    unsafe_code,
+    reason = "artifacts that the compiler made a moment ago are mapped"
+)]
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use cwasm::{Component, Engine, Module};
+use cwasm_compiler::Options;
+use tempfile::TempDir;
+
+/// Compiles with one thread, writes to files in a folder of its own, and maps them from there.
+#[derive(Debug)]
+pub struct Workshop {
+    engine: Engine,
+    options: Options,
+    folder: TempDir,
+    next: AtomicUsize,
+}
+
+impl Workshop {
+    /// A workshop with the default options and an empty folder.
+    ///
+    /// # Panics
+    /// If the temporary folder or the engine cannot be made.
+    pub fn new() -> Workshop {
+        let folder = TempDir::new().expect("a temporary folder can be made");
+        let options = Options {
+            jobs: NonZeroUsize::new(1),
+            debug: true,
+            ..Options::default()
+        };
+        Workshop {
+            engine: Engine::default(),
+            options,
+            folder,
+            next: AtomicUsize::new(0),
+        }
+    }
+
+    /// The engine of all that is mapped here.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The folder of the artifacts.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Compiles `input`, binary or text, to the bytes of an artifact.
+    ///
+    /// # Errors
+    /// The compiler's.
+    pub fn compile(&self, input: &[u8]) -> Result<Vec<u8>, cwasm_compiler::Error> {
+        Ok(cwasm_compiler::compile(input, &self.options)?.bytes)
+    }
+
+    /// Writes bytes to a new file.
+    ///
+    /// # Panics
+    /// If the file cannot be written.
+    pub fn write(&self, bytes: &[u8]) -> PathBuf {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let path = self.folder.path().join(format!("{number}.cwasm"));
+        std::fs::write(&path, bytes).expect("the temporary folder can be written to");
+        path
+    }
+
+    /// Maps an artifact's bytes from a file, as hosts do.
+    ///
+    /// # Errors
+    /// The loader's.
+    pub fn map_component(&self, artifact: &[u8]) -> cwasm::Result<Component> {
+        let path = self.write(artifact);
+        // SAFETY: the bytes are the compiler's, or tests damaged them where no code is run; nobody
+        // else changes the file.
+        let component = unsafe { Component::map(&self.engine, &path) };
+        let _ = std::fs::remove_file(path);
+        component
+    }
+
+    /// Maps the artifact of a core module from a file.
+    ///
+    /// # Errors
+    /// The loader's.
+    pub fn map_module(&self, artifact: &[u8]) -> cwasm::Result<Module> {
+        let path = self.write(artifact);
+        // SAFETY: as for components.
+        let module = unsafe { Module::map(&self.engine, &path) };
+        let _ = std::fs::remove_file(path);
+        module
+    }
+}
+
+impl Default for Workshop {
+    fn default() -> Workshop {
+        Workshop::new()
+    }
+}
