@@ -34,7 +34,13 @@ pub(crate) struct Parts<'p, 'a> {
 
 /// The bytes of the artifact.
 pub(crate) fn emit(parts: &Parts<'_, '_>) -> Result<Vec<u8>> {
-    let Parts { unit, list, compiled, target, .. } = parts;
+    let Parts {
+        unit,
+        list,
+        compiled,
+        target,
+        ..
+    } = parts;
     let text = Text::place(list, compiled)?;
     let mut contents = Contents::new(Facts {
         target: target.number,
@@ -72,8 +78,12 @@ pub(crate) fn emit(parts: &Parts<'_, '_>) -> Result<Vec<u8>> {
 fn images(unit: &Unit<'_>, text: &Text, contents: &mut Contents) {
     let mut context = unit.context.clone();
     let mut data = unit.data.clone();
-    unit.context_refs.iter().for_each(|found| patch(&mut context, found, |func| text.offset(func)));
-    unit.data_refs.iter().for_each(|found| patch(&mut data, found, |func| text.offset(func)));
+    unit.context_refs
+        .iter()
+        .for_each(|found| patch(&mut context, found, |func| text.offset(func)));
+    unit.data_refs
+        .iter()
+        .for_each(|found| patch(&mut data, found, |func| text.offset(func)));
     let mut images = Images::default();
     images.add_context(&context);
     for (memory, image) in unit.images.iter().enumerate() {
@@ -93,7 +103,9 @@ fn component_records(
     strings: &mut Strings,
     contents: &mut Contents,
 ) {
-    let Parts { unit, plan, types, .. } = parts;
+    let Parts {
+        unit, plan, types, ..
+    } = parts;
     let hash = |ty: crate::component::types::FuncTypeId| types.types.func_hash(types.get(ty));
     let imports: Vec<ImportRecord> = plan
         .imports
@@ -102,7 +114,11 @@ fn component_records(
         .map(|(import, slot)| ImportRecord {
             module: StrRef::default(),
             name: strings.add(import.path.as_bytes()),
-            kind: if import.ty.is_some() { kind::FUNC } else { kind::INSTANCE },
+            kind: if import.ty.is_some() {
+                kind::FUNC
+            } else {
+                kind::INSTANCE
+            },
             slot: *slot,
             hash: import.ty.map_or(TypeHash([0; 2]), hash),
             core_type: StrRef::default(),
@@ -155,7 +171,11 @@ fn component_records(
         .into_iter()
         .map(|export| ExportRecord {
             name: strings.add(export.path.as_bytes()),
-            kind: if export.lift.is_some() { kind::FUNC } else { kind::INSTANCE },
+            kind: if export.lift.is_some() {
+                kind::FUNC
+            } else {
+                kind::INSTANCE
+            },
             index: export.lift.unwrap_or(0),
             core_type: StrRef::default(),
         })
@@ -226,7 +246,8 @@ fn open_records(
     let Parts { unit, list, .. } = parts;
     let mut core_types = Vec::new();
     for (number, ty) in unit.types.iter().enumerate() {
-        let offset = |func: Option<&crate::env::FuncId>| func.map_or(NONE, |func| text.offset(*func));
+        let offset =
+            |func: Option<&crate::env::FuncId>| func.map_or(NONE, |func| text.offset(*func));
         core_types.push(CoreTypeRecord {
             core_type: strings.add(&func_type(ty)?),
             array_thunk: offset(list.array_thunks.get(&(number as u32))),
@@ -251,7 +272,10 @@ fn open_records(
             slot: *slot,
             source: match *func {
                 FuncLoc::Import { slot } => slot | IMPORTED,
-                FuncLoc::Local { func_ref: Some(slot), .. } => slot,
+                FuncLoc::Local {
+                    func_ref: Some(slot),
+                    ..
+                } => slot,
                 FuncLoc::Local { func_ref: None, .. } => {
                     unreachable!("what a segment names has a reference")
                 }
@@ -272,7 +296,10 @@ fn export_place(unit: &Unit<'_>, export: &wasmparser::Export<'_>) -> u32 {
     };
     match export.kind {
         ExternalKind::Func | ExternalKind::FuncExact => match env.funcs[index] {
-            FuncLoc::Local { func_ref: Some(slot), .. } => slot,
+            FuncLoc::Local {
+                func_ref: Some(slot),
+                ..
+            } => slot,
             FuncLoc::Local { func_ref: None, .. } => {
                 unreachable!("what is exported has a reference")
             }
@@ -338,7 +365,10 @@ fn extern_type(
 
 fn func_type(ty: &wasmparser::FuncType) -> Result<Vec<u8>> {
     let types = |types: &[wasmparser::ValType]| {
-        types.iter().map(|ty| val_type(*ty)).collect::<Result<Vec<_>>>()
+        types
+            .iter()
+            .map(|ty| val_type(*ty))
+            .collect::<Result<Vec<_>>>()
     };
     let mut out = Vec::new();
     core_type::encode_func(&types(ty.params())?, &types(ty.results())?, &mut out);
@@ -355,23 +385,39 @@ fn val_type(ty: wasmparser::ValType) -> Result<ValType> {
         wasmparser::ValType::Ref(ty) if ty == wasmparser::RefType::FUNCREF => ValType::FuncRef,
         wasmparser::ValType::Ref(ty) if ty == wasmparser::RefType::EXTERNREF => ValType::ExternRef,
         wasmparser::ValType::Ref(ty) => {
-            return Err(Error::unsupported(format!("function-references (type {ty})"), None));
+            return Err(Error::unsupported(
+                format!("function-references (type {ty})"),
+                None,
+            ));
         }
     })
 }
 
 /// Names for backtraces, symbols for debuggers and profilers.
 fn debug(parts: &Parts<'_, '_>, text: &Text, contents: &mut Contents) {
-    let names: Vec<String> =
-        parts.list.entries.iter().map(|entry| entry_name(parts, entry)).collect();
+    let names: Vec<String> = parts
+        .list
+        .entries
+        .iter()
+        .map(|entry| entry_name(parts, entry))
+        .collect();
     // In backtraces only what the module names is a name.
-    let known = parts.list.entries.iter().zip(&names).map(|(entry, name)| match entry {
-        Entry::Core { instance, index } => {
-            let module = parts.unit.envs[*instance as usize].module;
-            module.func_names.get(*index as usize).copied().unwrap_or_default()
-        }
-        _ => name.as_str(),
-    });
+    let known = parts
+        .list
+        .entries
+        .iter()
+        .zip(&names)
+        .map(|(entry, name)| match entry {
+            Entry::Core { instance, index } => {
+                let module = parts.unit.envs[*instance as usize].module;
+                module
+                    .func_names
+                    .get(*index as usize)
+                    .copied()
+                    .unwrap_or_default()
+            }
+            _ => name.as_str(),
+        });
     contents.set(SectionId::Names, names::encode(known));
     contents.symbols = names
         .iter()

@@ -74,8 +74,10 @@ fn element_item(
         unreachable!("items that are evaluated here are expressions");
     };
     let value = emitter.const_expr(&exprs[item as usize])?;
-    let Some(SegmentLoc { start: SegmentStart::Context(start), .. }) =
-        env.elements[segment as usize]
+    let Some(SegmentLoc {
+        start: SegmentStart::Context(start),
+        ..
+    }) = env.elements[segment as usize]
     else {
         unreachable!("segments of open units lie in the context");
     };
@@ -115,5 +117,8 @@ fn whole(emitter: &mut Emitter<'_, '_>, len: usize) -> (Value, Value) {
 
 fn store(emitter: &mut Emitter<'_, '_>, value: Value, offset: u32) {
     let flags = MemFlagsData::trusted();
-    emitter.builder.ins().store(flags, value, emitter.vmctx, offset as i32);
+    emitter
+        .builder
+        .ins()
+        .store(flags, value, emitter.vmctx, offset as i32);
 }

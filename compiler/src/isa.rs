@@ -22,13 +22,18 @@ pub(crate) struct Target {
 
 /// The target that `options` ask for.
 pub(crate) fn target(options: &Options) -> Result<Target> {
-    let triple: target_lexicon::Triple = options.target.parse().map_err(|error| {
-        Error::option(format!("unknown target `{}`: {error}", options.target))
-    })?;
+    let triple: target_lexicon::Triple = options
+        .target
+        .parse()
+        .map_err(|error| Error::option(format!("unknown target `{}`: {error}", options.target)))?;
     let supported = triple.architecture == target_lexicon::Architecture::X86_64
         && triple.operating_system == target_lexicon::OperatingSystem::Linux;
     if !supported {
-        let name = format!("target `{}` (supported: {})", options.target, crate::DEFAULT_TARGET);
+        let name = format!(
+            "target `{}` (supported: {})",
+            options.target,
+            crate::DEFAULT_TARGET
+        );
         return Err(Error::unsupported(name, None));
     }
     let mut builder = isa::lookup(triple)
@@ -40,7 +45,11 @@ pub(crate) fn target(options: &Options) -> Result<Target> {
     let isa = builder
         .finish(flags)
         .map_err(|error| Error::option(format!("target `{}`: {error}", options.target)))?;
-    Ok(Target { isa, number: TARGET_X86_64_LINUX, cpu_features: options.cpu.features() })
+    Ok(Target {
+        isa,
+        number: TARGET_X86_64_LINUX,
+        cpu_features: options.cpu.features(),
+    })
 }
 
 fn shared_settings(options: &Options) -> Result<settings::Builder> {
@@ -51,7 +60,15 @@ fn shared_settings(options: &Options) -> Result<settings::Builder> {
         OptLevel::Size => "speed_and_size",
     };
     set(&mut builder, "opt_level", opt_level)?;
-    set(&mut builder, "enable_verifier", if cfg!(debug_assertions) { "true" } else { "false" })?;
+    set(
+        &mut builder,
+        "enable_verifier",
+        if cfg!(debug_assertions) {
+            "true"
+        } else {
+            "false"
+        },
+    )?;
     // Traps find the thunk that entered wasm, and backtraces their frames, by frame pointers.
     enable(&mut builder, "preserve_frame_pointers")?;
     // A frame larger than the guard region is touched page by page.
@@ -99,7 +116,11 @@ fn cpu_flags(level: CpuLevel) -> impl Iterator<Item = &'static str> {
         "has_avx512vl",
     ];
     let features = level.features();
-    names.into_iter().enumerate().filter(move |(bit, _)| features & (1 << bit) != 0).map(|(_, name)| name)
+    names
+        .into_iter()
+        .enumerate()
+        .filter(move |(bit, _)| features & (1 << bit) != 0)
+        .map(|(_, name)| name)
 }
 
 const _: () = assert!(cwasm_format::cpu::X86_64_FEATURES.len() == 15);

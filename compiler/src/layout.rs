@@ -37,6 +37,12 @@ const MAX_TABLE_ELEMENTS: u64 = 10_000_000;
 /// room for a memory's guard.
 const MAX_CONTEXT_SIZE: u64 = 1 << 30;
 
+/// Bytes of function bodies that a unit may have beyond [`MAX_CODE_FACTOR`] times those of the
+/// input.
+const FREE_CODE_SIZE: u64 = 1 << 20;
+/// A module is compiled once per instance; nesting could multiply instances exponentially.
+const MAX_CODE_FACTOR: u64 = 8;
+
 /// A unit laid out.
 pub(crate) struct Unit<'a> {
     pub(crate) kind: Kind,
@@ -131,6 +137,7 @@ impl Step {
 
 /// Lays out the unit of `plan`.
 pub(crate) fn layout<'a>(kind: Kind, plan: &Plan, modules: &'a [Module<'a>]) -> Result<Unit<'a>> {
+    check_code_size(plan, modules)?;
     let mut first_funcs = Vec::new();
     let mut next = 0u32;
     for instance in &plan.instances {
@@ -171,6 +178,24 @@ pub(crate) fn layout<'a>(kind: Kind, plan: &Plan, modules: &'a [Module<'a>]) -> 
         builder.instance(id as u32, instance.module, plan, modules)?;
     }
     builder.finish()
+}
+
+/// Checks that instances do not multiply the code beyond what is sensible.
+fn check_code_size(plan: &Plan, modules: &[Module<'_>]) -> Result<()> {
+    let input: u64 = modules.iter().map(Module::code_size).sum();
+    let instances = plan.instances.iter();
+    let total = instances
+        .map(|instance| modules[instance.module.0 as usize].code_size())
+        .sum();
+    let limit = input * MAX_CODE_FACTOR + FREE_CODE_SIZE;
+    if total > limit {
+        return Err(Error::limit(
+            "bytes of function bodies of all core instances",
+            total,
+            limit,
+        ));
+    }
+    Ok(())
 }
 
 struct Builder<'a> {
@@ -244,11 +269,7 @@ impl<'a> Builder<'a> {
         let mut found: Vec<(CoreItem, u64)> = Vec::new();
         for (id, instance) in plan.instances.iter().enumerate() {
             let module = &modules[instance.module.0 as usize];
-            let code: u64 = module
-                .bodies
-                .iter()
-                .map(|body| body.body.range().end - body.body.range().start)
-                .sum();
+            let code = module.code_size();
             let instance_id = crate::component::InstanceId(id as u32);
             for index in module.imported_memories..module.memories.len() as u32 {
                 found.push((

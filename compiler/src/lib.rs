@@ -39,6 +39,9 @@ pub use output::write_file;
 /// The target that is compiled for by default.
 pub const DEFAULT_TARGET: &str = "x86_64-unknown-linux-gnu";
 
+/// Bytes of stack of a compiling thread: only what is used takes memory.
+const COMPILE_STACK_SIZE: usize = 16 << 20;
+
 /// How to compile.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -141,6 +144,7 @@ pub fn compile_with(
     let threads = options.jobs.map_or(0, NonZeroUsize::get);
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
+        .stack_size(COMPILE_STACK_SIZE)
         .build()
         .map_err(|error| Error::option(format!("cannot start {threads} threads: {error}")))?;
     pool.install(|| stages(input, options, emit, progress))
@@ -158,20 +162,31 @@ fn stages(
     let decoded = decode::decode(&bytes)?;
     clock.end("decode");
     let (kind, plan) = match &decoded.component {
-        Some(component) => {
-            (Kind::Component, component::flatten::flatten(component, &decoded.modules)?)
-        }
+        Some(component) => (
+            Kind::Component,
+            component::flatten::flatten(component, &decoded.modules)?,
+        ),
         None => (Kind::Module, component::flatten::module_plan()),
     };
     clock.end("flatten");
     let unit = layout::layout(kind, &plan, &decoded.modules)?;
     clock.end("layout");
     let mut list = work::WorkList::new(&unit, &plan, &decoded.types);
-    let job = work::Job { unit: &unit, plan: &plan, target: &target };
+    let job = work::Job {
+        unit: &unit,
+        plan: &plan,
+        target: &target,
+    };
     if emit == Emit::Clif {
         let bytes = work::clif(&list, job)?.into_bytes();
         let functions = list.entries.len();
-        return Ok(Output { bytes, stats: Stats { functions, ..Stats::default() } });
+        return Ok(Output {
+            bytes,
+            stats: Stats {
+                functions,
+                ..Stats::default()
+            },
+        });
     }
     let compiled = work::compile(&mut list, job, progress)?;
     clock.end("compile");
@@ -199,7 +214,10 @@ fn stages(
 
 /// An error of the text parser, which reports line and column in its message.
 fn text_error(error: &wat::Error) -> Error {
-    Error::from(ErrorKind::Invalid { message: error.to_string(), offset: None })
+    Error::from(ErrorKind::Invalid {
+        message: error.to_string(),
+        offset: None,
+    })
 }
 
 /// Times the stages.
@@ -210,7 +228,10 @@ struct Clock {
 
 impl Clock {
     fn new() -> Clock {
-        Clock { last: Instant::now(), stages: Vec::new() }
+        Clock {
+            last: Instant::now(),
+            stages: Vec::new(),
+        }
     }
 
     fn end(&mut self, stage: &'static str) {

@@ -40,7 +40,11 @@ impl Text {
         }
         let size = end as u32;
         let thunks_start = offsets.get(list.core_funcs).copied().unwrap_or(size);
-        Ok(Text { offsets, size, thunks_start })
+        Ok(Text {
+            offsets,
+            size,
+            thunks_start,
+        })
     }
 
     /// The text offset of a function.
@@ -104,7 +108,11 @@ impl Text {
                     Entry::Init => (function_kind::INIT, 0, 0),
                     Entry::Builtin(builtin) => (function_kind::BUILTIN, 0, builtin as u32),
                 };
-                FunctionRecord { start: *start, kind: kind | instance << 8, index }
+                FunctionRecord {
+                    start: *start,
+                    kind: kind | instance << 8,
+                    index,
+                }
             })
             .collect()
     }
@@ -128,9 +136,16 @@ impl Text {
 
     /// The trap table.
     pub(crate) fn traps(&self, compiled: &[Compiled]) -> (Vec<TrapBlock>, Vec<u8>) {
-        let traps = self.offsets.iter().zip(compiled).flat_map(|(start, function)| {
-            function.traps.iter().map(move |(offset, code)| (start + offset, *code))
-        });
+        let traps = self
+            .offsets
+            .iter()
+            .zip(compiled)
+            .flat_map(|(start, function)| {
+                function
+                    .traps
+                    .iter()
+                    .map(move |(offset, code)| (start + offset, *code))
+            });
         traps::encode(traps)
     }
 }
@@ -148,6 +163,9 @@ fn resolve(code: &mut [u8], offset: u32, kind: binemit::Reloc, distance: i64) ->
             code[offset as usize..][..4].copy_from_slice(&distance.to_le_bytes());
             Ok(())
         }
-        kind => Err(Error::codegen("the text", format!("a relocation of kind {kind:?}"))),
+        kind => Err(Error::codegen(
+            "the text",
+            format!("a relocation of kind {kind:?}"),
+        )),
     }
 }

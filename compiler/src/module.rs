@@ -86,6 +86,14 @@ impl<'a> Module<'a> {
     pub(crate) fn func_type(&self, func: u32) -> &FuncType {
         &self.types[self.funcs[func as usize] as usize]
     }
+
+    /// Bytes of all function bodies.
+    pub(crate) fn code_size(&self) -> u64 {
+        self.bodies
+            .iter()
+            .map(|body| body.body.range().end - body.body.range().start)
+            .sum()
+    }
 }
 
 impl<'a> Body<'a> {

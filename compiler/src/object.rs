@@ -16,7 +16,8 @@ use crate::error::{Error, Result};
 
 /// The bytes of the object.
 pub(crate) fn emit(parts: &Parts<'_, '_>) -> Result<Vec<u8>> {
-    let fail = |error: cranelift_module::ModuleError| Error::codegen("the object", error.to_string());
+    let fail =
+        |error: cranelift_module::ModuleError| Error::codegen("the object", error.to_string());
     let builder = ObjectBuilder::new(
         parts.target.isa.clone(),
         "cwasm",
@@ -28,7 +29,11 @@ pub(crate) fn emit(parts: &Parts<'_, '_>) -> Result<Vec<u8>> {
     let mut funcs = Vec::new();
     for (place, entry) in parts.list.entries.iter().enumerate() {
         let name = format!("{}#{place}", entry_name(parts, entry));
-        funcs.push(module.declare_function(&name, Linkage::Local, &signature).map_err(fail)?);
+        funcs.push(
+            module
+                .declare_function(&name, Linkage::Local, &signature)
+                .map_err(fail)?,
+        );
     }
     let data = define_data(&mut module, "cwasm_data", &parts.unit.data).map_err(fail)?;
     let lowers_size = parts.plan.lowers.len() * size_of::<cwasm_format::imports::LowerRecord>();
@@ -47,9 +52,14 @@ pub(crate) fn emit(parts: &Parts<'_, '_>) -> Result<Vec<u8>> {
                 }
             })
             .collect();
-        module.define_function_bytes(*func, 16, &compiled.code, &relocs).map_err(fail)?;
+        module
+            .define_function_bytes(*func, 16, &compiled.code, &relocs)
+            .map_err(fail)?;
     }
-    module.finish().emit().map_err(|error| Error::codegen("the object", error.to_string()))
+    module
+        .finish()
+        .emit()
+        .map_err(|error| Error::codegen("the object", error.to_string()))
 }
 
 fn define_data(
@@ -59,7 +69,11 @@ fn define_data(
 ) -> Result<DataId, cranelift_module::ModuleError> {
     let id = module.declare_data(name, Linkage::Export, false, false)?;
     let mut description = DataDescription::new();
-    description.define(if bytes.is_empty() { Box::new([0]) } else { bytes.into() });
+    description.define(if bytes.is_empty() {
+        Box::new([0])
+    } else {
+        bytes.into()
+    });
     description.set_align(16);
     module.define_data(id, &description)?;
     Ok(id)
@@ -84,7 +98,10 @@ fn target(
         Symbol::Data(offset) => (ModuleRelocTarget::user(1, data.as_u32()), offset.into()),
         Symbol::Lower(index) => {
             let size = size_of::<cwasm_format::imports::LowerRecord>() as i64;
-            (ModuleRelocTarget::user(1, lowers.as_u32()), i64::from(index) * size)
+            (
+                ModuleRelocTarget::user(1, lowers.as_u32()),
+                i64::from(index) * size,
+            )
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The work list: every function of the text, compiled in parallel.
 //!
 //! Core functions, trampolines, thunks and what runs at instantiation are entries of one list; an
-//! entry's place is its [`FuncId`] and its place in the text. Threads take the largest entries
-//! first, results are put in the list's order: the output does not depend on threads.
+//! entry's place is its [`FuncId`] and its place in the text. Each thread takes the largest entry
+//! that is left, results are put in the list's order: the output does not depend on threads.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +12,6 @@ use cranelift_codegen::{Context, FinalizedMachReloc, FinalizedRelocTarget, binem
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cwasm_format::TrapCode;
 use cwasm_format::builtin::Builtin;
-use rayon::prelude::*;
 use wasmparser::FuncType;
 
 use crate::canon::{thunk, trampoline};
@@ -65,18 +64,27 @@ impl WorkList {
             let imported = env.module.imported_funcs;
             let indices = imported..imported + env.module.bodies.len() as u32;
             let instance = env.instance;
-            list.entries.extend(indices.map(|index| Entry::Core { instance, index }));
+            list.entries
+                .extend(indices.map(|index| Entry::Core { instance, index }));
         }
         list.core_funcs = list.entries.len();
         for (index, lower) in plan.lowers.iter().enumerate() {
             let ty = types.lowered(lower.ty);
-            list.entries.push(Entry::Lower { index: index as u32, ty });
+            list.entries.push(Entry::Lower {
+                index: index as u32,
+                ty,
+            });
         }
         let options = |func: &Option<CoreFunc>| func.iter().copied().collect::<Vec<_>>();
         for lift in &plan.lifts {
             list.add_thunk(unit, plan, types, lift.func);
-            let more = [options(&lift.options.realloc), options(&lift.options.post_return)];
-            more.concat().into_iter().for_each(|func| list.add_thunk(unit, plan, types, func));
+            let more = [
+                options(&lift.options.realloc),
+                options(&lift.options.post_return),
+            ];
+            more.concat()
+                .into_iter()
+                .for_each(|func| list.add_thunk(unit, plan, types, func));
         }
         for lower in &plan.lowers {
             for func in options(&lower.options.realloc) {
@@ -149,7 +157,12 @@ impl WorkList {
 }
 
 /// The function and core type behind a core function of the plan.
-fn resolve(unit: &Unit<'_>, plan: &Plan, types: &TypeBuilder, func: CoreFunc) -> (FuncId, FuncType) {
+fn resolve(
+    unit: &Unit<'_>,
+    plan: &Plan,
+    types: &TypeBuilder,
+    func: CoreFunc,
+) -> (FuncId, FuncType) {
     match func {
         CoreFunc::Lower(index) => {
             let ty = types.lowered(plan.lowers[index as usize].ty);
@@ -244,23 +257,27 @@ fn compile_entries(
     job: Job<'_, '_>,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Vec<Compiled>> {
-    let done = AtomicUsize::new(0);
     let mut order: Vec<usize> = (0..entries.len()).collect();
     order.sort_by_key(|place| std::cmp::Reverse(size_hint(&entries[*place], job.unit)));
-    let results: Vec<(usize, Result<Compiled>)> = order
-        .into_par_iter()
-        .with_max_len(1)
-        .map_init(Worker::new, |worker, place| {
-            let result = compile_entry(&entries[place], job, worker);
+    let next = AtomicUsize::new(0);
+    let done = AtomicUsize::new(0);
+    let results: Vec<Vec<(usize, Result<Compiled>)>> = rayon::broadcast(|_| {
+        let mut worker = Worker::new();
+        let mut results = Vec::new();
+        while let Some(place) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+            results.push((*place, compile_entry(&entries[*place], job, &mut worker)));
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
-            progress(Progress { done, total: entries.len() });
-            (place, result)
-        })
-        .collect();
+            progress(Progress {
+                done,
+                total: entries.len(),
+            });
+        }
+        results
+    });
     let mut compiled: Vec<Option<Compiled>> = entries.iter().map(|_| None).collect();
     // The error of the first entry in the list's order: the same whatever the threads did.
     let mut first_error: Option<(usize, Error)> = None;
-    for (place, result) in results {
+    for (place, result) in results.into_iter().flatten() {
         match result {
             Ok(result) => compiled[place] = Some(result),
             Err(error) => {
@@ -280,7 +297,9 @@ fn size_hint(entry: &Entry, unit: &Unit<'_>) -> u64 {
     match *entry {
         Entry::Core { instance, index } => {
             let module = unit.envs[instance as usize].module;
-            let range = module.bodies[(index - module.imported_funcs) as usize].body.range();
+            let range = module.bodies[(index - module.imported_funcs) as usize]
+                .body
+                .range();
             range.end - range.start
         }
         _ => 0,
@@ -296,10 +315,13 @@ fn compile_entry(entry: &Entry, job: Job<'_, '_>, worker: &mut Worker) -> Result
         .map_err(|error| Error::codegen(format!("{entry:?}"), format!("{:?}", error.inner)))?;
     let buffer = &code.buffer;
     let enter = buffer.call_sites().find_map(|site| {
-        let handler = site.exception_handlers.iter().find_map(|handler| match handler {
-            cranelift_codegen::FinalizedMachExceptionHandler::Default(offset) => Some(*offset),
-            _ => None,
-        })?;
+        let handler = site
+            .exception_handlers
+            .iter()
+            .find_map(|handler| match handler {
+                cranelift_codegen::FinalizedMachExceptionHandler::Default(offset) => Some(*offset),
+                _ => None,
+            })?;
         Some(EnterCall {
             return_offset: site.ret_addr,
             handler_offset: handler,
@@ -312,8 +334,16 @@ fn compile_entry(entry: &Entry, job: Job<'_, '_>, worker: &mut Worker) -> Result
         .map(|trap| (trap.offset, translate::from_trap_code(trap.code)))
         .collect();
     let (bytes, relocs) = (buffer.data().to_vec(), buffer.relocs().to_vec());
-    let relocs = relocs.iter().map(|found| reloc(found, &context.func)).collect::<Result<_>>()?;
-    Ok(Compiled { code: bytes, relocs, traps, enter })
+    let relocs = relocs
+        .iter()
+        .map(|found| reloc(found, &context.func))
+        .collect::<Result<_>>()?;
+    Ok(Compiled {
+        code: bytes,
+        relocs,
+        traps,
+        enter,
+    })
 }
 
 fn reloc(found: &FinalizedMachReloc, func: &ir::Function) -> Result<Reloc> {
@@ -324,7 +354,12 @@ fn reloc(found: &FinalizedMachReloc, func: &ir::Function) -> Result<Reloc> {
         ));
     };
     let symbol = Symbol::from_name(&func.params.user_named_funcs()[name]);
-    Ok(Reloc { offset: found.offset, kind: found.kind, symbol, addend: found.addend })
+    Ok(Reloc {
+        offset: found.offset,
+        kind: found.kind,
+        symbol,
+        addend: found.addend,
+    })
 }
 
 /// Builds the IR of an entry in the worker's context.
@@ -352,7 +387,11 @@ fn build(entry: &Entry, job: Job<'_, '_>, worker: &mut Worker) -> Result<()> {
             trampoline::lower(&mut builder, &signature, flags, slot, *index);
         }
         Entry::Thunk { func, ty } => {
-            thunk::thunk(&mut builder, Symbol::Func(*func), &translate::core_signature(ty));
+            thunk::thunk(
+                &mut builder,
+                Symbol::Func(*func),
+                &translate::core_signature(ty),
+            );
         }
         Entry::ArrayThunk(ty) => {
             let signature = translate::core_signature(&unit.types[*ty as usize]);
@@ -378,7 +417,11 @@ pub(crate) fn clif(list: &WorkList, job: Job<'_, '_>) -> Result<String> {
         worker.context.clear();
         build(entry, job, &mut worker)?;
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "; {place}: {entry:?}\n{}", worker.context.func.display());
+        let _ = writeln!(
+            text,
+            "; {place}: {entry:?}\n{}",
+            worker.context.func.display()
+        );
     }
     Ok(text)
 }

@@ -38,6 +38,7 @@ pub mod trap;
 pub mod traps;
 pub mod types;
 pub mod vmctx;
+pub mod wit;
 #[cfg(feature = "write")]
 pub mod write;
 

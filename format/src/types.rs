@@ -5,8 +5,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::abi::{Flat, FlatType, Layout};
+use crate::abi::{Flat, FlatType, Layout, MAX_BYTE_LENGTH};
 use crate::hash::{Hasher, Tag, TypeHash};
+
+/// How deep the types of a table may nest: somewhat deeper than those of valid components.
+pub const MAX_DEPTH: u32 = 128;
 
 /// The type of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -92,16 +95,27 @@ impl Types {
         Types::default()
     }
 
-    /// A table of these types. `None` if one of them names a part that does not come before it.
+    /// A table of these types. `None` if they are not sound: a part that does not come before what
+    /// it is part of, or what no component has: an empty record, more than 32 flags, a type of
+    /// more than [`MAX_BYTE_LENGTH`] bytes or nested deeper than [`MAX_DEPTH`].
     pub fn from_defs(defs: Vec<TypeDef>) -> Option<Types> {
         let mut types = Types::new();
+        let mut depths: Vec<u32> = Vec::with_capacity(defs.len());
         for def in defs {
-            let known = types.defs.len() as u32;
-            let valid = |ty: &ValueType| !matches!(ty, ValueType::Def(id) if id.0 >= known);
-            if !def.parts().all(|part| valid(&part)) {
+            let mut deepest = 0;
+            for part in def.parts() {
+                if let ValueType::Def(id) = part {
+                    deepest = deepest.max(*depths.get(id.0 as usize)?);
+                }
+            }
+            if deepest >= MAX_DEPTH || !def.has_sound_count() {
                 return None;
             }
-            types.push(def);
+            depths.push(deepest + 1);
+            let id = types.push(def);
+            if u64::from(types.abi(ValueType::Def(id)).layout.size) > MAX_BYTE_LENGTH {
+                return None;
+            }
         }
         Some(types)
     }
@@ -308,6 +322,18 @@ impl TypeDef {
         };
         parts.into_iter()
     }
+
+    /// Whether it has as many parts as its kind may have.
+    fn has_sound_count(&self) -> bool {
+        match self {
+            TypeDef::List(_) | TypeDef::Option(_) | TypeDef::Result { .. } => true,
+            TypeDef::Record(fields) => !fields.is_empty(),
+            TypeDef::Tuple(fields) => !fields.is_empty(),
+            TypeDef::Variant(cases) => !cases.is_empty(),
+            TypeDef::Enum(names) => !names.is_empty(),
+            TypeDef::Flags(names) => (1..=32).contains(&names.len()),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -330,5 +356,20 @@ mod tests {
     fn parts_must_come_first() {
         let loop_ = vec![TypeDef::List(ValueType::Def(TypeId(0)))];
         assert!(Types::from_defs(loop_).is_none());
+    }
+
+    #[test]
+    fn what_no_component_has_is_refused() {
+        let nested = |depth: u32| {
+            let inner = (0..depth - 1).map(|id| TypeDef::List(ValueType::Def(TypeId(id))));
+            let defs = [TypeDef::List(ValueType::U8)].into_iter().chain(inner);
+            Types::from_defs(defs.collect())
+        };
+        assert!(nested(MAX_DEPTH).is_some() && nested(MAX_DEPTH + 1).is_none());
+        assert!(Types::from_defs(vec![TypeDef::Tuple(vec![])]).is_none());
+        assert!(Types::from_defs(vec![TypeDef::Flags(vec![String::new(); 33])]).is_none());
+        let doubled = |id| TypeDef::Tuple(vec![ValueType::Def(TypeId(id)); 2]);
+        let first = [TypeDef::Tuple(vec![ValueType::U64; 2])];
+        assert!(Types::from_defs(first.into_iter().chain((0..40).map(doubled)).collect()).is_none());
     }
 }

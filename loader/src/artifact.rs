@@ -18,7 +18,7 @@ use memmap2::{Mmap, MmapOptions};
 use cwasm_format::describe::Description;
 use cwasm_format::exports::CanonOptions;
 use cwasm_format::header::{Kind, NONE, SectionId};
-use cwasm_format::vmctx::{VmContext, VmMemory};
+use cwasm_format::vmctx::VmContext;
 use cwasm_format::{Artifact, FormatError};
 
 use crate::engine::Engine;
@@ -217,7 +217,7 @@ impl Unit {
         }
     }
 
-    /// Checks canonical options and the offset of the flags that belong to them.
+    /// Checks canonical options and the context offset of the flags that belong to them.
     pub(crate) fn check_options(
         &self,
         record: RecordId,
@@ -232,13 +232,7 @@ impl Unit {
         if StringEncoding::from_number(options.string_encoding).is_none() {
             return Err(record.error("string_encoding", options.string_encoding));
         }
-        self.check_slot::<u32>(record, "flags", flags, 1)?;
-        // Writing flags must not change what the loader itself relies on.
-        let size = size_of::<VmMemory>() as u32;
-        if memories.iter().any(|memory| flags.wrapping_sub(memory.slot) < size) {
-            return Err(record.error("flags", flags));
-        }
-        Ok(())
+        self.check_slot::<u32>(record, "flags", flags, 1)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Engines: what all components of a process share.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cwasm_format::read::Host;
 
@@ -27,8 +27,14 @@ pub struct Engine(Arc<EngineInner>);
 #[derive(Debug)]
 struct EngineInner {
     host: Host,
-    /// The numbers of core function types, by their encoding.
-    type_ids: Mutex<HashMap<Box<[u8]>, u32>>,
+    types: Mutex<Types>,
+}
+
+/// Core function types, in their encoding, and their numbers.
+#[derive(Debug, Default)]
+struct Types {
+    ids: HashMap<Arc<[u8]>, u32>,
+    bytes: Vec<Arc<[u8]>>,
 }
 
 impl Engine {
@@ -45,7 +51,7 @@ impl Engine {
             target: sys::cpu::TARGET,
             cpu_features: sys::cpu::features(),
         };
-        Ok(Engine(Arc::new(EngineInner { host, type_ids: Mutex::default() })))
+        Ok(Engine(Arc::new(EngineInner { host, types: Mutex::default() })))
     }
 
     pub(crate) fn host(&self) -> &Host {
@@ -59,13 +65,24 @@ impl Engine {
 
     /// The number of a core function type, which equal types share.
     pub(crate) fn type_id(&self, core_type: &[u8]) -> u32 {
-        let mut ids = self.0.type_ids.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(id) = ids.get(core_type) {
+        let mut types = self.types();
+        if let Some(id) = types.ids.get(core_type) {
             return *id;
         }
-        let id = ids.len() as u32;
-        ids.insert(core_type.into(), id);
+        let id = types.bytes.len() as u32;
+        let bytes: Arc<[u8]> = core_type.into();
+        types.bytes.push(Arc::clone(&bytes));
+        types.ids.insert(bytes, id);
         id
+    }
+
+    /// The encoding of the core function type of this number.
+    pub(crate) fn type_bytes(&self, id: u32) -> Option<Arc<[u8]>> {
+        self.types().bytes.get(id as usize).cloned()
+    }
+
+    fn types(&self) -> MutexGuard<'_, Types> {
+        self.0.types.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

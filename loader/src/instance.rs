@@ -8,16 +8,18 @@ use std::sync::Arc;
 use cwasm_format::exports::kind;
 use cwasm_format::vmctx::{VmContext, VmHostImport, VmTable};
 
-use crate::artifact::{Code, Text, Unit};
+use crate::artifact::{Text, Unit};
 use crate::component::Component;
-use crate::error::{Error, Result};
+use crate::error::{Context as _, Error, Result};
+use crate::func::{Func, TypedFunc};
 use crate::memory::Slot;
 use crate::module::ModuleState;
 use crate::plan::Plan;
 use crate::raw::{CallTarget, CanonOptions, enter, invoke};
-use crate::store::{AsContextMut, StoreId, StoreOpaque};
+use crate::store::{AsContextMut, StoreContextMut, StoreId, StoreOpaque};
 use crate::table;
 use crate::trap::take_trap;
+use crate::values::{ComponentNamedList, Lift, Lower};
 
 /// An instance of a component, in a store.
 ///
@@ -43,7 +45,6 @@ pub(crate) struct InstanceData {
 #[derive(Debug)]
 pub(crate) enum InstanceKind {
     Component {
-        component: Component,
         /// Owner of what the slots for host functions point to.
         _imports: Arc<dyn Any + Send + Sync>,
     },
@@ -109,26 +110,6 @@ impl InstanceData {
         // SAFETY: inside the context (the caller's contract).
         unsafe { self.context().byte_add(offset as usize) }.cast()
     }
-
-    /// Runs what is left to do of instantiation.
-    ///
-    /// # Errors
-    /// The guest's trap.
-    ///
-    /// # Safety
-    /// - The instance is one of `store`, `init` is its plan's, and all that its code relies on is
-    ///   set up.
-    pub(crate) unsafe fn initialize(
-        &self,
-        store: &mut StoreOpaque,
-        init: Option<Code>,
-    ) -> Result<()> {
-        let Some(init) = init else { return Ok(()) };
-        enter(store)?;
-        // SAFETY: a thunk without arguments, of this instance (the caller's contract).
-        let result = unsafe { invoke(init, self.context(), &[]) };
-        if result.status == 0 { Ok(()) } else { Err(take_trap(store, result.status)) }
-    }
 }
 
 impl Drop for InstanceData {
@@ -150,41 +131,60 @@ impl Instance {
     pub(crate) fn instantiate(
         mut store: impl AsContextMut,
         component: &Component,
-        plan: &Plan,
         imports: &ImportTable,
         keep: Arc<dyn Any + Send + Sync>,
     ) -> Result<Instance> {
         let mut context = store.as_context_mut();
         let store = context.opaque();
-        let kind = InstanceKind::Component { component: component.clone(), _imports: keep };
+        if !store.engine().same(component.engine()) {
+            return Err(Error::msg("the component and the store belong to different engines"));
+        }
+        let plan = component.unit().plan()?;
+        let kind = InstanceKind::Component { _imports: keep };
         let data = InstanceData::new(store, component.unit(), plan, kind)?;
         for (offset, import) in &imports.0 {
-            // SAFETY: checked when the table was made.
+            // SAFETY: the plan has checked the slots of all imports.
             let slot = unsafe { data.slot::<VmHostImport>(*offset) };
             // SAFETY: as above; aligned, and no code runs yet.
             unsafe { slot.write(*import) };
         }
         let instance = Instance { store: store.id(), index: store.next_instance() };
         store.push_instance(Arc::clone(&data));
-        // SAFETY: an instance of this store with all imports in place.
-        match unsafe { data.initialize(store, plan.init) } {
-            Ok(()) => Ok(instance),
-            Err(error) => {
-                context.opaque().pop_instance(instance.index);
-                Err(error)
-            }
+        // SAFETY: an instance of this store by this plan, with all imports in place.
+        let initialized = unsafe { initialize(&mut context, &data, plan) };
+        if initialized.is_err() {
+            context.opaque().pop_instance(instance.index);
         }
+        initialized.map(|()| instance)
     }
 
-    /// The component that this is an instance of.
+    /// The exported function of this name, or `instance#function`; `None` if there is none, or the
+    /// instance is of another store.
+    pub fn get_func(&self, mut store: impl AsContextMut, name: &str) -> Option<Func> {
+        let mut context = store.as_context_mut();
+        self.call_target(context.opaque(), name).ok().flatten().map(Func::new)
+    }
+
+    /// The exported function of this name, or `instance#function`, for calls with parameters `P`
+    /// and results `R`.
     ///
     /// # Errors
-    /// If the instance belongs to another store.
-    pub(crate) fn component<'a>(&self, store: &'a StoreOpaque) -> Result<&'a Component> {
-        match self.data(store)?.kind() {
-            InstanceKind::Component { component, .. } => Ok(component),
-            InstanceKind::Module(_) => unreachable!("`Instance` is of components"),
-        }
+    /// If there is none, its type is another one, or the instance is of another store.
+    pub fn get_typed_func<P, R>(
+        &self,
+        mut store: impl AsContextMut,
+        name: &str,
+    ) -> Result<TypedFunc<P, R>>
+    where
+        P: ComponentNamedList + Lower,
+        R: ComponentNamedList + Lift,
+    {
+        let mut context = store.as_context_mut();
+        let Some(target) = self.call_target(context.opaque(), name)? else {
+            return Err(Error::msg(format!("the component exports no function `{name}`")));
+        };
+        let func = Func::new(target).typed(&context);
+        func.with_context(|| format!("cannot use the export `{name}`"))
     }
 
     /// The exported function of this name or path; `None` if there is none.
@@ -230,9 +230,33 @@ impl Instance {
     }
 }
 
+/// Runs what is left to do of instantiation.
+///
+/// # Errors
+/// The guest's trap.
+///
+/// # Safety
+/// - `data` is an instance of the store, made by `plan`, all of whose imports and references are
+///   in place.
+pub(crate) unsafe fn initialize<T: 'static>(
+    context: &mut StoreContextMut<'_, T>,
+    data: &InstanceData,
+    plan: &Plan,
+) -> Result<()> {
+    let Some(init) = plan.init else { return Ok(()) };
+    enter(context.opaque())?;
+    // SAFETY: a thunk without arguments, of this instance, which can run (the caller's contract);
+    // the thread is ready.
+    let result = unsafe { invoke(init, data.context(), &[]) };
+    match result.status {
+        0 => Ok(()),
+        status => Err(take_trap(context.opaque(), status)),
+    }
+}
+
 /// Resolved imports: context offsets and what is written there.
 ///
-/// Invariant: each offset has passed [`Unit::check_slot`] for a `VmHostImport` of the component
-/// that the table is used for.
+/// Invariant: each is the slot of an import of the component that the table is used for, and what
+/// is written there matches the import's type.
 #[derive(Debug)]
 pub(crate) struct ImportTable(pub(crate) Box<[(u32, VmHostImport)]>);

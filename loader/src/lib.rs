@@ -14,19 +14,26 @@
 mod artifact;
 mod builtins;
 mod component;
+mod dynamic;
 mod engine;
 mod error;
+mod func;
+mod host;
 mod instance;
+mod linker;
 mod memory;
 mod module;
 mod plan;
 mod raw;
 mod registry;
+mod signature;
 mod store;
 mod sys;
 mod table;
 mod trap;
 mod unwind;
+mod val;
+mod values;
 
 pub use cwasm_format as format;
 pub use cwasm_format::TrapCode;
@@ -34,6 +41,18 @@ pub use cwasm_format::TrapCode;
 pub use component::{Component, ItemKind};
 pub use engine::{Config, Engine};
 pub use error::{Error, Result};
+pub use func::{Deferred, Func, TypedFunc};
 pub use instance::Instance;
+pub use linker::{InstancePre, LinkError, Linker, LinkerInstance};
+pub use module::{
+    CoreFunc, CoreGlobal, CoreMemory, CoreTable, CoreVal, Extern, ExternType, FuncType, GlobalType,
+    ImportType, Limits, MemoryType, Module, ModuleInstance, TableType,
+    ValType,
+};
 pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
 pub use trap::{Frame, Trap};
+pub use val::Val;
+pub use values::{
+    ComponentNamedList, ComponentType, Lift, LiftContext, Lower, LowerContext, WasmList,
+    WasmListIter, WasmStr,
+};

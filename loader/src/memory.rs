@@ -193,9 +193,10 @@ pub(crate) unsafe fn grow(memory: NonNull<VmMemory>, delta: u64) -> Option<u64> 
 
 /// A memory that the host defined.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct HostMemory {
-    /// Invariant 1: its `base` is the start of the reservation.
-    pub(crate) vm: VmMemory,
+    /// Invariant 1: its `base` is the start of the reservation. Must be the first field.
+    vm: VmMemory,
     _reservation: Reservation,
 }
 

@@ -5,11 +5,13 @@
 
 use cwasm_format::FormatError;
 use cwasm_format::data::{IMAGE_CONTEXT, ImageRecord, MemoryRecord};
-use cwasm_format::exports::kind;
-use cwasm_format::header::{Kind, SectionId};
-use cwasm_format::vmctx::{VmMemory, VmTable};
+use cwasm_format::exports::{ExportRecord, IMPORTED, StrRef, kind};
+use cwasm_format::header::{Kind, NONE, SectionId};
+use cwasm_format::imports::core_type::{self, ValType};
+use cwasm_format::vmctx::{VmFuncImport, VmFuncRef, VmHostImport, VmMemory, VmTable};
 
 use crate::artifact::{Code, RecordId, Unit, record_id};
+use crate::module::ExternType;
 use crate::sys::memory::{PAGE_SIZE, round_up};
 
 /// How an instance of an artifact is laid out, and what it starts from.
@@ -72,7 +74,7 @@ impl Plan {
         let header = artifact.header();
         let records = artifact.memories().iter().enumerate();
         let memories = records
-            .map(|(index, memory)| plan_memory(unit, record_id(SectionId::Memories, index), memory))
+            .map(|(index, memory)| plan_memory(record_id(SectionId::Memories, index), memory))
             .collect::<Result<Box<[_]>, _>>()?;
         let records = artifact.image_runs().iter().enumerate();
         let images = artifact.section(SectionId::Images).len() as u64;
@@ -83,10 +85,16 @@ impl Plan {
                 plan_run(context_size, &memories, images, record, run)
             })
             .collect::<Result<Box<[_]>, _>>()?;
-        let tables = plan_tables(unit)?;
-        check_descriptors(&memories, &tables)?;
-        if artifact.kind() == Kind::Component {
-            check_functions(unit)?;
+        let claims = claim(unit)?;
+        let tables = artifact.tables().iter().map(|table| TablePlan {
+            slot: table.slot as usize,
+            elements: table.elements as usize,
+            len: table.len,
+        });
+        let tables = tables.collect();
+        match artifact.kind() {
+            Kind::Component => check_component(unit, &claims)?,
+            Kind::Module => check_module(unit, &claims)?,
         }
         let header_record = RecordId { section: SectionId::Text, index: 0 };
         let init = unit.optional_code(header_record, "init_thunk", header.init_thunk)?;
@@ -94,12 +102,7 @@ impl Plan {
     }
 }
 
-fn plan_memory(
-    unit: &Unit,
-    record: RecordId,
-    memory: &MemoryRecord,
-) -> Result<MemoryPlan, FormatError> {
-    unit.check_slot::<VmMemory>(record, "slot", memory.slot, 1)?;
+fn plan_memory(record: RecordId, memory: &MemoryRecord) -> Result<MemoryPlan, FormatError> {
     if memory.page_log2 > 16 {
         return Err(record.error("page_log2", memory.page_log2));
     }
@@ -124,22 +127,6 @@ fn plan_memory(
         reservation: memory.reservation as usize,
         guard_size: memory.guard_size as usize,
     })
-}
-
-fn plan_tables(unit: &Unit) -> Result<Box<[TablePlan]>, FormatError> {
-    let records = unit.artifact().tables().iter().enumerate();
-    records
-        .map(|(index, table)| {
-            let record = record_id(SectionId::Tables, index);
-            unit.check_slot::<VmTable>(record, "slot", table.slot, 1)?;
-            unit.check_slot::<u64>(record, "elements", table.elements, table.len)?;
-            Ok(TablePlan {
-                slot: table.slot as usize,
-                elements: table.elements as usize,
-                len: table.len,
-            })
-        })
-        .collect()
 }
 
 fn plan_run(
@@ -176,42 +163,125 @@ fn plan_run(
     })
 }
 
-/// Checks that the descriptors of memories and tables do not overlap, because the loader relies on
-/// what it finds there. (Compiled code writes to other parts of the context only.)
-fn check_descriptors(memories: &[MemoryPlan], tables: &[TablePlan]) -> Result<(), FormatError> {
-    let mut slots: Vec<_> = memories
-        .iter()
-        .enumerate()
-        .map(|(index, memory)| (memory.slot, size_of::<VmMemory>(), SectionId::Memories, index))
-        .chain(tables.iter().enumerate().flat_map(|(index, table)| {
-            let elements = table.len as usize * size_of::<u64>();
-            [
-                (table.slot, size_of::<VmTable>(), SectionId::Tables, index),
-                (table.elements, elements, SectionId::Tables, index),
-            ]
-        }))
-        .collect();
-    slots.sort_unstable_by_key(|(slot, ..)| *slot);
-    for pair in slots.windows(2) {
-        let [(slot, size, ..), (next, next_size, section, index)] = *pair else { continue };
-        if next < slot + size && next_size != 0 {
-            return Err(record_id(section, index).error("slot", next as u64));
+/// Parts of the context that the loader writes or relies on: no two of them overlap, and nothing
+/// else that records name may touch them.
+struct Claims(Vec<Claim>);
+
+#[derive(Clone, Copy)]
+struct Claim {
+    start: u64,
+    size: u64,
+    record: RecordId,
+    /// Table elements: references may be written there.
+    is_elements: bool,
+}
+
+impl Claims {
+    /// Adds room for `count` values of type `T`, which is checked to be inside the context.
+    fn add<T>(
+        &mut self,
+        unit: &Unit,
+        record: RecordId,
+        field: &'static str,
+        (offset, count): (u32, u32),
+    ) -> Result<(), FormatError> {
+        unit.check_slot::<T>(record, field, offset, count)?;
+        let size = size_of::<T>() as u64 * u64::from(count);
+        if size != 0 {
+            let is_elements = field == "elements";
+            self.0.push(Claim { start: offset.into(), size, record, is_elements });
+        }
+        Ok(())
+    }
+
+    fn sort(&mut self) -> Result<(), FormatError> {
+        self.0.sort_unstable_by_key(|claim| claim.start);
+        match self.0.windows(2).find(|pair| pair[1].start < pair[0].start + pair[0].size) {
+            Some(pair) => Err(pair[1].record.error("slot", pair[1].start)),
+            None => Ok(()),
         }
     }
-    Ok(())
+
+    /// Checks that a `T` can be at this offset without touching what is claimed; `elements` says
+    /// whether it may be an element of a table.
+    fn check_free<T>(
+        &self,
+        unit: &Unit,
+        record: RecordId,
+        field: &'static str,
+        offset: u32,
+        elements: bool,
+    ) -> Result<(), FormatError> {
+        unit.check_slot::<T>(record, field, offset, 1)?;
+        let end = u64::from(offset) + size_of::<T>() as u64;
+        let next = self.0.partition_point(|claim| claim.start < end);
+        let touched = next.checked_sub(1).map(|index| self.0[index]).is_some_and(|claim| {
+            claim.start + claim.size > offset.into() && !(elements && claim.is_elements)
+        });
+        if touched { Err(record.error(field, offset)) } else { Ok(()) }
+    }
+}
+
+/// All that the loader writes to the context.
+fn claim(unit: &Unit) -> Result<Claims, FormatError> {
+    let artifact = unit.artifact();
+    let mut claims = Claims(Vec::new());
+    for (index, memory) in artifact.memories().iter().enumerate() {
+        let record = record_id(SectionId::Memories, index);
+        claims.add::<VmMemory>(unit, record, "slot", (memory.slot, 1))?;
+    }
+    for (index, table) in artifact.tables().iter().enumerate() {
+        let record = record_id(SectionId::Tables, index);
+        claims.add::<VmTable>(unit, record, "slot", (table.slot, 1))?;
+        claims.add::<u64>(unit, record, "elements", (table.elements, table.len))?;
+    }
+    for (index, import) in artifact.imports().iter().enumerate() {
+        let record = record_id(SectionId::Imports, index);
+        let slot = (import.slot, 1);
+        match import.kind {
+            _ if import.slot == NONE => {}
+            kind::FUNC => claims.add::<VmHostImport>(unit, record, "slot", slot)?,
+            kind::CORE_FUNC => claims.add::<VmFuncImport>(unit, record, "slot", slot)?,
+            kind::CORE_TABLE | kind::CORE_MEMORY | kind::CORE_GLOBAL => {
+                claims.add::<u64>(unit, record, "slot", slot)?;
+            }
+            _ => {}
+        }
+    }
+    for (index, func_ref) in artifact.func_refs().iter().enumerate() {
+        let record = record_id(SectionId::FuncRefs, index);
+        claims.add::<VmFuncRef>(unit, record, "slot", (func_ref.slot, 1))?;
+    }
+    let type_ids = artifact.header().type_ids;
+    if type_ids != NONE {
+        let record = RecordId { section: SectionId::CoreTypes, index: 0 };
+        let count = artifact.core_types().len() as u32;
+        claims.add::<u32>(unit, record, "type_ids", (type_ids, count))?;
+    }
+    claims.sort()?;
+    Ok(claims)
 }
 
 /// Checks what describes a component's functions in both directions.
-fn check_functions(unit: &Unit) -> Result<(), FormatError> {
+fn check_component(unit: &Unit, claims: &Claims) -> Result<(), FormatError> {
     let artifact = unit.artifact();
     let (lifts, imports) = (artifact.lifts(), artifact.imports());
+    for (index, import) in imports.iter().enumerate() {
+        let record = record_id(SectionId::Imports, index);
+        check_name(unit, record, "name", import.name)?;
+        if !matches!(import.kind, kind::FUNC | kind::INSTANCE) {
+            return Err(record.error("kind", import.kind));
+        }
+    }
     for (index, export) in artifact.exports().iter().enumerate() {
         let record = record_id(SectionId::Exports, index);
-        if artifact.string(export.name).is_none() {
-            return Err(record.error("name", export.name.offset));
-        }
-        if export.kind == kind::FUNC && export.index as usize >= lifts.len() {
-            return Err(record.error("index", export.index));
+        check_name(unit, record, "name", export.name)?;
+        match export.kind {
+            kind::FUNC if export.index as usize >= lifts.len() => {
+                return Err(record.error("index", export.index));
+            }
+            kind::FUNC | kind::INSTANCE => {}
+            other => return Err(record.error("kind", other)),
         }
     }
     for (index, lift) in lifts.iter().enumerate() {
@@ -219,6 +289,7 @@ fn check_functions(unit: &Unit) -> Result<(), FormatError> {
         unit.code(record, "thunk", lift.thunk)?;
         unit.optional_code(record, "post_return", lift.post_return)?;
         unit.check_options(record, &lift.options, lift.flags)?;
+        claims.check_free::<u32>(unit, record, "flags", lift.flags, false)?;
     }
     for (index, lower) in artifact.lowers().iter().enumerate() {
         let record = record_id(SectionId::Lowers, index);
@@ -226,6 +297,116 @@ fn check_functions(unit: &Unit) -> Result<(), FormatError> {
             return Err(record.error("import", lower.import));
         }
         unit.check_options(record, &lower.options, lower.flags)?;
+        claims.check_free::<u32>(unit, record, "flags", lower.flags, false)?;
     }
     Ok(())
+}
+
+/// Checks what describes a core module's types, references, imports and exports.
+fn check_module(unit: &Unit, claims: &Claims) -> Result<(), FormatError> {
+    let artifact = unit.artifact();
+    for (index, ty) in artifact.core_types().iter().enumerate() {
+        let record = record_id(SectionId::CoreTypes, index);
+        check_type(unit, record, kind::CORE_FUNC, ty.core_type)?;
+        unit.optional_code(record, "array_thunk", ty.array_thunk)?;
+        unit.optional_code(record, "host_trampoline", ty.host_trampoline)?;
+    }
+    let mut func_refs = Vec::with_capacity(artifact.func_refs().len());
+    for (index, func_ref) in artifact.func_refs().iter().enumerate() {
+        let record = record_id(SectionId::FuncRefs, index);
+        unit.code(record, "code", func_ref.code)?;
+        if func_ref.core_type as usize >= artifact.core_types().len() {
+            return Err(record.error("core_type", func_ref.core_type));
+        }
+        func_refs.push(func_ref.slot);
+    }
+    func_refs.sort_unstable();
+    let mut func_imports = Vec::new();
+    for (index, import) in artifact.imports().iter().enumerate() {
+        let record = record_id(SectionId::Imports, index);
+        check_name(unit, record, "module", import.module)?;
+        check_name(unit, record, "name", import.name)?;
+        check_type(unit, record, import.kind, import.core_type)?;
+        if import.kind == kind::CORE_FUNC && import.slot != NONE {
+            func_imports.push(import.slot);
+        }
+    }
+    func_imports.sort_unstable();
+    for (index, slot) in artifact.ref_slots().iter().enumerate() {
+        let record = record_id(SectionId::RefSlots, index);
+        claims.check_free::<u64>(unit, record, "slot", slot.slot, true)?;
+        let sources = if slot.source & IMPORTED == 0 { &func_refs } else { &func_imports };
+        if sources.binary_search(&(slot.source & !IMPORTED)).is_err() {
+            return Err(record.error("source", slot.source));
+        }
+    }
+    for (index, export) in artifact.exports().iter().enumerate() {
+        let record = record_id(SectionId::Exports, index);
+        check_name(unit, record, "name", export.name)?;
+        check_type(unit, record, export.kind, export.core_type)?;
+        let known = if export.index & IMPORTED != 0 {
+            let import = artifact.imports().get((export.index & !IMPORTED) as usize);
+            import.is_some_and(|import| import.kind == export.kind)
+        } else {
+            match export.kind {
+                kind::CORE_FUNC => func_refs.binary_search(&export.index).is_ok(),
+                kind::CORE_TABLE => artifact.tables().iter().any(|t| t.slot == export.index),
+                kind::CORE_MEMORY => artifact.memories().iter().any(|m| m.slot == export.index),
+                _ => check_global(unit, claims, record, export)?,
+            }
+        };
+        if !known {
+            return Err(record.error("index", export.index));
+        }
+    }
+    Ok(())
+}
+
+/// Checks where an exported global lies.
+fn check_global(
+    unit: &Unit,
+    claims: &Claims,
+    record: RecordId,
+    export: &ExportRecord,
+) -> Result<bool, FormatError> {
+    let bytes = unit.artifact().string_bytes(export.core_type).unwrap_or_default();
+    let Some((content, _)) = core_type::decode_global(bytes) else { return Ok(false) };
+    match content {
+        ValType::I32 | ValType::F32 => {
+            claims.check_free::<u32>(unit, record, "index", export.index, false)?;
+        }
+        ValType::I64 | ValType::F64 | ValType::FuncRef | ValType::ExternRef => {
+            claims.check_free::<u64>(unit, record, "index", export.index, false)?;
+        }
+        ValType::V128 => {
+            claims.check_free::<u128>(unit, record, "index", export.index, false)?;
+        }
+    }
+    Ok(true)
+}
+
+fn check_name(
+    unit: &Unit,
+    record: RecordId,
+    field: &'static str,
+    name: StrRef,
+) -> Result<(), FormatError> {
+    match unit.artifact().string(name) {
+        Some(_) => Ok(()),
+        None => Err(record.error(field, name.offset)),
+    }
+}
+
+/// Checks that a core item of this kind has a type.
+fn check_type(
+    unit: &Unit,
+    record: RecordId,
+    kind: u32,
+    core_type: StrRef,
+) -> Result<(), FormatError> {
+    let bytes = unit.artifact().string_bytes(core_type);
+    match bytes.and_then(|bytes| ExternType::decode(kind, bytes)) {
+        Some(_) => Ok(()),
+        None => Err(record.error("core_type", core_type.offset)),
+    }
 }

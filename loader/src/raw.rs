@@ -4,6 +4,9 @@
 //! checks the guest's values only.
 #![allow(unsafe_code, reason = "calls machine code and reaches into instances by address")]
 
+#[cfg(test)]
+pub(crate) mod fake;
+
 use std::any::Any;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -20,9 +23,6 @@ use crate::instance::InstanceData;
 use crate::store::{StoreId, StoreOpaque};
 use crate::sys;
 use crate::trap::take_trap;
-
-/// The most arguments a thunk takes: flat parameters and a pointer to results.
-pub(crate) const MAX_ARGS: usize = 17;
 
 /// An exported function, resolved: everything that a call needs.
 #[derive(Clone, Copy, Debug)]

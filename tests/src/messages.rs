@@ -42,10 +42,19 @@ mod tests {
 
     #[test]
     fn messages_match_by_prefix() {
-        assert!(trap_matches(TrapCode::IndirectCallToNull, "uninitialized element 2"));
+        assert!(trap_matches(
+            TrapCode::IndirectCallToNull,
+            "uninitialized element 2"
+        ));
         assert!(trap_matches(TrapCode::IndirectCallToNull, "uninitialized"));
-        assert!(trap_matches(TrapCode::Unreachable, "wasm trap: wasm `unreachable` instruction"));
+        assert!(trap_matches(
+            TrapCode::Unreachable,
+            "wasm trap: wasm `unreachable` instruction"
+        ));
         assert!(!trap_matches(TrapCode::Unreachable, ""));
-        assert!(!trap_matches(TrapCode::MemoryOutOfBounds, "out of bounds table access"));
+        assert!(!trap_matches(
+            TrapCode::MemoryOutOfBounds,
+            "out of bounds table access"
+        ));
     }
 }

@@ -32,7 +32,12 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Report { passed, failed, skipped, .. } = self;
+        let Report {
+            passed,
+            failed,
+            skipped,
+            ..
+        } = self;
         write!(f, "{passed} passed, {failed} failed, {skipped} skipped")
     }
 }

@@ -4,13 +4,11 @@
 //! # a comment
 //! wasm-v2/simd_load.wast        no SIMD yet
 //! values/realloc.wast:80        the reason
-//! async/                        no Component Model async yet
 //! ```
 //!
-//! A path without a line stands for whatever fails in the file (or folder); with a line, for the
-//! directive that starts there. Paths are compared with the end of a script's path. What is listed
-//! and passes is a failure: a file of which nothing fails, a line that passes or where no directive
-//! starts.
+//! A path without a line stands for whatever fails in the file; with a line, for the directive that
+//! starts there. Paths are compared with the end of a script's path. What is listed and passes is a
+//! failure: a file of which nothing fails, a line that passes or where no directive starts.
 
 /// The list.
 #[derive(Clone, Debug, Default)]
@@ -27,10 +25,8 @@ struct Entry {
 /// What the list says of one script.
 #[derive(Debug, Default)]
 pub(crate) struct FileSkips {
-    /// Whether any directive may fail, because of the file itself.
+    /// Whether any directive may fail.
     pub(crate) whole: bool,
-    /// Whether any directive may fail, because of its folder: a folder may hold files that pass.
-    pub(crate) folder: bool,
     /// Lines of directives that fail.
     pub(crate) lines: Vec<usize>,
 }
@@ -59,12 +55,17 @@ impl Skips {
             };
             let (path, number) = match place.split_once(':') {
                 Some((path, number)) => {
-                    let number = number.parse().map_err(|_| format!("no line number: `{line}`"))?;
+                    let number = number
+                        .parse()
+                        .map_err(|_| format!("no line number: `{line}`"))?;
                     (path, Some(number))
                 }
                 None => (place, None),
             };
-            entries.push(Entry { path: path.to_owned(), line: number });
+            entries.push(Entry {
+                path: path.to_owned(),
+                line: number,
+            });
         }
         Ok(Skips { entries })
     }
@@ -72,14 +73,12 @@ impl Skips {
     pub(crate) fn of_file(&self, path: &str) -> FileSkips {
         let mut found = FileSkips::default();
         for entry in &self.entries {
-            if entry.path.ends_with('/') {
-                found.folder |= path.starts_with(&entry.path)
-                    || path.contains(&format!("/{}", entry.path));
-            } else if ends_with_path(path, &entry.path) {
-                match entry.line {
-                    Some(line) => found.lines.push(line),
-                    None => found.whole = true,
-                }
+            if !ends_with_path(path, &entry.path) {
+                continue;
+            }
+            match entry.line {
+                Some(line) => found.lines.push(line),
+                None => found.whole = true,
             }
         }
         found
@@ -98,15 +97,13 @@ mod tests {
 
     #[test]
     fn paths_are_compared_by_component() {
-        let list = "# why\n\na/b.wast  x\nb.wast:7 y\nasync/ z\n";
+        let list = "# why\n\na/b.wast  x\nb.wast:7 y\n";
         let skips = Skips::parse(list).unwrap();
         let found = skips.of_file("x/a/b.wast");
-        assert!(found.whole && !found.folder);
+        assert!(found.whole);
         assert_eq!(found.lines, [7]);
         let found = skips.of_file("x/ab.wast");
         assert!(!found.whole && found.lines.is_empty());
-        assert!(skips.of_file("x/async/c.wast").folder);
-        assert!(!skips.of_file("x/my-async/c.wast").folder);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Values of scripts: arguments to pass, and results to compare with.
 
 use cwasm::{CoreVal, Val};
-use wast::core::{AbstractHeapType, HeapType, NanPattern, V128Pattern, WastArgCore, WastRetCore};
 use wast::component::WastVal;
+use wast::core::{AbstractHeapType, HeapType, NanPattern, V128Pattern, WastArgCore, WastRetCore};
 
 /// The argument of a core function. `None` if there are no such values here.
 pub(crate) fn core_arg(arg: &WastArgCore<'_>) -> Option<CoreVal> {
@@ -44,9 +44,10 @@ pub(crate) fn core_matches(expected: &WastRetCore<'_>, found: &CoreVal) -> bool 
 fn null_matches(expected: &Option<HeapType<'_>>, is_extern: bool) -> bool {
     match expected {
         None => true,
-        Some(HeapType::Abstract { ty: AbstractHeapType::Func | AbstractHeapType::NoFunc, .. }) => {
-            !is_extern
-        }
+        Some(HeapType::Abstract {
+            ty: AbstractHeapType::Func | AbstractHeapType::NoFunc,
+            ..
+        }) => !is_extern,
         Some(HeapType::Abstract {
             ty: AbstractHeapType::Extern | AbstractHeapType::NoExtern,
             ..
@@ -93,7 +94,8 @@ fn v128_matches(expected: &V128Pattern, found: u128) -> bool {
 
 /// The argument of a component function. `None` if there are no such values here.
 pub(crate) fn component_arg(arg: &WastVal<'_>) -> Option<Val> {
-    let list = |values: &[WastVal<'_>]| values.iter().map(component_arg).collect::<Option<Vec<_>>>();
+    let list =
+        |values: &[WastVal<'_>]| values.iter().map(component_arg).collect::<Option<Vec<_>>>();
     // The value of an optional payload; `None` inside is an unknown value.
     let payload = |value: &Option<Box<WastVal<'_>>>| match value {
         Some(value) => Some(Some(Box::new(component_arg(value)?))),
@@ -109,8 +111,8 @@ pub(crate) fn component_arg(arg: &WastVal<'_>) -> Option<Val> {
         WastVal::S32(value) => Val::S32(*value),
         WastVal::U64(value) => Val::U64(*value),
         WastVal::S64(value) => Val::S64(*value),
-        WastVal::F32(value) => Val::Float32(f32::from_bits(value.bits)),
-        WastVal::F64(value) => Val::Float64(f64::from_bits(value.bits)),
+        WastVal::F32(value) => Val::F32(f32::from_bits(value.bits)),
+        WastVal::F64(value) => Val::F64(f64::from_bits(value.bits)),
         WastVal::Char(value) => Val::Char(*value),
         WastVal::String(value) => Val::String((*value).into()),
         WastVal::List(values) => Val::List(list(values)?),
@@ -145,8 +147,12 @@ fn same(a: &Val, b: &Val) -> bool {
         _ => false,
     };
     match (a, b) {
-        (Val::Float32(a), Val::Float32(b)) => a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan(),
-        (Val::Float64(a), Val::Float64(b)) => a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan(),
+        (Val::F32(a), Val::F32(b)) => {
+            a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan()
+        }
+        (Val::F64(a), Val::F64(b)) => {
+            a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan()
+        }
         (Val::List(a), Val::List(b)) | (Val::Tuple(a), Val::Tuple(b)) => all(a, b),
         (Val::Record(a), Val::Record(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.0 == b.0 && same(&a.1, &b.1))

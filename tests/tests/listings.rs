@@ -9,7 +9,7 @@ use cwasm_format::Artifact;
 use cwasm_format::code::function_kind;
 use cwasm_format::header::SectionId;
 use cwasm_format::names;
-use iced_x86::{Decoder, DecoderOptions, Formatter as _, IntelFormatter, Instruction};
+use iced_x86::{Decoder, DecoderOptions, Formatter as _, Instruction, IntelFormatter};
 
 /// Disassembles every function of a linked artifact; jumps and calls name their targets.
 fn disassemble(bytes: &[u8]) -> String {
@@ -26,7 +26,9 @@ fn disassemble(bytes: &[u8]) -> String {
             continue;
         }
         let start = function.start as usize;
-        let end = functions.get(index + 1).map_or(text.len(), |next| next.start as usize);
+        let end = functions
+            .get(index + 1)
+            .map_or(text.len(), |next| next.start as usize);
         writeln!(out, "{}:", name(index)).unwrap();
         let mut decoder =
             Decoder::with_ip(64, &text[start..end], start as u64, DecoderOptions::NONE);
@@ -42,7 +44,10 @@ fn disassemble(bytes: &[u8]) -> String {
             let target = instruction.near_branch_target();
             if target != 0 {
                 let mnemonic = line.split_whitespace().next().unwrap().to_owned();
-                line = match functions.iter().position(|found| u64::from(found.start) == target) {
+                line = match functions
+                    .iter()
+                    .position(|found| u64::from(found.start) == target)
+                {
                     Some(callee) => format!("{mnemonic} {}", name(callee)),
                     None => format!("{mnemonic} .{:x}", target - start as u64),
                 };
@@ -63,7 +68,10 @@ fn machine_code_is_as_expected() {
         if path.extension().is_none_or(|extension| extension != "wat") {
             continue;
         }
-        let options = cwasm_compiler::Options { debug: true, ..Default::default() };
+        let options = cwasm_compiler::Options {
+            debug: true,
+            ..Default::default()
+        };
         let source = std::fs::read(&path).unwrap();
         let found = disassemble(&cwasm_compiler::compile(&source, &options).unwrap().bytes);
         let expected_path = path.with_extension("lst");

@@ -8,7 +8,6 @@ use cranelift_codegen::ir::{self, AbiParam, InstBuilder, MemFlagsData, Signature
 use cranelift_codegen::isa::CallConv;
 use cranelift_frontend::FunctionBuilder;
 
-
 /// Flags of accesses to the context and to other memory of ours: aligned, never trap.
 pub(crate) fn trusted() -> MemFlagsData {
     MemFlagsData::trusted()
@@ -20,10 +19,14 @@ pub(crate) fn to_bits(builder: &mut FunctionBuilder<'_>, value: Value) -> Value 
         types::I64 => value,
         types::I32 => builder.ins().uextend(types::I64, value),
         types::F32 => {
-            let bits = builder.ins().bitcast(types::I32, MemFlagsData::new(), value);
+            let bits = builder
+                .ins()
+                .bitcast(types::I32, MemFlagsData::new(), value);
             builder.ins().uextend(types::I64, bits)
         }
-        types::F64 => builder.ins().bitcast(types::I64, MemFlagsData::new(), value),
+        types::F64 => builder
+            .ins()
+            .bitcast(types::I64, MemFlagsData::new(), value),
         ty => unreachable!("no flat value has type {ty}"),
     }
 }

@@ -20,11 +20,7 @@ enum Callee {
 }
 
 /// Builds a thunk that calls `callee`, a function of signature `signature` in the same unit.
-pub(crate) fn thunk(
-    builder: &mut FunctionBuilder<'_>,
-    callee: Symbol,
-    signature: &ir::Signature,
-) {
+pub(crate) fn thunk(builder: &mut FunctionBuilder<'_>, callee: Symbol, signature: &ir::Signature) {
     let entry = begin(builder, host_signature(signature.params.len(), 2));
     let params = builder.block_params(entry).to_vec();
     let args = signature
@@ -52,11 +48,17 @@ pub(crate) fn array_thunk(builder: &mut FunctionBuilder<'_>, signature: &ir::Sig
     let mut args = vec![context];
     for (place, param) in signature.params[1..].iter().enumerate() {
         let offset = place as i32 * VALUE_SIZE;
-        args.push(builder.ins().load(param.value_type, trusted(), values, offset));
+        args.push(
+            builder
+                .ins()
+                .load(param.value_type, trusted(), values, offset),
+        );
     }
     let results = enter(builder, &Callee::Indirect(code), &args, signature);
     for (place, result) in results.into_iter().enumerate() {
-        builder.ins().store(trusted(), result, values, place as i32 * VALUE_SIZE);
+        builder
+            .ins()
+            .store(trusted(), result, values, place as i32 * VALUE_SIZE);
     }
     let zero = builder.ins().iconst(types::I64, 0);
     return_ok(builder, zero);

@@ -33,17 +33,25 @@ pub(crate) fn lower(
     let params = builder.block_params(entry).to_vec();
     let context = params[0];
 
-    let flags = builder.ins().load(types::I32, trusted(), context, flags_offset as i32);
+    let flags = builder
+        .ins()
+        .load(types::I32, trusted(), context, flags_offset as i32);
     let may_leave = builder.ins().band_imm_s(flags, i64::from(flags::MAY_LEAVE));
-    builder.ins().trapz(may_leave, trap_code(TrapCode::CannotLeave));
+    builder
+        .ins()
+        .trapz(may_leave, trap_code(TrapCode::CannotLeave));
     let store = load_store(builder, context);
     check_stack(builder, store);
 
     let slot = slot as i32;
     let code_offset = slot + offset_of!(VmHostImport, code) as i32;
     let data_offset = slot + offset_of!(VmHostImport, data) as i32;
-    let code = builder.ins().load(types::I64, trusted(), context, code_offset);
-    let data = builder.ins().load(types::I64, trusted(), context, data_offset);
+    let code = builder
+        .ins()
+        .load(types::I64, trusted(), context, code_offset);
+    let data = builder
+        .ins()
+        .load(types::I64, trusted(), context, data_offset);
     let record = symbol_address(builder, Symbol::Lower(lower));
     let mut args = vec![data, context, record];
     for param in &params[1..] {
@@ -74,18 +82,28 @@ pub(crate) fn host_func(builder: &mut FunctionBuilder<'_>, signature: &ir::Signa
     let values = builder.create_sized_stack_slot(values);
     let values = builder.ins().stack_addr(types::I64, values, 0);
     for (place, param) in params[1..].iter().enumerate() {
-        builder.ins().store(trusted(), *param, values, place as i32 * VALUE_SIZE);
+        builder
+            .ins()
+            .store(trusted(), *param, values, place as i32 * VALUE_SIZE);
     }
     let code_offset = offset_of!(VmHostFunc, code) as i32;
     let data_offset = offset_of!(VmHostFunc, data) as i32;
-    let code = builder.ins().load(types::I64, trusted(), host_func, code_offset);
-    let data = builder.ins().load(types::I64, trusted(), host_func, data_offset);
+    let code = builder
+        .ins()
+        .load(types::I64, trusted(), host_func, code_offset);
+    let data = builder
+        .ins()
+        .load(types::I64, trusted(), host_func, data_offset);
     let returned = call_host(builder, code, &[data, store, values], 2);
     raise_unless_zero(builder, store, host_func, returned[1]);
     let mut results = Vec::new();
     for (place, result) in signature.returns.iter().enumerate() {
         let offset = place as i32 * VALUE_SIZE;
-        results.push(builder.ins().load(result.value_type, trusted(), values, offset));
+        results.push(
+            builder
+                .ins()
+                .load(result.value_type, trusted(), values, offset),
+        );
     }
     builder.ins().return_(&results);
 }
@@ -125,14 +143,18 @@ pub(crate) fn builtin(builder: &mut FunctionBuilder<'_>, builtin: Builtin) {
 /// The address of the `VmStore` from that of a `VmContext` or `VmHostFunc`.
 fn load_store(builder: &mut FunctionBuilder<'_>, context: Value) -> Value {
     let offset = offset_of!(VmContext, store) as i32;
-    builder.ins().load(types::I64, trusted().with_readonly(), context, offset)
+    builder
+        .ins()
+        .load(types::I64, trusted().with_readonly(), context, offset)
 }
 
 fn load_builtin(builder: &mut FunctionBuilder<'_>, store: Value, builtin: Builtin) -> Value {
     let readonly = trusted().with_readonly();
     let offset = offset_of!(VmStore, builtins) as i32;
     let table = builder.ins().load(types::I64, readonly, store, offset);
-    builder.ins().load(types::I64, readonly, table, builtin.table_offset() as i32)
+    builder
+        .ins()
+        .load(types::I64, readonly, table, builtin.table_offset() as i32)
 }
 
 /// Traps if the stack pointer is below the limit at which the host may be called.
@@ -141,7 +163,9 @@ fn check_stack(builder: &mut FunctionBuilder<'_>, store: Value) {
     let limit = builder.ins().load(types::I64, trusted(), store, offset);
     let stack = builder.ins().get_stack_pointer(types::I64);
     let exhausted = builder.ins().icmp(IntCC::UnsignedLessThan, stack, limit);
-    builder.ins().trapnz(exhausted, trap_code(TrapCode::StackOverflow));
+    builder
+        .ins()
+        .trapnz(exhausted, trap_code(TrapCode::StackOverflow));
 }
 
 /// Calls a host function with these `u64`s.
@@ -151,7 +175,9 @@ fn call_host(
     args: &[Value],
     returns: usize,
 ) -> Vec<Value> {
-    let signature = builder.func.import_signature(host_signature(args.len(), returns));
+    let signature = builder
+        .func
+        .import_signature(host_signature(args.len(), returns));
     let call = builder.ins().call_indirect(signature, code, args);
     builder.inst_results(call).to_vec()
 }

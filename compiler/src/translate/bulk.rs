@@ -12,7 +12,10 @@ impl Emitter<'_, '_> {
         let dst_memory = self.memory_desc(memories.0);
         let src_memory = self.memory_desc(memories.1);
         let [dst, src, len] = [dst, src, len].map(|value| self.extend(value));
-        self.builtin(Builtin::MemoryCopy, &[dst_memory, dst, src_memory, src, len]);
+        self.builtin(
+            Builtin::MemoryCopy,
+            &[dst_memory, dst, src_memory, src, len],
+        );
     }
 
     pub(super) fn memory_fill(&mut self, memory: u32, dst: Value, value: Value, len: Value) {
@@ -31,7 +34,10 @@ impl Emitter<'_, '_> {
         let memory = self.memory_desc(memory);
         let (segment, segment_len) = self.segment(self.data_segment(data));
         let [dst, src, len] = [dst, src, len].map(|value| self.extend(value));
-        self.builtin(Builtin::MemoryInit, &[memory, dst, segment, segment_len, src, len]);
+        self.builtin(
+            Builtin::MemoryInit,
+            &[memory, dst, segment, segment_len, src, len],
+        );
     }
 
     pub(crate) fn data_drop(&mut self, data: u32) {
@@ -61,7 +67,10 @@ impl Emitter<'_, '_> {
         let table = self.table_desc(table);
         let (segment, segment_len) = self.segment(self.element_segment(element));
         let [dst, src, len] = [dst, src, len].map(|value| self.extend(value));
-        self.builtin(Builtin::TableInit, &[table, dst, segment, segment_len, src, len]);
+        self.builtin(
+            Builtin::TableInit,
+            &[table, dst, segment, segment_len, src, len],
+        );
     }
 
     pub(crate) fn elem_drop(&mut self, element: u32) {
@@ -97,6 +106,8 @@ impl Emitter<'_, '_> {
     fn drop_segment(&mut self, segment: SegmentLoc) {
         let flags = self.flags(Region::Descriptors);
         let zero = self.builder.ins().iconst(I64, 0);
-        self.builder.ins().store(flags, zero, self.vmctx, displacement(segment.len));
+        self.builder
+            .ins()
+            .store(flags, zero, self.vmctx, displacement(segment.len));
     }
 }

@@ -47,7 +47,9 @@ impl Emitter<'_, '_> {
                 let code = self.load_constant_at(self.vmctx, slot + CODE);
                 let context = self.load_constant_at(self.vmctx, slot + CONTEXT);
                 self.collect_args(context, args);
-                self.builder.ins().call_indirect(signature, code, &self.refs.args)
+                self.builder
+                    .ins()
+                    .call_indirect(signature, code, &self.refs.args)
             }
         }
     }
@@ -68,7 +70,9 @@ impl Emitter<'_, '_> {
             FuncRefs::Open { type_ids } => self.open_callee(type_ids + 4 * type_number, element),
         };
         self.collect_args(context, args);
-        self.builder.ins().call_indirect(signature, code, &self.refs.args)
+        self.builder
+            .ins()
+            .call_indirect(signature, code, &self.refs.args)
     }
 
     /// The code of a closed function reference in memory. The type is compared with the high half
@@ -77,8 +81,14 @@ impl Emitter<'_, '_> {
         const OFFSET_OF_TYPE: i32 = 4;
         let expected = closed_func_ref(type_number, 0) >> 32;
         let flags = self.flags(Region::Elements);
-        let found = self.builder.ins().load(I32, flags, addr, offset + OFFSET_OF_TYPE);
-        let equal = self.builder.ins().icmp_imm_u(IntCC::Equal, found, expected as i64);
+        let found = self
+            .builder
+            .ins()
+            .load(I32, flags, addr, offset + OFFSET_OF_TYPE);
+        let equal = self
+            .builder
+            .ins()
+            .icmp_imm_u(IntCC::Equal, found, expected as i64);
         let (matches, differs) = (self.builder.create_block(), self.builder.create_block());
         self.builder.set_cold_block(differs);
         self.builder.ins().brif(equal, matches, &[], differs, &[]);
@@ -112,7 +122,10 @@ impl Emitter<'_, '_> {
             .with_readonly()
             .with_endianness(Endianness::Little);
         let found = self.builder.ins().load(I64, flags, reference, TYPE_ID);
-        let expected = self.builder.ins().uload32(flags, self.vmctx, displacement(type_id));
+        let expected = self
+            .builder
+            .ins()
+            .uload32(flags, self.vmctx, displacement(type_id));
         let differs = self.builder.ins().icmp(IntCC::NotEqual, found, expected);
         self.builder.ins().trapnz(differs, BAD_SIGNATURE);
         let code = self.builder.ins().load(I64, flags, reference, CODE);
@@ -158,8 +171,15 @@ impl Emitter<'_, '_> {
 /// The signature of the trampoline to a builtin.
 pub(crate) fn builtin_signature(builtin: Builtin) -> Signature {
     let mut signature = Signature::new(CallConv::Tail);
-    signature.params.push(AbiParam::special(I64, ArgumentPurpose::VMContext));
-    signature.params.extend(builtin.params().iter().map(|ty| AbiParam::new(builtin_type(*ty))));
+    signature
+        .params
+        .push(AbiParam::special(I64, ArgumentPurpose::VMContext));
+    signature.params.extend(
+        builtin
+            .params()
+            .iter()
+            .map(|ty| AbiParam::new(builtin_type(*ty))),
+    );
     match builtin.returns() {
         Returns::Value(ty) => signature.returns.push(AbiParam::new(builtin_type(ty))),
         // The trampoline raises a status as a trap.

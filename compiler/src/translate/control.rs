@@ -5,9 +5,7 @@
 //! `else` and without parameters has no block for the case that it is not taken.
 
 use cranelift_codegen::entity::packed_option::PackedOption;
-use cranelift_codegen::ir::{
-    Block, BlockArg, BlockCall, Inst, InstBuilder, JumpTableData,
-};
+use cranelift_codegen::ir::{Block, BlockArg, BlockCall, Inst, InstBuilder, JumpTableData};
 use cwasm_format::TrapCode;
 use wasmparser::{BlockType, BrTable, Operator};
 
@@ -48,7 +46,12 @@ impl Translator<'_, '_> {
         self.stack.clear();
         self.frames.clear();
         let ty = BlockType::FuncType(type_index);
-        self.frames.push(Frame { kind: FrameKind::Func, ty, height: 0, target: None.into() });
+        self.frames.push(Frame {
+            kind: FrameKind::Func,
+            ty,
+            height: 0,
+            target: None.into(),
+        });
     }
 
     /// Follows the frames in code that cannot be reached, up to where code can be reached again.
@@ -73,7 +76,9 @@ impl Translator<'_, '_> {
     pub(super) fn loop_(&mut self, ty: BlockType) {
         let head = self.emit.builder.create_block();
         for ty in self.params(ty) {
-            self.emit.builder.append_block_param(head, representation(*ty));
+            self.emit
+                .builder
+                .append_block_param(head, representation(*ty));
         }
         self.push_frame(FrameKind::Loop, ty, Some(head));
         self.jump(head, self.params(ty).len());
@@ -94,7 +99,12 @@ impl Translator<'_, '_> {
 
     pub(super) fn else_(&mut self) {
         let index = self.frames.len() - 1;
-        let Frame { kind: FrameKind::If { otherwise, .. }, ty, height, .. } = self.frames[index]
+        let Frame {
+            kind: FrameKind::If { otherwise, .. },
+            ty,
+            height,
+            ..
+        } = self.frames[index]
         else {
             unreachable!("`else` is validated");
         };
@@ -110,11 +120,17 @@ impl Translator<'_, '_> {
     }
 
     pub(super) fn end(&mut self) {
-        if let Some(Frame { kind: FrameKind::If { branch, otherwise }, .. }) = self.frames.last() {
+        if let Some(Frame {
+            kind: FrameKind::If { branch, otherwise },
+            ..
+        }) = self.frames.last()
+        {
             self.end_if_without_else(*branch, *otherwise);
             return;
         }
-        let Some(frame) = self.frames.pop() else { unreachable!("`end` is validated") };
+        let Some(frame) = self.frames.pop() else {
+            unreachable!("`end` is validated")
+        };
         match (frame.kind, frame.target.expand()) {
             (FrameKind::Loop, Some(head)) => self.emit.builder.seal_block(head),
             (FrameKind::Func, None) if self.reachable => self.return_values(frame.ty),
@@ -135,12 +151,16 @@ impl Translator<'_, '_> {
     /// Ends an `if` that has no `else`; its results are its parameters when it is not taken.
     fn end_if_without_else(&mut self, branch: Inst, otherwise: Block) {
         let index = self.frames.len() - 1;
-        let Frame { ty, height, target, .. } = self.frames[index];
+        let Frame {
+            ty, height, target, ..
+        } = self.frames[index];
         let count = self.params(ty).len();
         let target = match target.expand() {
             None if count == 0 => otherwise,
             Some(target) if count == 0 => {
-                self.emit.builder.change_jump_destination(branch, otherwise, target);
+                self.emit
+                    .builder
+                    .change_jump_destination(branch, otherwise, target);
                 target
             }
             _ => self.target(index),
@@ -195,7 +215,9 @@ impl Translator<'_, '_> {
         self.collect_branch_args(count);
         let builder = &mut *self.emit.builder;
         let next = builder.create_block();
-        builder.ins().brif(condition, target, self.branch_args.iter(), next, &[]);
+        builder
+            .ins()
+            .brif(condition, target, self.branch_args.iter(), next, &[]);
         builder.seal_block(next);
         builder.switch_to_block(next);
     }
@@ -246,7 +268,12 @@ impl Translator<'_, '_> {
 
     fn push_frame(&mut self, kind: FrameKind, ty: BlockType, target: Option<Block>) {
         let height = self.stack.len() - self.params(ty).len();
-        self.frames.push(Frame { kind, ty, height, target: target.into() });
+        self.frames.push(Frame {
+            kind,
+            ty,
+            height,
+            target: target.into(),
+        });
     }
 
     fn frame_index(&self, depth: u32) -> usize {
@@ -278,13 +305,17 @@ impl Translator<'_, '_> {
     /// Jumps with the topmost `count` operands.
     fn jump(&mut self, target: Block, count: usize) {
         self.collect_branch_args(count);
-        self.emit.builder.ins().jump(target, self.branch_args.iter());
+        self.emit
+            .builder
+            .ins()
+            .jump(target, self.branch_args.iter());
     }
 
     fn collect_branch_args(&mut self, count: usize) {
         let values = &self.stack[self.stack.len() - count..];
         self.branch_args.clear();
-        self.branch_args.extend(values.iter().map(|value| BlockArg::Value(*value)));
+        self.branch_args
+            .extend(values.iter().map(|value| BlockArg::Value(*value)));
     }
 
     /// How many operands a branch to a frame takes.

@@ -37,9 +37,13 @@ pub(super) enum Region {
     ImportedMemories,
     ImportedGlobals,
     /// Other memories of the unit, by context offset of their descriptors.
-    Memory { desc: u32 },
+    Memory {
+        desc: u32,
+    },
     /// Globals of the unit, by context offset.
-    Global { offset: u32 },
+    Global {
+        offset: u32,
+    },
 }
 
 impl Region {
@@ -81,7 +85,12 @@ impl<'e, 'f> Emitter<'e, 'f> {
         references: &'e mut References,
     ) -> Self {
         references.clear();
-        Emitter { env, builder, vmctx, refs: references }
+        Emitter {
+            env,
+            builder,
+            vmctx,
+            refs: references,
+        }
     }
 
     pub(super) fn region(&mut self, region: Region) -> AliasRegion {
@@ -90,7 +99,10 @@ impl<'e, 'f> Emitter<'e, 'f> {
             return known;
         }
         let description = Cow::Borrowed(region.description());
-        let data = AliasRegionData { user_id: number, description };
+        let data = AliasRegionData {
+            user_id: number,
+            description,
+        };
         let entity = self.builder.func.dfg.alias_regions.insert(data);
         self.refs.regions.insert(number, entity)
     }
@@ -115,7 +127,9 @@ impl<'e, 'f> Emitter<'e, 'f> {
 
     /// The address of a place in the context.
     pub(super) fn context_addr(&mut self, context_offset: u32) -> Value {
-        self.builder.ins().iadd_imm_u(self.vmctx, i64::from(context_offset))
+        self.builder
+            .ins()
+            .iadd_imm_u(self.vmctx, i64::from(context_offset))
     }
 
     /// An index or length, of either width, as 64 bits.
@@ -128,14 +142,24 @@ impl<'e, 'f> Emitter<'e, 'f> {
 
     /// A 64-bit index or length as the type of the memory or table has it.
     pub(super) fn narrow(&mut self, value: Value, is_64: bool) -> Value {
-        if is_64 { value } else { self.builder.ins().ireduce(I32, value) }
+        if is_64 {
+            value
+        } else {
+            self.builder.ins().ireduce(I32, value)
+        }
     }
 
     /// The value of an index that is a constant.
     pub(super) fn constant(&self, value: Value) -> Option<u64> {
         let dfg = &self.builder.func.dfg;
-        let ValueDef::Result(inst, _) = dfg.value_def(value) else { return None };
-        let InstructionData::UnaryImm { opcode: Opcode::Iconst, imm } = dfg.insts[inst] else {
+        let ValueDef::Result(inst, _) = dfg.value_def(value) else {
+            return None;
+        };
+        let InstructionData::UnaryImm {
+            opcode: Opcode::Iconst,
+            imm,
+        } = dfg.insts[inst]
+        else {
             return None;
         };
         match dfg.value_type(value) {
@@ -174,7 +198,12 @@ pub(crate) fn declare_function(
 ) -> FuncRef {
     let name = func.declare_imported_user_function(symbol.to_name());
     let name = ExternalName::user(name);
-    func.import_function(ExtFuncData { name, signature, colocated: true, patchable: false })
+    func.import_function(ExtFuncData {
+        name,
+        signature,
+        colocated: true,
+        patchable: false,
+    })
 }
 
 /// Declares that code takes the address of `symbol`.

@@ -32,9 +32,11 @@ impl Emitter<'_, '_> {
     fn global_place(&mut self, global: u32) -> (MemFlagsData, Value, i32) {
         match self.env.globals[global as usize] {
             GlobalLoc::Const(_) => unreachable!("a known value is neither loaded nor stored"),
-            GlobalLoc::Own { offset } => {
-                (self.flags(Region::Global { offset }), self.vmctx, displacement(offset))
-            }
+            GlobalLoc::Own { offset } => (
+                self.flags(Region::Global { offset }),
+                self.vmctx,
+                displacement(offset),
+            ),
             GlobalLoc::Import { slot } => {
                 let addr = self.load_constant(slot);
                 // Who exports an immutable global has set it before it can be imported.

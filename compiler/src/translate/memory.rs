@@ -3,8 +3,9 @@
 use std::mem::offset_of;
 
 use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::immediates::Offset32;
 use cranelift_codegen::ir::types::I64;
-use cranelift_codegen::ir::{InstBuilder, MemFlagsData, TrapCode, Value};
+use cranelift_codegen::ir::{InstBuilder, MemFlags, MemFlagsData, Opcode, TrapCode, Type, Value};
 use cwasm_format::builtin::Builtin;
 use cwasm_format::vmctx::VmMemory;
 use wasmparser::{MemArg, MemArgTarget};
@@ -13,15 +14,44 @@ use super::emit::{Emitter, Region, displacement, field};
 use crate::env::{MemoryBase, MemoryLoc};
 
 /// The operands of a load or store: it accesses `addr + offset`.
-pub(super) struct Access {
-    pub(super) flags: MemFlagsData,
-    pub(super) addr: Value,
-    pub(super) offset: i32,
+struct Access {
+    flags: MemFlags,
+    addr: Value,
+    offset: Offset32,
 }
 
 impl Emitter<'_, '_> {
+    /// Loads with an instruction that gives a `ty`.
+    pub(super) fn load(
+        &mut self,
+        memarg: &MemArg,
+        index: Value,
+        opcode: Opcode,
+        ty: Type,
+    ) -> Value {
+        let Access {
+            flags,
+            addr,
+            offset,
+        } = self.access(memarg, index, access_size(opcode, ty));
+        let (inst, dfg) = self.builder.ins().Load(opcode, ty, flags, offset, addr);
+        dfg.first_result(inst)
+    }
+
+    pub(super) fn store(&mut self, memarg: &MemArg, index: Value, opcode: Opcode, value: Value) {
+        let ty = self.builder.func.dfg.value_type(value);
+        let Access {
+            flags,
+            addr,
+            offset,
+        } = self.access(memarg, index, access_size(opcode, ty));
+        self.builder
+            .ins()
+            .Store(opcode, ty, flags, offset, value, addr);
+    }
+
     /// The place of `size` bytes that an operator accesses; traps if the bounds need a check.
-    pub(super) fn access(&mut self, memarg: &MemArg, index: Value, size: u64) -> Access {
+    fn access(&mut self, memarg: &MemArg, index: Value, size: u64) -> Access {
         let MemArgTarget::Memory(memory) = memarg.target else {
             unreachable!("accesses to arrays need gc");
         };
@@ -30,7 +60,9 @@ impl Emitter<'_, '_> {
         // Saturating is safe where it must be checked: no memory is 2^64-1 bytes long.
         let end_offset = memarg.offset.saturating_add(size);
         let in_bounds = constant.is_some_and(|index| {
-            index.checked_add(end_offset).is_some_and(|end| end <= loc.min_byte_len)
+            index
+                .checked_add(end_offset)
+                .is_some_and(|end| end <= loc.min_byte_len)
         });
         let mut flags = self.flags(memory_region(&loc));
         if !in_bounds {
@@ -62,12 +94,15 @@ impl Emitter<'_, '_> {
 
     /// An access at `addr + offset`, with the offset in the instruction if it fits.
     fn at_offset(&mut self, flags: MemFlagsData, addr: Value, offset: u64) -> Access {
-        match i32::try_from(offset) {
-            Ok(offset) => Access { flags, addr, offset },
-            Err(_) => {
-                let addr = self.builder.ins().iadd_imm_u(addr, offset as i64);
-                Access { flags, addr, offset: 0 }
-            }
+        let (addr, offset) = match i32::try_from(offset) {
+            Ok(offset) => (addr, offset),
+            Err(_) => (self.builder.ins().iadd_imm_u(addr, offset as i64), 0),
+        };
+        let flags = self.builder.func.dfg.mem_flags.insert_unchecked(flags);
+        Access {
+            flags,
+            addr,
+            offset: offset.into(),
         }
     }
 
@@ -76,9 +111,10 @@ impl Emitter<'_, '_> {
         const BASE: i32 = field(offset_of!(VmMemory, base));
         match loc.base {
             MemoryBase::First { context_size, .. } => (self.vmctx, u64::from(context_size)),
-            MemoryBase::Own { desc } => {
-                (self.load_constant_at(self.vmctx, displacement(desc) + BASE), 0)
-            }
+            MemoryBase::Own { desc } => (
+                self.load_constant_at(self.vmctx, displacement(desc) + BASE),
+                0,
+            ),
             MemoryBase::Import { slot } => {
                 let memory = self.load_constant(slot);
                 (self.load_constant_at(memory, BASE), 0)
@@ -93,10 +129,16 @@ impl Emitter<'_, '_> {
         let end_offset = self.builder.ins().iconst(I64, end_offset as i64);
         // The sum of two 32-bit numbers and a size needs 34 bits.
         let end = match loc.is_64 {
-            true => self.builder.ins().uadd_overflow_trap(index, end_offset, code),
+            true => self
+                .builder
+                .ins()
+                .uadd_overflow_trap(index, end_offset, code),
             false => self.builder.ins().iadd(index, end_offset),
         };
-        let beyond = self.builder.ins().icmp(IntCC::UnsignedGreaterThan, end, byte_len);
+        let beyond = self
+            .builder
+            .ins()
+            .icmp(IntCC::UnsignedGreaterThan, end, byte_len);
         self.builder.ins().trapnz(beyond, code);
     }
 
@@ -124,7 +166,10 @@ impl Emitter<'_, '_> {
     pub(super) fn memory_size(&mut self, memory: u32) -> Value {
         let loc = self.env.memories[memory as usize];
         let byte_len = self.byte_len(memory);
-        let pages = self.builder.ins().ushr_imm_u(byte_len, i64::from(loc.page_log2));
+        let pages = self
+            .builder
+            .ins()
+            .ushr_imm_u(byte_len, i64::from(loc.page_log2));
         self.narrow(pages, loc.is_64)
     }
 
@@ -134,6 +179,16 @@ impl Emitter<'_, '_> {
         let old = self.builtin_value(Builtin::MemoryGrow, &[desc, delta]);
         // -1 stays -1.
         self.narrow(old, self.env.memories[memory as usize].is_64)
+    }
+}
+
+/// How many bytes an instruction accesses; `ty` is the type of the value it loads or stores.
+fn access_size(opcode: Opcode, ty: Type) -> u64 {
+    match opcode {
+        Opcode::Sload8 | Opcode::Uload8 | Opcode::Istore8 => 1,
+        Opcode::Sload16 | Opcode::Uload16 | Opcode::Istore16 => 2,
+        Opcode::Sload32 | Opcode::Uload32 | Opcode::Istore32 => 4,
+        _ => u64::from(ty.bytes()),
     }
 }
 

@@ -117,7 +117,10 @@ fn translate(
         let (op, offset) = reader.read_with_offset()?;
         validator.op(offset, &op)?;
         // Bodies are much smaller than 4 GiB.
-        translator.emit.builder.set_srcloc(SourceLoc::new((offset - start) as u32));
+        translator
+            .emit
+            .builder
+            .set_srcloc(SourceLoc::new((offset - start) as u32));
         translator.operator(&op, offset)?;
     }
     reader.finish()?;
@@ -168,7 +171,10 @@ fn locals<'a>(
             builder.def_var(variable, zero);
         }
     }
-    Ok(OperatorsReader::new_with_allocs(locals.get_binary_reader(), allocations))
+    Ok(OperatorsReader::new_with_allocs(
+        locals.get_binary_reader(),
+        allocations,
+    ))
 }
 
 /// The variable of a local: they are declared in the order of their indices.
@@ -180,9 +186,10 @@ fn variable(local: u32) -> Variable {
 #[cold]
 fn at(error: Error, place: u64) -> Error {
     match error.kind() {
-        ErrorKind::Unsupported { feature, offset: None } => {
-            Error::unsupported(feature.as_str(), place)
-        }
+        ErrorKind::Unsupported {
+            feature,
+            offset: None,
+        } => Error::unsupported(feature.as_str(), place),
         _ => error,
     }
 }

@@ -3,8 +3,8 @@
 
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::types::I32;
-use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Type, Value};
-use cranelift_frontend::{FuncInstBuilder, FunctionBuilder};
+use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Opcode, Type, Value};
+use cranelift_frontend::FuncInstBuilder;
 use cwasm_format::builtin::Builtin;
 
 use super::operators::Translator;
@@ -70,15 +70,15 @@ impl<'f> Translator<'_, 'f> {
         self.push(value);
     }
 
-    /// Rounds a float with `op`, or with `builtin` if the CPU has no instruction for it.
-    pub(super) fn round(
-        &mut self,
-        builtin: Builtin,
-        op: fn(&mut FunctionBuilder<'f>, Value) -> Value,
-    ) {
+    /// Rounds a float with the instruction, or with `builtin` if the CPU has none for it.
+    pub(super) fn round(&mut self, builtin: Builtin, opcode: Opcode) {
         let a = self.pop();
         let result = match self.has_rounding() {
-            true => op(self.emit.builder, a),
+            true => {
+                let ty = self.emit.builder.func.dfg.value_type(a);
+                let (inst, dfg) = self.emit.builder.ins().Unary(opcode, ty, a);
+                dfg.first_result(inst)
+            }
             false => self.emit.builtin_value(builtin, &[a]),
         };
         self.push(result);
@@ -89,7 +89,10 @@ impl<'f> Translator<'_, 'f> {
         let isa = self.isa;
         *self.has_rounding.get_or_insert_with(|| {
             let flags = isa.isa_flags();
-            flags.iter().find(|flag| flag.name == "has_sse41").is_none_or(|flag| flag.as_bool() == Some(true))
+            flags
+                .iter()
+                .find(|flag| flag.name == "has_sse41")
+                .is_none_or(|flag| flag.as_bool() == Some(true))
         })
     }
 }

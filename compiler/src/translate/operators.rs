@@ -2,9 +2,8 @@
 
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::types::{F32, F64, I8, I16, I32, I64};
-use cranelift_codegen::ir::{BlockArg, BlockCall, InstBuilder, Value};
+use cranelift_codegen::ir::{BlockArg, BlockCall, InstBuilder, Opcode, Type, Value};
 use cranelift_codegen::isa::TargetIsa;
-use cranelift_frontend::FunctionBuilder;
 use cwasm_format::TrapCode;
 use cwasm_format::builtin::Builtin;
 use wasmparser::{BlockType, HeapType, MemArg, Operator, RefType, ValType};
@@ -12,7 +11,6 @@ use wasmparser::{BlockType, HeapType, MemArg, Operator, RefType, ValType};
 use super::control::Frame;
 use super::emit::Emitter;
 use super::feature::unsupported;
-use super::memory::Access;
 use super::{at, value_type, variable};
 use crate::env::ConstValue;
 use crate::error::Result;
@@ -44,7 +42,7 @@ impl Translator<'_, '_> {
         }
         match op {
             Operator::Unreachable => self.trap(TrapCode::Unreachable),
-            Operator::Nop => {},
+            Operator::Nop => {}
             Operator::Block { blockty } => self.block(*blockty),
             Operator::Loop { blockty } => self.loop_(*blockty),
             Operator::If { blockty } => self.if_(*blockty),
@@ -55,7 +53,10 @@ impl Translator<'_, '_> {
             Operator::BrTable { targets } => self.br_table(targets)?,
             Operator::Return => self.return_(),
             Operator::Call { function_index } => self.call(*function_index),
-            Operator::CallIndirect { type_index, table_index } => self.call_indirect(*type_index, *table_index),
+            Operator::CallIndirect {
+                type_index,
+                table_index,
+            } => self.call_indirect(*type_index, *table_index),
             Operator::Drop => _ = self.pop(),
             Operator::Select | Operator::TypedSelect { .. } => self.select(),
             Operator::LocalGet { local_index } => self.local_get(*local_index),
@@ -63,25 +64,31 @@ impl Translator<'_, '_> {
             Operator::LocalTee { local_index } => self.local_tee(*local_index),
             Operator::GlobalGet { global_index } => self.global_get(*global_index, offset)?,
             Operator::GlobalSet { global_index } => self.global_set(*global_index),
-            Operator::I32Load { memarg } => self.load(memarg, 4, |b, a| b.ins().load(I32, a.flags, a.addr, a.offset)),
-            Operator::I64Load { memarg } => self.load(memarg, 8, |b, a| b.ins().load(I64, a.flags, a.addr, a.offset)),
-            Operator::F32Load { memarg } => self.load(memarg, 4, |b, a| b.ins().load(F32, a.flags, a.addr, a.offset)),
-            Operator::F64Load { memarg } => self.load(memarg, 8, |b, a| b.ins().load(F64, a.flags, a.addr, a.offset)),
-            Operator::I32Load8S { memarg } => self.load(memarg, 1, |b, a| b.ins().sload8(I32, a.flags, a.addr, a.offset)),
-            Operator::I32Load8U { memarg } => self.load(memarg, 1, |b, a| b.ins().uload8(I32, a.flags, a.addr, a.offset)),
-            Operator::I32Load16S { memarg } => self.load(memarg, 2, |b, a| b.ins().sload16(I32, a.flags, a.addr, a.offset)),
-            Operator::I32Load16U { memarg } => self.load(memarg, 2, |b, a| b.ins().uload16(I32, a.flags, a.addr, a.offset)),
-            Operator::I64Load8S { memarg } => self.load(memarg, 1, |b, a| b.ins().sload8(I64, a.flags, a.addr, a.offset)),
-            Operator::I64Load8U { memarg } => self.load(memarg, 1, |b, a| b.ins().uload8(I64, a.flags, a.addr, a.offset)),
-            Operator::I64Load16S { memarg } => self.load(memarg, 2, |b, a| b.ins().sload16(I64, a.flags, a.addr, a.offset)),
-            Operator::I64Load16U { memarg } => self.load(memarg, 2, |b, a| b.ins().uload16(I64, a.flags, a.addr, a.offset)),
-            Operator::I64Load32S { memarg } => self.load(memarg, 4, |b, a| b.ins().sload32(a.flags, a.addr, a.offset)),
-            Operator::I64Load32U { memarg } => self.load(memarg, 4, |b, a| b.ins().uload32(a.flags, a.addr, a.offset)),
-            Operator::I32Store { memarg } | Operator::F32Store { memarg } => self.store(memarg, 4, |b, v, a| _ = b.ins().store(a.flags, v, a.addr, a.offset)),
-            Operator::I64Store { memarg } | Operator::F64Store { memarg } => self.store(memarg, 8, |b, v, a| _ = b.ins().store(a.flags, v, a.addr, a.offset)),
-            Operator::I32Store8 { memarg } | Operator::I64Store8 { memarg } => self.store(memarg, 1, |b, v, a| _ = b.ins().istore8(a.flags, v, a.addr, a.offset)),
-            Operator::I32Store16 { memarg } | Operator::I64Store16 { memarg } => self.store(memarg, 2, |b, v, a| _ = b.ins().istore16(a.flags, v, a.addr, a.offset)),
-            Operator::I64Store32 { memarg } => self.store(memarg, 4, |b, v, a| _ = b.ins().istore32(a.flags, v, a.addr, a.offset)),
+            Operator::I32Load { memarg } => self.load(memarg, Opcode::Load, I32),
+            Operator::I64Load { memarg } => self.load(memarg, Opcode::Load, I64),
+            Operator::F32Load { memarg } => self.load(memarg, Opcode::Load, F32),
+            Operator::F64Load { memarg } => self.load(memarg, Opcode::Load, F64),
+            Operator::I32Load8S { memarg } => self.load(memarg, Opcode::Sload8, I32),
+            Operator::I32Load8U { memarg } => self.load(memarg, Opcode::Uload8, I32),
+            Operator::I32Load16S { memarg } => self.load(memarg, Opcode::Sload16, I32),
+            Operator::I32Load16U { memarg } => self.load(memarg, Opcode::Uload16, I32),
+            Operator::I64Load8S { memarg } => self.load(memarg, Opcode::Sload8, I64),
+            Operator::I64Load8U { memarg } => self.load(memarg, Opcode::Uload8, I64),
+            Operator::I64Load16S { memarg } => self.load(memarg, Opcode::Sload16, I64),
+            Operator::I64Load16U { memarg } => self.load(memarg, Opcode::Uload16, I64),
+            Operator::I64Load32S { memarg } => self.load(memarg, Opcode::Sload32, I64),
+            Operator::I64Load32U { memarg } => self.load(memarg, Opcode::Uload32, I64),
+            Operator::I32Store { memarg }
+            | Operator::I64Store { memarg }
+            | Operator::F32Store { memarg }
+            | Operator::F64Store { memarg } => self.store(memarg, Opcode::Store),
+            Operator::I32Store8 { memarg } | Operator::I64Store8 { memarg } => {
+                self.store(memarg, Opcode::Istore8)
+            }
+            Operator::I32Store16 { memarg } | Operator::I64Store16 { memarg } => {
+                self.store(memarg, Opcode::Istore16)
+            }
+            Operator::I64Store32 { memarg } => self.store(memarg, Opcode::Istore32),
             Operator::MemorySize { mem } => self.memory_size(*mem),
             Operator::MemoryGrow { mem } => self.memory_grow(*mem),
             Operator::I32Const { value } => self.constant(ConstValue::I32(*value as u32))?,
@@ -97,8 +104,12 @@ impl Translator<'_, '_> {
             Operator::I32GtU | Operator::I64GtU => self.int_compare(IntCC::UnsignedGreaterThan),
             Operator::I32LeS | Operator::I64LeS => self.int_compare(IntCC::SignedLessThanOrEqual),
             Operator::I32LeU | Operator::I64LeU => self.int_compare(IntCC::UnsignedLessThanOrEqual),
-            Operator::I32GeS | Operator::I64GeS => self.int_compare(IntCC::SignedGreaterThanOrEqual),
-            Operator::I32GeU | Operator::I64GeU => self.int_compare(IntCC::UnsignedGreaterThanOrEqual),
+            Operator::I32GeS | Operator::I64GeS => {
+                self.int_compare(IntCC::SignedGreaterThanOrEqual)
+            }
+            Operator::I32GeU | Operator::I64GeU => {
+                self.int_compare(IntCC::UnsignedGreaterThanOrEqual)
+            }
             Operator::F32Eq | Operator::F64Eq => self.float_compare(FloatCC::Equal),
             Operator::F32Ne | Operator::F64Ne => self.float_compare(FloatCC::NotEqual),
             Operator::F32Lt | Operator::F64Lt => self.float_compare(FloatCC::LessThan),
@@ -126,36 +137,62 @@ impl Translator<'_, '_> {
             Operator::F32Abs | Operator::F64Abs => self.unary(|ins, a| ins.fabs(a)),
             Operator::F32Neg | Operator::F64Neg => self.unary(|ins, a| ins.fneg(a)),
             Operator::F32Sqrt | Operator::F64Sqrt => self.unary(|ins, a| ins.sqrt(a)),
-            Operator::F32Ceil => self.round(Builtin::F32Ceil, |b, a| b.ins().ceil(a)),
-            Operator::F32Floor => self.round(Builtin::F32Floor, |b, a| b.ins().floor(a)),
-            Operator::F32Trunc => self.round(Builtin::F32Trunc, |b, a| b.ins().trunc(a)),
-            Operator::F32Nearest => self.round(Builtin::F32Nearest, |b, a| b.ins().nearest(a)),
-            Operator::F64Ceil => self.round(Builtin::F64Ceil, |b, a| b.ins().ceil(a)),
-            Operator::F64Floor => self.round(Builtin::F64Floor, |b, a| b.ins().floor(a)),
-            Operator::F64Trunc => self.round(Builtin::F64Trunc, |b, a| b.ins().trunc(a)),
-            Operator::F64Nearest => self.round(Builtin::F64Nearest, |b, a| b.ins().nearest(a)),
+            Operator::F32Ceil => self.round(Builtin::F32Ceil, Opcode::Ceil),
+            Operator::F32Floor => self.round(Builtin::F32Floor, Opcode::Floor),
+            Operator::F32Trunc => self.round(Builtin::F32Trunc, Opcode::Trunc),
+            Operator::F32Nearest => self.round(Builtin::F32Nearest, Opcode::Nearest),
+            Operator::F64Ceil => self.round(Builtin::F64Ceil, Opcode::Ceil),
+            Operator::F64Floor => self.round(Builtin::F64Floor, Opcode::Floor),
+            Operator::F64Trunc => self.round(Builtin::F64Trunc, Opcode::Trunc),
+            Operator::F64Nearest => self.round(Builtin::F64Nearest, Opcode::Nearest),
             Operator::F32Add | Operator::F64Add => self.binary(|ins, a, b| ins.fadd(a, b)),
             Operator::F32Sub | Operator::F64Sub => self.binary(|ins, a, b| ins.fsub(a, b)),
             Operator::F32Mul | Operator::F64Mul => self.binary(|ins, a, b| ins.fmul(a, b)),
             Operator::F32Div | Operator::F64Div => self.binary(|ins, a, b| ins.fdiv(a, b)),
             Operator::F32Min | Operator::F64Min => self.binary(|ins, a, b| ins.fmin(a, b)),
             Operator::F32Max | Operator::F64Max => self.binary(|ins, a, b| ins.fmax(a, b)),
-            Operator::F32Copysign | Operator::F64Copysign => self.binary(|ins, a, b| ins.fcopysign(a, b)),
+            Operator::F32Copysign | Operator::F64Copysign => {
+                self.binary(|ins, a, b| ins.fcopysign(a, b))
+            }
             Operator::I32WrapI64 => self.unary(|ins, a| ins.ireduce(I32, a)),
             Operator::I64ExtendI32S => self.unary(|ins, a| ins.sextend(I64, a)),
             Operator::I64ExtendI32U => self.unary(|ins, a| ins.uextend(I64, a)),
-            Operator::I32TruncF32S | Operator::I32TruncF64S => self.unary(|ins, a| ins.fcvt_to_sint(I32, a)),
-            Operator::I32TruncSatF32S | Operator::I32TruncSatF64S => self.unary(|ins, a| ins.fcvt_to_sint_sat(I32, a)),
-            Operator::I32TruncF32U | Operator::I32TruncF64U => self.unary(|ins, a| ins.fcvt_to_uint(I32, a)),
-            Operator::I32TruncSatF32U | Operator::I32TruncSatF64U => self.unary(|ins, a| ins.fcvt_to_uint_sat(I32, a)),
-            Operator::I64TruncF32S | Operator::I64TruncF64S => self.unary(|ins, a| ins.fcvt_to_sint(I64, a)),
-            Operator::I64TruncSatF32S | Operator::I64TruncSatF64S => self.unary(|ins, a| ins.fcvt_to_sint_sat(I64, a)),
-            Operator::I64TruncF32U | Operator::I64TruncF64U => self.unary(|ins, a| ins.fcvt_to_uint(I64, a)),
-            Operator::I64TruncSatF32U | Operator::I64TruncSatF64U => self.unary(|ins, a| ins.fcvt_to_uint_sat(I64, a)),
-            Operator::F32ConvertI32S | Operator::F32ConvertI64S => self.unary(|ins, a| ins.fcvt_from_sint(F32, a)),
-            Operator::F32ConvertI32U | Operator::F32ConvertI64U => self.unary(|ins, a| ins.fcvt_from_uint(F32, a)),
-            Operator::F64ConvertI32S | Operator::F64ConvertI64S => self.unary(|ins, a| ins.fcvt_from_sint(F64, a)),
-            Operator::F64ConvertI32U | Operator::F64ConvertI64U => self.unary(|ins, a| ins.fcvt_from_uint(F64, a)),
+            Operator::I32TruncF32S | Operator::I32TruncF64S => {
+                self.unary(|ins, a| ins.fcvt_to_sint(I32, a))
+            }
+            Operator::I32TruncSatF32S | Operator::I32TruncSatF64S => {
+                self.unary(|ins, a| ins.fcvt_to_sint_sat(I32, a))
+            }
+            Operator::I32TruncF32U | Operator::I32TruncF64U => {
+                self.unary(|ins, a| ins.fcvt_to_uint(I32, a))
+            }
+            Operator::I32TruncSatF32U | Operator::I32TruncSatF64U => {
+                self.unary(|ins, a| ins.fcvt_to_uint_sat(I32, a))
+            }
+            Operator::I64TruncF32S | Operator::I64TruncF64S => {
+                self.unary(|ins, a| ins.fcvt_to_sint(I64, a))
+            }
+            Operator::I64TruncSatF32S | Operator::I64TruncSatF64S => {
+                self.unary(|ins, a| ins.fcvt_to_sint_sat(I64, a))
+            }
+            Operator::I64TruncF32U | Operator::I64TruncF64U => {
+                self.unary(|ins, a| ins.fcvt_to_uint(I64, a))
+            }
+            Operator::I64TruncSatF32U | Operator::I64TruncSatF64U => {
+                self.unary(|ins, a| ins.fcvt_to_uint_sat(I64, a))
+            }
+            Operator::F32ConvertI32S | Operator::F32ConvertI64S => {
+                self.unary(|ins, a| ins.fcvt_from_sint(F32, a))
+            }
+            Operator::F32ConvertI32U | Operator::F32ConvertI64U => {
+                self.unary(|ins, a| ins.fcvt_from_uint(F32, a))
+            }
+            Operator::F64ConvertI32S | Operator::F64ConvertI64S => {
+                self.unary(|ins, a| ins.fcvt_from_sint(F64, a))
+            }
+            Operator::F64ConvertI32U | Operator::F64ConvertI64U => {
+                self.unary(|ins, a| ins.fcvt_from_uint(F64, a))
+            }
             Operator::F32DemoteF64 => self.unary(|ins, a| ins.fdemote(F32, a)),
             Operator::F64PromoteF32 => self.unary(|ins, a| ins.fpromote(F64, a)),
             Operator::I32ReinterpretF32 => self.reinterpret(I32),
@@ -171,7 +208,10 @@ impl Translator<'_, '_> {
             Operator::MemoryFill { mem } => self.memory_fill(*mem),
             Operator::TableInit { elem_index, table } => self.table_init(*table, *elem_index),
             Operator::ElemDrop { elem_index } => self.emit.elem_drop(*elem_index),
-            Operator::TableCopy { dst_table, src_table } => self.table_copy(*dst_table, *src_table),
+            Operator::TableCopy {
+                dst_table,
+                src_table,
+            } => self.table_copy(*dst_table, *src_table),
             Operator::TableFill { table } => self.table_fill(*table),
             Operator::TableGet { table } => self.table_get(*table),
             Operator::TableSet { table } => self.table_set(*table),
@@ -248,7 +288,10 @@ impl<'e> Translator<'e, '_> {
     }
 
     fn global_get(&mut self, global: u32, offset: u64) -> Result<()> {
-        let value = self.emit.global_get(global).map_err(|error| at(error, offset))?;
+        let value = self
+            .emit
+            .global_get(global)
+            .map_err(|error| at(error, offset))?;
         self.push(value);
         Ok(())
     }
@@ -263,39 +306,33 @@ impl<'e> Translator<'e, '_> {
         let first = self.stack.len() - params;
         let call = self.emit.call(func, &self.stack[first..]);
         self.stack.truncate(first);
-        self.stack.extend_from_slice(self.emit.builder.inst_results(call));
+        self.stack
+            .extend_from_slice(self.emit.builder.inst_results(call));
     }
 
     fn call_indirect(&mut self, type_index: u32, table: u32) {
         let index = self.pop();
-        let params = self.emit.env.module.types[type_index as usize].params().len();
+        let params = self.emit.env.module.types[type_index as usize]
+            .params()
+            .len();
         let first = self.stack.len() - params;
-        let call = self.emit.call_indirect(type_index, table, index, &self.stack[first..]);
+        let call = self
+            .emit
+            .call_indirect(type_index, table, index, &self.stack[first..]);
         self.stack.truncate(first);
-        self.stack.extend_from_slice(self.emit.builder.inst_results(call));
+        self.stack
+            .extend_from_slice(self.emit.builder.inst_results(call));
     }
 
-    fn load(
-        &mut self,
-        memarg: &MemArg,
-        size: u64,
-        op: impl FnOnce(&mut FunctionBuilder<'_>, Access) -> Value,
-    ) {
+    fn load(&mut self, memarg: &MemArg, opcode: Opcode, ty: Type) {
         let index = self.pop();
-        let access = self.emit.access(memarg, index, size);
-        let value = op(self.emit.builder, access);
+        let value = self.emit.load(memarg, index, opcode, ty);
         self.push(value);
     }
 
-    fn store(
-        &mut self,
-        memarg: &MemArg,
-        size: u64,
-        op: impl FnOnce(&mut FunctionBuilder<'_>, Value, Access),
-    ) {
+    fn store(&mut self, memarg: &MemArg, opcode: Opcode) {
         let (index, value) = self.pop2();
-        let access = self.emit.access(memarg, index, size);
-        op(self.emit.builder, value, access);
+        self.emit.store(memarg, index, opcode, value);
     }
 
     fn memory_size(&mut self, memory: u32) {
@@ -316,7 +353,8 @@ impl<'e> Translator<'e, '_> {
 
     fn memory_copy(&mut self, dst_memory: u32, src_memory: u32) {
         let (dst, src, len) = self.pop3();
-        self.emit.memory_copy((dst_memory, src_memory), dst, src, len);
+        self.emit
+            .memory_copy((dst_memory, src_memory), dst, src, len);
     }
 
     fn memory_fill(&mut self, memory: u32) {

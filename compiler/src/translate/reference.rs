@@ -26,9 +26,13 @@ impl Emitter<'_, '_> {
                 let type_index = self.env.module.funcs[func as usize];
                 self.closed_func_ref(id, self.env.type_numbers[type_index as usize])
             }
-            (FuncRefs::Open { .. }, FuncLoc::Local { func_ref: Some(func_ref), .. }) => {
-                self.context_addr(func_ref)
-            }
+            (
+                FuncRefs::Open { .. },
+                FuncLoc::Local {
+                    func_ref: Some(func_ref),
+                    ..
+                },
+            ) => self.context_addr(func_ref),
             (FuncRefs::Open { .. }, FuncLoc::Import { slot }) => {
                 const FUNC_REF: i32 = field(offset_of!(VmFuncImport, func_ref));
                 self.load_constant_at(self.vmctx, displacement(slot) + FUNC_REF)

@@ -41,7 +41,10 @@ pub(super) struct Memo<T: ReservedValue> {
 
 impl<T: ReservedValue> Default for Memo<T> {
     fn default() -> Self {
-        Memo { slots: Vec::new(), used: Vec::new() }
+        Memo {
+            slots: Vec::new(),
+            used: Vec::new(),
+        }
     }
 }
 

@@ -51,7 +51,10 @@ impl Emitter<'_, '_> {
 
     fn element_at(&mut self, base: Value, index: Value) -> Value {
         let index = self.extend(index);
-        let offset = self.builder.ins().ishl_imm_u(index, i64::from(ELEMENT_LOG2));
+        let offset = self
+            .builder
+            .ins()
+            .ishl_imm_u(index, i64::from(ELEMENT_LOG2));
         self.builder.ins().iadd(base, offset)
     }
 

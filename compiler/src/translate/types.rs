@@ -3,7 +3,7 @@
 use cranelift_codegen::ir::types::{F32, F64, I8X16, I32, I64};
 use cranelift_codegen::ir::{self, AbiParam, ArgumentPurpose, Signature};
 use cranelift_codegen::isa::CallConv;
-use wasmparser::{FuncType, ValType};
+use wasmparser::{AbstractHeapType, FuncType, HeapType, RefType, ValType};
 
 use crate::error::{Error, Result};
 
@@ -23,9 +23,23 @@ pub(crate) fn value_type(ty: ValType) -> Result<ir::Type> {
     match ty {
         ValType::V128 => Err(Error::unsupported("simd", None)),
         ValType::Ref(ty) if !(ty.is_func_ref() || ty.is_extern_ref()) => {
-            Err(Error::unsupported(format!("references of type {ty}"), None))
+            Err(Error::unsupported(proposal(ty), None))
         }
         ty => Ok(representation(ty)),
+    }
+}
+
+/// The proposal that brought a type other than references to any function or host value.
+fn proposal(ty: RefType) -> &'static str {
+    match ty.heap_type() {
+        HeapType::Abstract { shared: true, .. } => "shared-everything-threads",
+        HeapType::Abstract { ty, .. } => match ty {
+            AbstractHeapType::Exn | AbstractHeapType::NoExn => "exceptions",
+            AbstractHeapType::Cont | AbstractHeapType::NoCont => "stack-switching",
+            _ => "gc",
+        },
+        // The type may be one of gc too; it needs typed references in any case.
+        HeapType::Concrete(_) | HeapType::Exact(_) => "function-references",
     }
 }
 
@@ -33,8 +47,18 @@ pub(crate) fn value_type(ty: ValType) -> Result<ir::Type> {
 pub(crate) fn core_signature(ty: &FuncType) -> Signature {
     let mut signature = Signature::new(CallConv::Tail);
     signature.params.reserve_exact(1 + ty.params().len());
-    signature.params.push(AbiParam::special(I64, ArgumentPurpose::VMContext));
-    signature.params.extend(ty.params().iter().map(|ty| AbiParam::new(representation(*ty))));
-    signature.returns.extend(ty.results().iter().map(|ty| AbiParam::new(representation(*ty))));
+    signature
+        .params
+        .push(AbiParam::special(I64, ArgumentPurpose::VMContext));
+    signature.params.extend(
+        ty.params()
+            .iter()
+            .map(|ty| AbiParam::new(representation(*ty))),
+    );
+    signature.returns.extend(
+        ty.results()
+            .iter()
+            .map(|ty| AbiParam::new(representation(*ty))),
+    );
     signature
 }

@@ -15,6 +15,7 @@
 //! **Invariant:** nothing here decides at run time what is known from the type: layouts, flat
 //! forms and hashes are constants, and one comparison of hashes tells whether a function's type is
 //! the one that Rust asks for.
+#![allow(unsafe_code, reason = "the traits are unsafe to implement")]
 
 mod context;
 mod lists;
@@ -37,6 +38,9 @@ use crate::error::Result;
 pub use context::{LiftContext, LowerContext};
 pub use lists::{WasmList, WasmListIter};
 pub use strings::WasmStr;
+
+pub(crate) use lists::{elements_layout, reserve};
+pub(crate) use strings::{pair_of_bytes, pair_of_flat, pair_to_flat, pair_to_memory};
 
 /// A Rust type that stands for a component type.
 ///

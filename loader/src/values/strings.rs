@@ -3,21 +3,25 @@
 
 use std::borrow::Cow;
 
+use cwasm_format::TrapCode;
 use cwasm_format::abi::{Flat, Layout};
 use cwasm_format::hash::{Tag, TypeHash};
 use cwasm_format::types::{Types, ValueType};
 
+use super::context::check_length;
 use super::{ComponentType, Lift, LiftContext, Lower, LowerContext, lists, transcode};
-use crate::error::{Error, Result};
-use crate::raw::CanonOptions;
-use crate::store::{AsContext, StoreContext, StoreId};
+use crate::error::Result;
+use crate::raw::{CanonOptions, StringEncoding};
+use crate::store::{AsContext, StoreId};
+
+/// Set in the length of a string in Latin-1+UTF-16 that is UTF-16.
+pub(super) const UTF16_TAG: u32 = 1 << 31;
 
 /// A string in a guest's memory, read where it lies.
 ///
-/// A result is taken as a view with [`call_deferred`](crate::TypedFunc::call_deferred), a host
-/// function's parameter simply by its type. It is checked each time it is read, since the guest may
-/// have changed it meanwhile: a view that is kept beyond its call still reads the guest's memory,
-/// but whatever lies there then.
+/// A result is taken as a view with [`call_deferred`](crate::TypedFunc::call_deferred), a
+/// parameter of a host function by naming this type. The string is checked when it is read: a view
+/// that a host function keeps beyond the call reads whatever the guest has put there since.
 #[derive(Debug)]
 pub struct WasmStr {
     place: StrPlace,
@@ -25,7 +29,7 @@ pub struct WasmStr {
     store: StoreId,
 }
 
-/// Where a string lies in memory, and how.
+/// Where a string lies in memory: inside of it, and aligned.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StrPlace {
     pub(super) pointer: u32,
@@ -42,57 +46,62 @@ pub(super) enum Units {
 }
 
 impl WasmStr {
-    /// The string. Borrowed from the guest's memory if it is UTF-8 there.
+    /// The string; borrowed from the guest's memory if it is UTF-8 there.
     ///
     /// # Errors
-    /// [`InvalidStringEncoding`](crate::TrapCode::InvalidStringEncoding) if it is not well-formed.
-    ///
-    /// # Panics
-    /// If `store` is not the store that the view is from.
-    pub fn to_str<'a, T: 'static>(
-        &self,
-        store: impl Into<StoreContext<'a, T>>,
-    ) -> Result<Cow<'a, str>> {
-        let store = store.into();
-        lists::check_store(self.store, store.opaque().id());
-        // SAFETY: the instance lives as long as its store, which this is (just checked), and which
-        // is borrowed for `'a`: neither wasm nor anything else runs on it.
-        let mut cx = unsafe { LiftContext::new(&self.options, self.store) };
-        transcode::decode(&mut cx, self.place)
+    /// [`InvalidStringEncoding`](TrapCode::InvalidStringEncoding) if it is not well-formed; another
+    /// store than the one that the view is from.
+    pub fn to_str<'a>(&'a self, store: &'a impl AsContext) -> Result<Cow<'a, str>> {
+        let store = store.as_context();
+        lists::check_store(self.store, store.opaque().id())?;
+        // SAFETY: the instance lives as long as its store, which is the one that is borrowed for
+        // `'a` (just checked): neither wasm nor anything that writes runs on it.
+        let cx = unsafe { LiftContext::new(&self.options, self.store) };
+        transcode::decode(transcode::bytes(&cx, self.place)?, self.place.units)
     }
 }
 
-impl<'a, T: 'static, C: AsContext<Data = T>> From<&'a C> for StoreContext<'a, T> {
-    fn from(store: &'a C) -> StoreContext<'a, T> {
-        store.as_context()
+impl StrPlace {
+    /// The place of a string of this pointer and length, checked.
+    fn new(cx: &LiftContext<'_>, (pointer, len): (u32, u32)) -> Result<StrPlace> {
+        let (units, unit_size, len) = match cx.encoding() {
+            StringEncoding::Utf8 => (Units::Utf8, 1, len),
+            StringEncoding::Utf16 => (Units::Utf16, 2, len),
+            StringEncoding::Latin1Utf16 if len & UTF16_TAG != 0 => (Units::Utf16, 2, len ^ UTF16_TAG),
+            StringEncoding::Latin1Utf16 => (Units::Latin1, 1, len),
+        };
+        let byte_len = check_length(u64::from(len) * unit_size, TrapCode::StringTooLong)?;
+        let place = StrPlace { pointer, byte_len, units };
+        transcode::bytes(cx, place)?;
+        Ok(place)
     }
 }
 
 /// Pointer and length in the flat form.
 #[inline(always)]
-pub(super) fn pair_of_flat(flat: &[u64]) -> (u32, u32) {
+pub(crate) fn pair_of_flat(flat: &[u64]) -> (u32, u32) {
     (flat[0] as u32, flat[1] as u32)
 }
 
 /// Pointer and length in memory.
 #[inline(always)]
-pub(super) fn pair_of_bytes(bytes: &[u8]) -> (u32, u32) {
-    match bytes.as_chunks() {
-        ([pointer, len], _) => (u32::from_le_bytes(*pointer), u32::from_le_bytes(*len)),
+pub(crate) fn pair_of_bytes(bytes: &[u8]) -> (u32, u32) {
+    match bytes.as_chunks().0 {
+        [pointer, len] => (u32::from_le_bytes(*pointer), u32::from_le_bytes(*len)),
         _ => unreachable!("pointer and length are 8 bytes"),
     }
 }
 
 /// Writes pointer and length in the flat form.
 #[inline(always)]
-pub(super) fn pair_to_flat((pointer, len): (u32, u32), out: &mut [u64]) {
+pub(crate) fn pair_to_flat((pointer, len): (u32, u32), out: &mut [u64]) {
     out[0] = pointer.into();
     out[1] = len.into();
 }
 
 /// Writes pointer and length to memory.
 #[inline]
-pub(super) fn pair_to_memory(
+pub(crate) fn pair_to_memory(
     (pointer, len): (u32, u32),
     cx: &mut LowerContext<'_>,
     offset: usize,
@@ -100,18 +109,87 @@ pub(super) fn pair_to_memory(
     cx.write(offset, &(u64::from(len) << 32 | u64::from(pointer)).to_le_bytes());
 }
 
-macro_rules! string {
-    ($($rust:ty),*) => {$(
+fn lift_string(cx: &mut LiftContext<'_>, pair: (u32, u32)) -> Result<String> {
+    let place = StrPlace::new(cx, pair)?;
+    transcode::decode_owned(transcode::bytes(cx, place)?, place.units)
+}
+
+fn lift_view(cx: &mut LiftContext<'_>, pair: (u32, u32)) -> Result<WasmStr> {
+    let place = StrPlace::new(cx, pair)?;
+    Ok(WasmStr { place, options: *cx.options(), store: cx.store_id() })
+}
+
+macro_rules! component_type {
+    ($rust:ty, $holds_views:literal) => {
         // SAFETY: the constants are those of `string`.
         unsafe impl ComponentType for $rust {
             const HASH: TypeHash = TypeHash::primitive(Tag::String);
             const LAYOUT: Layout = Layout::POINTER_PAIR;
             const FLAT: Flat = Flat::POINTER_PAIR;
-            const HOLDS_VIEWS: bool = is_view::<$rust>();
+            const HOLDS_VIEWS: bool = $holds_views;
 
             fn describe(_: &mut Types) -> Option<ValueType> {
                 Some(ValueType::String)
             }
         }
-    )*};
+    };
+}
+
+component_type!(str, false);
+component_type!(String, false);
+component_type!(WasmStr, true);
+
+// SAFETY: writes pointer and length of a copy in the guest's memory.
+unsafe impl Lower for str {
+    #[inline]
+    fn lower_flat(&self, cx: &mut LowerContext<'_>, out: &mut [u64]) -> Result<()> {
+        pair_to_flat(transcode::encode(cx, self)?, out);
+        Ok(())
+    }
+
+    #[inline]
+    fn store(&self, cx: &mut LowerContext<'_>, offset: usize) -> Result<()> {
+        let pair = transcode::encode(cx, self)?;
+        pair_to_memory(pair, cx, offset);
+        Ok(())
+    }
+}
+
+// SAFETY: as `str`.
+unsafe impl Lower for String {
+    #[inline]
+    fn lower_flat(&self, cx: &mut LowerContext<'_>, out: &mut [u64]) -> Result<()> {
+        self.as_str().lower_flat(cx, out)
+    }
+
+    #[inline]
+    fn store(&self, cx: &mut LowerContext<'_>, offset: usize) -> Result<()> {
+        self.as_str().store(cx, offset)
+    }
+}
+
+// SAFETY: reads pointer and length, and takes well-formed strings only.
+unsafe impl Lift for String {
+    #[inline]
+    fn lift_flat(cx: &mut LiftContext<'_>, flat: &[u64]) -> Result<String> {
+        lift_string(cx, pair_of_flat(flat))
+    }
+
+    #[inline]
+    fn load(cx: &mut LiftContext<'_>, bytes: &[u8]) -> Result<String> {
+        lift_string(cx, pair_of_bytes(bytes))
+    }
+}
+
+// SAFETY: reads pointer and length, checks them, and checks the string whenever it is read.
+unsafe impl Lift for WasmStr {
+    #[inline]
+    fn lift_flat(cx: &mut LiftContext<'_>, flat: &[u64]) -> Result<WasmStr> {
+        lift_view(cx, pair_of_flat(flat))
+    }
+
+    #[inline]
+    fn load(cx: &mut LiftContext<'_>, bytes: &[u8]) -> Result<WasmStr> {
+        lift_view(cx, pair_of_bytes(bytes))
+    }
 }

@@ -109,7 +109,7 @@ unsafe impl ComponentNamedList for () {
 }
 
 macro_rules! tuples {
-    ($($len:literal: $result:expr, $($index:tt $name:ident)*;)*) => {$(
+    ($($len:literal $result:ident: $($name:ident $index:tt),*;)*) => {$(
         // SAFETY: the constants are those of a tuple of these fields.
         unsafe impl<$($name: ComponentType),*> ComponentType for ($($name,)*) {
             const HASH: TypeHash = TypeHash::of_parts(Tag::Tuple, &[$($name::HASH),*]);
@@ -174,20 +174,20 @@ const fn one_result(parts: &[TypeHash]) -> TypeHash {
 }
 
 tuples! {
-    1: one_result, 0 A;
-    2: no_result, 0 A 1 B;
-    3: no_result, 0 A 1 B 2 C;
-    4: no_result, 0 A 1 B 2 C 3 D;
-    5: no_result, 0 A 1 B 2 C 3 D 4 E;
-    6: no_result, 0 A 1 B 2 C 3 D 4 E 5 F;
-    7: no_result, 0 A 1 B 2 C 3 D 4 E 5 F 6 G;
-    8: no_result, 0 A 1 B 2 C 3 D 4 E 5 F 6 G 7 H;
-    9: no_result, 0 A 1 B 2 C 3 D 4 E 5 F 6 G 7 H 8 I;
-    10: no_result, 0 A 1 B 2 C 3 D 4 E 5 F 6 G 7 H 8 I 9 J;
-    11: no_result, 0 A 1 B 2 C 3 D 4 E 5 F 6 G 7 H 8 I 9 J 10 K;
-    12: no_result, 0 A 1 B 2 C 3 D 4 E 5 F 6 G 7 H 8 I 9 J 10 K 11 L;
-    13: no_result, 0 A 1 B 2 C 3 D 4 E 5 F 6 G 7 H 8 I 9 J 10 K 11 L 12 M;
-    14: no_result, 0 A 1 B 2 C 3 D 4 E 5 F 6 G 7 H 8 I 9 J 10 K 11 L 12 M 13 N;
-    15: no_result, 0 A 1 B 2 C 3 D 4 E 5 F 6 G 7 H 8 I 9 J 10 K 11 L 12 M 13 N 14 O;
-    16: no_result, 0 A 1 B 2 C 3 D 4 E 5 F 6 G 7 H 8 I 9 J 10 K 11 L 12 M 13 N 14 O 15 P;
+    1 one_result: A 0;
+    2 no_result: A 0, B 1;
+    3 no_result: A 0, B 1, C 2;
+    4 no_result: A 0, B 1, C 2, D 3;
+    5 no_result: A 0, B 1, C 2, D 3, E 4;
+    6 no_result: A 0, B 1, C 2, D 3, E 4, F 5;
+    7 no_result: A 0, B 1, C 2, D 3, E 4, F 5, G 6;
+    8 no_result: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7;
+    9 no_result: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8;
+    10 no_result: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9;
+    11 no_result: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10;
+    12 no_result: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11;
+    13 no_result: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12;
+    14 no_result: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13;
+    15 no_result: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13, O 14;
+    16 no_result: A 0, B 1, C 2, D 3, E 4, F 5, G 6, H 7, I 8, J 9, K 10, L 11, M 12, N 13, O 14, P 15;
 }

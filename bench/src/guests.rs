@@ -1,0 +1,55 @@
+//! The components that are measured: two are files in `guests/`, a large one is generated.
+
+use anyhow::{Context as _, Result};
+
+use crate::generate;
+
+/// One of the components.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Guest {
+    /// Functions to call, and loops that call the host's.
+    Bench,
+    /// About as little as there can be.
+    Small,
+    /// At least [`LARGE_CODE_SIZE`] bytes of machine code.
+    Large,
+}
+
+/// How much machine code the large component is compiled to, at least.
+pub(crate) const LARGE_CODE_SIZE: u64 = 5_000_000;
+
+/// What `run` of the large component, which calls each of its functions, answers. Known from the
+/// first run: both sides must agree on it.
+const LARGE_ANSWER: u32 = 0;
+
+impl Guest {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Guest::Bench => "bench",
+            Guest::Small => "small",
+            Guest::Large => "large",
+        }
+    }
+
+    /// The component's bytes.
+    ///
+    /// # Errors
+    /// If a text in `guests/` is malformed.
+    pub(crate) fn wasm(self) -> Result<Vec<u8>> {
+        let text = match self {
+            Guest::Bench => include_str!("../guests/bench.wat"),
+            Guest::Small => include_str!("../guests/small.wat"),
+            Guest::Large => return Ok(generate::component()),
+        };
+        wat::parse_str(text).with_context(|| format!("guests/{}.wat", self.name()))
+    }
+
+    /// An argument of the component's `run`, and what it must answer.
+    pub(crate) fn run_case(self) -> Option<(u32, u32)> {
+        match self {
+            Guest::Bench => None,
+            Guest::Small => Some((41, 42)),
+            Guest::Large => Some((1, LARGE_ANSWER)),
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Measures cwasm beside Wasmtime 48: the same components, in one process, in turns.
+//!
+//! ```text
+//! guests -- compiled by each side --> artifacts -- each row's work, in turns --> medians, ratio
+//! ```
+//!
+//! `--json` prints a list of `{"row", "unit", "ours", "wasmtime", "ratio"}`; a ratio below one is
+//! in our favour in all rows. Every answer is checked: a wrong one ends the run.
+
+mod generate;
+mod guests;
+mod measure;
+mod ours;
+mod peak;
+mod rows;
+mod runtime;
+mod theirs;
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, ensure};
+use clap::{Parser, Subcommand};
+use serde::Serialize;
+
+use crate::measure::Pair;
+use crate::rows::{Bench, ROWS, Row};
+
+/// Measures cwasm beside Wasmtime.
+#[derive(Parser)]
+#[command(name = "cwasm-bench")]
+struct Arguments {
+    /// Print a list of rows as JSON; what it was measured on goes to standard error
+    #[arg(long)]
+    json: bool,
+    /// Measure only the rows whose names start with this; may be given several times
+    #[arg(long, value_name = "PREFIX")]
+    rows: Vec<String>,
+    #[command(subcommand)]
+    hidden: Option<Hidden>,
+}
+
+#[derive(Subcommand)]
+enum Hidden {
+    /// What child processes do to find out how much memory compiling takes.
+    #[command(name = peak::COMMAND, hide = true)]
+    Peak { work: String, input: PathBuf },
+}
+
+/// A row as JSON.
+#[derive(Serialize)]
+struct Record {
+    row: &'static str,
+    unit: &'static str,
+    ours: f64,
+    wasmtime: f64,
+    ratio: f64,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<()> {
+    if let Some(Hidden::Peak { work, input }) = &arguments.hidden {
+        return print(&format!("{}\n", peak::child(work, input)?));
+    }
+    let rows = chosen(&arguments.rows)?;
+    if arguments.json {
+        eprint!("{}", header());
+    } else {
+        print(&header())?;
+        print(&line("row", "ours", "wasmtime", "ratio"))?;
+    }
+    let bench = Bench::new()?;
+    let mut records = Vec::new();
+    for row in rows {
+        let pair = row.measure(&bench)?;
+        if arguments.json {
+            records.push(record(row, pair));
+        } else {
+            print(&table_line(row, pair))?;
+        }
+    }
+    if arguments.json {
+        print(&(serde_json::to_string_pretty(&records)? + "\n"))?;
+    }
+    Ok(())
+}
+
+/// The rows that were asked for.
+fn chosen(prefixes: &[String]) -> Result<Vec<&'static Row>> {
+    let wanted = |row: &&Row| {
+        prefixes.is_empty()
+            || prefixes
+                .iter()
+                .any(|prefix| row.name.starts_with(prefix.as_str()))
+    };
+    let rows: Vec<_> = ROWS.iter().filter(wanted).collect();
+    let names: Vec<_> = ROWS.iter().map(|row| row.name).collect();
+    ensure!(
+        !rows.is_empty(),
+        "no row starts so; the rows are {}",
+        names.join(", ")
+    );
+    Ok(rows)
+}
+
+/// What is compared, on what, by which command.
+fn header() -> String {
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let first_line = |path| {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        text.lines().next().unwrap_or("unknown").to_owned()
+    };
+    let arguments: Vec<_> = std::env::args()
+        .skip(1)
+        .map(|argument| " ".to_owned() + &argument)
+        .collect();
+    format!(
+        "cwasm {} beside wasmtime {}; medians, samples in turns\n\
+         machine: {}, {cpus} CPUs, Linux {}, load {}\n\
+         command: cargo run --release --manifest-path bench/Cargo.toml --{}\n\n",
+        version("cwasm"),
+        version("wasmtime"),
+        cpu_model(),
+        first_line("/proc/sys/kernel/osrelease"),
+        first_line("/proc/loadavg"),
+        arguments.concat(),
+    )
+}
+
+/// The version of a package that this program was built with.
+fn version(package: &str) -> &'static str {
+    let heading = format!("name = \"{package}\"\nversion = \"");
+    let after = include_str!("../Cargo.lock")
+        .split_once(&heading)
+        .map(|(_, after)| after);
+    after
+        .and_then(|after| after.split('"').next())
+        .unwrap_or("of unknown version")
+}
+
+fn cpu_model() -> String {
+    let text = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let line = text.lines().find(|line| line.starts_with("model name"));
+    let name = line
+        .and_then(|line| line.split_once(": "))
+        .map(|(_, name)| name);
+    name.unwrap_or("unknown CPU").to_owned()
+}
+
+fn record(row: &Row, pair: Pair) -> Record {
+    Record {
+        row: row.name,
+        unit: row.unit.name(),
+        ours: pair.ours,
+        wasmtime: pair.theirs,
+        ratio: pair.ratio(),
+    }
+}
+
+fn table_line(row: &Row, pair: Pair) -> String {
+    let ratio = format!("{:.3}", pair.ratio());
+    line(
+        row.name,
+        &row.unit.show(pair.ours),
+        &row.unit.show(pair.theirs),
+        &ratio,
+    )
+}
+
+fn line(row: &str, ours: &str, theirs: &str, ratio: &str) -> String {
+    format!("{row:<20}{ours:>12}{theirs:>12}{ratio:>8}\n")
+}
+
+/// Prints at once: rows are seen as they come.
+fn print(text: &str) -> Result<()> {
+    let mut output = io::stdout().lock();
+    output.write_all(text.as_bytes())?;
+    output.flush()?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::guests::Guest;
+
+    #[test]
+    fn rows_are_chosen_by_prefix() {
+        let names = |prefixes: &[&str]| -> Option<Vec<&str>> {
+            let prefixes: Vec<_> = prefixes.iter().map(|prefix| prefix.to_string()).collect();
+            Some(chosen(&prefixes).ok()?.iter().map(|row| row.name).collect())
+        };
+        assert_eq!(
+            names(&["load", "host.add"]).unwrap(),
+            ["load.small", "load.large", "host.add"]
+        );
+        assert_eq!(names(&[]).unwrap().len(), ROWS.len());
+        assert!(names(&["none"]).is_none());
+    }
+
+    #[test]
+    fn versions_are_known() {
+        assert!(version("wasmtime").starts_with("48.0."));
+        assert!(version("nothing").contains("unknown"));
+    }
+
+    #[test]
+    fn guests_are_the_same_every_time() {
+        for guest in [Guest::Bench, Guest::Small, Guest::Large] {
+            assert!(guest.wasm().unwrap() == guest.wasm().unwrap());
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! This project's compiler and loader, with their defaults: code for speed on x86-64-v3.
+#![allow(unsafe_code, reason = "loading machine code is the caller's promise")]
+
+use std::path::Path;
+
+use cwasm::format::cpu::CpuLevel;
+use cwasm::{
+    Component, Config, Engine, InstancePre, Linker, Result, Store, StoreContextMut, TypedFunc,
+};
+use cwasm_compiler::{OptLevel, Options};
+
+use crate::runtime::{Instance, Runtime, host_add, host_nop};
+
+pub(crate) struct Ours {
+    engine: Engine,
+    linker: Linker<()>,
+}
+
+pub(crate) struct Guest {
+    store: Store<()>,
+    nop: TypedFunc<(), ()>,
+    add: TypedFunc<(u32, u32), (u32,)>,
+    echo: TypedFunc<(&'static str,), (String,)>,
+    list_u8_in: TypedFunc<(&'static [u8],), (u32,)>,
+    list_u8_out: TypedFunc<(u32,), (Vec<u8>,)>,
+    run_host_nop: TypedFunc<(u32,), ()>,
+    run_host_add: TypedFunc<(u32,), (u32,)>,
+}
+
+impl Ours {
+    fn map(&self, artifact: &Path) -> Result<Component> {
+        // SAFETY: the artifact was written by this run of the bench, and nobody changes it.
+        unsafe { Component::map(&self.engine, artifact) }
+    }
+
+    fn pre(&self, artifact: &Path) -> Result<InstancePre<()>> {
+        self.linker.instantiate_pre(&self.map(artifact)?)
+    }
+}
+
+impl Runtime for Ours {
+    const NAME: &'static str = "cwasm";
+    const PREFIX: &'static str = "cwasm";
+
+    type Error = cwasm::Error;
+    type Linked = InstancePre<()>;
+    type Instance = Guest;
+
+    fn new() -> Result<Ours> {
+        let engine = Engine::new(&Config::new())?;
+        let mut linker = Linker::new(&engine);
+        let mut root = linker.root();
+        root.func_wrap("nop", |_: StoreContextMut<'_, ()>, (): ()| {
+            host_nop();
+            Ok(())
+        })?;
+        root.func_wrap("add", |_: StoreContextMut<'_, ()>, (a, b): (u32, u32)| {
+            Ok((host_add(a, b),))
+        })?;
+        Ok(Ours { engine, linker })
+    }
+
+    fn compile(&self, wasm: &[u8]) -> Result<Vec<u8>> {
+        let options = Options {
+            cpu: CpuLevel::X86_64V3,
+            opt: OptLevel::Speed,
+            ..Options::default()
+        };
+        Ok(cwasm_compiler::compile(wasm, &options)?.bytes)
+    }
+
+    fn load(&self, artifact: &Path) -> Result<()> {
+        self.map(artifact).map(drop)
+    }
+
+    fn link(&self, artifact: &Path) -> Result<InstancePre<()>> {
+        self.pre(artifact)
+    }
+
+    fn instantiate(&self, linked: &InstancePre<()>) -> Result<()> {
+        let mut store = Store::new(&self.engine, ());
+        linked.instantiate(&mut store)?;
+        Ok(())
+    }
+
+    fn first_call(&self, artifact: &Path, a: u32, b: u32) -> Result<u32> {
+        let mut store = Store::new(&self.engine, ());
+        let instance = self.pre(artifact)?.instantiate(&mut store)?;
+        let add = instance.get_typed_func::<(u32, u32), (u32,)>(&mut store, "add")?;
+        let (sum,) = add.call(&mut store, (a, b))?;
+        Ok(sum)
+    }
+
+    fn run(&self, artifact: &Path, seed: u32) -> Result<u32> {
+        let mut store = Store::new(&self.engine, ());
+        let instance = self.pre(artifact)?.instantiate(&mut store)?;
+        let run = instance.get_typed_func::<(u32,), (u32,)>(&mut store, "run")?;
+        let (answer,) = run.call(&mut store, (seed,))?;
+        Ok(answer)
+    }
+
+    fn guest(&self, artifact: &Path) -> Result<Guest> {
+        let mut store = Store::new(&self.engine, ());
+        let instance = self.pre(artifact)?.instantiate(&mut store)?;
+        Ok(Guest {
+            nop: instance.get_typed_func(&mut store, "nop")?,
+            add: instance.get_typed_func(&mut store, "add")?,
+            echo: instance.get_typed_func(&mut store, "echo")?,
+            list_u8_in: instance.get_typed_func(&mut store, "list-u8-in")?,
+            list_u8_out: instance.get_typed_func(&mut store, "list-u8-out")?,
+            run_host_nop: instance.get_typed_func(&mut store, "run-host-nop")?,
+            run_host_add: instance.get_typed_func(&mut store, "run-host-add")?,
+            store,
+        })
+    }
+}
+
+impl Instance for Guest {
+    type Error = cwasm::Error;
+
+    #[inline(always)]
+    fn nop(&mut self) -> Result<()> {
+        self.nop.call(&mut self.store, ())
+    }
+
+    #[inline(always)]
+    fn add(&mut self, a: u32, b: u32) -> Result<u32> {
+        Ok(self.add.call(&mut self.store, (a, b))?.0)
+    }
+
+    #[inline(always)]
+    fn echo(&mut self, text: &'static str) -> Result<String> {
+        Ok(self.echo.call(&mut self.store, (text,))?.0)
+    }
+
+    #[inline(always)]
+    fn list_u8_in(&mut self, bytes: &'static [u8]) -> Result<u32> {
+        Ok(self.list_u8_in.call(&mut self.store, (bytes,))?.0)
+    }
+
+    #[inline(always)]
+    fn list_u8_out(&mut self, len: u32) -> Result<Vec<u8>> {
+        Ok(self.list_u8_out.call(&mut self.store, (len,))?.0)
+    }
+
+    #[inline(always)]
+    fn run_host_nop(&mut self, n: u32) -> Result<()> {
+        self.run_host_nop.call(&mut self.store, (n,))
+    }
+
+    #[inline(always)]
+    fn run_host_add(&mut self, n: u32) -> Result<u32> {
+        Ok(self.run_host_add.call(&mut self.store, (n,))?.0)
+    }
+}

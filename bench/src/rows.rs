@@ -1,0 +1,478 @@
+//! The rows: what each measures, on both sides by the same function.
+
+use std::fmt::Debug;
+use std::fs;
+use std::hint::black_box;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Error, Result, anyhow, ensure};
+use object::{Object as _, ObjectSection as _};
+use tempfile::TempDir;
+
+use crate::guests::{Guest, LARGE_CODE_SIZE};
+use crate::measure::{Pair, Sampling, Work, interleaved};
+use crate::ours::Ours;
+use crate::peak;
+use crate::runtime::{Instance, Runtime, host_nop_calls};
+use crate::theirs::Theirs;
+
+/// One row of the table.
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    pub(crate) unit: Unit,
+    measure: Measure,
+}
+
+/// What a row's figures count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unit {
+    Nanoseconds,
+    Bytes,
+}
+
+#[derive(Clone, Copy)]
+enum Measure {
+    Time {
+        sampling: Sampling,
+        ours: for<'a> fn(&'a Side<Ours>) -> Result<Work<'a>>,
+        theirs: for<'a> fn(&'a Side<Theirs>) -> Result<Work<'a>>,
+    },
+    Amount {
+        ours: fn(&Side<Ours>) -> Result<f64>,
+        theirs: fn(&Side<Theirs>) -> Result<f64>,
+    },
+}
+
+/// Both sides, with their artifacts.
+pub(crate) struct Bench {
+    ours: Side<Ours>,
+    theirs: Side<Theirs>,
+}
+
+/// One side. Artifacts are compiled when a row first needs them, into a folder that goes with it.
+pub(crate) struct Side<R> {
+    runtime: R,
+    folder: TempDir,
+}
+
+/// For all rows that are fast enough to be called many times.
+const OFTEN: Sampling = Sampling {
+    samples: 41,
+    length: Some(Duration::from_millis(10)),
+};
+/// For compilation.
+const SELDOM: Sampling = Sampling {
+    samples: 5,
+    length: None,
+};
+
+/// 32 bytes.
+const ECHO_TEXT: &str = "A string of 32 bytes, not of 31.";
+const _: () = assert!(ECHO_TEXT.len() == 32);
+/// The length of lists: 1 MiB.
+const LIST_LEN: usize = 1 << 20;
+/// The list that goes into guests.
+static LIST: [u8; LIST_LEN] = [LIST_BYTE; LIST_LEN];
+const LIST_BYTE: u8 = 0x5a;
+/// What `bench.wat` fills the lists with that come out.
+const LIST_OUT_BYTE: u8 = 0xa5;
+
+/// All rows, in the order in which they are measured and printed.
+pub(crate) const ROWS: &[Row] = &[
+    Row::time(
+        "load.small",
+        OFTEN,
+        load_small::<Ours>,
+        load_small::<Theirs>,
+    ),
+    Row::time(
+        "load.large",
+        OFTEN,
+        load_large::<Ours>,
+        load_large::<Theirs>,
+    ),
+    Row::time(
+        "instantiate.fresh",
+        OFTEN,
+        instantiate::<Ours>,
+        instantiate::<Theirs>,
+    ),
+    Row::time(
+        "first-call",
+        OFTEN,
+        first_call::<Ours>,
+        first_call::<Theirs>,
+    ),
+    Row::time("call.nop", OFTEN, call_nop::<Ours>, call_nop::<Theirs>),
+    Row::time("call.add", OFTEN, call_add::<Ours>, call_add::<Theirs>),
+    Row::time("call.echo32", OFTEN, call_echo::<Ours>, call_echo::<Theirs>),
+    Row::time(
+        "call.list-u8-in",
+        OFTEN,
+        call_list_in::<Ours>,
+        call_list_in::<Theirs>,
+    ),
+    Row::time(
+        "call.list-u8-out",
+        OFTEN,
+        call_list_out::<Ours>,
+        call_list_out::<Theirs>,
+    ),
+    Row::time("host.nop", OFTEN, host_nop::<Ours>, host_nop::<Theirs>),
+    Row::time("host.add", OFTEN, host_add::<Ours>, host_add::<Theirs>),
+    Row::time("compile.wall", SELDOM, compile::<Ours>, compile::<Theirs>),
+    Row::amount("compile.peak", compile_peak::<Ours>, compile_peak::<Theirs>),
+    Row::amount(
+        "size.artifact",
+        artifact_size::<Ours>,
+        artifact_size::<Theirs>,
+    ),
+];
+
+impl Row {
+    const fn time(
+        name: &'static str,
+        sampling: Sampling,
+        ours: for<'a> fn(&'a Side<Ours>) -> Result<Work<'a>>,
+        theirs: for<'a> fn(&'a Side<Theirs>) -> Result<Work<'a>>,
+    ) -> Row {
+        let measure = Measure::Time {
+            sampling,
+            ours,
+            theirs,
+        };
+        Row {
+            name,
+            unit: Unit::Nanoseconds,
+            measure,
+        }
+    }
+
+    const fn amount(
+        name: &'static str,
+        ours: fn(&Side<Ours>) -> Result<f64>,
+        theirs: fn(&Side<Theirs>) -> Result<f64>,
+    ) -> Row {
+        Row {
+            name,
+            unit: Unit::Bytes,
+            measure: Measure::Amount { ours, theirs },
+        }
+    }
+
+    /// Measures both sides.
+    ///
+    /// # Errors
+    /// If a side fails or answers wrongly.
+    pub(crate) fn measure(&self, bench: &Bench) -> Result<Pair> {
+        let pair = match self.measure {
+            Measure::Time {
+                sampling,
+                ours,
+                theirs,
+            } => ours(&bench.ours)
+                .and_then(|ours| interleaved(ours, theirs(&bench.theirs)?, sampling)),
+            Measure::Amount { ours, theirs } => ours(&bench.ours).and_then(|ours| {
+                Ok(Pair {
+                    ours,
+                    theirs: theirs(&bench.theirs)?,
+                })
+            }),
+        };
+        pair.with_context(|| format!("cannot measure `{}`", self.name))
+    }
+}
+
+impl Unit {
+    /// Its name in JSON.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Unit::Nanoseconds => "ns",
+            Unit::Bytes => "bytes",
+        }
+    }
+
+    /// A figure for people to read.
+    pub(crate) fn show(self, figure: f64) -> String {
+        let scales: &[(f64, &str)] = match self {
+            Unit::Nanoseconds => &[(1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns")],
+            Unit::Bytes => &[(1e6, "MB"), (1e3, "KB"), (1.0, "B")],
+        };
+        let fits = scales.iter().find(|(scale, _)| figure.abs() >= *scale);
+        let (scale, name) = fits.or(scales.last()).copied().unwrap_or((1.0, ""));
+        format!("{:.2} {name}", figure / scale)
+    }
+}
+
+impl Bench {
+    /// Makes both engines.
+    ///
+    /// # Errors
+    /// If one cannot be made.
+    pub(crate) fn new() -> Result<Bench> {
+        Ok(Bench {
+            ours: Side::new()?,
+            theirs: Side::new()?,
+        })
+    }
+}
+
+impl<R: Runtime> Side<R> {
+    fn new() -> Result<Side<R>> {
+        let runtime = R::new().map_err(failed::<R>)?;
+        let folder = tempfile::tempdir().context("cannot make a folder for artifacts")?;
+        Ok(Side { runtime, folder })
+    }
+
+    /// The guest's artifact, compiled if it is not there yet.
+    fn artifact(&self, guest: Guest) -> Result<PathBuf> {
+        let path = self.folder.path().join(guest.name());
+        if path.exists() {
+            return Ok(path);
+        }
+        let bytes = self.runtime.compile(&guest.wasm()?).map_err(failed::<R>)?;
+        if guest == Guest::Large {
+            let size = code_size(&bytes)?;
+            ensure!(
+                size >= LARGE_CODE_SIZE,
+                "{} made {size} bytes of code of the large component, wanted {LARGE_CODE_SIZE}",
+                R::NAME
+            );
+        }
+        fs::write(&path, bytes).with_context(|| format!("cannot write `{}`", path.display()))?;
+        if let Some((seed, expected)) = guest.run_case() {
+            let answer = self.runtime.run(&path, seed).map_err(failed::<R>)?;
+            check::<R, _>("run", answer, expected)?;
+        }
+        Ok(path)
+    }
+
+    /// An instance of the bench's guest.
+    fn guest(&self) -> Result<R::Instance> {
+        self.runtime
+            .guest(&self.artifact(Guest::Bench)?)
+            .map_err(failed::<R>)
+    }
+}
+
+fn load_small<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
+    load(side, Guest::Small)
+}
+
+fn load_large<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
+    load(side, Guest::Large)
+}
+
+fn load<R: Runtime>(side: &Side<R>, guest: Guest) -> Result<Work<'_>> {
+    let artifact = side.artifact(guest)?;
+    Ok(Box::new(move |calls| {
+        for _ in 0..calls {
+            side.runtime
+                .load(black_box(&artifact))
+                .map_err(failed::<R>)?;
+        }
+        Ok(())
+    }))
+}
+
+fn instantiate<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
+    let linked = side
+        .runtime
+        .link(&side.artifact(Guest::Bench)?)
+        .map_err(failed::<R>)?;
+    Ok(Box::new(move |calls| {
+        for _ in 0..calls {
+            side.runtime
+                .instantiate(black_box(&linked))
+                .map_err(failed::<R>)?;
+        }
+        Ok(())
+    }))
+}
+
+fn first_call<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
+    let artifact = side.artifact(Guest::Bench)?;
+    Ok(Box::new(move |calls| {
+        for a in 0..calls as u32 {
+            let sum = side
+                .runtime
+                .first_call(black_box(&artifact), a, 3)
+                .map_err(failed::<R>)?;
+            check::<R, _>("add", sum, a.wrapping_add(3))?;
+        }
+        Ok(())
+    }))
+}
+
+fn call_nop<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
+    let mut guest = side.guest()?;
+    Ok(Box::new(move |calls| {
+        for _ in 0..calls {
+            guest.nop().map_err(failed::<R>)?;
+        }
+        Ok(())
+    }))
+}
+
+fn call_add<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
+    let mut guest = side.guest()?;
+    Ok(Box::new(move |calls| {
+        for a in 0..calls as u32 {
+            let sum = guest.add(black_box(a), black_box(3)).map_err(failed::<R>)?;
+            check::<R, _>("add", sum, a.wrapping_add(3))?;
+        }
+        Ok(())
+    }))
+}
+
+fn call_echo<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
+    let mut guest = side.guest()?;
+    Ok(Box::new(move |calls| {
+        let mut text = String::new();
+        for _ in 0..calls {
+            text = black_box(guest.echo(black_box(ECHO_TEXT)).map_err(failed::<R>)?);
+        }
+        check::<R, _>("echo", text.as_str(), ECHO_TEXT)
+    }))
+}
+
+fn call_list_in<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
+    let mut guest = side.guest()?;
+    let expected = LIST_LEN as u32 + 2 * u32::from(LIST_BYTE);
+    Ok(Box::new(move |calls| {
+        for _ in 0..calls {
+            let answer = guest.list_u8_in(black_box(&LIST)).map_err(failed::<R>)?;
+            check::<R, _>("list-u8-in", answer, expected)?;
+        }
+        Ok(())
+    }))
+}
+
+fn call_list_out<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
+    let mut guest = side.guest()?;
+    let first = guest.list_u8_out(LIST_LEN as u32).map_err(failed::<R>)?;
+    ensure!(
+        first.iter().all(|byte| *byte == LIST_OUT_BYTE),
+        "{}: `list-u8-out` returned other elements than {LIST_OUT_BYTE:#x}",
+        R::NAME
+    );
+    Ok(Box::new(move |calls| {
+        for _ in 0..calls {
+            let list = guest
+                .list_u8_out(black_box(LIST_LEN as u32))
+                .map_err(failed::<R>)?;
+            let list = black_box(list);
+            let ends = (list.len(), list.first().copied(), list.last().copied());
+            check::<R, _>(
+                "list-u8-out",
+                ends,
+                (LIST_LEN, Some(LIST_OUT_BYTE), Some(LIST_OUT_BYTE)),
+            )?;
+        }
+        Ok(())
+    }))
+}
+
+fn host_nop<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
+    let mut guest = side.guest()?;
+    Ok(Box::new(move |calls| {
+        let before = host_nop_calls();
+        guest.run_host_nop(calls as u32).map_err(failed::<R>)?;
+        check::<R, _>(
+            "run-host-nop",
+            host_nop_calls().wrapping_sub(before),
+            calls as u32,
+        )
+    }))
+}
+
+fn host_add<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
+    let mut guest = side.guest()?;
+    Ok(Box::new(move |calls| {
+        let sum = guest.run_host_add(calls as u32).map_err(failed::<R>)?;
+        check::<R, _>("run-host-add", sum, calls as u32)
+    }))
+}
+
+/// Compiles the large component. The artifact that is loaded elsewhere is compiled again, and
+/// tried; here the same must come out.
+fn compile<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
+    let wasm = Guest::Large.wasm()?;
+    let expected = fs::read(side.artifact(Guest::Large)?)?;
+    Ok(Box::new(move |calls| {
+        for _ in 0..calls {
+            let bytes = side
+                .runtime
+                .compile(black_box(&wasm))
+                .map_err(failed::<R>)?;
+            ensure!(
+                bytes == expected,
+                "{} compiled other bytes than before",
+                R::NAME
+            );
+        }
+        Ok(())
+    }))
+}
+
+fn compile_peak<R: Runtime>(side: &Side<R>) -> Result<f64> {
+    let path = side.folder.path().join("large.wasm");
+    fs::write(&path, Guest::Large.wasm()?)?;
+    peak::of_compiling::<R>(&path)
+}
+
+fn artifact_size<R: Runtime>(side: &Side<R>) -> Result<f64> {
+    Ok(fs::metadata(side.artifact(Guest::Large)?)?.len() as f64)
+}
+
+/// How much machine code is in an artifact: both sides' are ELF files.
+fn code_size(artifact: &[u8]) -> Result<u64> {
+    let file = object::File::parse(artifact)?;
+    let text = file
+        .section_by_name(".text")
+        .context("an artifact has no `.text`")?;
+    Ok(text.size())
+}
+
+/// The error of a side, with its name.
+#[cold]
+pub(crate) fn failed<R: Runtime>(error: R::Error) -> Error {
+    Error::from_boxed(error.into()).context(R::NAME)
+}
+
+#[inline(always)]
+fn check<R: Runtime, T: PartialEq + Debug>(function: &str, found: T, expected: T) -> Result<()> {
+    if found == expected {
+        Ok(())
+    } else {
+        Err(wrong::<R>(function, &found, &expected))
+    }
+}
+
+#[cold]
+fn wrong<R: Runtime>(function: &str, found: &dyn Debug, expected: &dyn Debug) -> Error {
+    anyhow!(
+        "{}: `{function}` answered {found:?}, expected {expected:?}",
+        R::NAME
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_have_fitting_units() {
+        assert_eq!(Unit::Nanoseconds.show(1.5), "1.50 ns");
+        assert_eq!(Unit::Nanoseconds.show(0.5), "0.50 ns");
+        assert_eq!(Unit::Nanoseconds.show(31_200.0), "31.20 µs");
+        assert_eq!(Unit::Bytes.show(5_400_000.0), "5.40 MB");
+    }
+
+    #[test]
+    fn names_are_unique() {
+        let names: std::collections::HashSet<_> = ROWS.iter().map(|row| row.name).collect();
+        assert_eq!(names.len(), ROWS.len());
+    }
+}

@@ -1,0 +1,71 @@
+//! What is measured, said once: both sides implement it, so both sides do the same work.
+
+use std::error::Error as StdError;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A compiler with its loader: an engine, and a linker that defines the guest's imports.
+pub(crate) trait Runtime: Sized {
+    /// What tables and error messages call it.
+    const NAME: &'static str;
+    /// The front part of its artifacts' names, and its name for child processes.
+    const PREFIX: &'static str;
+
+    /// Its own error, so that nothing is converted while it is timed.
+    type Error: Into<Box<dyn StdError + Send + Sync>>;
+    /// A component whose imports are resolved.
+    type Linked;
+    /// An instance of the bench's guest.
+    type Instance: Instance<Error = Self::Error>;
+
+    /// Makes the engine and the linker.
+    fn new() -> Result<Self, Self::Error>;
+    /// Compiles a component with all threads.
+    fn compile(&self, wasm: &[u8]) -> Result<Vec<u8>, Self::Error>;
+    /// Loads an artifact and drops it.
+    fn load(&self, artifact: &Path) -> Result<(), Self::Error>;
+    /// Loads an artifact and resolves its imports.
+    fn link(&self, artifact: &Path) -> Result<Self::Linked, Self::Error>;
+    /// Makes an instance in a store of its own, and drops both.
+    fn instantiate(&self, linked: &Self::Linked) -> Result<(), Self::Error>;
+    /// Loads, links, instantiates, calls `add`, and drops everything.
+    fn first_call(&self, artifact: &Path, a: u32, b: u32) -> Result<u32, Self::Error>;
+    /// The same with `run`, which small and large components export.
+    fn run(&self, artifact: &Path, seed: u32) -> Result<u32, Self::Error>;
+    /// An instance of the bench's guest, its typed functions resolved.
+    fn guest(&self, artifact: &Path) -> Result<Self::Instance, Self::Error>;
+}
+
+/// The exports of `bench.wat`, each a typed call.
+pub(crate) trait Instance {
+    /// The runtime's own error.
+    type Error: Into<Box<dyn StdError + Send + Sync>>;
+
+    fn nop(&mut self) -> Result<(), Self::Error>;
+    fn add(&mut self, a: u32, b: u32) -> Result<u32, Self::Error>;
+    fn echo(&mut self, text: &'static str) -> Result<String, Self::Error>;
+    fn list_u8_in(&mut self, bytes: &'static [u8]) -> Result<u32, Self::Error>;
+    fn list_u8_out(&mut self, len: u32) -> Result<Vec<u8>, Self::Error>;
+    fn run_host_nop(&mut self, n: u32) -> Result<(), Self::Error>;
+    fn run_host_add(&mut self, n: u32) -> Result<u32, Self::Error>;
+}
+
+static HOST_NOP_CALLS: AtomicU32 = AtomicU32::new(0);
+
+/// The host function `nop` of both sides. It counts its calls, to see that all of them arrive, as
+/// cheaply as can be: the bench calls it from one thread, so a load and a store will do.
+#[inline(always)]
+pub(crate) fn host_nop() {
+    HOST_NOP_CALLS.store(host_nop_calls().wrapping_add(1), Ordering::Relaxed);
+}
+
+/// How often the host function `nop` was called.
+pub(crate) fn host_nop_calls() -> u32 {
+    HOST_NOP_CALLS.load(Ordering::Relaxed)
+}
+
+/// The host function `add` of both sides.
+#[inline(always)]
+pub(crate) fn host_add(a: u32, b: u32) -> u32 {
+    a.wrapping_add(b)
+}

@@ -1,0 +1,201 @@
+//! `cwasm inspect`.
+
+use std::fmt::Write as _;
+
+use cwasm::{Error, Result};
+use cwasm_format::Artifact;
+use cwasm_format::cpu::feature_names;
+use cwasm_format::describe::Description;
+use cwasm_format::exports::{StrRef, kind};
+use cwasm_format::header::{Kind, SectionId, target_name};
+use cwasm_format::imports::core_type::{self, Limits};
+use cwasm_format::types::FuncType;
+use serde::Serialize;
+use zerocopy::IntoBytes as _;
+
+use crate::args::InspectArgs;
+use crate::{input, output, world};
+
+/// What the command shows.
+#[derive(Serialize)]
+struct Facts {
+    kind: String,
+    size: u64,
+    target: String,
+    abi_version: u32,
+    cpu_features: Vec<&'static str>,
+    digest: String,
+    context_size: u32,
+    functions: usize,
+    sections: Vec<Section>,
+    imports: Vec<Item>,
+    exports: Vec<Item>,
+}
+
+#[derive(Serialize)]
+struct Section {
+    name: &'static str,
+    offset: u64,
+    size: u64,
+}
+
+#[derive(Serialize)]
+struct Item {
+    /// The name or path; a core import's has the module's name before a dot.
+    name: String,
+    /// The type as text: WIT, or core WebAssembly's.
+    #[serde(rename = "type")]
+    ty: String,
+}
+
+/// Prints what an artifact is, needs and offers.
+pub(crate) fn inspect(args: &InspectArgs) -> Result<()> {
+    let context = || format!("cannot inspect `{}`", args.file.display());
+    let bytes = input::read(&args.file)?;
+    // Records are read where they lie, which must be aligned.
+    let mut aligned = vec![0u128; bytes.len().div_ceil(size_of::<u128>())];
+    aligned.as_mut_bytes()[..bytes.len()].copy_from_slice(&bytes);
+    let artifact = Artifact::inspect(&aligned.as_bytes()[..bytes.len()])
+        .map_err(|error| Error::from(error).context(context()))?;
+    let description = match artifact.section(SectionId::Describe) {
+        [] => Description::default(),
+        bytes => {
+            Description::decode(bytes).map_err(|error| Error::from(error).context(context()))?
+        }
+    };
+    let facts = facts(&artifact, &description);
+    if args.json {
+        let json = serde_json::to_string_pretty(&facts)?;
+        return output::print(&format!("{json}\n"));
+    }
+    let mut text = format!("{}\n", summary(&facts));
+    match artifact.kind() {
+        Kind::Component => text.push_str(&world::world(&artifact, &description)),
+        Kind::Module => {
+            for (word, items) in [("import", &facts.imports), ("export", &facts.exports)] {
+                for Item { name, ty } in items {
+                    let _ = writeln!(text, "{word} {name}: {ty}");
+                }
+            }
+        }
+    }
+    output::print(&text)
+}
+
+fn facts(artifact: &Artifact<'_>, description: &Description) -> Facts {
+    let header = artifact.header();
+    let sections = SectionId::ALL.iter().map(|id| {
+        let range = artifact.range(*id);
+        Section {
+            name: id.name(),
+            offset: range.offset,
+            size: range.size,
+        }
+    });
+    let wit = world::wit(description);
+    let functions = |items: Vec<(&str, &FuncType)>| {
+        let func = |(name, ty): (&str, &FuncType)| Item {
+            name: name.to_owned(),
+            ty: wit.func(ty).to_string(),
+        };
+        items.into_iter().map(func).collect()
+    };
+    let (imports, exports) = match artifact.kind() {
+        Kind::Component => (
+            functions(world::functions(artifact.imports(), artifact, description)),
+            functions(world::functions(artifact.exports(), artifact, description)),
+        ),
+        Kind::Module => (core_imports(artifact), core_exports(artifact)),
+    };
+    Facts {
+        kind: artifact.kind().to_string(),
+        size: header.file_size,
+        target: target_name(header.target).to_owned(),
+        abi_version: header.abi_version,
+        cpu_features: feature_names(header.cpu_features).collect(),
+        digest: header
+            .digest
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect(),
+        context_size: header.context_size,
+        functions: artifact.functions().len(),
+        sections: sections.filter(|section| section.size != 0).collect(),
+        imports,
+        exports,
+    }
+}
+
+fn summary(facts: &Facts) -> String {
+    let features = match facts.cpu_features[..] {
+        [] => "none beyond the target's baseline".to_owned(),
+        ref features => features.join(" "),
+    };
+    let mut text = format!(
+        "kind          {}\nsize          {}\ntarget        {}\nabi version   {}\ncpu features  {}\n\
+         digest        {}\ncontext size  {}\nfunctions     {}\n\n{:<22} {:>10} {:>10}\n",
+        facts.kind,
+        facts.size,
+        facts.target,
+        facts.abi_version,
+        features,
+        facts.digest,
+        facts.context_size,
+        facts.functions,
+        "section",
+        "offset",
+        "size",
+    );
+    for Section { name, offset, size } in &facts.sections {
+        let _ = writeln!(text, "{name:<22} {offset:>#10x} {size:>10}");
+    }
+    text
+}
+
+fn core_imports(artifact: &Artifact<'_>) -> Vec<Item> {
+    let name = |reference: StrRef| artifact.string(reference).unwrap_or("?");
+    let items = artifact.imports().iter().map(|import| Item {
+        name: format!("{}.{}", name(import.module), name(import.name)),
+        ty: core_type(artifact, import.kind, import.core_type),
+    });
+    items.collect()
+}
+
+fn core_exports(artifact: &Artifact<'_>) -> Vec<Item> {
+    let items = artifact.exports().iter().map(|export| Item {
+        name: artifact.string(export.name).unwrap_or("?").to_owned(),
+        ty: core_type(artifact, export.kind, export.core_type),
+    });
+    items.collect()
+}
+
+/// A core type as text: `func(i32, i32) -> (i64)`, `memory 1..2`.
+fn core_type(artifact: &Artifact<'_>, number: u32, encoded: StrRef) -> String {
+    let bytes = artifact.string_bytes(encoded).unwrap_or_default();
+    let text = match number {
+        kind::CORE_FUNC => core_type::decode_func(bytes)
+            .map(|(params, results)| format!("func({}) -> ({})", join(&params), join(&results))),
+        kind::CORE_TABLE => core_type::decode_table(bytes)
+            .map(|(element, limits)| format!("table {} {element}", range(&limits))),
+        kind::CORE_MEMORY => {
+            core_type::decode_memory(bytes).map(|(_, limits)| format!("memory {}", range(&limits)))
+        }
+        kind::CORE_GLOBAL => core_type::decode_global(bytes).map(|(content, mutable)| {
+            format!("global {}{content}", if mutable { "mut " } else { "" })
+        }),
+        _ => None,
+    };
+    text.unwrap_or_else(|| "?".to_owned())
+}
+
+fn join(types: &[core_type::ValType]) -> String {
+    let types: Vec<_> = types.iter().map(|ty| ty.to_string()).collect();
+    types.join(", ")
+}
+
+fn range(limits: &Limits) -> String {
+    match limits.max {
+        Some(max) => format!("{}..={max}", limits.min),
+        None => format!("{}..", limits.min),
+    }
+}

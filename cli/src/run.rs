@@ -1,0 +1,125 @@
+//! `cwasm run`.
+#![allow(
+    unsafe_code,
+    reason = "the user asks for the artifact's code to be run"
+)]
+
+use std::path::Path;
+
+use cwasm::{Component, Engine, Error, Linker, Result, Store, Val};
+use cwasm_compiler::Options;
+use cwasm_format::describe::Description;
+use cwasm_format::types::{FuncType, ValueType};
+
+use crate::args::RunArgs;
+use crate::input::{self, FileKind};
+use crate::invoke::Call;
+use crate::world::{functions, wit};
+use crate::{invoke, output, wave};
+
+/// The export that makes a component a command.
+const WASI_RUN: &str = "wasi:cli/run@";
+
+/// Runs a component, or calls one of its functions and prints the result.
+pub(crate) fn run(args: &RunArgs) -> Result<()> {
+    let engine = Engine::new(&cwasm::Config::new())?;
+    let component = open(&engine, &args.file)
+        .map_err(|error| error.context(format!("cannot open `{}`", args.file.display())))?;
+    let description = component.describe()?;
+    let artifact = component.artifact();
+    let exports = functions(artifact.exports(), &artifact, description);
+    let Some(call) = &args.invoke else {
+        return Err(nothing_to_call(args, &exports, description));
+    };
+    let call = Call::parse(call)?;
+    let (name, ty) = invoke::find(&call, &exports)?;
+    let params = wave::read_params(&call, &description.types, ty)?;
+
+    let mut store = Store::new(&engine, ());
+    let instance = linker(&engine, &component)?.instantiate(&mut store, &component)?;
+    let func = instance
+        .get_func(&mut store, name)
+        .ok_or_else(|| Error::msg(format!("`{name}` cannot be called")))?;
+    let mut results = vec![Val::Bool(false); usize::from(ty.result.is_some())];
+    func.call(&mut store, &params, &mut results)?;
+    match (ty.result, results.first()) {
+        (Some(ty), Some(value)) => {
+            let text = wave::write(value, &description.types, ty)?;
+            output::print(&format!("{text}\n"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Maps an artifact; compiles and loads anything else.
+fn open(engine: &Engine, path: &Path) -> Result<Component> {
+    let bytes = input::read(path)?;
+    if input::kind(&bytes) == FileKind::Elf {
+        // SAFETY: running this file is what the command was asked for; that it must be trusted
+        // says the command's help. Nobody is expected to change it meanwhile.
+        return unsafe { Component::map(engine, path) };
+    }
+    // With names, for backtraces.
+    let options = Options {
+        debug: true,
+        ..Options::default()
+    };
+    let artifact = cwasm_compiler::compile(&bytes, &options)?.bytes;
+    // SAFETY: the bytes are what the compiler just made.
+    unsafe { Component::from_bytes(engine, &artifact) }
+}
+
+/// What the command gives to a component: `log` of the root, and for all else a function that
+/// fails when it is called.
+fn linker(engine: &Engine, component: &Component) -> Result<Linker<()>> {
+    let artifact = component.artifact();
+    let description = component.describe()?;
+    let mut linker = Linker::new(engine);
+    for (name, ty) in functions(artifact.imports(), &artifact, description) {
+        let is_log = name == "log" && is_log_type(ty);
+        let (mut place, func) = match name.split_once('#') {
+            Some((instance, func)) => (linker.instance(instance)?, func),
+            None => (linker.root(), name),
+        };
+        if is_log {
+            place.func_wrap(func, |_, (message,): (String,)| {
+                output::note(&message);
+                Ok(())
+            })?;
+        } else {
+            let path = name.to_owned();
+            place.func_new(func, move |_, _: &[Val], _: &mut [Val]| -> Result<()> {
+                Err(Error::msg(format!(
+                    "`cwasm run` does not provide the import `{path}`"
+                )))
+            })?;
+        }
+    }
+    Ok(linker)
+}
+
+/// `func(message: string)`, whatever the parameter's name.
+fn is_log_type(ty: &FuncType) -> bool {
+    matches!(ty.params[..], [(_, ValueType::String)]) && ty.result.is_none()
+}
+
+/// Says what can be called.
+fn nothing_to_call(args: &RunArgs, exports: &[(&str, &FuncType)], types: &Description) -> Error {
+    let file = args.file.display();
+    if exports.iter().any(|(name, _)| name.starts_with(WASI_RUN)) {
+        let message = format!("`{file}` is a command (it exports `wasi:cli/run`)");
+        return Error::msg("commands cannot be run yet: call a function with --invoke")
+            .context(message);
+    }
+    let mut message = format!("`{file}` is not a command (it does not export `wasi:cli/run`)");
+    if exports.is_empty() {
+        message.push_str(", and exports no functions");
+        return Error::msg(message);
+    }
+    message.push_str("; choose a function with --invoke:");
+    for (name, ty) in exports {
+        message.push_str(&format!("
+  {name}: {}", wit(types).func(ty)));
+    }
+    Error::msg(message)
+}

@@ -1,0 +1,288 @@
+//! Types as text, in the syntax of WIT, for errors and tools.
+
+use core::cell::Cell;
+use core::fmt::{self, Display, Formatter};
+
+use crate::types::{FuncType, TypeDef, Types, ValueType};
+
+/// Prints types of one table.
+///
+/// Types that have a name are printed by it. Others are printed in full, where WIT would want a
+/// name too: `record { x: s32, y: s32 }`. What would be very long ends in `...`: a small table
+/// can hold types whose text is endless.
+#[derive(Clone, Copy, Debug)]
+pub struct Wit<'a> {
+    types: &'a Types,
+    names: &'a [(String, ValueType)],
+}
+
+/// How many types one text holds.
+const MAX_TYPES: u32 = 1000;
+
+impl<'a> Wit<'a> {
+    /// Prints types in full.
+    pub fn new(types: &'a Types) -> Wit<'a> {
+        Wit { types, names: &[] }
+    }
+
+    /// Prints these types by name: `name`, or the part behind `#` of a path `instance#name`.
+    pub fn with_names(types: &'a Types, names: &'a [(String, ValueType)]) -> Wit<'a> {
+        Wit { types, names }
+    }
+
+    /// A type: `list<u8>`.
+    pub fn value(self, ty: ValueType) -> impl Display + 'a {
+        Text { wit: self, what: What::Value(ty), left: Cell::new(MAX_TYPES) }
+    }
+
+    /// A function's type: `func(name: string) -> u32`.
+    pub fn func(self, func: &'a FuncType) -> impl Display + 'a {
+        Text { wit: self, what: What::Func(func), left: Cell::new(MAX_TYPES) }
+    }
+
+    /// The declaration of a named type: `record point { x: s32, y: s32 }`, `type bytes = list<u8>`.
+    pub fn declaration(self, name: &'a str, ty: ValueType) -> impl Display + 'a {
+        Text { wit: self, what: What::Declaration(name, ty), left: Cell::new(MAX_TYPES) }
+    }
+
+    fn name(&self, ty: ValueType) -> Option<&'a str> {
+        // Another name of a primitive type is not printed in its place.
+        let named = self.names.iter().find(|(_, named)| *named == ty && is_def(ty));
+        named.map(|(path, _)| last_part(path))
+    }
+}
+
+fn is_def(ty: ValueType) -> bool {
+    matches!(ty, ValueType::Def(_))
+}
+
+/// The name at the end of a path.
+fn last_part(path: &str) -> &str {
+    path.rsplit_once('#').map_or(path, |(_, name)| name)
+}
+
+enum What<'a> {
+    Value(ValueType),
+    Func(&'a FuncType),
+    Declaration(&'a str, ValueType),
+}
+
+struct Text<'a> {
+    wit: Wit<'a>,
+    what: What<'a>,
+    /// How many more types may be printed.
+    left: Cell<u32>,
+}
+
+impl Display for Text<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.what {
+            What::Value(ty) => self.value(ty, f),
+            What::Func(func) => self.func(func, f),
+            What::Declaration(path, ty) => self.declaration(last_part(path), ty, f),
+        }
+    }
+}
+
+impl Text<'_> {
+    fn func(&self, func: &FuncType, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("func(")?;
+        separated(f, &func.params, |f, (name, ty)| {
+            if !name.is_empty() {
+                write!(f, "{name}: ")?;
+            }
+            self.value(*ty, f)
+        })?;
+        f.write_str(")")?;
+        match func.result {
+            Some(ty) => {
+                f.write_str(" -> ")?;
+                self.value(ty, f)
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn declaration(&self, name: &str, ty: ValueType, f: &mut Formatter<'_>) -> fmt::Result {
+        let def = match ty {
+            ValueType::Def(id) => self.wit.types.def(id),
+            primitive => return write!(f, "type {name} = {}", primitive_name(primitive)),
+        };
+        match keyword(def) {
+            Some(keyword) => {
+                write!(f, "{keyword} {name} ")?;
+                self.body(def, f)
+            }
+            None => {
+                write!(f, "type {name} = ")?;
+                self.def(def, f)
+            }
+        }
+    }
+
+    fn value(&self, ty: ValueType, f: &mut Formatter<'_>) -> fmt::Result {
+        let Some(left) = self.left.get().checked_sub(1) else {
+            return f.write_str("...");
+        };
+        self.left.set(left);
+        match (self.wit.name(ty), ty) {
+            (Some(name), _) => f.write_str(name),
+            (None, ValueType::Def(id)) => self.def(self.wit.types.def(id), f),
+            (None, primitive) => f.write_str(primitive_name(primitive)),
+        }
+    }
+
+    fn def(&self, def: &TypeDef, f: &mut Formatter<'_>) -> fmt::Result {
+        match def {
+            TypeDef::List(element) => self.generic("list", &[*element], f),
+            TypeDef::Tuple(fields) => self.generic("tuple", fields, f),
+            TypeDef::Option(payload) => self.generic("option", &[*payload], f),
+            TypeDef::Result { ok, err } => match (ok, err) {
+                (None, None) => f.write_str("result"),
+                (Some(ok), None) => self.generic("result", &[*ok], f),
+                (Some(ok), Some(err)) => self.generic("result", &[*ok, *err], f),
+                (None, Some(err)) => {
+                    f.write_str("result<_, ")?;
+                    self.value(*err, f)?;
+                    f.write_str(">")
+                }
+            },
+            TypeDef::Record(_) | TypeDef::Variant(_) | TypeDef::Enum(_) | TypeDef::Flags(_) => {
+                write!(f, "{} ", keyword(def).unwrap_or_default())?;
+                self.body(def, f)
+            }
+        }
+    }
+
+    fn generic(&self, name: &str, parts: &[ValueType], f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{name}<")?;
+        separated(f, parts, |f, ty| self.value(*ty, f))?;
+        f.write_str(">")
+    }
+
+    /// What stands in braces.
+    fn body(&self, def: &TypeDef, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("{ ")?;
+        match def {
+            TypeDef::Record(fields) => separated(f, fields, |f, (name, ty)| {
+                write!(f, "{name}: ")?;
+                self.value(*ty, f)
+            }),
+            TypeDef::Variant(cases) => separated(f, cases, |f, (name, payload)| {
+                f.write_str(name)?;
+                let Some(ty) = payload else { return Ok(()) };
+                f.write_str("(")?;
+                self.value(*ty, f)?;
+                f.write_str(")")
+            }),
+            TypeDef::Enum(names) | TypeDef::Flags(names) => {
+                separated(f, names, |f, name| f.write_str(name))
+            }
+            TypeDef::List(_) | TypeDef::Tuple(_) | TypeDef::Option(_) | TypeDef::Result { .. } => {
+                Ok(())
+            }
+        }?;
+        f.write_str(" }")
+    }
+}
+
+/// What a declaration of such a type starts with, if it has braces.
+fn keyword(def: &TypeDef) -> Option<&'static str> {
+    match def {
+        TypeDef::Record(_) => Some("record"),
+        TypeDef::Variant(_) => Some("variant"),
+        TypeDef::Enum(_) => Some("enum"),
+        TypeDef::Flags(_) => Some("flags"),
+        TypeDef::List(_) | TypeDef::Tuple(_) | TypeDef::Option(_) | TypeDef::Result { .. } => None,
+    }
+}
+
+fn primitive_name(ty: ValueType) -> &'static str {
+    match ty {
+        ValueType::Bool => "bool",
+        ValueType::S8 => "s8",
+        ValueType::U8 => "u8",
+        ValueType::S16 => "s16",
+        ValueType::U16 => "u16",
+        ValueType::S32 => "s32",
+        ValueType::U32 => "u32",
+        ValueType::S64 => "s64",
+        ValueType::U64 => "u64",
+        ValueType::F32 => "f32",
+        ValueType::F64 => "f64",
+        ValueType::Char => "char",
+        ValueType::String => "string",
+        ValueType::Def(_) => "?",
+    }
+}
+
+/// Writes the items with commas between them.
+fn separated<T>(
+    f: &mut Formatter<'_>,
+    items: &[T],
+    mut write: impl FnMut(&mut Formatter<'_>, &T) -> fmt::Result,
+) -> fmt::Result {
+    for (index, item) in items.iter().enumerate() {
+        if index != 0 {
+            f.write_str(", ")?;
+        }
+        write(f, item)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn types_print_as_in_wit() {
+        let mut types = Types::new();
+        let mut push = |def| ValueType::Def(types.push(def));
+        let bytes = push(TypeDef::List(ValueType::U8));
+        let point = push(TypeDef::Record(vec![
+            ("x".into(), ValueType::S32),
+            ("tags".into(), bytes),
+        ]));
+        let shape = push(TypeDef::Variant(vec![
+            ("dot".into(), Some(point)),
+            ("none".into(), None),
+        ]));
+        let err = push(TypeDef::Result { ok: None, err: Some(shape) });
+        let pair = push(TypeDef::Tuple(vec![err, ValueType::Char]));
+        let flags = push(TypeDef::Flags(vec!["r".into(), "w".into()]));
+        let wit = Wit::new(&types);
+        assert_eq!(
+            wit.value(pair).to_string(),
+            "tuple<result<_, variant { dot(record { x: s32, tags: list<u8> }), none }>, char>"
+        );
+        assert_eq!(wit.value(flags).to_string(), "flags { r, w }");
+        let func = FuncType {
+            params: vec![("a".into(), bytes), (String::new(), ValueType::U64)],
+            result: Some(ValueType::String),
+        };
+        assert_eq!(wit.func(&func).to_string(), "func(a: list<u8>, u64) -> string");
+        let names = [("my:pkg/geo#point".into(), point), ("shape".into(), shape)];
+        let wit = Wit::with_names(&types, &names);
+        assert_eq!(wit.value(err).to_string(), "result<_, shape>");
+        assert_eq!(
+            wit.declaration("shape", shape).to_string(),
+            "variant shape { dot(point), none }"
+        );
+        assert_eq!(
+            wit.declaration("my:pkg/geo#bytes", bytes).to_string(),
+            "type bytes = list<u8>"
+        );
+    }
+
+    #[test]
+    fn endless_types_end() {
+        let mut types = Types::new();
+        let mut ty = ValueType::U8;
+        for _ in 0..64 {
+            ty = ValueType::Def(types.push(TypeDef::Tuple(vec![ty, ty])));
+        }
+        let text = Wit::new(&types).value(ty).to_string();
+        assert!(text.contains("...") && text.len() < 100_000);
+    }
+}

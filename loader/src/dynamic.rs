@@ -1,0 +1,459 @@
+//! Lifting and lowering of [`Val`]s, by types that are known at run time only.
+//!
+//! The same forms and checks as in [`values`](crate::values), whose implementations do the work
+//! for all types without parts. Types come from [`Types::from_defs`], so they are finite, not
+//! nested deeply and of limited size.
+//!
+//! Values of the host are [checked](check) against their types before a guest is entered, so that
+//! a wrong one costs an error and not the instance.
+
+use cwasm_format::TrapCode;
+use cwasm_format::abi::{Layout, discriminant_size};
+use cwasm_format::types::{TypeDef, Types, ValueType};
+use cwasm_format::wit::Wit;
+
+use crate::error::{Error, Result};
+use crate::val::Val;
+use crate::values::{
+    Lift, LiftContext, Lower, LowerContext, elements_layout, pair_of_bytes, pair_of_flat,
+    pair_to_flat, pair_to_memory, reserve,
+};
+
+macro_rules! primitives {
+    ($($name:ident: $rust:ty),*) => {
+        fn lower_primitive_flat(
+            ty: ValueType,
+            val: &Val,
+            cx: &mut LowerContext<'_>,
+            out: &mut [u64],
+        ) -> Result<()> {
+            match (ty, val) {
+                $((ValueType::$name, Val::$name(value)) => value.lower_flat(cx, out),)*
+                _ => Err(unchecked()),
+            }
+        }
+
+        fn store_primitive(
+            ty: ValueType,
+            val: &Val,
+            cx: &mut LowerContext<'_>,
+            offset: usize,
+        ) -> Result<()> {
+            match (ty, val) {
+                $((ValueType::$name, Val::$name(value)) => value.store(cx, offset),)*
+                _ => Err(unchecked()),
+            }
+        }
+
+        fn lift_primitive_flat(
+            ty: ValueType,
+            cx: &mut LiftContext<'_>,
+            flat: &[u64],
+        ) -> Result<Val> {
+            match ty {
+                $(ValueType::$name => <$rust>::lift_flat(cx, flat).map(Val::$name),)*
+                ValueType::Def(_) => Err(unchecked()),
+            }
+        }
+
+        fn load_primitive(ty: ValueType, cx: &mut LiftContext<'_>, bytes: &[u8]) -> Result<Val> {
+            match ty {
+                $(ValueType::$name => <$rust>::load(cx, bytes).map(Val::$name),)*
+                ValueType::Def(_) => Err(unchecked()),
+            }
+        }
+
+        fn is_primitive(ty: ValueType, val: &Val) -> bool {
+            matches!((ty, val), $((ValueType::$name, Val::$name(_)))|*)
+        }
+    };
+}
+
+primitives! {
+    Bool: bool, S8: i8, U8: u8, S16: i16, U16: u16, S32: i32, U32: u32, S64: i64, U64: u64,
+    F32: f32, F64: f64, Char: char, String: String
+}
+
+/// Checks that values have these types.
+///
+/// # Errors
+/// What was found and what was expected.
+pub(crate) fn check_all(
+    types: &Types,
+    expected: impl ExactSizeIterator<Item = ValueType>,
+    vals: &[Val],
+    what: &str,
+) -> Result<()> {
+    if expected.len() != vals.len() {
+        let (expected, found) = (expected.len(), vals.len());
+        return Err(Error::msg(format_args!("found {found} {what}s, expected {expected}")));
+    }
+    for (index, (ty, val)) in expected.zip(vals).enumerate() {
+        check(types, ty, val).map_err(|error| error.context(format_args!("{what} {index}")))?;
+    }
+    Ok(())
+}
+
+/// Checks that a value has this type.
+fn check(types: &Types, ty: ValueType, val: &Val) -> Result<()> {
+    let mismatch = || mismatch(types, ty, val);
+    let ValueType::Def(id) = ty else {
+        return if is_primitive(ty, val) { Ok(()) } else { Err(mismatch()) };
+    };
+    match (types.def(id), val) {
+        (TypeDef::List(element), Val::List(items)) => {
+            items.iter().try_for_each(|item| check(types, *element, item))
+        }
+        (TypeDef::Record(fields), Val::Record(vals)) => {
+            let names = fields.iter().map(|(name, _)| name);
+            if !names.eq(vals.iter().map(|(name, _)| name)) {
+                return Err(mismatch());
+            }
+            let mut pairs = fields.iter().zip(vals);
+            pairs.try_for_each(|((_, ty), (_, val))| check(types, *ty, val))
+        }
+        (TypeDef::Tuple(fields), Val::Tuple(vals)) if fields.len() == vals.len() => {
+            fields.iter().zip(vals).try_for_each(|(ty, val)| check(types, *ty, val))
+        }
+        (TypeDef::Flags(names), Val::Flags(set)) if set.iter().all(|name| names.contains(name)) => {
+            Ok(())
+        }
+        (def, val) => match select(def, val) {
+            Some((_, None)) => Ok(()),
+            Some((_, Some((ty, val)))) => check(types, ty, val),
+            None => Err(mismatch()),
+        },
+    }
+}
+
+#[cold]
+fn mismatch(types: &Types, ty: ValueType, val: &Val) -> Error {
+    let expected = Wit::new(types).value(ty);
+    let found = val.kind();
+    match val {
+        Val::Variant(case, _) | Val::Enum(case) => {
+            Error::msg(format_args!("found {found} of case `{case}`, expected `{expected}`"))
+        }
+        Val::Record(fields) => {
+            let names: Vec<_> = fields.iter().map(|(name, _)| name.as_str()).collect();
+            let names = names.join("`, `");
+            Error::msg(format_args!("found {found} of fields `{names}`, expected `{expected}`"))
+        }
+        _ => Error::msg(format_args!("found {found}, expected `{expected}`")),
+    }
+}
+
+/// A value that [`check`] would have refused.
+#[cold]
+fn unchecked() -> Error {
+    Error::msg("a value is not of its type")
+}
+
+/// The case of a variant, enum, option or result that a value is, and its payload with its type.
+/// `None` if the value is not of the type, as far as that can be seen without the payload.
+fn select<'v>(def: &TypeDef, val: &'v Val) -> Option<(usize, Option<(ValueType, &'v Val)>)> {
+    let (case, payload) = match (def, val) {
+        (TypeDef::Variant(cases), Val::Variant(name, payload)) => {
+            (cases.iter().position(|(case, _)| case == name)?, payload.as_deref())
+        }
+        (TypeDef::Enum(names), Val::Enum(name)) => {
+            (names.iter().position(|case| case == name)?, None)
+        }
+        (TypeDef::Option(_), Val::Option(payload)) => {
+            (usize::from(payload.is_some()), payload.as_deref())
+        }
+        (TypeDef::Result { .. }, Val::Result(Ok(payload))) => (0, payload.as_deref()),
+        (TypeDef::Result { .. }, Val::Result(Err(payload))) => (1, payload.as_deref()),
+        _ => return None,
+    };
+    match (payload_type(def, case)?, payload) {
+        (None, None) => Some((case, None)),
+        (Some(ty), Some(val)) => Some((case, Some((ty, val)))),
+        _ => None,
+    }
+}
+
+/// The number of cases of a variant, enum, option or result.
+fn case_count(def: &TypeDef) -> usize {
+    match def {
+        TypeDef::Variant(cases) => cases.len(),
+        TypeDef::Enum(names) => names.len(),
+        _ => 2,
+    }
+}
+
+/// The type of the payload of a case; `None` if there is no such case.
+fn payload_type(def: &TypeDef, case: usize) -> Option<Option<ValueType>> {
+    match (def, case) {
+        (TypeDef::Variant(cases), _) => cases.get(case).map(|(_, payload)| *payload),
+        (TypeDef::Enum(names), _) => names.get(case).map(|_| None),
+        (TypeDef::Option(_), 0) => Some(None),
+        (TypeDef::Option(payload), 1) => Some(Some(*payload)),
+        (TypeDef::Result { ok, .. }, 0) => Some(*ok),
+        (TypeDef::Result { err, .. }, 1) => Some(*err),
+        _ => None,
+    }
+}
+
+/// The value of a case that [`payload_type`] knows.
+fn build_case(def: &TypeDef, case: usize, payload: Option<Val>) -> Val {
+    let payload = payload.map(Box::new);
+    match def {
+        TypeDef::Variant(cases) => Val::Variant(cases[case].0.clone(), payload),
+        TypeDef::Enum(names) => Val::Enum(names[case].clone()),
+        TypeDef::Option(_) => Val::Option(payload),
+        _ if case == 0 => Val::Result(Ok(payload)),
+        _ => Val::Result(Err(payload)),
+    }
+}
+
+/// The bits of the flags that are set.
+fn flag_bits(names: &[String], val: &Val) -> Result<u32> {
+    let Val::Flags(set) = val else { return Err(unchecked()) };
+    let mut bits = 0;
+    for name in set {
+        let bit = names.iter().position(|flag| flag == name).ok_or_else(unchecked)?;
+        bits |= 1 << bit;
+    }
+    Ok(bits)
+}
+
+/// The flags of these bits; bits without a name are ignored.
+fn build_flags(names: &[String], bits: u32) -> Val {
+    let set = names.iter().enumerate().filter(|(bit, _)| bits >> bit & 1 != 0);
+    Val::Flags(set.map(|(_, name)| name.clone()).collect())
+}
+
+/// Gives each field of a record or tuple and its value to `visit`.
+fn each_field<'v>(
+    def: &TypeDef,
+    val: &'v Val,
+    mut visit: impl FnMut(ValueType, &'v Val) -> Result<()>,
+) -> Result<()> {
+    match (def, val) {
+        (TypeDef::Record(fields), Val::Record(vals)) => {
+            fields.iter().zip(vals).try_for_each(|((_, ty), (_, val))| visit(*ty, val))
+        }
+        (TypeDef::Tuple(fields), Val::Tuple(vals)) => {
+            fields.iter().zip(vals).try_for_each(|(ty, val)| visit(*ty, val))
+        }
+        _ => Err(unchecked()),
+    }
+}
+
+/// A record or tuple of what `visit` makes of each field.
+fn build_fields(
+    def: &TypeDef,
+    mut visit: impl FnMut(ValueType) -> Result<Val>,
+) -> Result<Val> {
+    match def {
+        TypeDef::Record(fields) => {
+            let vals = fields.iter().map(|(name, ty)| Ok((name.clone(), visit(*ty)?)));
+            vals.collect::<Result<_>>().map(Val::Record)
+        }
+        TypeDef::Tuple(fields) => {
+            fields.iter().map(|ty| visit(*ty)).collect::<Result<_>>().map(Val::Tuple)
+        }
+        _ => Err(unchecked()),
+    }
+}
+
+/// Goes through the fields of a record: the place of each.
+#[derive(Default)]
+pub(crate) struct Places {
+    flat: usize,
+    layout: Option<Layout>,
+}
+
+impl Places {
+    /// The range of the next field's flat form.
+    pub(crate) fn next_flat(&mut self, types: &Types, ty: ValueType) -> std::ops::Range<usize> {
+        let start = self.flat;
+        self.flat += types.abi(ty).flat.count();
+        start..self.flat
+    }
+
+    /// The range of the next field's bytes.
+    pub(crate) fn next_bytes(&mut self, types: &Types, ty: ValueType) -> std::ops::Range<usize> {
+        let field = types.abi(ty).layout;
+        let (offset, layout) = self.layout.unwrap_or(Layout::EMPTY).push_field(field);
+        self.layout = Some(layout);
+        offset as usize..offset as usize + field.size as usize
+    }
+}
+
+/// Writes the flat form of a checked value.
+pub(crate) fn lower_flat(
+    types: &Types,
+    ty: ValueType,
+    val: &Val,
+    cx: &mut LowerContext<'_>,
+    out: &mut [u64],
+) -> Result<()> {
+    let ValueType::Def(id) = ty else { return lower_primitive_flat(ty, val, cx, out) };
+    match types.def(id) {
+        TypeDef::List(element) => {
+            pair_to_flat(lower_list(types, *element, val, cx)?, out);
+            Ok(())
+        }
+        def @ (TypeDef::Record(_) | TypeDef::Tuple(_)) => {
+            let mut places = Places::default();
+            each_field(def, val, |ty, val| {
+                lower_flat(types, ty, val, cx, &mut out[places.next_flat(types, ty)])
+            })
+        }
+        TypeDef::Flags(names) => {
+            out[0] = flag_bits(names, val)?.into();
+            Ok(())
+        }
+        def => {
+            let (case, payload) = select(def, val).ok_or_else(unchecked)?;
+            out.fill(0);
+            out[0] = case as u64;
+            let Some((ty, val)) = payload else { return Ok(()) };
+            lower_flat(types, ty, val, cx, &mut out[1..=types.abi(ty).flat.count()])
+        }
+    }
+}
+
+/// Writes a checked value to memory.
+pub(crate) fn store(
+    types: &Types,
+    ty: ValueType,
+    val: &Val,
+    cx: &mut LowerContext<'_>,
+    offset: usize,
+) -> Result<()> {
+    let ValueType::Def(id) = ty else { return store_primitive(ty, val, cx, offset) };
+    match types.def(id) {
+        TypeDef::List(element) => {
+            let pair = lower_list(types, *element, val, cx)?;
+            pair_to_memory(pair, cx, offset);
+            Ok(())
+        }
+        def @ (TypeDef::Record(_) | TypeDef::Tuple(_)) => {
+            let mut places = Places::default();
+            each_field(def, val, |ty, val| {
+                store(types, ty, val, cx, offset + places.next_bytes(types, ty).start)
+            })
+        }
+        TypeDef::Flags(names) => {
+            let bits = flag_bits(names, val)?.to_le_bytes();
+            cx.write(offset, &bits[..Layout::flags(names.len()).size as usize]);
+            Ok(())
+        }
+        def => {
+            let (case, payload) = select(def, val).ok_or_else(unchecked)?;
+            let count = case_count(def);
+            // Types are of limited size: so are their numbers of cases.
+            let discriminant = (case as u32).to_le_bytes();
+            cx.write(offset, &discriminant[..discriminant_size(count) as usize]);
+            let Some((ty, val)) = payload else { return Ok(()) };
+            let payload_offset = types.abi(ValueType::Def(id)).layout.payload_offset(count);
+            store(types, ty, val, cx, offset + payload_offset as usize)
+        }
+    }
+}
+
+/// Copies a list to the guest's memory: pointer and length.
+fn lower_list(
+    types: &Types,
+    element: ValueType,
+    val: &Val,
+    cx: &mut LowerContext<'_>,
+) -> Result<(u32, u32)> {
+    let Val::List(items) = val else { return Err(unchecked()) };
+    let layout = types.abi(element).layout;
+    let all = elements_layout(items.len() as u64, layout)?;
+    let pointer = cx.allocate(all, TrapCode::ListOutOfBounds)?;
+    for (index, item) in items.iter().enumerate() {
+        store(types, element, item, cx, pointer + index * layout.size as usize)?;
+    }
+    Ok((pointer as u32, items.len() as u32))
+}
+
+/// Reads the flat form of a value.
+pub(crate) fn lift_flat(
+    types: &Types,
+    ty: ValueType,
+    cx: &mut LiftContext<'_>,
+    flat: &[u64],
+) -> Result<Val> {
+    let ValueType::Def(id) = ty else { return lift_primitive_flat(ty, cx, flat) };
+    match types.def(id) {
+        TypeDef::List(element) => lift_list(types, *element, cx, pair_of_flat(flat)),
+        def @ (TypeDef::Record(_) | TypeDef::Tuple(_)) => {
+            let mut places = Places::default();
+            build_fields(def, |ty| lift_flat(types, ty, cx, &flat[places.next_flat(types, ty)]))
+        }
+        TypeDef::Flags(names) => Ok(build_flags(names, flat[0] as u32)),
+        def => lift_case(def, flat[0] as u32, |ty| {
+            lift_flat(types, ty, cx, &flat[1..=types.abi(ty).flat.count()])
+        }),
+    }
+}
+
+/// Reads a value in memory.
+pub(crate) fn load(
+    types: &Types,
+    ty: ValueType,
+    cx: &mut LiftContext<'_>,
+    bytes: &[u8],
+) -> Result<Val> {
+    let ValueType::Def(id) = ty else { return load_primitive(ty, cx, bytes) };
+    match types.def(id) {
+        TypeDef::List(element) => lift_list(types, *element, cx, pair_of_bytes(bytes)),
+        def @ (TypeDef::Record(_) | TypeDef::Tuple(_)) => {
+            let mut places = Places::default();
+            build_fields(def, |ty| load(types, ty, cx, &bytes[places.next_bytes(types, ty)]))
+        }
+        TypeDef::Flags(names) => {
+            let size = Layout::flags(names.len()).size as usize;
+            Ok(build_flags(names, number(&bytes[..size])))
+        }
+        def => {
+            let count = case_count(def);
+            let case = number(&bytes[..discriminant_size(count) as usize]);
+            let payload_offset = types.abi(ValueType::Def(id)).layout.payload_offset(count);
+            lift_case(def, case, |ty| {
+                let size = types.abi(ty).layout.size as usize;
+                load(types, ty, cx, &bytes[payload_offset as usize..][..size])
+            })
+        }
+    }
+}
+
+/// The number that up to four bytes are.
+fn number(bytes: &[u8]) -> u32 {
+    bytes.iter().rev().fold(0, |number, byte| number << 8 | u32::from(*byte))
+}
+
+/// The value of a case, whose payload `lift` reads.
+fn lift_case(
+    def: &TypeDef,
+    case: u32,
+    lift: impl FnOnce(ValueType) -> Result<Val>,
+) -> Result<Val> {
+    let case = case as usize;
+    let Some(payload) = payload_type(def, case) else {
+        return Err(Error::trapped(TrapCode::InvalidDiscriminant));
+    };
+    let payload = payload.map(lift).transpose()?;
+    Ok(build_case(def, case, payload))
+}
+
+fn lift_list(
+    types: &Types,
+    element: ValueType,
+    cx: &mut LiftContext<'_>,
+    (pointer, len): (u32, u32),
+) -> Result<Val> {
+    let layout = types.abi(element).layout;
+    let all = elements_layout(len.into(), layout)?;
+    let bytes = cx.bytes(pointer, all, TrapCode::ListOutOfBounds)?;
+    let mut items = reserve(len as usize)?;
+    for bytes in bytes.chunks_exact(layout.size as usize) {
+        items.push(load(types, element, cx, bytes)?);
+    }
+    Ok(Val::List(items))
+}

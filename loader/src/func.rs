@@ -1,0 +1,442 @@
+//! Calls of exported functions.
+//!
+//! ```text
+//! call -> enter -> lower -> invoke -> thunk, wasm -> lift -> post-return -> leave
+//! ```
+//!
+//! **Invariant:** an instance that was entered and not left in this way can never be entered again:
+//! `MAY_ENTER` is cleared before the first thing that can fail, and set behind the last.
+#![allow(unsafe_code, reason = "enters machine code")]
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use cwasm_format::TrapCode;
+use cwasm_format::abi::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
+use cwasm_format::FormatError;
+use cwasm_format::types::{FuncType, Types};
+use cwasm_format::vmctx::flags::{MAY_ENTER, MAY_LEAVE};
+
+use crate::dynamic::{self, Places};
+use crate::error::{Error, Result};
+use crate::raw::{self, CallTarget};
+use crate::signature;
+use crate::store::{AsContext, AsContextMut, StoreContextMut, StoreOpaque};
+use crate::trap::take_trap;
+use crate::val::Val;
+use crate::values::{ComponentNamedList, Lift, LiftContext, Lower, LowerContext};
+
+/// An exported function whose type is not known to Rust.
+///
+/// A small handle: the function lives as long as its store.
+#[derive(Clone, Copy, Debug)]
+pub struct Func {
+    target: CallTarget,
+}
+
+/// An exported function that takes `P` and returns `R`, both tuples: `TypedFunc<(u32, &str),
+/// (String,)>`.
+///
+/// All that a call needs is resolved in the handle. A small handle: the function lives as long as
+/// its store.
+///
+/// ```no_run
+/// # fn example(mut store: cwasm::Store<()>, instance: cwasm::Instance) -> cwasm::Result<()> {
+/// let add = instance.get_typed_func::<(u32, u32), (u32,)>(&mut store, "add")?;
+/// let (sum,) = add.call(&mut store, (1, 2))?;
+/// assert_eq!(sum, 3);
+/// # Ok(())
+/// # }
+/// ```
+pub struct TypedFunc<P, R> {
+    /// Invariant 1: a function whose type's hash is that of `P` and `R`.
+    target: CallTarget,
+    signature: PhantomData<fn(P) -> R>,
+}
+
+/// The result of [`TypedFunc::call_deferred`], and that the guest waits for its post-return.
+///
+/// If this is dropped without [`post_return`](Deferred::post_return), the instance can never be
+/// entered again.
+#[must_use = "the instance cannot be entered again before `post_return`"]
+pub struct Deferred<R> {
+    result: R,
+    pending: Pending,
+}
+
+/// A call that is not over.
+#[derive(Clone, Copy)]
+struct Pending {
+    /// Invariant 1: entered and not left yet.
+    target: CallTarget,
+    /// The instance's flags before it was entered.
+    flags: u32,
+    /// What the core function returned.
+    value: u64,
+}
+
+impl Func {
+    pub(crate) fn new(target: CallTarget) -> Func {
+        Func { target }
+    }
+
+    /// This function with parameters `P` and results `R`.
+    ///
+    /// # Errors
+    /// If the function's type is not that of `P` and `R`, or `store` is not its store.
+    pub fn typed<P, R>(&self, store: impl AsContext) -> Result<TypedFunc<P, R>>
+    where
+        P: ComponentNamedList,
+        R: ComponentNamedList,
+    {
+        let store = store.as_context();
+        check_store(&self.target, store.opaque())?;
+        if self.target.hash != const { signature::hash::<P, R>() } {
+            return Err(self.mismatch(store.opaque(), signature::of_rust::<P, R>()));
+        }
+        Ok(TypedFunc { target: self.target, signature: PhantomData })
+    }
+
+    #[cold]
+    fn mismatch(&self, store: &StoreOpaque, rust: String) -> Error {
+        let unit = store.instance(self.target.instance).unit();
+        match unit.description() {
+            Ok(description) => {
+                let component = signature::of_component(description, self.target.func_type);
+                Error::msg(format_args!("type mismatch: found `{component}`, expected `{rust}`"))
+            }
+            Err(error) => Error::new(error).context(format_args!(
+                "type mismatch: found a function of another type, expected `{rust}`"
+            )),
+        }
+    }
+
+    /// Calls the function and writes its results to `results`, which must be as long as there are
+    /// results: one or none.
+    ///
+    /// # Errors
+    /// - Values of another number or other types than the function's: the guest is not entered.
+    /// - The guest traps, or what it gives is not a value of the result's type: the instance can
+    ///   never be entered again. [`Error::trap`] has the reason.
+    /// - The instance cannot be entered, `store` is not its store, or the artifact's descriptions
+    ///   are malformed.
+    ///
+    /// # Panics
+    /// If a host function panics that the guest calls.
+    pub fn call(
+        &self,
+        mut store: impl AsContextMut,
+        params: &[Val],
+        results: &mut [Val],
+    ) -> Result<()> {
+        let mut store = store.as_context_mut();
+        check_store(&self.target, store.opaque())?;
+        let unit = Arc::clone(store.opaque().instance(self.target.instance).unit());
+        let description = unit.description()?;
+        let types = &description.types;
+        let Some(func) = description.funcs.get(self.target.func_type as usize) else {
+            return Err(Error::new(FormatError::Describe));
+        };
+        dynamic::check_all(types, func.params.iter().map(|(_, ty)| *ty), params, "parameter")?;
+        if results.len() != usize::from(func.result.is_some()) {
+            let (found, expected) = (results.len(), usize::from(func.result.is_some()));
+            return Err(Error::msg(format_args!("found {found} results, expected {expected}")));
+        }
+        let flags = enter(&self.target, store.opaque())?;
+        let mut args = [0; MAX_FLAT_PARAMS];
+        let count = {
+            // SAFETY: the instance is one of this store, which was just entered.
+            let mut cx = unsafe { LowerContext::new(store.opaque(), &self.target.options) };
+            lower_vals(types, func, params, &mut cx, &mut args)?
+        };
+        // SAFETY: just entered, with arguments of the function's type.
+        let value = unsafe { invoke(&self.target, &mut store, &args[..count]) }?;
+        if let Some(result) = results.first_mut() {
+            // SAFETY: the instance is live, no wasm runs, and the context is dropped before.
+            let mut cx = unsafe { LiftContext::new(&self.target.options, self.target.store) };
+            *result = lift_val(types, func, &mut cx, value)?;
+        }
+        let arg_count = types.result_flat(func).count().min(MAX_FLAT_RESULTS);
+        let pending = Pending { target: self.target, flags, value };
+        // SAFETY: the call is this one, and returned as many values.
+        unsafe { pending.finish(&mut store, arg_count) }
+    }
+}
+
+/// Lowers parameters of checked types: how many arguments they are.
+fn lower_vals(
+    types: &Types,
+    func: &FuncType,
+    params: &[Val],
+    cx: &mut LowerContext<'_>,
+    args: &mut [u64; MAX_FLAT_PARAMS],
+) -> Result<usize> {
+    let flat = types.params_flat(func);
+    let fields = func.params.iter().map(|(_, ty)| *ty).zip(params);
+    let mut places = Places::default();
+    if flat.fits() {
+        for (ty, val) in fields {
+            dynamic::lower_flat(types, ty, val, cx, &mut args[places.next_flat(types, ty)])?;
+        }
+        return Ok(flat.count());
+    }
+    let pointer = cx.allocate(types.params_layout(func), TrapCode::MemoryOutOfBounds)?;
+    for (ty, val) in fields {
+        let place = places.next_bytes(types, ty);
+        dynamic::store(types, ty, val, cx, pointer + place.start)?;
+    }
+    args[0] = pointer as u64;
+    Ok(1)
+}
+
+/// Lifts the result, which the function has.
+fn lift_val(
+    types: &Types,
+    func: &FuncType,
+    cx: &mut LiftContext<'_>,
+    value: u64,
+) -> Result<Val> {
+    let Some(ty) = func.result else { return Err(Error::new(FormatError::Describe)) };
+    let abi = types.abi(ty);
+    if abi.flat.count() <= MAX_FLAT_RESULTS {
+        return dynamic::lift_flat(types, ty, cx, &[value][..abi.flat.count()]);
+    }
+    let bytes = cx.bytes(value as u32, abi.layout, TrapCode::MemoryOutOfBounds)?;
+    dynamic::load(types, ty, cx, bytes)
+}
+
+impl<P, R> TypedFunc<P, R>
+where
+    P: ComponentNamedList + Lower,
+    R: ComponentNamedList + Lift,
+{
+    /// How many arguments the parameters are.
+    const ARG_COUNT: usize = if P::FLAT.fits() { P::FLAT.count() } else { 1 };
+    /// How many values the core function returns.
+    const RESULT_COUNT: usize =
+        if R::FLAT.count() < MAX_FLAT_RESULTS { R::FLAT.count() } else { MAX_FLAT_RESULTS };
+
+    /// Calls the function.
+    ///
+    /// Does not compile for results that are views of the guest's memory, such as
+    /// [`WasmStr`](crate::WasmStr): see [`TypedFunc::call_deferred`].
+    ///
+    /// # Errors
+    /// - The guest traps, or what it gives is not an `R`: the instance can never be entered again.
+    ///   [`Error::trap`] has the reason.
+    /// - A host function that the guest calls fails: [`Error::downcast_ref`] finds its error. The
+    ///   instance can never be entered again.
+    /// - The instance cannot be entered: it is active, or has trapped.
+    /// - `store` is not the function's store.
+    ///
+    /// # Panics
+    /// If a host function panics that the guest calls.
+    #[inline]
+    pub fn call(&self, mut store: impl AsContextMut, params: P) -> Result<R> {
+        const { assert!(!R::HOLDS_VIEWS, "a view of the guest's memory needs `call_deferred`") };
+        let mut store = store.as_context_mut();
+        let (result, pending) = self.start(&mut store, params)?;
+        // SAFETY: the call is this one, and returned as many values.
+        unsafe { pending.finish(&mut store, Self::RESULT_COUNT) }?;
+        Ok(result)
+    }
+
+    /// Calls the function, but not its post-return: until [`Deferred::post_return`], views in the
+    /// result can be read, and the instance cannot be entered.
+    ///
+    /// ```no_run
+    /// # use cwasm::{AsContextMut, Result, TypedFunc, WasmStr};
+    /// # fn example(mut store: impl AsContextMut, name: TypedFunc<(), (WasmStr,)>) -> Result<()> {
+    /// let result = name.call_deferred(&mut store, ())?;
+    /// println!("{}", result.0.to_str(&store)?);
+    /// result.post_return(&mut store)
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`TypedFunc::call`].
+    ///
+    /// # Panics
+    /// As [`TypedFunc::call`].
+    #[inline]
+    pub fn call_deferred(&self, mut store: impl AsContextMut, params: P) -> Result<Deferred<R>> {
+        let mut store = store.as_context_mut();
+        let (result, pending) = self.start(&mut store, params)?;
+        Ok(Deferred { result, pending })
+    }
+
+    /// All of a call but post-return.
+    #[inline(always)]
+    fn start<T: 'static>(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        params: P,
+    ) -> Result<(R, Pending)> {
+        let target = &self.target;
+        check_store(target, store.opaque())?;
+        let flags = enter(target, store.opaque())?;
+        let mut args = [0; MAX_FLAT_PARAMS];
+        {
+            // SAFETY: the instance is one of this store, which was just entered.
+            let mut cx = unsafe { LowerContext::new(store.opaque(), &target.options) };
+            lower_params(&mut cx, &params, &mut args)?;
+        }
+        // SAFETY: just entered, with arguments of the function's type (invariant 1).
+        let value = unsafe { invoke(target, store, &args[..Self::ARG_COUNT]) }?;
+        // SAFETY: the instance is live, no wasm runs, and the context is dropped before.
+        let mut cx = unsafe { LiftContext::new(&target.options, target.store) };
+        let result = lift_result(&mut cx, value)?;
+        Ok((result, Pending { target: *target, flags, value }))
+    }
+}
+
+#[inline(always)]
+fn lower_params<P: Lower>(
+    cx: &mut LowerContext<'_>,
+    params: &P,
+    args: &mut [u64; MAX_FLAT_PARAMS],
+) -> Result<()> {
+    if P::FLAT.fits() {
+        return params.lower_flat(cx, &mut args[..P::FLAT.count()]);
+    }
+    let pointer = cx.allocate(P::LAYOUT, TrapCode::MemoryOutOfBounds)?;
+    args[0] = pointer as u64;
+    params.store(cx, pointer)
+}
+
+#[inline(always)]
+fn lift_result<R: Lift>(cx: &mut LiftContext<'_>, value: u64) -> Result<R> {
+    if R::FLAT.count() <= MAX_FLAT_RESULTS {
+        return R::lift_flat(cx, &[value][..R::FLAT.count()]);
+    }
+    let bytes = cx.bytes(value as u32, R::LAYOUT, TrapCode::MemoryOutOfBounds)?;
+    R::load(cx, bytes)
+}
+
+/// Checks that a function is called with its own store: that it is live, and ours.
+#[inline(always)]
+fn check_store(target: &CallTarget, store: &StoreOpaque) -> Result<()> {
+    if target.store == store.id() { Ok(()) } else { Err(wrong_store()) }
+}
+
+#[cold]
+fn wrong_store() -> Error {
+    Error::msg("a function is used with another store than its own")
+}
+
+/// Enters the instance of a function of this store: its flags before.
+#[inline(always)]
+fn enter(target: &CallTarget, store: &mut StoreOpaque) -> Result<u32> {
+    // SAFETY: the store owns the instance, and is ours.
+    let flags = unsafe { target.options.flags() };
+    if flags & MAY_ENTER == 0 {
+        return Err(Error::trapped(TrapCode::CannotEnter));
+    }
+    raw::enter(store)?;
+    // SAFETY: as above.
+    unsafe { target.options.set_flags(flags & !MAY_ENTER) };
+    Ok(flags)
+}
+
+/// Calls the core function: the bits of its result.
+///
+/// # Safety
+/// - [`enter`] has succeeded for this target and store.
+/// - The arguments are as many as the function takes.
+#[inline(always)]
+unsafe fn invoke<T: 'static>(
+    target: &CallTarget,
+    store: &mut StoreContextMut<'_, T>,
+    args: &[u64],
+) -> Result<u64> {
+    // SAFETY: the thunk and the context of a live instance that was entered; no reference into the
+    // store is held. The number of arguments is the caller's contract.
+    let result = unsafe { raw::invoke(target.code, target.options.context(), args) };
+    if result.status != 0 {
+        return Err(take_trap(store.opaque(), result.status));
+    }
+    Ok(result.value)
+}
+
+impl Pending {
+    /// Runs post-return and leaves the instance.
+    ///
+    /// # Safety
+    /// - `store` is the store of the call.
+    /// - The core function returned `count` values, 0 or 1.
+    #[inline(always)]
+    unsafe fn finish<T: 'static>(
+        self,
+        store: &mut StoreContextMut<'_, T>,
+        count: usize,
+    ) -> Result<()> {
+        let target = &self.target;
+        if let Some(post_return) = target.post_return {
+            // SAFETY: the store owns the instance, and is ours (the caller's contract).
+            unsafe { target.options.set_flags(self.flags & !(MAY_ENTER | MAY_LEAVE)) };
+            let args = &[self.value][..count];
+            // SAFETY: as in `invoke`; post-return takes what the core function returned.
+            let result =
+                unsafe { raw::invoke(post_return, target.options.context(), args) };
+            if result.status != 0 {
+                return Err(take_trap(store.opaque(), result.status));
+            }
+        }
+        // SAFETY: the store owns the instance, and is ours (the caller's contract).
+        unsafe { target.options.set_flags(self.flags) };
+        Ok(())
+    }
+}
+
+impl<R: ComponentNamedList> Deferred<R> {
+    /// Lets the guest release what the result lies in, and ends the call.
+    ///
+    /// # Errors
+    /// The guest traps: the instance can never be entered again. Or `store` is not the function's
+    /// store.
+    pub fn post_return(self, mut store: impl AsContextMut) -> Result<()> {
+        let mut store = store.as_context_mut();
+        check_store(&self.pending.target, store.opaque())?;
+        // Another thread than the one of the call may be here.
+        raw::enter(store.opaque())?;
+        let count = R::FLAT.count().min(MAX_FLAT_RESULTS);
+        // SAFETY: the store was just compared, and the call returned as many values.
+        unsafe { self.pending.finish(&mut store, count) }
+    }
+}
+
+impl<R> Deref for Deferred<R> {
+    type Target = R;
+
+    fn deref(&self) -> &R {
+        &self.result
+    }
+}
+
+impl<R: fmt::Debug> fmt::Debug for Deferred<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Deferred").field(&self.result).finish()
+    }
+}
+
+impl<P, R> Clone for TypedFunc<P, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P, R> Copy for TypedFunc<P, R> {}
+
+impl<P, R> fmt::Debug for TypedFunc<P, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TypedFunc").field("target", &self.target).finish()
+    }
+}
+
+const _: () = {
+    const fn is_send_and_sync<T: Send + Sync>() {}
+    is_send_and_sync::<Func>();
+    is_send_and_sync::<TypedFunc<(std::rc::Rc<str>,), (std::rc::Rc<str>,)>>();
+};

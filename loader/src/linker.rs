@@ -1,0 +1,296 @@
+//! Linking: which host function each import of a component gets.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::fmt::{self, Display};
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use cwasm_format::exports::kind;
+use cwasm_format::header::NONE;
+use cwasm_format::vmctx::VmHostImport;
+
+use crate::component::Component;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::host::HostFunc;
+use crate::instance::{ImportTable, Instance};
+use crate::signature;
+use crate::store::{AsContextMut, StoreContextMut};
+use crate::val::Val;
+use crate::values::{ComponentNamedList, Lift, Lower};
+
+/// Host functions by name, for components to import. `T` is the data of the stores that they work
+/// on.
+///
+/// ```
+/// use cwasm::{Engine, Linker, StoreContextMut};
+///
+/// let mut linker = Linker::<Vec<String>>::new(&Engine::default());
+/// let log = |mut store: StoreContextMut<'_, Vec<String>>, (message,): (String,)| {
+///     store.data_mut().push(message);
+///     Ok(())
+/// };
+/// linker.root().func_wrap("log", log)?;
+/// linker.instance("example:host/log@1.0.0")?.func_wrap("log", log)?;
+/// # Ok::<(), cwasm::Error>(())
+/// ```
+pub struct Linker<T: 'static> {
+    engine: Engine,
+    /// By path: `name` or `instance#name`.
+    funcs: HashMap<Box<str>, HostFunc>,
+    data: PhantomData<fn(&mut T)>,
+}
+
+/// The functions of one imported instance, or of none, in a [`Linker`].
+pub struct LinkerInstance<'a, T: 'static> {
+    linker: &'a mut Linker<T>,
+    /// What the paths of the functions start with: empty or `instance#`.
+    prefix: String,
+}
+
+/// A component with all its imports resolved. Cheap to clone.
+pub struct InstancePre<T: 'static> {
+    inner: Arc<PreInner>,
+    data: PhantomData<fn(&mut T)>,
+}
+
+struct PreInner {
+    component: Component,
+    imports: ImportTable,
+    /// Owners of what `imports` points to.
+    _keep: Box<[Arc<dyn Any + Send + Sync>]>,
+}
+
+/// Imports that are missing or of another type than expected: all of them, in the order of the
+/// imports. Found in an [`Error`] by [`Error::downcast_ref`].
+#[derive(Debug, Default)]
+pub struct LinkError(Vec<Mismatch>);
+
+/// An import that is not as expected.
+#[derive(Debug)]
+struct Mismatch {
+    path: String,
+    missing: bool,
+    /// What is expected, and what was found.
+    detail: String,
+}
+
+impl<T: 'static> Linker<T> {
+    /// A linker without functions.
+    pub fn new(engine: &Engine) -> Linker<T> {
+        Linker { engine: engine.clone(), funcs: HashMap::new(), data: PhantomData }
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// The functions that are imported by themselves.
+    pub fn root(&mut self) -> LinkerInstance<'_, T> {
+        LinkerInstance { linker: self, prefix: String::new() }
+    }
+
+    /// The functions of the instance that is imported by this name, as
+    /// `wasi:cli/environment@0.2.0`.
+    ///
+    /// # Errors
+    /// If `name` cannot be the name of an instance.
+    pub fn instance(&mut self, name: &str) -> Result<LinkerInstance<'_, T>> {
+        if name.is_empty() || name.contains('#') {
+            return Err(Error::msg(format!("`{name}` is not the name of an instance")));
+        }
+        Ok(LinkerInstance { linker: self, prefix: format!("{name}#") })
+    }
+
+    /// Resolves all imports of a component, so that instantiating it needs to look up nothing.
+    ///
+    /// # Errors
+    /// A [`LinkError`] that lists all imports that are missing or of another type; or the artifact
+    /// is malformed.
+    pub fn instantiate_pre(&self, component: &Component) -> Result<InstancePre<T>> {
+        if !component.engine().same(&self.engine) {
+            return Err(Error::msg("the component and the linker belong to different engines"));
+        }
+        let artifact = component.artifact();
+        component.unit().plan()?;
+        let (mut imports, mut keep) = (Vec::new(), Vec::new());
+        let mut error = LinkError::default();
+        for record in artifact.imports().iter().filter(|record| record.kind == kind::FUNC) {
+            let path = artifact.string(record.name).unwrap_or_default();
+            let Some(func) = self.funcs.get(path) else {
+                error.missing(path.into(), expected(component, record.func_type));
+                continue;
+            };
+            match func.bind(component, record) {
+                Ok(import) if record.slot != NONE => {
+                    let slot = VmHostImport {
+                        code: import.code.as_ptr().expose_provenance() as u64,
+                        data: import.data.as_ptr().expose_provenance() as u64,
+                    };
+                    imports.push((record.slot, slot));
+                    keep.push(import.keep);
+                }
+                Ok(_) => {}
+                Err(detail) => error.mismatch(path.into(), detail),
+            }
+        }
+        error.into_result()?;
+        // The plan has checked all slots.
+        let imports = ImportTable(imports.into());
+        let inner = PreInner { component: component.clone(), imports, _keep: keep.into() };
+        Ok(InstancePre { inner: Arc::new(inner), data: PhantomData })
+    }
+
+    /// Resolves the imports of a component and makes an instance.
+    ///
+    /// # Errors
+    /// As [`Linker::instantiate_pre`] and [`InstancePre::instantiate`].
+    pub fn instantiate(
+        &self,
+        store: impl AsContextMut<Data = T>,
+        component: &Component,
+    ) -> Result<Instance> {
+        self.instantiate_pre(component)?.instantiate(store)
+    }
+}
+
+impl<T: 'static> LinkerInstance<'_, T> {
+    /// Defines a function. Its parameters and results are tuples; what `func` returns as an error
+    /// comes out of the call that the guest was in.
+    ///
+    /// # Errors
+    /// If there is a function of this name already.
+    pub fn func_wrap<F, P, R>(&mut self, name: &str, func: F) -> Result<()>
+    where
+        F: Fn(StoreContextMut<'_, T>, P) -> Result<R> + Send + Sync + 'static,
+        P: ComponentNamedList + Lift + 'static,
+        R: ComponentNamedList + Lower + 'static,
+    {
+        self.define(name, HostFunc::typed(func))
+    }
+
+    /// Defines a function of whatever type the component imports. `func` is given the arguments,
+    /// and a place for each result.
+    ///
+    /// # Errors
+    /// If there is a function of this name already.
+    pub fn func_new<F>(&mut self, name: &str, func: F) -> Result<()>
+    where
+        F: Fn(StoreContextMut<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
+    {
+        self.define(name, HostFunc::dynamic(func))
+    }
+
+    fn define(&mut self, name: &str, func: HostFunc) -> Result<()> {
+        let path = format!("{}{name}", self.prefix).into_boxed_str();
+        if self.linker.funcs.contains_key(&path) {
+            return Err(Error::msg(format!("`{path}` is defined already")));
+        }
+        self.linker.funcs.insert(path, func);
+        Ok(())
+    }
+}
+
+impl<T: 'static> InstancePre<T> {
+    /// Makes an instance.
+    ///
+    /// # Errors
+    /// A [`Trap`](crate::Trap) if the component traps while it is instantiated; or there is not
+    /// enough memory or address space.
+    pub fn instantiate(&self, store: impl AsContextMut<Data = T>) -> Result<Instance> {
+        let PreInner { component, imports, .. } = &*self.inner;
+        let keep: Arc<dyn Any + Send + Sync> = Arc::clone(&self.inner) as _;
+        Instance::instantiate(store, component, imports, keep)
+    }
+
+    /// The component.
+    pub fn component(&self) -> &Component {
+        &self.inner.component
+    }
+}
+
+impl LinkError {
+    /// Adds an import that is missing: "expected ...".
+    pub(crate) fn missing(&mut self, path: String, detail: String) {
+        self.0.push(Mismatch { path, missing: true, detail });
+    }
+
+    /// Adds an import that is of another type: "expected ..., found ...".
+    pub(crate) fn mismatch(&mut self, path: String, detail: String) {
+        self.0.push(Mismatch { path, missing: false, detail });
+    }
+
+    /// This error, if there is anything in it.
+    pub(crate) fn into_result(self) -> Result<()> {
+        if self.0.is_empty() { Ok(()) } else { Err(self.into()) }
+    }
+}
+
+/// The wording is that of the specification's test suite.
+impl Display for LinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, Mismatch { path, missing, detail }) in self.0.iter().enumerate() {
+            let line_end = if index == 0 { "" } else { "\n" };
+            let what = if *missing { "unknown import" } else { "incompatible import type for" };
+            write!(f, "{line_end}{what} `{path}`: {detail}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for LinkError {}
+
+/// What a component expects of an imported function, for errors.
+#[cold]
+fn expected(component: &Component, func_type: u32) -> String {
+    match component.describe() {
+        Ok(description) => {
+            format!("expected `{}`", signature::of_component(description, func_type))
+        }
+        Err(error) => format!("expected a function ({error})"),
+    }
+}
+
+impl<T: 'static> Clone for Linker<T> {
+    fn clone(&self) -> Self {
+        Linker { engine: self.engine.clone(), funcs: self.funcs.clone(), data: PhantomData }
+    }
+}
+
+impl<T: 'static> Clone for InstancePre<T> {
+    fn clone(&self) -> Self {
+        InstancePre { inner: Arc::clone(&self.inner), data: PhantomData }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn link_errors_list_everything() {
+        let mut error = LinkError::default();
+        error.missing("a".into(), "expected func()".into());
+        error.mismatch("i#b".into(), "expected func(u32), found func(string)".into());
+        let text = error.to_string();
+        assert_eq!(
+            text,
+            "unknown import `a`: expected func()\nincompatible import type for `i#b`: expected \
+             func(u32), found func(string)"
+        );
+        assert!(LinkError::default().into_result().is_ok());
+        assert!(error.into_result().unwrap_err().is::<LinkError>());
+    }
+
+    #[test]
+    fn names_are_defined_once() {
+        let mut linker = Linker::<()>::new(&Engine::default());
+        let func = |_: StoreContextMut<'_, ()>, _: &[Val], _: &mut [Val]| Ok(());
+        linker.root().func_new("f", func).unwrap();
+        linker.instance("i").unwrap().func_new("f", func).unwrap();
+        assert!(linker.root().func_new("f", func).is_err());
+        assert!(linker.instance("").is_err() && linker.instance("a#b").is_err());
+    }
+}

@@ -1,0 +1,366 @@
+//! Tables, memories and globals as the host handles them.
+//!
+//! Handles are addresses in a store with the store's number; they are followed only together with
+//! that store, which owns what they point to.
+#![allow(unsafe_code, reason = "follows addresses into a store")]
+
+use std::ptr::NonNull;
+
+use cwasm_format::imports::core_type::{Limits, ValType};
+use cwasm_format::vmctx::{VmMemory, VmTable};
+
+use super::host::{HostTable, Owned};
+use super::{CoreFunc, CoreVal, ExternType, GlobalType, MemoryType, TableType};
+use crate::error::{Error, Result};
+use crate::memory::{self, HostMemory};
+use crate::store::{AsContext, AsContextMut, StoreId, StoreOpaque};
+use crate::table;
+
+/// A core item: what modules import and export.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "the names are WebAssembly's")]
+pub enum Extern {
+    Func(CoreFunc),
+    Table(CoreTable),
+    Memory(CoreMemory),
+    Global(CoreGlobal),
+}
+
+/// A table in a store.
+#[derive(Clone, Copy, Debug)]
+pub struct CoreTable {
+    store: StoreId,
+    /// Invariant 1: lives as long as the store.
+    table: NonNull<VmTable>,
+    ty: TableType,
+}
+
+/// A memory in a store.
+#[derive(Clone, Copy, Debug)]
+pub struct CoreMemory {
+    store: StoreId,
+    /// Invariant 1: lives as long as the store.
+    memory: NonNull<VmMemory>,
+    ty: MemoryType,
+    /// Whether it has as much address space as code relies on that imports it.
+    importable: bool,
+}
+
+/// A global in a store.
+#[derive(Clone, Copy, Debug)]
+pub struct CoreGlobal {
+    store: StoreId,
+    /// Invariant 1: lives as long as the store, and has room for its type.
+    value: NonNull<u8>,
+    ty: GlobalType,
+}
+
+// SAFETY: addresses, which are followed only with exclusive or shared access to their store.
+unsafe impl Send for CoreTable {}
+// SAFETY: as above.
+unsafe impl Sync for CoreTable {}
+// SAFETY: as above.
+unsafe impl Send for CoreMemory {}
+// SAFETY: as above.
+unsafe impl Sync for CoreMemory {}
+// SAFETY: as above.
+unsafe impl Send for CoreGlobal {}
+// SAFETY: as above.
+unsafe impl Sync for CoreGlobal {}
+
+impl Extern {
+    /// The type, with the current size as the minimum of tables and memories.
+    pub(crate) fn ty(&self, store: &StoreOpaque) -> Result<ExternType> {
+        Ok(match self {
+            Extern::Func(func) => ExternType::Func(func.ty_in(store)?),
+            Extern::Table(table) => {
+                let limits = Limits { min: table.get(store)?.len, ..table.ty.limits };
+                ExternType::Table(TableType { limits, ..table.ty })
+            }
+            Extern::Memory(memory) => {
+                let VmMemory { byte_len, page_log2, .. } = *memory.get(store)?;
+                if !memory.importable {
+                    let message = "the memory has too little address space to be imported";
+                    return Err(Error::msg(message));
+                }
+                let limits = Limits { min: byte_len >> page_log2, ..memory.ty.limits };
+                ExternType::Memory(MemoryType { limits, ..memory.ty })
+            }
+            Extern::Global(global) => {
+                check_store(global.store, store)?;
+                ExternType::Global(global.ty)
+            }
+        })
+    }
+}
+
+/// Refuses items of other stores.
+pub(super) fn check_store(item: StoreId, store: &StoreOpaque) -> Result<()> {
+    if item == store.id() {
+        Ok(())
+    } else {
+        Err(Error::msg("the item belongs to another store"))
+    }
+}
+
+fn limits(min: u64, max: Option<u64>) -> Limits {
+    Limits { min, max, is_64: false, shared: false }
+}
+
+impl CoreTable {
+    /// A new table of null references.
+    ///
+    /// # Errors
+    /// If `element` is no reference type, or `min` elements are too many.
+    pub fn new(
+        mut store: impl AsContextMut,
+        element: ValType,
+        min: u64,
+        max: Option<u64>,
+    ) -> Result<CoreTable> {
+        let mut context = store.as_context_mut();
+        let store = context.opaque();
+        if !matches!(element, ValType::FuncRef | ValType::ExternRef) {
+            return Err(Error::msg(format!("a table cannot have elements of type {element}")));
+        }
+        let most = max.unwrap_or(u64::MAX).min(u32::MAX.into());
+        let base = NonNull::<u64>::dangling().as_ptr().expose_provenance() as u64;
+        let mut vm = VmTable { base, len: 0, max: most, capacity: 0 };
+        if table::grow(&mut vm, min, 0).is_none() {
+            return Err(Error::msg(format!("a table cannot have {min} elements")));
+        }
+        let owned = Owned::new(HostTable(vm));
+        let table = owned.as_ptr().cast();
+        store.host_items.tables.push(owned);
+        let ty = TableType { element, limits: limits(min, max) };
+        Ok(CoreTable { store: store.id(), table, ty })
+    }
+
+    /// The table at an address that lives as long as the store.
+    pub(super) fn new_at(store: StoreId, table: NonNull<VmTable>, ty: TableType) -> CoreTable {
+        CoreTable { store, table, ty }
+    }
+
+    pub(super) fn address(&self) -> u64 {
+        self.table.as_ptr().expose_provenance() as u64
+    }
+
+    /// The number of elements.
+    ///
+    /// # Errors
+    /// If the table belongs to another store.
+    pub fn size(&self, store: impl AsContext) -> Result<u64> {
+        Ok(self.get(store.as_context().opaque())?.len)
+    }
+
+    /// The element at `index`; `None` if there are fewer.
+    ///
+    /// # Errors
+    /// If the table belongs to another store.
+    pub fn element(&self, store: impl AsContext, index: u64) -> Result<Option<CoreVal>> {
+        let context = store.as_context();
+        let table = self.get(context.opaque())?;
+        Ok(table::range(table, index, 1).map(|element| {
+            // SAFETY: inside the table, which nothing writes to meanwhile.
+            let bits = unsafe { element.read() };
+            CoreVal::from_bits(self.ty.element, bits.into(), self.store)
+        }))
+    }
+
+    /// Sets the element at `index`.
+    ///
+    /// # Errors
+    /// If there are fewer, `value` has another type, or either belongs to another store.
+    pub fn set_element(
+        &self,
+        mut store: impl AsContextMut,
+        index: u64,
+        value: CoreVal,
+    ) -> Result<()> {
+        let mut context = store.as_context_mut();
+        let store = context.opaque();
+        let bits = value.to_bits(self.ty.element, store)?;
+        let Some(element) = table::range(self.get(store)?, index, 1) else {
+            return Err(Error::msg(format!("the table has no element {index}")));
+        };
+        // SAFETY: inside the table, which nothing else uses now.
+        unsafe { element.write(bits as u64) };
+        Ok(())
+    }
+
+    fn get<'a>(&self, store: &'a StoreOpaque) -> Result<&'a VmTable> {
+        check_store(self.store, store)?;
+        // SAFETY: lives as long as the store (invariant 1), which is borrowed.
+        Ok(unsafe { self.table.as_ref() })
+    }
+}
+
+impl CoreMemory {
+    /// A new memory of zeros, of `min` to `max` pages of 64 KiB.
+    ///
+    /// # Errors
+    /// If there is not enough address space or memory.
+    pub fn new(mut store: impl AsContextMut, min: u64, max: Option<u64>) -> Result<CoreMemory> {
+        let mut context = store.as_context_mut();
+        let store = context.opaque();
+        let owned = Owned::new(HostMemory::new(min, max)?);
+        let memory = owned.as_ptr().cast();
+        store.host_items.memories.push(owned);
+        let ty = MemoryType { page_log2: 16, limits: limits(min, max) };
+        Ok(CoreMemory { store: store.id(), memory, ty, importable: true })
+    }
+
+    /// The memory at an address that lives as long as the store.
+    pub(super) fn new_at(
+        store: StoreId,
+        memory: NonNull<VmMemory>,
+        ty: MemoryType,
+        importable: bool,
+    ) -> CoreMemory {
+        CoreMemory { store, memory, ty, importable }
+    }
+
+    pub(super) fn address(&self) -> u64 {
+        self.memory.as_ptr().expose_provenance() as u64
+    }
+
+    /// The size in pages.
+    ///
+    /// # Errors
+    /// If the memory belongs to another store.
+    pub fn size(&self, store: impl AsContext) -> Result<u64> {
+        let context = store.as_context();
+        let memory = self.get(context.opaque())?;
+        Ok(memory.byte_len >> memory.page_log2)
+    }
+
+    /// Grows by `delta` pages: the old size in pages, or `None` if it cannot.
+    ///
+    /// # Errors
+    /// If the memory belongs to another store.
+    pub fn grow(&self, mut store: impl AsContextMut, delta: u64) -> Result<Option<u64>> {
+        let mut context = store.as_context_mut();
+        check_store(self.store, context.opaque())?;
+        // SAFETY: lives as long as the store (invariant 1), which is exclusively ours.
+        Ok(unsafe { memory::grow(self.memory, delta) })
+    }
+
+    /// The bytes.
+    ///
+    /// # Errors
+    /// If the memory belongs to another store.
+    pub fn data<'a, T: 'static>(
+        &self,
+        store: &'a impl AsContext<Data = T>,
+    ) -> Result<&'a [u8]> {
+        let memory = self.get(store.as_context().opaque())?;
+        let base = std::ptr::with_exposed_provenance(memory.base as usize);
+        // SAFETY: `byte_len` bytes are accessible, and nothing writes while the store is borrowed.
+        Ok(unsafe { std::slice::from_raw_parts(base, memory.byte_len as usize) })
+    }
+
+    /// The bytes, to change them.
+    ///
+    /// # Errors
+    /// If the memory belongs to another store.
+    pub fn data_mut<'a, T: 'static>(
+        &self,
+        store: &'a mut impl AsContextMut<Data = T>,
+    ) -> Result<&'a mut [u8]> {
+        let mut context = store.as_context_mut();
+        let memory = self.get(context.opaque())?;
+        let base = std::ptr::with_exposed_provenance_mut(memory.base as usize);
+        // SAFETY: `byte_len` bytes are accessible, and nothing else uses them while the store is
+        // exclusively borrowed.
+        Ok(unsafe { std::slice::from_raw_parts_mut(base, memory.byte_len as usize) })
+    }
+
+    fn get<'a>(&self, store: &'a StoreOpaque) -> Result<&'a VmMemory> {
+        check_store(self.store, store)?;
+        // SAFETY: lives as long as the store (invariant 1), which is borrowed.
+        Ok(unsafe { self.memory.as_ref() })
+    }
+}
+
+impl CoreGlobal {
+    /// A new global.
+    ///
+    /// # Errors
+    /// If `value` has another type or belongs to another store.
+    pub fn new(
+        mut store: impl AsContextMut,
+        content: ValType,
+        mutable: bool,
+        value: CoreVal,
+    ) -> Result<CoreGlobal> {
+        let mut context = store.as_context_mut();
+        let store = context.opaque();
+        let owned = Owned::new(value.to_bits(content, store)?);
+        let value = owned.as_ptr().cast();
+        store.host_items.globals.push(owned);
+        Ok(CoreGlobal { store: store.id(), value, ty: GlobalType { content, mutable } })
+    }
+
+    /// The global at an address that lives as long as the store and has room for the type.
+    pub(super) fn new_at(store: StoreId, value: NonNull<u8>, ty: GlobalType) -> CoreGlobal {
+        CoreGlobal { store, value, ty }
+    }
+
+    pub(super) fn address(&self) -> u64 {
+        self.value.as_ptr().expose_provenance() as u64
+    }
+
+    /// The type.
+    pub fn ty(&self) -> GlobalType {
+        self.ty
+    }
+
+    /// The value.
+    ///
+    /// # Errors
+    /// If the global belongs to another store.
+    pub fn get(&self, store: impl AsContext) -> Result<CoreVal> {
+        check_store(self.store, store.as_context().opaque())?;
+        let bits = match size_of_value(self.ty.content) {
+            // SAFETY: lives as long as the store and has room for its type (invariant 1).
+            4 => unsafe { self.value.cast::<u32>().read() }.into(),
+            // SAFETY: as above.
+            8 => unsafe { self.value.cast::<u64>().read() }.into(),
+            // SAFETY: as above.
+            _ => unsafe { self.value.cast::<u128>().read() },
+        };
+        Ok(CoreVal::from_bits(self.ty.content, bits, self.store))
+    }
+
+    /// Sets the value.
+    ///
+    /// # Errors
+    /// If the global is immutable, `value` has another type, or either belongs to another store.
+    pub fn set(&self, mut store: impl AsContextMut, value: CoreVal) -> Result<()> {
+        let mut context = store.as_context_mut();
+        let store = context.opaque();
+        check_store(self.store, store)?;
+        if !self.ty.mutable {
+            return Err(Error::msg("the global is immutable"));
+        }
+        let bits = value.to_bits(self.ty.content, store)?;
+        match size_of_value(self.ty.content) {
+            // SAFETY: lives as long as the store and has room for its type (invariant 1).
+            4 => unsafe { self.value.cast().write(bits as u32) },
+            // SAFETY: as above.
+            8 => unsafe { self.value.cast().write(bits as u64) },
+            // SAFETY: as above.
+            _ => unsafe { self.value.cast().write(bits) },
+        }
+        Ok(())
+    }
+}
+
+/// Bytes of a value in a context.
+const fn size_of_value(ty: ValType) -> usize {
+    match ty {
+        ValType::I32 | ValType::F32 => 4,
+        ValType::I64 | ValType::F64 | ValType::FuncRef | ValType::ExternRef => 8,
+        ValType::V128 => 16,
+    }
+}

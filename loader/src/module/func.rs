@@ -1,0 +1,306 @@
+//! Core functions and values as the host handles them.
+#![allow(unsafe_code, reason = "calls machine code and is called by it")]
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr::NonNull;
+
+use cwasm_format::TrapCode;
+use cwasm_format::header::NONE;
+use cwasm_format::imports::core_type::ValType;
+use cwasm_format::vmctx::{RawReturn, VmFuncRef, VmHostFunc, VmStore};
+
+use super::FuncType;
+use super::externs::check_store;
+use super::host::{HostFunc, Owned};
+use crate::artifact::{Code, Unit};
+use crate::error::{Error, Result};
+use crate::raw::{enter, invoke};
+use crate::registry;
+use crate::store::{AsContext, AsContextMut, Pending, StoreId, StoreOpaque};
+use crate::trap::take_trap;
+
+/// A core function in a store.
+#[derive(Clone, Copy, Debug)]
+pub struct CoreFunc {
+    store: StoreId,
+    kind: FuncKind,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum FuncKind {
+    /// Invariant 1: lives as long as the store.
+    Wasm(NonNull<VmFuncRef>),
+    /// Invariant 2: one of the store's host functions.
+    Host(NonNull<HostFunc>),
+}
+
+// SAFETY: addresses, which are followed only with exclusive or shared access to their store.
+unsafe impl Send for CoreFunc {}
+// SAFETY: as above.
+unsafe impl Sync for CoreFunc {}
+
+/// A core value.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs, reason = "the names are WebAssembly's")]
+pub enum CoreVal {
+    I32(i32),
+    I64(i64),
+    /// The bits of the float.
+    F32(u32),
+    /// The bits of the float.
+    F64(u64),
+    V128(u128),
+    FuncRef(Option<CoreFunc>),
+    ExternRef(Option<u32>),
+}
+
+impl CoreVal {
+    /// The value's type.
+    pub fn ty(&self) -> ValType {
+        match self {
+            CoreVal::I32(_) => ValType::I32,
+            CoreVal::I64(_) => ValType::I64,
+            CoreVal::F32(_) => ValType::F32,
+            CoreVal::F64(_) => ValType::F64,
+            CoreVal::V128(_) => ValType::V128,
+            CoreVal::FuncRef(_) => ValType::FuncRef,
+            CoreVal::ExternRef(_) => ValType::ExternRef,
+        }
+    }
+
+    /// The bits of this value as wasm holds them.
+    ///
+    /// # Errors
+    /// If it has another type than `ty`, or belongs to another store.
+    pub(super) fn to_bits(self, ty: ValType, store: &StoreOpaque) -> Result<u128> {
+        if self.ty() != ty {
+            return Err(Error::msg(format!("expected a value of type {ty}, found {}", self.ty())));
+        }
+        Ok(match self {
+            CoreVal::I32(value) => (value as u32).into(),
+            CoreVal::I64(value) => (value as u64).into(),
+            CoreVal::F32(bits) => bits.into(),
+            CoreVal::F64(bits) => bits.into(),
+            CoreVal::V128(bits) => bits,
+            CoreVal::FuncRef(None) | CoreVal::ExternRef(None) => 0,
+            CoreVal::FuncRef(Some(func)) => func.reference(store)?.into(),
+            CoreVal::ExternRef(Some(value)) => u128::from(value) + 1,
+        })
+    }
+
+    /// The value of these bits, which wasm of the store holds as a `ty`.
+    pub(super) fn from_bits(ty: ValType, bits: u128, store: StoreId) -> CoreVal {
+        match ty {
+            ValType::I32 => CoreVal::I32(bits as u32 as i32),
+            ValType::I64 => CoreVal::I64(bits as u64 as i64),
+            ValType::F32 => CoreVal::F32(bits as u32),
+            ValType::F64 => CoreVal::F64(bits as u64),
+            ValType::V128 => CoreVal::V128(bits),
+            ValType::FuncRef => {
+                let func_ref = std::ptr::with_exposed_provenance_mut(bits as u64 as usize);
+                CoreVal::FuncRef(NonNull::new(func_ref).map(|func| CoreFunc::from_ref(store, func)))
+            }
+            ValType::ExternRef => CoreVal::ExternRef((bits as u64).checked_sub(1).map(|v| v as u32)),
+        }
+    }
+}
+
+impl CoreFunc {
+    /// A host function of this type, for core modules to import. `call` is given values of the
+    /// types of the parameters, and must return values of the types of the results.
+    pub fn new(
+        mut store: impl AsContextMut,
+        ty: FuncType,
+        call: impl Fn(&[CoreVal]) -> Result<Vec<CoreVal>> + Send + Sync + 'static,
+    ) -> CoreFunc {
+        let mut context = store.as_context_mut();
+        let store = context.opaque();
+        let shim: unsafe extern "C" fn(_, _, _) -> RawReturn = host_shim;
+        let vm = VmHostFunc {
+            store: store.vm_address(),
+            code: (shim as *const ()).expose_provenance() as u64,
+            data: 0,
+        };
+        let owned = Owned::new(HostFunc { vm, ty, call: Box::new(call), func_ref: None });
+        let func = owned.as_ptr();
+        // SAFETY: just made, and nothing else refers to it yet.
+        unsafe { (*func.as_ptr()).vm.data = func.as_ptr().expose_provenance() as u64 };
+        store.host_items.funcs.push(owned);
+        CoreFunc { store: store.id(), kind: FuncKind::Host(func) }
+    }
+
+    /// The function of a reference that lives as long as the store.
+    pub(super) fn from_ref(store: StoreId, func_ref: NonNull<VmFuncRef>) -> CoreFunc {
+        CoreFunc { store, kind: FuncKind::Wasm(func_ref) }
+    }
+
+    /// The type.
+    ///
+    /// # Errors
+    /// If the function belongs to another store.
+    pub fn ty(&self, store: impl AsContext) -> Result<FuncType> {
+        self.ty_in(store.as_context().opaque())
+    }
+
+    pub(super) fn ty_in(&self, store: &StoreOpaque) -> Result<FuncType> {
+        check_store(self.store, store)?;
+        match self.kind {
+            // SAFETY: lives as long as the store (invariant 2), which is borrowed.
+            FuncKind::Host(func) => Ok(unsafe { func.as_ref() }.ty.clone()),
+            FuncKind::Wasm(func_ref) => {
+                // SAFETY: lives as long as the store (invariant 1), which is borrowed.
+                let type_id = unsafe { func_ref.read() }.type_id;
+                let bytes = store.engine().type_bytes(type_id as u32);
+                match bytes.and_then(|bytes| FuncType::decode(&bytes)) {
+                    Some(ty) => Ok(ty),
+                    None => Err(Error::msg("the function has an unknown type")),
+                }
+            }
+        }
+    }
+
+    /// Calls the function.
+    ///
+    /// # Errors
+    /// If it traps, `args` are not as its type says, or something belongs to another store.
+    pub fn call(&self, mut store: impl AsContextMut, args: &[CoreVal]) -> Result<Vec<CoreVal>> {
+        let mut context = store.as_context_mut();
+        let store = context.opaque();
+        let ty = self.ty_in(store)?;
+        let params = ty.params();
+        if args.len() != params.len() {
+            let (expected, found) = (params.len(), args.len());
+            return Err(Error::msg(format!("expected {expected} arguments, found {found}")));
+        }
+        let bits = args.iter().zip(params).map(|(arg, ty)| arg.to_bits(*ty, store));
+        let mut values = bits.collect::<Result<Vec<u128>>>()?;
+        values.resize(params.len().max(ty.results().len()), 0);
+        match self.kind {
+            FuncKind::Host(func) => {
+                // SAFETY: lives as long as the store (invariant 2).
+                unsafe { call_host(func.as_ref(), store, values.as_mut_ptr()) }?;
+            }
+            FuncKind::Wasm(func_ref) => {
+                // SAFETY: lives as long as the store (invariant 1).
+                let func_ref = unsafe { func_ref.read() };
+                let thunk = find_array_thunk(&func_ref, &ty)?;
+                let values = values.as_mut_ptr().expose_provenance() as u64;
+                let callee = std::ptr::with_exposed_provenance_mut(func_ref.context as usize);
+                let Some(callee) = NonNull::new(callee) else {
+                    return Err(Error::msg("the function has no context"));
+                };
+                enter(store)?;
+                // SAFETY: an array thunk for functions of this type, which takes context, code and
+                // values; there is one value for each parameter and result.
+                let result = unsafe { invoke(thunk, callee, &[func_ref.code, values]) };
+                if result.status != 0 {
+                    return Err(take_trap(context.opaque(), result.status));
+                }
+            }
+        }
+        let results = ty.results().iter().zip(values);
+        Ok(results.map(|(ty, bits)| CoreVal::from_bits(*ty, bits, self.store)).collect())
+    }
+
+    /// The reference of a function of wasm.
+    pub(super) fn func_ref(&self) -> Option<NonNull<VmFuncRef>> {
+        match self.kind {
+            FuncKind::Wasm(func_ref) => Some(func_ref),
+            FuncKind::Host(_) => None,
+        }
+    }
+
+    /// The address of the `VmHostFunc` of a host function.
+    pub(super) fn host_func(&self, _store: &StoreOpaque) -> Option<u64> {
+        match self.kind {
+            FuncKind::Wasm(_) => None,
+            FuncKind::Host(func) => Some(func.as_ptr().expose_provenance() as u64),
+        }
+    }
+
+    /// Makes `func_ref`, which lives as long as the store, what a host function is as a value.
+    pub(super) fn set_host_ref(&self, _store: &mut StoreOpaque, func_ref: NonNull<VmFuncRef>) {
+        if let FuncKind::Host(mut func) = self.kind {
+            // SAFETY: lives as long as the store (invariant 2), which is exclusively ours.
+            unsafe { func.as_mut() }.func_ref = Some(func_ref);
+        }
+    }
+
+    /// What the function is as a value: the address of a reference to it.
+    fn reference(&self, store: &StoreOpaque) -> Result<u64> {
+        check_store(self.store, store)?;
+        let func_ref = match self.kind {
+            FuncKind::Wasm(func_ref) => Some(func_ref),
+            // SAFETY: lives as long as the store (invariant 2), which is borrowed.
+            FuncKind::Host(func) => unsafe { func.as_ref() }.func_ref,
+        };
+        match func_ref {
+            Some(func_ref) => Ok(func_ref.as_ptr().expose_provenance() as u64),
+            None => Err(Error::msg("a host function that no module imports cannot be a value")),
+        }
+    }
+}
+
+/// The thunk through which functions of this type are called, in the artifact of their code.
+fn find_array_thunk(func_ref: &VmFuncRef, ty: &FuncType) -> Result<Code> {
+    let bytes = ty.encode();
+    let find = |unit: &Unit| {
+        let artifact = unit.artifact();
+        let mut types = artifact.core_types().iter();
+        let found = types.find(|ty| artifact.string_bytes(ty.core_type) == Some(&bytes));
+        let thunk = found.map(|ty| ty.array_thunk).filter(|thunk| *thunk != NONE)?;
+        // SAFETY: the plan, which instances are made from, has checked all types.
+        Some(unsafe { unit.text().at(thunk) })
+    };
+    match registry::with_unit(func_ref.code as usize, find) {
+        Some(Some(thunk)) => Ok(thunk),
+        _ => Err(Error::msg("the artifact has no way to call the function from outside")),
+    }
+}
+
+/// What wasm calls.
+///
+/// # Safety
+/// - `func` is live, `store` is the `VmStore` of its store, whose only user is the caller.
+/// - `values` points to one value for each parameter and result.
+unsafe extern "C" fn host_shim(
+    func: NonNull<HostFunc>,
+    store: NonNull<VmStore>,
+    values: *mut u128,
+) -> RawReturn {
+    // SAFETY: the `VmStore` is the start of the `StoreOpaque` (checked in `store`), which nothing
+    // else uses; the function does not know about the host's data.
+    let store = unsafe { &mut *store.as_ptr().cast::<StoreOpaque>() };
+    // SAFETY: the caller's contract.
+    let call = AssertUnwindSafe(|| unsafe { call_host(func.as_ref(), store, values) });
+    let pending = match catch_unwind(call) {
+        Ok(Ok(())) => return RawReturn::default(),
+        Ok(Err(error)) => Pending::Error(error),
+        Err(payload) => Pending::Panic(payload),
+    };
+    store.set_pending(pending);
+    RawReturn { value: 0, status: TrapCode::HostError.number().into() }
+}
+
+/// Calls a host function with values as wasm holds them.
+///
+/// # Safety
+/// - `values` points to one value for each parameter and result, which are of the store.
+unsafe fn call_host(func: &HostFunc, store: &StoreOpaque, values: *mut u128) -> Result<()> {
+    let (params, results) = (func.ty.params(), func.ty.results());
+    let count = params.len().max(results.len());
+    // SAFETY: the caller's contract.
+    let values = unsafe { std::slice::from_raw_parts_mut(values, count) };
+    let args = params.iter().zip(&*values);
+    let args: Vec<_> = args.map(|(ty, bits)| CoreVal::from_bits(*ty, *bits, store.id())).collect();
+    let returned = (func.call)(&args)?;
+    if returned.len() != results.len() {
+        let (expected, found) = (results.len(), returned.len());
+        let message = format!("a host function returned {found} values, expected {expected}");
+        return Err(Error::msg(message));
+    }
+    for ((value, ty), bits) in returned.into_iter().zip(results).zip(values) {
+        *bits = value.to_bits(*ty, store)?;
+    }
+    Ok(())
+}

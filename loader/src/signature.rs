@@ -1,0 +1,42 @@
+//! What functions look like, in errors: the component's side and Rust's, printed alike.
+
+use cwasm_format::describe::Description;
+use cwasm_format::hash::{Tag, TypeHash};
+use cwasm_format::types::{FuncType, TypeDef, Types, ValueType};
+use cwasm_format::wit::Wit;
+
+use crate::values::ComponentNamedList;
+
+/// The hash of the function type that `P` and `R` are for.
+pub(crate) const fn hash<P: ComponentNamedList, R: ComponentNamedList>() -> TypeHash {
+    TypeHash::of_parts(Tag::Func, &[P::PARAMS_HASH, R::RESULT_HASH])
+}
+
+/// The function type that `P` and `R` are for.
+#[cold]
+pub(crate) fn of_rust<P: ComponentNamedList, R: ComponentNamedList>() -> String {
+    let mut types = Types::new();
+    let params = P::describe_list(&mut types);
+    let results = R::describe_list(&mut types);
+    let result = match results[..] {
+        [] => None,
+        [one] => Some(one),
+        _ => Some(ValueType::Def(types.push(TypeDef::Tuple(results)))),
+    };
+    let params = params.into_iter().map(|ty| (String::new(), ty)).collect();
+    let text = Wit::new(&types).func(&FuncType { params, result }).to_string();
+    match R::LEN {
+        0 | 1 => text,
+        // Without this, both sides could print the same.
+        len => format!("{text} with {len} results (a tuple is one result: `((A, B),)`)"),
+    }
+}
+
+/// The function type at this place of a component's descriptions.
+#[cold]
+pub(crate) fn of_component(description: &Description, func_type: u32) -> String {
+    match description.funcs.get(func_type as usize) {
+        Some(func) => Wit::new(&description.types).func(func).to_string(),
+        None => "a function that the artifact does not describe".to_owned(),
+    }
+}

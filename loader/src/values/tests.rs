@@ -1,0 +1,355 @@
+//! Lifting and lowering against a guest made of Rust.
+
+use std::fmt::Debug;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use cwasm_format::TrapCode;
+use cwasm_format::types::{FuncType, Types};
+
+use super::{ComponentNamedList, ComponentType, Lift, Lower, WasmList, WasmStr};
+use crate::error::{Error, Result};
+use crate::raw::StringEncoding::{self, Latin1Utf16, Utf8, Utf16};
+use crate::raw::fake::{Guest, HEAP, MEMORY_SIZE, Realloc};
+use crate::signature;
+
+/// Lowers a value to flat values.
+fn flat<T: Lower + ?Sized>(guest: &mut Guest, value: &T) -> Result<Vec<u64>> {
+    // Whatever is there before is overwritten.
+    let mut out = vec![u64::MAX; T::FLAT.count()];
+    guest.lower(|cx| value.lower_flat(cx, &mut out))?;
+    Ok(out)
+}
+
+fn lift<T: Lift>(guest: &mut Guest, flat: &[u64]) -> Result<T> {
+    guest.lift(|cx| T::lift_flat(cx, flat))
+}
+
+/// Lowers a value to memory at 512: its bytes.
+fn stored<T: Lower>(guest: &mut Guest, value: &T) -> Result<Vec<u8>> {
+    guest.lower(|cx| value.store(cx, 512))?;
+    Ok(guest.memory()[512..][..T::LAYOUT.size as usize].to_vec())
+}
+
+fn load<T: Lift>(guest: &mut Guest, bytes: &[u8]) -> Result<T> {
+    guest.lift(|cx| T::load(cx, bytes))
+}
+
+fn code<T>(result: Result<T>) -> TrapCode {
+    match result {
+        Ok(_) => panic!("no trap"),
+        Err(error) => error.trap().expect("a trap").code(),
+    }
+}
+
+fn round_trip<T: Lower + Lift + PartialEq + Debug>(value: T) {
+    for encoding in [Utf8, Utf16, Latin1Utf16] {
+        let mut guest = Guest::with_encoding(encoding);
+        if T::FLAT.fits() {
+            let flat = flat(&mut guest, &value).unwrap();
+            assert_eq!(lift::<T>(&mut guest, &flat).unwrap(), value, "flat {flat:x?}");
+        }
+        let bytes = stored(&mut guest, &value).unwrap();
+        assert_eq!(load::<T>(&mut guest, &bytes).unwrap(), value, "in memory {bytes:x?}");
+    }
+}
+
+/// What Rust computes for a type is what the compiler computes.
+fn same_as_described<T: ComponentType + ?Sized>() {
+    let mut types = Types::new();
+    let ty = T::describe(&mut types).unwrap();
+    let abi = types.abi(ty);
+    assert_eq!(abi.hash, T::HASH);
+    assert_eq!(abi.layout, T::LAYOUT);
+    assert_eq!(abi.flat, T::FLAT);
+}
+
+fn same_function<P: ComponentNamedList, R: ComponentNamedList>() {
+    let mut types = Types::new();
+    let params = P::describe_list(&mut types);
+    let params = params.into_iter().map(|ty| ("p".to_owned(), ty)).collect();
+    let result = R::describe_list(&mut types).first().copied();
+    let func = FuncType { params, result };
+    assert_eq!(signature::hash::<P, R>(), types.func_hash(&func));
+    assert_eq!(P::FLAT, types.params_flat(&func));
+    assert_eq!(P::LAYOUT, types.params_layout(&func));
+    assert_eq!(R::FLAT, types.result_flat(&func));
+}
+
+type Spilled = (u8, u64, u8, u16, u32, String, f32, f64, char, bool, i8, i16, i32, i64, u8, String);
+
+#[test]
+fn constants_are_the_compilers() {
+    same_as_described::<bool>();
+    same_as_described::<char>();
+    same_as_described::<f32>();
+    same_as_described::<i64>();
+    same_as_described::<str>();
+    same_as_described::<[u16]>();
+    same_as_described::<&Box<Rc<Arc<Vec<String>>>>>();
+    same_as_described::<(u8, u64, (u8, u16))>();
+    same_as_described::<Option<(f32, String)>>();
+    same_as_described::<Result<(), ()>>();
+    same_as_described::<Result<f32, (i32, f64)>>();
+    same_as_described::<Result<(), Option<Result<u64, WasmList<WasmStr>>>>>();
+    same_as_described::<Spilled>();
+    same_function::<(), ()>();
+    same_function::<(u32, u32), (u32,)>();
+    same_function::<(&str,), (String,)>();
+    same_function::<Spilled, ((u8, u8),)>();
+    assert_ne!(signature::hash::<(), (u8, u8)>(), signature::hash::<(), ((u8, u8),)>());
+    assert_ne!(signature::hash::<(), (u8, u8)>(), signature::hash::<(), ()>());
+    assert!(!Spilled::FLAT.fits());
+}
+
+#[test]
+fn values_come_back() {
+    round_trip(true);
+    round_trip((-1i8, i16::MIN, i32::MIN, i64::MIN));
+    round_trip((u8::MAX, u16::MAX, u32::MAX, u64::MAX));
+    round_trip((1.5f32, f64::NEG_INFINITY, '\u{10ffff}', '\u{d7ff}'));
+    round_trip(String::from("größe 😀"));
+    round_trip(String::new());
+    round_trip(Box::<str>::from("ÿ"));
+    round_trip(vec![1u8, 2, 3]);
+    round_trip(vec![i64::MIN, 5]);
+    round_trip(Vec::<f64>::new());
+    round_trip(vec![true, false]);
+    round_trip(vec!['a', '😀']);
+    round_trip(Rc::<[_]>::from(vec![String::from("a"), String::from("ü☃")]));
+    round_trip(vec![(1.5f32, vec![(2u8, 3u64)]), (0.5, vec![])]);
+    round_trip([None, Some(1u8)].to_vec());
+    round_trip(Some(Some(String::from("x"))));
+    round_trip(Some(None::<u64>));
+    round_trip(Ok::<(), u8>(()));
+    round_trip(Err::<(), u8>(9));
+    round_trip([Ok(1.5f32), Err((2i32, f64::MAX))].to_vec());
+    round_trip(Err::<f32, (i32, f64)>((-2, 0.25)));
+    let spilled: Spilled = (
+        1, 2, 3, 4, 5, "six".into(), 7.0, 8.0, '9', true, -11, -12, -13, -14, 15, "☃".into(),
+    );
+    round_trip(spilled);
+}
+
+#[test]
+fn flat_forms_are_canonical() {
+    let guest = &mut Guest::new();
+    assert_eq!(flat(guest, &(-1i8, -1i32, -1i64, true)).unwrap(), [
+        0xffff_ffff,
+        0xffff_ffff,
+        u64::MAX,
+        1
+    ]);
+    assert_eq!(flat(guest, &-1.5f32).unwrap(), [0xbfc0_0000]);
+    assert_eq!(flat(guest, &None::<(f32, f64)>).unwrap(), [0, 0, 0]);
+    assert_eq!(flat(guest, &Ok::<u8, (u64, u8)>(7)).unwrap(), [0, 7, 0]);
+    // High bits that do not belong to the type are ignored; a joined i64 that holds an i32 wraps.
+    assert_eq!(lift::<u8>(guest, &[0x1ff]).unwrap(), 0xff);
+    assert_eq!(lift::<i16>(guest, &[0x18000]).unwrap(), i16::MIN);
+    assert!(lift::<bool>(guest, &[2]).unwrap());
+    assert!(load::<bool>(guest, &[0x80]).unwrap());
+    let wrapped = lift::<Result<u32, u64>>(guest, &[0, 0xdead_0000_0001]).unwrap();
+    assert_eq!(wrapped, Ok(1));
+    let joined = lift::<Result<f32, u64>>(guest, &[0, 0xdead_bfc0_0000]).unwrap();
+    assert_eq!(joined, Ok(-1.5));
+}
+
+#[test]
+fn memory_forms_are_canonical() {
+    let guest = &mut Guest::new();
+    assert_eq!(stored(guest, &(1u8, 0x0203u16, 0x0405_0607u32)).unwrap(), [
+        1, 0, 3, 2, 7, 6, 5, 4
+    ]);
+    let option = stored(guest, &Some(2u16)).unwrap();
+    assert_eq!(option, [1, 0, 2, 0]);
+    let list = stored(guest, &[1u16, 2].as_slice()).unwrap();
+    assert_eq!(list, [0, 4, 0, 0, 2, 0, 0, 0]);
+    assert_eq!(guest.memory()[HEAP as usize..][..4], [1, 0, 2, 0]);
+}
+
+/// Lowers a string: its pointer and length, its bytes, and the calls of `realloc`.
+fn lowered(encoding: StringEncoding, string: &str) -> (Vec<u64>, Vec<u8>, Vec<[u32; 4]>) {
+    let mut guest = Guest::with_encoding(encoding);
+    let flat = flat(&mut guest, string).unwrap();
+    let reallocs = guest.take_reallocs();
+    let size = reallocs.last().unwrap()[3] as usize;
+    (flat.clone(), guest.memory()[flat[0] as usize..][..size].to_vec(), reallocs)
+}
+
+#[test]
+fn strings_are_encoded_as_the_guest_wants() {
+    let (flat, bytes, reallocs) = lowered(Utf8, "ü");
+    assert_eq!((flat[1], &bytes[..]), (2, "ü".as_bytes()));
+    assert_eq!(reallocs, [[0, 0, 1, 2]]);
+
+    let (flat, bytes, reallocs) = lowered(Utf16, "aü");
+    assert_eq!((flat[1], &bytes[..]), (2, &[0x61, 0, 0xfc, 0][..]));
+    assert_eq!(reallocs, [[0, 0, 2, 6], [HEAP, 6, 2, 4]]);
+    assert_eq!(lowered(Utf16, "ab").2, [[0, 0, 2, 4]]);
+
+    let (flat, bytes, reallocs) = lowered(Latin1Utf16, "aü");
+    assert_eq!((flat[1], &bytes[..]), (2, &[0x61, 0xfc][..]));
+    assert_eq!(reallocs, [[0, 0, 2, 3], [HEAP, 3, 2, 2]]);
+
+    let (flat, bytes, reallocs) = lowered(Latin1Utf16, "aü☃");
+    assert_eq!((flat[1], &bytes[..]), (1 << 31 | 3, &[0x61, 0, 0xfc, 0, 0x03, 0x26][..]));
+    let second = HEAP + 6;
+    assert_eq!(reallocs, [[0, 0, 2, 6], [HEAP, 6, 2, 12], [second, 12, 2, 6]]);
+
+    for encoding in [Utf8, Utf16, Latin1Utf16] {
+        let align = if encoding == Utf8 { 1 } else { 2 };
+        assert_eq!(lowered(encoding, "").2, [[0, 0, align, 0]]);
+    }
+}
+
+#[test]
+fn bad_strings_trap() {
+    let guest = &mut Guest::new();
+    let size = MEMORY_SIZE as u64;
+    let mut lifted = |encoding, pointer: u64, len: u64, bytes: &[u8]| {
+        guest.encoding = encoding;
+        guest.memory()[64..][..bytes.len()].copy_from_slice(bytes);
+        let owned = lift::<String>(guest, &[pointer, len]);
+        match lift::<WasmStr>(guest, &[pointer, len]) {
+            Ok(view) => {
+                let same = view.to_str(&guest.store).map(|string| string.into_owned());
+                assert_eq!(same.ok(), owned.as_ref().ok().cloned());
+            }
+            Err(error) => assert_eq!(code(Err::<(), Error>(error)), owned.as_ref().unwrap_err().trap().unwrap().code()),
+        }
+        owned
+    };
+    for bytes in ["\u{c0}".as_bytes().split_at(1).0, b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\x80"] {
+        let result = lifted(Utf8, 64, bytes.len() as u64, bytes);
+        assert_eq!(code(result), TrapCode::InvalidStringEncoding);
+    }
+    for bytes in [&[0, 0xd8][..], &[0, 0xdc, 0, 0xd8], &[0, 0xd8, 0x41, 0]] {
+        let units = bytes.len() as u64 / 2;
+        assert_eq!(code(lifted(Utf16, 64, units, bytes)), TrapCode::InvalidStringEncoding);
+        let tagged = units | 1 << 31;
+        assert_eq!(code(lifted(Latin1Utf16, 64, tagged, bytes)), TrapCode::InvalidStringEncoding);
+    }
+    assert_eq!(lifted(Latin1Utf16, 64, 2, &[0xfc, 0x41]).unwrap(), "üA");
+    assert_eq!(lifted(Latin1Utf16, 64, 1 << 31 | 1, &[0x03, 0x26]).unwrap(), "☃");
+    for (encoding, len) in [(Utf16, 1), (Latin1Utf16, 1), (Latin1Utf16, 1 << 31), (Utf16, 0)] {
+        assert_eq!(code(lifted(encoding, 65, len, &[])), TrapCode::UnalignedPointer);
+    }
+    for (encoding, len) in [(Utf8, 3), (Utf16, 2), (Latin1Utf16, 3), (Latin1Utf16, 1 << 31 | 2)] {
+        assert_eq!(code(lifted(encoding, size - 2, len, &[])), TrapCode::StringOutOfBounds);
+    }
+    assert_eq!(code(lifted(Utf8, 0xffff_ffff, 2, &[])), TrapCode::StringOutOfBounds);
+    assert_eq!(code(lifted(Utf8, size + 1, 0, &[])), TrapCode::StringOutOfBounds);
+    assert_eq!(lifted(Utf8, size, 0, &[]).unwrap(), "");
+    for (encoding, len) in [
+        (Utf8, 1 << 28),
+        (Utf16, 1 << 27),
+        (Latin1Utf16, 1 << 28),
+        (Latin1Utf16, 1 << 31 | 1 << 27),
+    ] {
+        assert_eq!(code(lifted(encoding, 64, len, &[])), TrapCode::StringTooLong);
+        assert_eq!(code(lifted(encoding, 64, len - 1, &[])), TrapCode::StringOutOfBounds);
+    }
+}
+
+#[test]
+fn bad_lists_trap() {
+    let guest = &mut Guest::new();
+    let size = MEMORY_SIZE as u64;
+    let mut check = |pointer: u64, len: u64, expected: Option<TrapCode>| {
+        let owned = lift::<Vec<u32>>(guest, &[pointer, len]);
+        let view = lift::<WasmList<u32>>(guest, &[pointer, len]);
+        let code = |result: Result<()>| result.err().map(|error| error.trap().unwrap().code());
+        assert_eq!(code(owned.map(drop)), expected);
+        assert_eq!(code(view.map(drop)), expected);
+    };
+    check(size - 8, 2, None);
+    check(size, 0, None);
+    check(size - 4, 2, Some(TrapCode::ListOutOfBounds));
+    check(size + 4, 0, Some(TrapCode::ListOutOfBounds));
+    check(0xffff_fffc, 1, Some(TrapCode::ListOutOfBounds));
+    check(2, 0, Some(TrapCode::UnalignedPointer));
+    check(2, 1, Some(TrapCode::UnalignedPointer));
+    check(0, 1 << 26, Some(TrapCode::ListTooLong));
+    check(0, 0xffff_ffff, Some(TrapCode::ListTooLong));
+    check(0, (1 << 26) - 1, Some(TrapCode::ListOutOfBounds));
+}
+
+#[test]
+fn bad_scalars_and_cases_trap() {
+    let guest = &mut Guest::new();
+    for bad in [0x11_0000u32, 0xd800, 0xdfff, u32::MAX] {
+        assert_eq!(code(lift::<char>(guest, &[bad.into()])), TrapCode::InvalidChar);
+        assert_eq!(code(load::<char>(guest, &bad.to_le_bytes())), TrapCode::InvalidChar);
+        guest.memory()[64..68].copy_from_slice(&bad.to_le_bytes());
+        assert_eq!(code(lift::<Vec<char>>(guest, &[64, 1])), TrapCode::InvalidChar);
+    }
+    assert_eq!(code(lift::<Option<u8>>(guest, &[2, 0])), TrapCode::InvalidDiscriminant);
+    assert_eq!(code(lift::<Option<u8>>(guest, &[1 << 31, 0])), TrapCode::InvalidDiscriminant);
+    assert_eq!(lift::<Option<u8>>(guest, &[1 << 32, 0]).unwrap(), None);
+    assert_eq!(code(load::<Option<u8>>(guest, &[0xff, 0])), TrapCode::InvalidDiscriminant);
+    assert_eq!(code(lift::<Result<u8, ()>>(guest, &[2, 0])), TrapCode::InvalidDiscriminant);
+    assert_eq!(code(load::<Result<u8, ()>>(guest, &[2, 0])), TrapCode::InvalidDiscriminant);
+}
+
+#[test]
+fn bad_reallocs_trap() {
+    let end = MEMORY_SIZE as u32;
+    let mut lowered = |encoding, realloc, value: &dyn Fn(&mut Guest) -> Result<Vec<u64>>| {
+        let mut guest = Guest::with_encoding(encoding);
+        guest.set_realloc(realloc);
+        code(value(&mut guest))
+    };
+    let list = |guest: &mut Guest| flat(guest, &[1u32, 2][..]);
+    let empty = |guest: &mut Guest| flat::<[u32]>(guest, &[]);
+    let string = |guest: &mut Guest| flat(guest, "aü☃");
+    let latin = |guest: &mut Guest| flat(guest, "aü");
+    for value in [&list as &dyn Fn(&mut Guest) -> _, &empty] {
+        assert_eq!(lowered(Utf8, Realloc::Gives(end + 4), value), TrapCode::ListOutOfBounds);
+        assert_eq!(lowered(Utf8, Realloc::Gives(2), value), TrapCode::UnalignedPointer);
+        assert_eq!(lowered(Utf8, Realloc::Traps, value), TrapCode::Unreachable);
+    }
+    assert_eq!(lowered(Utf8, Realloc::Gives(end - 4), &list), TrapCode::ListOutOfBounds);
+    assert_eq!(lowered(Utf8, Realloc::Gives(end - 4), &string), TrapCode::StringOutOfBounds);
+    for after in 0..=1 {
+        for (bad, expected) in [(1, TrapCode::UnalignedPointer), (end, TrapCode::StringOutOfBounds)] {
+            let realloc = Realloc::GivesAfter(after, bad);
+            assert_eq!(lowered(Utf16, realloc, &string), expected);
+            assert_eq!(lowered(Latin1Utf16, realloc, &string), expected);
+            assert_eq!(lowered(Latin1Utf16, realloc, &latin), expected);
+        }
+    }
+    let last = Realloc::GivesAfter(2, 1);
+    assert_eq!(lowered(Latin1Utf16, last, &string), TrapCode::UnalignedPointer);
+}
+
+#[test]
+fn views_read_where_values_lie() {
+    let mut guest = Guest::new();
+    let value = (vec![1u16, 2, 3], vec!["a", "bc"], "text");
+    let flat = flat(&mut guest, &value).unwrap();
+    type View = (WasmList<u16>, WasmList<WasmStr>, WasmStr);
+    const { assert!(View::HOLDS_VIEWS && !<(Vec<String>, u8)>::HOLDS_VIEWS) };
+    const { assert!(<Option<Vec<Result<u8, WasmStr>>>>::HOLDS_VIEWS) };
+    let (numbers, strings, text) = lift::<View>(&mut guest, &flat).unwrap();
+    assert_eq!(numbers.as_slice(&guest.store).unwrap(), [1, 2, 3]);
+    assert_eq!((numbers.len(), numbers.is_empty()), (3, false));
+    assert_eq!(numbers.get(&guest.store, 2).unwrap().unwrap(), 3);
+    assert!(numbers.get(&guest.store, 3).is_none());
+    let strings: Vec<_> = strings.iter(&guest.store).unwrap().map(Result::unwrap).collect();
+    assert_eq!(strings[1].to_str(&guest.store).unwrap(), "bc");
+    assert_eq!(text.to_str(&guest.store).unwrap(), "text");
+    guest.memory()[flat[4] as usize] = 0xff;
+    assert_eq!(code(text.to_str(&guest.store)), TrapCode::InvalidStringEncoding);
+    let other = Guest::new();
+    assert!(text.to_str(&other.store).unwrap_err().trap().is_none());
+    assert!(numbers.as_slice(&other.store).is_err());
+    assert!(numbers.get(&other.store, 0).unwrap().is_err());
+}
+
+#[test]
+fn signatures_print_as_wit() {
+    let text = signature::of_rust::<(&str, Vec<Option<u8>>), (Result<(), char>,)>();
+    assert_eq!(text, "func(string, list<option<u8>>) -> result<_, char>");
+    assert_eq!(signature::of_rust::<(), ()>(), "func()");
+    assert!(signature::of_rust::<(), (u8, u8)>().ends_with("(a tuple is one result: `((A, B),)`)"));
+}

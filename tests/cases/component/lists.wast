@@ -1,0 +1,118 @@
+;; Lists of scalars and of compound elements.
+
+(component definition $Lists
+  (core module $m
+    (memory (export "memory") 1)
+    (global $next (mut i32) (i32.const 1024))
+    (func (export "realloc") (param $old i32) (param $old-size i32) (param $align i32) (param $size i32) (result i32)
+      (local $at i32)
+      (local.set $at
+        (i32.and
+          (i32.add (global.get $next) (i32.sub (local.get $align) (i32.const 1)))
+          (i32.sub (i32.const 0) (local.get $align))))
+      (global.set $next (i32.add (local.get $at) (local.get $size)))
+      (local.get $at))
+    (func $pair (export "echo") (param $pointer i32) (param $len i32) (result i32)
+      (i32.store (i32.const 16) (local.get $pointer))
+      (i32.store (i32.const 20) (local.get $len))
+      (i32.const 16))
+    (func (export "sum") (param $pointer i32) (param $len i32) (result i64)
+      (local $sum i64)
+      (loop $next
+        (if (local.get $len)
+          (then
+            (local.set $sum (i64.add (local.get $sum) (i64.load32_s (local.get $pointer))))
+            (local.set $pointer (i32.add (local.get $pointer) (i32.const 4)))
+            (local.set $len (i32.sub (local.get $len) (i32.const 1)))
+            (br $next))))
+      (local.get $sum)))
+  (core instance $i (instantiate $m))
+  (alias core export $i "memory" (core memory $memory))
+  (alias core export $i "realloc" (core func $realloc))
+  (func (export "sum") (param "l" (list s32)) (result s64)
+    (canon lift (core func $i "sum") (memory $memory) (realloc $realloc)))
+  (func (export "bytes") (param "l" (list u8)) (result (list u8))
+    (canon lift (core func $i "echo") (memory $memory) (realloc $realloc)))
+  (func (export "u16s") (param "l" (list u16)) (result (list u16))
+    (canon lift (core func $i "echo") (memory $memory) (realloc $realloc)))
+  (func (export "s64s") (param "l" (list s64)) (result (list s64))
+    (canon lift (core func $i "echo") (memory $memory) (realloc $realloc)))
+  (func (export "f32s") (param "l" (list f32)) (result (list f32))
+    (canon lift (core func $i "echo") (memory $memory) (realloc $realloc)))
+  (func (export "bools") (param "l" (list bool)) (result (list bool))
+    (canon lift (core func $i "echo") (memory $memory) (realloc $realloc)))
+  (func (export "chars") (param "l" (list char)) (result (list char))
+    (canon lift (core func $i "echo") (memory $memory) (realloc $realloc)))
+  (func (export "strings") (param "l" (list string)) (result (list string))
+    (canon lift (core func $i "echo") (memory $memory) (realloc $realloc)))
+  (func (export "lists") (param "l" (list (list u16))) (result (list (list u16)))
+    (canon lift (core func $i "echo") (memory $memory) (realloc $realloc)))
+  (func (export "pairs") (param "l" (list (tuple u8 u64 string))) (result (list (tuple u8 u64 string)))
+    (canon lift (core func $i "echo") (memory $memory) (realloc $realloc)))
+  (func (export "options") (param "l" (list (option u32))) (result (list (option u32)))
+    (canon lift (core func $i "echo") (memory $memory) (realloc $realloc)))
+  ;; The bytes of other types, to see their layout.
+  (func (export "raw-u16s") (param "pointer" u32) (param "len" u32) (result (list u16))
+    (canon lift (core func $i "echo") (memory $memory)))
+  (func (export "raw-s64s") (param "pointer" u32) (param "len" u32) (result (list s64))
+    (canon lift (core func $i "echo") (memory $memory)))
+)
+(component instance $l $Lists)
+(assert_return (invoke "sum" (list.const)) (s64.const 0))
+(assert_return (invoke "sum" (list.const (s32.const -1) (s32.const 2147483647) (s32.const 2147483647))) (s64.const 4294967293))
+(assert_return (invoke "bytes" (list.const (u8.const 0) (u8.const 255) (u8.const 7))) (list.const (u8.const 0) (u8.const 255) (u8.const 7)))
+(assert_return (invoke "u16s" (list.const (u16.const 65535) (u16.const 1))) (list.const (u16.const 65535) (u16.const 1)))
+(assert_return (invoke "s64s" (list.const (s64.const -1) (s64.const 1))) (list.const (s64.const -1) (s64.const 1)))
+(assert_return (invoke "f32s" (list.const (f32.const -0.5) (f32.const nan))) (list.const (f32.const -0.5) (f32.const nan)))
+(assert_return (invoke "bools" (list.const (bool.const true) (bool.const false))) (list.const (bool.const true) (bool.const false)))
+(assert_return (invoke "chars" (list.const (char.const "x") (char.const "🦀"))) (list.const (char.const "x") (char.const "🦀")))
+(assert_return (invoke "strings" (list.const (str.const "one") (str.const "") (str.const "zwölf"))) (list.const (str.const "one") (str.const "") (str.const "zwölf")))
+(assert_return
+  (invoke "lists" (list.const (list.const (u16.const 1) (u16.const 2)) (list.const) (list.const (u16.const 3))))
+  (list.const (list.const (u16.const 1) (u16.const 2)) (list.const) (list.const (u16.const 3))))
+(assert_return
+  (invoke "pairs" (list.const
+    (tuple.const (u8.const 1) (u64.const 0xffffffffffffffff) (str.const "a"))
+    (tuple.const (u8.const 2) (u64.const 0) (str.const "bc"))))
+  (list.const
+    (tuple.const (u8.const 1) (u64.const 0xffffffffffffffff) (str.const "a"))
+    (tuple.const (u8.const 2) (u64.const 0) (str.const "bc"))))
+(assert_return
+  (invoke "options" (list.const (option.none) (option.some (u32.const 9))))
+  (list.const (option.none) (option.some (u32.const 9))))
+(assert_return (invoke "raw-u16s" (u32.const 65536) (u32.const 0)) (list.const))
+(assert_trap (invoke "raw-u16s" (u32.const 1) (u32.const 0)) "unaligned pointer")
+(component instance $l $Lists)
+(assert_trap (invoke "raw-s64s" (u32.const 4) (u32.const 1)) "unaligned pointer")
+(component instance $l $Lists)
+(assert_trap (invoke "raw-s64s" (u32.const 65536) (u32.const 1)) "list out of bounds")
+(component instance $l $Lists)
+(assert_trap (invoke "raw-s64s" (u32.const 65544) (u32.const 0)) "list out of bounds")
+(component instance $l $Lists)
+(assert_trap (invoke "raw-s64s" (u32.const 8) (u32.const 0x02000000)) "list too long")
+(component instance $l $Lists)
+(assert_trap (invoke "raw-s64s" (u32.const 8) (u32.const 0x20000001)) "list too long")
+
+;; Elements that are no values.
+(component definition $Elements
+  (core module $m
+    (memory (export "memory") 1)
+    (data (i32.const 0) "\20\00\00\00\02\00\00\00")          ;; two elements at 32
+    (data (i32.const 32) "\61\00\00\00\00\d8\00\00")         ;; chars: 'a', a surrogate
+    (data (i32.const 8) "\40\00\00\00\03\00\00\00")          ;; three elements at 64
+    (data (i32.const 64) "\00\01\02")                        ;; as bools: false, true, true
+    (func (export "two") (result i32) (i32.const 0))
+    (func (export "three") (result i32) (i32.const 8)))
+  (core instance $i (instantiate $m))
+  (alias core export $i "memory" (core memory $memory))
+  (func (export "chars") (result (list char)) (canon lift (core func $i "two") (memory $memory)))
+  (func (export "bools") (result (list bool)) (canon lift (core func $i "three") (memory $memory)))
+  (type $enum' (enum "a" "b"))
+  (export $enum "ab" (type $enum'))
+  (func (export "enums") (result (list $enum)) (canon lift (core func $i "three") (memory $memory)))
+)
+(component instance $e $Elements)
+(assert_return (invoke "bools") (list.const (bool.const false) (bool.const true) (bool.const true)))
+(assert_trap (invoke "chars") "invalid char")
+(component instance $e $Elements)
+(assert_trap (invoke "enums") "invalid discriminant")
