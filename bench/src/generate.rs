@@ -8,8 +8,8 @@
 
 use wasm_encoder::{
     BlockType, CodeSection, ComponentBuilder, ComponentExportKind, ConstExpr, DataSection,
-    ElementSection, Elements, EntityType, ExportKind, ExportSection, Function, FunctionSection,
-    GlobalSection, GlobalType, Ieee64, InstructionSink, MemArg, MemorySection, MemoryType, Module,
+    ElementSection, Elements, ExportKind, ExportSection, Function, FunctionSection, GlobalSection,
+    GlobalType, Ieee64, InstructionSink, MemArg, MemArgTarget, MemorySection, MemoryType, Module,
     PrimitiveValType, RefType, TableSection, TableType, TypeSection, ValType,
 };
 
@@ -347,7 +347,8 @@ impl Body<'_> {
         MemArg {
             offset: u64::from(self.random.below(512) * 8),
             align: 0,
-            memory_index: 0,
+            target: MemArgTarget::Memory(0),
+            ordering: None,
         }
     }
 

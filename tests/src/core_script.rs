@@ -17,7 +17,7 @@ pub(crate) struct CoreImports {
 impl CoreImports {
     pub(crate) fn new(store: &mut Store<()>) -> CoreImports {
         CoreImports {
-            spectest: spectest::items(store),
+            spectest: spectest::items(store).expect("the items of `spectest` are small"),
             registered: HashMap::new(),
         }
     }
@@ -30,10 +30,10 @@ impl CoreImports {
     /// What the module imports, in its order.
     pub(crate) fn resolve(&self, store: &Store<()>, module: &Module) -> Result<Vec<Extern>, Stop> {
         let mut found = Vec::new();
-        for import in module.imports() {
+        for import in module.imports()? {
             let (from, name) = (import.module, import.name);
             let item = match self.registered.get(from) {
-                Some(Ok(Live::Core(instance))) => instance.get(store, name),
+                Some(Ok(Live::Core(instance))) => instance.get(store, name)?,
                 Some(Ok(Live::Component(..))) => None,
                 Some(Err(line)) => return Err(Stop::Depends(*line)),
                 None if from == "spectest" => self.spectest.get(name).copied(),
@@ -58,7 +58,7 @@ pub(crate) fn global(
     instance: ModuleInstance,
     name: &str,
 ) -> Result<CoreVal, Stop> {
-    match instance.get(store, name) {
+    match instance.get(store, name)? {
         Some(Extern::Global(global)) => Ok(global.get(store)?),
         _ => Err(Stop::Failed(format!("no global `{name}`"))),
     }
@@ -70,7 +70,7 @@ pub(crate) fn invoke(
     instance: ModuleInstance,
     invoke: &WastInvoke<'_>,
 ) -> Result<Vec<CoreVal>, Stop> {
-    let Some(Extern::Func(func)) = instance.get(&*store, invoke.name) else {
+    let Some(Extern::Func(func)) = instance.get(&*store, invoke.name)? else {
         return Err(Stop::Failed(format!("no function `{}`", invoke.name)));
     };
     let args: Option<Vec<CoreVal>> = invoke

@@ -4,7 +4,7 @@
 
 use cwasm::{Component, Engine, Instance, Linker, Store, Val};
 use cwasm_format::exports::kind;
-use wast::{WastArg, WastInvoke};
+use wast::WastInvoke;
 
 use crate::script::Stop;
 use crate::values;
@@ -48,14 +48,7 @@ pub(crate) fn invoke(
     let func = instance
         .get_func(&mut *store, invoke.name)
         .ok_or_else(missing)?;
-    let args: Option<Vec<Val>> = invoke
-        .args
-        .iter()
-        .map(|arg| match arg {
-            WastArg::Component(arg) => values::component_arg(arg),
-            _ => None,
-        })
-        .collect();
+    let args: Option<Vec<Val>> = invoke.args.iter().map(values::component_arg).collect();
     let args = args.ok_or_else(|| Stop::Failed(format!("not supported: {:?}", invoke.args)))?;
     let has_result = has_result(component, invoke.name).ok_or_else(missing)?;
     let mut results = vec![Val::Bool(false); usize::from(has_result)];

@@ -442,7 +442,7 @@ fn check_results(expected: &[WastRet<'_>], found: &Results) -> Result<(), Stop> 
         Results::Component(found) => {
             let same = match (expected, found) {
                 ([], None) => true,
-                ([WastRet::Component(ret)], Some(found)) => values::component_matches(ret, found),
+                ([expected], Some(found)) => values::component_matches(expected, found),
                 _ => false,
             };
             (same, format!("{found:?}"))

@@ -2,10 +2,15 @@
 
 use std::collections::HashMap;
 
-use cwasm::{CoreFunc, CoreGlobal, CoreMemory, CoreTable, CoreVal, Extern, Store, ValType};
+use cwasm::{
+    CoreFunc, CoreGlobal, CoreMemory, CoreTable, CoreVal, Extern, FuncType, Result, Store, ValType,
+};
 
 /// All items of `spectest`, by name.
-pub(crate) fn items(store: &mut Store<()>) -> HashMap<&'static str, Extern> {
+///
+/// # Errors
+/// If there is not enough memory.
+pub(crate) fn items(store: &mut Store<()>) -> Result<HashMap<&'static str, Extern>> {
     use ValType::{F32, F64, I32, I64};
     let mut items = HashMap::new();
     let prints: [(&'static str, &[ValType]); 7] = [
@@ -18,7 +23,11 @@ pub(crate) fn items(store: &mut Store<()>) -> HashMap<&'static str, Extern> {
         ("print_f64_f64", &[F64, F64]),
     ];
     for (name, params) in prints {
-        let func = CoreFunc::new(&mut *store, params, &[], |_| Ok(Vec::new()));
+        let func = CoreFunc::new(
+            &mut *store,
+            FuncType::new(params.iter().copied(), []),
+            |_| Ok(Vec::new()),
+        );
         items.insert(name, Extern::Func(func));
     }
     let globals = [
@@ -28,12 +37,12 @@ pub(crate) fn items(store: &mut Store<()>) -> HashMap<&'static str, Extern> {
         ("global_f64", CoreVal::F64(666.6_f64.to_bits())),
     ];
     for (name, value) in globals {
-        let global = CoreGlobal::new(&mut *store, false, value);
+        let global = CoreGlobal::new(&mut *store, value.ty(), false, value)?;
         items.insert(name, Extern::Global(global));
     }
-    let table = CoreTable::new(&mut *store, ValType::FuncRef, 10, Some(20));
+    let table = CoreTable::new(&mut *store, ValType::FuncRef, 10, Some(20))?;
     items.insert("table", Extern::Table(table));
-    let memory = CoreMemory::new(&mut *store, 1, Some(2));
+    let memory = CoreMemory::new(&mut *store, 1, Some(2))?;
     items.insert("memory", Extern::Memory(memory));
-    items
+    Ok(items)
 }

@@ -3,6 +3,7 @@
 use cwasm::{CoreVal, Val};
 use wast::component::WastVal;
 use wast::core::{AbstractHeapType, HeapType, NanPattern, V128Pattern, WastArgCore, WastRetCore};
+use wast::{WastArg, WastRet};
 
 /// The argument of a core function. `None` if there are no such values here.
 pub(crate) fn core_arg(arg: &WastArgCore<'_>) -> Option<CoreVal> {
@@ -93,12 +94,26 @@ fn v128_matches(expected: &V128Pattern, found: u128) -> bool {
 }
 
 /// The argument of a component function. `None` if there are no such values here.
-pub(crate) fn component_arg(arg: &WastVal<'_>) -> Option<Val> {
-    let list =
-        |values: &[WastVal<'_>]| values.iter().map(component_arg).collect::<Option<Vec<_>>>();
+pub(crate) fn component_arg(arg: &WastArg<'_>) -> Option<Val> {
+    match arg {
+        WastArg::Component(value) => component_value(value),
+        // `f32.const` reads as core WebAssembly's.
+        WastArg::Core(WastArgCore::F32(value)) => Some(Val::F32(f32::from_bits(value.bits))),
+        WastArg::Core(WastArgCore::F64(value)) => Some(Val::F64(f64::from_bits(value.bits))),
+        _ => None,
+    }
+}
+
+fn component_value(arg: &WastVal<'_>) -> Option<Val> {
+    let list = |values: &[WastVal<'_>]| {
+        values
+            .iter()
+            .map(component_value)
+            .collect::<Option<Vec<_>>>()
+    };
     // The value of an optional payload; `None` inside is an unknown value.
     let payload = |value: &Option<Box<WastVal<'_>>>| match value {
-        Some(value) => Some(Some(Box::new(component_arg(value)?))),
+        Some(value) => Some(Some(Box::new(component_value(value)?))),
         None => Some(None),
     };
     Some(match arg {
@@ -120,7 +135,7 @@ pub(crate) fn component_arg(arg: &WastVal<'_>) -> Option<Val> {
         WastVal::Record(fields) => Val::Record(
             fields
                 .iter()
-                .map(|(name, value)| Some(((*name).into(), component_arg(value)?)))
+                .map(|(name, value)| Some(((*name).into(), component_value(value)?)))
                 .collect::<Option<_>>()?,
         ),
         WastVal::Variant(case, value) => Val::Variant((*case).into(), payload(value)?),
@@ -135,8 +150,25 @@ pub(crate) fn component_arg(arg: &WastVal<'_>) -> Option<Val> {
 
 /// Whether a component function's result is the expected one. All NaNs are the same: the canonical
 /// ABI does not keep their payloads.
-pub(crate) fn component_matches(expected: &WastVal<'_>, found: &Val) -> bool {
-    component_arg(expected).is_some_and(|expected| same(&expected, found))
+pub(crate) fn component_matches(expected: &WastRet<'_>, found: &Val) -> bool {
+    match (expected, found) {
+        (WastRet::Component(expected), _) => {
+            component_value(expected).is_some_and(|expected| same(&expected, found))
+        }
+        (WastRet::Core(WastRetCore::F32(expected)), Val::F32(found)) => match expected {
+            NanPattern::Value(value) => {
+                same(&Val::F32(f32::from_bits(value.bits)), &Val::F32(*found))
+            }
+            _ => found.is_nan(),
+        },
+        (WastRet::Core(WastRetCore::F64(expected)), Val::F64(found)) => match expected {
+            NanPattern::Value(value) => {
+                same(&Val::F64(f64::from_bits(value.bits)), &Val::F64(*found))
+            }
+            _ => found.is_nan(),
+        },
+        _ => false,
+    }
 }
 
 fn same(a: &Val, b: &Val) -> bool {
@@ -147,12 +179,8 @@ fn same(a: &Val, b: &Val) -> bool {
         _ => false,
     };
     match (a, b) {
-        (Val::F32(a), Val::F32(b)) => {
-            a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan()
-        }
-        (Val::F64(a), Val::F64(b)) => {
-            a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan()
-        }
+        (Val::F32(a), Val::F32(b)) => a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan(),
+        (Val::F64(a), Val::F64(b)) => a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan(),
         (Val::List(a), Val::List(b)) | (Val::Tuple(a), Val::Tuple(b)) => all(a, b),
         (Val::Record(a), Val::Record(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.0 == b.0 && same(&a.1, &b.1))
@@ -161,6 +189,9 @@ fn same(a: &Val, b: &Val) -> bool {
         (Val::Option(a), Val::Option(b)) => payload(a, b),
         (Val::Result(Ok(a)), Val::Result(Ok(b))) => payload(a, b),
         (Val::Result(Err(a)), Val::Result(Err(b))) => payload(a, b),
+        (Val::Flags(a), Val::Flags(b)) => {
+            a.len() == b.len() && a.iter().all(|name| b.contains(name))
+        }
         _ => a == b,
     }
 }

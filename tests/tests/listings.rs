@@ -41,8 +41,8 @@ fn disassemble(bytes: &[u8]) -> String {
             }
             let mut line = String::new();
             formatter.format(&instruction, &mut line);
-            let target = instruction.near_branch_target();
-            if target != 0 {
+            if instruction.op0_kind() == iced_x86::OpKind::NearBranch64 {
+                let target = instruction.near_branch_target();
                 let mnemonic = line.split_whitespace().next().unwrap().to_owned();
                 line = match functions
                     .iter()

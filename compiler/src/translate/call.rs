@@ -202,15 +202,3 @@ fn declare_builtin(builder: &mut FunctionBuilder<'_>, builtin: Builtin) -> FuncR
     let signature = builder.import_signature(builtin_signature(builtin));
     declare_function(builder.func, Symbol::Builtin(builtin), signature)
 }
-
-/// Calls a builtin from code that has no core instance.
-pub(crate) fn call_builtin(
-    builder: &mut FunctionBuilder<'_>,
-    builtin: Builtin,
-    vmctx: Value,
-    args: &[Value],
-) -> Inst {
-    let callee = declare_builtin(builder, builtin);
-    let args: Vec<Value> = [vmctx].iter().chain(args).copied().collect();
-    builder.ins().call(callee, &args)
-}

@@ -40,7 +40,7 @@ use wasmparser::{
     OperatorsReaderAllocations, ValidatorResources,
 };
 
-pub(crate) use self::call::{builtin_signature, call_builtin};
+pub(crate) use self::call::builtin_signature;
 use self::control::Frame;
 pub(crate) use self::emit::{Emitter, declare_function, symbol_address};
 use self::operators::Translator;

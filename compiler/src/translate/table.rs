@@ -3,7 +3,7 @@
 use std::mem::offset_of;
 
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::types::{I32, I64};
+use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{self, InstBuilder, Value};
 use cwasm_format::TrapCode;
 use cwasm_format::builtin::Builtin;
@@ -110,11 +110,6 @@ impl Emitter<'_, '_> {
         let old = self.builtin_value(Builtin::TableGrow, &[desc, delta, value]);
         // -1 stays -1.
         self.narrow(old, self.table_is_64(table))
-    }
-
-    /// The type of the table's indices.
-    pub(crate) fn table_index_type(&self, table: u32) -> ir::Type {
-        if self.table_is_64(table) { I64 } else { I32 }
     }
 
     fn table_is_64(&self, table: u32) -> bool {

@@ -90,7 +90,7 @@ macro_rules! as_slice {
             /// # Errors
             /// Another store than the one that the view is from.
             pub fn as_slice<'a>(&'a self, store: &'a impl AsContext) -> Result<&'a [$number]> {
-                self.numbers(store)
+                numbers(self, store)
             }
         }
     )*};
@@ -98,13 +98,14 @@ macro_rules! as_slice {
 
 as_slice!(u8, i8, u16, i16, u32, i32, u64, i64, f32, f64);
 
-impl<T: Lift + Plain> WasmList<T> {
-    fn numbers<'a>(&'a self, store: &'a impl AsContext) -> Result<&'a [T]> {
-        match cast(self.bytes(store)?.1) {
-            Some(numbers) => Ok(numbers),
-            // Memories start at a page, and the pointer is aligned.
-            None => unreachable!("aligned in memory, but not for the host"),
-        }
+fn numbers<'a, T: Lift + Plain>(
+    list: &'a WasmList<T>,
+    store: &'a impl AsContext,
+) -> Result<&'a [T]> {
+    match cast(list.bytes(store)?.1) {
+        Some(numbers) => Ok(numbers),
+        // Memories start at a page, and the pointer is aligned.
+        None => unreachable!("aligned in memory, but not for the host"),
     }
 }
 

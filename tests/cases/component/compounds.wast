@@ -125,7 +125,7 @@
   (func (export "option-at") (result (option u32)) (canon lift (core func $i "at") (memory $memory)))
 )
 (component instance $v $Variants)
-(assert_return (invoke "color" (enum.const "blue")) (enum.const "blue"))
+(assert_return (invoke "echo-color" (enum.const "blue")) (enum.const "blue"))
 (assert_return (invoke "color-number" (enum.const "green")) (u32.const 1))
 (assert_return (invoke "number-color" (u32.const 0)) (enum.const "red"))
 (assert_return (invoke "option" (option.some (u32.const 0xffffffff))) (option.some (u32.const 0xffffffff)))
@@ -160,7 +160,7 @@
 (assert_trap (invoke "option-at") "invalid discriminant")
 (component instance $v $Variants)
 (assert_trap (invoke "number-color" (u32.const 3)) "invalid discriminant")
-(assert_trap (invoke "color" (enum.const "red")) "cannot enter component instance")
+(assert_trap (invoke "echo-color" (enum.const "red")) "cannot enter component instance")
 (component instance $v $Variants)
 (assert_trap (invoke "number-color" (u32.const 0xffffffff)) "invalid discriminant")
 
