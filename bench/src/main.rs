@@ -117,9 +117,12 @@ fn chosen(prefixes: &[String]) -> Result<Vec<&'static Row>> {
 /// What is compared, on what, by which command.
 fn header() -> String {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let first_line = |path| {
+    let words = |path, count| {
         let text = fs::read_to_string(path).unwrap_or_default();
-        text.lines().next().unwrap_or("unknown").to_owned()
+        text.split_whitespace()
+            .take(count)
+            .collect::<Vec<_>>()
+            .join(" ")
     };
     let arguments: Vec<_> = std::env::args()
         .skip(1)
@@ -132,8 +135,8 @@ fn header() -> String {
         version("cwasm"),
         version("wasmtime"),
         cpu_model(),
-        first_line("/proc/sys/kernel/osrelease"),
-        first_line("/proc/loadavg"),
+        words("/proc/sys/kernel/osrelease", 1),
+        words("/proc/loadavg", 3),
         arguments.concat(),
     )
 }

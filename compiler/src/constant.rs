@@ -24,7 +24,7 @@ pub(crate) fn evaluate(
             Operator::I64Const { value } => ConstValue::I64(value as u64),
             Operator::F32Const { value } => ConstValue::F32(value.bits()),
             Operator::F64Const { value } => ConstValue::F64(value.bits()),
-            Operator::V128Const { .. } => return Err(Error::unsupported("simd", offset)),
+            Operator::V128Const { value } => ConstValue::V128(u128::from_le_bytes(*value.bytes())),
             Operator::RefNull { .. } => ConstValue::Null,
             Operator::RefFunc { function_index } => match funcs[function_index as usize] {
                 FuncLoc::Local {

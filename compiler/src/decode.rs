@@ -317,12 +317,12 @@ fn component_payload<'a>(
                 let (offset, import) = import?;
                 let ty = import_type(import.ty, offset, types, builder)?;
                 let name = import.name.full_name().into_owned();
-                component.items.push(Item::Import { name, ty, offset });
+                component.items.push(Item::Import { name, ty });
             }
         }
         Payload::ComponentExportSection(reader) => {
-            for export in reader.into_iter_with_offsets() {
-                let (offset, export) = export?;
+            for export in reader {
+                let export = export?;
                 let name = export.name.full_name().into_owned();
                 let named_type = match export.kind {
                     ComponentExternalKind::Type => {
@@ -336,7 +336,6 @@ fn component_payload<'a>(
                     kind,
                     index,
                     named_type,
-                    offset,
                 });
             }
         }

@@ -34,6 +34,18 @@ pub(crate) struct Parts<'p, 'a> {
 
 /// The bytes of the artifact.
 pub(crate) fn emit(parts: &Parts<'_, '_>) -> Result<Vec<u8>> {
+    let Parts { list, compiled, .. } = parts;
+    let text = Text::place(list, compiled)?;
+    let mut contents = contents(parts, &text)?;
+    // Relocations are resolved when every section's place is known.
+    contents.set(SectionId::Text, vec![0; text.size as usize]);
+    let linked = text.link(list, compiled, &contents.place())?;
+    contents.set(SectionId::Text, linked);
+    Ok(contents.write())
+}
+
+/// All sections but the text, which must be placed already.
+pub(crate) fn contents(parts: &Parts<'_, '_>, text: &Text) -> Result<Contents> {
     let Parts {
         unit,
         list,
@@ -41,7 +53,6 @@ pub(crate) fn emit(parts: &Parts<'_, '_>) -> Result<Vec<u8>> {
         target,
         ..
     } = parts;
-    let text = Text::place(list, compiled)?;
     let mut contents = Contents::new(Facts {
         target: target.number,
         cpu_features: target.cpu_features,
@@ -53,8 +64,8 @@ pub(crate) fn emit(parts: &Parts<'_, '_>) -> Result<Vec<u8>> {
     });
     let mut strings = Strings::default();
     match unit.kind {
-        Kind::Component => component_records(parts, &text, &mut strings, &mut contents),
-        Kind::Module => module_records(parts, &text, &mut strings, &mut contents)?,
+        Kind::Component => component_records(parts, text, &mut strings, &mut contents),
+        Kind::Module => module_records(parts, text, &mut strings, &mut contents)?,
     }
     contents.set(SectionId::Strings, strings.into_bytes());
     contents.set_records(SectionId::Memories, &unit.memories);
@@ -64,15 +75,11 @@ pub(crate) fn emit(parts: &Parts<'_, '_>) -> Result<Vec<u8>> {
     let (blocks, bytes) = text.traps(compiled);
     contents.set_records(SectionId::TrapBlocks, &blocks);
     contents.set(SectionId::TrapBytes, bytes);
-    images(unit, &text, &mut contents);
+    images(unit, text, &mut contents);
     if parts.debug {
-        debug(parts, &text, &mut contents);
+        debug(parts, text, &mut contents);
     }
-    // Relocations are resolved when every section's place is known.
-    contents.set(SectionId::Text, vec![0; text.size as usize]);
-    let linked = text.link(list, compiled, &contents.place())?;
-    contents.set(SectionId::Text, linked);
-    Ok(contents.write())
+    Ok(contents)
 }
 
 fn images(unit: &Unit<'_>, text: &Text, contents: &mut Contents) {

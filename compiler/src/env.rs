@@ -23,8 +23,6 @@ pub(crate) struct Env<'a> {
     /// The unit's number of each function type, by type index: equal types have equal numbers.
     pub(crate) type_numbers: Vec<u32>,
     pub(crate) refs: FuncRefs,
-    /// Context offset of the flags of the component instance; `None` in a unit of one module.
-    pub(crate) flags: Option<u32>,
 }
 
 /// How function references are represented in the unit.

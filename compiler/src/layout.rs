@@ -281,10 +281,10 @@ impl<'a> Builder<'a> {
                 ));
             }
             for import in &instance.imports {
-                if let CoreDef::Memory(item) = import {
-                    if let Some((_, total)) = found.iter_mut().find(|(known, _)| known == item) {
-                        *total += code;
-                    }
+                if let CoreDef::Memory(item) = import
+                    && let Some((_, total)) = found.iter_mut().find(|(known, _)| known == item)
+                {
+                    *total += code;
                 }
             }
         }
@@ -354,7 +354,6 @@ impl<'a> Builder<'a> {
             elements: Vec::new(),
             type_numbers,
             refs,
-            flags: self.unit.flags.get(planned.component.0 as usize).copied(),
         };
         match self.unit.kind {
             Kind::Component => self.linked_imports(&mut env, &planned.imports),

@@ -168,6 +168,7 @@ fn stages(
         ),
         None => (Kind::Module, component::flatten::module_plan()),
     };
+    module::validate_bodies(&plan.unused(&decoded.modules))?;
     clock.end("flatten");
     let unit = layout::layout(kind, &plan, &decoded.modules)?;
     clock.end("layout");

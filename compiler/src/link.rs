@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::work::{Compiled, Entry, WorkList};
 
 /// Alignment of functions: what instruction fetch likes.
-const FUNCTION_ALIGN: u32 = 16;
+pub(crate) const FUNCTION_ALIGN: u32 = 16;
 /// The largest text: what a near call reaches.
 const MAX_TEXT_SIZE: u64 = 1 << 31;
 

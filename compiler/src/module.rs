@@ -1,9 +1,12 @@
 //! A decoded core module: its index spaces and bodies, as the binary has them.
 
+use rayon::prelude::*;
 use wasmparser::{
     ConstExpr, FuncToValidate, FuncType, FunctionBody, GlobalType, MemoryType, TableType, TypeRef,
     ValidatorResources,
 };
+
+use crate::error::Result;
 
 /// A core module. Index spaces list imports first, as the specification numbers them.
 #[derive(Default)]
@@ -94,6 +97,17 @@ impl<'a> Module<'a> {
             .map(|body| body.body.range().end - body.body.range().start)
             .sum()
     }
+}
+
+/// Validates the bodies of modules that nothing instantiates, which are not translated.
+pub(crate) fn validate_bodies(modules: &[&Module<'_>]) -> Result<()> {
+    modules
+        .par_iter()
+        .flat_map(|module| &module.bodies)
+        .try_for_each(|body| {
+            let mut validator = body.to_validate().into_validator(Default::default());
+            Ok(validator.validate(&body.body)?)
+        })
 }
 
 impl<'a> Body<'a> {

@@ -1,29 +1,30 @@
 //! Emits a relocatable object: the same functions as the artifact, to be linked into a program
 //! that may not map code at run time.
 //!
-//! Each function is a local symbol; what code refers to besides functions are the symbols
-//! `cwasm_text` (the start of the text), `cwasm_data` and `cwasm_lowers`.
+//! Each function is a local symbol, in the order and with the alignment of the artifact's text, so
+//! that text offsets in records count from the first function. What code refers to besides
+//! functions are the symbols `cwasm_data` and `cwasm_lowers`: the sections of these names.
 
 use cranelift_module::{
     DataDescription, DataId, FuncId as ObjectFuncId, Linkage, Module as _, ModuleReloc,
     ModuleRelocTarget,
 };
 use cranelift_object::{ObjectBuilder, ObjectModule};
+use cwasm_format::header::SectionId;
 
-use crate::emit::{Parts, entry_name};
+use crate::emit::{Parts, contents, entry_name};
 use crate::env::Symbol;
 use crate::error::{Error, Result};
+use crate::link::{FUNCTION_ALIGN, Text};
 
 /// The bytes of the object.
 pub(crate) fn emit(parts: &Parts<'_, '_>) -> Result<Vec<u8>> {
-    let fail =
-        |error: cranelift_module::ModuleError| Error::codegen("the object", error.to_string());
     let builder = ObjectBuilder::new(
         parts.target.isa.clone(),
         "cwasm",
         cranelift_module::default_libcall_names(),
     )
-    .map_err(fail)?;
+    .map_err(object_error)?;
     let mut module = ObjectModule::new(builder);
     let signature = module.make_signature();
     let mut funcs = Vec::new();
@@ -32,12 +33,12 @@ pub(crate) fn emit(parts: &Parts<'_, '_>) -> Result<Vec<u8>> {
         funcs.push(
             module
                 .declare_function(&name, Linkage::Local, &signature)
-                .map_err(fail)?,
+                .map_err(object_error)?,
         );
     }
-    let data = define_data(&mut module, "cwasm_data", &parts.unit.data).map_err(fail)?;
-    let lowers_size = parts.plan.lowers.len() * size_of::<cwasm_format::imports::LowerRecord>();
-    let lowers = define_data(&mut module, "cwasm_lowers", &vec![0; lowers_size]).map_err(fail)?;
+    let contents = contents(parts, &Text::place(parts.list, parts.compiled)?)?;
+    let data = define_data(&mut module, "cwasm_data", contents.get(SectionId::Data))?;
+    let lowers = define_data(&mut module, "cwasm_lowers", contents.get(SectionId::Lowers))?;
     for (func, compiled) in funcs.iter().zip(parts.compiled) {
         let relocs: Vec<ModuleReloc> = compiled
             .relocs
@@ -53,8 +54,8 @@ pub(crate) fn emit(parts: &Parts<'_, '_>) -> Result<Vec<u8>> {
             })
             .collect();
         module
-            .define_function_bytes(*func, 16, &compiled.code, &relocs)
-            .map_err(fail)?;
+            .define_function_bytes(*func, FUNCTION_ALIGN.into(), &compiled.code, &relocs)
+            .map_err(object_error)?;
     }
     module
         .finish()
@@ -62,12 +63,14 @@ pub(crate) fn emit(parts: &Parts<'_, '_>) -> Result<Vec<u8>> {
         .map_err(|error| Error::codegen("the object", error.to_string()))
 }
 
-fn define_data(
-    module: &mut ObjectModule,
-    name: &str,
-    bytes: &[u8],
-) -> Result<DataId, cranelift_module::ModuleError> {
-    let id = module.declare_data(name, Linkage::Export, false, false)?;
+fn object_error(error: cranelift_module::ModuleError) -> Error {
+    Error::codegen("the object", error.to_string())
+}
+
+fn define_data(module: &mut ObjectModule, name: &str, bytes: &[u8]) -> Result<DataId> {
+    let id = module
+        .declare_data(name, Linkage::Export, false, false)
+        .map_err(object_error)?;
     let mut description = DataDescription::new();
     description.define(if bytes.is_empty() {
         Box::new([0])
@@ -75,7 +78,7 @@ fn define_data(
         bytes.into()
     });
     description.set_align(16);
-    module.define_data(id, &description)?;
+    module.define_data(id, &description).map_err(object_error)?;
     Ok(id)
 }
 

@@ -132,9 +132,12 @@ impl WorkList {
         let env = &unit.envs[0];
         let number = |index: u32| env.type_numbers[env.module.funcs[index as usize] as usize];
         let imported: BTreeSet<u32> = (0..env.module.imported_funcs).map(number).collect();
-        let exported = env.module.exports.iter().filter_map(|export| {
-            (export.kind == wasmparser::ExternalKind::Func).then(|| number(export.index))
-        });
+        let exported = env
+            .module
+            .exports
+            .iter()
+            .filter(|export| export.kind == wasmparser::ExternalKind::Func)
+            .map(|export| number(export.index));
         let escaped = unit.func_refs.iter().map(|func_ref| func_ref.type_number);
         for ty in exported.chain(escaped).collect::<BTreeSet<_>>() {
             let thunk = self.push(Entry::ArrayThunk(ty));

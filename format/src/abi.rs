@@ -128,7 +128,7 @@ pub const fn discriminant_size(cases: usize) -> u32 {
 pub const fn align_to(offset: u32, align: u32) -> u32 {
     match offset.checked_add(align - 1) {
         Some(sum) => sum & !(align - 1),
-        None => u32::MAX & !(align - 1),
+        None => !(align - 1),
     }
 }
 

@@ -161,7 +161,7 @@ impl Sha256 {
     const fn byte(&mut self, byte: u8) {
         self.block[(self.len % 64) as usize] = byte;
         self.len += 1;
-        if self.len % 64 == 0 {
+        if self.len.is_multiple_of(64) {
             self.compress();
         }
     }

@@ -208,4 +208,4 @@ pub fn checksum(bytes: &[u8]) -> u64 {
 }
 
 const _: () = assert!(size_of::<Header>() == 56 + 16 * SECTION_COUNT + 40);
-const _: () = assert!(CHECKSUM_OFFSET % 8 == 0);
+const _: () = assert!(CHECKSUM_OFFSET.is_multiple_of(8));

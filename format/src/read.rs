@@ -285,12 +285,12 @@ fn find_header(bytes: &[u8]) -> Result<&Header, FormatError> {
             });
         }
     }
-    if let Some(magic) = bytes.get(HEADER_OFFSET..HEADER_OFFSET + 8) {
-        if magic != MAGIC {
-            let mut found = [0; 8];
-            found.copy_from_slice(magic);
-            return Err(FormatError::NotArtifact { found });
-        }
+    if let Some(magic) = bytes.get(HEADER_OFFSET..HEADER_OFFSET + 8)
+        && magic != MAGIC
+    {
+        let mut found = [0; 8];
+        found.copy_from_slice(magic);
+        return Err(FormatError::NotArtifact { found });
     }
     let header = bytes
         .get(HEADER_OFFSET..)

@@ -370,6 +370,8 @@ mod tests {
         assert!(Types::from_defs(vec![TypeDef::Flags(vec![String::new(); 33])]).is_none());
         let doubled = |id| TypeDef::Tuple(vec![ValueType::Def(TypeId(id)); 2]);
         let first = [TypeDef::Tuple(vec![ValueType::U64; 2])];
-        assert!(Types::from_defs(first.into_iter().chain((0..40).map(doubled)).collect()).is_none());
+        assert!(
+            Types::from_defs(first.into_iter().chain((0..40).map(doubled)).collect()).is_none()
+        );
     }
 }

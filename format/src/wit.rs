@@ -32,22 +32,37 @@ impl<'a> Wit<'a> {
 
     /// A type: `list<u8>`.
     pub fn value(self, ty: ValueType) -> impl Display + 'a {
-        Text { wit: self, what: What::Value(ty), left: Cell::new(MAX_TYPES) }
+        Text {
+            wit: self,
+            what: What::Value(ty),
+            left: Cell::new(MAX_TYPES),
+        }
     }
 
     /// A function's type: `func(name: string) -> u32`.
     pub fn func(self, func: &'a FuncType) -> impl Display + 'a {
-        Text { wit: self, what: What::Func(func), left: Cell::new(MAX_TYPES) }
+        Text {
+            wit: self,
+            what: What::Func(func),
+            left: Cell::new(MAX_TYPES),
+        }
     }
 
     /// The declaration of a named type: `record point { x: s32, y: s32 }`, `type bytes = list<u8>`.
     pub fn declaration(self, name: &'a str, ty: ValueType) -> impl Display + 'a {
-        Text { wit: self, what: What::Declaration(name, ty), left: Cell::new(MAX_TYPES) }
+        Text {
+            wit: self,
+            what: What::Declaration(name, ty),
+            left: Cell::new(MAX_TYPES),
+        }
     }
 
     fn name(&self, ty: ValueType) -> Option<&'a str> {
         // Another name of a primitive type is not printed in its place.
-        let named = self.names.iter().find(|(_, named)| *named == ty && is_def(ty));
+        let named = self
+            .names
+            .iter()
+            .find(|(_, named)| *named == ty && is_def(ty));
         named.map(|(path, _)| last_part(path))
     }
 }
@@ -248,7 +263,10 @@ mod tests {
             ("dot".into(), Some(point)),
             ("none".into(), None),
         ]));
-        let err = push(TypeDef::Result { ok: None, err: Some(shape) });
+        let err = push(TypeDef::Result {
+            ok: None,
+            err: Some(shape),
+        });
         let pair = push(TypeDef::Tuple(vec![err, ValueType::Char]));
         let flags = push(TypeDef::Flags(vec!["r".into(), "w".into()]));
         let wit = Wit::new(&types);
@@ -261,7 +279,10 @@ mod tests {
             params: vec![("a".into(), bytes), (String::new(), ValueType::U64)],
             result: Some(ValueType::String),
         };
-        assert_eq!(wit.func(&func).to_string(), "func(a: list<u8>, u64) -> string");
+        assert_eq!(
+            wit.func(&func).to_string(),
+            "func(a: list<u8>, u64) -> string"
+        );
         let names = [("my:pkg/geo#point".into(), point), ("shape".into(), shape)];
         let wit = Wit::with_names(&types, &names);
         assert_eq!(wit.value(err).to_string(), "result<_, shape>");

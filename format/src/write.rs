@@ -154,6 +154,11 @@ impl Contents {
         self.sections[id as usize] = bytes;
     }
 
+    /// The contents of a section.
+    pub fn get(&self, id: SectionId) -> &[u8] {
+        &self.sections[id as usize]
+    }
+
     /// Sets the contents of a section to these records.
     pub fn set_records<T: IntoBytes + Immutable>(&mut self, id: SectionId, records: &[T]) {
         assert_eq!(

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use cwasm_format::read::Host;
 
 use crate::error::Result;
+use crate::pool::Pool;
 use crate::{sys, unwind};
 
 /// Options of an [`Engine`].
@@ -28,6 +29,7 @@ pub struct Engine(Arc<EngineInner>);
 struct EngineInner {
     host: Host,
     types: Mutex<Types>,
+    pool: Pool,
 }
 
 /// Core function types, in their encoding, and their numbers.
@@ -51,11 +53,16 @@ impl Engine {
             target: sys::cpu::TARGET,
             cpu_features: sys::cpu::features(),
         };
-        Ok(Engine(Arc::new(EngineInner { host, types: Mutex::default() })))
+        Ok(Engine(Arc::new(EngineInner { host, types: Mutex::default(), pool: Pool::default() })))
     }
 
     pub(crate) fn host(&self) -> &Host {
         &self.0.host
+    }
+
+    /// Address space for instances.
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.0.pool
     }
 
     /// Whether both are the same engine.

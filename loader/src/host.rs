@@ -39,8 +39,11 @@ enum Kind {
     /// For imports of one type.
     Typed { hash: TypeHash, import: HostImport, signature: fn() -> String },
     /// For imports of all types: makes a shim for one.
-    Dynamic(Arc<dyn Fn(&Arc<Unit>, u32) -> Result<HostImport, String> + Send + Sync>),
+    Dynamic(Arc<Bind>),
 }
+
+/// Makes a shim for an import of an artifact, of the function type of this index.
+type Bind = dyn Fn(&Arc<Unit>, u32) -> Result<HostImport, String> + Send + Sync;
 
 impl HostFunc {
     /// A function whose type is that of `P` and `R`.

@@ -62,7 +62,7 @@ impl InstanceData {
         plan: &Plan,
         kind: InstanceKind,
     ) -> Result<Arc<InstanceData>> {
-        let slot = Slot::new(unit, plan)?;
+        let slot = Slot::new(store.engine(), unit, plan)?;
         let context = slot.context();
         let unit = Arc::clone(unit);
         let data = Arc::new(InstanceData { slot, text: unit.text(), kind, unit });

@@ -24,6 +24,7 @@ mod linker;
 mod memory;
 mod module;
 mod plan;
+mod pool;
 mod raw;
 mod registry;
 mod signature;

@@ -8,7 +8,8 @@
 //! An instance without a memory has the context alone; further memories have reservations of their
 //! own. All memory starts as zeros, over which the runs of the images are laid: long runs are
 //! mapped from the artifact and copied by the kernel where they are written, short ones are copied
-//! at once, because a page fault costs more than copying a page.
+//! at once, because a page fault costs more than copying a page. The address space comes from a
+//! [`Pool`] and goes back there.
 #![allow(unsafe_code, reason = "owns the memory of instances")]
 
 use std::io;
@@ -18,22 +19,30 @@ use cwasm_format::header::SectionId;
 use cwasm_format::vmctx::{VmContext, VmMemory, VmTable};
 
 use crate::artifact::Unit;
+use crate::engine::Engine;
 use crate::error::{Context as _, Error, Result};
 use crate::plan::{MemoryPlan, Plan, Run};
-use crate::sys::memory::{Reservation, make_accessible, round_up};
+use crate::pool::Pool;
+use crate::sys::memory::{PAGE_SIZE, Reservation, make_accessible, round_up};
 
-
-
-/// Bytes of a run up to which copying is cheaper than mapping.
-const COPY_LIMIT: usize = 8 * crate::sys::memory::PAGE_SIZE;
+/// Bytes of a run up to which copying is cheaper than mapping. Measured: a copied page costs 1.5 µs
+/// with its fault, a mapped run 13 µs and 2 µs for each page that is written then; this is where
+/// both cost the same if a quarter of the pages are written.
+const COPY_LIMIT: usize = 16 * PAGE_SIZE;
 
 /// The context and the memories of one instance.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    /// Holds the context and, behind it, the first memory.
-    first: Reservation,
-    /// The reservations of the other memories.
-    others: Box<[Reservation]>,
+    engine: Engine,
+    /// Context offset of the descriptor of the first memory.
+    first_memory: Option<usize>,
+    context_size: usize,
+    /// Holds the context and, behind it, the first memory. `None` only in `drop`.
+    first: Option<Reservation>,
+    /// The other memories: each with the context offset of its descriptor.
+    others: Box<[(usize, Option<Reservation>)]>,
+    /// Whether runs of images are mapped.
+    mapped: bool,
 }
 
 impl Slot {
@@ -42,73 +51,84 @@ impl Slot {
     ///
     /// # Errors
     /// If there is not enough address space or memory.
-    pub(crate) fn new(unit: &Unit, plan: &Plan) -> Result<Slot> {
+    pub(crate) fn new(engine: &Engine, unit: &Unit, plan: &Plan) -> Result<Slot> {
+        let pool = engine.pool();
         let first = match plan.memories.first() {
-            Some(memory) => reserve(plan.context_size, memory)?,
-            None => Reservation::new(plan.context_size, 0)
+            Some(memory) => reserve(pool, plan.context_size, memory)?,
+            None => pool
+                .take(plan.context_size, plan.context_size)
                 .with_context(|| "cannot allocate memory for an instance")?,
         };
-        let others = plan.memories.iter().skip(1);
-        let others = others.map(|memory| reserve(0, memory)).collect::<Result<Box<[_]>>>()?;
-        let slot = Slot { first, others };
-        slot.fill(unit, plan).with_context(|| "cannot set up the memory of an instance")?;
+        let others = plan.memories.iter().skip(1).map(|memory| {
+            reserve(pool, 0, memory).map(|reservation| (memory.slot, Some(reservation)))
+        });
+        let mut slot = Slot {
+            engine: engine.clone(),
+            first_memory: plan.memories.first().map(|memory| memory.slot),
+            context_size: plan.context_size,
+            first: Some(first),
+            others: others.collect::<Result<Box<[_]>>>()?,
+            mapped: false,
+        };
+        let filled = slot.fill(unit, plan);
+        // In any case, and behind the image of the context, which has other bytes in these places:
+        // `drop` reads the sizes of memories.
+        slot.write_memories(plan);
+        slot.write_tables(plan);
+        filled.with_context(|| "cannot set up the memory of an instance")?;
         Ok(slot)
     }
 
     /// The context's address.
+    #[inline]
     pub(crate) fn context(&self) -> NonNull<VmContext> {
-        self.first.start().cast()
+        match &self.first {
+            Some(first) => first.start().cast(),
+            None => unreachable!("only `drop` takes the reservation"),
+        }
     }
 
     /// Where a memory or the context lies: its reservation and the offset there.
     fn place(&self, plan: &Plan, memory: Option<usize>) -> (&Reservation, usize) {
-        match memory {
+        let (reservation, start) = match memory {
             None => (&self.first, 0),
             Some(0) => (&self.first, plan.context_size),
-            Some(index) => (&self.others[index - 1], 0),
-        }
-    }
-
-    fn fill(&self, unit: &Unit, plan: &Plan) -> io::Result<()> {
-        let images = unit.artifact().section(SectionId::Images);
-        let (short, long): (Vec<&Run>, Vec<&Run>) =
-            plan.runs.iter().partition(|run| run.size <= COPY_LIMIT);
-        // Mapping comes first, so that one change of protection serves all pages.
-        for run in &long {
-            let (reservation, start) = self.place(plan, run.memory);
-            let source = NonNull::from(&images[run.source..run.source + run.size]).cast();
-            let offset = start + run.offset;
-            // SAFETY: whole pages of the artifact's mapping, which is private, of a file and
-            // read-only here; they are kept by `unit`.
-            if unsafe { reservation.map_copy(offset, source, run.size) }.is_err() {
-                reservation.reset(offset, run.size)?;
-                copy(&images[run.source..run.source + run.size], reservation, offset);
-            }
-        }
-        self.make_accessible(plan)?;
-        for run in &short {
-            let (reservation, start) = self.place(plan, run.memory);
-            copy(&images[run.source..run.source + run.size], reservation, start + run.offset);
-        }
-        self.write_descriptors(plan);
-        Ok(())
-    }
-
-    fn make_accessible(&self, plan: &Plan) -> io::Result<()> {
-        let len = |memory: &MemoryPlan| {
-            round_up(memory.byte_len).ok_or(io::Error::from(io::ErrorKind::OutOfMemory))
+            Some(index) => (&self.others[index - 1].1, 0),
         };
-        let first = plan.memories.first().map_or(Ok(0), len)?;
-        self.first.make_accessible(0, plan.context_size + first)?;
-        for (reservation, memory) in self.others.iter().zip(plan.memories.iter().skip(1)) {
-            if memory.byte_len != 0 {
-                reservation.make_accessible(0, len(memory)?)?;
+        match reservation {
+            Some(reservation) => (reservation, start),
+            None => unreachable!("only `drop` takes the reservations"),
+        }
+    }
+
+    /// Lays the images over the zeros.
+    fn fill(&mut self, unit: &Unit, plan: &Plan) -> io::Result<()> {
+        let images = unit.artifact().section(SectionId::Images);
+        for run in &plan.runs {
+            let bytes = &images[run.source..run.source + run.size];
+            let is_mapped = run.size > COPY_LIMIT && self.map_run(plan, run, bytes)?;
+            if !is_mapped {
+                let (reservation, start) = self.place(plan, run.memory);
+                copy(bytes, reservation, start + run.offset);
             }
         }
         Ok(())
     }
 
-    fn write_descriptors(&self, plan: &Plan) {
+    /// Maps a run; whether that was possible.
+    fn map_run(&mut self, plan: &Plan, run: &Run, bytes: &[u8]) -> io::Result<bool> {
+        self.mapped = true;
+        let (reservation, start) = self.place(plan, run.memory);
+        let (offset, source) = (start + run.offset, NonNull::from(bytes).cast());
+        // SAFETY: whole pages of the artifact's mapping, which is private, of a file and read-only
+        // here; the caller keeps it.
+        match unsafe { reservation.map_copy(offset, source, run.size) } {
+            Ok(()) => reservation.make_accessible(offset, run.size).map(|()| true),
+            Err(_) => reservation.reset(offset, run.size).map(|()| false),
+        }
+    }
+
+    fn write_memories(&self, plan: &Plan) {
         let context = self.context();
         for (index, memory) in plan.memories.iter().enumerate() {
             let (reservation, start) = self.place(plan, Some(index));
@@ -124,6 +144,10 @@ impl Slot {
             // SAFETY: as above; aligned as well, and nothing else refers to it yet.
             unsafe { slot.write(descriptor) };
         }
+    }
+
+    fn write_tables(&self, plan: &Plan) {
+        let context = self.context();
         for table in &plan.tables {
             // SAFETY: inside the context (checked by the plan).
             let slot = unsafe { context.byte_add(table.slot) }.cast::<VmTable>();
@@ -137,13 +161,42 @@ impl Slot {
     }
 }
 
-/// Reserves `before` bytes and a memory behind them.
-fn reserve(before: usize, memory: &MemoryPlan) -> Result<Reservation> {
+impl Slot {
+    /// Bytes of a memory that are accessible.
+    fn accessible(&self, descriptor: usize) -> usize {
+        // SAFETY: inside the context (checked by the plan).
+        let memory = unsafe { self.context().byte_add(descriptor) }.cast::<VmMemory>();
+        // SAFETY: as above; written by `new`, and the instance is not used any more.
+        let byte_len = unsafe { memory.read() }.byte_len;
+        // Sizes are at most that of the reservation.
+        round_up(byte_len as usize).unwrap_or(0)
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        let first = self.first_memory.map_or(0, |descriptor| self.accessible(descriptor));
+        let lens: Vec<_> = self.others.iter().map(|(place, _)| self.accessible(*place)).collect();
+        let pool = self.engine.pool();
+        for ((_, other), len) in self.others.iter_mut().zip(lens) {
+            if let Some(reservation) = other.take() {
+                pool.give_back(reservation, len, self.mapped);
+            }
+        }
+        if let Some(reservation) = self.first.take() {
+            pool.give_back(reservation, self.context_size + first, self.mapped);
+        }
+    }
+}
+
+/// Reserves accessible `before` bytes and a memory behind them, whose initial size is accessible.
+fn reserve(pool: &Pool, before: usize, memory: &MemoryPlan) -> Result<Reservation> {
     let sizes = [memory.reservation, memory.guard_size];
     let size = sizes.iter().try_fold(before, |sum, size| sum.checked_add(*size));
-    let reservation = match size {
-        Some(size) => Reservation::new(size.max(1 << 12), 0),
-        None => Err(io::ErrorKind::OutOfMemory.into()),
+    let accessible = round_up(memory.byte_len).and_then(|len| len.checked_add(before));
+    let reservation = match (size, accessible) {
+        (Some(size), Some(accessible)) => pool.take(size.max(PAGE_SIZE), accessible),
+        _ => Err(io::ErrorKind::OutOfMemory.into()),
     };
     reservation.with_context(|| {
         format!(
@@ -202,7 +255,7 @@ pub(crate) struct HostMemory {
 
 impl HostMemory {
     /// A memory of `min` to `max` pages of 64 KiB, all of whose addresses are reserved.
-    pub(crate) fn new(min: u64, max: Option<u64>) -> Result<HostMemory> {
+    pub(crate) fn new(engine: &Engine, min: u64, max: Option<u64>) -> Result<HostMemory> {
         let most = crate::module::MEMORY_RESERVATION;
         let bytes = |pages: u64| pages.checked_mul(1 << 16).filter(|bytes| *bytes <= most);
         let Some(byte_len) = bytes(min) else {
@@ -216,11 +269,7 @@ impl HostMemory {
             reservation: most as usize,
             guard_size: crate::module::MEMORY_GUARD as usize,
         };
-        let reservation = reserve(0, &plan)?;
-        if byte_len != 0 {
-            let accessible = reservation.make_accessible(0, plan.byte_len);
-            accessible.with_context(|| format!("cannot allocate {}", Bytes(plan.byte_len)))?;
-        }
+        let reservation = reserve(engine.pool(), 0, &plan)?;
         let vm = VmMemory {
             base: reservation.start().as_ptr().expose_provenance() as u64,
             byte_len,

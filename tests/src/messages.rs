@@ -26,6 +26,8 @@ pub(crate) fn trap_matches(code: TrapCode, expected: &str) -> bool {
             "list content out-of-bounds",
             "realloc return: beyond end of memory",
         ],
+        TrapCode::UnalignedPointer => &["realloc return: result not aligned"],
+        TrapCode::InvalidStringEncoding => &["invalid utf-8", "incomplete utf-8 byte sequence"],
         TrapCode::UnknownHandle => &["unknown handle index"],
         TrapCode::WrongHandleKind | TrapCode::WrongResourceType => &["handle index"],
         TrapCode::ResourceBorrowed => &["cannot remove owned resource while borrowed"],

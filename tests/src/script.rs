@@ -1,6 +1,6 @@
 //! Runs a script: one directive after the other, each against what those before it defined.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cwasm::{Component, CoreVal, Engine, Instance, Module, ModuleInstance, Store, Val};
@@ -43,7 +43,7 @@ pub fn run(workshop: &Workshop, path: &str, text: &str, skips: &Skips, trace: bo
     let mut script = Script::new(workshop);
     let mut unused_lines: HashSet<usize> = listed.lines.iter().copied().collect();
     // Lines of failed modules, and how many directives could not run for each.
-    let mut waiting: HashMap<usize, usize> = HashMap::new();
+    let mut waiting: BTreeMap<usize, usize> = BTreeMap::new();
     let mut skipped_lines = HashSet::new();
     for directive in directives {
         let line = directive.span().linecol_in(text).0 + 1;

@@ -118,7 +118,6 @@ pub(crate) fn module_plan() -> Plan {
     Plan {
         instances: vec![PlanInstance {
             module: ModuleId(0),
-            component: ComponentInstanceId(0),
             imports: Vec::new(),
         }],
         ..Plan::default()
@@ -151,7 +150,7 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
         let mut scope = Scope::new(ComponentInstanceId(id), outer);
         for item in &def.items {
             match item {
-                Item::Import { name, ty, .. } => {
+                Item::Import { name, ty } => {
                     let def = match args {
                         None => self.host_import(name, ty),
                         Some(args) => args.get(name.as_str()).cloned().unwrap_or(Def::Type),
@@ -339,11 +338,7 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                         self.core_export(&scope.core_instances[arg.index as usize], import.name)
                     })
                     .collect();
-                self.plan.instances.push(PlanInstance {
-                    module,
-                    component: scope.component,
-                    imports,
-                });
+                self.plan.instances.push(PlanInstance { module, imports });
                 Ok(CoreInstance::Real(InstanceId(found as u32 - 1)))
             }
             Instance::FromExports(exports) => {

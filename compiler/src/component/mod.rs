@@ -15,6 +15,8 @@ use wasmparser::{
 
 use types::FuncTypeId;
 
+use crate::module::Module;
+
 /// A core module of the input, in the order of the binary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ModuleId(pub(crate) u32);
@@ -48,7 +50,6 @@ pub(crate) enum Item<'a> {
     Import {
         name: String,
         ty: ImportType,
-        offset: u64,
     },
     Export {
         name: String,
@@ -56,7 +57,6 @@ pub(crate) enum Item<'a> {
         index: u32,
         /// The type that gets this name, for descriptions.
         named_type: Option<ValueType>,
-        offset: u64,
     },
 }
 
@@ -132,9 +132,24 @@ pub(crate) struct Plan {
     pub(crate) type_names: Vec<(String, ValueType)>,
 }
 
+impl Plan {
+    /// The modules of the input that no instance is of.
+    pub(crate) fn unused<'m, 'a>(&self, modules: &'m [Module<'a>]) -> Vec<&'m Module<'a>> {
+        let mut used = vec![false; modules.len()];
+        self.instances
+            .iter()
+            .for_each(|instance| used[instance.module.0 as usize] = true);
+        modules
+            .iter()
+            .zip(used)
+            .filter(|(_, used)| !used)
+            .map(|(module, _)| module)
+            .collect()
+    }
+}
+
 pub(crate) struct PlanInstance {
     pub(crate) module: ModuleId,
-    pub(crate) component: ComponentInstanceId,
     /// Where each of the module's imports comes from, in their order.
     pub(crate) imports: Vec<CoreDef>,
 }

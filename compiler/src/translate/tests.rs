@@ -105,7 +105,6 @@ pub(crate) fn env<'a>(module: &'a Module<'a>, refs: FuncRefs) -> Env<'a> {
             .collect(),
         type_numbers: (0..module.types.len() as u32).collect(),
         refs,
-        flags: None,
     }
 }
 

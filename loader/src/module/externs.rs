@@ -203,7 +203,7 @@ impl CoreMemory {
     pub fn new(mut store: impl AsContextMut, min: u64, max: Option<u64>) -> Result<CoreMemory> {
         let mut context = store.as_context_mut();
         let store = context.opaque();
-        let owned = Owned::new(HostMemory::new(min, max)?);
+        let owned = Owned::new(HostMemory::new(store.engine(), min, max)?);
         let memory = owned.as_ptr().cast();
         store.host_items.memories.push(owned);
         let ty = MemoryType { page_log2: 16, limits: limits(min, max) };

@@ -70,7 +70,7 @@ fn bytes_at(
     layout: Layout,
     out_of_bounds: TrapCode,
 ) -> Result<&[u8]> {
-    if pointer % layout.align != 0 {
+    if !pointer.is_multiple_of(layout.align) {
         return Err(Error::trapped(TrapCode::UnalignedPointer));
     }
     let start = pointer as usize;

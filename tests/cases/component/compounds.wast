@@ -101,7 +101,7 @@
   (export $color "color" (type $color'))
   (type $joined' (variant (case "f" f32) (case "d" f64) (case "n" u8) (case "t" (tuple u32 f32)) (case "none")))
   (export $joined "joined-variant" (type $joined'))
-  (func (export "color") (param "c" $color) (result $color) (canon lift (core func $i "i32")))
+  (func (export "echo-color") (param "c" $color) (result $color) (canon lift (core func $i "i32")))
   (func (export "color-number") (param "c" $color) (result u32) (canon lift (core func $i "i32")))
   (func (export "number-color") (param "n" u32) (result $color) (canon lift (core func $i "i32")))
   (func (export "option") (param "o" (option u32)) (result (option u32))

@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use std::io;
 use std::ptr::{self, NonNull};
 
-use rustix::mm::{MapFlags, MprotectFlags, ProtFlags};
+use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
 
 /// Bytes of a page.
 pub(crate) const PAGE_SIZE: usize = 4096;
@@ -91,13 +91,35 @@ impl Reservation {
         if mapped == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
+    /// Makes whole pages of the range inaccessible.
+    pub(crate) fn make_inaccessible(&self, offset: usize, size: usize) -> io::Result<()> {
+        let start = self.address(offset, size).as_ptr().cast();
+        // SAFETY: the pages are ours (invariant 1), and nobody refers to what is in them: the
+        // owner says so.
+        Ok(unsafe { rustix::mm::mprotect(start, size, MprotectFlags::empty()) }?)
+    }
+
+    /// Makes whole pages, none of which is mapped from a file, zeros again.
+    pub(crate) fn discard(&self, offset: usize, size: usize) -> io::Result<()> {
+        let start = self.address(offset, size).as_ptr().cast();
+        // SAFETY: the pages are ours (invariant 1), and plain bytes.
+        Ok(unsafe { rustix::mm::madvise(start, size, Advice::LinuxDontNeed) }?)
+    }
+
+    /// Makes whole pages inaccessible zeros, whatever they were.
+    pub(crate) fn unmap(&self, offset: usize, size: usize) -> io::Result<()> {
+        self.replace(offset, size, ProtFlags::empty())
+    }
+
     /// Replaces whole pages by zeros that can be read and written.
     pub(crate) fn reset(&self, offset: usize, size: usize) -> io::Result<()> {
+        self.replace(offset, size, ProtFlags::READ | ProtFlags::WRITE)
+    }
+
+    fn replace(&self, offset: usize, size: usize, protection: ProtFlags) -> io::Result<()> {
         let start = self.address(offset, size).as_ptr().cast();
-        let protection = ProtFlags::READ | ProtFlags::WRITE;
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE | MapFlags::FIXED;
-        // SAFETY: the pages are ours (invariant 1), and no reference to them can be alive while
-        // they are not yet in use.
+        // SAFETY: the pages are ours (invariant 1), and plain bytes.
         let mapped = unsafe { rustix::mm::mmap_anonymous(start, size, protection, flags) };
         mapped.map(drop).map_err(io::Error::from)
     }

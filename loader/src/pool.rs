@@ -1,0 +1,116 @@
+//! Address space that instances have left, for the next ones.
+//!
+//! Reserving gigabytes, and giving them back, costs the kernel page tables each time. So a
+//! reservation is kept when its instance is dropped: its pages are given back and are zeros when
+//! they are touched again; nothing of the old instance is left. What is accessible stays so, and an
+//! instance of the same sizes needs no system call.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Mutex, PoisonError};
+
+use crate::sys::memory::Reservation;
+
+/// Reservations that are kept at most.
+const MAX_FREE: usize = 64;
+
+/// Reservations that nobody uses: all of their pages are zeros, or inaccessible.
+#[derive(Debug, Default)]
+pub(crate) struct Pool {
+    /// The one that was used last is at the back.
+    free: Mutex<VecDeque<Free>>,
+}
+
+#[derive(Debug)]
+struct Free {
+    reservation: Reservation,
+    /// Bytes from the start that can be read and written.
+    accessible: usize,
+}
+
+impl Pool {
+    /// A reservation of `size` bytes, the first `accessible` of which are zeros that can be read
+    /// and written, and the others inaccessible. Both are multiples of the page size.
+    pub(crate) fn take(&self, size: usize, accessible: usize) -> io::Result<Reservation> {
+        let found = {
+            let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+            let place = free.iter().rposition(|free| free.reservation.size() == size);
+            place.and_then(|place| free.remove(place))
+        };
+        let Some(Free { reservation, accessible: before }) = found else {
+            return Reservation::new(size, accessible).or_else(|_| {
+                // What is kept here may be what is missing.
+                self.clear();
+                Reservation::new(size, accessible)
+            });
+        };
+        if before < accessible {
+            reservation.make_accessible(before, accessible - before)?;
+        } else if before > accessible {
+            reservation.make_inaccessible(accessible, before - accessible)?;
+        }
+        Ok(reservation)
+    }
+
+    /// Gives back a reservation of which the first `accessible` bytes can be read and written, and
+    /// of which `mapped` says whether files are mapped there.
+    pub(crate) fn give_back(&self, reservation: Reservation, accessible: usize, mapped: bool) {
+        let (cleared, accessible) = if mapped {
+            (reservation.unmap(0, accessible), 0)
+        } else {
+            (reservation.discard(0, accessible), accessible)
+        };
+        // One that cannot be cleared is unmapped as a whole.
+        if cleared.is_err() {
+            return;
+        }
+        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let oldest = if free.len() < MAX_FREE { None } else { free.pop_front() };
+        free.push_back(Free { reservation, accessible });
+        drop(free);
+        drop(oldest);
+    }
+
+    fn clear(&self) {
+        let free = std::mem::take(&mut *self.free.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(free);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(unsafe_code, reason = "writes to the reservation")]
+
+    use super::*;
+    use crate::sys::memory::PAGE_SIZE;
+
+    const SIZE: usize = 1 << 32;
+
+    #[test]
+    fn nothing_is_left_of_the_instance_before() {
+        let pool = Pool::default();
+        for (round, pages) in [3, 3, 5, 1, 2].into_iter().enumerate() {
+            let reservation = pool.take(SIZE, pages * PAGE_SIZE).unwrap();
+            let start = reservation.start().as_ptr();
+            // SAFETY: these pages are accessible, and the reservation is ours.
+            let bytes = unsafe { std::slice::from_raw_parts_mut(start, pages * PAGE_SIZE) };
+            assert!(bytes.iter().all(|byte| *byte == 0), "round {round}");
+            bytes.fill(7);
+            let grown = pages + round;
+            reservation.make_accessible(pages * PAGE_SIZE, round * PAGE_SIZE).unwrap();
+            pool.give_back(reservation, grown * PAGE_SIZE, round == 2);
+            assert_eq!(pool.free.lock().unwrap().len(), 1);
+        }
+        pool.take(2 * SIZE, 0).unwrap();
+        assert_eq!(pool.free.lock().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let pool = Pool::default();
+        for pages in 1..=2 * MAX_FREE {
+            pool.give_back(Reservation::new(pages * PAGE_SIZE, 0).unwrap(), 0, false);
+        }
+        assert_eq!(pool.free.lock().unwrap().len(), MAX_FREE);
+    }
+}

@@ -1,0 +1,43 @@
+//! What several test files share.
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::path::{Path, PathBuf};
+
+use cwasm_tests::artifact::Workshop;
+use cwasm_tests::suite::Script;
+use cwasm_tests::{Report, Skips};
+
+/// Runs scripts and panics with all failures, if there are any.
+pub(crate) fn run_all(scripts: Vec<Script>) {
+    let workshop = Workshop::new();
+    let skips = Skips::built_in();
+    let mut total = Report::default();
+    for script in &scripts {
+        total.add(cwasm_tests::run(
+            &workshop,
+            &script.path,
+            &script.text,
+            &skips,
+            false,
+        ));
+    }
+    assert!(
+        total.failures.is_empty(),
+        "{}\n{total}",
+        total.failures.join("\n")
+    );
+    assert!(total.passed > 0, "nothing was run");
+}
+
+/// The root of the repository.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the crate is in a folder")
+}
+
+/// The example's built component.
+pub(crate) fn greet() -> Vec<u8> {
+    let path: PathBuf = root().join("examples/greet/greet.wasm");
+    std::fs::read(path).expect("greet.wasm is in the repository")
+}
