@@ -1,5 +1,5 @@
-;; The guest whose calls are timed: it does as little as its types allow, so that what is measured is
-;; the way in and out.
+;; The guest whose calls are timed: it does as little as its types allow, so that what is measured
+;; is the way in and out.
 (component
   (import "nop" (func $nop))
   (import "add" (func $add (param "a" u32) (param "b" u32) (result u32)))

@@ -124,20 +124,20 @@ fn header() -> String {
             .collect::<Vec<_>>()
             .join(" ")
     };
-    let arguments: Vec<_> = std::env::args()
-        .skip(1)
-        .map(|argument| " ".to_owned() + &argument)
-        .collect();
+    let mut command = String::from("cargo run --release --manifest-path bench/Cargo.toml");
+    for (index, argument) in std::env::args().skip(1).enumerate() {
+        command += if index == 0 { " -- " } else { " " };
+        command += &argument;
+    }
     format!(
         "cwasm {} beside wasmtime {}; medians, samples in turns\n\
          machine: {}, {cpus} CPUs, Linux {}, load {}\n\
-         command: cargo run --release --manifest-path bench/Cargo.toml --{}\n\n",
+         command: {command}\n\n",
         version("cwasm"),
         version("wasmtime"),
         cpu_model(),
         words("/proc/sys/kernel/osrelease", 1),
         words("/proc/loadavg", 3),
-        arguments.concat(),
     )
 }
 

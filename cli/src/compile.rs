@@ -4,21 +4,14 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use cwasm::{Error, Result};
-use cwasm_compiler::Stats;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::args::CompileArgs;
-use crate::input::{self, FileKind};
-use crate::output;
+use crate::{input, output};
 
 /// Compiles a file into another.
 pub(crate) fn compile(args: &CompileArgs) -> Result<()> {
-    let path = args.input.display();
-    let input = input::read(&args.input)?;
-    if input::kind(&input) == FileKind::Elf {
-        let message = "found an ELF file (an artifact?), expected WebAssembly";
-        return Err(Error::msg(message).context(format!("cannot compile `{path}`")));
-    }
+    let input = input::read_wasm(&args.input)?;
     let target = output_path(args)?;
     let start = Instant::now();
     let bar = progress_bar();
@@ -27,19 +20,14 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<()> {
         bar.set_position(at.done as u64);
     });
     bar.finish_and_clear();
-    let compiled =
-        compiled.map_err(|error| Error::from(error).context(format!("cannot compile `{path}`")))?;
+    let compiled = compiled.map_err(|error| input::cannot_compile(&args.input, error))?;
     cwasm_compiler::write_file(&target, &compiled.bytes)?;
-    let seconds = start.elapsed().as_secs_f64();
-    let Stats {
-        functions,
-        code_size,
-        ..
-    } = compiled.stats;
     output::note(&format!(
-        "{}: {functions} functions, {} bytes ({code_size} of machine code), {seconds:.3} s",
+        "{}: {} functions, {} bytes, {:.3} s",
         target.display(),
+        compiled.stats.functions,
         compiled.bytes.len(),
+        start.elapsed().as_secs_f64(),
     ));
     Ok(())
 }

@@ -12,10 +12,9 @@ use cwasm_format::describe::Description;
 use cwasm_format::types::{FuncType, ValueType};
 
 use crate::args::RunArgs;
-use crate::input::{self, FileKind};
 use crate::invoke::Call;
 use crate::world::{functions, wit};
-use crate::{invoke, output, wave};
+use crate::{input, invoke, output, wave};
 
 /// The export that makes a component a command.
 const WASI_RUN: &str = "wasi:cli/run@";
@@ -23,8 +22,7 @@ const WASI_RUN: &str = "wasi:cli/run@";
 /// Runs a component, or calls one of its functions and prints the result.
 pub(crate) fn run(args: &RunArgs) -> Result<()> {
     let engine = Engine::new(&cwasm::Config::new())?;
-    let component = open(&engine, &args.file)
-        .map_err(|error| error.context(format!("cannot open `{}`", args.file.display())))?;
+    let component = open(&engine, &args.file)?;
     let description = component.describe()?;
     let artifact = component.artifact();
     let exports = functions(artifact.exports(), &artifact, description);
@@ -53,8 +51,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
 
 /// Maps an artifact; compiles and loads anything else.
 fn open(engine: &Engine, path: &Path) -> Result<Component> {
-    let bytes = input::read(path)?;
-    if input::kind(&bytes) == FileKind::Elf {
+    if input::is_artifact(path)? {
         // SAFETY: running this file is what the command was asked for; that it must be trusted
         // says the command's help. Nobody is expected to change it meanwhile.
         return unsafe { Component::map(engine, path) };
@@ -64,9 +61,13 @@ fn open(engine: &Engine, path: &Path) -> Result<Component> {
         debug: true,
         ..Options::default()
     };
-    let artifact = cwasm_compiler::compile(&bytes, &options)?.bytes;
+    let bytes = input::read_wasm(path)?;
+    let artifact = cwasm_compiler::compile(&bytes, &options)
+        .map_err(|error| input::cannot_compile(path, error))?
+        .bytes;
     // SAFETY: the bytes are what the compiler just made.
     unsafe { Component::from_bytes(engine, &artifact) }
+        .map_err(|error| error.context(format!("cannot run `{}`", path.display())))
 }
 
 /// What the command gives to a component: `log` of the root, and for all else a function that
@@ -118,8 +119,11 @@ fn nothing_to_call(args: &RunArgs, exports: &[(&str, &FuncType)], types: &Descri
     }
     message.push_str("; choose a function with --invoke:");
     for (name, ty) in exports {
-        message.push_str(&format!("
-  {name}: {}", wit(types).func(ty)));
+        message.push_str(&format!(
+            "
+  {name}: {}",
+            wit(types).func(ty)
+        ));
     }
     Error::msg(message)
 }

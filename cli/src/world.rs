@@ -57,7 +57,10 @@ pub(crate) fn functions<'a>(
         .filter(|item| item.kind() == kind::FUNC)
         .filter_map(|item| {
             let index = item.func_type(artifact)?;
-            Some((artifact.string(item.name())?, description.funcs.get(index as usize)?))
+            Some((
+                artifact.string(item.name())?,
+                description.funcs.get(index as usize)?,
+            ))
         })
         .collect()
 }
@@ -71,8 +74,20 @@ pub(crate) fn wit(description: &Description) -> Wit<'_> {
 pub(crate) fn world(artifact: &Artifact<'_>, description: &Description) -> String {
     let mut out = String::from("world root {\n");
     declarations(description, None, "  ", &mut out);
-    side("import", artifact.imports(), artifact, description, &mut out);
-    side("export", artifact.exports(), artifact, description, &mut out);
+    side(
+        "import",
+        artifact.imports(),
+        artifact,
+        description,
+        &mut out,
+    );
+    side(
+        "export",
+        artifact.exports(),
+        artifact,
+        description,
+        &mut out,
+    );
     out.push_str("}\n");
     out
 }
@@ -109,12 +124,7 @@ fn side(
 }
 
 /// The types that have names in `instance`, or in the world.
-fn declarations(
-    description: &Description,
-    instance: Option<&str>,
-    indent: &str,
-    out: &mut String,
-) {
+fn declarations(description: &Description, instance: Option<&str>, indent: &str, out: &mut String) {
     for (path, ty) in &description.type_names {
         if split(path).0 == instance {
             let text = wit(description).declaration(path, *ty).to_string();

@@ -82,6 +82,17 @@ pub struct TypeAbi {
     pub hash: TypeHash,
 }
 
+impl TypeAbi {
+    /// A type of `size` bytes that is one flat value.
+    const fn scalar(tag: Tag, size: u32, flat: FlatType) -> TypeAbi {
+        TypeAbi {
+            layout: Layout::scalar(size),
+            flat: Flat::one(flat),
+            hash: TypeHash::primitive(tag),
+        }
+    }
+}
+
 /// A table of types.
 #[derive(Clone, Debug, Default)]
 pub struct Types {
@@ -154,32 +165,25 @@ impl Types {
     /// # Panics
     /// If it is of another table.
     pub fn abi(&self, ty: ValueType) -> TypeAbi {
-        let (layout, flat, tag) = match ty {
-            ValueType::Def(id) => return self.abis[id.0 as usize],
-            ValueType::Bool => (Layout::scalar(1), FlatType::I32, Tag::Bool),
-            ValueType::S8 => (Layout::scalar(1), FlatType::I32, Tag::S8),
-            ValueType::U8 => (Layout::scalar(1), FlatType::I32, Tag::U8),
-            ValueType::S16 => (Layout::scalar(2), FlatType::I32, Tag::S16),
-            ValueType::U16 => (Layout::scalar(2), FlatType::I32, Tag::U16),
-            ValueType::S32 => (Layout::scalar(4), FlatType::I32, Tag::S32),
-            ValueType::U32 => (Layout::scalar(4), FlatType::I32, Tag::U32),
-            ValueType::S64 => (Layout::scalar(8), FlatType::I64, Tag::S64),
-            ValueType::U64 => (Layout::scalar(8), FlatType::I64, Tag::U64),
-            ValueType::F32 => (Layout::scalar(4), FlatType::F32, Tag::F32),
-            ValueType::F64 => (Layout::scalar(8), FlatType::F64, Tag::F64),
-            ValueType::Char => (Layout::scalar(4), FlatType::I32, Tag::Char),
-            ValueType::String => {
-                return TypeAbi {
-                    layout: Layout::POINTER_PAIR,
-                    flat: Flat::POINTER_PAIR,
-                    hash: TypeHash::primitive(Tag::String),
-                };
-            }
-        };
-        TypeAbi {
-            layout,
-            flat: Flat::one(flat),
-            hash: TypeHash::primitive(tag),
+        match ty {
+            ValueType::Def(id) => self.abis[id.0 as usize],
+            ValueType::Bool => const { TypeAbi::scalar(Tag::Bool, 1, FlatType::I32) },
+            ValueType::S8 => const { TypeAbi::scalar(Tag::S8, 1, FlatType::I32) },
+            ValueType::U8 => const { TypeAbi::scalar(Tag::U8, 1, FlatType::I32) },
+            ValueType::S16 => const { TypeAbi::scalar(Tag::S16, 2, FlatType::I32) },
+            ValueType::U16 => const { TypeAbi::scalar(Tag::U16, 2, FlatType::I32) },
+            ValueType::S32 => const { TypeAbi::scalar(Tag::S32, 4, FlatType::I32) },
+            ValueType::U32 => const { TypeAbi::scalar(Tag::U32, 4, FlatType::I32) },
+            ValueType::S64 => const { TypeAbi::scalar(Tag::S64, 8, FlatType::I64) },
+            ValueType::U64 => const { TypeAbi::scalar(Tag::U64, 8, FlatType::I64) },
+            ValueType::F32 => const { TypeAbi::scalar(Tag::F32, 4, FlatType::F32) },
+            ValueType::F64 => const { TypeAbi::scalar(Tag::F64, 8, FlatType::F64) },
+            ValueType::Char => const { TypeAbi::scalar(Tag::Char, 4, FlatType::I32) },
+            ValueType::String => TypeAbi {
+                layout: Layout::POINTER_PAIR,
+                flat: Flat::POINTER_PAIR,
+                hash: const { TypeHash::primitive(Tag::String) },
+            },
         }
     }
 

@@ -210,7 +210,7 @@ impl Unit {
         let fits = u64::from(offset) + size <= u64::from(self.artifact.header().context_size);
         // The loader's own part of the context is nobody else's.
         let free = offset as usize >= size_of::<VmContext>();
-        if fits && free && offset as usize % align_of::<T>() == 0 {
+        if fits && free && (offset as usize).is_multiple_of(align_of::<T>()) {
             Ok(())
         } else {
             Err(record.error(field, offset))

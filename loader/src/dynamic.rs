@@ -86,7 +86,9 @@ pub(crate) fn check_all(
 ) -> Result<()> {
     if expected.len() != vals.len() {
         let (expected, found) = (expected.len(), vals.len());
-        return Err(Error::msg(format_args!("found {found} {what}s, expected {expected}")));
+        return Err(Error::msg(format_args!(
+            "found {found} {what}s, expected {expected}"
+        )));
     }
     for (index, (ty, val)) in expected.zip(vals).enumerate() {
         check(types, ty, val).map_err(|error| error.context(format_args!("{what} {index}")))?;
@@ -98,12 +100,16 @@ pub(crate) fn check_all(
 fn check(types: &Types, ty: ValueType, val: &Val) -> Result<()> {
     let mismatch = || mismatch(types, ty, val);
     let ValueType::Def(id) = ty else {
-        return if is_primitive(ty, val) { Ok(()) } else { Err(mismatch()) };
+        return if is_primitive(ty, val) {
+            Ok(())
+        } else {
+            Err(mismatch())
+        };
     };
     match (types.def(id), val) {
-        (TypeDef::List(element), Val::List(items)) => {
-            items.iter().try_for_each(|item| check(types, *element, item))
-        }
+        (TypeDef::List(element), Val::List(items)) => items
+            .iter()
+            .try_for_each(|item| check(types, *element, item)),
         (TypeDef::Record(fields), Val::Record(vals)) => {
             let names = fields.iter().map(|(name, _)| name);
             if !names.eq(vals.iter().map(|(name, _)| name)) {
@@ -112,9 +118,10 @@ fn check(types: &Types, ty: ValueType, val: &Val) -> Result<()> {
             let mut pairs = fields.iter().zip(vals);
             pairs.try_for_each(|((_, ty), (_, val))| check(types, *ty, val))
         }
-        (TypeDef::Tuple(fields), Val::Tuple(vals)) if fields.len() == vals.len() => {
-            fields.iter().zip(vals).try_for_each(|(ty, val)| check(types, *ty, val))
-        }
+        (TypeDef::Tuple(fields), Val::Tuple(vals)) if fields.len() == vals.len() => fields
+            .iter()
+            .zip(vals)
+            .try_for_each(|(ty, val)| check(types, *ty, val)),
         (TypeDef::Flags(names), Val::Flags(set)) if set.iter().all(|name| names.contains(name)) => {
             Ok(())
         }
@@ -131,13 +138,15 @@ fn mismatch(types: &Types, ty: ValueType, val: &Val) -> Error {
     let expected = Wit::new(types).value(ty);
     let found = val.kind();
     match val {
-        Val::Variant(case, _) | Val::Enum(case) => {
-            Error::msg(format_args!("found {found} of case `{case}`, expected `{expected}`"))
-        }
+        Val::Variant(case, _) | Val::Enum(case) => Error::msg(format_args!(
+            "found {found} of case `{case}`, expected `{expected}`"
+        )),
         Val::Record(fields) => {
             let names: Vec<_> = fields.iter().map(|(name, _)| name.as_str()).collect();
             let names = names.join("`, `");
-            Error::msg(format_args!("found {found} of fields `{names}`, expected `{expected}`"))
+            Error::msg(format_args!(
+                "found {found} of fields `{names}`, expected `{expected}`"
+            ))
         }
         _ => Error::msg(format_args!("found {found}, expected `{expected}`")),
     }
@@ -153,9 +162,10 @@ fn unchecked() -> Error {
 /// `None` if the value is not of the type, as far as that can be seen without the payload.
 fn select<'v>(def: &TypeDef, val: &'v Val) -> Option<(usize, Option<(ValueType, &'v Val)>)> {
     let (case, payload) = match (def, val) {
-        (TypeDef::Variant(cases), Val::Variant(name, payload)) => {
-            (cases.iter().position(|(case, _)| case == name)?, payload.as_deref())
-        }
+        (TypeDef::Variant(cases), Val::Variant(name, payload)) => (
+            cases.iter().position(|(case, _)| case == name)?,
+            payload.as_deref(),
+        ),
         (TypeDef::Enum(names), Val::Enum(name)) => {
             (names.iter().position(|case| case == name)?, None)
         }
@@ -209,10 +219,15 @@ fn build_case(def: &TypeDef, case: usize, payload: Option<Val>) -> Val {
 
 /// The bits of the flags that are set.
 fn flag_bits(names: &[String], val: &Val) -> Result<u32> {
-    let Val::Flags(set) = val else { return Err(unchecked()) };
+    let Val::Flags(set) = val else {
+        return Err(unchecked());
+    };
     let mut bits = 0;
     for name in set {
-        let bit = names.iter().position(|flag| flag == name).ok_or_else(unchecked)?;
+        let bit = names
+            .iter()
+            .position(|flag| flag == name)
+            .ok_or_else(unchecked)?;
         bits |= 1 << bit;
     }
     Ok(bits)
@@ -220,7 +235,10 @@ fn flag_bits(names: &[String], val: &Val) -> Result<u32> {
 
 /// The flags of these bits; bits without a name are ignored.
 fn build_flags(names: &[String], bits: u32) -> Val {
-    let set = names.iter().enumerate().filter(|(bit, _)| bits >> bit & 1 != 0);
+    let set = names
+        .iter()
+        .enumerate()
+        .filter(|(bit, _)| bits >> bit & 1 != 0);
     Val::Flags(set.map(|(_, name)| name.clone()).collect())
 }
 
@@ -231,29 +249,32 @@ fn each_field<'v>(
     mut visit: impl FnMut(ValueType, &'v Val) -> Result<()>,
 ) -> Result<()> {
     match (def, val) {
-        (TypeDef::Record(fields), Val::Record(vals)) => {
-            fields.iter().zip(vals).try_for_each(|((_, ty), (_, val))| visit(*ty, val))
-        }
-        (TypeDef::Tuple(fields), Val::Tuple(vals)) => {
-            fields.iter().zip(vals).try_for_each(|(ty, val)| visit(*ty, val))
-        }
+        (TypeDef::Record(fields), Val::Record(vals)) => fields
+            .iter()
+            .zip(vals)
+            .try_for_each(|((_, ty), (_, val))| visit(*ty, val)),
+        (TypeDef::Tuple(fields), Val::Tuple(vals)) => fields
+            .iter()
+            .zip(vals)
+            .try_for_each(|(ty, val)| visit(*ty, val)),
         _ => Err(unchecked()),
     }
 }
 
 /// A record or tuple of what `visit` makes of each field.
-fn build_fields(
-    def: &TypeDef,
-    mut visit: impl FnMut(ValueType) -> Result<Val>,
-) -> Result<Val> {
+fn build_fields(def: &TypeDef, mut visit: impl FnMut(ValueType) -> Result<Val>) -> Result<Val> {
     match def {
         TypeDef::Record(fields) => {
-            let vals = fields.iter().map(|(name, ty)| Ok((name.clone(), visit(*ty)?)));
+            let vals = fields
+                .iter()
+                .map(|(name, ty)| Ok((name.clone(), visit(*ty)?)));
             vals.collect::<Result<_>>().map(Val::Record)
         }
-        TypeDef::Tuple(fields) => {
-            fields.iter().map(|ty| visit(*ty)).collect::<Result<_>>().map(Val::Tuple)
-        }
+        TypeDef::Tuple(fields) => fields
+            .iter()
+            .map(|ty| visit(*ty))
+            .collect::<Result<_>>()
+            .map(Val::Tuple),
         _ => Err(unchecked()),
     }
 }
@@ -290,7 +311,9 @@ pub(crate) fn lower_flat(
     cx: &mut LowerContext<'_>,
     out: &mut [u64],
 ) -> Result<()> {
-    let ValueType::Def(id) = ty else { return lower_primitive_flat(ty, val, cx, out) };
+    let ValueType::Def(id) = ty else {
+        return lower_primitive_flat(ty, val, cx, out);
+    };
     match types.def(id) {
         TypeDef::List(element) => {
             pair_to_flat(lower_list(types, *element, val, cx)?, out);
@@ -310,7 +333,9 @@ pub(crate) fn lower_flat(
             let (case, payload) = select(def, val).ok_or_else(unchecked)?;
             out.fill(0);
             out[0] = case as u64;
-            let Some((ty, val)) = payload else { return Ok(()) };
+            let Some((ty, val)) = payload else {
+                return Ok(());
+            };
             lower_flat(types, ty, val, cx, &mut out[1..=types.abi(ty).flat.count()])
         }
     }
@@ -324,7 +349,9 @@ pub(crate) fn store(
     cx: &mut LowerContext<'_>,
     offset: usize,
 ) -> Result<()> {
-    let ValueType::Def(id) = ty else { return store_primitive(ty, val, cx, offset) };
+    let ValueType::Def(id) = ty else {
+        return store_primitive(ty, val, cx, offset);
+    };
     match types.def(id) {
         TypeDef::List(element) => {
             let pair = lower_list(types, *element, val, cx)?;
@@ -334,7 +361,13 @@ pub(crate) fn store(
         def @ (TypeDef::Record(_) | TypeDef::Tuple(_)) => {
             let mut places = Places::default();
             each_field(def, val, |ty, val| {
-                store(types, ty, val, cx, offset + places.next_bytes(types, ty).start)
+                store(
+                    types,
+                    ty,
+                    val,
+                    cx,
+                    offset + places.next_bytes(types, ty).start,
+                )
             })
         }
         TypeDef::Flags(names) => {
@@ -348,7 +381,9 @@ pub(crate) fn store(
             // Types are of limited size: so are their numbers of cases.
             let discriminant = (case as u32).to_le_bytes();
             cx.write(offset, &discriminant[..discriminant_size(count) as usize]);
-            let Some((ty, val)) = payload else { return Ok(()) };
+            let Some((ty, val)) = payload else {
+                return Ok(());
+            };
             let payload_offset = types.abi(ValueType::Def(id)).layout.payload_offset(count);
             store(types, ty, val, cx, offset + payload_offset as usize)
         }
@@ -362,12 +397,20 @@ fn lower_list(
     val: &Val,
     cx: &mut LowerContext<'_>,
 ) -> Result<(u32, u32)> {
-    let Val::List(items) = val else { return Err(unchecked()) };
+    let Val::List(items) = val else {
+        return Err(unchecked());
+    };
     let layout = types.abi(element).layout;
     let all = elements_layout(items.len() as u64, layout)?;
     let pointer = cx.allocate(all, TrapCode::ListOutOfBounds)?;
     for (index, item) in items.iter().enumerate() {
-        store(types, element, item, cx, pointer + index * layout.size as usize)?;
+        store(
+            types,
+            element,
+            item,
+            cx,
+            pointer + index * layout.size as usize,
+        )?;
     }
     Ok((pointer as u32, items.len() as u32))
 }
@@ -379,12 +422,16 @@ pub(crate) fn lift_flat(
     cx: &mut LiftContext<'_>,
     flat: &[u64],
 ) -> Result<Val> {
-    let ValueType::Def(id) = ty else { return lift_primitive_flat(ty, cx, flat) };
+    let ValueType::Def(id) = ty else {
+        return lift_primitive_flat(ty, cx, flat);
+    };
     match types.def(id) {
         TypeDef::List(element) => lift_list(types, *element, cx, pair_of_flat(flat)),
         def @ (TypeDef::Record(_) | TypeDef::Tuple(_)) => {
             let mut places = Places::default();
-            build_fields(def, |ty| lift_flat(types, ty, cx, &flat[places.next_flat(types, ty)]))
+            build_fields(def, |ty| {
+                lift_flat(types, ty, cx, &flat[places.next_flat(types, ty)])
+            })
         }
         TypeDef::Flags(names) => Ok(build_flags(names, flat[0] as u32)),
         def => lift_case(def, flat[0] as u32, |ty| {
@@ -400,12 +447,16 @@ pub(crate) fn load(
     cx: &mut LiftContext<'_>,
     bytes: &[u8],
 ) -> Result<Val> {
-    let ValueType::Def(id) = ty else { return load_primitive(ty, cx, bytes) };
+    let ValueType::Def(id) = ty else {
+        return load_primitive(ty, cx, bytes);
+    };
     match types.def(id) {
         TypeDef::List(element) => lift_list(types, *element, cx, pair_of_bytes(bytes)),
         def @ (TypeDef::Record(_) | TypeDef::Tuple(_)) => {
             let mut places = Places::default();
-            build_fields(def, |ty| load(types, ty, cx, &bytes[places.next_bytes(types, ty)]))
+            build_fields(def, |ty| {
+                load(types, ty, cx, &bytes[places.next_bytes(types, ty)])
+            })
         }
         TypeDef::Flags(names) => {
             let size = Layout::flags(names.len()).size as usize;
@@ -425,15 +476,14 @@ pub(crate) fn load(
 
 /// The number that up to four bytes are.
 fn number(bytes: &[u8]) -> u32 {
-    bytes.iter().rev().fold(0, |number, byte| number << 8 | u32::from(*byte))
+    bytes
+        .iter()
+        .rev()
+        .fold(0, |number, byte| number << 8 | u32::from(*byte))
 }
 
 /// The value of a case, whose payload `lift` reads.
-fn lift_case(
-    def: &TypeDef,
-    case: u32,
-    lift: impl FnOnce(ValueType) -> Result<Val>,
-) -> Result<Val> {
+fn lift_case(def: &TypeDef, case: u32, lift: impl FnOnce(ValueType) -> Result<Val>) -> Result<Val> {
     let case = case as usize;
     let Some(payload) = payload_type(def, case) else {
         return Err(Error::trapped(TrapCode::InvalidDiscriminant));
@@ -488,7 +538,10 @@ mod tests {
         let mut guest = Guest::new();
         guest.memory().copy_from_slice(&memory);
         let bytes = &memory[512..][..T::LAYOUT.size as usize];
-        assert_eq!(guest.lift(|cx| lift_flat(&types, ty, cx, &flat)).unwrap(), val);
+        assert_eq!(
+            guest.lift(|cx| lift_flat(&types, ty, cx, &flat)).unwrap(),
+            val
+        );
         assert_eq!(guest.lift(|cx| load(&types, ty, cx, bytes)).unwrap(), val);
     }
 
@@ -498,31 +551,39 @@ mod tests {
 
     #[test]
     fn both_sides_agree() {
-        same(&(true, -1i8, 2u8, -3i16), Val::Tuple(vec![
-            Val::Bool(true),
-            Val::S8(-1),
-            Val::U8(2),
-            Val::S16(-3),
-        ]));
-        same(&(4u16, -5i32, 6u32, -7i64), Val::Tuple(vec![
-            Val::U16(4),
-            Val::S32(-5),
-            Val::U32(6),
-            Val::S64(-7),
-        ]));
-        same(&(8u64, 9.5f32, -1.25f64, 'ü'), Val::Tuple(vec![
-            Val::U64(8),
-            Val::F32(9.5),
-            Val::F64(-1.25),
-            Val::Char('ü'),
-        ]));
+        same(
+            &(true, -1i8, 2u8, -3i16),
+            Val::Tuple(vec![Val::Bool(true), Val::S8(-1), Val::U8(2), Val::S16(-3)]),
+        );
+        same(
+            &(4u16, -5i32, 6u32, -7i64),
+            Val::Tuple(vec![Val::U16(4), Val::S32(-5), Val::U32(6), Val::S64(-7)]),
+        );
+        same(
+            &(8u64, 9.5f32, -1.25f64, 'ü'),
+            Val::Tuple(vec![
+                Val::U64(8),
+                Val::F32(9.5),
+                Val::F64(-1.25),
+                Val::Char('ü'),
+            ]),
+        );
         same(&String::from("ü☃"), Val::String("ü☃".into()));
         same(&vec![1u16, 2], Val::List(vec![Val::U16(1), Val::U16(2)]));
         let strings = vec![Some(String::from("a")), None];
-        same(&strings, Val::List(vec![some(Val::String("a".into())), Val::Option(None)]));
-        same(&Ok::<f32, u64>(1.5), Val::Result(Ok(Some(Box::new(Val::F32(1.5))))));
+        same(
+            &strings,
+            Val::List(vec![some(Val::String("a".into())), Val::Option(None)]),
+        );
+        same(
+            &Ok::<f32, u64>(1.5),
+            Val::Result(Ok(Some(Box::new(Val::F32(1.5))))),
+        );
         same(&Err::<(), ()>(()), Val::Result(Err(None)));
-        same(&Some((1u8, 2u64)), some(Val::Tuple(vec![Val::U8(1), Val::U64(2)])));
+        same(
+            &Some((1u8, 2u64)),
+            some(Val::Tuple(vec![Val::U8(1), Val::U64(2)])),
+        );
     }
 
     /// Lowers and lifts a value of a type that Rust has no type for yet.
@@ -531,10 +592,15 @@ mod tests {
         let abi = types.abi(ty);
         let mut guest = Guest::new();
         let mut flat = vec![u64::MAX; abi.flat.count()];
-        guest.lower(|cx| lower_flat(types, ty, val, cx, &mut flat)).unwrap();
+        guest
+            .lower(|cx| lower_flat(types, ty, val, cx, &mut flat))
+            .unwrap();
         guest.lower(|cx| store(types, ty, val, cx, 512)).unwrap();
         let bytes = guest.memory()[512..][..abi.layout.size as usize].to_vec();
-        assert_eq!(guest.lift(|cx| lift_flat(types, ty, cx, &flat)).unwrap(), *val);
+        assert_eq!(
+            guest.lift(|cx| lift_flat(types, ty, cx, &flat)).unwrap(),
+            *val
+        );
         assert_eq!(guest.lift(|cx| load(types, ty, cx, &bytes)).unwrap(), *val);
         (flat, bytes)
     }
@@ -564,24 +630,40 @@ mod tests {
         let case = Val::Variant("record".into(), Some(Box::new(Val::Record(fields))));
         assert_eq!(round_trip(&types, variant, &case).0, [1, 1, 2]);
         let case = Val::Variant("float".into(), Some(Box::new(Val::F64(1.0))));
-        assert_eq!(round_trip(&types, variant, &case).0, [2, 1.0f64.to_bits(), 0]);
+        assert_eq!(
+            round_trip(&types, variant, &case).0,
+            [2, 1.0f64.to_bits(), 0]
+        );
         let case = Val::Variant("none".into(), None);
         assert_eq!(round_trip(&types, variant, &case).0, [0, 0, 0]);
-        assert_eq!(round_trip(&types, wide, &Val::Enum("n299".into())).1, [43, 1]);
+        assert_eq!(
+            round_trip(&types, wide, &Val::Enum("n299".into())).1,
+            [43, 1]
+        );
         let set = Val::Flags(vec!["n0".into(), "n8".into()]);
         assert_eq!(round_trip(&types, flags, &set), (vec![0x101], vec![1, 1]));
 
         let mut guest = Guest::new();
         // Unknown bits are ignored; unknown cases are not.
-        assert_eq!(guest.lift(|cx| lift_flat(&types, flags, cx, &[0xffff_f101])).unwrap(), set);
+        assert_eq!(
+            guest
+                .lift(|cx| lift_flat(&types, flags, cx, &[0xffff_f101]))
+                .unwrap(),
+            set
+        );
         let mut code = |ty, flat: &[u64], bytes: &[u8]| {
-            let flat = guest.lift(|cx| lift_flat(&types, ty, cx, flat)).unwrap_err();
+            let flat = guest
+                .lift(|cx| lift_flat(&types, ty, cx, flat))
+                .unwrap_err();
             let loaded = guest.lift(|cx| load(&types, ty, cx, bytes)).unwrap_err();
             assert_eq!(flat.trap().unwrap().code(), loaded.trap().unwrap().code());
             flat.trap().unwrap().code()
         };
         assert_eq!(code(wide, &[300], &[44, 1]), TrapCode::InvalidDiscriminant);
-        assert_eq!(code(variant, &[3, 0, 0], &[3; 16]), TrapCode::InvalidDiscriminant);
+        assert_eq!(
+            code(variant, &[3, 0, 0], &[3; 16]),
+            TrapCode::InvalidDiscriminant
+        );
     }
 
     #[test]
@@ -589,17 +671,24 @@ mod tests {
         let mut types = Types::new();
         let mut push = |def| ValueType::Def(types.push(def));
         let point = push(TypeDef::Record(vec![("x".into(), ValueType::S32)]));
-        let variant = push(TypeDef::Variant(vec![("p".into(), Some(point)), ("q".into(), None)]));
+        let variant = push(TypeDef::Variant(vec![
+            ("p".into(), Some(point)),
+            ("q".into(), None),
+        ]));
         let flags = push(TypeDef::Flags(names(2)));
         let list = push(TypeDef::List(variant));
         let message = |ty, val| format!("{}", check(&types, ty, &val).unwrap_err());
-        assert_eq!(message(ValueType::U32, Val::S32(1)), "found an s32, expected `u32`");
+        assert_eq!(
+            message(ValueType::U32, Val::S32(1)),
+            "found an s32, expected `u32`"
+        );
         assert_eq!(
             message(point, Val::Record(vec![("y".into(), Val::S32(1))])),
             "found a record of fields `y`, expected `record { x: s32 }`"
         );
         let case = |payload: Option<Val>| Val::Variant("p".into(), payload.map(Box::new));
-        let expected = "found a variant of case `p`, expected `variant { p(record { x: s32 }), q }`";
+        let expected =
+            "found a variant of case `p`, expected `variant { p(record { x: s32 }), q }`";
         assert_eq!(message(variant, case(None)), expected);
         assert_eq!(message(list, Val::List(vec![case(None)])), expected);
         assert_eq!(

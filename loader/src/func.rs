@@ -13,9 +13,9 @@ use std::marker::PhantomData;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use cwasm_format::FormatError;
 use cwasm_format::TrapCode;
 use cwasm_format::abi::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
-use cwasm_format::FormatError;
 use cwasm_format::types::{FuncType, Types};
 use cwasm_format::vmctx::flags::{MAY_ENTER, MAY_LEAVE};
 
@@ -96,7 +96,10 @@ impl Func {
         if self.target.hash != const { signature::hash::<P, R>() } {
             return Err(self.mismatch(store.opaque(), signature::of_rust::<P, R>()));
         }
-        Ok(TypedFunc { target: self.target, signature: PhantomData })
+        Ok(TypedFunc {
+            target: self.target,
+            signature: PhantomData,
+        })
     }
 
     #[cold]
@@ -105,10 +108,12 @@ impl Func {
         match unit.description() {
             Ok(description) => {
                 let component = signature::of_component(description, self.target.func_type);
-                Error::msg(format_args!("type mismatch: found `{component}`, expected `{rust}`"))
+                Error::msg(format_args!(
+                    "type mismatch: expected `{component}`, found `{rust}`"
+                ))
             }
             Err(error) => Error::new(error).context(format_args!(
-                "type mismatch: found a function of another type, expected `{rust}`"
+                "type mismatch: expected a function of another type, found `{rust}`"
             )),
         }
     }
@@ -139,10 +144,17 @@ impl Func {
         let Some(func) = description.funcs.get(self.target.func_type as usize) else {
             return Err(Error::new(FormatError::Describe));
         };
-        dynamic::check_all(types, func.params.iter().map(|(_, ty)| *ty), params, "parameter")?;
+        dynamic::check_all(
+            types,
+            func.params.iter().map(|(_, ty)| *ty),
+            params,
+            "parameter",
+        )?;
         if results.len() != usize::from(func.result.is_some()) {
             let (found, expected) = (results.len(), usize::from(func.result.is_some()));
-            return Err(Error::msg(format_args!("found {found} results, expected {expected}")));
+            return Err(Error::msg(format_args!(
+                "found {found} results, expected {expected}"
+            )));
         }
         let flags = enter(&self.target, store.opaque())?;
         let mut args = [0; MAX_FLAT_PARAMS];
@@ -159,7 +171,11 @@ impl Func {
             *result = lift_val(types, func, &mut cx, value)?;
         }
         let arg_count = types.result_flat(func).count().min(MAX_FLAT_RESULTS);
-        let pending = Pending { target: self.target, flags, value };
+        let pending = Pending {
+            target: self.target,
+            flags,
+            value,
+        };
         // SAFETY: the call is this one, and returned as many values.
         unsafe { pending.finish(&mut store, arg_count) }
     }
@@ -192,13 +208,10 @@ fn lower_vals(
 }
 
 /// Lifts the result, which the function has.
-fn lift_val(
-    types: &Types,
-    func: &FuncType,
-    cx: &mut LiftContext<'_>,
-    value: u64,
-) -> Result<Val> {
-    let Some(ty) = func.result else { return Err(Error::new(FormatError::Describe)) };
+fn lift_val(types: &Types, func: &FuncType, cx: &mut LiftContext<'_>, value: u64) -> Result<Val> {
+    let Some(ty) = func.result else {
+        return Err(Error::new(FormatError::Describe));
+    };
     let abi = types.abi(ty);
     if abi.flat.count() <= MAX_FLAT_RESULTS {
         return dynamic::lift_flat(types, ty, cx, &[value][..abi.flat.count()]);
@@ -215,8 +228,11 @@ where
     /// How many arguments the parameters are.
     const ARG_COUNT: usize = if P::FLAT.fits() { P::FLAT.count() } else { 1 };
     /// How many values the core function returns.
-    const RESULT_COUNT: usize =
-        if R::FLAT.count() < MAX_FLAT_RESULTS { R::FLAT.count() } else { MAX_FLAT_RESULTS };
+    const RESULT_COUNT: usize = if R::FLAT.count() < MAX_FLAT_RESULTS {
+        R::FLAT.count()
+    } else {
+        MAX_FLAT_RESULTS
+    };
 
     /// Calls the function.
     ///
@@ -235,9 +251,19 @@ where
     /// If a host function panics that the guest calls.
     #[inline]
     pub fn call(&self, mut store: impl AsContextMut, params: P) -> Result<R> {
-        const { assert!(!R::HOLDS_VIEWS, "a view of the guest's memory needs `call_deferred`") };
+        const {
+            assert!(
+                !R::HOLDS_VIEWS,
+                "a view of the guest's memory needs `call_deferred`"
+            )
+        };
         let mut store = store.as_context_mut();
-        let (result, pending) = self.start(&mut store, params)?;
+        let (result, flags, value) = self.start(&mut store, params)?;
+        let pending = Pending {
+            target: self.target,
+            flags,
+            value,
+        };
         // SAFETY: the call is this one, and returned as many values.
         unsafe { pending.finish(&mut store, Self::RESULT_COUNT) }?;
         Ok(result)
@@ -263,17 +289,25 @@ where
     #[inline]
     pub fn call_deferred(&self, mut store: impl AsContextMut, params: P) -> Result<Deferred<R>> {
         let mut store = store.as_context_mut();
-        let (result, pending) = self.start(&mut store, params)?;
-        Ok(Deferred { result, pending })
+        let (result, flags, value) = self.start(&mut store, params)?;
+        Ok(Deferred {
+            result,
+            pending: Pending {
+                target: self.target,
+                flags,
+                value,
+            },
+        })
     }
 
-    /// All of a call but post-return.
+    /// All of a call but post-return: the result, the instance's flags before, and what the core
+    /// function returned.
     #[inline(always)]
     fn start<T: 'static>(
         &self,
         store: &mut StoreContextMut<'_, T>,
         params: P,
-    ) -> Result<(R, Pending)> {
+    ) -> Result<(R, u32, u64)> {
         let target = &self.target;
         check_store(target, store.opaque())?;
         let flags = enter(target, store.opaque())?;
@@ -288,7 +322,7 @@ where
         // SAFETY: the instance is live, no wasm runs, and the context is dropped before.
         let mut cx = unsafe { LiftContext::new(&target.options, target.store) };
         let result = lift_result(&mut cx, value)?;
-        Ok((result, Pending { target: *target, flags, value }))
+        Ok((result, flags, value))
     }
 }
 
@@ -318,7 +352,11 @@ fn lift_result<R: Lift>(cx: &mut LiftContext<'_>, value: u64) -> Result<R> {
 /// Checks that a function is called with its own store: that it is live, and ours.
 #[inline(always)]
 fn check_store(target: &CallTarget, store: &StoreOpaque) -> Result<()> {
-    if target.store == store.id() { Ok(()) } else { Err(wrong_store()) }
+    if target.store == store.id() {
+        Ok(())
+    } else {
+        Err(wrong_store())
+    }
 }
 
 #[cold]
@@ -375,11 +413,14 @@ impl Pending {
         let target = &self.target;
         if let Some(post_return) = target.post_return {
             // SAFETY: the store owns the instance, and is ours (the caller's contract).
-            unsafe { target.options.set_flags(self.flags & !(MAY_ENTER | MAY_LEAVE)) };
+            unsafe {
+                target
+                    .options
+                    .set_flags(self.flags & !(MAY_ENTER | MAY_LEAVE))
+            };
             let args = &[self.value][..count];
             // SAFETY: as in `invoke`; post-return takes what the core function returned.
-            let result =
-                unsafe { raw::invoke(post_return, target.options.context(), args) };
+            let result = unsafe { raw::invoke(post_return, target.options.context(), args) };
             if result.status != 0 {
                 return Err(take_trap(store.opaque(), result.status));
             }
@@ -431,7 +472,9 @@ impl<P, R> Copy for TypedFunc<P, R> {}
 
 impl<P, R> fmt::Debug for TypedFunc<P, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TypedFunc").field("target", &self.target).finish()
+        f.debug_struct("TypedFunc")
+            .field("target", &self.target)
+            .finish()
     }
 }
 
@@ -450,7 +493,10 @@ mod tests {
     const READY: u32 = MAY_ENTER | MAY_LEAVE;
 
     fn typed<P, R>(guest: &mut Guest, args: usize, post_return: Option<usize>) -> TypedFunc<P, R> {
-        TypedFunc { target: guest.target(args, post_return), signature: PhantomData }
+        TypedFunc {
+            target: guest.target(args, post_return),
+            signature: PhantomData,
+        }
     }
 
     fn code<T>(result: Result<T>) -> TrapCode {
@@ -487,7 +533,18 @@ mod tests {
     fn what_does_not_fit_passes_through_memory() {
         let mut guest = Guest::new();
         let list = vec![(1u8, 2u64)];
-        let many = (list.clone(), "ab", 1u64, 2u64, 3u64, 4u64, 5u64, 6u64, 7u64, 8u64);
+        let many = (
+            list.clone(),
+            "ab",
+            1u64,
+            2u64,
+            3u64,
+            4u64,
+            5u64,
+            6u64,
+            7u64,
+            8u64,
+        );
         let params = (many, 9u8, 10u16, 11u32, 12u64, 13u64);
         let func = typed::<_, (Vec<(u8, u64)>,)>(&mut guest, 1, None);
         // The function returns its own parameters: they start with the list.
@@ -509,13 +566,17 @@ mod tests {
         let mut guest = Guest::new();
         guest.set_return(0, TrapCode::IntegerDivisionByZero.number().into());
         let func = typed::<(), (u32,)>(&mut guest, 0, None);
-        assert_eq!(code(func.call(&mut guest.store, ())), TrapCode::IntegerDivisionByZero);
+        assert_eq!(
+            code(func.call(&mut guest.store, ())),
+            TrapCode::IntegerDivisionByZero
+        );
         guest.take_calls();
         cannot_enter(&mut guest);
         // The result is no value of its type.
-        for (value, expected) in
-            [(3, TrapCode::UnalignedPointer), (u64::from(u32::MAX) - 3, TrapCode::MemoryOutOfBounds)]
-        {
+        for (value, expected) in [
+            (3, TrapCode::UnalignedPointer),
+            (u64::from(u32::MAX) - 3, TrapCode::MemoryOutOfBounds),
+        ] {
             let mut guest = Guest::new();
             guest.set_return(value, 0);
             let func = typed::<(), (String,)>(&mut guest, 0, None);
@@ -527,7 +588,10 @@ mod tests {
         let mut guest = Guest::new();
         guest.set_realloc(Realloc::Traps);
         let func = typed::<(&[u8],), ()>(&mut guest, 2, None);
-        assert_eq!(code(func.call(&mut guest.store, (&[1],))), TrapCode::Unreachable);
+        assert_eq!(
+            code(func.call(&mut guest.store, (&[1],))),
+            TrapCode::Unreachable
+        );
         cannot_enter(&mut guest);
     }
 
@@ -555,7 +619,12 @@ mod tests {
     fn other_stores_are_refused() {
         let (mut guest, mut other) = (Guest::new(), Guest::new());
         let func = typed::<(), ()>(&mut guest, 0, None);
-        assert!(func.call(&mut other.store, ()).unwrap_err().trap().is_none());
+        assert!(
+            func.call(&mut other.store, ())
+                .unwrap_err()
+                .trap()
+                .is_none()
+        );
         let deferred = func.call_deferred(&mut guest.store, ()).unwrap();
         assert!(deferred.post_return(&mut other.store).is_err());
         assert_eq!(guest.take_calls().len(), 1);

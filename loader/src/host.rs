@@ -37,7 +37,11 @@ pub(crate) struct HostFunc(Kind);
 #[derive(Clone)]
 enum Kind {
     /// For imports of one type.
-    Typed { hash: TypeHash, import: HostImport, signature: fn() -> String },
+    Typed {
+        hash: TypeHash,
+        import: HostImport,
+        signature: fn() -> String,
+    },
     /// For imports of all types: makes a shim for one.
     Dynamic(Arc<Bind>),
 }
@@ -87,7 +91,10 @@ impl HostFunc {
             Kind::Typed { signature, .. } => {
                 let expected = match component.describe() {
                     Ok(description) => {
-                        format!("`{}`", signature::of_component(description, record.func_type))
+                        format!(
+                            "`{}`",
+                            signature::of_component(description, record.func_type)
+                        )
                     }
                     Err(error) => format!("a function of another type ({error})"),
                 };
@@ -208,7 +215,9 @@ unsafe fn run<H: HostCall>(
 fn fail(store: &mut StoreOpaque, failure: Failure) -> RawReturn {
     let code = match failure {
         Failure::Guest(error) => {
-            let trap = error.trap().map(|trap| (trap.code(), trap.frames().is_empty()));
+            let trap = error
+                .trap()
+                .map(|trap| (trap.code(), trap.frames().is_empty()));
             // The trap that the trampoline raises says it all, but for where `realloc` was.
             if !matches!(trap, Some((_, true))) {
                 store.set_pending(Pending::Error(error));
@@ -220,22 +229,35 @@ fn fail(store: &mut StoreOpaque, failure: Failure) -> RawReturn {
             TrapCode::HostError
         }
     };
-    RawReturn { value: 0, status: code.number().into() }
+    RawReturn {
+        value: 0,
+        status: code.number().into(),
+    }
 }
 
 #[cold]
 #[inline(never)]
 fn panicked(store: &mut StoreOpaque, payload: Box<dyn Any + Send>) -> RawReturn {
     store.set_pending(Pending::Panic(payload));
-    RawReturn { value: 0, status: TrapCode::HostError.number().into() }
+    RawReturn {
+        value: 0,
+        status: TrapCode::HostError.number().into(),
+    }
 }
 
 /// An import whose shim was made for `host`.
 fn import<H: HostCall>(host: H, shim: *const ()) -> HostImport {
     let host = Arc::new(host);
     let data = Arc::as_ptr(&host);
-    match (NonNull::new(shim.cast_mut().cast()), NonNull::new(data.cast_mut().cast())) {
-        (Some(code), Some(data)) => HostImport { code, data, keep: host },
+    match (
+        NonNull::new(shim.cast_mut().cast()),
+        NonNull::new(data.cast_mut().cast()),
+    ) {
+        (Some(code), Some(data)) => HostImport {
+            code,
+            data,
+            keep: host,
+        },
         _ => unreachable!("neither functions nor what is in an `Arc` is at 0"),
     }
 }
@@ -261,7 +283,13 @@ where
     const SHIM: *const () = shim::<Self>(Self::PARAM_COUNT + Self::HAS_OUT_POINTER as usize);
 
     fn import(func: F) -> HostImport {
-        import(Typed::<T, F, P, R> { func, signature: PhantomData }, Self::SHIM)
+        import(
+            Typed::<T, F, P, R> {
+                func,
+                signature: PhantomData,
+            },
+            Self::SHIM,
+        )
     }
 
     #[inline(always)]
@@ -269,7 +297,10 @@ where
         if P::FLAT.fits() {
             return P::lift_flat(cx, &args[..P::FLAT.count()]);
         }
-        P::load(cx, cx.bytes(args[0] as u32, P::LAYOUT, TrapCode::MemoryOutOfBounds)?)
+        P::load(
+            cx,
+            cx.bytes(args[0] as u32, P::LAYOUT, TrapCode::MemoryOutOfBounds)?,
+        )
     }
 
     #[inline(always)]
@@ -314,8 +345,7 @@ where
     }
 }
 
-type DynamicFn<T> =
-    dyn Fn(StoreContextMut<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync;
+type DynamicFn<T> = dyn Fn(StoreContextMut<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync;
 
 /// A function of any type, for one import.
 struct Dynamic<T: 'static> {
@@ -338,10 +368,22 @@ impl<T: 'static> Dynamic<T> {
         };
         let shape = Shape::of(&description.types, ty);
         let shim = shim::<Dynamic<T>>(shape.param_count + usize::from(shape.has_out_pointer));
-        Ok(import(Dynamic { func, unit, func_type }, shim))
+        Ok(import(
+            Dynamic {
+                func,
+                unit,
+                func_type,
+            },
+            shim,
+        ))
     }
 
-    fn lift(types: &Types, ty: &FuncType, cx: &mut LiftContext<'_>, args: &[u64]) -> Result<Vec<Val>> {
+    fn lift(
+        types: &Types,
+        ty: &FuncType,
+        cx: &mut LiftContext<'_>,
+        args: &[u64],
+    ) -> Result<Vec<Val>> {
         let params = ty.params.iter().map(|(_, ty)| *ty);
         let mut places = Places::default();
         if types.params_flat(ty).fits() {
@@ -350,7 +392,9 @@ impl<T: 'static> Dynamic<T> {
         }
         let layout = types.params_layout(ty);
         let bytes = cx.bytes(args[0] as u32, layout, TrapCode::MemoryOutOfBounds)?;
-        params.map(|ty| dynamic::load(types, ty, cx, &bytes[places.next_bytes(types, ty)])).collect()
+        params
+            .map(|ty| dynamic::load(types, ty, cx, &bytes[places.next_bytes(types, ty)]))
+            .collect()
     }
 
     fn lower(
@@ -384,7 +428,10 @@ impl<T: 'static> HostCall for Dynamic<T> {
         options: &CanonOptions,
         args: &[u64],
     ) -> Result<u64, Failure> {
-        let description = self.unit.description().map_err(|error| Failure::Host(error.into()))?;
+        let description = self
+            .unit
+            .description()
+            .map_err(|error| Failure::Host(error.into()))?;
         let types = &description.types;
         let ty = &description.funcs[self.func_type];
         let params = {
@@ -416,7 +463,11 @@ impl Shape {
     fn of(types: &Types, ty: &FuncType) -> Shape {
         let params = types.params_flat(ty);
         Shape {
-            param_count: if params.count() <= MAX_FLAT_PARAMS { params.count() } else { 1 },
+            param_count: if params.count() <= MAX_FLAT_PARAMS {
+                params.count()
+            } else {
+                1
+            },
             has_out_pointer: types.result_flat(ty).count() > MAX_FLAT_RESULTS,
         }
     }
@@ -430,9 +481,15 @@ mod tests {
 
     /// Calls a host function as compiled code does, with up to three arguments.
     fn call(guest: &Guest, func: &HostFunc, args: &[u64]) -> RawReturn {
-        let Kind::Typed { import, .. } = &func.0 else { panic!("not typed") };
+        let Kind::Typed { import, .. } = &func.0 else {
+            panic!("not typed")
+        };
         let (options, flags) = guest.record();
-        let lower = LowerRecord { import: 0, flags, options };
+        let lower = LowerRecord {
+            import: 0,
+            flags,
+            options,
+        };
         type Shim = unsafe extern "C" fn(
             NonNull<u8>,
             NonNull<VmContext>,
@@ -454,7 +511,10 @@ mod tests {
     }
 
     fn trap(code: TrapCode) -> RawReturn {
-        RawReturn { value: 0, status: code.number().into() }
+        RawReturn {
+            value: 0,
+            status: code.number().into(),
+        }
     }
 
     #[test]
@@ -481,7 +541,9 @@ mod tests {
             Ok((text == "abc",))
         });
         assert_eq!(call(&guest, &many, &[64, 3]), ok(1));
-        let Kind::Typed { hash, .. } = text.0 else { panic!("not typed") };
+        let Kind::Typed { hash, .. } = text.0 else {
+            panic!("not typed")
+        };
         assert_eq!(hash, signature::hash::<(Option<u8>, &str), (u32,)>());
     }
 
@@ -492,11 +554,24 @@ mod tests {
             HostFunc::typed(|_: StoreContextMut<'_, u32>, (a,): (u8,)| Ok(((a, u32::from(a)),)));
         assert_eq!(call(&guest, &pair, &[5, 64]), ok(0));
         assert_eq!(guest.memory()[64..72], [5, 0, 0, 0, 5, 0, 0, 0]);
-        assert_eq!(call(&guest, &pair, &[5, 66]), trap(TrapCode::UnalignedPointer));
+        assert_eq!(
+            call(&guest, &pair, &[5, 66]),
+            trap(TrapCode::UnalignedPointer)
+        );
         let end = guest.memory().len() as u64;
-        assert_eq!(call(&guest, &pair, &[5, end - 4]), trap(TrapCode::MemoryOutOfBounds));
+        assert_eq!(
+            call(&guest, &pair, &[5, end - 4]),
+            trap(TrapCode::MemoryOutOfBounds)
+        );
         assert_eq!(call(&guest, &pair, &[5, end - 8]), ok(0));
-        assert!(guest.store.as_context_mut().opaque().take_pending().is_none());
+        assert!(
+            guest
+                .store
+                .as_context_mut()
+                .opaque()
+                .take_pending()
+                .is_none()
+        );
     }
 
     #[test]
@@ -504,7 +579,14 @@ mod tests {
         let mut guest = Guest::new();
         let char = HostFunc::typed(|_: StoreContextMut<'_, u32>, (_,): (char,)| Ok(()));
         assert_eq!(call(&guest, &char, &[0xd800]), trap(TrapCode::InvalidChar));
-        assert!(guest.store.as_context_mut().opaque().take_pending().is_none());
+        assert!(
+            guest
+                .store
+                .as_context_mut()
+                .opaque()
+                .take_pending()
+                .is_none()
+        );
         let fails = HostFunc::typed(|_: StoreContextMut<'_, u32>, (): ()| -> Result<()> {
             Err(std::fmt::Error.into())
         });

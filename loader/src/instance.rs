@@ -118,7 +118,9 @@ impl Drop for InstanceData {
             // SAFETY: the plan, which the instance was made from, has checked all tables.
             let table = unsafe { self.slot::<VmTable>(record.slot) };
             // SAFETY: a table of this instance, which nobody uses any more.
-            unsafe { table::free(table.as_ref()) };
+            let table = unsafe { table.as_ref() };
+            // SAFETY: as above; tables are as `table::grow` left them.
+            unsafe { table::free(table) };
         }
     }
 }

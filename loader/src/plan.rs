@@ -106,10 +106,10 @@ fn plan_memory(record: RecordId, memory: &MemoryRecord) -> Result<MemoryPlan, Fo
     if memory.page_log2 > 16 {
         return Err(record.error("page_log2", memory.page_log2));
     }
-    if memory.reservation > MAX_RESERVATION || memory.reservation % PAGE_SIZE as u64 != 0 {
+    if memory.reservation > MAX_RESERVATION || !is_paged(memory.reservation) {
         return Err(record.error("reservation", memory.reservation));
     }
-    if memory.guard_size > MAX_RESERVATION || memory.guard_size % PAGE_SIZE as u64 != 0 {
+    if memory.guard_size > MAX_RESERVATION || !is_paged(memory.guard_size) {
         return Err(record.error("guard_size", memory.guard_size));
     }
     let bytes = |pages: u64| pages.checked_mul(1 << memory.page_log2);
@@ -129,6 +129,10 @@ fn plan_memory(record: RecordId, memory: &MemoryRecord) -> Result<MemoryPlan, Fo
     })
 }
 
+fn is_paged(value: u64) -> bool {
+    value.is_multiple_of(PAGE_SIZE as u64)
+}
+
 fn plan_run(
     context_size: usize,
     memories: &[MemoryPlan],
@@ -136,7 +140,6 @@ fn plan_run(
     record: RecordId,
     run: &ImageRecord,
 ) -> Result<Run, FormatError> {
-    let is_paged = |value: u64| value % PAGE_SIZE as u64 == 0;
     let (memory, target_size) = if run.target == IMAGE_CONTEXT {
         (None, Some(context_size))
     } else {

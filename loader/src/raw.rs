@@ -222,7 +222,7 @@ impl CanonOptions {
         // SAFETY: as above.
         unsafe { self.set_flags(flags) };
         let pointer = result.value as u32 as usize;
-        if pointer % align != 0 {
+        if !pointer.is_multiple_of(align) {
             return Err(Error::trapped(TrapCode::UnalignedPointer));
         }
         // SAFETY: no wasm runs any more, and the slice is not kept.

@@ -24,7 +24,9 @@ pub(crate) fn of_rust<P: ComponentNamedList, R: ComponentNamedList>() -> String 
         _ => Some(ValueType::Def(types.push(TypeDef::Tuple(results)))),
     };
     let params = params.into_iter().map(|ty| (String::new(), ty)).collect();
-    let text = Wit::new(&types).func(&FuncType { params, result }).to_string();
+    let text = Wit::new(&types)
+        .func(&FuncType { params, result })
+        .to_string();
     match R::LEN {
         0 | 1 => text,
         // Without this, both sides could print the same.

@@ -101,7 +101,10 @@ extern "C" fn realloc(
         // SAFETY: tests ask for less memory than there is.
         unsafe { std::ptr::copy(from, to, kept) };
     }
-    RawReturn { value: value.into(), status }
+    RawReturn {
+        value: value.into(),
+        status,
+    }
 }
 
 macro_rules! thunks {
@@ -134,8 +137,16 @@ impl Guest {
         let byte_len = MEMORY_SIZE as u64;
         let mut store = Store::new(&Engine::default(), 7);
         let block = Box::new(Block {
-            context: VmContext { store: store.as_context_mut().opaque().vm_address(), instance: 0 },
-            memory: VmMemory { base, byte_len, max_byte_len: byte_len, page_log2: 16 },
+            context: VmContext {
+                store: store.as_context_mut().opaque().vm_address(),
+                instance: 0,
+            },
+            memory: VmMemory {
+                base,
+                byte_len,
+                max_byte_len: byte_len,
+                page_log2: 16,
+            },
             flags: INITIAL,
             state: RefCell::new(State {
                 next: HEAP,
@@ -145,11 +156,19 @@ impl Guest {
                 returns: RawReturn::default(),
             }),
         });
-        Guest { store, encoding: StringEncoding::Utf8, block, _memory: memory }
+        Guest {
+            store,
+            encoding: StringEncoding::Utf8,
+            block,
+            _memory: memory,
+        }
     }
 
     pub(crate) fn with_encoding(encoding: StringEncoding) -> Guest {
-        Guest { encoding, ..Guest::new() }
+        Guest {
+            encoding,
+            ..Guest::new()
+        }
     }
 
     /// The context: of the guest, not of a real instance.
@@ -161,7 +180,10 @@ impl Guest {
         let context = NonNull::from(&mut *self.block).cast::<VmContext>();
         CanonOptions {
             context,
-            memory: context.as_ptr().wrapping_byte_add(offset_of!(Block, memory)).cast(),
+            memory: context
+                .as_ptr()
+                .wrapping_byte_add(offset_of!(Block, memory))
+                .cast(),
             realloc: Some(code(realloc as *const ())),
             // SAFETY: inside of the block.
             flags: unsafe { context.byte_add(offset_of!(Block, flags)) }.cast(),

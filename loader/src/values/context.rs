@@ -1,5 +1,8 @@
 //! What lifting and lowering have at hand: the guest's memory, and its `realloc`.
-#![allow(unsafe_code, reason = "reaches into the memory of an instance by address")]
+#![allow(
+    unsafe_code,
+    reason = "reaches into the memory of an instance by address"
+)]
 
 use cwasm_format::TrapCode;
 use cwasm_format::abi::{Layout, MAX_BYTE_LENGTH};
@@ -32,7 +35,11 @@ impl<'a> LiftContext<'a> {
     pub(crate) unsafe fn new(options: &'a CanonOptions, store: StoreId) -> LiftContext<'a> {
         // SAFETY: as the caller's contract says.
         let memory = unsafe { options.memory() };
-        LiftContext { memory, options, store }
+        LiftContext {
+            memory,
+            options,
+            store,
+        }
     }
 
     /// What lies at `pointer` in the guest's memory.
@@ -64,12 +71,7 @@ impl<'a> LiftContext<'a> {
 
 /// `layout.size` bytes of `memory` at an aligned pointer.
 #[inline]
-fn bytes_at(
-    memory: &[u8],
-    pointer: u32,
-    layout: Layout,
-    out_of_bounds: TrapCode,
-) -> Result<&[u8]> {
+fn bytes_at(memory: &[u8], pointer: u32, layout: Layout, out_of_bounds: TrapCode) -> Result<&[u8]> {
     if !pointer.is_multiple_of(layout.align) {
         return Err(Error::trapped(TrapCode::UnalignedPointer));
     }

@@ -1,5 +1,8 @@
 //! Lists: `Vec`, slices, and [`WasmList`], a view of one in a guest's memory.
-#![allow(unsafe_code, reason = "implements unsafe traits; views read memory by address")]
+#![allow(
+    unsafe_code,
+    reason = "implements unsafe traits; views read memory by address"
+)]
 
 use std::collections::TryReserveError;
 use std::fmt;
@@ -68,7 +71,11 @@ impl<T: Lift> WasmList<T> {
     pub fn iter<'a>(&'a self, store: &'a impl AsContext) -> Result<WasmListIter<'a, T>> {
         let (cx, bytes) = self.bytes(store)?;
         let elements = bytes.chunks_exact(element_size::<T>());
-        Ok(WasmListIter { cx, elements, element: PhantomData })
+        Ok(WasmListIter {
+            cx,
+            elements,
+            element: PhantomData,
+        })
     }
 
     /// A context to lift elements, and the bytes of all of them.
@@ -113,11 +120,15 @@ impl<T: Lift> Iterator for WasmListIter<'_, T> {
     type Item = Result<T>;
 
     fn next(&mut self) -> Option<Result<T>> {
-        self.elements.next().map(|bytes| T::load(&mut self.cx, bytes))
+        self.elements
+            .next()
+            .map(|bytes| T::load(&mut self.cx, bytes))
     }
 
     fn nth(&mut self, n: usize) -> Option<Result<T>> {
-        self.elements.nth(n).map(|bytes| T::load(&mut self.cx, bytes))
+        self.elements
+            .nth(n)
+            .map(|bytes| T::load(&mut self.cx, bytes))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -146,7 +157,9 @@ pub(super) fn check_store(own: StoreId, given: StoreId) -> Result<()> {
     if own == given {
         return Ok(());
     }
-    Err(Error::msg("a view of a guest's memory is used with another store than its own"))
+    Err(Error::msg(
+        "a view of a guest's memory is used with another store than its own",
+    ))
 }
 
 /// An empty vector with room for this many elements.
@@ -171,7 +184,10 @@ pub(crate) fn elements_layout(len: u64, element: Layout) -> Result<Layout> {
     // A length beyond 32 bits is too long, whatever the elements are.
     let len = len.min(1 << 32);
     let size = check_length(len * u64::from(element.size), TrapCode::ListTooLong)?;
-    Ok(Layout { size, align: element.align })
+    Ok(Layout {
+        size,
+        align: element.align,
+    })
 }
 
 /// The bytes of a list's elements.
@@ -192,7 +208,13 @@ fn lift_view<T: Lift>(cx: &mut LiftContext<'_>, pair: (u32, u32)) -> Result<Wasm
     list_bytes::<T>(cx, pair)?;
     let (pointer, len) = pair;
     let (options, store) = (*cx.options(), cx.store_id());
-    Ok(WasmList { pointer, len, options, store, element: PhantomData })
+    Ok(WasmList {
+        pointer,
+        len,
+        options,
+        store,
+        element: PhantomData,
+    })
 }
 
 /// Copies the elements to the guest's memory: pointer and length.

@@ -1,5 +1,8 @@
 //! `bool`, integers, floats and `char`.
-#![allow(unsafe_code, reason = "implements unsafe traits; lists of numbers are one copy")]
+#![allow(
+    unsafe_code,
+    reason = "implements unsafe traits; lists of numbers are one copy"
+)]
 
 use cwasm_format::TrapCode;
 use cwasm_format::abi::{Flat, FlatType, Layout};
@@ -121,12 +124,19 @@ number!(u8, U8, I32, |value| u64::from(value), |bits| bits as u8);
 number!(u16, U16, I32, |value| u64::from(value), |bits| bits as u16);
 number!(u32, U32, I32, |value| u64::from(value), |bits| bits as u32);
 number!(u64, U64, I64, |value| value, |bits| bits);
-number!(i8, S8, I32, |value| u64::from(value as u32), |bits| bits as i8);
-number!(i16, S16, I32, |value| u64::from(value as u32), |bits| bits as i16);
-number!(i32, S32, I32, |value| u64::from(value as u32), |bits| bits as i32);
+number!(i8, S8, I32, |value| u64::from(value as u32), |bits| bits
+    as i8);
+number!(i16, S16, I32, |value| u64::from(value as u32), |bits| bits
+    as i16);
+number!(i32, S32, I32, |value| u64::from(value as u32), |bits| bits
+    as i32);
 number!(i64, S64, I64, |value| value as u64, |bits| bits as i64);
-number!(f32, F32, F32, |value| u64::from(value.to_bits()), |bits| f32::from_bits(bits as u32));
-number!(f64, F64, F64, |value| value.to_bits(), |bits| f64::from_bits(bits));
+number!(f32, F32, F32, |value| u64::from(value.to_bits()), |bits| {
+    f32::from_bits(bits as u32)
+});
+number!(f64, F64, F64, |value| value.to_bits(), |bits| {
+    f64::from_bits(bits)
+});
 
 component_type!(bool, Bool, I32);
 component_type!(char, Char, I32);

@@ -1,5 +1,8 @@
 //! Strings: `String`, `str`, and [`WasmStr`], a view of one in a guest's memory.
-#![allow(unsafe_code, reason = "implements unsafe traits; views read memory by address")]
+#![allow(
+    unsafe_code,
+    reason = "implements unsafe traits; views read memory by address"
+)]
 
 use std::borrow::Cow;
 
@@ -67,11 +70,17 @@ impl StrPlace {
         let (units, unit_size, len) = match cx.encoding() {
             StringEncoding::Utf8 => (Units::Utf8, 1, len),
             StringEncoding::Utf16 => (Units::Utf16, 2, len),
-            StringEncoding::Latin1Utf16 if len & UTF16_TAG != 0 => (Units::Utf16, 2, len ^ UTF16_TAG),
+            StringEncoding::Latin1Utf16 if len & UTF16_TAG != 0 => {
+                (Units::Utf16, 2, len ^ UTF16_TAG)
+            }
             StringEncoding::Latin1Utf16 => (Units::Latin1, 1, len),
         };
         let byte_len = check_length(u64::from(len) * unit_size, TrapCode::StringTooLong)?;
-        let place = StrPlace { pointer, byte_len, units };
+        let place = StrPlace {
+            pointer,
+            byte_len,
+            units,
+        };
         transcode::bytes(cx, place)?;
         Ok(place)
     }
@@ -101,12 +110,11 @@ pub(crate) fn pair_to_flat((pointer, len): (u32, u32), out: &mut [u64]) {
 
 /// Writes pointer and length to memory.
 #[inline]
-pub(crate) fn pair_to_memory(
-    (pointer, len): (u32, u32),
-    cx: &mut LowerContext<'_>,
-    offset: usize,
-) {
-    cx.write(offset, &(u64::from(len) << 32 | u64::from(pointer)).to_le_bytes());
+pub(crate) fn pair_to_memory((pointer, len): (u32, u32), cx: &mut LowerContext<'_>, offset: usize) {
+    cx.write(
+        offset,
+        &(u64::from(len) << 32 | u64::from(pointer)).to_le_bytes(),
+    );
 }
 
 fn lift_string(cx: &mut LiftContext<'_>, pair: (u32, u32)) -> Result<String> {
@@ -116,7 +124,11 @@ fn lift_string(cx: &mut LiftContext<'_>, pair: (u32, u32)) -> Result<String> {
 
 fn lift_view(cx: &mut LiftContext<'_>, pair: (u32, u32)) -> Result<WasmStr> {
     let place = StrPlace::new(cx, pair)?;
-    Ok(WasmStr { place, options: *cx.options(), store: cx.store_id() })
+    Ok(WasmStr {
+        place,
+        options: *cx.options(),
+        store: cx.store_id(),
+    })
 }
 
 macro_rules! component_type {

@@ -47,10 +47,18 @@ fn round_trip<T: Lower + Lift + PartialEq + Debug>(value: T) {
         let mut guest = Guest::with_encoding(encoding);
         if T::FLAT.fits() {
             let flat = flat(&mut guest, &value).unwrap();
-            assert_eq!(lift::<T>(&mut guest, &flat).unwrap(), value, "flat {flat:x?}");
+            assert_eq!(
+                lift::<T>(&mut guest, &flat).unwrap(),
+                value,
+                "flat {flat:x?}"
+            );
         }
         let bytes = stored(&mut guest, &value).unwrap();
-        assert_eq!(load::<T>(&mut guest, &bytes).unwrap(), value, "in memory {bytes:x?}");
+        assert_eq!(
+            load::<T>(&mut guest, &bytes).unwrap(),
+            value,
+            "in memory {bytes:x?}"
+        );
     }
 }
 
@@ -76,7 +84,24 @@ fn same_function<P: ComponentNamedList, R: ComponentNamedList>() {
     assert_eq!(R::FLAT, types.result_flat(&func));
 }
 
-type Spilled = (u8, u64, u8, u16, u32, String, f32, f64, char, bool, i8, i16, i32, i64, u8, String);
+type Spilled = (
+    u8,
+    u64,
+    u8,
+    u16,
+    u32,
+    String,
+    f32,
+    f64,
+    char,
+    bool,
+    i8,
+    i16,
+    i32,
+    i64,
+    u8,
+    String,
+);
 
 #[test]
 fn constants_are_the_compilers() {
@@ -97,8 +122,14 @@ fn constants_are_the_compilers() {
     same_function::<(u32, u32), (u32,)>();
     same_function::<(&str,), (String,)>();
     same_function::<Spilled, ((u8, u8),)>();
-    assert_ne!(signature::hash::<(), (u8, u8)>(), signature::hash::<(), ((u8, u8),)>());
-    assert_ne!(signature::hash::<(), (u8, u8)>(), signature::hash::<(), ()>());
+    assert_ne!(
+        signature::hash::<(), (u8, u8)>(),
+        signature::hash::<(), ((u8, u8),)>()
+    );
+    assert_ne!(
+        signature::hash::<(), (u8, u8)>(),
+        signature::hash::<(), ()>()
+    );
     assert!(!Spilled::FLAT.fits());
 }
 
@@ -125,19 +156,29 @@ fn values_come_back() {
     round_trip(Err::<(), u8>(9));
     round_trip([Ok(1.5f32), Err((2i32, f64::MAX))].to_vec());
     round_trip(Err::<f32, (i32, f64)>((-2, 0.25)));
-    let large = (1u8, 2u64, 3u8, 4u16, 5u32, String::from("six"), 7.0f32, 8.0, '9', true, 11u8);
+    let large = (
+        1u8,
+        2u64,
+        3u8,
+        4u16,
+        5u32,
+        String::from("six"),
+        7.0f32,
+        8.0,
+        '9',
+        true,
+        11u8,
+    );
     round_trip((large, Some(-12i16), String::from("☃")));
 }
 
 #[test]
 fn flat_forms_are_canonical() {
     let guest = &mut Guest::new();
-    assert_eq!(flat(guest, &(-1i8, -1i32, -1i64, true)).unwrap(), [
-        0xffff_ffff,
-        0xffff_ffff,
-        u64::MAX,
-        1
-    ]);
+    assert_eq!(
+        flat(guest, &(-1i8, -1i32, -1i64, true)).unwrap(),
+        [0xffff_ffff, 0xffff_ffff, u64::MAX, 1]
+    );
     assert_eq!(flat(guest, &-1.5f32).unwrap(), [0xbfc0_0000]);
     assert_eq!(flat(guest, &None::<(f32, f64)>).unwrap(), [0, 0, 0]);
     assert_eq!(flat(guest, &Ok::<u8, (u64, u8)>(7)).unwrap(), [0, 7, 0]);
@@ -155,9 +196,10 @@ fn flat_forms_are_canonical() {
 #[test]
 fn memory_forms_are_canonical() {
     let guest = &mut Guest::new();
-    assert_eq!(stored(guest, &(1u8, 0x0203u16, 0x0405_0607u32)).unwrap(), [
-        1, 0, 3, 2, 7, 6, 5, 4
-    ]);
+    assert_eq!(
+        stored(guest, &(1u8, 0x0203u16, 0x0405_0607u32)).unwrap(),
+        [1, 0, 3, 2, 7, 6, 5, 4]
+    );
     let option = stored(guest, &Some(2u16)).unwrap();
     assert_eq!(option, [1, 0, 2, 0]);
     let list = stored(guest, &[1u16, 2].as_slice()).unwrap();
@@ -171,7 +213,11 @@ fn lowered(encoding: StringEncoding, string: &str) -> (Vec<u64>, Vec<u8>, Vec<[u
     let flat = flat(&mut guest, string).unwrap();
     let reallocs = guest.take_reallocs();
     let size = reallocs.last().unwrap()[3] as usize;
-    (flat.clone(), guest.memory()[flat[0] as usize..][..size].to_vec(), reallocs)
+    (
+        flat.clone(),
+        guest.memory()[flat[0] as usize..][..size].to_vec(),
+        reallocs,
+    )
 }
 
 #[test]
@@ -190,9 +236,15 @@ fn strings_are_encoded_as_the_guest_wants() {
     assert_eq!(reallocs, [[0, 0, 2, 3], [HEAP, 3, 2, 2]]);
 
     let (flat, bytes, reallocs) = lowered(Latin1Utf16, "aü☃");
-    assert_eq!((flat[1], &bytes[..]), (1 << 31 | 3, &[0x61, 0, 0xfc, 0, 0x03, 0x26][..]));
+    assert_eq!(
+        (flat[1], &bytes[..]),
+        (1 << 31 | 3, &[0x61, 0, 0xfc, 0, 0x03, 0x26][..])
+    );
     let second = HEAP + 6;
-    assert_eq!(reallocs, [[0, 0, 2, 6], [HEAP, 6, 2, 12], [second, 12, 2, 6]]);
+    assert_eq!(
+        reallocs,
+        [[0, 0, 2, 6], [HEAP, 6, 2, 12], [second, 12, 2, 6]]
+    );
 
     for encoding in [Utf8, Utf16, Latin1Utf16] {
         let align = if encoding == Utf8 { 1 } else { 2 };
@@ -213,30 +265,70 @@ fn bad_strings_trap() {
                 let same = view.to_str(&guest.store).map(|string| string.into_owned());
                 assert_eq!(same.ok(), owned.as_ref().ok().cloned());
             }
-            Err(error) => assert_eq!(code(Err::<(), Error>(error)), owned.as_ref().unwrap_err().trap().unwrap().code()),
+            Err(error) => assert_eq!(
+                code(Err::<(), Error>(error)),
+                owned.as_ref().unwrap_err().trap().unwrap().code()
+            ),
         }
         owned
     };
-    for bytes in ["\u{c0}".as_bytes().split_at(1).0, b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\x80"] {
+    for bytes in [
+        "\u{c0}".as_bytes().split_at(1).0,
+        b"\xc0\x80",
+        b"\xed\xa0\x80",
+        b"\xf4\x90\x80\x80",
+        b"\x80",
+    ] {
         let result = lifted(Utf8, 64, bytes.len() as u64, bytes);
         assert_eq!(code(result), TrapCode::InvalidStringEncoding);
     }
     for bytes in [&[0, 0xd8][..], &[0, 0xdc, 0, 0xd8], &[0, 0xd8, 0x41, 0]] {
         let units = bytes.len() as u64 / 2;
-        assert_eq!(code(lifted(Utf16, 64, units, bytes)), TrapCode::InvalidStringEncoding);
+        assert_eq!(
+            code(lifted(Utf16, 64, units, bytes)),
+            TrapCode::InvalidStringEncoding
+        );
         let tagged = units | 1 << 31;
-        assert_eq!(code(lifted(Latin1Utf16, 64, tagged, bytes)), TrapCode::InvalidStringEncoding);
+        assert_eq!(
+            code(lifted(Latin1Utf16, 64, tagged, bytes)),
+            TrapCode::InvalidStringEncoding
+        );
     }
     assert_eq!(lifted(Latin1Utf16, 64, 2, &[0xfc, 0x41]).unwrap(), "üA");
-    assert_eq!(lifted(Latin1Utf16, 64, 1 << 31 | 1, &[0x03, 0x26]).unwrap(), "☃");
-    for (encoding, len) in [(Utf16, 1), (Latin1Utf16, 1), (Latin1Utf16, 1 << 31), (Utf16, 0)] {
-        assert_eq!(code(lifted(encoding, 65, len, &[])), TrapCode::UnalignedPointer);
+    assert_eq!(
+        lifted(Latin1Utf16, 64, 1 << 31 | 1, &[0x03, 0x26]).unwrap(),
+        "☃"
+    );
+    for (encoding, len) in [
+        (Utf16, 1),
+        (Latin1Utf16, 1),
+        (Latin1Utf16, 1 << 31),
+        (Utf16, 0),
+    ] {
+        assert_eq!(
+            code(lifted(encoding, 65, len, &[])),
+            TrapCode::UnalignedPointer
+        );
     }
-    for (encoding, len) in [(Utf8, 3), (Utf16, 2), (Latin1Utf16, 3), (Latin1Utf16, 1 << 31 | 2)] {
-        assert_eq!(code(lifted(encoding, size - 2, len, &[])), TrapCode::StringOutOfBounds);
+    for (encoding, len) in [
+        (Utf8, 3),
+        (Utf16, 2),
+        (Latin1Utf16, 3),
+        (Latin1Utf16, 1 << 31 | 2),
+    ] {
+        assert_eq!(
+            code(lifted(encoding, size - 2, len, &[])),
+            TrapCode::StringOutOfBounds
+        );
     }
-    assert_eq!(code(lifted(Utf8, 0xffff_ffff, 2, &[])), TrapCode::StringOutOfBounds);
-    assert_eq!(code(lifted(Utf8, size + 1, 0, &[])), TrapCode::StringOutOfBounds);
+    assert_eq!(
+        code(lifted(Utf8, 0xffff_ffff, 2, &[])),
+        TrapCode::StringOutOfBounds
+    );
+    assert_eq!(
+        code(lifted(Utf8, size + 1, 0, &[])),
+        TrapCode::StringOutOfBounds
+    );
     assert_eq!(lifted(Utf8, size, 0, &[]).unwrap(), "");
     for (encoding, len) in [
         (Utf8, 1 << 28),
@@ -244,8 +336,14 @@ fn bad_strings_trap() {
         (Latin1Utf16, 1 << 28),
         (Latin1Utf16, 1 << 31 | 1 << 27),
     ] {
-        assert_eq!(code(lifted(encoding, 64, len, &[])), TrapCode::StringTooLong);
-        assert_eq!(code(lifted(encoding, 64, len - 1, &[])), TrapCode::StringOutOfBounds);
+        assert_eq!(
+            code(lifted(encoding, 64, len, &[])),
+            TrapCode::StringTooLong
+        );
+        assert_eq!(
+            code(lifted(encoding, 64, len - 1, &[])),
+            TrapCode::StringOutOfBounds
+        );
     }
 }
 
@@ -276,17 +374,41 @@ fn bad_lists_trap() {
 fn bad_scalars_and_cases_trap() {
     let guest = &mut Guest::new();
     for bad in [0x11_0000u32, 0xd800, 0xdfff, u32::MAX] {
-        assert_eq!(code(lift::<char>(guest, &[bad.into()])), TrapCode::InvalidChar);
-        assert_eq!(code(load::<char>(guest, &bad.to_le_bytes())), TrapCode::InvalidChar);
+        assert_eq!(
+            code(lift::<char>(guest, &[bad.into()])),
+            TrapCode::InvalidChar
+        );
+        assert_eq!(
+            code(load::<char>(guest, &bad.to_le_bytes())),
+            TrapCode::InvalidChar
+        );
         guest.memory()[64..68].copy_from_slice(&bad.to_le_bytes());
-        assert_eq!(code(lift::<Vec<char>>(guest, &[64, 1])), TrapCode::InvalidChar);
+        assert_eq!(
+            code(lift::<Vec<char>>(guest, &[64, 1])),
+            TrapCode::InvalidChar
+        );
     }
-    assert_eq!(code(lift::<Option<u8>>(guest, &[2, 0])), TrapCode::InvalidDiscriminant);
-    assert_eq!(code(lift::<Option<u8>>(guest, &[1 << 31, 0])), TrapCode::InvalidDiscriminant);
+    assert_eq!(
+        code(lift::<Option<u8>>(guest, &[2, 0])),
+        TrapCode::InvalidDiscriminant
+    );
+    assert_eq!(
+        code(lift::<Option<u8>>(guest, &[1 << 31, 0])),
+        TrapCode::InvalidDiscriminant
+    );
     assert_eq!(lift::<Option<u8>>(guest, &[1 << 32, 0]).unwrap(), None);
-    assert_eq!(code(load::<Option<u8>>(guest, &[0xff, 0])), TrapCode::InvalidDiscriminant);
-    assert_eq!(code(lift::<Result<u8, ()>>(guest, &[2, 0])), TrapCode::InvalidDiscriminant);
-    assert_eq!(code(load::<Result<u8, ()>>(guest, &[2, 0])), TrapCode::InvalidDiscriminant);
+    assert_eq!(
+        code(load::<Option<u8>>(guest, &[0xff, 0])),
+        TrapCode::InvalidDiscriminant
+    );
+    assert_eq!(
+        code(lift::<Result<u8, ()>>(guest, &[2, 0])),
+        TrapCode::InvalidDiscriminant
+    );
+    assert_eq!(
+        code(load::<Result<u8, ()>>(guest, &[2, 0])),
+        TrapCode::InvalidDiscriminant
+    );
 }
 
 #[test]
@@ -302,14 +424,29 @@ fn bad_reallocs_trap() {
     let string = |guest: &mut Guest| flat(guest, "aü☃");
     let latin = |guest: &mut Guest| flat(guest, "aü");
     for value in [&list as &dyn Fn(&mut Guest) -> _, &empty] {
-        assert_eq!(lowered(Utf8, Realloc::Gives(end + 4), value), TrapCode::ListOutOfBounds);
-        assert_eq!(lowered(Utf8, Realloc::Gives(2), value), TrapCode::UnalignedPointer);
+        assert_eq!(
+            lowered(Utf8, Realloc::Gives(end + 4), value),
+            TrapCode::ListOutOfBounds
+        );
+        assert_eq!(
+            lowered(Utf8, Realloc::Gives(2), value),
+            TrapCode::UnalignedPointer
+        );
         assert_eq!(lowered(Utf8, Realloc::Traps, value), TrapCode::Unreachable);
     }
-    assert_eq!(lowered(Utf8, Realloc::Gives(end - 4), &list), TrapCode::ListOutOfBounds);
-    assert_eq!(lowered(Utf8, Realloc::Gives(end - 4), &string), TrapCode::StringOutOfBounds);
+    assert_eq!(
+        lowered(Utf8, Realloc::Gives(end - 4), &list),
+        TrapCode::ListOutOfBounds
+    );
+    assert_eq!(
+        lowered(Utf8, Realloc::Gives(end - 4), &string),
+        TrapCode::StringOutOfBounds
+    );
     for after in 0..=1 {
-        for (bad, expected) in [(1, TrapCode::UnalignedPointer), (end, TrapCode::StringOutOfBounds)] {
+        for (bad, expected) in [
+            (1, TrapCode::UnalignedPointer),
+            (end, TrapCode::StringOutOfBounds),
+        ] {
             let realloc = Realloc::GivesAfter(after, bad);
             assert_eq!(lowered(Utf16, realloc, &string), expected);
             assert_eq!(lowered(Latin1Utf16, realloc, &string), expected);
@@ -317,7 +454,10 @@ fn bad_reallocs_trap() {
         }
     }
     let last = Realloc::GivesAfter(2, 1);
-    assert_eq!(lowered(Latin1Utf16, last, &string), TrapCode::UnalignedPointer);
+    assert_eq!(
+        lowered(Latin1Utf16, last, &string),
+        TrapCode::UnalignedPointer
+    );
 }
 
 #[test]
@@ -333,11 +473,18 @@ fn views_read_where_values_lie() {
     assert_eq!((numbers.len(), numbers.is_empty()), (3, false));
     assert_eq!(numbers.get(&guest.store, 2).unwrap().unwrap(), 3);
     assert!(numbers.get(&guest.store, 3).is_none());
-    let strings: Vec<_> = strings.iter(&guest.store).unwrap().map(Result::unwrap).collect();
+    let strings: Vec<_> = strings
+        .iter(&guest.store)
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
     assert_eq!(strings[1].to_str(&guest.store).unwrap(), "bc");
     assert_eq!(text.to_str(&guest.store).unwrap(), "text");
     guest.memory()[flat[4] as usize] = 0xff;
-    assert_eq!(code(text.to_str(&guest.store)), TrapCode::InvalidStringEncoding);
+    assert_eq!(
+        code(text.to_str(&guest.store)),
+        TrapCode::InvalidStringEncoding
+    );
     let other = Guest::new();
     assert!(text.to_str(&other.store).unwrap_err().trap().is_none());
     assert!(numbers.as_slice(&other.store).is_err());

@@ -20,7 +20,10 @@ use crate::raw::StringEncoding;
 pub(super) fn bytes<'a>(cx: &LiftContext<'a>, place: StrPlace) -> Result<&'a [u8]> {
     // Latin-1 strings are aligned as if they were UTF-16.
     let align = if place.units == Units::Utf8 { 1 } else { 2 };
-    let layout = Layout { size: place.byte_len, align };
+    let layout = Layout {
+        size: place.byte_len,
+        align,
+    };
     cx.bytes(place.pointer, layout, TrapCode::StringOutOfBounds)
 }
 
@@ -32,7 +35,11 @@ pub(super) fn decode(bytes: &[u8], units: Units) -> Result<Cow<'_, str>> {
             Err(_) => Err(invalid()),
         },
         Units::Utf16 => {
-            let units = bytes.as_chunks::<2>().0.iter().map(|unit| u16::from_le_bytes(*unit));
+            let units = bytes
+                .as_chunks::<2>()
+                .0
+                .iter()
+                .map(|unit| u16::from_le_bytes(*unit));
             // A code unit is at most 3 bytes of UTF-8.
             let mut string = reserve(units.len() * 3)?;
             for char in char::decode_utf16(units) {
@@ -152,7 +159,11 @@ impl Buffer {
         }
         let args = [self.offset, self.len, self.align, len];
         let offset = cx.realloc(args, TrapCode::StringOutOfBounds)?;
-        Ok(Buffer { offset, len, ..self })
+        Ok(Buffer {
+            offset,
+            len,
+            ..self
+        })
     }
 
     fn bytes<'a>(self, cx: &'a mut LowerContext<'_>) -> &'a mut [u8] {

@@ -130,7 +130,10 @@ impl Reservation {
     /// If it is not inside the range, or not whole pages.
     fn address(&self, offset: usize, size: usize) -> NonNull<u8> {
         assert!(offset <= self.size && size <= self.size - offset, "part of the reservation");
-        assert!(offset % PAGE_SIZE == 0 && size % PAGE_SIZE == 0, "whole pages");
+        assert!(
+            offset.is_multiple_of(PAGE_SIZE) && size.is_multiple_of(PAGE_SIZE),
+            "whole pages"
+        );
         // SAFETY: inside the mapping (checked above).
         unsafe { self.start.add(offset) }
     }

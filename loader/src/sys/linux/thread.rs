@@ -85,8 +85,10 @@ fn prepare() -> Result<usize> {
 /// The lowest usable address of this thread's stack and the one behind the highest.
 fn find_stack() -> io::Result<(usize, usize)> {
     let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
+    // SAFETY: has no preconditions.
+    let thread = unsafe { libc::pthread_self() };
     // SAFETY: asks about the calling thread; fills `attributes` when it succeeds.
-    let error = unsafe { libc::pthread_getattr_np(libc::pthread_self(), attributes.as_mut_ptr()) };
+    let error = unsafe { libc::pthread_getattr_np(thread, attributes.as_mut_ptr()) };
     check(error)?;
     let (mut low, mut size, mut guard) = (ptr::null_mut(), 0, 0);
     // SAFETY: `attributes` was filled above.
