@@ -121,11 +121,18 @@ impl Unit {
         let artifact = Artifact::open(unsafe { &*bytes }, engine.host())?;
         if artifact.kind() != kind {
             let found = artifact.kind();
-            return Err(FormatError::WrongKind { found, expected: kind }.into());
+            return Err(FormatError::WrongKind {
+                found,
+                expected: kind,
+            }
+            .into());
         }
         let section = artifact.section(SectionId::Text);
         // Sections are at most 4 GiB long (checked by `open`).
-        let text = Text { start: NonNull::from(section).cast(), size: section.len() as u32 };
+        let text = Text {
+            start: NonNull::from(section).cast(),
+            size: section.len() as u32,
+        };
         if text.size != 0 {
             // SAFETY: whole pages (checked by `open`) of our mapping, which is never written to.
             unsafe { sys::memory::make_executable(text.start, text.size as usize) }?;
@@ -153,7 +160,9 @@ impl Unit {
     /// The offset of an address in the text; `None` if it is not there.
     pub(crate) fn text_offset(&self, pc: usize) -> Option<u32> {
         let offset = pc.checked_sub(self.text.range().start)?;
-        u32::try_from(offset).ok().filter(|offset| *offset < self.text.size)
+        u32::try_from(offset)
+            .ok()
+            .filter(|offset| *offset < self.text.size)
     }
 
     /// What instantiation follows, checked.
@@ -195,7 +204,11 @@ impl Unit {
         field: &'static str,
         offset: u32,
     ) -> Result<Option<Code>, FormatError> {
-        if offset == NONE { Ok(None) } else { self.code(record, field, offset).map(Some) }
+        if offset == NONE {
+            Ok(None)
+        } else {
+            self.code(record, field, offset).map(Some)
+        }
     }
 
     /// Checks that `count` values of type `T` can be at a context offset that a record holds.
@@ -244,7 +257,9 @@ impl Drop for Unit {
 
 impl std::fmt::Debug for Unit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Unit").field("text", &self.text).finish_non_exhaustive()
+        f.debug_struct("Unit")
+            .field("text", &self.text)
+            .finish_non_exhaustive()
     }
 }
 
@@ -289,5 +304,8 @@ impl RecordId {
 /// The record of a section at this index.
 pub(crate) fn record_id(section: SectionId, index: usize) -> RecordId {
     // A section is at most 4 GiB long.
-    RecordId { section, index: index as u32 }
+    RecordId {
+        section,
+        index: index as u32,
+    }
 }

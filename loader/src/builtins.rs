@@ -292,9 +292,18 @@ mod tests {
         let init = |dst, src, len| unsafe {
             memory_init(context, memory, dst, segment.as_ptr(), 3, src, len)
         };
-        assert_eq!((copy(2, 0, 4), fill(14, 0x1ff, 2), init(8, 1, 2)), (0, 0, 0));
+        assert_eq!(
+            (copy(2, 0, 4), fill(14, 0x1ff, 2), init(8, 1, 2)),
+            (0, 0, 0)
+        );
         assert_eq!((copy(16, 16, 0), fill(16, 1, 0), init(16, 3, 0)), (0, 0, 0));
-        for (dst, src, len) in [(17, 0, 0), (0, 17, 0), (15, 0, 2), (0, 15, 2), (1, 0, u64::MAX)] {
+        for (dst, src, len) in [
+            (17, 0, 0),
+            (0, 17, 0),
+            (15, 0, 2),
+            (0, 15, 2),
+            (1, 0, u64::MAX),
+        ] {
             assert_eq!(copy(dst, src, len), OUT_OF_BOUNDS);
         }
         for (dst, len) in [(17, 0), (0, 17), (u64::MAX, 2), (2, u64::MAX)] {
@@ -303,7 +312,10 @@ mod tests {
         for (dst, src, len) in [(0, 4, 0), (0, 2, 2), (15, 0, 2), (0, u64::MAX, 1)] {
             assert_eq!(init(dst, src, len), OUT_OF_BOUNDS);
         }
-        assert_eq!(bytes, [0, 1, 0, 1, 2, 3, 6, 7, 8, 9, 10, 11, 12, 13, 255, 255]);
+        assert_eq!(
+            bytes,
+            [0, 1, 0, 1, 2, 3, 6, 7, 8, 9, 10, 11, 12, 13, 255, 255]
+        );
     }
 
     #[test]
@@ -311,8 +323,14 @@ mod tests {
         let context = Context::dangling();
         assert_eq!(f32_nearest(context, 2.5), 2.0);
         assert_eq!(f64_nearest(context, -0.5).to_bits(), (-0.0f64).to_bits());
-        assert_eq!((f64_ceil(context, 1.2), f64_floor(context, -1.2)), (2.0, -2.0));
-        assert_eq!((f32_trunc(context, -1.7), f32_ceil(context, -0.2).to_bits()), (-1.0, 1 << 31));
+        assert_eq!(
+            (f64_ceil(context, 1.2), f64_floor(context, -1.2)),
+            (2.0, -2.0)
+        );
+        assert_eq!(
+            (f32_trunc(context, -1.7), f32_ceil(context, -0.2).to_bits()),
+            (-1.0, 1 << 31)
+        );
         assert!(f64_trunc(context, f64::NAN).is_nan());
     }
 }

@@ -62,7 +62,10 @@ impl Component {
     pub unsafe fn map(engine: &Engine, path: impl AsRef<Path>) -> Result<Component> {
         // SAFETY: the caller's contract.
         let unit = unsafe { Unit::map(engine, path.as_ref(), Kind::Component) }?;
-        Ok(Component { engine: engine.clone(), unit })
+        Ok(Component {
+            engine: engine.clone(),
+            unit,
+        })
     }
 
     /// As [`Component::map`], from the bytes of an artifact, which are copied.
@@ -76,7 +79,10 @@ impl Component {
     pub unsafe fn from_bytes(engine: &Engine, bytes: &[u8]) -> Result<Component> {
         // SAFETY: the caller's contract.
         let unit = unsafe { Unit::from_bytes(engine, bytes, Kind::Component) }?;
-        Ok(Component { engine: engine.clone(), unit })
+        Ok(Component {
+            engine: engine.clone(),
+            unit,
+        })
     }
 
     /// The engine that the component was loaded for.
@@ -123,5 +129,9 @@ impl Component {
 }
 
 fn item_kind(number: u32) -> ItemKind {
-    if number == kind::FUNC { ItemKind::Func } else { ItemKind::Instance }
+    if number == kind::FUNC {
+        ItemKind::Func
+    } else {
+        ItemKind::Instance
+    }
 }

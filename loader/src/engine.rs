@@ -53,7 +53,11 @@ impl Engine {
             target: sys::cpu::TARGET,
             cpu_features: sys::cpu::features(),
         };
-        Ok(Engine(Arc::new(EngineInner { host, types: Mutex::default(), pool: Pool::default() })))
+        Ok(Engine(Arc::new(EngineInner {
+            host,
+            types: Mutex::default(),
+            pool: Pool::default(),
+        })))
     }
 
     pub(crate) fn host(&self) -> &Host {

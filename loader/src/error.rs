@@ -44,7 +44,10 @@ impl Error {
     /// An error that can be found again by its type.
     #[cold]
     pub fn new(error: impl StdError + Send + Sync + 'static) -> Error {
-        Error(Box::new(Layer { error: Box::new(error), cause: None }))
+        Error(Box::new(Layer {
+            error: Box::new(error),
+            cause: None,
+        }))
     }
 
     /// This error as the cause of one with this message.
@@ -56,7 +59,10 @@ impl Error {
     /// This error as the cause of `outer`, which has no cause of its own.
     #[cold]
     pub(crate) fn wrap(self, outer: impl StdError + Send + Sync + 'static) -> Error {
-        Error(Box::new(Layer { error: Box::new(outer), cause: Some(self) }))
+        Error(Box::new(Layer {
+            error: Box::new(outer),
+            cause: Some(self),
+        }))
     }
 
     /// The trap that stopped the guest, if that is what happened.
@@ -141,7 +147,9 @@ impl Display for Error {
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")?;
-        self.chain().skip(1).try_for_each(|cause| write!(f, "\n  caused by: {cause}"))
+        self.chain()
+            .skip(1)
+            .try_for_each(|cause| write!(f, "\n  caused by: {cause}"))
     }
 }
 
@@ -209,12 +217,17 @@ mod tests {
 
     #[test]
     fn parts_are_found_again() {
-        let error = Error::new(Exit(3)).wrap(FormatError::Digest).context("outer");
+        let error = Error::new(Exit(3))
+            .wrap(FormatError::Digest)
+            .context("outer");
         assert_eq!(error.downcast_ref(), Some(&Exit(3)));
         assert_eq!(error.format(), Some(FormatError::Digest));
         assert!(error.trap().is_none());
         let messages: Vec<_> = error.chain().map(|error| error.to_string()).collect();
-        assert_eq!(messages, ["outer", &FormatError::Digest.to_string(), "exit 3"]);
+        assert_eq!(
+            messages,
+            ["outer", &FormatError::Digest.to_string(), "exit 3"]
+        );
         assert_eq!(format!("{error:?}").lines().count(), 3);
         let error = error.downcast::<fmt::Error>().unwrap_err();
         assert_eq!(error.downcast::<Exit>().unwrap(), Exit(3));

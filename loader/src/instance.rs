@@ -65,9 +65,17 @@ impl InstanceData {
         let slot = Slot::new(store.engine(), unit, plan)?;
         let context = slot.context();
         let unit = Arc::clone(unit);
-        let data = Arc::new(InstanceData { slot, text: unit.text(), kind, unit });
+        let data = Arc::new(InstanceData {
+            slot,
+            text: unit.text(),
+            kind,
+            unit,
+        });
         let instance = Arc::as_ptr(&data).expose_provenance() as u64;
-        let head = VmContext { store: store.vm_address(), instance };
+        let head = VmContext {
+            store: store.vm_address(),
+            instance,
+        };
         // SAFETY: the context starts with its head, and nothing else refers to it yet.
         unsafe { context.write(head) };
         Ok(data)
@@ -139,7 +147,9 @@ impl Instance {
         let mut context = store.as_context_mut();
         let store = context.opaque();
         if !store.engine().same(component.engine()) {
-            return Err(Error::msg("the component and the store belong to different engines"));
+            return Err(Error::msg(
+                "the component and the store belong to different engines",
+            ));
         }
         let plan = component.unit().plan()?;
         let kind = InstanceKind::Component { _imports: keep };
@@ -150,7 +160,10 @@ impl Instance {
             // SAFETY: as above; aligned, and no code runs yet.
             unsafe { slot.write(*import) };
         }
-        let instance = Instance { store: store.id(), index: store.next_instance() };
+        let instance = Instance {
+            store: store.id(),
+            index: store.next_instance(),
+        };
         store.push_instance(Arc::clone(&data));
         // SAFETY: an instance of this store by this plan, with all imports in place.
         let initialized = unsafe { initialize(&mut context, &data, plan) };
@@ -164,7 +177,10 @@ impl Instance {
     /// instance is of another store.
     pub fn get_func(&self, mut store: impl AsContextMut, name: &str) -> Option<Func> {
         let mut context = store.as_context_mut();
-        self.call_target(context.opaque(), name).ok().flatten().map(Func::new)
+        self.call_target(context.opaque(), name)
+            .ok()
+            .flatten()
+            .map(Func::new)
     }
 
     /// The exported function of this name, or `instance#function`, for calls with parameters `P`
@@ -183,7 +199,9 @@ impl Instance {
     {
         let mut context = store.as_context_mut();
         let Some(target) = self.call_target(context.opaque(), name)? else {
-            return Err(Error::msg(format!("the component exports no function `{name}`")));
+            return Err(Error::msg(format!(
+                "the component exports no function `{name}`"
+            )));
         };
         let func = Func::new(target).typed(&context);
         func.with_context(|| format!("cannot use the export `{name}`"))
@@ -200,7 +218,10 @@ impl Instance {
     ) -> Result<Option<CallTarget>> {
         let data = self.data(store)?;
         let artifact = data.unit.artifact();
-        let Some(export) = artifact.export(name).filter(|export| export.kind == kind::FUNC) else {
+        let Some(export) = artifact
+            .export(name)
+            .filter(|export| export.kind == kind::FUNC)
+        else {
             return Ok(None);
         };
         // All of this was checked by the plan.

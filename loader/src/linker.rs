@@ -79,7 +79,11 @@ struct Mismatch {
 impl<T: 'static> Linker<T> {
     /// A linker without functions.
     pub fn new(engine: &Engine) -> Linker<T> {
-        Linker { engine: engine.clone(), funcs: HashMap::new(), data: PhantomData }
+        Linker {
+            engine: engine.clone(),
+            funcs: HashMap::new(),
+            data: PhantomData,
+        }
     }
 
     /// The engine.
@@ -89,7 +93,10 @@ impl<T: 'static> Linker<T> {
 
     /// The functions that are imported by themselves.
     pub fn root(&mut self) -> LinkerInstance<'_, T> {
-        LinkerInstance { linker: self, prefix: String::new() }
+        LinkerInstance {
+            linker: self,
+            prefix: String::new(),
+        }
     }
 
     /// The functions of the instance that is imported by this name, as
@@ -99,9 +106,14 @@ impl<T: 'static> Linker<T> {
     /// If `name` cannot be the name of an instance.
     pub fn instance(&mut self, name: &str) -> Result<LinkerInstance<'_, T>> {
         if name.is_empty() || name.contains('#') {
-            return Err(Error::msg(format!("`{name}` is not the name of an instance")));
+            return Err(Error::msg(format!(
+                "`{name}` is not the name of an instance"
+            )));
         }
-        Ok(LinkerInstance { linker: self, prefix: format!("{name}#") })
+        Ok(LinkerInstance {
+            linker: self,
+            prefix: format!("{name}#"),
+        })
     }
 
     /// Resolves all imports of a component, so that instantiating it needs to look up nothing.
@@ -111,13 +123,19 @@ impl<T: 'static> Linker<T> {
     /// is malformed.
     pub fn instantiate_pre(&self, component: &Component) -> Result<InstancePre<T>> {
         if !component.engine().same(&self.engine) {
-            return Err(Error::msg("the component and the linker belong to different engines"));
+            return Err(Error::msg(
+                "the component and the linker belong to different engines",
+            ));
         }
         let artifact = component.artifact();
         component.unit().plan()?;
         let (mut imports, mut keep) = (Vec::new(), Vec::new());
         let mut error = LinkError::default();
-        for record in artifact.imports().iter().filter(|record| record.kind == kind::FUNC) {
+        for record in artifact
+            .imports()
+            .iter()
+            .filter(|record| record.kind == kind::FUNC)
+        {
             let path = artifact.string(record.name).unwrap_or_default();
             let Some(func) = self.funcs.get(path) else {
                 error.missing(path.into(), expected(component, record.func_type));
@@ -139,8 +157,15 @@ impl<T: 'static> Linker<T> {
         error.into_result()?;
         // The plan has checked all slots.
         let imports = ImportTable(imports.into());
-        let inner = PreInner { component: component.clone(), imports, _keep: keep.into() };
-        Ok(InstancePre { inner: Arc::new(inner), data: PhantomData })
+        let inner = PreInner {
+            component: component.clone(),
+            imports,
+            _keep: keep.into(),
+        };
+        Ok(InstancePre {
+            inner: Arc::new(inner),
+            data: PhantomData,
+        })
     }
 
     /// Resolves the imports of a component and makes an instance.
@@ -200,7 +225,9 @@ impl<T: 'static> InstancePre<T> {
     /// A [`Trap`](crate::Trap) if the component traps while it is instantiated; or there is not
     /// enough memory or address space.
     pub fn instantiate(&self, store: impl AsContextMut<Data = T>) -> Result<Instance> {
-        let PreInner { component, imports, .. } = &*self.inner;
+        let PreInner {
+            component, imports, ..
+        } = &*self.inner;
         let keep: Arc<dyn Any + Send + Sync> = Arc::clone(&self.inner) as _;
         Instance::instantiate(store, component, imports, keep)
     }
@@ -214,26 +241,50 @@ impl<T: 'static> InstancePre<T> {
 impl LinkError {
     /// Adds an import that is missing: "expected ...".
     pub(crate) fn missing(&mut self, path: String, detail: String) {
-        self.0.push(Mismatch { path, missing: true, detail });
+        self.0.push(Mismatch {
+            path,
+            missing: true,
+            detail,
+        });
     }
 
     /// Adds an import that is of another type: "expected ..., found ...".
     pub(crate) fn mismatch(&mut self, path: String, detail: String) {
-        self.0.push(Mismatch { path, missing: false, detail });
+        self.0.push(Mismatch {
+            path,
+            missing: false,
+            detail,
+        });
     }
 
     /// This error, if there is anything in it.
     pub(crate) fn into_result(self) -> Result<()> {
-        if self.0.is_empty() { Ok(()) } else { Err(self.into()) }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(self.into())
+        }
     }
 }
 
 /// The wording is that of the specification's test suite.
 impl Display for LinkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, Mismatch { path, missing, detail }) in self.0.iter().enumerate() {
+        for (
+            index,
+            Mismatch {
+                path,
+                missing,
+                detail,
+            },
+        ) in self.0.iter().enumerate()
+        {
             let line_end = if index == 0 { "" } else { "\n" };
-            let what = if *missing { "unknown import" } else { "incompatible import type for" };
+            let what = if *missing {
+                "unknown import"
+            } else {
+                "incompatible import type for"
+            };
             write!(f, "{line_end}{what} `{path}`: {detail}")?;
         }
         Ok(())
@@ -247,7 +298,10 @@ impl std::error::Error for LinkError {}
 fn expected(component: &Component, func_type: u32) -> String {
     match component.describe() {
         Ok(description) => {
-            format!("expected `{}`", signature::of_component(description, func_type))
+            format!(
+                "expected `{}`",
+                signature::of_component(description, func_type)
+            )
         }
         Err(error) => format!("expected a function ({error})"),
     }
@@ -255,13 +309,20 @@ fn expected(component: &Component, func_type: u32) -> String {
 
 impl<T: 'static> Clone for Linker<T> {
     fn clone(&self) -> Self {
-        Linker { engine: self.engine.clone(), funcs: self.funcs.clone(), data: PhantomData }
+        Linker {
+            engine: self.engine.clone(),
+            funcs: self.funcs.clone(),
+            data: PhantomData,
+        }
     }
 }
 
 impl<T: 'static> Clone for InstancePre<T> {
     fn clone(&self) -> Self {
-        InstancePre { inner: Arc::clone(&self.inner), data: PhantomData }
+        InstancePre {
+            inner: Arc::clone(&self.inner),
+            data: PhantomData,
+        }
     }
 }
 
@@ -273,7 +334,10 @@ mod tests {
     fn link_errors_list_everything() {
         let mut error = LinkError::default();
         error.missing("a".into(), "expected func()".into());
-        error.mismatch("i#b".into(), "expected func(u32), found func(string)".into());
+        error.mismatch(
+            "i#b".into(),
+            "expected func(u32), found func(string)".into(),
+        );
         let text = error.to_string();
         assert_eq!(
             text,

@@ -175,8 +175,14 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let first = self.first_memory.map_or(0, |descriptor| self.accessible(descriptor));
-        let lens: Vec<_> = self.others.iter().map(|(place, _)| self.accessible(*place)).collect();
+        let first = self
+            .first_memory
+            .map_or(0, |descriptor| self.accessible(descriptor));
+        let lens: Vec<_> = self
+            .others
+            .iter()
+            .map(|(place, _)| self.accessible(*place))
+            .collect();
         let pool = self.engine.pool();
         for ((_, other), len) in self.others.iter_mut().zip(lens) {
             if let Some(reservation) = other.take() {
@@ -192,7 +198,9 @@ impl Drop for Slot {
 /// Reserves accessible `before` bytes and a memory behind them, whose initial size is accessible.
 fn reserve(pool: &Pool, before: usize, memory: &MemoryPlan) -> Result<Reservation> {
     let sizes = [memory.reservation, memory.guard_size];
-    let size = sizes.iter().try_fold(before, |sum, size| sum.checked_add(*size));
+    let size = sizes
+        .iter()
+        .try_fold(before, |sum, size| sum.checked_add(*size));
     let accessible = round_up(memory.byte_len).and_then(|len| len.checked_add(before));
     let reservation = match (size, accessible) {
         (Some(size), Some(accessible)) => pool.take(size.max(PAGE_SIZE), accessible),
@@ -212,7 +220,10 @@ fn reserve(pool: &Pool, before: usize, memory: &MemoryPlan) -> Result<Reservatio
 /// If they are not in the reservation.
 fn copy(bytes: &[u8], reservation: &Reservation, offset: usize) {
     let size = reservation.size();
-    assert!(offset <= size && bytes.len() <= size - offset, "part of the reservation");
+    assert!(
+        offset <= size && bytes.len() <= size - offset,
+        "part of the reservation"
+    );
     let target = reservation.start().as_ptr().wrapping_add(offset);
     // SAFETY: the pages are in the reservation (checked above) and accessible (the plan's runs end
     // inside the initial size), and nobody else refers to them yet.
@@ -226,7 +237,9 @@ fn copy(bytes: &[u8], reservation: &Reservation, offset: usize) {
 pub(crate) unsafe fn grow(memory: NonNull<VmMemory>, delta: u64) -> Option<u64> {
     // SAFETY: live and ours (the caller's contract).
     let memory = unsafe { &mut *memory.as_ptr() };
-    let new_len = delta.checked_mul(1 << memory.page_log2)?.checked_add(memory.byte_len)?;
+    let new_len = delta
+        .checked_mul(1 << memory.page_log2)?
+        .checked_add(memory.byte_len)?;
     if new_len > memory.max_byte_len {
         return None;
     }
@@ -276,7 +289,10 @@ impl HostMemory {
             max_byte_len: plan.max_byte_len as u64,
             page_log2: 16,
         };
-        Ok(HostMemory { vm, _reservation: reservation })
+        Ok(HostMemory {
+            vm,
+            _reservation: reservation,
+        })
     }
 }
 

@@ -96,9 +96,18 @@ impl Plan {
             Kind::Component => check_component(unit, &claims)?,
             Kind::Module => check_module(unit, &claims)?,
         }
-        let header_record = RecordId { section: SectionId::Text, index: 0 };
+        let header_record = RecordId {
+            section: SectionId::Text,
+            index: 0,
+        };
         let init = unit.optional_code(header_record, "init_thunk", header.init_thunk)?;
-        Ok(Plan { context_size, memories, tables, runs, init })
+        Ok(Plan {
+            context_size,
+            memories,
+            tables,
+            runs,
+            init,
+        })
     }
 }
 
@@ -114,8 +123,12 @@ fn plan_memory(record: RecordId, memory: &MemoryRecord) -> Result<MemoryPlan, Fo
     }
     let bytes = |pages: u64| pages.checked_mul(1 << memory.page_log2);
     let byte_len = bytes(memory.min).filter(|len| *len <= memory.reservation);
-    let Some(byte_len) = byte_len else { return Err(record.error("min", memory.min)) };
-    let max_byte_len = bytes(memory.max).unwrap_or(u64::MAX).min(memory.reservation);
+    let Some(byte_len) = byte_len else {
+        return Err(record.error("min", memory.min));
+    };
+    let max_byte_len = bytes(memory.max)
+        .unwrap_or(u64::MAX)
+        .min(memory.reservation);
     if max_byte_len < byte_len {
         return Err(record.error("max", memory.max));
     }
@@ -144,9 +157,16 @@ fn plan_run(
         (None, Some(context_size))
     } else {
         let index = run.target as usize;
-        (Some(index), memories.get(index).and_then(|memory| round_up(memory.byte_len)))
+        (
+            Some(index),
+            memories
+                .get(index)
+                .and_then(|memory| round_up(memory.byte_len)),
+        )
     };
-    let Some(target_size) = target_size else { return Err(record.error("target", run.target)) };
+    let Some(target_size) = target_size else {
+        return Err(record.error("target", run.target));
+    };
     let source_end = run.source.checked_add(run.size);
     if !is_paged(run.source) || source_end.is_none_or(|end| end > images) {
         return Err(record.error("source", run.source));
@@ -192,14 +212,23 @@ impl Claims {
         let size = size_of::<T>() as u64 * u64::from(count);
         if size != 0 {
             let is_elements = field == "elements";
-            self.0.push(Claim { start: offset.into(), size, record, is_elements });
+            self.0.push(Claim {
+                start: offset.into(),
+                size,
+                record,
+                is_elements,
+            });
         }
         Ok(())
     }
 
     fn sort(&mut self) -> Result<(), FormatError> {
         self.0.sort_unstable_by_key(|claim| claim.start);
-        match self.0.windows(2).find(|pair| pair[1].start < pair[0].start + pair[0].size) {
+        match self
+            .0
+            .windows(2)
+            .find(|pair| pair[1].start < pair[0].start + pair[0].size)
+        {
             Some(pair) => Err(pair[1].record.error("slot", pair[1].start)),
             None => Ok(()),
         }
@@ -218,10 +247,17 @@ impl Claims {
         unit.check_slot::<T>(record, field, offset, 1)?;
         let end = u64::from(offset) + size_of::<T>() as u64;
         let next = self.0.partition_point(|claim| claim.start < end);
-        let touched = next.checked_sub(1).map(|index| self.0[index]).is_some_and(|claim| {
-            claim.start + claim.size > offset.into() && !(elements && claim.is_elements)
-        });
-        if touched { Err(record.error(field, offset)) } else { Ok(()) }
+        let touched = next
+            .checked_sub(1)
+            .map(|index| self.0[index])
+            .is_some_and(|claim| {
+                claim.start + claim.size > offset.into() && !(elements && claim.is_elements)
+            });
+        if touched {
+            Err(record.error(field, offset))
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -257,7 +293,10 @@ fn claim(unit: &Unit) -> Result<Claims, FormatError> {
     }
     let type_ids = artifact.header().type_ids;
     if type_ids != NONE {
-        let record = RecordId { section: SectionId::CoreTypes, index: 0 };
+        let record = RecordId {
+            section: SectionId::CoreTypes,
+            index: 0,
+        };
         let count = artifact.core_types().len() as u32;
         claims.add::<u32>(unit, record, "type_ids", (type_ids, count))?;
     }
@@ -296,7 +335,10 @@ fn check_component(unit: &Unit, claims: &Claims) -> Result<(), FormatError> {
     }
     for (index, lower) in artifact.lowers().iter().enumerate() {
         let record = record_id(SectionId::Lowers, index);
-        if imports.get(lower.import as usize).is_none_or(|import| import.kind != kind::FUNC) {
+        if imports
+            .get(lower.import as usize)
+            .is_none_or(|import| import.kind != kind::FUNC)
+        {
             return Err(record.error("import", lower.import));
         }
         unit.check_options(record, &lower.options, lower.flags)?;
@@ -338,7 +380,11 @@ fn check_module(unit: &Unit, claims: &Claims) -> Result<(), FormatError> {
     for (index, slot) in artifact.ref_slots().iter().enumerate() {
         let record = record_id(SectionId::RefSlots, index);
         claims.check_free::<u64>(unit, record, "slot", slot.slot, true)?;
-        let sources = if slot.source & IMPORTED == 0 { &func_refs } else { &func_imports };
+        let sources = if slot.source & IMPORTED == 0 {
+            &func_refs
+        } else {
+            &func_imports
+        };
         if sources.binary_search(&(slot.source & !IMPORTED)).is_err() {
             return Err(record.error("source", slot.source));
         }
@@ -372,8 +418,13 @@ fn check_global(
     record: RecordId,
     export: &ExportRecord,
 ) -> Result<bool, FormatError> {
-    let bytes = unit.artifact().string_bytes(export.core_type).unwrap_or_default();
-    let Some((content, _)) = core_type::decode_global(bytes) else { return Ok(false) };
+    let bytes = unit
+        .artifact()
+        .string_bytes(export.core_type)
+        .unwrap_or_default();
+    let Some((content, _)) = core_type::decode_global(bytes) else {
+        return Ok(false);
+    };
     match content {
         ValType::I32 | ValType::F32 => {
             claims.check_free::<u32>(unit, record, "index", export.index, false)?;

@@ -34,10 +34,16 @@ impl Pool {
     pub(crate) fn take(&self, size: usize, accessible: usize) -> io::Result<Reservation> {
         let found = {
             let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-            let place = free.iter().rposition(|free| free.reservation.size() == size);
+            let place = free
+                .iter()
+                .rposition(|free| free.reservation.size() == size);
             place.and_then(|place| free.remove(place))
         };
-        let Some(Free { reservation, accessible: before }) = found else {
+        let Some(Free {
+            reservation,
+            accessible: before,
+        }) = found
+        else {
             return Reservation::new(size, accessible).or_else(|_| {
                 // What is kept here may be what is missing.
                 self.clear();
@@ -55,6 +61,9 @@ impl Pool {
     /// Gives back a reservation of which the first `accessible` bytes can be read and written, and
     /// of which `mapped` says whether files are mapped there.
     pub(crate) fn give_back(&self, reservation: Reservation, accessible: usize, mapped: bool) {
+        if self.is_full_of(reservation.size()) {
+            return;
+        }
         let (cleared, accessible) = if mapped {
             (reservation.unmap(0, accessible), 0)
         } else {
@@ -69,6 +78,13 @@ impl Pool {
         free.push_back(Free { reservation, accessible });
         drop(free);
         drop(oldest);
+    }
+
+    /// Whether there is no room, and the one that has waited longest is of this size, so that it
+    /// is as good as another one.
+    fn is_full_of(&self, size: usize) -> bool {
+        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        free.len() >= MAX_FREE && free.front().is_some_and(|free| free.reservation.size() == size)
     }
 
     fn clear(&self) {
@@ -97,7 +113,9 @@ mod tests {
             assert!(bytes.iter().all(|byte| *byte == 0), "round {round}");
             bytes.fill(7);
             let grown = pages + round;
-            reservation.make_accessible(pages * PAGE_SIZE, round * PAGE_SIZE).unwrap();
+            reservation
+                .make_accessible(pages * PAGE_SIZE, round * PAGE_SIZE)
+                .unwrap();
             pool.give_back(reservation, grown * PAGE_SIZE, round == 2);
             assert_eq!(pool.free.lock().unwrap().len(), 1);
         }

@@ -2,7 +2,10 @@
 //!
 //! Everything here was checked when it was resolved ([`CallTarget`], [`CanonOptions`]); a call
 //! checks the guest's values only.
-#![allow(unsafe_code, reason = "calls machine code and reaches into instances by address")]
+#![allow(
+    unsafe_code,
+    reason = "calls machine code and reaches into instances by address"
+)]
 
 #[cfg(test)]
 pub(crate) mod fake;
@@ -118,7 +121,9 @@ impl CanonOptions {
             std::ptr::null_mut()
         } else {
             // SAFETY: the offset is inside the context (checked by `check_options`).
-            unsafe { context.byte_add(record.memory as usize) }.cast().as_ptr()
+            unsafe { context.byte_add(record.memory as usize) }
+                .cast()
+                .as_ptr()
         };
         let realloc = if record.realloc == NONE {
             None
@@ -132,7 +137,13 @@ impl CanonOptions {
         let flags = unsafe { context.byte_add(flags as usize) }.cast();
         let encoding = StringEncoding::from_number(record.string_encoding);
         let encoding = encoding.unwrap_or(StringEncoding::Utf8);
-        CanonOptions { context, memory, realloc, flags, encoding }
+        CanonOptions {
+            context,
+            memory,
+            realloc,
+            flags,
+            encoding,
+        }
     }
 
     pub(crate) fn context(&self) -> NonNull<VmContext> {
@@ -171,7 +182,9 @@ impl CanonOptions {
     #[inline]
     pub(crate) unsafe fn memory<'a>(&self) -> &'a [u8] {
         // SAFETY: null, or a memory of a live instance (invariant 2).
-        let Some(memory) = (unsafe { self.memory.as_ref() }) else { return &[] };
+        let Some(memory) = (unsafe { self.memory.as_ref() }) else {
+            return &[];
+        };
         let base = std::ptr::with_exposed_provenance(memory.base as usize);
         // SAFETY: `byte_len` bytes from `base` are readable (kept by `memory`), and nothing writes
         // to them (the caller's contract).
@@ -186,7 +199,9 @@ impl CanonOptions {
     #[inline]
     pub(crate) unsafe fn memory_mut<'a>(&self) -> &'a mut [u8] {
         // SAFETY: null, or a memory of a live instance (invariant 2).
-        let Some(memory) = (unsafe { self.memory.as_ref() }) else { return &mut [] };
+        let Some(memory) = (unsafe { self.memory.as_ref() }) else {
+            return &mut [];
+        };
         let base = std::ptr::with_exposed_provenance_mut(memory.base as usize);
         // SAFETY: `byte_len` bytes from `base` are writable (kept by `memory`), and nothing else
         // uses them (the caller's contract).
@@ -208,7 +223,9 @@ impl CanonOptions {
         [old, old_size, align, new_size]: [usize; 4],
         out_of_bounds: TrapCode,
     ) -> Result<usize> {
-        let Some(code) = self.realloc else { return Err(Error::trapped(out_of_bounds)) };
+        let Some(code) = self.realloc else {
+            return Err(Error::trapped(out_of_bounds));
+        };
         // SAFETY: the store is ours, so its instances are (the caller's contract).
         let flags = unsafe { self.flags() };
         // SAFETY: as above.

@@ -106,7 +106,11 @@ fn set_in_chunk(range: Range<usize>, unit: *mut Unit) {
     let current = entry.load(Ordering::Relaxed);
     let is_leaf = !current.is_null() && current.addr() & WHOLE == 0;
     if range.len() == 1 << CHUNK_BITS && !is_leaf {
-        let whole = if unit.is_null() { unit } else { unit.map_addr(|addr| addr | WHOLE) };
+        let whole = if unit.is_null() {
+            unit
+        } else {
+            unit.map_addr(|addr| addr | WHOLE)
+        };
         entry.store(whole.cast(), Ordering::Release);
         return;
     }
@@ -218,7 +222,14 @@ mod tests {
 
     #[test]
     fn any_address_can_be_looked_up() {
-        for address in [0, 1, PAGE, (1 << ADDRESS_BITS) - 1, 1 << ADDRESS_BITS, usize::MAX] {
+        for address in [
+            0,
+            1,
+            PAGE,
+            (1 << ADDRESS_BITS) - 1,
+            1 << ADDRESS_BITS,
+            usize::MAX,
+        ] {
             assert_eq!(find(address), None);
         }
         assert!(register((1 << ADDRESS_BITS)..(1 << ADDRESS_BITS) + PAGE, unit(1)).is_err());

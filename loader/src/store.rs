@@ -8,7 +8,10 @@
 //! A store is reached from two sides: by the host's handle, and by host functions through the
 //! context that compiled code passes. Both use the one pointer that the allocation began with and
 //! make references from it for short times only, never across a call into wasm.
-#![allow(unsafe_code, reason = "host functions come back to the store by its address")]
+#![allow(
+    unsafe_code,
+    reason = "host functions come back to the store by its address"
+)]
 
 use std::any::Any;
 use std::marker::PhantomData;
@@ -95,7 +98,11 @@ impl<T: 'static> Store<T> {
     pub fn new(engine: &Engine, data: T) -> Store<T> {
         static NEXT_ID: AtomicU64 = AtomicU64::new(1);
         let opaque = StoreOpaque {
-            vm: VmStore { builtins: builtins::table_address(), stack_limit: u64::MAX, host: 0 },
+            vm: VmStore {
+                builtins: builtins::table_address(),
+                stack_limit: u64::MAX,
+                host: 0,
+            },
             id: StoreId(NEXT_ID.fetch_add(1, Ordering::Relaxed)),
             engine: engine.clone(),
             pending: None,
@@ -185,7 +192,10 @@ impl<'a, T: 'static> StoreContextMut<'a, T> {
         let inner = std::ptr::with_exposed_provenance_mut::<StoreInner<T>>(host as usize);
         // SAFETY: `Store::new` sets `host` to the address of the allocation, which is not null.
         let inner = unsafe { NonNull::new_unchecked(inner) };
-        StoreContextMut { inner, lifetime: PhantomData }
+        StoreContextMut {
+            inner,
+            lifetime: PhantomData,
+        }
     }
 
     /// The host's data.
@@ -288,14 +298,20 @@ impl<T: 'static> AsContext for Store<T> {
 
     #[inline]
     fn as_context(&self) -> StoreContext<'_, T> {
-        StoreContext { inner: self.inner, lifetime: PhantomData }
+        StoreContext {
+            inner: self.inner,
+            lifetime: PhantomData,
+        }
     }
 }
 
 impl<T: 'static> AsContextMut for Store<T> {
     #[inline]
     fn as_context_mut(&mut self) -> StoreContextMut<'_, T> {
-        StoreContextMut { inner: self.inner, lifetime: PhantomData }
+        StoreContextMut {
+            inner: self.inner,
+            lifetime: PhantomData,
+        }
     }
 }
 
@@ -304,7 +320,10 @@ impl<T: 'static> AsContext for StoreContext<'_, T> {
 
     #[inline]
     fn as_context(&self) -> StoreContext<'_, T> {
-        StoreContext { inner: self.inner, lifetime: PhantomData }
+        StoreContext {
+            inner: self.inner,
+            lifetime: PhantomData,
+        }
     }
 }
 
@@ -313,14 +332,20 @@ impl<T: 'static> AsContext for StoreContextMut<'_, T> {
 
     #[inline]
     fn as_context(&self) -> StoreContext<'_, T> {
-        StoreContext { inner: self.inner, lifetime: PhantomData }
+        StoreContext {
+            inner: self.inner,
+            lifetime: PhantomData,
+        }
     }
 }
 
 impl<T: 'static> AsContextMut for StoreContextMut<'_, T> {
     #[inline]
     fn as_context_mut(&mut self) -> StoreContextMut<'_, T> {
-        StoreContextMut { inner: self.inner, lifetime: PhantomData }
+        StoreContextMut {
+            inner: self.inner,
+            lifetime: PhantomData,
+        }
     }
 }
 

@@ -70,7 +70,12 @@ mod tests {
     fn tables_move_out_of_the_context_when_they_grow() {
         let mut initial = [1u64, 2];
         let base = initial.as_mut_ptr().expose_provenance() as u64;
-        let mut table = VmTable { base, len: 2, max: 8, capacity: 0 };
+        let mut table = VmTable {
+            base,
+            len: 2,
+            max: 8,
+            capacity: 0,
+        };
         let elements = |table: &VmTable| {
             let start = range(table, 0, table.len).unwrap();
             // SAFETY: the table has this many elements.
@@ -89,7 +94,12 @@ mod tests {
         assert!(range(&table, 8, 0).is_some() && range(&table, 8, 1).is_none());
         // SAFETY: the elements are not used any more.
         unsafe { free(&table) };
-        let mut huge = VmTable { base, len: 2, max: u64::MAX, capacity: 0 };
+        let mut huge = VmTable {
+            base,
+            len: 2,
+            max: u64::MAX,
+            capacity: 0,
+        };
         assert_eq!(grow(&mut huge, MAX_ELEMENTS, 0), None);
     }
 }

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use cwasm_format::code::function_kind;
-use cwasm_format::names;
 use cwasm_format::header::SectionId;
+use cwasm_format::names;
 use cwasm_format::{Artifact, TrapCode};
 
 use crate::error::Error;
@@ -40,7 +40,11 @@ impl Trap {
     /// A trap outside of compiled code: it has no frames.
     #[cold]
     pub(crate) fn new(code: TrapCode) -> Trap {
-        Trap { code, frames: Box::default(), truncated: false }
+        Trap {
+            code,
+            frames: Box::default(),
+            truncated: false,
+        }
     }
 
     /// The reason.
@@ -75,7 +79,11 @@ impl fmt::Display for Frame {
         match &self.name {
             Some(name) => f.write_str(name),
             None => {
-                write!(f, "<core instance {}, function {}>", self.core_instance, self.func_index)
+                write!(
+                    f,
+                    "<core instance {}, function {}>",
+                    self.core_instance, self.func_index
+                )
             }
         }
     }
@@ -116,12 +124,16 @@ pub(crate) fn take_trap(store: &mut StoreOpaque, status: u64) -> Error {
 /// The frame whose instruction at `pc` was the last; `None` for thunks, trampolines and the like.
 fn resolve_frame(pc: usize) -> Option<Frame> {
     // The store still holds the instances whose code has run, and they hold their artifacts.
-    registry::with_unit(pc, |unit| describe_frame(&unit.artifact(), unit.text_offset(pc)?))?
+    registry::with_unit(pc, |unit| {
+        describe_frame(&unit.artifact(), unit.text_offset(pc)?)
+    })?
 }
 
 fn describe_frame(artifact: &Artifact<'_>, text_offset: u32) -> Option<Frame> {
     let functions = artifact.functions();
-    let index = functions.partition_point(|f| f.start <= text_offset).checked_sub(1)?;
+    let index = functions
+        .partition_point(|f| f.start <= text_offset)
+        .checked_sub(1)?;
     let function = functions[index];
     if function.kind & 0xff != function_kind::CORE {
         return None;
@@ -155,6 +167,12 @@ mod tests {
         let expected = "wasm trap: unreachable\n    0:     0x1f - run\n    1:     0x1f - \
                         <core instance 1, function 7>\n  ... and more";
         assert_eq!(trap.to_string(), expected);
-        assert_eq!(Error::trapped(TrapCode::CannotEnter).trap().unwrap().frames(), []);
+        assert_eq!(
+            Error::trapped(TrapCode::CannotEnter)
+                .trap()
+                .unwrap()
+                .frames(),
+            []
+        );
     }
 }

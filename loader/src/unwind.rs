@@ -85,11 +85,17 @@ pub(crate) fn on_fault(fault: &Fault) -> Option<Resume> {
     let (code, starts_function) = registry::with_unit(fault.pc, |unit| {
         let artifact = unit.artifact();
         let offset = unit.text_offset(fault.pc)?;
-        let (blocks, bytes) = (artifact.trap_blocks(), artifact.section(SectionId::TrapBytes));
+        let (blocks, bytes) = (
+            artifact.trap_blocks(),
+            artifact.section(SectionId::TrapBytes),
+        );
         let listed = traps::lookup(blocks, bytes, offset);
-        let code = listed.or_else(|| is_stack_overflow(fault).then_some(TrapCode::StackOverflow))?;
+        let code =
+            listed.or_else(|| is_stack_overflow(fault).then_some(TrapCode::StackOverflow))?;
         let functions = artifact.functions();
-        let starts = functions.binary_search_by_key(&offset, |function| function.start).is_ok();
+        let starts = functions
+            .binary_search_by_key(&offset, |function| function.start)
+            .is_ok();
         Some((code, starts))
     })??;
     // At a function's first instruction, its frame is not there yet: the return address is on top
@@ -97,7 +103,10 @@ pub(crate) fn on_fault(fault: &Fault) -> Option<Resume> {
     let first = if starts_function {
         // SAFETY: the call that led here has just written the return address.
         let return_address = unsafe { read(fault.sp) }?;
-        Caller { return_address, fp: fault.fp }
+        Caller {
+            return_address,
+            fp: fault.fp,
+        }
     } else {
         // SAFETY: in compiled code, the frame pointer is that of the running function.
         unsafe { Caller::of_frame(fault.fp) }?
@@ -148,7 +157,10 @@ impl Caller {
         // SAFETY: as above.
         let return_address = unsafe { read(fp + size_of::<usize>()) }?;
         // Callers lie above on the stack: a chain that does not rise is none.
-        (caller_fp > fp).then_some(Caller { return_address, fp: caller_fp })
+        (caller_fp > fp).then_some(Caller {
+            return_address,
+            fp: caller_fp,
+        })
     }
 }
 

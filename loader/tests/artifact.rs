@@ -157,7 +157,12 @@ const PAGES: u64 = 2;
 
 /// One exported function: name, thunk, parameters, result.
 const FUNCS: [(&str, usize, &[ValueType], Option<ValueType>); 5] = [
-    ("add", 0, &[ValueType::U32, ValueType::U32], Some(ValueType::U32)),
+    (
+        "add",
+        0,
+        &[ValueType::U32, ValueType::U32],
+        Some(ValueType::U32),
+    ),
     ("host", 4, &[ValueType::U32], Some(ValueType::U32)),
     ("load", 3, &[ValueType::U32], Some(ValueType::U8)),
     ("recurse", 2, &[], None),
@@ -167,12 +172,20 @@ const FUNCS: [(&str, usize, &[ValueType], Option<ValueType>); 5] = [
 fn func_hash(params: &[ValueType], result: Option<ValueType>) -> TypeHash {
     let types = Types::new();
     let named = params.iter().map(|ty| (String::new(), *ty)).collect();
-    types.func_hash(&FuncType { params: named, result })
+    types.func_hash(&FuncType {
+        params: named,
+        result,
+    })
 }
 
 fn options() -> CanonOptions {
     let (realloc, string_encoding) = (NONE, encoding::UTF8);
-    CanonOptions { memory: MEMORY, realloc, string_encoding, reserved: 0 }
+    CanonOptions {
+        memory: MEMORY,
+        realloc,
+        string_encoding,
+        reserved: 0,
+    }
 }
 
 fn contents() -> Contents {
@@ -187,8 +200,13 @@ fn contents() -> Contents {
         type_ids: NONE,
     });
     let mut strings = Strings::default();
-    let thunks =
-        label!(loader_test_t0, loader_test_t1, loader_test_t2, loader_test_t3, loader_test_t4);
+    let thunks = label!(
+        loader_test_t0,
+        loader_test_t1,
+        loader_test_t2,
+        loader_test_t3,
+        loader_test_t4
+    );
     let mut description = Description::default();
     let (mut exports, mut lifts) = (Vec::new(), Vec::new());
     for (index, (name, thunk, params, result)) in FUNCS.into_iter().enumerate() {
@@ -222,7 +240,11 @@ fn contents() -> Contents {
         reserved: 0,
     };
     contents.set_records(SectionId::Imports, &[import]);
-    let lower = LowerRecord { import: 0, flags: FLAGS, options: options() };
+    let lower = LowerRecord {
+        import: 0,
+        flags: FLAGS,
+        options: options(),
+    };
     contents.set_records(SectionId::Lowers, &[lower]);
     contents.set(SectionId::Strings, strings.into_bytes());
     contents.set(SectionId::Describe, description.encode());
@@ -254,14 +276,32 @@ fn set_memory(contents: &mut Contents) {
 }
 
 fn set_code(contents: &mut Contents) {
-    let returns =
-        label!(loader_test_r0, loader_test_r1, loader_test_r2, loader_test_r3, loader_test_r4);
-    let handlers =
-        label!(loader_test_h0, loader_test_h1, loader_test_h2, loader_test_h3, loader_test_h4);
-    let entries = returns.iter().zip(handlers).map(|(return_offset, handler_offset)| {
-        let return_offset = *return_offset;
-        EntryRecord { return_offset, handler_offset, frame_size: THUNK_FRAME, reserved: 0 }
-    });
+    let returns = label!(
+        loader_test_r0,
+        loader_test_r1,
+        loader_test_r2,
+        loader_test_r3,
+        loader_test_r4
+    );
+    let handlers = label!(
+        loader_test_h0,
+        loader_test_h1,
+        loader_test_h2,
+        loader_test_h3,
+        loader_test_h4
+    );
+    let entries = returns
+        .iter()
+        .zip(handlers)
+        .map(|(return_offset, handler_offset)| {
+            let return_offset = *return_offset;
+            EntryRecord {
+                return_offset,
+                handler_offset,
+                frame_size: THUNK_FRAME,
+                reserved: 0,
+            }
+        });
     contents.set_records(SectionId::Entries, &entries.collect::<Vec<_>>());
     let starts = label!(
         loader_test_add,
@@ -272,12 +312,25 @@ fn set_code(contents: &mut Contents) {
     );
     let mut functions: Vec<_> = (0..)
         .zip(starts)
-        .map(|(index, start)| FunctionRecord { start, kind: function_kind::CORE | 3 << 8, index })
+        .map(|(index, start)| FunctionRecord {
+            start,
+            kind: function_kind::CORE | 3 << 8,
+            index,
+        })
         .collect();
     let [trampoline] = label!(loader_test_trampoline);
-    functions.push(FunctionRecord { start: trampoline, kind: function_kind::TRAMPOLINE, index: 0 });
-    let thunks =
-        label!(loader_test_t0, loader_test_t1, loader_test_t2, loader_test_t3, loader_test_t4);
+    functions.push(FunctionRecord {
+        start: trampoline,
+        kind: function_kind::TRAMPOLINE,
+        index: 0,
+    });
+    let thunks = label!(
+        loader_test_t0,
+        loader_test_t1,
+        loader_test_t2,
+        loader_test_t3,
+        loader_test_t4
+    );
     functions.extend((0..).zip(thunks).map(|(index, start)| FunctionRecord {
         start,
         kind: function_kind::THUNK,
@@ -285,7 +338,10 @@ fn set_code(contents: &mut Contents) {
     }));
     contents.set_records(SectionId::Functions, &functions);
     let [trap, load] = label!(loader_test_trap_at, loader_test_load_at);
-    let listed = [(trap, TrapCode::Unreachable), (load, TrapCode::MemoryOutOfBounds)];
+    let listed = [
+        (trap, TrapCode::Unreachable),
+        (load, TrapCode::MemoryOutOfBounds),
+    ];
     let (blocks, bytes) = traps::encode(listed.into_iter());
     contents.set_records(SectionId::TrapBlocks, &blocks);
     contents.set(SectionId::TrapBytes, bytes);
@@ -312,7 +368,11 @@ fn linker(engine: &Engine) -> Linker<u32> {
             x => Ok((x * 2,)),
         }
     };
-    linker.instance("test:host/double").unwrap().func_wrap("double", double).unwrap();
+    linker
+        .instance("test:host/double")
+        .unwrap()
+        .func_wrap("double", double)
+        .unwrap();
     linker
 }
 
@@ -332,17 +392,29 @@ fn instantiate() -> (Store<u32>, Instance) {
 #[test]
 fn functions_are_called() {
     let (mut store, instance) = instantiate();
-    let add = instance.get_typed_func::<(u32, u32), (u32,)>(&mut store, "add").unwrap();
+    let add = instance
+        .get_typed_func::<(u32, u32), (u32,)>(&mut store, "add")
+        .unwrap();
     assert_eq!(add.call(&mut store, (2, 3)).unwrap(), (5,));
-    let host = instance.get_typed_func::<(u32,), (u32,)>(&mut store, "host").unwrap();
+    let host = instance
+        .get_typed_func::<(u32,), (u32,)>(&mut store, "host")
+        .unwrap();
     assert_eq!(host.call(&mut store, (21,)).unwrap(), (42,));
     assert_eq!(*store.data(), 1);
-    let load = instance.get_typed_func::<(u32,), (u8,)>(&mut store, "load").unwrap();
+    let load = instance
+        .get_typed_func::<(u32,), (u8,)>(&mut store, "load")
+        .unwrap();
     let at = |store: &mut Store<u32>, address| load.call(store, (address,)).unwrap().0;
     assert_eq!((at(&mut store, 0), at(&mut store, 5)), (b's', 0));
     let run = 4 * PAGE_SIZE as u32..24 * PAGE_SIZE as u32;
-    assert_eq!((at(&mut store, run.start - 1), at(&mut store, run.start)), (0, 7));
-    assert_eq!((at(&mut store, run.end - 1), at(&mut store, run.end)), (7, 0));
+    assert_eq!(
+        (at(&mut store, run.start - 1), at(&mut store, run.start)),
+        (0, 7)
+    );
+    assert_eq!(
+        (at(&mut store, run.end - 1), at(&mut store, run.end)),
+        (7, 0)
+    );
     assert_eq!(at(&mut store, (PAGES << 16) as u32 - 1), 0);
     let error = load.call(&mut store, ((PAGES << 16) as u32,)).unwrap_err();
     assert_eq!(error.trap().unwrap().code(), TrapCode::MemoryOutOfBounds);
@@ -354,12 +426,17 @@ fn functions_are_called() {
 #[test]
 fn traps_have_their_frames() {
     let (mut store, instance) = instantiate();
-    let trap = instance.get_typed_func::<(), ()>(&mut store, "trap").unwrap();
+    let trap = instance
+        .get_typed_func::<(), ()>(&mut store, "trap")
+        .unwrap();
     let error = trap.call(&mut store, ()).unwrap_err();
     let trap = error.trap().unwrap();
     assert_eq!(trap.code(), TrapCode::Unreachable);
-    let frames: Vec<_> =
-        trap.frames().iter().map(|frame| (frame.core_instance, frame.func_index)).collect();
+    let frames: Vec<_> = trap
+        .frames()
+        .iter()
+        .map(|frame| (frame.core_instance, frame.func_index))
+        .collect();
     assert_eq!(frames, [(3, 2), (3, 1)]);
 }
 
@@ -368,25 +445,39 @@ fn stacks_of_all_sizes_can_be_exhausted() {
     for size in [64 << 10, 1 << 20, 8 << 20] {
         let run = || {
             let (mut store, instance) = instantiate();
-            let recurse = instance.get_typed_func::<(), ()>(&mut store, "recurse").unwrap();
+            let recurse = instance
+                .get_typed_func::<(), ()>(&mut store, "recurse")
+                .unwrap();
             let error = recurse.call(&mut store, ()).unwrap_err();
             assert_eq!(error.trap().unwrap().code(), TrapCode::StackOverflow);
             assert_eq!(error.trap().unwrap().frames().len(), 64);
         };
-        std::thread::Builder::new().stack_size(size).spawn(run).unwrap().join().unwrap();
+        std::thread::Builder::new()
+            .stack_size(size)
+            .spawn(run)
+            .unwrap()
+            .join()
+            .unwrap();
     }
 }
 
 #[test]
 fn host_functions_fail() {
     let (mut store, instance) = instantiate();
-    let host = instance.get_typed_func::<(u32,), (u32,)>(&mut store, "host").unwrap();
+    let host = instance
+        .get_typed_func::<(u32,), (u32,)>(&mut store, "host")
+        .unwrap();
     let error = host.call(&mut store, (0,)).unwrap_err();
     assert_eq!(error.trap().unwrap().code(), TrapCode::HostError);
-    assert_eq!(error.chain().last().unwrap().to_string(), "zero cannot be doubled");
+    assert_eq!(
+        error.chain().last().unwrap().to_string(),
+        "zero cannot be doubled"
+    );
 
     let (mut store, instance) = instantiate();
-    let host = instance.get_typed_func::<(u32,), (u32,)>(&mut store, "host").unwrap();
+    let host = instance
+        .get_typed_func::<(u32,), (u32,)>(&mut store, "host")
+        .unwrap();
     let call = std::panic::AssertUnwindSafe(|| host.call(&mut store, (1,)).map(drop));
     let payload = std::panic::catch_unwind(call).unwrap_err();
     assert_eq!(payload.downcast_ref(), Some(&"one neither"));
@@ -398,26 +489,48 @@ fn host_functions_fail() {
 fn imports_are_checked() {
     let engine = Engine::default();
     let component = load(&engine, &contents().write()).unwrap();
-    let error = Linker::<u32>::new(&engine).instantiate_pre(&component).map(drop).unwrap_err();
+    let error = Linker::<u32>::new(&engine)
+        .instantiate_pre(&component)
+        .map(drop)
+        .unwrap_err();
     assert!(error.is::<cwasm::LinkError>());
-    assert!(error.to_string().contains("unknown import `test:host/double#double`"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("unknown import `test:host/double#double`"),
+        "{error}"
+    );
     let mut linker = Linker::<u32>::new(&engine);
     let other = |_: StoreContextMut<'_, u32>, (x,): (u64,)| Ok((x,));
-    linker.instance("test:host/double").unwrap().func_wrap("double", other).unwrap();
+    linker
+        .instance("test:host/double")
+        .unwrap()
+        .func_wrap("double", other)
+        .unwrap();
     let error = linker.instantiate_pre(&component).map(drop).unwrap_err();
     assert!(error.to_string().contains("u64"), "{error}");
     let other_engine = Engine::default();
-    assert!(self::linker(&other_engine).instantiate_pre(&component).is_err());
+    assert!(
+        self::linker(&other_engine)
+            .instantiate_pre(&component)
+            .is_err()
+    );
 }
 
 #[test]
 fn instances_of_another_store_are_refused() {
     let (mut store, instance) = instantiate();
-    let add = instance.get_typed_func::<(u32, u32), (u32,)>(&mut store, "add").unwrap();
+    let add = instance
+        .get_typed_func::<(u32, u32), (u32,)>(&mut store, "add")
+        .unwrap();
     let (mut other, _) = instantiate();
     assert!(add.call(&mut other, (1, 2)).is_err());
     assert!(instance.get_func(&mut other, "add").is_none());
-    assert!(instance.get_typed_func::<(u32, u32), (u32,)>(&mut other, "add").is_err());
+    assert!(
+        instance
+            .get_typed_func::<(u32, u32), (u32,)>(&mut other, "add")
+            .is_err()
+    );
     assert_eq!(add.call(&mut store, (1, 2)).unwrap(), (3,));
 }
 
@@ -444,7 +557,10 @@ fn malformed_records_are_errors() {
             }
         }
     }
-    assert!(fine > 100 && refused > 100, "{fine} fine, {refused} refused");
+    assert!(
+        fine > 100 && refused > 100,
+        "{fine} fine, {refused} refused"
+    );
 }
 
 /// Header fields, with a checksum that fits.
@@ -469,10 +585,13 @@ fn malformed_headers_are_errors() {
 
 fn try_all(engine: &Engine, linker: &Linker<u32>, bytes: &[u8]) -> cwasm::Result<()> {
     let component = load(engine, bytes)?;
-    component.describe().map(drop).or_else(|error| match error.format() {
-        Some(_) => Ok(()),
-        None => Err(error),
-    })?;
+    component
+        .describe()
+        .map(drop)
+        .or_else(|error| match error.format() {
+            Some(_) => Ok(()),
+            None => Err(error),
+        })?;
     let mut store = Store::new(engine, 0);
     let instance = linker.instantiate(&mut store, &component)?;
     for (name, ..) in FUNCS {
@@ -485,6 +604,12 @@ fn try_all(engine: &Engine, linker: &Linker<u32>, bytes: &[u8]) -> cwasm::Result
 #[test]
 fn the_hand_written_hashes_are_those_of_rust() {
     let u32 = TypeHash::primitive(Tag::U32);
-    assert_eq!(func_hash(&[ValueType::U32], Some(ValueType::U32)), TypeHash::func(&[u32], u32));
-    assert_eq!(Types::new().abi(ValueType::U32).flat.types(), Some(&[FlatType::I32][..]));
+    assert_eq!(
+        func_hash(&[ValueType::U32], Some(ValueType::U32)),
+        TypeHash::func(&[u32], u32)
+    );
+    assert_eq!(
+        Types::new().abi(ValueType::U32).flat.types(),
+        Some(&[FlatType::I32][..])
+    );
 }

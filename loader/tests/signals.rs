@@ -17,7 +17,9 @@ fn in_child(test: &str, case: impl FnOnce()) -> Option<ExitStatus> {
         return None;
     }
     let mut child = Command::new(std::env::current_exe().unwrap());
-    child.args(["--exact", test, "--test-threads=1"]).env(CASE, test);
+    child
+        .args(["--exact", test, "--test-threads=1"])
+        .env(CASE, test);
     Some(child.output().unwrap().status)
 }
 
@@ -34,7 +36,10 @@ fn handle(signal: libc::c_int, flags: libc::c_int, handler: usize) {
     action.sa_sigaction = handler;
     action.sa_flags = flags;
     // SAFETY: the handlers below are of the signature that the flags say.
-    assert_eq!(unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) }, 0);
+    assert_eq!(
+        unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) },
+        0
+    );
 }
 
 fn send(signal: libc::c_int) {
@@ -98,8 +103,10 @@ fn handlers_from_before_are_called() {
         unsafe { libc::write(2, b"plain".as_ptr().cast(), 5) };
     }
     extern "C" fn detailed(_: libc::c_int, info: *mut libc::siginfo_t, _: *mut libc::c_void) {
-        // SAFETY: the kernel's siginfo, of a fault.
-        let address = unsafe { (*info).si_addr() };
+        // SAFETY: the kernel passes a valid pointer.
+        let info = unsafe { &*info };
+        // SAFETY: faults of this signal have an address.
+        let address = unsafe { info.si_addr() };
         exit(if address.addr() == 64 { 42 } else { 2 });
     }
     let status = in_child("handlers_from_before_are_called", || {

@@ -76,11 +76,19 @@ impl Workshop {
     /// The loader's.
     pub fn map_component(&self, artifact: &[u8]) -> cwasm::Result<Component> {
         let path = self.write(artifact);
-        // SAFETY: the bytes are the compiler's, or tests damaged them where no code is run; nobody
-        // else changes the file.
-        let component = unsafe { Component::map(&self.engine, &path) };
+        let component = self.map_component_at(&path);
         let _ = std::fs::remove_file(path);
         component
+    }
+
+    /// Maps an artifact that was written before.
+    ///
+    /// # Errors
+    /// The loader's.
+    pub fn map_component_at(&self, path: &Path) -> cwasm::Result<Component> {
+        // SAFETY: the bytes are the compiler's, or tests damaged them where no code is run; nobody
+        // else changes the file.
+        unsafe { Component::map(&self.engine, path) }
     }
 
     /// Maps the artifact of a core module from a file.

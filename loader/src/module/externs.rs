@@ -74,17 +74,30 @@ impl Extern {
         Ok(match self {
             Extern::Func(func) => ExternType::Func(func.ty_in(store)?),
             Extern::Table(table) => {
-                let limits = Limits { min: table.get(store)?.len, ..table.ty.limits };
+                let limits = Limits {
+                    min: table.get(store)?.len,
+                    ..table.ty.limits
+                };
                 ExternType::Table(TableType { limits, ..table.ty })
             }
             Extern::Memory(memory) => {
-                let VmMemory { byte_len, page_log2, .. } = *memory.get(store)?;
+                let VmMemory {
+                    byte_len,
+                    page_log2,
+                    ..
+                } = *memory.get(store)?;
                 if !memory.importable {
                     let message = "the memory has too little address space to be imported";
                     return Err(Error::msg(message));
                 }
-                let limits = Limits { min: byte_len >> page_log2, ..memory.ty.limits };
-                ExternType::Memory(MemoryType { limits, ..memory.ty })
+                let limits = Limits {
+                    min: byte_len >> page_log2,
+                    ..memory.ty.limits
+                };
+                ExternType::Memory(MemoryType {
+                    limits,
+                    ..memory.ty
+                })
             }
             Extern::Global(global) => {
                 check_store(global.store, store)?;
@@ -104,7 +117,12 @@ pub(super) fn check_store(item: StoreId, store: &StoreOpaque) -> Result<()> {
 }
 
 fn limits(min: u64, max: Option<u64>) -> Limits {
-    Limits { min, max, is_64: false, shared: false }
+    Limits {
+        min,
+        max,
+        is_64: false,
+        shared: false,
+    }
 }
 
 impl CoreTable {
@@ -121,19 +139,33 @@ impl CoreTable {
         let mut context = store.as_context_mut();
         let store = context.opaque();
         if !matches!(element, ValType::FuncRef | ValType::ExternRef) {
-            return Err(Error::msg(format!("a table cannot have elements of type {element}")));
+            return Err(Error::msg(format!(
+                "a table cannot have elements of type {element}"
+            )));
         }
         let most = max.unwrap_or(u64::MAX).min(u32::MAX.into());
         let base = NonNull::<u64>::dangling().as_ptr().expose_provenance() as u64;
-        let mut vm = VmTable { base, len: 0, max: most, capacity: 0 };
+        let mut vm = VmTable {
+            base,
+            len: 0,
+            max: most,
+            capacity: 0,
+        };
         if table::grow(&mut vm, min, 0).is_none() {
             return Err(Error::msg(format!("a table cannot have {min} elements")));
         }
         let owned = Owned::new(HostTable(vm));
         let table = owned.as_ptr().cast();
         store.host_items.tables.push(owned);
-        let ty = TableType { element, limits: limits(min, max) };
-        Ok(CoreTable { store: store.id(), table, ty })
+        let ty = TableType {
+            element,
+            limits: limits(min, max),
+        };
+        Ok(CoreTable {
+            store: store.id(),
+            table,
+            ty,
+        })
     }
 
     /// The table at an address that lives as long as the store.
@@ -206,8 +238,16 @@ impl CoreMemory {
         let owned = Owned::new(HostMemory::new(store.engine(), min, max)?);
         let memory = owned.as_ptr().cast();
         store.host_items.memories.push(owned);
-        let ty = MemoryType { page_log2: 16, limits: limits(min, max) };
-        Ok(CoreMemory { store: store.id(), memory, ty, importable: true })
+        let ty = MemoryType {
+            page_log2: 16,
+            limits: limits(min, max),
+        };
+        Ok(CoreMemory {
+            store: store.id(),
+            memory,
+            ty,
+            importable: true,
+        })
     }
 
     /// The memory at an address that lives as long as the store.
@@ -217,7 +257,12 @@ impl CoreMemory {
         ty: MemoryType,
         importable: bool,
     ) -> CoreMemory {
-        CoreMemory { store, memory, ty, importable }
+        CoreMemory {
+            store,
+            memory,
+            ty,
+            importable,
+        }
     }
 
     pub(super) fn address(&self) -> u64 {
@@ -249,10 +294,7 @@ impl CoreMemory {
     ///
     /// # Errors
     /// If the memory belongs to another store.
-    pub fn data<'a, T: 'static>(
-        &self,
-        store: &'a impl AsContext<Data = T>,
-    ) -> Result<&'a [u8]> {
+    pub fn data<'a, T: 'static>(&self, store: &'a impl AsContext<Data = T>) -> Result<&'a [u8]> {
         let memory = self.get(store.as_context().opaque())?;
         let base = std::ptr::with_exposed_provenance(memory.base as usize);
         // SAFETY: `byte_len` bytes are accessible, and nothing writes while the store is borrowed.
@@ -298,7 +340,11 @@ impl CoreGlobal {
         let owned = Owned::new(value.to_bits(content, store)?);
         let value = owned.as_ptr().cast();
         store.host_items.globals.push(owned);
-        Ok(CoreGlobal { store: store.id(), value, ty: GlobalType { content, mutable } })
+        Ok(CoreGlobal {
+            store: store.id(),
+            value,
+            ty: GlobalType { content, mutable },
+        })
     }
 
     /// The global at an address that lives as long as the store and has room for the type.

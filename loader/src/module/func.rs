@@ -74,7 +74,10 @@ impl CoreVal {
     /// If it has another type than `ty`, or belongs to another store.
     pub(super) fn to_bits(self, ty: ValType, store: &StoreOpaque) -> Result<u128> {
         if self.ty() != ty {
-            return Err(Error::msg(format!("expected a value of type {ty}, found {}", self.ty())));
+            return Err(Error::msg(format!(
+                "expected a value of type {ty}, found {}",
+                self.ty()
+            )));
         }
         Ok(match self {
             CoreVal::I32(value) => (value as u32).into(),
@@ -100,7 +103,9 @@ impl CoreVal {
                 let func_ref = std::ptr::with_exposed_provenance_mut(bits as u64 as usize);
                 CoreVal::FuncRef(NonNull::new(func_ref).map(|func| CoreFunc::from_ref(store, func)))
             }
-            ValType::ExternRef => CoreVal::ExternRef((bits as u64).checked_sub(1).map(|v| v as u32)),
+            ValType::ExternRef => {
+                CoreVal::ExternRef((bits as u64).checked_sub(1).map(|v| v as u32))
+            }
         }
     }
 }
@@ -121,17 +126,28 @@ impl CoreFunc {
             code: (shim as *const ()).expose_provenance() as u64,
             data: 0,
         };
-        let owned = Owned::new(HostFunc { vm, ty, call: Box::new(call), func_ref: None });
+        let owned = Owned::new(HostFunc {
+            vm,
+            ty,
+            call: Box::new(call),
+            func_ref: None,
+        });
         let func = owned.as_ptr();
         // SAFETY: just made, and nothing else refers to it yet.
         unsafe { (*func.as_ptr()).vm.data = func.as_ptr().expose_provenance() as u64 };
         store.host_items.funcs.push(owned);
-        CoreFunc { store: store.id(), kind: FuncKind::Host(func) }
+        CoreFunc {
+            store: store.id(),
+            kind: FuncKind::Host(func),
+        }
     }
 
     /// The function of a reference that lives as long as the store.
     pub(super) fn from_ref(store: StoreId, func_ref: NonNull<VmFuncRef>) -> CoreFunc {
-        CoreFunc { store, kind: FuncKind::Wasm(func_ref) }
+        CoreFunc {
+            store,
+            kind: FuncKind::Wasm(func_ref),
+        }
     }
 
     /// The type.
@@ -170,15 +186,22 @@ impl CoreFunc {
         let params = ty.params();
         if args.len() != params.len() {
             let (expected, found) = (params.len(), args.len());
-            return Err(Error::msg(format!("expected {expected} arguments, found {found}")));
+            return Err(Error::msg(format!(
+                "expected {expected} arguments, found {found}"
+            )));
         }
-        let bits = args.iter().zip(params).map(|(arg, ty)| arg.to_bits(*ty, store));
+        let bits = args
+            .iter()
+            .zip(params)
+            .map(|(arg, ty)| arg.to_bits(*ty, store));
         let mut values = bits.collect::<Result<Vec<u128>>>()?;
         values.resize(params.len().max(ty.results().len()), 0);
         match self.kind {
             FuncKind::Host(func) => {
                 // SAFETY: lives as long as the store (invariant 2).
-                unsafe { call_host(func.as_ref(), store, values.as_mut_ptr()) }?;
+                let func = unsafe { func.as_ref() };
+                // SAFETY: there is one value for each parameter and result.
+                unsafe { call_host(func, store, values.as_mut_ptr()) }?;
             }
             FuncKind::Wasm(func_ref) => {
                 // SAFETY: lives as long as the store (invariant 1).
@@ -199,7 +222,9 @@ impl CoreFunc {
             }
         }
         let results = ty.results().iter().zip(values);
-        Ok(results.map(|(ty, bits)| CoreVal::from_bits(*ty, bits, self.store)).collect())
+        Ok(results
+            .map(|(ty, bits)| CoreVal::from_bits(*ty, bits, self.store))
+            .collect())
     }
 
     /// The reference of a function of wasm.
@@ -236,7 +261,9 @@ impl CoreFunc {
         };
         match func_ref {
             Some(func_ref) => Ok(func_ref.as_ptr().expose_provenance() as u64),
-            None => Err(Error::msg("a host function that no module imports cannot be a value")),
+            None => Err(Error::msg(
+                "a host function that no module imports cannot be a value",
+            )),
         }
     }
 }
@@ -248,13 +275,17 @@ fn find_array_thunk(func_ref: &VmFuncRef, ty: &FuncType) -> Result<Code> {
         let artifact = unit.artifact();
         let mut types = artifact.core_types().iter();
         let found = types.find(|ty| artifact.string_bytes(ty.core_type) == Some(&bytes));
-        let thunk = found.map(|ty| ty.array_thunk).filter(|thunk| *thunk != NONE)?;
+        let thunk = found
+            .map(|ty| ty.array_thunk)
+            .filter(|thunk| *thunk != NONE)?;
         // SAFETY: the plan, which instances are made from, has checked all types.
         Some(unsafe { unit.text().at(thunk) })
     };
     match registry::with_unit(func_ref.code as usize, find) {
         Some(Some(thunk)) => Ok(thunk),
-        _ => Err(Error::msg("the artifact has no way to call the function from outside")),
+        _ => Err(Error::msg(
+            "the artifact has no way to call the function from outside",
+        )),
     }
 }
 
@@ -271,15 +302,20 @@ unsafe extern "C" fn host_shim(
     // SAFETY: the `VmStore` is the start of the `StoreOpaque` (checked in `store`), which nothing
     // else uses; the function does not know about the host's data.
     let store = unsafe { &mut *store.as_ptr().cast::<StoreOpaque>() };
+    // SAFETY: live (the caller's contract).
+    let func = unsafe { func.as_ref() };
     // SAFETY: the caller's contract.
-    let call = AssertUnwindSafe(|| unsafe { call_host(func.as_ref(), store, values) });
+    let call = AssertUnwindSafe(|| unsafe { call_host(func, store, values) });
     let pending = match catch_unwind(call) {
         Ok(Ok(())) => return RawReturn::default(),
         Ok(Err(error)) => Pending::Error(error),
         Err(payload) => Pending::Panic(payload),
     };
     store.set_pending(pending);
-    RawReturn { value: 0, status: TrapCode::HostError.number().into() }
+    RawReturn {
+        value: 0,
+        status: TrapCode::HostError.number().into(),
+    }
 }
 
 /// Calls a host function with values as wasm holds them.
@@ -292,7 +328,9 @@ unsafe fn call_host(func: &HostFunc, store: &StoreOpaque, values: *mut u128) -> 
     // SAFETY: the caller's contract.
     let values = unsafe { std::slice::from_raw_parts_mut(values, count) };
     let args = params.iter().zip(&*values);
-    let args: Vec<_> = args.map(|(ty, bits)| CoreVal::from_bits(*ty, *bits, store.id())).collect();
+    let args: Vec<_> = args
+        .map(|(ty, bits)| CoreVal::from_bits(*ty, *bits, store.id()))
+        .collect();
     let returned = (func.call)(&args)?;
     if returned.len() != results.len() {
         let (expected, found) = (results.len(), returned.len());

@@ -1,5 +1,8 @@
 //! Core items that the host defined: they live in the store, at addresses that wasm knows.
-#![allow(unsafe_code, reason = "owns items that compiled code reaches by address")]
+#![allow(
+    unsafe_code,
+    reason = "owns items that compiled code reaches by address"
+)]
 
 use std::ptr::NonNull;
 

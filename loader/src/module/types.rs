@@ -55,7 +55,10 @@ impl FuncType {
         params: impl IntoIterator<Item = ValType>,
         results: impl IntoIterator<Item = ValType>,
     ) -> FuncType {
-        FuncType { params: params.into_iter().collect(), results: results.into_iter().collect() }
+        FuncType {
+            params: params.into_iter().collect(),
+            results: results.into_iter().collect(),
+        }
     }
 
     /// The parameters.
@@ -146,7 +149,10 @@ impl fmt::Display for ExternType {
                 }
                 DisplayLimits(ty.limits).fmt(f)
             }
-            ExternType::Global(GlobalType { content, mutable: true }) => {
+            ExternType::Global(GlobalType {
+                content,
+                mutable: true,
+            }) => {
                 write!(f, "mutable global {content}")
             }
             ExternType::Global(ty) => write!(f, "global {}", ty.content),
@@ -158,7 +164,11 @@ impl fmt::Display for FuncType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let list = |f: &mut fmt::Formatter<'_>, types: &[ValType]| {
             types.iter().enumerate().try_for_each(|(index, ty)| {
-                if index == 0 { write!(f, "{ty}") } else { write!(f, ", {ty}") }
+                if index == 0 {
+                    write!(f, "{ty}")
+                } else {
+                    write!(f, ", {ty}")
+                }
             })
         };
         f.write_str("func (")?;
@@ -174,7 +184,12 @@ struct DisplayLimits(Limits);
 
 impl fmt::Display for DisplayLimits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Limits { min, max, is_64, shared } = self.0;
+        let Limits {
+            min,
+            max,
+            is_64,
+            shared,
+        } = self.0;
         if is_64 {
             f.write_str(" 64-bit")?;
         }
@@ -193,8 +208,16 @@ mod tests {
     use super::*;
 
     fn memory(min: u64, max: Option<u64>) -> ExternType {
-        let limits = Limits { min, max, is_64: false, shared: false };
-        ExternType::Memory(MemoryType { page_log2: 16, limits })
+        let limits = Limits {
+            min,
+            max,
+            is_64: false,
+            shared: false,
+        };
+        ExternType::Memory(MemoryType {
+            page_log2: 16,
+            limits,
+        })
     }
 
     #[test]
@@ -204,7 +227,12 @@ mod tests {
         assert!(!memory(2, None).matches(&memory(1, Some(3))));
         assert!(!memory(2, Some(4)).matches(&memory(1, Some(3))));
         assert!(!memory(1, Some(3)).matches(&memory(2, Some(3))));
-        let global = |mutable| ExternType::Global(GlobalType { content: ValType::I32, mutable });
+        let global = |mutable| {
+            ExternType::Global(GlobalType {
+                content: ValType::I32,
+                mutable,
+            })
+        };
         assert!(global(true).matches(&global(true)) && !global(true).matches(&global(false)));
         assert!(!global(true).matches(&memory(0, None)));
     }

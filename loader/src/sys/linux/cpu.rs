@@ -11,7 +11,9 @@ pub(crate) const TARGET: u32 = header::TARGET_X86_64_LINUX;
 pub(crate) fn features() -> u64 {
     static FEATURES: OnceLock<u64> = OnceLock::new();
     *FEATURES.get_or_init(|| {
-        let found = cpu::X86_64_FEATURES.iter().filter(|(name, _)| is_detected(name));
+        let found = cpu::X86_64_FEATURES
+            .iter()
+            .filter(|(name, _)| is_detected(name));
         found.fold(0, |bits, (_, bit)| bits | bit)
     })
 }
@@ -52,7 +54,12 @@ mod tests {
     fn every_feature_of_the_format_can_be_detected() {
         // What is in /proc/cpuinfo is found: no name of the format is missing in the table.
         let info = std::fs::read_to_string("/proc/cpuinfo").unwrap();
-        let flags: Vec<_> = info.lines().find(|l| l.starts_with("flags")).unwrap().split(' ').collect();
+        let flags: Vec<_> = info
+            .lines()
+            .find(|l| l.starts_with("flags"))
+            .unwrap()
+            .split(' ')
+            .collect();
         for (name, bit) in cpu::X86_64_FEATURES {
             let kernel_name = match *name {
                 "sse3" => "pni",
@@ -61,7 +68,11 @@ mod tests {
                 "lzcnt" => "abm",
                 name => name,
             };
-            assert_eq!(flags.contains(&kernel_name), features() & bit != 0, "{name}");
+            assert_eq!(
+                flags.contains(&kernel_name),
+                features() & bit != 0,
+                "{name}"
+            );
         }
     }
 }

@@ -38,10 +38,15 @@ impl Reservation {
     /// multiple as well, are zeros that can be read and written.
     pub(crate) fn new(size: usize, accessible: usize) -> io::Result<Reservation> {
         let all = accessible == size;
-        let protection = if all { ProtFlags::READ | ProtFlags::WRITE } else { ProtFlags::empty() };
+        let protection = if all {
+            ProtFlags::READ | ProtFlags::WRITE
+        } else {
+            ProtFlags::empty()
+        };
         let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
         // SAFETY: a new mapping, at an address that the kernel chooses, affects no other memory.
-        let start = unsafe { rustix::mm::mmap_anonymous(ptr::null_mut(), size, protection, flags) }?;
+        let start =
+            unsafe { rustix::mm::mmap_anonymous(ptr::null_mut(), size, protection, flags) }?;
         // A mapping at address 0 is not given unless asked for.
         let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
         let reservation = Reservation { start, size };
@@ -88,7 +93,11 @@ impl Reservation {
         // SAFETY: the target pages are ours (invariant 1), so that they may be replaced. The source
         // stays mapped and reads from its file again (the caller's contract).
         let mapped = unsafe { libc::mremap(source.as_ptr().cast(), size, size, flags, target) };
-        if mapped == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(()) }
+        if mapped == libc::MAP_FAILED {
+            Err(io::Error::last_os_error())
+        } else {
+            Ok(())
+        }
     }
 
     /// Makes whole pages of the range inaccessible.
@@ -129,7 +138,10 @@ impl Reservation {
     /// # Panics
     /// If it is not inside the range, or not whole pages.
     fn address(&self, offset: usize, size: usize) -> NonNull<u8> {
-        assert!(offset <= self.size && size <= self.size - offset, "part of the reservation");
+        assert!(
+            offset <= self.size && size <= self.size - offset,
+            "part of the reservation"
+        );
         assert!(
             offset.is_multiple_of(PAGE_SIZE) && size.is_multiple_of(PAGE_SIZE),
             "whole pages"
@@ -143,7 +155,10 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         // SAFETY: the range is ours (invariant 1), and nothing uses it after its owner.
         let unmapped = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), self.size) };
-        debug_assert!(unmapped.is_ok(), "a whole mapping can be unmapped: {unmapped:?}");
+        debug_assert!(
+            unmapped.is_ok(),
+            "a whole mapping can be unmapped: {unmapped:?}"
+        );
     }
 }
 
@@ -173,7 +188,9 @@ mod tests {
 
     #[test]
     fn file_pages_are_copied_on_write_and_the_source_stays() {
-        let bytes: Vec<u8> = (0..8 * PAGE_SIZE).map(|i| (i / PAGE_SIZE) as u8 + 1).collect();
+        let bytes: Vec<u8> = (0..8 * PAGE_SIZE)
+            .map(|i| (i / PAGE_SIZE) as u8 + 1)
+            .collect();
         let file = super::super::file::in_memory(&bytes).unwrap();
         // SAFETY: nobody else has the file.
         let map = unsafe { memmap2::MmapOptions::new().map_copy_read_only(&file) }.unwrap();

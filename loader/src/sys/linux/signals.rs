@@ -2,7 +2,10 @@
 //!
 //! Our handlers ask [`Handler`] about each fault. What it does not know goes to the handler that
 //! was there before, exactly as if ours were not installed.
-#![allow(unsafe_code, reason = "handles signals and changes the interrupted context")]
+#![allow(
+    unsafe_code,
+    reason = "handles signals and changes the interrupted context"
+)]
 
 use std::ffi::{c_int, c_void};
 use std::io;
@@ -100,10 +103,7 @@ const EMPTY: libc::sigaction = libc::sigaction {
 
 /// Sets the action of a signal, if one is given, and returns the one before. Safe in signal
 /// handlers.
-fn replace_action(
-    signal: c_int,
-    action: Option<&libc::sigaction>,
-) -> io::Result<libc::sigaction> {
+fn replace_action(signal: c_int, action: Option<&libc::sigaction>) -> io::Result<libc::sigaction> {
     let mut previous = EMPTY;
     let action = action.map_or(ptr::null(), ptr::from_ref);
     // SAFETY: both point to actions or are null; handlers given here are of the right signature.
@@ -119,16 +119,19 @@ fn replace_action(
 /// # Safety
 /// - The kernel calls it.
 unsafe extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
-    let Some(installed) = INSTALLED.get() else { return };
-    // SAFETY: the kernel passes a valid pointer, which nothing else uses.
-    let code = unsafe { (*info).si_code };
+    let Some(installed) = INSTALLED.get() else {
+        return;
+    };
+    // SAFETY: the kernel passes a valid pointer, and nothing writes to it.
+    let details = unsafe { &*info };
     // What another process or thread sent is no fault, whatever was running.
-    if code > 0 {
-        // SAFETY: as above, for the context.
-        let registers = unsafe { &mut (*context.cast::<libc::ucontext_t>()).uc_mcontext.gregs };
+    if details.si_code > 0 {
+        // SAFETY: the kernel passes a valid pointer, which nothing else uses meanwhile.
+        let machine = unsafe { &mut *context.cast::<libc::ucontext_t>() };
+        let registers = &mut machine.uc_mcontext.gregs;
         let address = matches!(signal, libc::SIGSEGV | libc::SIGBUS).then(|| {
-            // SAFETY: as above; faults of these signals have an address.
-            unsafe { (*info).si_addr() }.addr()
+            // SAFETY: faults of these signals have an address.
+            unsafe { details.si_addr() }.addr()
         });
         if let Some(resume) = (installed.handler)(&fault(registers, address)) {
             set_registers(registers, &resume);

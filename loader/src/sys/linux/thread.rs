@@ -105,7 +105,11 @@ fn find_stack() -> io::Result<(usize, usize)> {
 }
 
 fn check(error: libc::c_int) -> io::Result<()> {
-    if error == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(error)) }
+    if error == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::from_raw_os_error(error))
+    }
 }
 
 /// A stack for signal handlers, with a guard page below.
@@ -128,11 +132,17 @@ fn ensure_signal_stack() -> io::Result<()> {
     let kept = OWN_SIGNAL_STACK.try_with(|own| own.set(SignalStack(pages)).is_ok());
     if kept != Ok(true) {
         // The thread is ending, or someone replaced our stack by a smaller one.
-        return Err(io::Error::other("this thread's signal stack cannot be replaced"));
+        return Err(io::Error::other(
+            "this thread's signal stack cannot be replaced",
+        ));
     }
     // SAFETY: the stack is accessible memory that is kept until the thread ends.
     let result = unsafe { libc::sigaltstack(&raw const stack, ptr::null_mut()) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 fn signal_stack() -> io::Result<libc::stack_t> {
@@ -151,8 +161,11 @@ impl Drop for SignalStack {
         BOUNDS.with(|bounds| bounds.limit.set(0));
         let ours = self.0.start().as_ptr().wrapping_add(PAGE_SIZE).cast();
         if signal_stack().is_ok_and(|current| current.ss_sp == ours) {
-            let none =
-                libc::stack_t { ss_sp: ptr::null_mut(), ss_flags: libc::SS_DISABLE, ss_size: 0 };
+            let none = libc::stack_t {
+                ss_sp: ptr::null_mut(),
+                ss_flags: libc::SS_DISABLE,
+                ss_size: 0,
+            };
             // SAFETY: no handler runs on the stack: this is the thread itself.
             unsafe { libc::sigaltstack(&raw const none, ptr::null_mut()) };
         }

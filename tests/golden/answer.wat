@@ -1,0 +1,33 @@
+;; Uses a bit of everything that an artifact holds: memory and context images, a table, a host
+;; function, strings, realloc and post-return.
+(component
+  (import "offset" (func $offset (result u32)))
+  (core func $offset (canon lower (func $offset)))
+  (core module $m
+    (import "" "offset" (func $offset (result i32)))
+    (memory (export "memory") 1)
+    (table 1 1 funcref)
+    (elem (i32.const 0) $digit)
+    (data (i32.const 16) "40")
+    (global $next (mut i32) (i32.const 64))
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+      (local $at i32)
+      (local.set $at (global.get $next))
+      (global.set $next (i32.add (local.get $at) (local.get 3)))
+      (local.get $at))
+    ;; The second digit, moved by what the host says.
+    (func $digit (result i32)
+      (i32.add (i32.load8_u (i32.const 17)) (call $offset)))
+    (func (export "answer") (param $text i32) (param $len i32) (result i32)
+      (i32.store8 (i32.const 17) (call_indirect (result i32) (i32.const 0)))
+      (memory.copy (i32.const 18) (local.get $text) (local.get $len))
+      (i32.store (i32.const 0) (i32.const 16))
+      (i32.store (i32.const 4) (i32.add (i32.const 2) (local.get $len)))
+      (i32.const 0))
+    (func (export "post") (param i32)
+      (global.set $next (i32.const 64))))
+  (core instance $i (instantiate $m (with "" (instance (export "offset" (func $offset))))))
+  (func (export "answer") (param "text" string) (result string)
+    (canon lift (core func $i "answer") (memory (core memory $i "memory"))
+      (realloc (core func $i "realloc"))
+      (post-return (core func $i "post")))))
