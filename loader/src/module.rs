@@ -24,10 +24,10 @@ use crate::instance::{InstanceData, InstanceKind, initialize};
 use crate::linker::LinkError;
 use crate::store::{AsContext, AsContextMut, StoreId, StoreOpaque};
 
+pub use cwasm_format::imports::core_type::{Limits, ValType};
 pub use externs::{CoreGlobal, CoreMemory, CoreTable, Extern};
 pub use func::{CoreFunc, CoreVal};
 pub(crate) use host::HostItems;
-pub use cwasm_format::imports::core_type::{Limits, ValType};
 pub use types::{ExternType, FuncType, GlobalType, MemoryType, TableType};
 
 /// Bytes of address space of a memory that a module imports: compiled code relies on it.
@@ -83,7 +83,10 @@ impl Module {
     pub unsafe fn map(engine: &Engine, path: impl AsRef<Path>) -> Result<Module> {
         // SAFETY: the caller's contract.
         let unit = unsafe { Unit::map(engine, path.as_ref(), Kind::Module) }?;
-        Ok(Module { engine: engine.clone(), unit })
+        Ok(Module {
+            engine: engine.clone(),
+            unit,
+        })
     }
 
     /// As [`Module::map`], from the bytes of an artifact, which are copied.
@@ -96,7 +99,10 @@ impl Module {
     pub unsafe fn from_bytes(engine: &Engine, bytes: &[u8]) -> Result<Module> {
         // SAFETY: the caller's contract.
         let unit = unsafe { Unit::from_bytes(engine, bytes, Kind::Module) }?;
-        Ok(Module { engine: engine.clone(), unit })
+        Ok(Module {
+            engine: engine.clone(),
+            unit,
+        })
     }
 
     /// The artifact's records, for tools.
@@ -148,7 +154,9 @@ impl Module {
         let mut context = store.as_context_mut();
         let store = context.opaque();
         if !store.engine().same(&self.engine) {
-            return Err(Error::msg("the module and the store belong to different engines"));
+            return Err(Error::msg(
+                "the module and the store belong to different engines",
+            ));
         }
         let plan = self.unit.plan()?;
         self.check_imports(store, imports)?;
@@ -158,10 +166,21 @@ impl Module {
             _ => None,
         });
         let host_refs = host_refs.collect::<Result<_>>()?;
-        let state = ModuleState { imports: imports.into(), host_refs };
+        let state = ModuleState {
+            imports: imports.into(),
+            host_refs,
+        };
         let data = InstanceData::new(store, &self.unit, plan, InstanceKind::Module(state))?;
-        Setup { engine: &self.engine, data: &data }.fill(store)?;
-        let instance = ModuleInstance { store: store.id(), index: store.next_instance() };
+        // Nothing can fail from here to where the store owns the instance: others refer to it.
+        Setup {
+            engine: &self.engine,
+            data: &data,
+        }
+        .fill(store);
+        let instance = ModuleInstance {
+            store: store.id(),
+            index: store.next_instance(),
+        };
         // It stays, even if it traps: its functions may be in the tables of others already.
         store.push_instance(Arc::clone(&data));
         // SAFETY: an instance of this store by this plan, all of whose parts were filled in.
@@ -187,7 +206,9 @@ impl Module {
         }
         if imports.len() > expected.len() {
             let (expected, found) = (expected.len(), imports.len());
-            return Err(Error::msg(format!("the module imports {expected} items, found {found}")));
+            return Err(Error::msg(format!(
+                "the module imports {expected} items, found {found}"
+            )));
         }
         error.into_result()
     }
@@ -200,13 +221,17 @@ impl Module {
         func: CoreFunc,
         core_type: StrRef,
     ) -> Result<Option<VmFuncRef>> {
-        let Some(host_func) = func.host_func(store) else { return Ok(None) };
+        let Some(host_func) = func.host_func(store) else {
+            return Ok(None);
+        };
         let artifact = self.unit.artifact();
         let bytes = artifact.string_bytes(core_type);
         let mut types = artifact.core_types().iter();
         let ty = types.find(|ty| artifact.string_bytes(ty.core_type) == bytes);
         let Some(trampoline) = ty.map(|ty| ty.host_trampoline).filter(|code| *code != NONE) else {
-            return Err(Error::msg("the artifact cannot call host functions of an import's type"));
+            return Err(Error::msg(
+                "the artifact cannot call host functions of an import's type",
+            ));
         };
         // SAFETY: checked by the plan.
         let code = unsafe { self.unit.text().at(trampoline) };
@@ -270,11 +295,14 @@ struct Setup<'a> {
 
 impl Setup<'_> {
     /// Fills in all that is not in the image: types, references and imports.
-    fn fill(&self, store: &mut StoreOpaque) -> Result<()> {
+    fn fill(&self, store: &mut StoreOpaque) {
         let artifact = self.data.unit().artifact();
         let types = artifact.core_types().iter();
         let type_ids: Vec<u32> = types
-            .map(|ty| self.engine.type_id(artifact.string_bytes(ty.core_type).unwrap_or_default()))
+            .map(|ty| {
+                self.engine
+                    .type_id(artifact.string_bytes(ty.core_type).unwrap_or_default())
+            })
             .collect();
         if artifact.header().type_ids != NONE {
             for (index, id) in type_ids.iter().enumerate() {
@@ -292,7 +320,7 @@ impl Setup<'_> {
             };
             self.write(func_ref.slot, value);
         }
-        self.fill_imports(store)?;
+        self.fill_imports(store);
         for slot in artifact.ref_slots() {
             let address = if slot.source & IMPORTED == 0 {
                 self.address(slot.source)
@@ -304,15 +332,18 @@ impl Setup<'_> {
             };
             self.write(slot.slot, address);
         }
-        Ok(())
     }
 
-    fn fill_imports(&self, store: &mut StoreOpaque) -> Result<()> {
+    fn fill_imports(&self, store: &mut StoreOpaque) {
         let InstanceKind::Module(state) = self.data.kind() else {
             unreachable!("the instance is of a module")
         };
         let mut host_refs = state.host_refs.iter();
-        for (import, record) in state.imports.iter().zip(self.data.unit().artifact().imports()) {
+        for (import, record) in state
+            .imports
+            .iter()
+            .zip(self.data.unit().artifact().imports())
+        {
             let address = match import {
                 Extern::Func(func) => {
                     let func_ref = match func.func_ref() {
@@ -331,7 +362,14 @@ impl Setup<'_> {
                     let VmFuncRef { code, context, .. } = unsafe { func_ref.read() };
                     let func_ref = func_ref.as_ptr().expose_provenance() as u64;
                     if record.slot != NONE {
-                        self.write(record.slot, VmFuncImport { code, context, func_ref });
+                        self.write(
+                            record.slot,
+                            VmFuncImport {
+                                code,
+                                context,
+                                func_ref,
+                            },
+                        );
                     }
                     continue;
                 }
@@ -343,13 +381,14 @@ impl Setup<'_> {
                 self.write(record.slot, address);
             }
         }
-        Ok(())
     }
 
     /// The address of an offset in the context.
     fn address(&self, offset: u32) -> u64 {
         let context: *mut VmContext = self.data.context().as_ptr();
-        context.wrapping_byte_add(offset as usize).expose_provenance() as u64
+        context
+            .wrapping_byte_add(offset as usize)
+            .expose_provenance() as u64
     }
 
     /// Writes to a slot that a record names.
@@ -374,4 +413,3 @@ fn extern_type(unit: &Unit, kind: u32, core_type: StrRef) -> ExternType {
         None => unreachable!("the plan has checked all types"),
     }
 }
-

@@ -74,8 +74,15 @@ impl Pool {
             return;
         }
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let oldest = if free.len() < MAX_FREE { None } else { free.pop_front() };
-        free.push_back(Free { reservation, accessible });
+        let oldest = if free.len() < MAX_FREE {
+            None
+        } else {
+            free.pop_front()
+        };
+        free.push_back(Free {
+            reservation,
+            accessible,
+        });
         drop(free);
         drop(oldest);
     }
@@ -84,7 +91,10 @@ impl Pool {
     /// is as good as another one.
     fn is_full_of(&self, size: usize) -> bool {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        free.len() >= MAX_FREE && free.front().is_some_and(|free| free.reservation.size() == size)
+        free.len() >= MAX_FREE
+            && free
+                .front()
+                .is_some_and(|free| free.reservation.size() == size)
     }
 
     fn clear(&self) {

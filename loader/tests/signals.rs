@@ -36,10 +36,8 @@ fn handle(signal: libc::c_int, flags: libc::c_int, handler: usize) {
     action.sa_sigaction = handler;
     action.sa_flags = flags;
     // SAFETY: the handlers below are of the signature that the flags say.
-    assert_eq!(
-        unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) },
-        0
-    );
+    let result = unsafe { libc::sigaction(signal, &raw const action, ptr::null_mut()) };
+    assert_eq!(result, 0);
 }
 
 fn send(signal: libc::c_int) {

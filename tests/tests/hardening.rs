@@ -117,7 +117,7 @@ fn damaged_components_do_not_break_the_compiler() {
     let workshop = Workshop::new();
     let greet = common::greet();
     let mut random = Random(0x0dd0_5eed_1234_5678);
-    for _ in 0..1500 {
+    for _ in 0..500 {
         let mut bytes = greet.clone();
         for _ in 0..1 + random.below(3) {
             let at = random.below(bytes.len());
