@@ -91,7 +91,6 @@ fn killed_compilers_leave_whole_files() {
 }
 
 /// A mapped artifact stays as it is when it is compiled again: the new one is another file.
-#[cfg(unix)]
 #[test]
 fn outputs_are_replaced_not_changed() {
     use std::os::unix::fs::MetadataExt as _;

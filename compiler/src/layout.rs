@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use cwasm_format::data::{MemoryRecord, TableRecord};
+use cwasm_format::data::{GUARD_SIZE, MemoryRecord, RESERVATION_32, TableRecord};
 use cwasm_format::header::{Kind, NONE, PAGE_SIZE};
 use cwasm_format::vmctx::{
     self, VmContext, VmFuncImport, VmFuncRef, VmHostImport, VmMemory, VmTable, flags,
@@ -24,13 +24,8 @@ use crate::error::{Error, Result};
 use crate::image::MemoryImage;
 use crate::module::Module;
 
-/// Address space that a memory with 32-bit addresses reserves: all that an address can reach.
-const RESERVATION_32: u64 = 1 << 32;
 /// Address space that a memory with 64-bit addresses reserves at most; accesses are checked.
 const RESERVATION_64: u64 = 1 << 32;
-/// Inaccessible bytes behind a reservation: an access whose constant offset is smaller needs no
-/// check. Larger offsets do not occur in practice.
-const GUARD_SIZE: u64 = 32 << 20;
 /// The most elements that the tables of a unit may start with: they lie in the context.
 const MAX_TABLE_ELEMENTS: u64 = 10_000_000;
 /// The largest context in bytes: every offset in it must fit a signed 32-bit displacement with

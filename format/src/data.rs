@@ -9,6 +9,14 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+/// Bytes of address space that a memory with 32-bit addresses reserves: all that an address can
+/// reach. Code relies on it for memories that it imports.
+pub const RESERVATION_32: u64 = 1 << 32;
+
+/// Inaccessible bytes behind a reservation: an access whose constant offset is smaller needs no
+/// check. Larger offsets do not occur in practice.
+pub const GUARD_SIZE: u64 = 32 << 20;
+
 /// A memory that the unit defines.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

@@ -16,7 +16,7 @@ use crate::traps::TrapBlock;
 /// A view of an artifact's bytes whose header and sections have been checked.
 ///
 /// Records are not checked: whoever follows an offset or index of one checks it then
-/// ([`Artifact::text_offset`], [`Artifact::string`] and the like help).
+/// ([`Artifact::string`] and the like help).
 #[derive(Clone, Copy, Debug)]
 pub struct Artifact<'a> {
     bytes: &'a [u8],

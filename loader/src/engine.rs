@@ -10,14 +10,31 @@ use crate::pool::Pool;
 use crate::{sys, unwind};
 
 /// Options of an [`Engine`].
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Config {}
+#[derive(Clone, Debug)]
+pub struct Config {
+    max_unused_slots: usize,
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config {
+            max_unused_slots: 64,
+        }
+    }
+}
 
 impl Config {
     /// The default options.
     pub fn new() -> Config {
         Config::default()
+    }
+
+    /// Sets how many slots of dropped instances are kept for the next ones; 64 by default. Only
+    /// address space is kept: a slot's pages are given back to the operating system, and nothing
+    /// of the instance is left in it. With 0, each instance reserves address space of its own.
+    pub fn max_unused_slots(&mut self, count: usize) -> &mut Config {
+        self.max_unused_slots = count;
+        self
     }
 }
 
@@ -47,7 +64,6 @@ impl Engine {
     /// # Errors
     /// If the operating system refuses the signal handlers.
     pub fn new(config: &Config) -> Result<Engine> {
-        let Config {} = config;
         sys::signals::install(unwind::on_fault)?;
         let host = Host {
             target: sys::cpu::TARGET,
@@ -56,7 +72,7 @@ impl Engine {
         Ok(Engine(Arc::new(EngineInner {
             host,
             types: Mutex::default(),
-            pool: Pool::default(),
+            pool: Pool::new(config.max_unused_slots),
         })))
     }
 

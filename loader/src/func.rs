@@ -163,8 +163,15 @@ impl Func {
             let mut cx = unsafe { LowerContext::new(store.opaque(), &self.target.options) };
             lower_vals(types, func, params, &mut cx, &mut args)?
         };
-        // SAFETY: just entered, with arguments of the function's type.
-        let value = unsafe { invoke(&self.target, &mut store, &args[..count]) }?;
+        let target = &self.target;
+        // SAFETY: the thunk and the context of a live instance that was just entered, with
+        // arguments of the function's type; no reference into the store is held.
+        let returned =
+            unsafe { raw::invoke(target.code, target.options.context(), &args[..count]) };
+        if returned.status != 0 {
+            return Err(take_trap(store.opaque(), returned.status));
+        }
+        let value = returned.value;
         if let Some(result) = results.first_mut() {
             // SAFETY: the instance is live, no wasm runs, and the context is dropped before.
             let mut cx = unsafe { LiftContext::new(&self.target.options, self.target.store) };
@@ -317,8 +324,14 @@ where
             let mut cx = unsafe { LowerContext::new(store.opaque(), &target.options) };
             lower_params(&mut cx, &params, &mut args)?;
         }
-        // SAFETY: just entered, with arguments of the function's type (invariant 1).
-        let value = unsafe { invoke(target, store, &args[..Self::ARG_COUNT]) }?;
+        let args = &args[..Self::ARG_COUNT];
+        // SAFETY: the thunk and the context of a live instance that was just entered, with
+        // arguments of the function's type (invariant 1); no reference into the store is held.
+        let returned = unsafe { raw::invoke(target.code, target.options.context(), args) };
+        if returned.status != 0 {
+            return Err(take_trap(store.opaque(), returned.status));
+        }
+        let value = returned.value;
         // SAFETY: the instance is live, no wasm runs, and the context is dropped before.
         let mut cx = unsafe { LiftContext::new(&target.options, target.store) };
         let result = lift_result(&mut cx, value)?;
@@ -376,26 +389,6 @@ fn enter(target: &CallTarget, store: &mut StoreOpaque) -> Result<u32> {
     // SAFETY: as above.
     unsafe { target.options.set_flags(flags & !MAY_ENTER) };
     Ok(flags)
-}
-
-/// Calls the core function: the bits of its result.
-///
-/// # Safety
-/// - [`enter`] has succeeded for this target and store.
-/// - The arguments are as many as the function takes.
-#[inline(always)]
-unsafe fn invoke<T: 'static>(
-    target: &CallTarget,
-    store: &mut StoreContextMut<'_, T>,
-    args: &[u64],
-) -> Result<u64> {
-    // SAFETY: the thunk and the context of a live instance that was entered; no reference into the
-    // store is held. The number of arguments is the caller's contract.
-    let result = unsafe { raw::invoke(target.code, target.options.context(), args) };
-    if result.status != 0 {
-        return Err(take_trap(store.opaque(), result.status));
-    }
-    Ok(result.value)
 }
 
 impl Pending {

@@ -47,8 +47,7 @@ pub use instance::Instance;
 pub use linker::{InstancePre, LinkError, Linker, LinkerInstance};
 pub use module::{
     CoreFunc, CoreGlobal, CoreMemory, CoreTable, CoreVal, Extern, ExternType, FuncType, GlobalType,
-    ImportType, Limits, MemoryType, Module, ModuleInstance, TableType,
-    ValType,
+    ImportType, Limits, MemoryType, Module, ModuleInstance, TableType, ValType,
 };
 pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
 pub use trap::{Frame, Trap};

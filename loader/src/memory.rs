@@ -269,7 +269,7 @@ pub(crate) struct HostMemory {
 impl HostMemory {
     /// A memory of `min` to `max` pages of 64 KiB, all of whose addresses are reserved.
     pub(crate) fn new(engine: &Engine, min: u64, max: Option<u64>) -> Result<HostMemory> {
-        let most = crate::module::MEMORY_RESERVATION;
+        let most = cwasm_format::data::RESERVATION_32;
         let bytes = |pages: u64| pages.checked_mul(1 << 16).filter(|bytes| *bytes <= most);
         let Some(byte_len) = bytes(min) else {
             return Err(Error::msg(format!("a memory cannot have {min} pages")));
@@ -280,7 +280,7 @@ impl HostMemory {
             byte_len: byte_len as usize,
             max_byte_len: max.and_then(bytes).unwrap_or(most) as usize,
             reservation: most as usize,
-            guard_size: crate::module::MEMORY_GUARD as usize,
+            guard_size: cwasm_format::data::GUARD_SIZE as usize,
         };
         let reservation = reserve(engine.pool(), 0, &plan)?;
         let vm = VmMemory {

@@ -13,6 +13,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use cwasm_format::Artifact;
+use cwasm_format::data::{GUARD_SIZE, RESERVATION_32};
 use cwasm_format::exports::{ExportRecord, IMPORTED, StrRef};
 use cwasm_format::header::{Kind, NONE};
 use cwasm_format::vmctx::{VmContext, VmFuncImport, VmFuncRef};
@@ -29,12 +30,6 @@ pub use externs::{CoreGlobal, CoreMemory, CoreTable, Extern};
 pub use func::{CoreFunc, CoreVal};
 pub(crate) use host::HostItems;
 pub use types::{ExternType, FuncType, GlobalType, MemoryType, TableType};
-
-/// Bytes of address space of a memory that a module imports: compiled code relies on it.
-pub(crate) const MEMORY_RESERVATION: u64 = 1 << 32;
-
-/// Bytes behind it that can never be accessed.
-pub(crate) const MEMORY_GUARD: u64 = 32 << 20;
 
 /// A compiled core module. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -279,7 +274,7 @@ fn exported(store: StoreId, data: &InstanceData, export: &ExportRecord) -> Exter
             let memories = data.unit().artifact().memories();
             let memory = memories.iter().find(|memory| memory.slot == export.index);
             let importable = memory.is_some_and(|memory| {
-                memory.reservation >= MEMORY_RESERVATION && memory.guard_size >= MEMORY_GUARD
+                memory.reservation >= RESERVATION_32 && memory.guard_size >= GUARD_SIZE
             });
             Extern::Memory(CoreMemory::new_at(store, address.cast(), ty, importable))
         }

@@ -11,14 +11,13 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::sys::memory::Reservation;
 
-/// Reservations that are kept at most.
-const MAX_FREE: usize = 64;
-
 /// Reservations that nobody uses: all of their pages are zeros, or inaccessible.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Pool {
     /// The one that was used last is at the back.
     free: Mutex<VecDeque<Free>>,
+    /// Reservations that are kept at most.
+    max: usize,
 }
 
 #[derive(Debug)]
@@ -29,6 +28,14 @@ struct Free {
 }
 
 impl Pool {
+    /// A pool that keeps at most `max` reservations.
+    pub(crate) fn new(max: usize) -> Pool {
+        Pool {
+            free: Mutex::default(),
+            max,
+        }
+    }
+
     /// A reservation of `size` bytes, the first `accessible` of which are zeros that can be read
     /// and written, and the others inaccessible. Both are multiples of the page size.
     pub(crate) fn take(&self, size: usize, accessible: usize) -> io::Result<Reservation> {
@@ -74,7 +81,7 @@ impl Pool {
             return;
         }
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let oldest = if free.len() < MAX_FREE {
+        let oldest = if free.len() < self.max {
             None
         } else {
             free.pop_front()
@@ -87,14 +94,14 @@ impl Pool {
         drop(oldest);
     }
 
-    /// Whether there is no room, and the one that has waited longest is of this size, so that it
-    /// is as good as another one.
+    /// Whether there is no room, and the one that has waited longest, if any, is of this size, so
+    /// that it is as good as another one.
     fn is_full_of(&self, size: usize) -> bool {
         let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        free.len() >= MAX_FREE
+        free.len() >= self.max
             && free
                 .front()
-                .is_some_and(|free| free.reservation.size() == size)
+                .is_none_or(|free| free.reservation.size() == size)
     }
 
     fn clear(&self) {
@@ -114,7 +121,7 @@ mod tests {
 
     #[test]
     fn nothing_is_left_of_the_instance_before() {
-        let pool = Pool::default();
+        let pool = Pool::new(8);
         for (round, pages) in [3, 3, 5, 1, 2].into_iter().enumerate() {
             let reservation = pool.take(SIZE, pages * PAGE_SIZE).unwrap();
             let start = reservation.start().as_ptr();
@@ -135,10 +142,10 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_bounded() {
-        let pool = Pool::default();
-        for pages in 1..=2 * MAX_FREE {
+        let pool = Pool::new(8);
+        for pages in 1..=16 {
             pool.give_back(Reservation::new(pages * PAGE_SIZE, 0).unwrap(), 0, false);
         }
-        assert_eq!(pool.free.lock().unwrap().len(), MAX_FREE);
+        assert_eq!(pool.free.lock().unwrap().len(), 8);
     }
 }

@@ -30,7 +30,6 @@ fn file_descriptors() -> usize {
 }
 
 #[test]
-#[cfg(target_family = "unix")]
 fn loads_leave_nothing_behind() {
     let workshop = Workshop::new();
     let artifact = workshop.compile(&common::greet()).unwrap();

@@ -1,0 +1,217 @@
+//! Rules of the repository that no compiler checks.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// No file written by hand may be longer.
+const MAX_LINES: usize = 1500;
+
+/// Which crates of ours a crate may depend on, tests aside.
+const DIRECTION: &[(&str, &[&str])] = &[
+    ("format", &[]),
+    ("compiler", &["cwasm-format"]),
+    ("loader", &["cwasm-format"]),
+    ("cli", &["cwasm", "cwasm-format", "cwasm-compiler"]),
+    ("tests", &["cwasm", "cwasm-format", "cwasm-compiler"]),
+];
+
+/// What the loader links, besides `format`: it stays small.
+const LOADER_NEEDS: &[&str] = &["memmap2", "rustix", "libc"];
+
+/// The files that may contain `unsafe`, tests aside. The compiler and the format have none; outside
+/// of the loader it is mapping artifacts.
+const UNSAFE_FILES: &[&str] = &[
+    "cli/src/run.rs",
+    "loader/src/artifact.rs",
+    "loader/src/builtins.rs",
+    "loader/src/component.rs",
+    "loader/src/func.rs",
+    "loader/src/host.rs",
+    "loader/src/instance.rs",
+    "loader/src/memory.rs",
+    "loader/src/module.rs",
+    "loader/src/module/externs.rs",
+    "loader/src/module/func.rs",
+    "loader/src/module/host.rs",
+    "loader/src/pool.rs",
+    "loader/src/raw.rs",
+    "loader/src/registry.rs",
+    "loader/src/store.rs",
+    "loader/src/sys/linux/memory.rs",
+    "loader/src/sys/linux/signals.rs",
+    "loader/src/sys/linux/thread.rs",
+    "loader/src/table.rs",
+    "loader/src/unwind.rs",
+    "loader/src/values/context.rs",
+    "loader/src/values/lists.rs",
+    "loader/src/values/mod.rs",
+    "loader/src/values/options.rs",
+    "loader/src/values/pointers.rs",
+    "loader/src/values/scalars.rs",
+    "loader/src/values/strings.rs",
+    "loader/src/values/tuples.rs",
+    "tests/src/artifact.rs",
+];
+
+/// Where operating systems may differ.
+const OS_FOLDER: &str = "loader/src/sys/";
+
+/// Files outside of it that may ask for the operating system, with the reason.
+const OS_FILES: &[(&str, &str)] = &[(
+    "compiler/src/output.rs",
+    "permissions of files exist on Unix only",
+)];
+
+/// All files of the repository with one of these extensions, by path from the root.
+fn files(extensions: &[&str]) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    collect(common::root(), extensions, &mut found);
+    found.sort();
+    let texts = found.into_iter().map(|path| {
+        let name = path
+            .strip_prefix(common::root())
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned();
+        (name, fs::read_to_string(&path).unwrap())
+    });
+    texts.collect()
+}
+
+fn collect(folder: &Path, extensions: &[&str], found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.is_dir() {
+            if !name.starts_with('.') && name != "target" {
+                collect(&path, extensions, found);
+            }
+        } else if extensions.iter().any(|extension| name.ends_with(extension)) {
+            found.push(path);
+        }
+    }
+}
+
+/// The names in a table of a `Cargo.toml`.
+fn dependencies(manifest: &str, table: &str) -> Vec<String> {
+    let lines = manifest
+        .lines()
+        .skip_while(|line| line.trim() != format!("[{table}]"))
+        .skip(1);
+    lines
+        .take_while(|line| !line.starts_with('['))
+        .filter(|line| !line.trim().is_empty() && !line.starts_with('#'))
+        .map(|line| line.split(['.', ' ', '=']).next().unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn crates_point_one_way() {
+    for (folder, allowed) in DIRECTION {
+        let manifest = fs::read_to_string(common::root().join(folder).join("Cargo.toml")).unwrap();
+        let found = dependencies(&manifest, "dependencies");
+        assert!(!found.is_empty(), "{folder}: no dependencies were read");
+        for name in found.iter().filter(|name| name.starts_with("cwasm")) {
+            assert!(
+                allowed.contains(&name.as_str()),
+                "{folder} may not depend on {name}"
+            );
+        }
+        if *folder == "loader" {
+            for name in found.iter().filter(|name| !name.starts_with("cwasm")) {
+                assert!(
+                    LOADER_NEEDS.contains(&name.as_str()),
+                    "the loader may not link {name}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn files_are_short() {
+    for (name, text) in files(&[".rs"]) {
+        let lines = text.lines().count();
+        assert!(
+            lines <= MAX_LINES,
+            "{name} has {lines} lines: split it by concept"
+        );
+    }
+}
+
+#[test]
+fn unsafe_code_stays_where_it_is() {
+    let mut found: Vec<String> = files(&[".rs"])
+        .into_iter()
+        .filter(|(name, _)| !name.contains("/tests/") && !name.starts_with("examples/"))
+        .filter(|(name, _)| !name.starts_with("bench/"))
+        .filter(|(_, text)| allows_unsafe(text))
+        .map(|(name, _)| name)
+        .collect();
+    found.sort();
+    assert_eq!(
+        found, UNSAFE_FILES,
+        "the files that allow `unsafe` are listed in this test"
+    );
+}
+
+/// Whether the file has an attribute that allows `unsafe_code`.
+fn allows_unsafe(text: &str) -> bool {
+    let attributes = text.match_indices("allow(").map(|(at, _)| &text[at..]);
+    attributes.into_iter().any(|rest| {
+        rest.split(')')
+            .next()
+            .is_some_and(|attribute| attribute.contains("unsafe_code"))
+    })
+}
+
+#[test]
+fn operating_systems_differ_in_one_folder() {
+    // Put together, so that this file does not contain them.
+    let words = ["target_os", "target_family", "cfg(unix", "cfg(windows"].map(|word| {
+        if word.starts_with("cfg") {
+            format!("{word})")
+        } else {
+            format!("{word} =")
+        }
+    });
+    for (name, text) in files(&[".rs"]) {
+        let excused = OS_FILES.iter().any(|(file, _)| *file == name);
+        if name.starts_with(OS_FOLDER) || name.starts_with("bench/") || excused {
+            continue;
+        }
+        for word in &words {
+            assert!(
+                !text.contains(word.as_str()),
+                "{name} asks for the operating system: {word}"
+            );
+        }
+    }
+}
+
+#[test]
+fn text_is_tidy() {
+    for (name, text) in files(&[
+        ".rs", ".toml", ".md", ".wast", ".wat", ".wit", ".txt", ".sh",
+    ]) {
+        assert!(
+            text.is_empty() || text.ends_with('\n'),
+            "{name} does not end with a line"
+        );
+        assert!(!text.ends_with("\n\n"), "{name} ends with an empty line");
+        for (index, line) in text.lines().enumerate() {
+            let line_number = index + 1;
+            assert!(
+                !line.ends_with([' ', '\t']),
+                "{name}:{line_number}: spaces at the end"
+            );
+            assert!(
+                !line.contains('\r'),
+                "{name}:{line_number}: a carriage return"
+            );
+        }
+    }
+}
