@@ -5,16 +5,16 @@ use std::mem::offset_of;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{F32, F64, I32, I64};
 use cranelift_codegen::ir::{
-    self, AbiParam, ArgumentPurpose, Endianness, FuncRef, Inst, InstBuilder, MemFlagsData, SigRef,
-    Signature, Value,
+    self, AbiParam, ArgumentPurpose, Endianness, FuncRef, GlobalValueData, Inst, InstBuilder,
+    MemFlagsData, SigRef, Signature, Value,
 };
 use cranelift_codegen::isa::CallConv;
 use cranelift_frontend::FunctionBuilder;
 use cwasm_format::TrapCode;
 use cwasm_format::builtin::{Builtin, Returns, Ty};
-use cwasm_format::vmctx::{VmFuncImport, VmFuncRef, closed_func_ref};
+use cwasm_format::vmctx::{VmContext, VmFuncImport, VmFuncRef, VmStore, closed_func_ref};
 
-use super::emit::{Emitter, Region, declare_function, displacement, field};
+use super::emit::{CONSTANT, Emitter, Region, declare_function, displacement, field};
 use super::trap::trap_code;
 use super::types::core_signature;
 use crate::env::{FuncLoc, FuncRefs, Symbol};
@@ -22,9 +22,52 @@ use crate::env::{FuncLoc, FuncRefs, Symbol};
 const CALL_TO_NULL: ir::TrapCode = trap_code(TrapCode::IndirectCallToNull);
 const BAD_SIGNATURE: ir::TrapCode = trap_code(TrapCode::BadSignature);
 
+/// What is called, and the context that it is called with.
+pub(super) struct Callee {
+    code: Code,
+    context: Value,
+}
+
+enum Code {
+    Func(FuncRef),
+    Address(SigRef, Value),
+}
+
 impl Emitter<'_, '_> {
     /// Calls a function of the module.
     pub(crate) fn call(&mut self, func: u32, args: &[Value]) -> Inst {
+        let callee = self.func_callee(func);
+        self.call_callee(&callee, args)
+    }
+
+    /// Calls and returns what the callee returns, to the caller of this function.
+    pub(super) fn return_call_callee(&mut self, callee: &Callee, args: &[Value]) {
+        self.limit_stack(callee);
+        self.collect_args(callee.context, args);
+        match callee.code {
+            Code::Func(func) => self.builder.ins().return_call(func, &self.refs.args),
+            Code::Address(signature, code) => {
+                self.builder
+                    .ins()
+                    .return_call_indirect(signature, code, &self.refs.args)
+            }
+        };
+    }
+
+    pub(super) fn call_callee(&mut self, callee: &Callee, args: &[Value]) -> Inst {
+        self.collect_args(callee.context, args);
+        match callee.code {
+            Code::Func(func) => self.builder.ins().call(func, &self.refs.args),
+            Code::Address(signature, code) => {
+                self.builder
+                    .ins()
+                    .call_indirect(signature, code, &self.refs.args)
+            }
+        }
+    }
+
+    /// A function of the module.
+    pub(super) fn func_callee(&mut self, func: u32) -> Callee {
         match self.env.funcs[func as usize] {
             FuncLoc::Local { func: id, .. } => {
                 let callee = match self.refs.funcs.get(func) {
@@ -36,8 +79,10 @@ impl Emitter<'_, '_> {
                         self.refs.funcs.insert(func, callee)
                     }
                 };
-                self.collect_args(self.vmctx, args);
-                self.builder.ins().call(callee, &self.refs.args)
+                Callee {
+                    code: Code::Func(callee),
+                    context: self.vmctx,
+                }
             }
             FuncLoc::Import { slot } => {
                 const CODE: i32 = field(offset_of!(VmFuncImport, code));
@@ -46,22 +91,16 @@ impl Emitter<'_, '_> {
                 let signature = self.signature(self.env.module.funcs[func as usize]);
                 let code = self.load_constant_at(self.vmctx, slot + CODE);
                 let context = self.load_constant_at(self.vmctx, slot + CONTEXT);
-                self.collect_args(context, args);
-                self.builder
-                    .ins()
-                    .call_indirect(signature, code, &self.refs.args)
+                Callee {
+                    code: Code::Address(signature, code),
+                    context,
+                }
             }
         }
     }
 
-    /// Calls the function in an element of a table, which must have the type.
-    pub(super) fn call_indirect(
-        &mut self,
-        type_index: u32,
-        table: u32,
-        index: Value,
-        args: &[Value],
-    ) -> Inst {
+    /// The function in an element of a table, which must have the type.
+    pub(super) fn table_callee(&mut self, type_index: u32, table: u32, index: Value) -> Callee {
         let signature = self.signature(type_index);
         let type_number = self.env.type_numbers[type_index as usize];
         let element = self.element(table, index);
@@ -69,10 +108,43 @@ impl Emitter<'_, '_> {
             FuncRefs::Closed => (self.closed_callee(type_number, element), self.vmctx),
             FuncRefs::Open { type_ids } => self.open_callee(type_ids + 4 * type_number, element),
         };
-        self.collect_args(context, args);
-        self.builder
-            .ins()
-            .call_indirect(signature, code, &self.refs.args)
+        Callee {
+            code: Code::Address(signature, code),
+            context,
+        }
+    }
+
+    /// Makes the prologue check the stack if a tail call may need more room for arguments than the
+    /// caller has given: the prologue then moves the frame, and a fault while it does that would
+    /// find no frame at all.
+    fn limit_stack(&mut self, callee: &Callee) {
+        /// So many parameters, with the context and the place of results, are in registers.
+        const IN_REGISTERS: usize = 4;
+        const STORE: i32 = field(offset_of!(VmContext, store));
+        const LIMIT: i32 = field(offset_of!(VmStore, stack_limit));
+        let signature = match callee.code {
+            Code::Func(func) => self.builder.func.dfg.ext_funcs[func].signature,
+            Code::Address(signature, _) => signature,
+        };
+        let func = &mut *self.builder.func;
+        let params = &func.dfg.signatures[signature].params;
+        let fits = params.len() <= 1 + IN_REGISTERS || *params == func.signature.params;
+        if fits || func.stack_limit.is_some() {
+            return;
+        }
+        let flags = func.dfg.mem_flags.insert_unchecked(CONSTANT);
+        let context = func.create_global_value(GlobalValueData::VMContext);
+        let mut load = |base, offset: i32| {
+            func.create_global_value(GlobalValueData::Load {
+                base,
+                offset: offset.into(),
+                global_type: I64,
+                flags,
+            })
+        };
+        let store = load(context, STORE);
+        let limit = load(store, LIMIT);
+        func.stack_limit = Some(limit);
     }
 
     /// The code of a closed function reference in memory. The type is compared with the high half

@@ -8,6 +8,7 @@ use cwasm_format::TrapCode;
 use cwasm_format::builtin::Builtin;
 use wasmparser::{BlockType, HeapType, MemArg, Operator, RefType, ValType};
 
+use super::call::Callee;
 use super::control::Frame;
 use super::emit::Emitter;
 use super::feature::unsupported;
@@ -57,6 +58,11 @@ impl Translator<'_, '_> {
                 type_index,
                 table_index,
             } => self.call_indirect(*type_index, *table_index),
+            Operator::ReturnCall { function_index } => self.return_call(*function_index),
+            Operator::ReturnCallIndirect {
+                type_index,
+                table_index,
+            } => self.return_call_indirect(*type_index, *table_index),
             Operator::Drop => _ = self.pop(),
             Operator::Select | Operator::TypedSelect { .. } => self.select(),
             Operator::LocalGet { local_index } => self.local_get(*local_index),
@@ -302,26 +308,48 @@ impl<'e> Translator<'e, '_> {
     }
 
     fn call(&mut self, func: u32) {
-        let params = self.emit.env.module.func_type(func).params().len();
-        let first = self.stack.len() - params;
-        let call = self.emit.call(func, &self.stack[first..]);
+        let callee = self.emit.func_callee(func);
+        self.call_callee(&callee, self.emit.env.module.funcs[func as usize]);
+    }
+
+    fn return_call(&mut self, func: u32) {
+        let callee = self.emit.func_callee(func);
+        self.return_call_callee(&callee, self.emit.env.module.funcs[func as usize]);
+    }
+
+    fn call_indirect(&mut self, type_index: u32, table: u32) {
+        let index = self.pop();
+        let callee = self.emit.table_callee(type_index, table, index);
+        self.call_callee(&callee, type_index);
+    }
+
+    fn return_call_indirect(&mut self, type_index: u32, table: u32) {
+        let index = self.pop();
+        let callee = self.emit.table_callee(type_index, table, index);
+        self.return_call_callee(&callee, type_index);
+    }
+
+    /// Calls with the topmost operands, in whose place the results are put.
+    fn call_callee(&mut self, callee: &Callee, type_index: u32) {
+        let first = self.first_arg(type_index);
+        let call = self.emit.call_callee(callee, &self.stack[first..]);
         self.stack.truncate(first);
         self.stack
             .extend_from_slice(self.emit.builder.inst_results(call));
     }
 
-    fn call_indirect(&mut self, type_index: u32, table: u32) {
-        let index = self.pop();
-        let params = self.emit.env.module.types[type_index as usize]
-            .params()
-            .len();
-        let first = self.stack.len() - params;
-        let call = self
-            .emit
-            .call_indirect(type_index, table, index, &self.stack[first..]);
-        self.stack.truncate(first);
-        self.stack
-            .extend_from_slice(self.emit.builder.inst_results(call));
+    fn return_call_callee(&mut self, callee: &Callee, type_index: u32) {
+        let first = self.first_arg(type_index);
+        self.emit.return_call_callee(callee, &self.stack[first..]);
+        self.reachable = false;
+    }
+
+    /// Where the arguments of a function of this type begin on the stack.
+    fn first_arg(&self, type_index: u32) -> usize {
+        self.stack.len()
+            - self.emit.env.module.types[type_index as usize]
+                .params()
+                .len()
     }
 
     fn load(&mut self, memarg: &MemArg, opcode: Opcode, ty: Type) {
