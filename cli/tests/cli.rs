@@ -325,6 +325,19 @@ fn compile_takes_options() {
     for args in usage {
         cwasm(args).fails(2, &[]);
     }
+    let module = folder.file("tail.wat", "(module (func $f (return_call $f)))");
+    let off = cwasm(&["compile", &module, "--feature", "-tail-call"]);
+    off.fails(1, &["needs the feature `tail-call`", "at offset 0x17"]);
+    cwasm(&[
+        "compile",
+        &module,
+        "--feature",
+        "-tail-call",
+        "--feature",
+        "tail-call",
+    ])
+    .prints("");
+    cwasm(&["compile", &module, "--feature", "tails"]).fails(2, &["unknown feature `tails`"]);
     cwasm(&["compile", &file, "--target", "riscv64gc-unknown-linux-gnu"]).fails(1, &["riscv64"]);
 }
 

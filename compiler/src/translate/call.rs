@@ -13,14 +13,23 @@ use cranelift_frontend::FunctionBuilder;
 use cwasm_format::TrapCode;
 use cwasm_format::builtin::{Builtin, Returns, Ty};
 use cwasm_format::vmctx::{VmContext, VmFuncImport, VmFuncRef, VmStore, closed_func_ref};
+use wasmparser::{HeapType, UnpackedIndex};
 
 use super::emit::{CONSTANT, Emitter, Region, declare_function, displacement, field};
+use super::reference::NULL_REFERENCE;
 use super::trap::trap_code;
 use super::types::core_signature;
 use crate::env::{FuncLoc, FuncRefs, Symbol};
 
 const CALL_TO_NULL: ir::TrapCode = trap_code(TrapCode::IndirectCallToNull);
 const BAD_SIGNATURE: ir::TrapCode = trap_code(TrapCode::BadSignature);
+
+/// Flags of loads from what an open reference leads to: it never changes, but can be read only once
+/// the reference is not null.
+const REFERENT: MemFlagsData = MemFlagsData::new()
+    .with_notrap()
+    .with_readonly()
+    .with_endianness(Endianness::Little);
 
 /// What is called, and the context that it is called with.
 pub(super) struct Callee {
@@ -101,12 +110,58 @@ impl Emitter<'_, '_> {
 
     /// The function in an element of a table, which must have the type.
     pub(super) fn table_callee(&mut self, type_index: u32, table: u32, index: Value) -> Callee {
-        let signature = self.signature(type_index);
         let type_number = self.env.type_numbers[type_index as usize];
         let element = self.element(table, index);
+        if self.has_elements_of(table, type_number) {
+            let (addr, offset) = element;
+            let flags = self.flags(Region::Elements);
+            let reference = self.builder.ins().load(I64, flags, addr, offset);
+            return self.reference_callee(type_index, reference, CALL_TO_NULL);
+        }
+        let signature = self.signature(type_index);
         let (code, context) = match self.env.refs {
             FuncRefs::Closed => (self.closed_callee(type_number, element), self.vmctx),
             FuncRefs::Open { type_ids } => self.open_callee(type_ids + 4 * type_number, element),
+        };
+        Callee {
+            code: Code::Address(signature, code),
+            context,
+        }
+    }
+
+    /// Whether a table can hold functions of this type alone, and null.
+    fn has_elements_of(&self, table: u32, type_number: u32) -> bool {
+        let heap_type = self.env.module.tables[table as usize].element_type;
+        match heap_type.heap_type() {
+            HeapType::Concrete(UnpackedIndex::Module(ty)) => {
+                self.env.type_numbers[ty as usize] == type_number
+            }
+            _ => false,
+        }
+    }
+
+    /// The function of a reference, which has the type or is null.
+    pub(super) fn ref_callee(&mut self, type_index: u32, reference: Value) -> Callee {
+        self.reference_callee(type_index, reference, NULL_REFERENCE)
+    }
+
+    /// As [`ref_callee`](Self::ref_callee); null traps with `null`.
+    fn reference_callee(
+        &mut self,
+        type_index: u32,
+        reference: Value,
+        null: ir::TrapCode,
+    ) -> Callee {
+        let signature = self.signature(type_index);
+        self.builder.ins().trapz(reference, null);
+        let (code, context) = match self.env.refs {
+            FuncRefs::Closed => {
+                let text_offset = self.builder.ins().ireduce(I32, reference);
+                let text_offset = self.builder.ins().uextend(I64, text_offset);
+                let text = self.text_address();
+                (self.builder.ins().iadd(text, text_offset), self.vmctx)
+            }
+            FuncRefs::Open { .. } => self.open_target(reference),
         };
         Callee {
             code: Code::Address(signature, code),
@@ -182,17 +237,11 @@ impl Emitter<'_, '_> {
     /// The code and context of an open function reference in memory; the engine's number of the
     /// expected type is at `type_id` in the context.
     fn open_callee(&mut self, type_id: u32, (addr, offset): (Value, i32)) -> (Value, Value) {
-        const CODE: i32 = field(offset_of!(VmFuncRef, code));
-        const CONTEXT: i32 = field(offset_of!(VmFuncRef, context));
         const TYPE_ID: i32 = field(offset_of!(VmFuncRef, type_id));
         let flags = self.flags(Region::Elements);
         let reference = self.builder.ins().load(I64, flags, addr, offset);
         self.builder.ins().trapz(reference, CALL_TO_NULL);
-        // What a reference leads to never changes, but can be read only once it is not null.
-        let flags = MemFlagsData::new()
-            .with_notrap()
-            .with_readonly()
-            .with_endianness(Endianness::Little);
+        let flags = REFERENT;
         let found = self.builder.ins().load(I64, flags, reference, TYPE_ID);
         let expected = self
             .builder
@@ -200,8 +249,15 @@ impl Emitter<'_, '_> {
             .uload32(flags, self.vmctx, displacement(type_id));
         let differs = self.builder.ins().icmp(IntCC::NotEqual, found, expected);
         self.builder.ins().trapnz(differs, BAD_SIGNATURE);
-        let code = self.builder.ins().load(I64, flags, reference, CODE);
-        let context = self.builder.ins().load(I64, flags, reference, CONTEXT);
+        self.open_target(reference)
+    }
+
+    /// The code and context of an open function reference that is not null.
+    fn open_target(&mut self, reference: Value) -> (Value, Value) {
+        const CODE: i32 = field(offset_of!(VmFuncRef, code));
+        const CONTEXT: i32 = field(offset_of!(VmFuncRef, context));
+        let code = self.builder.ins().load(I64, REFERENT, reference, CODE);
+        let context = self.builder.ins().load(I64, REFERENT, reference, CONTEXT);
         (code, context)
     }
 

@@ -12,7 +12,7 @@ use super::call::Callee;
 use super::control::Frame;
 use super::emit::Emitter;
 use super::feature::unsupported;
-use super::{at, value_type, variable};
+use super::{value_type, variable};
 use crate::env::ConstValue;
 use crate::error::Result;
 
@@ -52,6 +52,8 @@ impl Translator<'_, '_> {
             Operator::Br { relative_depth } => self.br(*relative_depth),
             Operator::BrIf { relative_depth } => self.br_if(*relative_depth),
             Operator::BrTable { targets } => self.br_table(targets)?,
+            Operator::BrOnNull { relative_depth } => self.br_on_null(*relative_depth),
+            Operator::BrOnNonNull { relative_depth } => self.br_on_non_null(*relative_depth),
             Operator::Return => self.return_(),
             Operator::Call { function_index } => self.call(*function_index),
             Operator::CallIndirect {
@@ -63,6 +65,8 @@ impl Translator<'_, '_> {
                 type_index,
                 table_index,
             } => self.return_call_indirect(*type_index, *table_index),
+            Operator::CallRef { type_index } => self.call_ref(*type_index),
+            Operator::ReturnCallRef { type_index } => self.return_call_ref(*type_index),
             Operator::Drop => _ = self.pop(),
             Operator::Select | Operator::TypedSelect { .. } => self.select(),
             Operator::LocalGet { local_index } => self.local_get(*local_index),
@@ -226,6 +230,7 @@ impl Translator<'_, '_> {
             Operator::RefNull { hty } => self.ref_null(*hty, offset)?,
             Operator::RefIsNull => self.ref_is_null(),
             Operator::RefFunc { function_index } => self.ref_func(*function_index),
+            Operator::RefAsNonNull => self.ref_as_non_null(),
             op => return Err(unsupported(op, offset)),
         }
         Ok(())
@@ -297,7 +302,7 @@ impl<'e> Translator<'e, '_> {
         let value = self
             .emit
             .global_get(global)
-            .map_err(|error| at(error, offset))?;
+            .map_err(|error| error.at(offset))?;
         self.push(value);
         Ok(())
     }
@@ -326,6 +331,18 @@ impl<'e> Translator<'e, '_> {
     fn return_call_indirect(&mut self, type_index: u32, table: u32) {
         let index = self.pop();
         let callee = self.emit.table_callee(type_index, table, index);
+        self.return_call_callee(&callee, type_index);
+    }
+
+    fn call_ref(&mut self, type_index: u32) {
+        let reference = self.pop();
+        let callee = self.emit.ref_callee(type_index, reference);
+        self.call_callee(&callee, type_index);
+    }
+
+    fn return_call_ref(&mut self, type_index: u32) {
+        let reference = self.pop();
+        let callee = self.emit.ref_callee(type_index, reference);
         self.return_call_callee(&callee, type_index);
     }
 
@@ -429,7 +446,7 @@ impl<'e> Translator<'e, '_> {
 
     fn ref_null(&mut self, ty: HeapType, offset: u64) -> Result<()> {
         if let Some(ty) = RefType::new(true, ty) {
-            value_type(ValType::Ref(ty)).map_err(|error| at(error, offset))?;
+            value_type(ValType::Ref(ty)).map_err(|error| error.at(offset))?;
         }
         let null = self.emit.ref_null();
         self.push(null);
@@ -440,6 +457,13 @@ impl<'e> Translator<'e, '_> {
         let reference = self.pop();
         let result = self.emit.is_null(reference);
         self.push_bool(result);
+    }
+
+    fn ref_as_non_null(&mut self) {
+        // The operand is the result.
+        if let Some(reference) = self.stack.last() {
+            self.emit.trap_if_null(*reference);
+        }
     }
 
     fn ref_func(&mut self, func: u32) {

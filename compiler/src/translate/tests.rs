@@ -12,6 +12,7 @@ use crate::env::{
     SegmentStart, TableLoc,
 };
 use crate::error::Result;
+use crate::features::Features;
 use crate::module::Module;
 
 const CONTEXT_SIZE: u32 = 0x1000;
@@ -137,7 +138,7 @@ pub(crate) fn compile(
 /// Compiles a module in all combinations of settings; returns the listings of the usual one.
 fn compile_text(text: &str) -> Result<Vec<String>> {
     let bytes = wat::parse_str(text).unwrap();
-    let decoded = decode(&bytes)?;
+    let decoded = decode(&bytes, Features::default())?;
     let mut state = TranslateState::default();
     let mut listings = Vec::new();
     for (cpu, opt_level) in [("x86-64", "none"), ("x86-64-v3", "speed")] {
@@ -445,7 +446,7 @@ fn rounding_calls_a_builtin_where_the_cpu_has_no_instruction() {
     let bytes =
         wat::parse_str("(module (func (param f32) (result f32) (f32.floor (local.get 0))))");
     let bytes = bytes.unwrap();
-    let decoded = decode(&bytes).unwrap();
+    let decoded = decode(&bytes, Features::default()).unwrap();
     for (cpu, calls) in [("x86-64", true), ("x86-64-v2", false)] {
         let isa = target(cpu, "speed");
         let state = &mut TranslateState::default();
@@ -462,11 +463,6 @@ fn what_cannot_be_translated_is_named() {
     assert_eq!(local, "not supported yet: simd (at offset 0x17)");
     let threads = error("(module (func atomic.fence))");
     assert_eq!(threads, "not supported yet: threads (at offset 0x17)");
-    let typed = error("(module (type (func)) (func (param (ref null 0))))");
-    assert!(
-        typed.starts_with("not supported yet: function-references (at offset"),
-        "{typed}"
-    );
     let gc = error("(module (func (drop (ref.null eq))))");
     assert!(gc.starts_with("not supported yet: gc (at offset"), "{gc}");
 }
@@ -479,14 +475,14 @@ fn what_is_invalid_is_refused_and_the_state_can_be_used_again() {
     let isa = target("x86-64-v3", "speed");
     let mut state = TranslateState::default();
     for _ in 0..2 {
-        let decoded = decode(&invalid).unwrap();
+        let decoded = decode(&invalid, Features::default()).unwrap();
         let result = compile(&decoded.modules[0], FuncRefs::Closed, &*isa, &mut state);
         let message = result.unwrap_err().to_string();
         assert!(
             message.starts_with("invalid WebAssembly: type mismatch"),
             "{message}"
         );
-        let decoded = decode(&valid).unwrap();
+        let decoded = decode(&valid, Features::default()).unwrap();
         compile(&decoded.modules[0], FuncRefs::Closed, &*isa, &mut state).unwrap();
     }
 }
