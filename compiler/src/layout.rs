@@ -176,7 +176,7 @@ pub(crate) fn layout<'a>(kind: Kind, plan: &Plan, modules: &'a [Module<'a>]) -> 
         table_elements: Vec::new(),
     };
     builder.host(plan);
-    builder.memories(plan, modules)?;
+    builder.memories(plan, modules);
     for (id, instance) in plan.instances.iter().enumerate() {
         builder.instance(id as u32, instance.module, plan, modules)?;
     }
@@ -272,7 +272,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Numbers the memories. The one that most code uses becomes the first.
-    fn memories(&mut self, plan: &Plan, modules: &[Module<'_>]) -> Result<()> {
+    fn memories(&mut self, plan: &Plan, modules: &[Module<'_>]) {
         let mut found: Vec<(CoreItem, u64)> = Vec::new();
         for (id, instance) in plan.instances.iter().enumerate() {
             let module = &modules[instance.module.0 as usize];
@@ -299,19 +299,15 @@ impl<'a> Builder<'a> {
         found.sort_by_key(|(_, code)| std::cmp::Reverse(*code));
         for (number, (item, _)) in found.iter().enumerate() {
             let module = &modules[plan.instances[item.instance.0 as usize].module.0 as usize];
-            let record = self.memory_record(&module.memories[item.index as usize])?;
+            let record = self.memory_record(&module.memories[item.index as usize]);
             self.memory_numbers.insert(*item, number as u32);
             self.unit.memories.push(record);
             self.unit.images.push(MemoryImage::default());
             self.stepped.push(usize::MAX);
         }
-        Ok(())
     }
 
-    fn memory_record(&mut self, ty: &wasmparser::MemoryType) -> Result<MemoryRecord> {
-        if ty.shared {
-            return Err(Error::unsupported("threads (a shared memory)", None));
-        }
+    fn memory_record(&mut self, ty: &wasmparser::MemoryType) -> MemoryRecord {
         let page_log2 = page_log2(ty);
         let most = if ty.memory64 {
             u64::MAX >> page_log2
@@ -328,14 +324,15 @@ impl<'a> Builder<'a> {
         } else {
             (RESERVATION_32, GUARD_SIZE)
         };
-        Ok(MemoryRecord {
+        MemoryRecord {
             slot: self.reserve(size_of::<VmMemory>(), 8),
-            page_log2,
+            page_log2: page_log2 as u16,
+            is_shared: ty.shared.into(),
             min: ty.initial,
             max,
             guard_size,
             reservation,
-        })
+        }
     }
 
     fn instance(
@@ -491,12 +488,13 @@ impl<'a> Builder<'a> {
             self.stepped[number as usize] = self.unit.steps.len();
             env.memories.push(MemoryLoc {
                 base,
-                min_byte_len: byte_len(record.min, record.page_log2),
+                min_byte_len: byte_len(record.min, page_log2(ty)),
                 reservation: record.reservation,
                 guard_size: record.guard_size,
                 is_64: ty.memory64,
                 is_checked: is_checked(ty),
-                page_log2: record.page_log2,
+                is_shared: ty.shared,
+                page_log2: page_log2(ty),
             });
         }
     }
@@ -904,6 +902,7 @@ fn imported_memory(ty: &wasmparser::MemoryType, slot: u32) -> MemoryLoc {
         guard_size: GUARD_SIZE,
         is_64: ty.memory64,
         is_checked: is_checked(ty),
+        is_shared: ty.shared,
         page_log2,
     }
 }

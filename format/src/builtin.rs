@@ -93,6 +93,13 @@ builtins! {
     F64Trunc = "f64_trunc" (value: F64) -> Returns::Value(Ty::F64);
     /// Rounds to the nearest integer, ties to even.
     F64Nearest = "f64_nearest" (value: F64) -> Returns::Value(Ty::F64);
+    /// Waits until another thread notifies `addr`, unless there is not `expected`: 0 if notified, 1
+    /// if there is another value, 2 if it took more than `timeout` nanoseconds (none if negative).
+    AtomicWait32 = "atomic_wait32" (addr: I64, expected: I32, timeout: I64) -> Returns::Value(Ty::I32);
+    /// As `AtomicWait32`, for 64 bits.
+    AtomicWait64 = "atomic_wait64" (addr: I64, expected: I64, timeout: I64) -> Returns::Value(Ty::I32);
+    /// Wakes at most `count` threads that wait at `addr`: how many there were.
+    AtomicNotify = "atomic_notify" (addr: I64, count: I32) -> Returns::Value(Ty::I32);
 }
 
 impl Builtin {

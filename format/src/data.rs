@@ -30,7 +30,9 @@ pub struct MemoryRecord {
     /// Context offset of its `VmMemory`, which the loader fills.
     pub slot: u32,
     /// Log2 of the page size in bytes.
-    pub page_log2: u32,
+    pub page_log2: u16,
+    /// 1 if other threads may use it at the same time, else 0.
+    pub is_shared: u16,
     /// Initial size in pages. If that is more than the reservation, there can be no instance.
     pub min: u64,
     /// Maximum in pages: the declared one, or the most that the address type allows.

@@ -66,6 +66,10 @@ pub enum TrapCode {
     UncaughtException,
     /// The host interrupted the guest.
     Interrupt,
+    /// An atomic access to an address that is not a multiple of its size.
+    UnalignedAtomic,
+    /// `memory.atomic.wait` on a memory that is not shared.
+    ExpectedSharedMemory,
 }
 
 impl TrapCode {
@@ -101,6 +105,8 @@ impl TrapCode {
         TrapCode::TableFull,
         TrapCode::UncaughtException,
         TrapCode::Interrupt,
+        TrapCode::UnalignedAtomic,
+        TrapCode::ExpectedSharedMemory,
     ];
 
     /// The code with this number, if there is one.
@@ -149,6 +155,8 @@ impl TrapCode {
             TrapCode::TableFull => "handle table full",
             TrapCode::UncaughtException => "uncaught exception",
             TrapCode::Interrupt => "interrupted",
+            TrapCode::UnalignedAtomic => "unaligned atomic",
+            TrapCode::ExpectedSharedMemory => "expected shared memory",
         }
     }
 }

@@ -48,7 +48,10 @@ pub struct VmMemory {
     /// Size in bytes beyond which it cannot grow: the declared maximum, at most the reservation.
     pub max_byte_len: u64,
     /// Log2 of the page size in bytes.
-    pub page_log2: u64,
+    pub page_log2: u32,
+    /// 1 if other threads may use and grow it at the same time, so that `byte_len` is accessed
+    /// atomically; else 0.
+    pub is_shared: u32,
 }
 
 /// A table.

@@ -5,12 +5,14 @@
 #![allow(unsafe_code, reason = "called by compiled code with addresses")]
 
 use std::ptr::{self, NonNull};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use cwasm_format::TrapCode;
 use cwasm_format::builtin::Builtin;
 use cwasm_format::vmctx::{VmContext, VmMemory, VmTable};
 
-use crate::{memory, sys, table, unwind};
+use crate::{memory, parking, sys, table, unwind};
 
 /// The addresses of the builtins, in the order of [`Builtin::ALL`].
 struct BuiltinTable([*const (); Builtin::ALL.len()]);
@@ -52,6 +54,9 @@ const fn address(builtin: Builtin) -> *const () {
         Builtin::F64Floor => f64_floor as *const (),
         Builtin::F64Trunc => f64_trunc as *const (),
         Builtin::F64Nearest => f64_nearest as *const (),
+        Builtin::AtomicWait32 => atomic_wait32 as *const (),
+        Builtin::AtomicWait64 => atomic_wait64 as *const (),
+        Builtin::AtomicNotify => atomic_notify as *const (),
     }
 }
 
@@ -84,9 +89,10 @@ unsafe extern "C" fn raise(_: Context, code: u64, frame: u64) -> ! {
 /// - `memory` is the memory of a live instance.
 unsafe fn memory_range(memory: NonNull<VmMemory>, start: u64, len: u64) -> Option<*mut u8> {
     // SAFETY: live (the caller's contract).
-    let memory = unsafe { memory.as_ref() };
-    let base = ptr::with_exposed_provenance_mut::<u8>(memory.base as usize);
-    let inside = start.checked_add(len)? <= memory.byte_len;
+    let base = unsafe { memory::Fixed::of(memory) }.base;
+    // SAFETY: as above.
+    let byte_len = unsafe { memory::byte_len(memory) }.load(Ordering::Relaxed);
+    let inside = start.checked_add(len)? <= byte_len;
     inside.then(|| base.wrapping_add(start as usize))
 }
 
@@ -243,6 +249,37 @@ unsafe extern "C" fn table_init(
     status(Ok(()))
 }
 
+/// # Safety
+/// - `addr` is the address of 4 bytes, aligned, of a memory that stays meanwhile.
+unsafe extern "C" fn atomic_wait32(_: Context, addr: u64, expected: u32, timeout: i64) -> u32 {
+    let place = ptr::with_exposed_provenance_mut(addr as usize);
+    // SAFETY: the caller's contract; other threads access it atomically, or as they like.
+    let place = unsafe { AtomicU32::from_ptr(place) };
+    parking::wait(addr, nanoseconds(timeout), || {
+        place.load(Ordering::SeqCst) == expected
+    }) as u32
+}
+
+/// # Safety
+/// - `addr` is the address of 8 bytes, aligned, of a memory that stays meanwhile.
+unsafe extern "C" fn atomic_wait64(_: Context, addr: u64, expected: u64, timeout: i64) -> u32 {
+    let place = ptr::with_exposed_provenance_mut(addr as usize);
+    // SAFETY: the caller's contract; other threads access it atomically, or as they like.
+    let place = unsafe { AtomicU64::from_ptr(place) };
+    parking::wait(addr, nanoseconds(timeout), || {
+        place.load(Ordering::SeqCst) == expected
+    }) as u32
+}
+
+extern "C" fn atomic_notify(_: Context, addr: u64, count: u32) -> u32 {
+    parking::notify(addr, count)
+}
+
+/// A timeout of wasm; a negative one is none.
+fn nanoseconds(timeout: i64) -> Option<Duration> {
+    u64::try_from(timeout).ok().map(Duration::from_nanos)
+}
+
 macro_rules! rounding {
     ($($name:ident: $float:ty = $method:ident;)*) => {
         $(extern "C" fn $name(_: Context, value: $float) -> $float {
@@ -272,6 +309,7 @@ mod tests {
             byte_len: bytes.len() as u64,
             max_byte_len: bytes.len() as u64,
             page_log2: 16,
+            is_shared: 0,
         }
     }
 

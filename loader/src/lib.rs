@@ -23,6 +23,7 @@ mod instance;
 mod linker;
 mod memory;
 mod module;
+mod parking;
 mod plan;
 mod pool;
 mod raw;
@@ -47,7 +48,8 @@ pub use instance::Instance;
 pub use linker::{InstancePre, LinkError, Linker, LinkerInstance};
 pub use module::{
     CoreFunc, CoreGlobal, CoreMemory, CoreTable, CoreVal, Extern, ExternType, FuncType, GlobalType,
-    HeapType, ImportType, Limits, MemoryType, Module, ModuleInstance, RefType, TableType, ValType,
+    HeapType, ImportType, Limits, MemoryType, Module, ModuleInstance, RefType, SharedMemory,
+    TableType, ValType,
 };
 pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
 pub use trap::{Frame, Trap};

@@ -14,6 +14,8 @@
 
 use std::io;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use cwasm_format::header::SectionId;
 use cwasm_format::vmctx::{VmContext, VmMemory, VmTable};
@@ -143,7 +145,8 @@ impl Slot {
                 base: base.expose_provenance() as u64,
                 byte_len: memory.byte_len as u64,
                 max_byte_len: memory.max_byte_len as u64,
-                page_log2: memory.page_log2.into(),
+                page_log2: memory.page_log2,
+                is_shared: memory.is_shared.into(),
             };
             // SAFETY: inside the context (checked by the plan).
             let slot = unsafe { context.byte_add(memory.slot) }.cast::<VmMemory>();
@@ -236,31 +239,83 @@ fn copy(bytes: &[u8], reservation: &Reservation, offset: usize) {
     unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len()) };
 }
 
+/// What never changes of a memory.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fixed {
+    pub(crate) base: *mut u8,
+    pub(crate) max_byte_len: u64,
+    pub(crate) page_log2: u32,
+    pub(crate) is_shared: bool,
+}
+
+impl Fixed {
+    /// # Safety
+    /// - `memory` is a live memory.
+    pub(crate) unsafe fn of(memory: NonNull<VmMemory>) -> Fixed {
+        let memory = memory.as_ptr();
+        // Field by field, because another thread may be writing the size.
+        // SAFETY: live (the caller's contract), and nobody writes it.
+        let base = unsafe { (*memory).base };
+        // SAFETY: as above.
+        let max_byte_len = unsafe { (*memory).max_byte_len };
+        // SAFETY: as above.
+        let page_log2 = unsafe { (*memory).page_log2 };
+        // SAFETY: as above.
+        let is_shared = unsafe { (*memory).is_shared } != 0;
+        Fixed {
+            base: std::ptr::with_exposed_provenance_mut(base as usize),
+            max_byte_len,
+            page_log2,
+            is_shared,
+        }
+    }
+}
+
+/// The size of a memory in bytes: accessed atomically, because other threads may do so too.
+///
+/// # Safety
+/// - `memory` is a live memory, and stays so for `'a`.
+pub(crate) unsafe fn byte_len<'a>(memory: NonNull<VmMemory>) -> &'a AtomicU64 {
+    // SAFETY: live (the caller's contract).
+    let byte_len = unsafe { &raw mut (*memory.as_ptr()).byte_len };
+    // SAFETY: aligned and live; compiled code reads it as a whole, which is atomic.
+    unsafe { AtomicU64::from_ptr(byte_len) }
+}
+
+/// Held while a shared memory grows.
+static GROWING: Mutex<()> = Mutex::new(());
+
 /// Grows a memory by `delta` pages: the old size in pages, or `None` if it cannot.
 ///
 /// # Safety
-/// - `memory` is the memory of a live instance, and nobody else uses it or refers to its bytes.
+/// - `memory` is a live memory, and nobody refers to its bytes. Unless it is shared, nobody else
+///   uses it.
 pub(crate) unsafe fn grow(memory: NonNull<VmMemory>, delta: u64) -> Option<u64> {
-    // SAFETY: live and ours (the caller's contract).
-    let memory = unsafe { &mut *memory.as_ptr() };
+    // SAFETY: live (the caller's contract).
+    let fixed = unsafe { Fixed::of(memory) };
+    let _growing = fixed
+        .is_shared
+        .then(|| GROWING.lock().unwrap_or_else(PoisonError::into_inner));
+    // SAFETY: as above.
+    let byte_len = unsafe { self::byte_len(memory) };
+    let old_len = byte_len.load(Ordering::Relaxed);
     let new_len = delta
-        .checked_mul(1 << memory.page_log2)?
-        .checked_add(memory.byte_len)?;
-    if new_len > memory.max_byte_len {
+        .checked_mul(1 << fixed.page_log2)?
+        .checked_add(old_len)?;
+    if new_len > fixed.max_byte_len {
         return None;
     }
-    let old_pages = memory.byte_len >> memory.page_log2;
-    let accessible = round_up(memory.byte_len as usize)?;
+    let accessible = round_up(old_len as usize)?;
     let size = round_up(new_len as usize)? - accessible;
     if size != 0 {
-        let base = std::ptr::with_exposed_provenance_mut::<u8>(memory.base as usize);
-        let start = NonNull::new(base.wrapping_add(accessible))?;
+        let start = NonNull::new(fixed.base.wrapping_add(accessible))?;
         // SAFETY: the pages are in the memory's reservation, because `max_byte_len` is, and nobody
         // relies on them being inaccessible: they become part of the memory.
         unsafe { make_accessible(start, size) }.ok()?;
     }
-    memory.byte_len = new_len;
-    Some(old_pages)
+    // Who sees the new size can access the pages.
+    byte_len.store(new_len, Ordering::SeqCst);
+    Some(old_len >> fixed.page_log2)
 }
 
 /// A memory that the host defined.
@@ -274,7 +329,11 @@ pub(crate) struct HostMemory {
 
 impl HostMemory {
     /// A memory of `min` to `max` pages of 64 KiB, all of whose addresses are reserved.
-    pub(crate) fn new(engine: &Engine, min: u64, max: Option<u64>) -> Result<HostMemory> {
+    pub(crate) fn new(
+        engine: &Engine,
+        (min, max): (u64, Option<u64>),
+        is_shared: bool,
+    ) -> Result<HostMemory> {
         let most = cwasm_format::data::RESERVATION_32;
         let bytes = |pages: u64| pages.checked_mul(1 << 16).filter(|bytes| *bytes <= most);
         let Some(byte_len) = bytes(min) else {
@@ -283,6 +342,7 @@ impl HostMemory {
         let plan = MemoryPlan {
             slot: 0,
             page_log2: 16,
+            is_shared,
             byte_len: byte_len as usize,
             max_byte_len: max.and_then(bytes).unwrap_or(most) as usize,
             reservation: most as usize,
@@ -294,6 +354,7 @@ impl HostMemory {
             byte_len,
             max_byte_len: plan.max_byte_len as u64,
             page_log2: 16,
+            is_shared: is_shared.into(),
         };
         Ok(HostMemory {
             vm,

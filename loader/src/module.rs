@@ -6,6 +6,7 @@
 mod externs;
 mod func;
 mod host;
+mod shared;
 mod types;
 
 use std::path::Path;
@@ -29,6 +30,7 @@ pub use cwasm_format::imports::core_type::{HeapType, Limits, RefType, ValType};
 pub use externs::{CoreGlobal, CoreMemory, CoreTable, Extern};
 pub use func::{CoreFunc, CoreVal};
 pub(crate) use host::HostItems;
+pub use shared::SharedMemory;
 pub use types::{ExternType, FuncType, GlobalType, MemoryType, TableType};
 
 /// A compiled core module. Cheap to clone.

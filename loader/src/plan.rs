@@ -34,6 +34,8 @@ pub(crate) struct MemoryPlan {
     /// Context offset of its `VmMemory`.
     pub(crate) slot: usize,
     pub(crate) page_log2: u32,
+    /// Whether other threads may use it at the same time.
+    pub(crate) is_shared: bool,
     /// Initial size in bytes; `usize::MAX` if that is more than the reservation.
     pub(crate) byte_len: usize,
     /// Most bytes that it can have: at most the reservation.
@@ -114,6 +116,9 @@ fn plan_memory(record: RecordId, memory: &MemoryRecord) -> Result<MemoryPlan, Fo
     if memory.page_log2 > 16 {
         return Err(record.error("page_log2", memory.page_log2));
     }
+    if memory.is_shared > 1 {
+        return Err(record.error("is_shared", memory.is_shared));
+    }
     if memory.reservation > MAX_RESERVATION || !is_paged(memory.reservation) {
         return Err(record.error("reservation", memory.reservation));
     }
@@ -132,7 +137,8 @@ fn plan_memory(record: RecordId, memory: &MemoryRecord) -> Result<MemoryPlan, Fo
         .min(memory.reservation);
     Ok(MemoryPlan {
         slot: memory.slot as usize,
-        page_log2: memory.page_log2,
+        page_log2: memory.page_log2.into(),
+        is_shared: memory.is_shared == 1,
         byte_len: byte_len as usize,
         max_byte_len: max_byte_len as usize,
         reservation: memory.reservation as usize,

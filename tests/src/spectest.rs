@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use cwasm::{
-    CoreFunc, CoreGlobal, CoreMemory, CoreTable, CoreVal, Extern, FuncType, Result, Store, ValType,
+    CoreFunc, CoreGlobal, CoreMemory, CoreTable, CoreVal, Extern, FuncType, Result, SharedMemory,
+    Store, ValType,
 };
 
 /// All items of `spectest`, by name.
@@ -44,5 +45,8 @@ pub(crate) fn items(store: &mut Store<()>) -> Result<HashMap<&'static str, Exter
     items.insert("table", Extern::Table(table));
     let memory = CoreMemory::new(&mut *store, 1, Some(2))?;
     items.insert("memory", Extern::Memory(memory));
+    let shared = SharedMemory::new(store.engine(), 1, 2)?;
+    let shared = CoreMemory::from_shared(&mut *store, &shared);
+    items.insert("shared_memory", Extern::Memory(shared));
     Ok(items)
 }

@@ -42,5 +42,6 @@ proposals! {
     multi_memory: "multi-memory";
     memory64: "memory64";
     function_references: "function-references";
+    threads: "threads";
     custom_page_sizes: "custom-page-sizes";
 }

@@ -35,6 +35,7 @@ const UNSAFE_FILES: &[&str] = &[
     "loader/src/module/externs.rs",
     "loader/src/module/func.rs",
     "loader/src/module/host.rs",
+    "loader/src/module/shared.rs",
     "loader/src/pool.rs",
     "loader/src/raw.rs",
     "loader/src/registry.rs",

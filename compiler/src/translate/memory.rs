@@ -14,10 +14,10 @@ use super::emit::{Emitter, Region, displacement, field};
 use crate::env::{MemoryBase, MemoryLoc};
 
 /// The operands of a load or store: it accesses `addr + offset`.
-struct Access {
-    flags: MemFlags,
-    addr: Value,
-    offset: Offset32,
+pub(super) struct Access {
+    pub(super) flags: MemFlags,
+    pub(super) addr: Value,
+    pub(super) offset: Offset32,
 }
 
 impl Emitter<'_, '_> {
@@ -51,10 +51,8 @@ impl Emitter<'_, '_> {
     }
 
     /// The place of `size` bytes that an operator accesses; traps if the bounds need a check.
-    fn access(&mut self, memarg: &MemArg, index: Value, size: u64) -> Access {
-        let MemArgTarget::Memory(memory) = memarg.target else {
-            unreachable!("accesses to arrays need gc");
-        };
+    pub(super) fn access(&mut self, memarg: &MemArg, index: Value, size: u64) -> Access {
+        let memory = memory_index(memarg);
         let loc = self.env.memories[memory as usize];
         let constant = self.constant(index);
         // Saturating is safe where it must be checked: no memory is 2^64-1 bytes long.
@@ -90,6 +88,22 @@ impl Emitter<'_, '_> {
                 self.at_offset(flags, addr, base_offset.wrapping_add(memarg.offset))
             }
         }
+    }
+
+    /// The address of `size` bytes that the host accesses; traps unless they are in the memory.
+    pub(super) fn checked_addr(&mut self, memarg: &MemArg, index: Value, size: u64) -> Value {
+        let memory = memory_index(memarg);
+        let loc = self.env.memories[memory as usize];
+        let index = self.extend(index);
+        self.check_bounds(memory, &loc, index, memarg.offset.saturating_add(size));
+        let (base, base_offset) = self.memory_base(&loc);
+        let addr = self.builder.ins().iadd(base, index);
+        let offset = base_offset.wrapping_add(memarg.offset);
+        self.builder.ins().iadd_imm_u(addr, offset as i64)
+    }
+
+    pub(super) fn is_shared(&self, memarg: &MemArg) -> bool {
+        self.env.memories[memory_index(memarg) as usize].is_shared
     }
 
     /// An access at `addr + offset`, with the offset in the instruction if it fits.
@@ -152,6 +166,14 @@ impl Emitter<'_, '_> {
             }
             MemoryBase::Import { slot } => (self.load_constant(slot), 0),
         };
+        if self.env.memories[memory as usize].is_shared {
+            // Another thread may grow it.
+            let place = self
+                .builder
+                .ins()
+                .iadd_imm_s(addr, i64::from(offset + BYTE_LEN));
+            return self.builder.ins().atomic_load(I64, flags, place);
+        }
         self.builder.ins().load(I64, flags, addr, offset + BYTE_LEN)
     }
 
@@ -179,6 +201,13 @@ impl Emitter<'_, '_> {
         let old = self.builtin_value(Builtin::MemoryGrow, &[desc, delta]);
         // -1 stays -1.
         self.narrow(old, self.env.memories[memory as usize].is_64)
+    }
+}
+
+fn memory_index(memarg: &MemArg) -> u32 {
+    match memarg.target {
+        MemArgTarget::Memory(memory) => memory,
+        _ => unreachable!("accesses to arrays need gc"),
     }
 }
 

@@ -11,6 +11,7 @@
 //! allocated or hashed per operator except by Cranelift: what a function refers to more than once
 //! is remembered in [`References`], and all buffers live in [`TranslateState`].
 
+mod atomic;
 mod bulk;
 mod call;
 mod const_expr;

@@ -11,7 +11,6 @@ use wasmparser::{BlockType, HeapType, MemArg, Operator, RefType, ValType};
 use super::call::Callee;
 use super::control::Frame;
 use super::emit::Emitter;
-use super::feature::unsupported;
 use super::{value_type, variable};
 use crate::env::ConstValue;
 use crate::error::Result;
@@ -231,7 +230,7 @@ impl Translator<'_, '_> {
             Operator::RefIsNull => self.ref_is_null(),
             Operator::RefFunc { function_index } => self.ref_func(*function_index),
             Operator::RefAsNonNull => self.ref_as_non_null(),
-            op => return Err(unsupported(op, offset)),
+            op => return self.atomic_operator(op, offset),
         }
         Ok(())
     }
@@ -254,7 +253,7 @@ impl<'e> Translator<'e, '_> {
         (self.pop(), b)
     }
 
-    fn pop3(&mut self) -> (Value, Value, Value) {
+    pub(super) fn pop3(&mut self) -> (Value, Value, Value) {
         let (b, c) = self.pop2();
         (self.pop(), b, c)
     }

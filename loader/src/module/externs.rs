@@ -5,12 +5,13 @@
 #![allow(unsafe_code, reason = "follows addresses into a store")]
 
 use std::ptr::NonNull;
+use std::sync::atomic::Ordering;
 
 use cwasm_format::imports::core_type::{Limits, ValType};
 use cwasm_format::vmctx::{VmMemory, VmTable};
 
 use super::host::{HostTable, Owned};
-use super::{CoreFunc, CoreVal, ExternType, GlobalType, MemoryType, TableType};
+use super::{CoreFunc, CoreVal, ExternType, GlobalType, MemoryType, SharedMemory, TableType};
 use crate::error::{Error, Result};
 use crate::memory::{self, HostMemory};
 use crate::store::{AsContext, AsContextMut, StoreId, StoreOpaque};
@@ -44,6 +45,8 @@ pub struct CoreMemory {
     ty: MemoryType,
     /// Whether it has as much address space as code relies on that imports it.
     importable: bool,
+    /// Whether it is a [`SharedMemory`], which others may use at any time.
+    is_foreign: bool,
 }
 
 /// A global in a store.
@@ -81,17 +84,13 @@ impl Extern {
                 ExternType::Table(TableType { limits, ..table.ty })
             }
             Extern::Memory(memory) => {
-                let VmMemory {
-                    byte_len,
-                    page_log2,
-                    ..
-                } = *memory.get(store)?;
+                let size = memory.size_in(store)?;
                 if !memory.importable {
                     let message = "the memory has too little address space to be imported";
                     return Err(Error::msg(message));
                 }
                 let limits = Limits {
-                    min: byte_len >> page_log2,
+                    min: size,
                     ..memory.ty.limits
                 };
                 ExternType::Memory(MemoryType {
@@ -235,7 +234,7 @@ impl CoreMemory {
     pub fn new(mut store: impl AsContextMut, min: u64, max: Option<u64>) -> Result<CoreMemory> {
         let mut context = store.as_context_mut();
         let store = context.opaque();
-        let owned = Owned::new(HostMemory::new(store.engine(), min, max)?);
+        let owned = Owned::new(HostMemory::new(store.engine(), (min, max), false)?);
         let memory = owned.as_ptr().cast();
         store.host_items.memories.push(owned);
         let ty = MemoryType {
@@ -247,7 +246,24 @@ impl CoreMemory {
             memory,
             ty,
             importable: true,
+            is_foreign: false,
         })
+    }
+
+    /// The shared memory in a store, for modules to import.
+    pub fn from_shared(mut store: impl AsContextMut, memory: &SharedMemory) -> CoreMemory {
+        let mut context = store.as_context_mut();
+        let store = context.opaque();
+        let shared = CoreMemory {
+            store: store.id(),
+            memory: memory.vm(),
+            ty: memory.ty(),
+            importable: true,
+            is_foreign: true,
+        };
+        // Keeps it as long as the store.
+        store.host_items.shared_memories.push(memory.clone());
+        shared
     }
 
     /// The memory at an address that lives as long as the store.
@@ -262,6 +278,7 @@ impl CoreMemory {
             memory,
             ty,
             importable,
+            is_foreign: false,
         }
     }
 
@@ -274,9 +291,16 @@ impl CoreMemory {
     /// # Errors
     /// If the memory belongs to another store.
     pub fn size(&self, store: impl AsContext) -> Result<u64> {
-        let context = store.as_context();
-        let memory = self.get(context.opaque())?;
-        Ok(memory.byte_len >> memory.page_log2)
+        self.size_in(store.as_context().opaque())
+    }
+
+    fn size_in(&self, store: &StoreOpaque) -> Result<u64> {
+        check_store(self.store, store)?;
+        // SAFETY: lives as long as the store (invariant 1), which is borrowed.
+        let page_log2 = unsafe { memory::Fixed::of(self.memory) }.page_log2;
+        // SAFETY: as above.
+        let byte_len = unsafe { memory::byte_len(self.memory) };
+        Ok(byte_len.load(Ordering::SeqCst) >> page_log2)
     }
 
     /// Grows by `delta` pages: the old size in pages, or `None` if it cannot.
@@ -293,7 +317,7 @@ impl CoreMemory {
     /// The bytes.
     ///
     /// # Errors
-    /// If the memory belongs to another store.
+    /// If the memory belongs to another store, or is a [`SharedMemory`].
     pub fn data<'a, T: 'static>(&self, store: &'a impl AsContext<Data = T>) -> Result<&'a [u8]> {
         let memory = self.get(store.as_context().opaque())?;
         let base = std::ptr::with_exposed_provenance(memory.base as usize);
@@ -304,7 +328,7 @@ impl CoreMemory {
     /// The bytes, to change them.
     ///
     /// # Errors
-    /// If the memory belongs to another store.
+    /// If the memory belongs to another store, or is a [`SharedMemory`].
     pub fn data_mut<'a, T: 'static>(
         &self,
         store: &'a mut impl AsContextMut<Data = T>,
@@ -319,6 +343,10 @@ impl CoreMemory {
 
     fn get<'a>(&self, store: &'a StoreOpaque) -> Result<&'a VmMemory> {
         check_store(self.store, store)?;
+        if self.is_foreign {
+            let message = "the bytes of a shared memory can change at any time";
+            return Err(Error::msg(message));
+        }
         // SAFETY: lives as long as the store (invariant 1), which is borrowed.
         Ok(unsafe { self.memory.as_ref() })
     }

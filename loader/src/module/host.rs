@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 
 use cwasm_format::vmctx::{VmFuncRef, VmHostFunc, VmTable};
 
-use super::{CoreVal, FuncType};
+use super::{CoreVal, FuncType, SharedMemory};
 use crate::error::Result;
 use crate::memory::HostMemory;
 use crate::table;
@@ -20,6 +20,7 @@ pub(crate) struct HostItems {
     pub(crate) tables: Vec<Owned<HostTable>>,
     pub(crate) memories: Vec<Owned<HostMemory>>,
     pub(crate) globals: Vec<Owned<u128>>,
+    pub(crate) shared_memories: Vec<SharedMemory>,
 }
 
 /// A host function for core modules.

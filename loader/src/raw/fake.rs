@@ -146,6 +146,7 @@ impl Guest {
                 byte_len,
                 max_byte_len: byte_len,
                 page_log2: 16,
+                is_shared: 0,
             },
             flags: INITIAL,
             state: RefCell::new(State {

@@ -1,0 +1,141 @@
+//! Threads that wait at an address of a shared memory, for `memory.atomic.wait` and `notify`.
+//!
+//! A fixed number of queues, chosen by the address, as in Linux' futexes. A thread compares the value
+//! while it holds the queue, and a notifier holds it too: between comparing and waiting, no
+//! notification is lost.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// How waiting ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Waited {
+    Notified = 0,
+    /// The value was not the expected one.
+    NotEqual = 1,
+    TimedOut = 2,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    address: u64,
+    /// Whether it was notified; it is not in the queue any more then.
+    notified: AtomicBool,
+    wake: Condvar,
+}
+
+type Queue = VecDeque<Arc<Waiter>>;
+
+const QUEUES: usize = 64;
+static TABLE: [Mutex<Queue>; QUEUES] = [const { Mutex::new(VecDeque::new()) }; QUEUES];
+
+/// The queue of an address, and of others.
+fn queue(address: u64) -> MutexGuard<'static, Queue> {
+    // Fibonacci hashing: the high bits of the product depend on all of the address.
+    let hash = address.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58;
+    TABLE[hash as usize]
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Waits until `address` is notified, for `timeout` at most, if `is_expected`.
+pub(crate) fn wait(
+    address: u64,
+    timeout: Option<Duration>,
+    is_expected: impl FnOnce() -> bool,
+) -> Waited {
+    // A time too far away is no limit.
+    let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+    let mut queue = queue(address);
+    if !is_expected() {
+        return Waited::NotEqual;
+    }
+    let waiter = Arc::new(Waiter {
+        address,
+        notified: AtomicBool::new(false),
+        wake: Condvar::new(),
+    });
+    queue.push_back(Arc::clone(&waiter));
+    loop {
+        queue = match deadline {
+            None => waiter
+                .wake
+                .wait(queue)
+                .unwrap_or_else(PoisonError::into_inner),
+            Some(deadline) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                let waited = waiter.wake.wait_timeout(queue, left);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
+        // Both are written under the lock.
+        if waiter.notified.load(Ordering::Relaxed) {
+            return Waited::Notified;
+        }
+        if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            queue.retain(|other| !Arc::ptr_eq(other, &waiter));
+            return Waited::TimedOut;
+        }
+    }
+}
+
+/// Wakes the `count` threads that have waited longest at `address`: how many there were.
+pub(crate) fn notify(address: u64, count: u32) -> u32 {
+    let mut woken = 0;
+    queue(address).retain(|waiter| {
+        if woken == count || waiter.address != address {
+            return true;
+        }
+        woken += 1;
+        waiter.notified.store(true, Ordering::Relaxed);
+        waiter.wake.notify_one();
+        false
+    });
+    woken
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_to_wait_are_woken() {
+        const ADDRESS: u64 = 0x1000;
+        std::thread::scope(|scope| {
+            let waiters: Vec<_> = (0..3)
+                .map(|count| {
+                    let waiter = scope.spawn(|| wait(ADDRESS, None, || true));
+                    while queue(ADDRESS).len() <= count {
+                        std::thread::yield_now();
+                    }
+                    waiter
+                })
+                .collect();
+            assert_eq!(notify(ADDRESS + 4, 9), 0);
+            assert_eq!(notify(ADDRESS, 0), 0);
+            assert_eq!(notify(ADDRESS, 2), 2);
+            let mut waiters = waiters.into_iter();
+            assert_eq!(waiters.next().unwrap().join().unwrap(), Waited::Notified);
+            assert_eq!(waiters.next().unwrap().join().unwrap(), Waited::Notified);
+            assert_eq!(notify(ADDRESS, 2), 1);
+            assert_eq!(waiters.next().unwrap().join().unwrap(), Waited::Notified);
+            assert_eq!(notify(ADDRESS, u32::MAX), 0);
+        });
+    }
+
+    #[test]
+    fn waiting_ends_in_time() {
+        const ADDRESS: u64 = 0x2000;
+        let moment = Some(Duration::from_millis(1));
+        assert_eq!(wait(ADDRESS, moment, || false), Waited::NotEqual);
+        assert_eq!(wait(ADDRESS, moment, || true), Waited::TimedOut);
+        assert_eq!(
+            wait(ADDRESS, Some(Duration::ZERO), || true),
+            Waited::TimedOut
+        );
+        assert_eq!(notify(ADDRESS, 1), 0);
+    }
+}
