@@ -246,7 +246,12 @@ unsafe extern "C" fn table_init(
 macro_rules! rounding {
     ($($name:ident: $float:ty = $method:ident;)*) => {
         $(extern "C" fn $name(_: Context, value: $float) -> $float {
-            value.$method()
+            // The method may return a signalling NaN as it is.
+            const QUIET_BIT: u32 = <$float>::MANTISSA_DIGITS - 2;
+            match value.is_nan() {
+                true => <$float>::from_bits(value.to_bits() | 1 << QUIET_BIT),
+                false => value.$method(),
+            }
         })*
     };
 }
@@ -332,5 +337,7 @@ mod tests {
             (-1.0, 1 << 31)
         );
         assert!(f64_trunc(context, f64::NAN).is_nan());
+        let signalling = f32::from_bits(0xffa0_0000);
+        assert_eq!(f32_floor(context, signalling).to_bits(), 0xffe0_0000);
     }
 }

@@ -21,7 +21,6 @@ pub(super) fn representation(ty: ValType) -> ir::Type {
 /// How a value of this type is held, if code that handles it can be translated.
 pub(crate) fn value_type(ty: ValType) -> Result<ir::Type> {
     match ty {
-        ValType::V128 => Err(Error::unsupported("simd", None)),
         ValType::Ref(ty) if !(ty.is_func_ref() || ty.is_extern_ref()) => {
             Err(Error::unsupported(proposal(ty), None))
         }
