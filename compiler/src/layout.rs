@@ -68,7 +68,7 @@ pub(crate) struct Unit<'a> {
     /// Context offset of each component instance's flags.
     pub(crate) flags: Vec<u32>,
     /// Function types by number.
-    pub(crate) types: Vec<FuncType>,
+    pub(crate) types: Vec<UnitType>,
     /// Context offset of the type ids, or [`NONE`].
     pub(crate) type_ids: u32,
     /// `VmFuncRef`s of an open unit.
@@ -77,6 +77,13 @@ pub(crate) struct Unit<'a> {
     pub(crate) ref_slots: Vec<(u32, FuncLoc)>,
     /// What is left to do at instantiation, in order.
     pub(crate) steps: Vec<Step>,
+}
+
+/// A function type.
+pub(crate) struct UnitType {
+    pub(crate) ty: FuncType,
+    /// As in the artifact: equal types are equal.
+    pub(crate) encoded: Vec<u8>,
 }
 
 /// Eight bytes that become a closed reference.
@@ -195,7 +202,8 @@ fn check_code_size(plan: &Plan, modules: &[Module<'_>]) -> Result<()> {
 
 struct Builder<'a> {
     unit: Unit<'a>,
-    type_numbers: HashMap<FuncType, u32>,
+    /// By encoding.
+    type_numbers: HashMap<Vec<u8>, u32>,
     /// The number of each memory that an instance defines.
     memory_numbers: HashMap<CoreItem, u32>,
     /// Per memory: the number of steps when it was defined. A segment can be folded into its image
@@ -228,13 +236,16 @@ impl<'a> Builder<'a> {
         self.unit.context[offset as usize..][..bytes.len()].copy_from_slice(bytes);
     }
 
-    fn type_number(&mut self, ty: &FuncType) -> u32 {
-        if let Some(number) = self.type_numbers.get(ty) {
+    fn type_number(&mut self, ty: &FuncType, encoded: &[u8]) -> u32 {
+        if let Some(number) = self.type_numbers.get(encoded) {
             return *number;
         }
         let number = self.unit.types.len() as u32;
-        self.unit.types.push(ty.clone());
-        self.type_numbers.insert(ty.clone(), number);
+        self.unit.types.push(UnitType {
+            ty: ty.clone(),
+            encoded: encoded.to_vec(),
+        });
+        self.type_numbers.insert(encoded.to_vec(), number);
         number
     }
 
@@ -337,7 +348,9 @@ impl<'a> Builder<'a> {
             Kind::Component => FuncRefs::Closed,
             Kind::Module => FuncRefs::Open { type_ids: NONE },
         };
-        let type_numbers: Vec<u32> = module.types.iter().map(|ty| self.type_number(ty)).collect();
+        let types = module.types.iter().zip(module.core_types.all_encoded());
+        let type_numbers = types.map(|(ty, encoded)| self.type_number(ty, encoded));
+        let type_numbers: Vec<u32> = type_numbers.collect();
         let mut env = Env {
             module,
             instance: id,

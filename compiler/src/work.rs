@@ -405,11 +405,11 @@ fn build(entry: &Entry, job: Job<'_, '_>, worker: &mut Worker) -> Result<()> {
             );
         }
         Entry::ArrayThunk(ty) => {
-            let signature = translate::core_signature(&unit.types[*ty as usize]);
+            let signature = translate::core_signature(&unit.types[*ty as usize].ty);
             thunk::array_thunk(&mut builder, &signature);
         }
         Entry::HostFunc(ty) => {
-            let signature = translate::core_signature(&unit.types[*ty as usize]);
+            let signature = translate::core_signature(&unit.types[*ty as usize].ty);
             trampoline::host_func(&mut builder, &signature);
         }
         Entry::Init => init::build(&mut builder, &mut worker.translate.references, unit)?,

@@ -25,7 +25,7 @@ use crate::instance::{InstanceData, InstanceKind, initialize};
 use crate::linker::LinkError;
 use crate::store::{AsContext, AsContextMut, StoreId, StoreOpaque};
 
-pub use cwasm_format::imports::core_type::{Limits, ValType};
+pub use cwasm_format::imports::core_type::{HeapType, Limits, RefType, ValType};
 pub use externs::{CoreGlobal, CoreMemory, CoreTable, Extern};
 pub use func::{CoreFunc, CoreVal};
 pub(crate) use host::HostItems;

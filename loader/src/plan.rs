@@ -429,7 +429,7 @@ fn check_global(
         ValType::I32 | ValType::F32 => {
             claims.check_free::<u32>(unit, record, "index", export.index, false)?;
         }
-        ValType::I64 | ValType::F64 | ValType::FuncRef | ValType::ExternRef => {
+        ValType::I64 | ValType::F64 | ValType::Ref(_) => {
             claims.check_free::<u64>(unit, record, "index", export.index, false)?;
         }
         ValType::V128 => {

