@@ -40,5 +40,7 @@ proposals! {
     tail_call: "tail-call";
     extended_const: "extended-const";
     multi_memory: "multi-memory";
+    memory64: "memory64";
     function_references: "function-references";
+    custom_page_sizes: "custom-page-sizes";
 }
