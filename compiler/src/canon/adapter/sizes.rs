@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 /// it.
 const MAX_PARTS: u64 = 20_000;
 /// The most that all calls between components may have together.
-const MAX_ALL_PARTS: u64 = 1_000_000;
+const MAX_ALL_PARTS: u64 = 200_000;
 /// A string is as much code as this many numbers.
 const STRING_PARTS: u64 = 8;
 
