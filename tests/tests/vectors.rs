@@ -333,10 +333,7 @@ fn absorbing() -> Vec<String> {
         ops.push(format!("(i8x16.shuffle {shuffle} A B)"));
         ops.push(format!("(i8x16.shuffle {shuffle} B A)"));
     }
-    for [a, b, c] in ["ABB", "BAB", "BBA"].map(|order| {
-        let mut operands = order.chars();
-        [(); 3].map(|()| operands.next().unwrap())
-    }) {
+    for [a, b, c] in [["A", "B", "B"], ["B", "A", "B"], ["B", "B", "A"]] {
         ops.push(format!("(v128.bitselect {a} {b} {c})"));
         ops.push(format!("(f32x4.relaxed_madd {a} {b} {c})"));
         ops.push(format!("(f64x2.relaxed_nmadd {a} {b} {c})"));
