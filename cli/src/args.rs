@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
-use cwasm_compiler::{DEFAULT_TARGET, OptLevel, Options};
+use cwasm_compiler::{DEFAULT_TARGET, Features, OptLevel, Options};
 use cwasm_format::cpu::CpuLevel;
 
 /// Compiles WebAssembly components ahead of time, runs and inspects them.
@@ -41,6 +41,10 @@ pub(crate) struct CompileArgs {
     /// What to optimise for.
     #[arg(short = 'O', value_name = "LEVEL", value_enum, default_value = "speed")]
     pub(crate) opt: Opt,
+    /// Switch a WebAssembly proposal that the input may use on, or off with `-` before its name;
+    /// all that are supported are on.
+    #[arg(long = "feature", value_name = "[-]NAME", allow_hyphen_values = true, value_parser = feature)]
+    pub(crate) features: Vec<Feature>,
     /// Threads to compile with; by default all that the machine has.
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
@@ -106,9 +110,19 @@ impl CompileArgs {
                 Opt::Speed => OptLevel::Speed,
                 Opt::Size => OptLevel::Size,
             },
+            features: self.features(),
             jobs: self.jobs,
             debug: self.debug,
         }
+    }
+
+    fn features(&self) -> Features {
+        let mut features = Features::default();
+        for Feature { name, on } in &self.features {
+            // Known, as it was parsed.
+            let _ = features.set(name, *on);
+        }
+        features
     }
 }
 
@@ -128,6 +142,25 @@ impl Emit {
             Emit::Clif => "clif",
         }
     }
+}
+
+/// A proposal to switch.
+#[derive(Clone, Debug)]
+pub(crate) struct Feature {
+    name: String,
+    on: bool,
+}
+
+fn feature(text: &str) -> Result<Feature, cwasm_compiler::Error> {
+    let (name, on) = match text.strip_prefix('-') {
+        Some(name) => (name, false),
+        None => (text, true),
+    };
+    Features::default().set(name, on)?;
+    Ok(Feature {
+        name: name.to_owned(),
+        on,
+    })
 }
 
 fn cpu_level() -> impl TypedValueParser<Value = CpuLevel> {

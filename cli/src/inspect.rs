@@ -173,8 +173,8 @@ fn core_exports(artifact: &Artifact<'_>) -> Vec<Item> {
 fn core_type(artifact: &Artifact<'_>, number: u32, encoded: StrRef) -> String {
     let bytes = artifact.string_bytes(encoded).unwrap_or_default();
     let text = match number {
-        kind::CORE_FUNC => core_type::decode_func(bytes)
-            .map(|(params, results)| format!("func({}) -> ({})", join(&params), join(&results))),
+        kind::CORE_FUNC => core_type::FuncType::decode(bytes)
+            .map(|ty| format!("func({}) -> ({})", join(&ty.params), join(&ty.results))),
         kind::CORE_TABLE => core_type::decode_table(bytes)
             .map(|(element, limits)| format!("table {} {element}", range(&limits))),
         kind::CORE_MEMORY => {

@@ -10,12 +10,13 @@ use wasmparser::component_types::{
 use wasmparser::types::TypesRef;
 use wasmparser::{
     ComponentExternalKind, ComponentTypeRef, DataKind, ElementKind, Encoding, Parser, Payload,
-    TableInit, TypeRef, ValidPayload, Validator, WasmFeatures,
+    TableInit, TypeRef, ValidPayload, Validator,
 };
 
 use crate::component::types::TypeBuilder;
 use crate::component::{Component, ImportType, InstanceShape, Item, ModuleId};
 use crate::error::{Error, Result};
+use crate::features::Features;
 use crate::module::{Body, Data, Element, ElementItems, Import, Module, SegmentMode};
 
 /// What the input holds.
@@ -27,20 +28,6 @@ pub(crate) struct Decoded<'a> {
     pub(crate) types: TypeBuilder,
 }
 
-/// What is accepted as valid. What is valid but cannot be compiled is refused where it is met,
-/// with its name.
-fn features() -> WasmFeatures {
-    WasmFeatures::default()
-        | WasmFeatures::THREADS
-        | WasmFeatures::CUSTOM_PAGE_SIZES
-        | WasmFeatures::WIDE_ARITHMETIC
-        | WasmFeatures::CM_ASYNC
-        | WasmFeatures::CM_ASYNC_STACKFUL
-        | WasmFeatures::CM_MORE_ASYNC_BUILTINS
-        | WasmFeatures::CM_ERROR_CONTEXT
-        | WasmFeatures::CM_FIXED_LENGTH_LISTS
-}
-
 /// A module or component that is being read.
 enum Frame<'a> {
     Module(Box<Module<'a>>),
@@ -48,8 +35,8 @@ enum Frame<'a> {
 }
 
 /// Decodes `bytes`, which must outlive what is compiled from them.
-pub(crate) fn decode(bytes: &[u8]) -> Result<Decoded<'_>> {
-    let mut validator = Validator::new_with_features(features());
+pub(crate) fn decode(bytes: &[u8], features: Features) -> Result<Decoded<'_>> {
+    let mut validator = Validator::new_with_features(features.flags());
     let mut stack: Vec<Frame<'_>> = Vec::new();
     let mut decoded = Decoded {
         modules: Vec::new(),
@@ -57,7 +44,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Decoded<'_>> {
         types: TypeBuilder::default(),
     };
     let mut parser = Parser::new(0);
-    parser.set_features(features());
+    parser.set_features(features.flags());
     for payload in parser.parse_all(bytes) {
         let payload = payload?;
         if let ValidPayload::Func(to_validate, body) = validator.payload(&payload)? {
@@ -194,14 +181,19 @@ fn module_payload<'a>(module: &mut Module<'a>, payload: Payload<'a>) -> Result<(
 fn types<'a>(module: &mut Module<'a>, reader: wasmparser::TypeSectionReader<'a>) -> Result<()> {
     for group in reader.into_iter_with_offsets() {
         let (offset, group) = group?;
+        let first = module.types.len();
         for ty in group.into_types() {
             match ty.composite_type.inner {
-                wasmparser::CompositeInnerType::Func(func) if ty.is_final => {
+                wasmparser::CompositeInnerType::Func(func)
+                    if ty.is_final && ty.supertype_idxs.is_empty() =>
+                {
                     module.types.push(func);
                 }
                 _ => return Err(Error::unsupported("gc", offset)),
             }
         }
+        let types = module.core_types.push_group(&module.types[first..]);
+        types.map_err(|error| error.at(offset))?;
     }
     Ok(())
 }
@@ -317,7 +309,7 @@ fn component_payload<'a>(
                 let (offset, import) = import?;
                 let ty = import_type(import.ty, offset, types, builder)?;
                 let name = import.name.full_name().into_owned();
-                component.items.push(Item::Import { name, ty });
+                component.items.push(Item::Import { name, ty, offset });
             }
         }
         Payload::ComponentExportSection(reader) => {
@@ -419,18 +411,11 @@ fn import_type(
             ImportType::Type(builder.any(types.component_any_type_at(index), types))
         }
         ComponentTypeRef::Type(wasmparser::TypeBounds::SubResource) => {
-            return Err(Error::unsupported(
-                "resources (an imported resource type)",
-                offset,
-            ));
+            ImportType::Unsupported("resources (an imported resource type)")
         }
-        ComponentTypeRef::Module(_) => {
-            return Err(Error::unsupported("importing a core module", offset));
-        }
-        ComponentTypeRef::Component(_) => {
-            return Err(Error::unsupported("importing a component", offset));
-        }
-        ComponentTypeRef::Value(_) => return Err(Error::unsupported("cm-values", offset)),
+        ComponentTypeRef::Module(_) => ImportType::Unsupported("importing a core module"),
+        ComponentTypeRef::Component(_) => ImportType::Unsupported("importing a component"),
+        ComponentTypeRef::Value(_) => ImportType::Unsupported("cm-values"),
     })
 }
 
@@ -448,22 +433,16 @@ fn instance_shape(
             ComponentEntityType::Instance(ty) => {
                 ImportType::Instance(instance_shape(ty, offset, types, builder)?)
             }
+            ComponentEntityType::Type {
+                created: ComponentAnyTypeId::Resource(_),
+                ..
+            } => ImportType::Unsupported("resources (an imported resource type)"),
             ComponentEntityType::Type { created, .. } => {
-                if matches!(created, ComponentAnyTypeId::Resource(_)) {
-                    return Err(Error::unsupported(
-                        "resources (an imported resource type)",
-                        offset,
-                    ));
-                }
                 ImportType::Type(builder.any(created, types))
             }
-            ComponentEntityType::Module(_) => {
-                return Err(Error::unsupported("importing a core module", offset));
-            }
-            ComponentEntityType::Component(_) => {
-                return Err(Error::unsupported("importing a component", offset));
-            }
-            ComponentEntityType::Value(_) => return Err(Error::unsupported("cm-values", offset)),
+            ComponentEntityType::Module(_) => ImportType::Unsupported("importing a core module"),
+            ComponentEntityType::Component(_) => ImportType::Unsupported("importing a component"),
+            ComponentEntityType::Value(_) => ImportType::Unsupported("cm-values"),
         };
         exports.push((item.full_name(name).into_owned(), ty));
     }

@@ -5,7 +5,7 @@ use cwasm_format::describe::Description;
 use cwasm_format::exports::{CanonOptions, ExportRecord, IMPORTED, LiftRecord, StrRef, kind};
 use cwasm_format::hash::TypeHash;
 use cwasm_format::header::{Kind, NONE, SectionId};
-use cwasm_format::imports::core_type::{self, Limits, ValType};
+use cwasm_format::imports::core_type::{self, Limits};
 use cwasm_format::imports::{ImportRecord, LowerRecord};
 use cwasm_format::names;
 use cwasm_format::write::{Contents, Facts, Images, Strings, Symbol};
@@ -256,7 +256,7 @@ fn open_records(
         let offset =
             |func: Option<&crate::env::FuncId>| func.map_or(NONE, |func| text.offset(*func));
         core_types.push(CoreTypeRecord {
-            core_type: strings.add(&func_type(ty)?),
+            core_type: strings.add(&ty.encoded),
             array_thunk: offset(list.array_thunks.get(&(number as u32))),
             host_trampoline: offset(list.host_funcs.get(&(number as u32))),
         });
@@ -337,9 +337,10 @@ fn extern_type(
 ) -> Result<(u32, Vec<u8>)> {
     let mut out = Vec::new();
     let kind = match ty {
-        TypeRef::Func(ty) => return Ok((kind::CORE_FUNC, func_type(&module.types[ty as usize])?)),
+        TypeRef::Func(ty) => return Ok((kind::CORE_FUNC, module.core_types.encoded(ty).to_vec())),
         TypeRef::Table(ty) => {
-            let element = val_type(wasmparser::ValType::Ref(ty.element_type))?;
+            let element = wasmparser::ValType::Ref(ty.element_type);
+            let element = module.core_types.val_type(element)?;
             let limits = Limits {
                 min: ty.initial,
                 max: ty.maximum,
@@ -360,7 +361,8 @@ fn extern_type(
             kind::CORE_MEMORY
         }
         TypeRef::Global(ty) => {
-            core_type::encode_global(val_type(ty.content_type)?, ty.mutable, &mut out);
+            let content = module.core_types.val_type(ty.content_type)?;
+            core_type::encode_global(content, ty.mutable, &mut out);
             kind::CORE_GLOBAL
         }
         TypeRef::Tag(_) | TypeRef::FuncExact(_) => {
@@ -368,36 +370,6 @@ fn extern_type(
         }
     };
     Ok((kind, out))
-}
-
-fn func_type(ty: &wasmparser::FuncType) -> Result<Vec<u8>> {
-    let types = |types: &[wasmparser::ValType]| {
-        types
-            .iter()
-            .map(|ty| val_type(*ty))
-            .collect::<Result<Vec<_>>>()
-    };
-    let mut out = Vec::new();
-    core_type::encode_func(&types(ty.params())?, &types(ty.results())?, &mut out);
-    Ok(out)
-}
-
-fn val_type(ty: wasmparser::ValType) -> Result<ValType> {
-    Ok(match ty {
-        wasmparser::ValType::I32 => ValType::I32,
-        wasmparser::ValType::I64 => ValType::I64,
-        wasmparser::ValType::F32 => ValType::F32,
-        wasmparser::ValType::F64 => ValType::F64,
-        wasmparser::ValType::V128 => ValType::V128,
-        wasmparser::ValType::Ref(ty) if ty == wasmparser::RefType::FUNCREF => ValType::FuncRef,
-        wasmparser::ValType::Ref(ty) if ty == wasmparser::RefType::EXTERNREF => ValType::ExternRef,
-        wasmparser::ValType::Ref(ty) => {
-            return Err(Error::unsupported(
-                format!("function-references (type {ty})"),
-                None,
-            ));
-        }
-    })
 }
 
 /// Names for backtraces, symbols for debuggers and profilers.

@@ -58,6 +58,8 @@ pub(crate) struct MemoryLoc {
     /// Bytes behind the reservation that fault too.
     pub(crate) guard_size: u64,
     pub(crate) is_64: bool,
+    /// Whether each access that is not known to be inside is compared with the size.
+    pub(crate) is_checked: bool,
     pub(crate) page_log2: u32,
 }
 

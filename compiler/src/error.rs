@@ -28,6 +28,13 @@ pub enum ErrorKind {
         /// Byte offset in the input, where known.
         offset: Option<u64>,
     },
+    /// The input needs a feature that [`Options::features`](crate::Options) has switched off.
+    Disabled {
+        /// The feature's name.
+        feature: &'static str,
+        /// Byte offset in the input where it is needed first.
+        offset: u64,
+    },
     /// The input is larger than a limit.
     Limit {
         /// The limit's name.
@@ -76,6 +83,23 @@ impl Error {
     pub(crate) fn unsupported(feature: impl Into<String>, offset: impl Into<Option<u64>>) -> Error {
         let (feature, offset) = (feature.into(), offset.into());
         Error(Box::new(ErrorKind::Unsupported { feature, offset }))
+    }
+
+    #[cold]
+    pub(crate) fn disabled(feature: &'static str, offset: u64) -> Error {
+        Error(Box::new(ErrorKind::Disabled { feature, offset }))
+    }
+
+    /// The error with the place it is about, if it has none yet.
+    #[cold]
+    pub(crate) fn at(self, place: u64) -> Error {
+        match *self.0 {
+            ErrorKind::Unsupported {
+                feature,
+                offset: None,
+            } => Error::unsupported(feature, place),
+            kind => Error::from(kind),
+        }
     }
 
     #[cold]
@@ -132,6 +156,10 @@ impl fmt::Display for Error {
             ErrorKind::Unsupported { feature, offset } => {
                 write!(f, "not supported yet: {feature}")?;
                 at(f, *offset)
+            }
+            ErrorKind::Disabled { feature, offset } => {
+                write!(f, "needs the feature `{feature}`, which is off")?;
+                at(f, Some(*offset))
             }
             ErrorKind::Limit { name, found, limit } => {
                 write!(

@@ -7,7 +7,9 @@
 
 use std::collections::HashMap;
 
-use cwasm_format::data::{GUARD_SIZE, MemoryRecord, RESERVATION_32, TableRecord};
+use cwasm_format::data::{
+    GUARD_SIZE, MAX_RESERVATION, MAX_TABLE_ELEMENTS, MemoryRecord, RESERVATION_32, TableRecord,
+};
 use cwasm_format::header::{Kind, NONE, PAGE_SIZE};
 use cwasm_format::vmctx::{
     self, VmContext, VmFuncImport, VmFuncRef, VmHostImport, VmMemory, VmTable, flags,
@@ -24,10 +26,9 @@ use crate::error::{Error, Result};
 use crate::image::MemoryImage;
 use crate::module::Module;
 
-/// Address space that a memory with 64-bit addresses reserves at most; accesses are checked.
-const RESERVATION_64: u64 = 1 << 32;
-/// The most elements that the tables of a unit may start with: they lie in the context.
-const MAX_TABLE_ELEMENTS: u64 = 10_000_000;
+/// Address space that a memory whose accesses are checked reserves to grow into, if it starts
+/// smaller and its maximum is not smaller.
+const RESERVATION_CHECKED: u64 = 1 << 34;
 /// The largest context in bytes: every offset in it must fit a signed 32-bit displacement with
 /// room for a memory's guard.
 const MAX_CONTEXT_SIZE: u64 = 1 << 30;
@@ -68,7 +69,7 @@ pub(crate) struct Unit<'a> {
     /// Context offset of each component instance's flags.
     pub(crate) flags: Vec<u32>,
     /// Function types by number.
-    pub(crate) types: Vec<FuncType>,
+    pub(crate) types: Vec<UnitType>,
     /// Context offset of the type ids, or [`NONE`].
     pub(crate) type_ids: u32,
     /// `VmFuncRef`s of an open unit.
@@ -77,6 +78,13 @@ pub(crate) struct Unit<'a> {
     pub(crate) ref_slots: Vec<(u32, FuncLoc)>,
     /// What is left to do at instantiation, in order.
     pub(crate) steps: Vec<Step>,
+}
+
+/// A function type.
+pub(crate) struct UnitType {
+    pub(crate) ty: FuncType,
+    /// As in the artifact: equal types are equal.
+    pub(crate) encoded: Vec<u8>,
 }
 
 /// Eight bytes that become a closed reference.
@@ -195,7 +203,8 @@ fn check_code_size(plan: &Plan, modules: &[Module<'_>]) -> Result<()> {
 
 struct Builder<'a> {
     unit: Unit<'a>,
-    type_numbers: HashMap<FuncType, u32>,
+    /// By encoding.
+    type_numbers: HashMap<Vec<u8>, u32>,
     /// The number of each memory that an instance defines.
     memory_numbers: HashMap<CoreItem, u32>,
     /// Per memory: the number of steps when it was defined. A segment can be folded into its image
@@ -228,13 +237,16 @@ impl<'a> Builder<'a> {
         self.unit.context[offset as usize..][..bytes.len()].copy_from_slice(bytes);
     }
 
-    fn type_number(&mut self, ty: &FuncType) -> u32 {
-        if let Some(number) = self.type_numbers.get(ty) {
+    fn type_number(&mut self, ty: &FuncType, encoded: &[u8]) -> u32 {
+        if let Some(number) = self.type_numbers.get(encoded) {
             return *number;
         }
         let number = self.unit.types.len() as u32;
-        self.unit.types.push(ty.clone());
-        self.type_numbers.insert(ty.clone(), number);
+        self.unit.types.push(UnitType {
+            ty: ty.clone(),
+            encoded: encoded.to_vec(),
+        });
+        self.type_numbers.insert(encoded.to_vec(), number);
         number
     }
 
@@ -300,26 +312,28 @@ impl<'a> Builder<'a> {
         if ty.shared {
             return Err(Error::unsupported("threads (a shared memory)", None));
         }
-        let page_log2 = ty.page_size_log2.unwrap_or(16);
-        if page_log2 != 16 {
-            return Err(Error::unsupported("custom-page-sizes", None));
-        }
-        let reservation = if ty.memory64 {
-            RESERVATION_64
+        let page_log2 = page_log2(ty);
+        let most = if ty.memory64 {
+            u64::MAX >> page_log2
         } else {
-            RESERVATION_32
+            u64::from(u32::MAX).min((1 << 32) >> page_log2)
         };
-        let most = if ty.memory64 { 1 << 48 } else { 1 << 16 };
-        if ty.initial.saturating_mul(1 << page_log2) > reservation {
-            let limit = reservation >> page_log2;
-            return Err(Error::limit("initial pages of a memory", ty.initial, limit));
-        }
+        let max = ty.maximum.unwrap_or(most);
+        let (reservation, guard_size) = if is_checked(ty) {
+            // As much as it can need, but for what would be too much for most machines.
+            let usual = byte_len(max, page_log2).min(RESERVATION_CHECKED);
+            let size = usual.max(byte_len(ty.initial, page_log2));
+            let size = size.min(MAX_RESERVATION).next_multiple_of(PAGE_SIZE);
+            (size.max(PAGE_SIZE), 0)
+        } else {
+            (RESERVATION_32, GUARD_SIZE)
+        };
         Ok(MemoryRecord {
             slot: self.reserve(size_of::<VmMemory>(), 8),
             page_log2,
             min: ty.initial,
-            max: ty.maximum.unwrap_or(most),
-            guard_size: GUARD_SIZE,
+            max,
+            guard_size,
             reservation,
         })
     }
@@ -337,7 +351,9 @@ impl<'a> Builder<'a> {
             Kind::Component => FuncRefs::Closed,
             Kind::Module => FuncRefs::Open { type_ids: NONE },
         };
-        let type_numbers: Vec<u32> = module.types.iter().map(|ty| self.type_number(ty)).collect();
+        let types = module.types.iter().zip(module.core_types.all_encoded());
+        let type_numbers = types.map(|(ty, encoded)| self.type_number(ty, encoded));
+        let type_numbers: Vec<u32> = type_numbers.collect();
         let mut env = Env {
             module,
             instance: id,
@@ -475,10 +491,11 @@ impl<'a> Builder<'a> {
             self.stepped[number as usize] = self.unit.steps.len();
             env.memories.push(MemoryLoc {
                 base,
-                min_byte_len: record.min << record.page_log2,
+                min_byte_len: byte_len(record.min, record.page_log2),
                 reservation: record.reservation,
                 guard_size: record.guard_size,
                 is_64: ty.memory64,
+                is_checked: is_checked(ty),
                 page_log2: record.page_log2,
             });
         }
@@ -493,7 +510,9 @@ impl<'a> Builder<'a> {
                 .map(|table| table.elements.len() as u64)
                 .sum();
             let total = placed.saturating_add(ty.initial);
-            if total > MAX_TABLE_ELEMENTS {
+            // A table that no instance can have is still valid.
+            let is_possible = ty.initial <= MAX_TABLE_ELEMENTS;
+            if is_possible && total > MAX_TABLE_ELEMENTS {
                 return Err(Error::limit(
                     "initial table elements",
                     total,
@@ -528,7 +547,7 @@ impl<'a> Builder<'a> {
                 instance: env.instance,
                 index,
                 desc,
-                elements: vec![initial; ty.initial as usize],
+                elements: vec![initial; if is_possible { ty.initial as usize } else { 0 }],
                 stepped: self.unit.steps.len(),
             });
             env.tables.push(TableLoc::Own { desc });
@@ -612,10 +631,11 @@ impl<'a> Builder<'a> {
             for (place, value) in table.elements.iter().enumerate() {
                 self.write_value(elements + 8 * place as u32, *value);
             }
-            let len = table.elements.len() as u32;
             let env = &self.unit.envs[table.instance as usize];
             let ty = &env.module.tables[table.index as usize];
-            if ty.maximum == Some(ty.initial) {
+            let len = u32::try_from(ty.initial).unwrap_or(u32::MAX);
+            let is_complete = table.elements.len() as u64 == ty.initial;
+            if is_complete && ty.maximum == Some(ty.initial) {
                 fixed.insert(
                     table.desc,
                     TableLoc::Fixed {
@@ -874,20 +894,33 @@ fn const_index(value: Option<ConstValue>) -> u64 {
     }
 }
 
+/// Where an imported memory is; it has a reservation and a guard if accesses are not checked.
 fn imported_memory(ty: &wasmparser::MemoryType, slot: u32) -> MemoryLoc {
-    let page_log2 = ty.page_size_log2.unwrap_or(16);
+    let page_log2 = page_log2(ty);
     MemoryLoc {
         base: MemoryBase::Import { slot },
-        min_byte_len: ty.initial << page_log2,
-        reservation: if ty.memory64 {
-            RESERVATION_64
-        } else {
-            RESERVATION_32
-        },
+        min_byte_len: byte_len(ty.initial, page_log2),
+        reservation: RESERVATION_32,
         guard_size: GUARD_SIZE,
         is_64: ty.memory64,
+        is_checked: is_checked(ty),
         page_log2,
     }
+}
+
+fn page_log2(ty: &wasmparser::MemoryType) -> u32 {
+    ty.page_size_log2.unwrap_or(16)
+}
+
+/// Bytes of so many pages; of more than there are addresses, all of them.
+fn byte_len(pages: u64, page_log2: u32) -> u64 {
+    pages.saturating_mul(1 << page_log2)
+}
+
+/// Whether each access is compared with the size: indices reach beyond what can be reserved, or the
+/// memory may end inside of what the machine can protect.
+fn is_checked(ty: &wasmparser::MemoryType) -> bool {
+    ty.memory64 || 1 << page_log2(ty) < PAGE_SIZE
 }
 
 fn is_exported_global(module: &Module<'_>, index: u32) -> bool {

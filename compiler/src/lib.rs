@@ -12,10 +12,12 @@
 mod canon;
 mod component;
 mod constant;
+mod core_types;
 mod decode;
 mod emit;
 mod env;
 mod error;
+mod features;
 mod image;
 mod init;
 mod isa;
@@ -34,6 +36,7 @@ use cwasm_format::cpu::CpuLevel;
 use cwasm_format::header::Kind;
 
 pub use error::{Error, ErrorKind, Result};
+pub use features::Features;
 pub use output::write_file;
 
 /// The target that is compiled for by default.
@@ -51,6 +54,8 @@ pub struct Options {
     pub cpu: CpuLevel,
     /// What generated code is optimised for.
     pub opt: OptLevel,
+    /// The proposals that the input may use.
+    pub features: Features,
     /// Threads to compile with; `None` for all that the machine has.
     pub jobs: Option<NonZeroUsize>,
     /// Whether names and symbols of functions are kept.
@@ -63,6 +68,7 @@ impl Default for Options {
             target: DEFAULT_TARGET.to_owned(),
             cpu: CpuLevel::default(),
             opt: OptLevel::default(),
+            features: Features::default(),
             jobs: None,
             debug: false,
         }
@@ -147,19 +153,23 @@ pub fn compile_with(
         .stack_size(COMPILE_STACK_SIZE)
         .build()
         .map_err(|error| Error::option(format!("cannot start {threads} threads: {error}")))?;
-    pool.install(|| stages(input, options, emit, progress))
+    pool.install(|| {
+        let clock = Clock::new();
+        let bytes = wat::parse_bytes(input).map_err(|error| text_error(&error))?;
+        stages(&bytes, options, emit, progress, clock)
+            .map_err(|error| features::refusal(&bytes, options.features, error))
+    })
 }
 
 fn stages(
-    input: &[u8],
+    bytes: &[u8],
     options: &Options,
     emit: Emit,
     progress: &(dyn Fn(Progress) + Sync),
+    mut clock: Clock,
 ) -> Result<Output> {
-    let mut clock = Clock::new();
     let target = isa::target(options)?;
-    let bytes = wat::parse_bytes(input).map_err(|error| text_error(&error))?;
-    let decoded = decode::decode(&bytes)?;
+    let decoded = decode::decode(bytes, options.features)?;
     clock.end("decode");
     let (kind, plan) = match &decoded.component {
         Some(component) => (

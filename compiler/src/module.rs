@@ -6,6 +6,7 @@ use wasmparser::{
     ValidatorResources,
 };
 
+use crate::core_types::CoreTypes;
 use crate::error::Result;
 
 /// A core module. Index spaces list imports first, as the specification numbers them.
@@ -13,6 +14,8 @@ use crate::error::Result;
 pub(crate) struct Module<'a> {
     /// Function types, by type index.
     pub(crate) types: Vec<FuncType>,
+    /// The same without type indices.
+    pub(crate) core_types: CoreTypes,
     pub(crate) imports: Vec<Import<'a>>,
     /// Type index of each function.
     pub(crate) funcs: Vec<u32>,

@@ -265,11 +265,23 @@ fn compile_entries(
     order.sort_by_key(|place| std::cmp::Reverse(size_hint(&entries[*place], job.unit)));
     let next = AtomicUsize::new(0);
     let done = AtomicUsize::new(0);
+    // The place of the first entry, in the list's order, that is known to fail. Those behind it need
+    // not be compiled, those before it must be: the error is the same whatever the threads do.
+    let failed = AtomicUsize::new(usize::MAX);
     let results: Vec<Vec<(usize, Result<Compiled>)>> = rayon::broadcast(|_| {
         let mut worker = Worker::new();
         let mut results = Vec::new();
         while let Some(place) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
-            results.push((*place, compile_entry(&entries[*place], job, &mut worker)));
+            if *place > failed.load(Ordering::Relaxed) {
+                continue;
+            }
+            let result = compile_entry(&entries[*place], job, &mut worker);
+            if result.is_err() {
+                failed.fetch_min(*place, Ordering::Relaxed);
+                // What was half built is still in there.
+                worker = Worker::new();
+            }
+            results.push((*place, result));
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
             progress(Progress {
                 done,
@@ -279,20 +291,16 @@ fn compile_entries(
         results
     });
     let mut compiled: Vec<Option<Compiled>> = entries.iter().map(|_| None).collect();
-    // The error of the first entry in the list's order: the same whatever the threads did.
-    let mut first_error: Option<(usize, Error)> = None;
+    let mut first_error: Option<Error> = None;
     for (place, result) in results.into_iter().flatten() {
         match result {
             Ok(result) => compiled[place] = Some(result),
-            Err(error) => {
-                if first_error.as_ref().is_none_or(|(first, _)| place < *first) {
-                    first_error = Some((place, error));
-                }
-            }
+            Err(error) if place == failed.load(Ordering::Relaxed) => first_error = Some(error),
+            Err(_) => {}
         }
     }
     match first_error {
-        Some((_, error)) => Err(error),
+        Some(error) => Err(error),
         None => Ok(compiled.into_iter().flatten().collect()),
     }
 }
@@ -399,11 +407,11 @@ fn build(entry: &Entry, job: Job<'_, '_>, worker: &mut Worker) -> Result<()> {
             );
         }
         Entry::ArrayThunk(ty) => {
-            let signature = translate::core_signature(&unit.types[*ty as usize]);
+            let signature = translate::core_signature(&unit.types[*ty as usize].ty);
             thunk::array_thunk(&mut builder, &signature);
         }
         Entry::HostFunc(ty) => {
-            let signature = translate::core_signature(&unit.types[*ty as usize]);
+            let signature = translate::core_signature(&unit.types[*ty as usize].ty);
             trampoline::host_func(&mut builder, &signature);
         }
         Entry::Init => init::build(&mut builder, &mut worker.translate.references, unit)?,

@@ -17,6 +17,12 @@ pub const RESERVATION_32: u64 = 1 << 32;
 /// check. Larger offsets do not occur in practice.
 pub const GUARD_SIZE: u64 = 32 << 20;
 
+/// The most address space that a memory may reserve.
+pub const MAX_RESERVATION: u64 = 1 << 46;
+
+/// The most elements that a table may have, and the tables of a unit may start with.
+pub const MAX_TABLE_ELEMENTS: u64 = 10_000_000;
+
 /// A memory that the unit defines.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -25,7 +31,7 @@ pub struct MemoryRecord {
     pub slot: u32,
     /// Log2 of the page size in bytes.
     pub page_log2: u32,
-    /// Initial size in pages.
+    /// Initial size in pages. If that is more than the reservation, there can be no instance.
     pub min: u64,
     /// Maximum in pages: the declared one, or the most that the address type allows.
     pub max: u64,
@@ -45,7 +51,8 @@ pub struct TableRecord {
     pub slot: u32,
     /// Context offset of its initial elements.
     pub elements: u32,
-    /// Initial number of elements.
+    /// Initial number of elements. If there are more than [`MAX_TABLE_ELEMENTS`], there can be no
+    /// instance.
     pub len: u32,
     /// Zero.
     pub reserved: u32,

@@ -47,6 +47,12 @@ pub enum Tag {
     None,
     /// A function: parameters as a tuple, then the result or `None`.
     Func,
+    /// A core function type: its encoding.
+    CoreFunc,
+    /// A recursion group of core types.
+    CoreGroup,
+    /// A member of a recursion group: the group and the place.
+    CoreMember,
 }
 
 impl TypeHash {
@@ -74,6 +80,32 @@ impl TypeHash {
     /// ([`TypeHash::NONE`] without one). Names of parameters do not count.
     pub const fn func(params: &[TypeHash], result: TypeHash) -> TypeHash {
         TypeHash::of_parts(Tag::Func, &[TypeHash::of_parts(Tag::Tuple, params), result])
+    }
+
+    /// The hash of a core function type from its [encoding](crate::imports::core_type).
+    pub fn core_func(encoding: &[u8]) -> TypeHash {
+        let mut hasher = Hasher::new(Tag::CoreFunc);
+        hasher.bytes(encoding);
+        hasher.finish()
+    }
+
+    /// The hash of member `place` of a recursion group of core types.
+    pub fn core_member(group: TypeHash, place: usize) -> TypeHash {
+        let mut hasher = Hasher::new(Tag::CoreMember);
+        hasher.part(group);
+        hasher.count(place);
+        hasher.finish()
+    }
+
+    /// The hash as it is written: two `u64` in little endian.
+    pub const fn to_bytes(self) -> [u8; 16] {
+        (self.0[0] as u128 | (self.0[1] as u128) << 64).to_le_bytes()
+    }
+
+    /// The hash of these bytes.
+    pub const fn from_bytes(bytes: [u8; 16]) -> TypeHash {
+        let bits = u128::from_le_bytes(bytes);
+        TypeHash([bits as u64, (bits >> 64) as u64])
     }
 
     /// Whether both are the same, in `const` context.
@@ -108,7 +140,11 @@ impl Hasher {
 
     /// Adds the name of a field, case or flag.
     pub const fn name(&mut self, name: &str) {
-        let bytes = name.as_bytes();
+        self.bytes(name.as_bytes());
+    }
+
+    /// Adds bytes of any length.
+    pub const fn bytes(&mut self, bytes: &[u8]) {
         self.count(bytes.len());
         let mut i = 0;
         while i < bytes.len() {

@@ -55,41 +55,150 @@ pub struct LowerRecord {
 /// have equal bytes.
 ///
 /// ```text
-/// func    number of params: u8 varint (LEB128), valtypes, number of results, valtypes
+/// func    number of params: u8 varint (LEB128), valtypes, number of results, valtypes,
+///         and the type's hash if this does not tell it from others (see below)
 /// table   valtype, limits
 /// memory  log2 of the page size: u8, limits
 /// global  valtype, 1 if mutable else 0
 /// limits  min: u64 LE, max: u64 LE (all ones: none), 1 if 64-bit else 0, 1 if shared else 0
-/// valtype 0x7f i32, 0x7e i64, 0x7d f32, 0x7c f64, 0x7b v128, 0x70 funcref, 0x6f externref
+/// valtype 0x7f i32, 0x7e i64, 0x7d f32, 0x7c f64, 0x7b v128, 0x70 funcref, 0x6f externref,
+///         0x64 heaptype for (ref heaptype), 0x63 0x60 hash for (ref null $t)
+/// heaptype 0x70 func, 0x6f extern, 0x60 hash for a function type
+/// hash    two u64 LE
+/// ```
+///
+/// A reference to a function type holds that type's [`TypeHash`]. The hash is that of the type's
+/// encoding ([`TypeHash::core_func`]), so that it depends on the structure alone, whatever indices
+/// the module has. Types that refer to each other, and all others of a recursion group with more
+/// than one member, are equal only if their groups are and they are the same members: their hash is
+/// that of group and place ([`TypeHash::core_member`]) and stands at the end of their encoding.
+///
+/// ```text
+/// (func (param (ref null $t)))   01 63 60 <hash of $t> 00
 /// ```
 pub mod core_type {
-    /// A core value type that the format knows.
+    use crate::hash::TypeHash;
+
+    /// A core value type.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-    #[repr(u8)]
     #[allow(missing_docs, reason = "the names are WebAssembly's")]
     pub enum ValType {
-        I32 = 0x7f,
-        I64 = 0x7e,
-        F32 = 0x7d,
-        F64 = 0x7c,
-        V128 = 0x7b,
-        FuncRef = 0x70,
-        ExternRef = 0x6f,
+        I32,
+        I64,
+        F32,
+        F64,
+        V128,
+        Ref(RefType),
     }
 
+    /// A type of references.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub struct RefType {
+        /// Whether null is one of its values.
+        pub nullable: bool,
+        /// What others refer to.
+        pub heap: HeapType,
+    }
+
+    /// What references refer to.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+    pub enum HeapType {
+        /// Any function.
+        Func,
+        /// Any value of the host.
+        Extern,
+        /// A function of the type with this hash.
+        Concrete(TypeHash),
+    }
+
+    const FUNC: u8 = 0x70;
+    const EXTERN: u8 = 0x6f;
+    const CONCRETE: u8 = 0x60;
+    const REF: u8 = 0x64;
+    const REF_NULL: u8 = 0x63;
+
     impl ValType {
-        /// The type of this byte.
-        pub const fn from_byte(byte: u8) -> Option<ValType> {
-            Some(match byte {
-                0x7f => ValType::I32,
-                0x7e => ValType::I64,
-                0x7d => ValType::F32,
-                0x7c => ValType::F64,
-                0x7b => ValType::V128,
-                0x70 => ValType::FuncRef,
-                0x6f => ValType::ExternRef,
+        /// `funcref`: any function, or null.
+        pub const FUNCREF: ValType = ValType::Ref(RefType {
+            nullable: true,
+            heap: HeapType::Func,
+        });
+        /// `externref`: any value of the host, or null.
+        pub const EXTERNREF: ValType = ValType::Ref(RefType {
+            nullable: true,
+            heap: HeapType::Extern,
+        });
+
+        /// Whether each value of this type is one of `other` too.
+        pub fn is_subtype_of(&self, other: &ValType) -> bool {
+            match (self, other) {
+                (ValType::Ref(ty), ValType::Ref(other)) => ty.is_subtype_of(other),
+                _ => self == other,
+            }
+        }
+
+        /// Appends the encoding.
+        pub fn encode(&self, out: &mut Vec<u8>) {
+            match self {
+                ValType::I32 => out.push(0x7f),
+                ValType::I64 => out.push(0x7e),
+                ValType::F32 => out.push(0x7d),
+                ValType::F64 => out.push(0x7c),
+                ValType::V128 => out.push(0x7b),
+                &ValType::FUNCREF => out.push(FUNC),
+                &ValType::EXTERNREF => out.push(EXTERN),
+                ValType::Ref(ty) => {
+                    out.push(if ty.nullable { REF_NULL } else { REF });
+                    match ty.heap {
+                        HeapType::Func => out.push(FUNC),
+                        HeapType::Extern => out.push(EXTERN),
+                        HeapType::Concrete(hash) => {
+                            out.push(CONCRETE);
+                            out.extend(hash.to_bytes());
+                        }
+                    }
+                }
+            }
+        }
+
+        /// Decodes the type that `bytes` start with, and takes it away; `None` if there is none.
+        fn decode(bytes: &mut &[u8]) -> Option<ValType> {
+            let nullable = match take(bytes)? {
+                0x7f => return Some(ValType::I32),
+                0x7e => return Some(ValType::I64),
+                0x7d => return Some(ValType::F32),
+                0x7c => return Some(ValType::F64),
+                0x7b => return Some(ValType::V128),
+                FUNC => return Some(ValType::FUNCREF),
+                EXTERN => return Some(ValType::EXTERNREF),
+                REF_NULL => true,
+                REF => false,
                 _ => return None,
-            })
+            };
+            let heap = match take(bytes)? {
+                // The shorter encoding is the only one.
+                FUNC | EXTERN if nullable => return None,
+                FUNC => HeapType::Func,
+                EXTERN => HeapType::Extern,
+                CONCRETE => {
+                    let (hash, rest) = bytes.split_first_chunk()?;
+                    *bytes = rest;
+                    HeapType::Concrete(TypeHash::from_bytes(*hash))
+                }
+                _ => return None,
+            };
+            Some(ValType::Ref(RefType { nullable, heap }))
+        }
+    }
+
+    impl RefType {
+        /// Whether each reference of this type is one of `other` too.
+        pub fn is_subtype_of(&self, other: &RefType) -> bool {
+            let heap_matches = match (self.heap, other.heap) {
+                (HeapType::Concrete(_), HeapType::Func) => true,
+                (heap, other) => heap == other,
+            };
+            heap_matches && (other.nullable || !self.nullable)
         }
     }
 
@@ -101,9 +210,22 @@ pub mod core_type {
                 ValType::F32 => "f32",
                 ValType::F64 => "f64",
                 ValType::V128 => "v128",
-                ValType::FuncRef => "funcref",
-                ValType::ExternRef => "externref",
+                &ValType::FUNCREF => "funcref",
+                &ValType::EXTERNREF => "externref",
+                ValType::Ref(ty) => return ty.fmt(f),
             })
+        }
+    }
+
+    impl core::fmt::Display for RefType {
+        fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+            let null = if self.nullable { "null " } else { "" };
+            match self.heap {
+                HeapType::Func => write!(f, "(ref {null}func)"),
+                HeapType::Extern => write!(f, "(ref {null}extern)"),
+                // Enough of it to tell types apart.
+                HeapType::Concrete(hash) => write!(f, "(ref {null}func#{:08x})", hash.0[0] as u32),
+            }
         }
     }
 
@@ -120,22 +242,63 @@ pub mod core_type {
         pub shared: bool,
     }
 
-    /// Encodes a function type.
-    pub fn encode_func(params: &[ValType], results: &[ValType], out: &mut Vec<u8>) {
-        for types in [params, results] {
-            let mut count = types.len();
-            while count >= 0x80 {
-                out.push(count as u8 | 0x80);
-                count >>= 7;
+    /// A function type.
+    #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+    pub struct FuncType {
+        /// The types of the parameters.
+        pub params: Vec<ValType>,
+        /// The types of the results.
+        pub results: Vec<ValType>,
+        /// The type's hash, if parameters and results do not tell it from others.
+        pub identity: Option<TypeHash>,
+    }
+
+    impl FuncType {
+        /// Appends the encoding.
+        pub fn encode(&self, out: &mut Vec<u8>) {
+            for types in [&self.params, &self.results] {
+                let mut count = types.len();
+                while count >= 0x80 {
+                    out.push(count as u8 | 0x80);
+                    count >>= 7;
+                }
+                out.push(count as u8);
+                types.iter().for_each(|ty| ty.encode(out));
             }
-            out.push(count as u8);
-            out.extend(types.iter().map(|ty| *ty as u8));
+            if let Some(hash) = self.identity {
+                out.extend(hash.to_bytes());
+            }
+        }
+
+        /// Decodes a function type; `None` if `bytes` is not one.
+        pub fn decode(bytes: &[u8]) -> Option<FuncType> {
+            let mut bytes = bytes;
+            let params = decode_val_types(&mut bytes)?;
+            let results = decode_val_types(&mut bytes)?;
+            let identity = match bytes {
+                [] => None,
+                _ => Some(TypeHash::from_bytes(bytes.try_into().ok()?)),
+            };
+            Some(FuncType {
+                params,
+                results,
+                identity,
+            })
+        }
+
+        /// The hash by which references name the type.
+        pub fn hash(&self) -> TypeHash {
+            self.identity.unwrap_or_else(|| {
+                let mut bytes = Vec::new();
+                self.encode(&mut bytes);
+                TypeHash::core_func(&bytes)
+            })
         }
     }
 
     /// Encodes a table type.
     pub fn encode_table(element: ValType, limits: Limits, out: &mut Vec<u8>) {
-        out.push(element as u8);
+        element.encode(out);
         encode_limits(limits, out);
     }
 
@@ -147,7 +310,7 @@ pub mod core_type {
 
     /// Encodes a global's type.
     pub fn encode_global(content: ValType, mutable: bool, out: &mut Vec<u8>) {
-        out.push(content as u8);
+        content.encode(out);
         out.push(u8::from(mutable));
     }
 
@@ -158,18 +321,11 @@ pub mod core_type {
         out.push(u8::from(limits.shared));
     }
 
-    /// Decodes a function type into parameters and results; `None` if `bytes` is not one.
-    pub fn decode_func(bytes: &[u8]) -> Option<(Vec<ValType>, Vec<ValType>)> {
-        let mut bytes = bytes;
-        let params = decode_val_types(&mut bytes)?;
-        let results = decode_val_types(&mut bytes)?;
-        bytes.is_empty().then_some((params, results))
-    }
-
     /// Decodes a table type; `None` if `bytes` is not one.
     pub fn decode_table(bytes: &[u8]) -> Option<(ValType, Limits)> {
-        let (first, rest) = bytes.split_first()?;
-        Some((ValType::from_byte(*first)?, decode_limits(rest)?))
+        let mut bytes = bytes;
+        let element = ValType::decode(&mut bytes)?;
+        Some((element, decode_limits(bytes)?))
     }
 
     /// Decodes a memory type into the log2 of its page size and limits; `None` if `bytes` is not
@@ -181,26 +337,32 @@ pub mod core_type {
 
     /// Decodes a global's type and whether it is mutable; `None` if `bytes` is not one.
     pub fn decode_global(bytes: &[u8]) -> Option<(ValType, bool)> {
+        let mut bytes = bytes;
+        let content = ValType::decode(&mut bytes)?;
         match *bytes {
-            [content, mutable @ 0..=1] => Some((ValType::from_byte(content)?, mutable == 1)),
+            [mutable @ 0..=1] => Some((content, mutable == 1)),
             _ => None,
         }
+    }
+
+    fn take(bytes: &mut &[u8]) -> Option<u8> {
+        let (first, rest) = bytes.split_first()?;
+        *bytes = rest;
+        Some(*first)
     }
 
     fn decode_val_types(bytes: &mut &[u8]) -> Option<Vec<ValType>> {
         let (mut count, mut shift) = (0usize, 0);
         loop {
-            let (byte, rest) = bytes.split_first()?;
-            *bytes = rest;
+            let byte = take(bytes)?;
             count |= usize::from(byte & 0x7f).checked_shl(shift)?;
             shift += 7;
             if byte & 0x80 == 0 {
                 break;
             }
         }
-        let (types, rest) = bytes.split_at_checked(count)?;
-        *bytes = rest;
-        types.iter().map(|byte| ValType::from_byte(*byte)).collect()
+        // Each takes a byte at least: a wrong count ends before it costs anything.
+        (0..count).map(|_| ValType::decode(bytes)).collect()
     }
 
     fn decode_limits(bytes: &[u8]) -> Option<Limits> {
@@ -220,3 +382,51 @@ pub mod core_type {
 }
 
 const _: () = assert!(size_of::<ImportRecord>() == 56 && size_of::<LowerRecord>() == 24);
+
+#[cfg(test)]
+mod tests {
+    use super::core_type::*;
+    use crate::hash::TypeHash;
+
+    fn reference(nullable: bool, heap: HeapType) -> ValType {
+        ValType::Ref(RefType { nullable, heap })
+    }
+
+    #[test]
+    fn every_type_comes_back_and_has_one_encoding() {
+        let concrete = HeapType::Concrete(TypeHash([1, 2]));
+        let mut params = vec![ValType::I32, ValType::V128];
+        for heap in [HeapType::Func, HeapType::Extern, concrete] {
+            params.extend([reference(true, heap), reference(false, heap)]);
+        }
+        for identity in [None, Some(TypeHash([3, 4]))] {
+            let ty = FuncType {
+                params: params.clone(),
+                results: vec![ValType::F64; 200],
+                identity,
+            };
+            let mut bytes = Vec::new();
+            ty.encode(&mut bytes);
+            assert_eq!(FuncType::decode(&bytes), Some(ty));
+            assert_eq!(FuncType::decode(&bytes[..bytes.len() - 1]), None);
+        }
+        assert_eq!(decode_global(&[0x63, 0x70, 0]), None);
+        assert_eq!(
+            decode_global(&[0x64, 0x70, 1]),
+            Some((reference(false, HeapType::Func), true))
+        );
+    }
+
+    #[test]
+    fn subtypes_are_as_wasm_says() {
+        let concrete = HeapType::Concrete(TypeHash([1, 2]));
+        let other = HeapType::Concrete(TypeHash([1, 3]));
+        assert!(reference(false, concrete).is_subtype_of(&reference(true, concrete)));
+        assert!(reference(false, concrete).is_subtype_of(&ValType::FUNCREF));
+        assert!(!ValType::FUNCREF.is_subtype_of(&reference(true, concrete)));
+        assert!(!reference(true, concrete).is_subtype_of(&reference(false, concrete)));
+        assert!(!reference(true, concrete).is_subtype_of(&reference(true, other)));
+        assert!(!ValType::EXTERNREF.is_subtype_of(&ValType::FUNCREF));
+        assert!(ValType::I32.is_subtype_of(&ValType::I32));
+    }
+}

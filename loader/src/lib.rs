@@ -47,7 +47,7 @@ pub use instance::Instance;
 pub use linker::{InstancePre, LinkError, Linker, LinkerInstance};
 pub use module::{
     CoreFunc, CoreGlobal, CoreMemory, CoreTable, CoreVal, Extern, ExternType, FuncType, GlobalType,
-    ImportType, Limits, MemoryType, Module, ModuleInstance, TableType, ValType,
+    HeapType, ImportType, Limits, MemoryType, Module, ModuleInstance, RefType, TableType, ValType,
 };
 pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
 pub use trap::{Frame, Trap};

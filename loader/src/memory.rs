@@ -21,9 +21,10 @@ use cwasm_format::vmctx::{VmContext, VmMemory, VmTable};
 use crate::artifact::Unit;
 use crate::engine::Engine;
 use crate::error::{Context as _, Error, Result};
-use crate::plan::{MemoryPlan, Plan, Run};
+use crate::plan::{MemoryPlan, Plan, Run, TablePlan};
 use crate::pool::Pool;
 use crate::sys::memory::{PAGE_SIZE, Reservation, make_accessible, round_up};
+use crate::table::MAX_ELEMENTS;
 
 /// Bytes of a run up to which copying is cheaper than mapping. Measured: a copied page costs 1.5 µs
 /// with its fault, a mapped run 13 µs and 2 µs for each page that is written then; this is where
@@ -52,6 +53,11 @@ impl Slot {
     /// # Errors
     /// If there is not enough address space or memory.
     pub(crate) fn new(engine: &Engine, unit: &Unit, plan: &Plan) -> Result<Slot> {
+        let too_long = |table: &&TablePlan| u64::from(table.len) > MAX_ELEMENTS;
+        if let Some(table) = plan.tables.iter().find(too_long) {
+            let message = format!("a table cannot have {} elements", table.len);
+            return Err(Error::msg(message));
+        }
         let pool = engine.pool();
         let first = match plan.memories.first() {
             Some(memory) => reserve(pool, plan.context_size, memory)?,
@@ -209,7 +215,7 @@ fn reserve(pool: &Pool, before: usize, memory: &MemoryPlan) -> Result<Reservatio
     reservation.with_context(|| {
         format!(
             "cannot reserve {} of address space for a linear memory",
-            Bytes(memory.reservation + memory.guard_size)
+            Bytes(memory.byte_len.max(memory.reservation + memory.guard_size))
         )
     })
 }

@@ -25,7 +25,7 @@ use crate::instance::{InstanceData, InstanceKind, initialize};
 use crate::linker::LinkError;
 use crate::store::{AsContext, AsContextMut, StoreId, StoreOpaque};
 
-pub use cwasm_format::imports::core_type::{Limits, ValType};
+pub use cwasm_format::imports::core_type::{HeapType, Limits, RefType, ValType};
 pub use externs::{CoreGlobal, CoreMemory, CoreTable, Extern};
 pub use func::{CoreFunc, CoreVal};
 pub(crate) use host::HostItems;
@@ -273,8 +273,11 @@ fn exported(store: StoreId, data: &InstanceData, export: &ExportRecord) -> Exter
         ExternType::Memory(ty) => {
             let memories = data.unit().artifact().memories();
             let memory = memories.iter().find(|memory| memory.slot == export.index);
+            // Code checks all accesses to other memories than these.
+            let is_guarded = !ty.limits.is_64 && ty.page_log2 == 16;
             let importable = memory.is_some_and(|memory| {
-                memory.reservation >= RESERVATION_32 && memory.guard_size >= GUARD_SIZE
+                !is_guarded
+                    || memory.reservation >= RESERVATION_32 && memory.guard_size >= GUARD_SIZE
             });
             Extern::Memory(CoreMemory::new_at(store, address.cast(), ty, importable))
         }

@@ -4,7 +4,9 @@
 //! need no further check.
 
 use cwasm_format::FormatError;
-use cwasm_format::data::{IMAGE_CONTEXT, ImageRecord, MemoryRecord};
+use cwasm_format::data::{
+    IMAGE_CONTEXT, ImageRecord, MAX_RESERVATION, MAX_TABLE_ELEMENTS, MemoryRecord,
+};
 use cwasm_format::exports::{ExportRecord, IMPORTED, StrRef, kind};
 use cwasm_format::header::{Kind, NONE, SectionId};
 use cwasm_format::imports::core_type::{self, ValType};
@@ -32,7 +34,7 @@ pub(crate) struct MemoryPlan {
     /// Context offset of its `VmMemory`.
     pub(crate) slot: usize,
     pub(crate) page_log2: u32,
-    /// Initial size in bytes.
+    /// Initial size in bytes; `usize::MAX` if that is more than the reservation.
     pub(crate) byte_len: usize,
     /// Most bytes that it can have: at most the reservation.
     pub(crate) max_byte_len: usize,
@@ -63,9 +65,6 @@ pub(crate) struct Run {
     pub(crate) source: usize,
     pub(crate) size: usize,
 }
-
-/// The most address space that a memory may ask for.
-const MAX_RESERVATION: u64 = 1 << 46;
 
 impl Plan {
     /// Checks all records of the artifact that instantiating it follows.
@@ -122,16 +121,15 @@ fn plan_memory(record: RecordId, memory: &MemoryRecord) -> Result<MemoryPlan, Fo
         return Err(record.error("guard_size", memory.guard_size));
     }
     let bytes = |pages: u64| pages.checked_mul(1 << memory.page_log2);
+    if memory.max < memory.min {
+        return Err(record.error("max", memory.max));
+    }
+    // One that does not fit is refused when it is reserved.
     let byte_len = bytes(memory.min).filter(|len| *len <= memory.reservation);
-    let Some(byte_len) = byte_len else {
-        return Err(record.error("min", memory.min));
-    };
+    let byte_len = byte_len.unwrap_or(u64::MAX);
     let max_byte_len = bytes(memory.max)
         .unwrap_or(u64::MAX)
         .min(memory.reservation);
-    if max_byte_len < byte_len {
-        return Err(record.error("max", memory.max));
-    }
     Ok(MemoryPlan {
         slot: memory.slot as usize,
         page_log2: memory.page_log2,
@@ -272,7 +270,10 @@ fn claim(unit: &Unit) -> Result<Claims, FormatError> {
     for (index, table) in artifact.tables().iter().enumerate() {
         let record = record_id(SectionId::Tables, index);
         claims.add::<VmTable>(unit, record, "slot", (table.slot, 1))?;
-        claims.add::<u64>(unit, record, "elements", (table.elements, table.len))?;
+        // One with more elements cannot be instantiated.
+        if u64::from(table.len) <= MAX_TABLE_ELEMENTS {
+            claims.add::<u64>(unit, record, "elements", (table.elements, table.len))?;
+        }
     }
     for (index, import) in artifact.imports().iter().enumerate() {
         let record = record_id(SectionId::Imports, index);
@@ -429,7 +430,7 @@ fn check_global(
         ValType::I32 | ValType::F32 => {
             claims.check_free::<u32>(unit, record, "index", export.index, false)?;
         }
-        ValType::I64 | ValType::F64 | ValType::FuncRef | ValType::ExternRef => {
+        ValType::I64 | ValType::F64 | ValType::Ref(_) => {
             claims.check_free::<u64>(unit, record, "index", export.index, false)?;
         }
         ValType::V128 => {

@@ -6,7 +6,7 @@ use std::ptr;
 use cwasm_format::vmctx::VmTable;
 
 /// The most elements of a table, whatever it declares.
-pub(crate) const MAX_ELEMENTS: u64 = 10_000_000;
+pub(crate) const MAX_ELEMENTS: u64 = cwasm_format::data::MAX_TABLE_ELEMENTS;
 
 /// Elements of a part of a table; `None` if it is not inside.
 pub(crate) fn range(table: &VmTable, start: u64, len: u64) -> Option<*mut u64> {

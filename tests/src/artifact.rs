@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cwasm::{Component, Engine, Module};
-use cwasm_compiler::{OptLevel, Options};
+use cwasm_compiler::{Features, OptLevel, Options};
 use cwasm_format::cpu::CpuLevel;
 use tempfile::TempDir;
 
@@ -67,7 +67,23 @@ impl Workshop {
     /// # Errors
     /// The compiler's.
     pub fn compile(&self, input: &[u8]) -> Result<Vec<u8>, cwasm_compiler::Error> {
-        Ok(cwasm_compiler::compile(input, &self.options)?.bytes)
+        self.compile_with(input, self.options.features)
+    }
+
+    /// As [`compile`](Self::compile), where only these features may be used.
+    ///
+    /// # Errors
+    /// The compiler's.
+    pub fn compile_with(
+        &self,
+        input: &[u8],
+        features: Features,
+    ) -> Result<Vec<u8>, cwasm_compiler::Error> {
+        let options = Options {
+            features,
+            ..self.options.clone()
+        };
+        Ok(cwasm_compiler::compile(input, &options)?.bytes)
     }
 
     /// Writes bytes to a new file.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cwasm::{Component, CoreVal, Engine, Instance, Module, ModuleInstance, Store, Val};
-use cwasm_compiler::ErrorKind;
+use cwasm_compiler::{ErrorKind, Features};
 use wast::lexer::Lexer;
 use wast::parser::{ParseBuffer, parse};
 use wast::token::Id;
@@ -14,11 +14,12 @@ use crate::artifact::Workshop;
 use crate::core_script::{self, CoreImports};
 use crate::messages::trap_matches;
 use crate::skips::Skips;
-use crate::{Report, host, values};
+use crate::{Report, host, suite, values};
 
-/// Runs the script `text`, which `path` names in messages and in the list of skips. With `trace`,
-/// each directive's place is printed to standard error before it runs.
-pub fn run(workshop: &Workshop, path: &str, text: &str, skips: &Skips, trace: bool) -> Report {
+/// Runs a script, whose path names it in messages and in the list of skips. With `trace`, each
+/// directive's place is printed to standard error before it runs.
+pub fn run(workshop: &Workshop, script: &suite::Script, skips: &Skips, trace: bool) -> Report {
+    let (path, text) = (&*script.path, &*script.text);
     let listed = skips.of_file(path);
     let mut tally = Tally {
         path,
@@ -40,7 +41,7 @@ pub fn run(workshop: &Workshop, path: &str, text: &str, skips: &Skips, trace: bo
         }
     };
 
-    let mut script = Script::new(workshop);
+    let mut script = Script::new(workshop, script.features);
     let mut unused_lines: HashSet<usize> = listed.lines.iter().copied().collect();
     // Lines of failed modules, and how many directives could not run for each.
     let mut waiting: BTreeMap<usize, usize> = BTreeMap::new();
@@ -180,6 +181,7 @@ enum Results {
 /// The state of a script.
 struct Script<'a> {
     workshop: &'a Workshop,
+    features: Features,
     store: Store<()>,
     linker: cwasm::Linker<()>,
     core_imports: CoreImports,
@@ -190,12 +192,13 @@ struct Script<'a> {
 }
 
 impl Script<'_> {
-    fn new(workshop: &Workshop) -> Script<'_> {
+    fn new(workshop: &Workshop, features: Features) -> Script<'_> {
         let engine: &Engine = workshop.engine();
         let mut store = Store::new(engine, ());
         let core_imports = CoreImports::new(&mut store);
         Script {
             workshop,
+            features,
             linker: host::linker(engine),
             core_imports,
             store,
@@ -299,7 +302,7 @@ impl Script<'_> {
             Ok(bytes) => bytes,
             Err(error) => return Stop::failed(format!("cannot be parsed: {error}")),
         };
-        let artifact = match self.workshop.compile(&bytes) {
+        let artifact = match self.workshop.compile_with(&bytes, self.features) {
             Ok(artifact) => artifact,
             Err(error) => return Stop::failed(format!("cannot be compiled: {error}")),
         };
@@ -379,10 +382,10 @@ impl Script<'_> {
         let Ok(bytes) = source(wat) else {
             return Ok(());
         };
-        match self.workshop.compile(&bytes) {
+        match self.workshop.compile_with(&bytes, self.features) {
             Ok(_) => Stop::failed(format!("is accepted, expected the error: {message}")),
             Err(error) => match error.kind() {
-                ErrorKind::Invalid { .. } => Ok(()),
+                ErrorKind::Invalid { .. } | ErrorKind::Disabled { .. } => Ok(()),
                 _ => Stop::failed(format!("found the error: {error}, expected: {message}")),
             },
         }

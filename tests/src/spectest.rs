@@ -40,7 +40,7 @@ pub(crate) fn items(store: &mut Store<()>) -> Result<HashMap<&'static str, Exter
         let global = CoreGlobal::new(&mut *store, value.ty(), false, value)?;
         items.insert(name, Extern::Global(global));
     }
-    let table = CoreTable::new(&mut *store, ValType::FuncRef, 10, Some(20))?;
+    let table = CoreTable::new(&mut *store, ValType::FUNCREF, 10, Some(20))?;
     items.insert("table", Extern::Table(table));
     let memory = CoreMemory::new(&mut *store, 1, Some(2))?;
     items.insert("memory", Extern::Memory(memory));

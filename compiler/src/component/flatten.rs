@@ -150,9 +150,9 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
         let mut scope = Scope::new(ComponentInstanceId(id), outer);
         for item in &def.items {
             match item {
-                Item::Import { name, ty } => {
+                Item::Import { name, ty, offset } => {
                     let def = match args {
-                        None => self.host_import(name, ty),
+                        None => self.host_import(name, ty, *offset)?,
                         Some(args) => args.get(name.as_str()).cloned().unwrap_or(Def::Type),
                     };
                     scope.push(def);
@@ -247,8 +247,8 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
     }
 
     /// An import of the outermost component: the host provides it.
-    fn host_import<'d>(&mut self, path: &str, ty: &ImportType) -> Def<'d, 'a> {
-        match ty {
+    fn host_import<'d>(&mut self, path: &str, ty: &ImportType, offset: u64) -> Result<Def<'d, 'a>> {
+        Ok(match ty {
             ImportType::Func(ty) => {
                 self.plan.imports.push(PlanImport {
                     path: path.to_owned(),
@@ -262,7 +262,7 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                     path: path.to_owned(),
                     ty: None,
                 });
-                Def::Instance(Rc::new(self.host_instance(path, shape)))
+                Def::Instance(Rc::new(self.host_instance(path, shape, offset)?))
             }
             ImportType::Type(ty) => {
                 if let Some(ty) = ty {
@@ -270,16 +270,24 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                 }
                 Def::Type
             }
-        }
+            ImportType::Unsupported(feature) => {
+                return Err(Error::unsupported(*feature, offset));
+            }
+        })
     }
 
-    fn host_instance<'d>(&mut self, path: &str, shape: &InstanceShape) -> Exports<'d, 'a> {
+    fn host_instance<'d>(
+        &mut self,
+        path: &str,
+        shape: &InstanceShape,
+        offset: u64,
+    ) -> Result<Exports<'d, 'a>> {
         let mut exports = Exports::default();
         for (name, ty) in &shape.exports {
-            let def = self.host_import(&format!("{path}#{name}"), ty);
+            let def = self.host_import(&format!("{path}#{name}"), ty, offset)?;
             exports.insert(name.clone(), def);
         }
-        exports
+        Ok(exports)
     }
 
     fn component_instance<'d>(

@@ -50,6 +50,7 @@ pub(crate) enum Item<'a> {
     Import {
         name: String,
         ty: ImportType,
+        offset: u64,
     },
     Export {
         name: String,
@@ -66,6 +67,8 @@ pub(crate) enum ImportType {
     Instance(InstanceShape),
     /// A type with its meaning, if it is a value type.
     Type(Option<ValueType>),
+    /// Something that only another component can provide yet, by its feature's name.
+    Unsupported(&'static str),
 }
 
 /// What an imported instance exports.

@@ -5,16 +5,18 @@ use std::mem::offset_of;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{F32, F64, I32, I64};
 use cranelift_codegen::ir::{
-    self, AbiParam, ArgumentPurpose, Endianness, FuncRef, Inst, InstBuilder, MemFlagsData, SigRef,
-    Signature, Value,
+    self, AbiParam, ArgumentPurpose, Endianness, FuncRef, GlobalValueData, Inst, InstBuilder,
+    MemFlagsData, SigRef, Signature, Value,
 };
 use cranelift_codegen::isa::CallConv;
 use cranelift_frontend::FunctionBuilder;
 use cwasm_format::TrapCode;
 use cwasm_format::builtin::{Builtin, Returns, Ty};
-use cwasm_format::vmctx::{VmFuncImport, VmFuncRef, closed_func_ref};
+use cwasm_format::vmctx::{VmContext, VmFuncImport, VmFuncRef, VmStore, closed_func_ref};
+use wasmparser::{HeapType, UnpackedIndex};
 
-use super::emit::{Emitter, Region, declare_function, displacement, field};
+use super::emit::{CONSTANT, Emitter, Region, declare_function, displacement, field};
+use super::reference::NULL_REFERENCE;
 use super::trap::trap_code;
 use super::types::core_signature;
 use crate::env::{FuncLoc, FuncRefs, Symbol};
@@ -22,9 +24,59 @@ use crate::env::{FuncLoc, FuncRefs, Symbol};
 const CALL_TO_NULL: ir::TrapCode = trap_code(TrapCode::IndirectCallToNull);
 const BAD_SIGNATURE: ir::TrapCode = trap_code(TrapCode::BadSignature);
 
+/// Flags of loads from what an open reference leads to: it never changes, but can be read only once
+/// the reference is not null.
+const REFERENT: MemFlagsData = MemFlagsData::new()
+    .with_notrap()
+    .with_readonly()
+    .with_endianness(Endianness::Little);
+
+/// What is called, and the context that it is called with.
+pub(super) struct Callee {
+    code: Code,
+    context: Value,
+}
+
+enum Code {
+    Func(FuncRef),
+    Address(SigRef, Value),
+}
+
 impl Emitter<'_, '_> {
     /// Calls a function of the module.
     pub(crate) fn call(&mut self, func: u32, args: &[Value]) -> Inst {
+        let callee = self.func_callee(func);
+        self.call_callee(&callee, args)
+    }
+
+    /// Calls and returns what the callee returns, to the caller of this function.
+    pub(super) fn return_call_callee(&mut self, callee: &Callee, args: &[Value]) {
+        self.limit_stack(callee);
+        self.collect_args(callee.context, args);
+        match callee.code {
+            Code::Func(func) => self.builder.ins().return_call(func, &self.refs.args),
+            Code::Address(signature, code) => {
+                self.builder
+                    .ins()
+                    .return_call_indirect(signature, code, &self.refs.args)
+            }
+        };
+    }
+
+    pub(super) fn call_callee(&mut self, callee: &Callee, args: &[Value]) -> Inst {
+        self.collect_args(callee.context, args);
+        match callee.code {
+            Code::Func(func) => self.builder.ins().call(func, &self.refs.args),
+            Code::Address(signature, code) => {
+                self.builder
+                    .ins()
+                    .call_indirect(signature, code, &self.refs.args)
+            }
+        }
+    }
+
+    /// A function of the module.
+    pub(super) fn func_callee(&mut self, func: u32) -> Callee {
         match self.env.funcs[func as usize] {
             FuncLoc::Local { func: id, .. } => {
                 let callee = match self.refs.funcs.get(func) {
@@ -36,8 +88,10 @@ impl Emitter<'_, '_> {
                         self.refs.funcs.insert(func, callee)
                     }
                 };
-                self.collect_args(self.vmctx, args);
-                self.builder.ins().call(callee, &self.refs.args)
+                Callee {
+                    code: Code::Func(callee),
+                    context: self.vmctx,
+                }
             }
             FuncLoc::Import { slot } => {
                 const CODE: i32 = field(offset_of!(VmFuncImport, code));
@@ -46,33 +100,106 @@ impl Emitter<'_, '_> {
                 let signature = self.signature(self.env.module.funcs[func as usize]);
                 let code = self.load_constant_at(self.vmctx, slot + CODE);
                 let context = self.load_constant_at(self.vmctx, slot + CONTEXT);
-                self.collect_args(context, args);
-                self.builder
-                    .ins()
-                    .call_indirect(signature, code, &self.refs.args)
+                Callee {
+                    code: Code::Address(signature, code),
+                    context,
+                }
             }
         }
     }
 
-    /// Calls the function in an element of a table, which must have the type.
-    pub(super) fn call_indirect(
-        &mut self,
-        type_index: u32,
-        table: u32,
-        index: Value,
-        args: &[Value],
-    ) -> Inst {
-        let signature = self.signature(type_index);
+    /// The function in an element of a table, which must have the type.
+    pub(super) fn table_callee(&mut self, type_index: u32, table: u32, index: Value) -> Callee {
         let type_number = self.env.type_numbers[type_index as usize];
         let element = self.element(table, index);
+        if self.has_elements_of(table, type_number) {
+            let (addr, offset) = element;
+            let flags = self.flags(Region::Elements);
+            let reference = self.builder.ins().load(I64, flags, addr, offset);
+            return self.reference_callee(type_index, reference, CALL_TO_NULL);
+        }
+        let signature = self.signature(type_index);
         let (code, context) = match self.env.refs {
             FuncRefs::Closed => (self.closed_callee(type_number, element), self.vmctx),
             FuncRefs::Open { type_ids } => self.open_callee(type_ids + 4 * type_number, element),
         };
-        self.collect_args(context, args);
-        self.builder
-            .ins()
-            .call_indirect(signature, code, &self.refs.args)
+        Callee {
+            code: Code::Address(signature, code),
+            context,
+        }
+    }
+
+    /// Whether a table can hold functions of this type alone, and null.
+    fn has_elements_of(&self, table: u32, type_number: u32) -> bool {
+        let heap_type = self.env.module.tables[table as usize].element_type;
+        match heap_type.heap_type() {
+            HeapType::Concrete(UnpackedIndex::Module(ty)) => {
+                self.env.type_numbers[ty as usize] == type_number
+            }
+            _ => false,
+        }
+    }
+
+    /// The function of a reference, which has the type or is null.
+    pub(super) fn ref_callee(&mut self, type_index: u32, reference: Value) -> Callee {
+        self.reference_callee(type_index, reference, NULL_REFERENCE)
+    }
+
+    /// As [`ref_callee`](Self::ref_callee); null traps with `null`.
+    fn reference_callee(
+        &mut self,
+        type_index: u32,
+        reference: Value,
+        null: ir::TrapCode,
+    ) -> Callee {
+        let signature = self.signature(type_index);
+        self.builder.ins().trapz(reference, null);
+        let (code, context) = match self.env.refs {
+            FuncRefs::Closed => {
+                let text_offset = self.builder.ins().ireduce(I32, reference);
+                let text_offset = self.builder.ins().uextend(I64, text_offset);
+                let text = self.text_address();
+                (self.builder.ins().iadd(text, text_offset), self.vmctx)
+            }
+            FuncRefs::Open { .. } => self.open_target(reference),
+        };
+        Callee {
+            code: Code::Address(signature, code),
+            context,
+        }
+    }
+
+    /// Makes the prologue check the stack if a tail call may need more room for arguments than the
+    /// caller has given: the prologue then moves the frame, and a fault while it does that would
+    /// find no frame at all.
+    fn limit_stack(&mut self, callee: &Callee) {
+        /// So many parameters, with the context and the place of results, are in registers.
+        const IN_REGISTERS: usize = 4;
+        const STORE: i32 = field(offset_of!(VmContext, store));
+        const LIMIT: i32 = field(offset_of!(VmStore, stack_limit));
+        let signature = match callee.code {
+            Code::Func(func) => self.builder.func.dfg.ext_funcs[func].signature,
+            Code::Address(signature, _) => signature,
+        };
+        let func = &mut *self.builder.func;
+        let params = &func.dfg.signatures[signature].params;
+        let fits = params.len() <= 1 + IN_REGISTERS || *params == func.signature.params;
+        if fits || func.stack_limit.is_some() {
+            return;
+        }
+        let flags = func.dfg.mem_flags.insert_unchecked(CONSTANT);
+        let context = func.create_global_value(GlobalValueData::VMContext);
+        let mut load = |base, offset: i32| {
+            func.create_global_value(GlobalValueData::Load {
+                base,
+                offset: offset.into(),
+                global_type: I64,
+                flags,
+            })
+        };
+        let store = load(context, STORE);
+        let limit = load(store, LIMIT);
+        func.stack_limit = Some(limit);
     }
 
     /// The code of a closed function reference in memory. The type is compared with the high half
@@ -110,17 +237,11 @@ impl Emitter<'_, '_> {
     /// The code and context of an open function reference in memory; the engine's number of the
     /// expected type is at `type_id` in the context.
     fn open_callee(&mut self, type_id: u32, (addr, offset): (Value, i32)) -> (Value, Value) {
-        const CODE: i32 = field(offset_of!(VmFuncRef, code));
-        const CONTEXT: i32 = field(offset_of!(VmFuncRef, context));
         const TYPE_ID: i32 = field(offset_of!(VmFuncRef, type_id));
         let flags = self.flags(Region::Elements);
         let reference = self.builder.ins().load(I64, flags, addr, offset);
         self.builder.ins().trapz(reference, CALL_TO_NULL);
-        // What a reference leads to never changes, but can be read only once it is not null.
-        let flags = MemFlagsData::new()
-            .with_notrap()
-            .with_readonly()
-            .with_endianness(Endianness::Little);
+        let flags = REFERENT;
         let found = self.builder.ins().load(I64, flags, reference, TYPE_ID);
         let expected = self
             .builder
@@ -128,8 +249,15 @@ impl Emitter<'_, '_> {
             .uload32(flags, self.vmctx, displacement(type_id));
         let differs = self.builder.ins().icmp(IntCC::NotEqual, found, expected);
         self.builder.ins().trapnz(differs, BAD_SIGNATURE);
-        let code = self.builder.ins().load(I64, flags, reference, CODE);
-        let context = self.builder.ins().load(I64, flags, reference, CONTEXT);
+        self.open_target(reference)
+    }
+
+    /// The code and context of an open function reference that is not null.
+    fn open_target(&mut self, reference: Value) -> (Value, Value) {
+        const CODE: i32 = field(offset_of!(VmFuncRef, code));
+        const CONTEXT: i32 = field(offset_of!(VmFuncRef, context));
+        let code = self.builder.ins().load(I64, REFERENT, reference, CODE);
+        let context = self.builder.ins().load(I64, REFERENT, reference, CONTEXT);
         (code, context)
     }
 

@@ -5,7 +5,7 @@
 //! `else` and without parameters has no block for the case that it is not taken.
 
 use cranelift_codegen::entity::packed_option::PackedOption;
-use cranelift_codegen::ir::{Block, BlockArg, BlockCall, Inst, InstBuilder, JumpTableData};
+use cranelift_codegen::ir::{Block, BlockArg, BlockCall, Inst, InstBuilder, JumpTableData, Value};
 use cwasm_format::TrapCode;
 use wasmparser::{BlockType, BrTable, Operator};
 
@@ -209,6 +209,26 @@ impl Translator<'_, '_> {
 
     pub(super) fn br_if(&mut self, depth: u32) {
         let condition = self.pop();
+        self.branch_if(condition, depth);
+    }
+
+    pub(super) fn br_on_null(&mut self, depth: u32) {
+        let reference = self.pop();
+        let is_null = self.emit.is_null(reference);
+        self.branch_if(is_null, depth);
+        self.push(reference);
+    }
+
+    /// The reference is the last operand of the branch, if it is taken.
+    pub(super) fn br_on_non_null(&mut self, depth: u32) {
+        if let Some(reference) = self.stack.last() {
+            self.branch_if(*reference, depth);
+        }
+        self.pop();
+    }
+
+    /// Branches with the topmost operands unless `condition` is zero.
+    fn branch_if(&mut self, condition: Value, depth: u32) {
         let index = self.frame_index(depth);
         let count = self.branch_count(index);
         let target = self.target(index);

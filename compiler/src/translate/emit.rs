@@ -170,7 +170,7 @@ impl<'e, 'f> Emitter<'e, 'f> {
 }
 
 /// Flags of loads from what never changes and can be read all the time.
-const CONSTANT: MemFlagsData = MemFlagsData::new()
+pub(super) const CONSTANT: MemFlagsData = MemFlagsData::new()
     .with_notrap()
     .with_readonly()
     .with_can_move()

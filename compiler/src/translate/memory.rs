@@ -201,7 +201,7 @@ fn access_size(opcode: Opcode, ty: Type) -> u64 {
 /// Whether an access that ends `end_offset` behind its index may go beyond what faults by itself.
 fn needs_check(loc: &MemoryLoc, end_offset: u64) -> bool {
     let faulting = loc.reservation.saturating_add(loc.guard_size);
-    loc.is_64 || u64::from(u32::MAX).saturating_add(end_offset) > faulting
+    loc.is_checked || u64::from(u32::MAX).saturating_add(end_offset) > faulting
 }
 
 fn memory_region(loc: &MemoryLoc) -> Region {

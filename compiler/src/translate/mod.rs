@@ -52,7 +52,7 @@ pub(crate) use self::references::References;
 pub(crate) use self::trap::{from_trap_code, trap_code};
 pub(crate) use self::types::{core_signature, value_type};
 use crate::env::Env;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 
 /// What translation needs and can use again for the next function; one per thread.
 #[derive(Default)]
@@ -95,7 +95,7 @@ fn translate(
     let ty = env.module.func_type(func_index);
     let start = body.body.range().start;
     for ty in ty.params().iter().chain(ty.results()) {
-        value_type(*ty).map_err(|error| at(error, start))?;
+        value_type(*ty).map_err(|error| error.at(start))?;
     }
     func.signature = core_signature(ty);
     let allocations = std::mem::take(&mut state.validator);
@@ -163,7 +163,7 @@ fn locals<'a>(
         if count == 0 {
             continue;
         }
-        let ty = value_type(ty).map_err(|error| at(error, offset))?;
+        let ty = value_type(ty).map_err(|error| error.at(offset))?;
         let zero = match ty {
             F32 => builder.ins().f32const(Ieee32::with_bits(0)),
             F64 => builder.ins().f64const(Ieee64::with_bits(0)),
@@ -188,16 +188,4 @@ fn locals<'a>(
 /// The variable of a local: they are declared in the order of their indices.
 fn variable(local: u32) -> Variable {
     Variable::new(local as usize)
-}
-
-/// The error with the place it is about, if it has none yet.
-#[cold]
-fn at(error: Error, place: u64) -> Error {
-    match error.kind() {
-        ErrorKind::Unsupported {
-            feature,
-            offset: None,
-        } => Error::unsupported(feature.as_str(), place),
-        _ => error,
-    }
 }

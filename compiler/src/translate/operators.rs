@@ -8,9 +8,10 @@ use cwasm_format::TrapCode;
 use cwasm_format::builtin::Builtin;
 use wasmparser::{BlockType, HeapType, MemArg, Operator, RefType, ValType};
 
+use super::call::Callee;
 use super::control::Frame;
 use super::emit::Emitter;
-use super::{at, value_type, variable};
+use super::{value_type, variable};
 use crate::env::ConstValue;
 use crate::error::Result;
 
@@ -48,12 +49,21 @@ impl Translator<'_, '_> {
             Operator::Br { relative_depth } => self.br(*relative_depth),
             Operator::BrIf { relative_depth } => self.br_if(*relative_depth),
             Operator::BrTable { targets } => self.br_table(targets)?,
+            Operator::BrOnNull { relative_depth } => self.br_on_null(*relative_depth),
+            Operator::BrOnNonNull { relative_depth } => self.br_on_non_null(*relative_depth),
             Operator::Return => self.return_(),
             Operator::Call { function_index } => self.call(*function_index),
             Operator::CallIndirect {
                 type_index,
                 table_index,
             } => self.call_indirect(*type_index, *table_index),
+            Operator::ReturnCall { function_index } => self.return_call(*function_index),
+            Operator::ReturnCallIndirect {
+                type_index,
+                table_index,
+            } => self.return_call_indirect(*type_index, *table_index),
+            Operator::CallRef { type_index } => self.call_ref(*type_index),
+            Operator::ReturnCallRef { type_index } => self.return_call_ref(*type_index),
             Operator::Drop => _ = self.pop(),
             Operator::Select | Operator::TypedSelect { .. } => self.select(),
             Operator::LocalGet { local_index } => self.local_get(*local_index),
@@ -217,6 +227,7 @@ impl Translator<'_, '_> {
             Operator::RefNull { hty } => self.ref_null(*hty, offset)?,
             Operator::RefIsNull => self.ref_is_null(),
             Operator::RefFunc { function_index } => self.ref_func(*function_index),
+            Operator::RefAsNonNull => self.ref_as_non_null(),
             Operator::I64Add128 => self.wide_binary(|ins, a, b| ins.iadd(a, b)),
             Operator::I64Sub128 => self.wide_binary(|ins, a, b| ins.isub(a, b)),
             Operator::I64MulWideS => self.wide_multiply(|ins, a| ins.sextend(I128, a)),
@@ -292,7 +303,7 @@ impl<'e> Translator<'e, '_> {
         let value = self
             .emit
             .global_get(global)
-            .map_err(|error| at(error, offset))?;
+            .map_err(|error| error.at(offset))?;
         self.push(value);
         Ok(())
     }
@@ -303,26 +314,60 @@ impl<'e> Translator<'e, '_> {
     }
 
     fn call(&mut self, func: u32) {
-        let params = self.emit.env.module.func_type(func).params().len();
-        let first = self.stack.len() - params;
-        let call = self.emit.call(func, &self.stack[first..]);
+        let callee = self.emit.func_callee(func);
+        self.call_callee(&callee, self.emit.env.module.funcs[func as usize]);
+    }
+
+    fn return_call(&mut self, func: u32) {
+        let callee = self.emit.func_callee(func);
+        self.return_call_callee(&callee, self.emit.env.module.funcs[func as usize]);
+    }
+
+    fn call_indirect(&mut self, type_index: u32, table: u32) {
+        let index = self.pop();
+        let callee = self.emit.table_callee(type_index, table, index);
+        self.call_callee(&callee, type_index);
+    }
+
+    fn return_call_indirect(&mut self, type_index: u32, table: u32) {
+        let index = self.pop();
+        let callee = self.emit.table_callee(type_index, table, index);
+        self.return_call_callee(&callee, type_index);
+    }
+
+    fn call_ref(&mut self, type_index: u32) {
+        let reference = self.pop();
+        let callee = self.emit.ref_callee(type_index, reference);
+        self.call_callee(&callee, type_index);
+    }
+
+    fn return_call_ref(&mut self, type_index: u32) {
+        let reference = self.pop();
+        let callee = self.emit.ref_callee(type_index, reference);
+        self.return_call_callee(&callee, type_index);
+    }
+
+    /// Calls with the topmost operands, in whose place the results are put.
+    fn call_callee(&mut self, callee: &Callee, type_index: u32) {
+        let first = self.first_arg(type_index);
+        let call = self.emit.call_callee(callee, &self.stack[first..]);
         self.stack.truncate(first);
         self.stack
             .extend_from_slice(self.emit.builder.inst_results(call));
     }
 
-    fn call_indirect(&mut self, type_index: u32, table: u32) {
-        let index = self.pop();
-        let params = self.emit.env.module.types[type_index as usize]
-            .params()
-            .len();
-        let first = self.stack.len() - params;
-        let call = self
-            .emit
-            .call_indirect(type_index, table, index, &self.stack[first..]);
-        self.stack.truncate(first);
-        self.stack
-            .extend_from_slice(self.emit.builder.inst_results(call));
+    fn return_call_callee(&mut self, callee: &Callee, type_index: u32) {
+        let first = self.first_arg(type_index);
+        self.emit.return_call_callee(callee, &self.stack[first..]);
+        self.reachable = false;
+    }
+
+    /// Where the arguments of a function of this type begin on the stack.
+    fn first_arg(&self, type_index: u32) -> usize {
+        self.stack.len()
+            - self.emit.env.module.types[type_index as usize]
+                .params()
+                .len()
     }
 
     fn load(&mut self, memarg: &MemArg, opcode: Opcode, ty: Type) {
@@ -402,7 +447,7 @@ impl<'e> Translator<'e, '_> {
 
     fn ref_null(&mut self, ty: HeapType, offset: u64) -> Result<()> {
         if let Some(ty) = RefType::new(true, ty) {
-            value_type(ValType::Ref(ty)).map_err(|error| at(error, offset))?;
+            value_type(ValType::Ref(ty)).map_err(|error| error.at(offset))?;
         }
         let null = self.emit.ref_null();
         self.push(null);
@@ -413,6 +458,13 @@ impl<'e> Translator<'e, '_> {
         let reference = self.pop();
         let result = self.emit.is_null(reference);
         self.push_bool(result);
+    }
+
+    fn ref_as_non_null(&mut self) {
+        // The operand is the result.
+        if let Some(reference) = self.stack.last() {
+            self.emit.trap_if_null(*reference);
+        }
     }
 
     fn ref_func(&mut self, func: u32) {

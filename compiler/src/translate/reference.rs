@@ -2,12 +2,15 @@
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::I64;
-use cranelift_codegen::ir::{InstBuilder, Value};
+use cranelift_codegen::ir::{InstBuilder, TrapCode, Value};
 use cwasm_format::vmctx::{VmFuncImport, closed_func_ref};
 use std::mem::offset_of;
 
 use super::emit::{Emitter, declare_symbol, displacement, field, symbol_address};
+use super::trap::trap_code;
 use crate::env::{FuncId, FuncLoc, FuncRefs, Symbol};
+
+pub(super) const NULL_REFERENCE: TrapCode = trap_code(cwasm_format::TrapCode::NullReference);
 
 impl Emitter<'_, '_> {
     pub(super) fn ref_null(&mut self) -> Value {
@@ -17,6 +20,10 @@ impl Emitter<'_, '_> {
     /// Whether a reference is null, as an `i8`.
     pub(super) fn is_null(&mut self, reference: Value) -> Value {
         self.builder.ins().icmp_imm_u(IntCC::Equal, reference, 0)
+    }
+
+    pub(super) fn trap_if_null(&mut self, reference: Value) {
+        self.builder.ins().trapz(reference, NULL_REFERENCE);
     }
 
     pub(crate) fn ref_func(&mut self, func: u32) -> Value {

@@ -12,6 +12,7 @@ use crate::env::{
     SegmentStart, TableLoc,
 };
 use crate::error::Result;
+use crate::features::Features;
 use crate::module::Module;
 use crate::{OptLevel, Options};
 
@@ -69,6 +70,7 @@ pub(crate) fn env<'a>(module: &'a Module<'a>, refs: FuncRefs) -> Env<'a> {
             reservation: 1 << 32,
             guard_size: 32 << 20,
             is_64: ty.memory64,
+            is_checked: ty.memory64 || page_log2 == 0,
             page_log2,
         }
     });
@@ -136,7 +138,7 @@ pub(crate) fn compile(
 /// Compiles a module in all combinations of settings; returns the listings of the usual one.
 fn compile_text(text: &str) -> Result<Vec<String>> {
     let bytes = wat::parse_str(text).unwrap();
-    let decoded = decode(&bytes)?;
+    let decoded = decode(&bytes, Features::default())?;
     let mut state = TranslateState::default();
     let mut listings = Vec::new();
     for (cpu, opt) in [
@@ -413,6 +415,17 @@ fn table_operators_compile_for_every_kind_of_table() {
 }
 
 #[test]
+fn only_tail_calls_that_may_move_the_frame_check_the_stack() {
+    let few = "(module (func $f (param i32 i32) (return_call $f (local.get 1) (local.get 0))))";
+    assert!(!listing(few).contains("stk_ovf"));
+    let many = "(module (type $many (func (param i32 i32 i32 i32 i32 i32 i32)))
+        (import \"\" \"f\" (func $f (type $many)))
+        (func (param i32) (return_call $f (local.get 0) (local.get 0) (local.get 0) (local.get 0)
+            (local.get 0) (local.get 0) (local.get 0))))";
+    assert!(listing(many).contains("stk_ovf"));
+}
+
+#[test]
 fn globals_compile() {
     compile_text(
         "(module
@@ -436,7 +449,7 @@ fn rounding_calls_a_builtin_where_the_cpu_has_no_instruction() {
     let bytes =
         wat::parse_str("(module (func (param f32) (result f32) (f32.floor (local.get 0))))");
     let bytes = bytes.unwrap();
-    let decoded = decode(&bytes).unwrap();
+    let decoded = decode(&bytes, Features::default()).unwrap();
     for (cpu, calls) in [(CpuLevel::X86_64, true), (CpuLevel::X86_64V2, false)] {
         let isa = target(cpu, OptLevel::Speed);
         let state = &mut TranslateState::default();
@@ -466,15 +479,8 @@ fn casts_between_lanes_are_looked_through() {
 fn what_cannot_be_translated_is_named() {
     let local = error("(module (func (local anyref)))");
     assert_eq!(local, "not supported yet: gc (at offset 0x17)");
-    let tail_call = error("(module (func $f (return_call $f)))");
-    assert_eq!(tail_call, "not supported yet: tail-call (at offset 0x17)");
     let threads = error("(module (func atomic.fence))");
     assert_eq!(threads, "not supported yet: threads (at offset 0x17)");
-    let typed = error("(module (type (func)) (func (param (ref null 0))))");
-    assert!(
-        typed.starts_with("not supported yet: function-references (at offset"),
-        "{typed}"
-    );
     let gc = error("(module (func (drop (ref.null eq))))");
     assert!(gc.starts_with("not supported yet: gc (at offset"), "{gc}");
 }
@@ -487,14 +493,14 @@ fn what_is_invalid_is_refused_and_the_state_can_be_used_again() {
     let isa = target(CpuLevel::X86_64V3, OptLevel::Speed);
     let mut state = TranslateState::default();
     for _ in 0..2 {
-        let decoded = decode(&invalid).unwrap();
+        let decoded = decode(&invalid, Features::default()).unwrap();
         let result = compile(&decoded.modules[0], FuncRefs::Closed, &*isa, &mut state);
         let message = result.unwrap_err().to_string();
         assert!(
             message.starts_with("invalid WebAssembly: type mismatch"),
             "{message}"
         );
-        let decoded = decode(&valid).unwrap();
+        let decoded = decode(&valid, Features::default()).unwrap();
         compile(&decoded.modules[0], FuncRefs::Closed, &*isa, &mut state).unwrap();
     }
 }

@@ -3,9 +3,10 @@
 use cranelift_codegen::ir::types::{F32, F64, I8X16, I32, I64};
 use cranelift_codegen::ir::{self, AbiParam, ArgumentPurpose, Signature};
 use cranelift_codegen::isa::CallConv;
-use wasmparser::{AbstractHeapType, FuncType, HeapType, RefType, ValType};
+use wasmparser::{FuncType, ValType};
 
-use crate::error::{Error, Result};
+use crate::core_types::check_ref_type;
+use crate::error::Result;
 
 /// How a value of this type is held; all references are 64 bits wide.
 pub(super) fn representation(ty: ValType) -> ir::Type {
@@ -21,24 +22,8 @@ pub(super) fn representation(ty: ValType) -> ir::Type {
 /// How a value of this type is held, if code that handles it can be translated.
 pub(crate) fn value_type(ty: ValType) -> Result<ir::Type> {
     match ty {
-        ValType::Ref(ty) if !(ty.is_func_ref() || ty.is_extern_ref()) => {
-            Err(Error::unsupported(proposal(ty), None))
-        }
+        ValType::Ref(ref_type) => check_ref_type(ref_type).map(|()| representation(ty)),
         ty => Ok(representation(ty)),
-    }
-}
-
-/// The proposal that brought a type other than references to any function or host value.
-fn proposal(ty: RefType) -> &'static str {
-    match ty.heap_type() {
-        HeapType::Abstract { shared: true, .. } => "shared-everything-threads",
-        HeapType::Abstract { ty, .. } => match ty {
-            AbstractHeapType::Exn | AbstractHeapType::NoExn => "exceptions",
-            AbstractHeapType::Cont | AbstractHeapType::NoCont => "stack-switching",
-            _ => "gc",
-        },
-        // The type may be one of gc too; it needs typed references in any case.
-        HeapType::Concrete(_) | HeapType::Exact(_) => "function-references",
     }
 }
 

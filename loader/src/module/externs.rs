@@ -129,7 +129,7 @@ impl CoreTable {
     /// A new table of null references.
     ///
     /// # Errors
-    /// If `element` is no reference type, or `min` elements are too many.
+    /// If `element` is no type of references that may be null, or `min` elements are too many.
     pub fn new(
         mut store: impl AsContextMut,
         element: ValType,
@@ -138,7 +138,7 @@ impl CoreTable {
     ) -> Result<CoreTable> {
         let mut context = store.as_context_mut();
         let store = context.opaque();
-        if !matches!(element, ValType::FuncRef | ValType::ExternRef) {
+        if !matches!(element, ValType::Ref(ty) if ty.nullable) {
             return Err(Error::msg(format!(
                 "a table cannot have elements of type {element}"
             )));
@@ -406,7 +406,7 @@ impl CoreGlobal {
 const fn size_of_value(ty: ValType) -> usize {
     match ty {
         ValType::I32 | ValType::F32 => 4,
-        ValType::I64 | ValType::F64 | ValType::FuncRef | ValType::ExternRef => 8,
+        ValType::I64 | ValType::F64 | ValType::Ref(_) => 8,
         ValType::V128 => 16,
     }
 }

@@ -6,7 +6,7 @@ use std::ptr::NonNull;
 
 use cwasm_format::TrapCode;
 use cwasm_format::header::NONE;
-use cwasm_format::imports::core_type::ValType;
+use cwasm_format::imports::core_type::{HeapType, RefType, ValType};
 use cwasm_format::vmctx::{RawReturn, VmFuncRef, VmHostFunc, VmStore};
 
 use super::FuncType;
@@ -55,7 +55,7 @@ pub enum CoreVal {
 }
 
 impl CoreVal {
-    /// The value's type.
+    /// The value's type; of references, the type of all functions or values of the host.
     pub fn ty(&self) -> ValType {
         match self {
             CoreVal::I32(_) => ValType::I32,
@@ -63,8 +63,8 @@ impl CoreVal {
             CoreVal::F32(_) => ValType::F32,
             CoreVal::F64(_) => ValType::F64,
             CoreVal::V128(_) => ValType::V128,
-            CoreVal::FuncRef(_) => ValType::FuncRef,
-            CoreVal::ExternRef(_) => ValType::ExternRef,
+            CoreVal::FuncRef(_) => ValType::FUNCREF,
+            CoreVal::ExternRef(_) => ValType::EXTERNREF,
         }
     }
 
@@ -73,7 +73,7 @@ impl CoreVal {
     /// # Errors
     /// If it has another type than `ty`, or belongs to another store.
     pub(super) fn to_bits(self, ty: ValType, store: &StoreOpaque) -> Result<u128> {
-        if self.ty() != ty {
+        if !self.is_of(ty, store)? {
             return Err(Error::msg(format!(
                 "expected a value of type {ty}, found {}",
                 self.ty()
@@ -91,6 +91,26 @@ impl CoreVal {
         })
     }
 
+    /// Whether this is a value of type `ty`.
+    ///
+    /// # Errors
+    /// If it belongs to another store.
+    fn is_of(&self, ty: ValType, store: &StoreOpaque) -> Result<bool> {
+        let ValType::Ref(ty) = ty else {
+            return Ok(self.ty() == ty);
+        };
+        Ok(match (self, ty.heap) {
+            (CoreVal::FuncRef(None), HeapType::Func | HeapType::Concrete(_))
+            | (CoreVal::ExternRef(None), HeapType::Extern) => ty.nullable,
+            (CoreVal::FuncRef(Some(_)), HeapType::Func)
+            | (CoreVal::ExternRef(Some(_)), HeapType::Extern) => true,
+            (CoreVal::FuncRef(Some(func)), HeapType::Concrete(_)) => {
+                func.ty_in(store)?.reference(false).is_subtype_of(&ty)
+            }
+            _ => false,
+        })
+    }
+
     /// The value of these bits, which wasm of the store holds as a `ty`.
     pub(super) fn from_bits(ty: ValType, bits: u128, store: StoreId) -> CoreVal {
         match ty {
@@ -99,13 +119,17 @@ impl CoreVal {
             ValType::F32 => CoreVal::F32(bits as u32),
             ValType::F64 => CoreVal::F64(bits as u64),
             ValType::V128 => CoreVal::V128(bits),
-            ValType::FuncRef => {
+            ValType::Ref(RefType {
+                heap: HeapType::Func | HeapType::Concrete(_),
+                ..
+            }) => {
                 let func_ref = std::ptr::with_exposed_provenance_mut(bits as u64 as usize);
                 CoreVal::FuncRef(NonNull::new(func_ref).map(|func| CoreFunc::from_ref(store, func)))
             }
-            ValType::ExternRef => {
-                CoreVal::ExternRef((bits as u64).checked_sub(1).map(|v| v as u32))
-            }
+            ValType::Ref(RefType {
+                heap: HeapType::Extern,
+                ..
+            }) => CoreVal::ExternRef((bits as u64).checked_sub(1).map(|v| v as u32)),
         }
     }
 }

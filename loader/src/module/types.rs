@@ -3,7 +3,7 @@
 use std::fmt;
 
 use cwasm_format::exports::kind;
-use cwasm_format::imports::core_type::{self, Limits, ValType};
+use cwasm_format::imports::core_type::{self, HeapType, Limits, RefType, ValType};
 
 /// The type of a core import or export.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,10 +17,7 @@ pub enum ExternType {
 
 /// A core function type.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct FuncType {
-    params: Vec<ValType>,
-    results: Vec<ValType>,
-}
+pub struct FuncType(core_type::FuncType);
 
 /// A table type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,32 +52,40 @@ impl FuncType {
         params: impl IntoIterator<Item = ValType>,
         results: impl IntoIterator<Item = ValType>,
     ) -> FuncType {
-        FuncType {
+        FuncType(core_type::FuncType {
             params: params.into_iter().collect(),
             results: results.into_iter().collect(),
-        }
+            identity: None,
+        })
     }
 
     /// The parameters.
     pub fn params(&self) -> &[ValType] {
-        &self.params
+        &self.0.params
     }
 
     /// The results.
     pub fn results(&self) -> &[ValType] {
-        &self.results
+        &self.0.results
+    }
+
+    /// The type of references to functions of this type.
+    pub fn reference(&self, nullable: bool) -> RefType {
+        RefType {
+            nullable,
+            heap: HeapType::Concrete(self.0.hash()),
+        }
     }
 
     /// The encoding in artifacts.
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        core_type::encode_func(&self.params, &self.results, &mut bytes);
+        self.0.encode(&mut bytes);
         bytes
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<FuncType> {
-        let (params, results) = core_type::decode_func(bytes)?;
-        Some(FuncType { params, results })
+        core_type::FuncType::decode(bytes).map(FuncType)
     }
 }
 
@@ -110,7 +115,13 @@ impl ExternType {
     pub(crate) fn matches(&self, import: &ExternType) -> bool {
         match (self, import) {
             (ExternType::Func(found), ExternType::Func(import)) => found == import,
-            (ExternType::Global(found), ExternType::Global(import)) => found == import,
+            (ExternType::Global(found), ExternType::Global(import)) => {
+                let content_matches = match import.mutable {
+                    true => found.content == import.content,
+                    false => found.content.is_subtype_of(&import.content),
+                };
+                found.mutable == import.mutable && content_matches
+            }
             (ExternType::Table(found), ExternType::Table(import)) => {
                 found.element == import.element && limits_match(found.limits, import.limits)
             }
@@ -172,9 +183,9 @@ impl fmt::Display for FuncType {
             })
         };
         f.write_str("func (")?;
-        list(f, &self.params)?;
+        list(f, self.params())?;
         f.write_str(") -> (")?;
-        list(f, &self.results)?;
+        list(f, self.results())?;
         f.write_str(")")
     }
 }
@@ -235,11 +246,21 @@ mod tests {
         };
         assert!(global(true).matches(&global(true)) && !global(true).matches(&global(false)));
         assert!(!global(true).matches(&memory(0, None)));
+        let content = ValType::Ref(FuncType::new([], []).reference(false));
+        let found = |mutable| ExternType::Global(GlobalType { content, mutable });
+        let import = |mutable| {
+            ExternType::Global(GlobalType {
+                content: ValType::FUNCREF,
+                mutable,
+            })
+        };
+        assert!(found(false).matches(&import(false)) && !found(true).matches(&import(true)));
+        assert!(!import(false).matches(&found(false)));
     }
 
     #[test]
     fn types_print_and_come_back() {
-        let ty = FuncType::new([ValType::I32, ValType::F64], [ValType::FuncRef]);
+        let ty = FuncType::new([ValType::I32, ValType::F64], [ValType::FUNCREF]);
         assert_eq!(FuncType::decode(&ty.encode()), Some(ty.clone()));
         assert_eq!(ty.to_string(), "func (i32, f64) -> (funcref)");
         assert_eq!(memory(1, Some(2)).to_string(), "memory, 1 to 2");

@@ -16,11 +16,12 @@ use cwasm_tests::{Report, Skips};
 const USAGE: &str = "\
 Runs .wast scripts: each module is compiled, written, mapped, instantiated and called.
 
-usage: wast [--trace] [--cpu LEVEL] [-O LEVEL] [--suite NAME]... [PATH]...
+usage: wast [--trace] [--cpu LEVEL] [-O LEVEL] [--spec] [--suite NAME]... [PATH]...
 
   PATH          a .wast file, or a folder of them
   --suite NAME  a core suite: wasm-v1, wasm-v2, wasm-v3, a proposal such as simd,
                 or one file of it, as in wasm-v2/br.wast
+  --spec        the newest version of the specification and all proposals, as a table
   --cpu LEVEL   the CPU level to compile for: x86-64, x86-64-v2, x86-64-v3, x86-64-v4
   -O LEVEL      what to optimise for: none, speed or size
   --trace       print each directive's place before it runs
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         trace,
         cpu,
         opt,
+        spec,
     } = match arguments() {
         Ok(found) => found,
         Err(message) => {
@@ -43,13 +45,36 @@ fn main() -> ExitCode {
     let workshop = Workshop::for_target(cpu, opt);
     let skips = Skips::built_in();
     let mut total = Report::default();
+    let mut suites: Vec<(&str, Report)> = Vec::new();
     for script in &scripts {
-        let report = cwasm_tests::run(&workshop, &script.path, &script.text, &skips, trace);
+        let report = cwasm_tests::run(&workshop, script, &skips, trace);
         for failure in &report.failures {
             println!("{failure}");
         }
-        println!("{}: {report}", script.path);
+        if !spec {
+            println!("{}: {report}", script.path);
+        }
+        let suite = script.path.split('/').next().unwrap_or_default();
+        match suites.last_mut() {
+            Some((last, sum)) if *last == suite => sum.add(report.clone()),
+            _ => suites.push((suite, report.clone())),
+        }
         total.add(report);
+    }
+    if spec {
+        println!(
+            "{:<38} {:>7} {:>7} {:>7}",
+            "suite", "passed", "failed", "skipped"
+        );
+        for (suite, report) in &suites {
+            let Report {
+                passed,
+                failed,
+                skipped,
+                ..
+            } = report;
+            println!("{suite:<38} {passed:>7} {failed:>7} {skipped:>7}");
+        }
     }
     println!("{total}");
     ExitCode::from(u8::from(total.failed != 0))
@@ -62,6 +87,8 @@ struct Arguments {
     trace: bool,
     cpu: CpuLevel,
     opt: OptLevel,
+    /// Whether the figures of each suite are printed as a table.
+    spec: bool,
 }
 
 fn arguments() -> Result<Arguments, String> {
@@ -75,6 +102,12 @@ fn arguments() -> Result<Arguments, String> {
                 std::process::exit(0);
             }
             "--trace" => found.trace = true,
+            "--spec" => {
+                found.spec = true;
+                for name in suite::SPEC {
+                    found.scripts.extend(suite::of_suite(name)?);
+                }
+            }
             "--cpu" => {
                 let name = value()?;
                 found.cpu = CpuLevel::from_name(&name)

@@ -19,13 +19,7 @@ pub(crate) fn run_with(workshop: &Workshop, scripts: Vec<Script>) {
     let skips = Skips::built_in();
     let mut total = Report::default();
     for script in &scripts {
-        total.add(cwasm_tests::run(
-            workshop,
-            &script.path,
-            &script.text,
-            &skips,
-            false,
-        ));
+        total.add(cwasm_tests::run(workshop, script, &skips, false));
     }
     assert!(
         total.failures.is_empty(),

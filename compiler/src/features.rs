@@ -1,0 +1,260 @@
+//! Which proposals the input may use.
+
+use wasmparser::{Validator, WasmFeatures};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// The proposals of WebAssembly that the input may use, by the names that they have there: by
+/// default all that are supported.
+///
+/// ```
+/// let mut features = cwasm_compiler::Features::default();
+/// features.set("simd", false)?;
+/// assert!(!features.contains("relaxed-simd"));
+/// # Ok::<(), cwasm_compiler::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Features(WasmFeatures);
+
+/// A proposal that can be switched.
+struct Feature {
+    name: &'static str,
+    flags: WasmFeatures,
+    /// What it builds on.
+    needs: &'static [&'static str],
+}
+
+const fn feature(
+    name: &'static str,
+    flags: WasmFeatures,
+    needs: &'static [&'static str],
+) -> Feature {
+    Feature { name, flags, needs }
+}
+
+const FEATURES: &[Feature] = &[
+    feature("mutable-global", WasmFeatures::MUTABLE_GLOBAL, &[]),
+    feature(
+        "nontrapping-float-to-int-conversions",
+        WasmFeatures::SATURATING_FLOAT_TO_INT,
+        &[],
+    ),
+    feature("sign-extension-ops", WasmFeatures::SIGN_EXTENSION, &[]),
+    feature("multi-value", WasmFeatures::MULTI_VALUE, &[]),
+    feature("bulk-memory", WasmFeatures::BULK_MEMORY, &[]),
+    feature("reference-types", WasmFeatures::REFERENCE_TYPES, &[]),
+    feature("simd", WasmFeatures::SIMD, &[]),
+    feature("relaxed-simd", WasmFeatures::RELAXED_SIMD, &["simd"]),
+    feature("tail-call", WasmFeatures::TAIL_CALL, &[]),
+    feature("extended-const", WasmFeatures::EXTENDED_CONST, &[]),
+    feature("multi-memory", WasmFeatures::MULTI_MEMORY, &[]),
+    feature("memory64", WasmFeatures::MEMORY64, &[]),
+    feature(
+        "function-references",
+        WasmFeatures::FUNCTION_REFERENCES,
+        &["reference-types"],
+    ),
+    feature("threads", WasmFeatures::THREADS, &[]),
+    feature("custom-page-sizes", WasmFeatures::CUSTOM_PAGE_SIZES, &[]),
+    feature("wide-arithmetic", WasmFeatures::WIDE_ARITHMETIC, &[]),
+];
+
+impl Default for Features {
+    fn default() -> Features {
+        Features(ALL)
+    }
+}
+
+/// What is accepted as valid. Some of it cannot be compiled and is refused where it is met, with
+/// its name.
+const ALL: WasmFeatures = WasmFeatures::WASM3
+    .union(WasmFeatures::CUSTOM_PAGE_SIZES)
+    .union(WasmFeatures::WIDE_ARITHMETIC)
+    .union(WasmFeatures::COMPACT_IMPORTS)
+    .union(WasmFeatures::COMPONENT_MODEL)
+    .union(WasmFeatures::CM_ASYNC)
+    .union(WasmFeatures::CM_ASYNC_STACKFUL)
+    .union(WasmFeatures::CM_MORE_ASYNC_BUILTINS)
+    .union(WasmFeatures::CM_ERROR_CONTEXT)
+    .union(WasmFeatures::CM_FIXED_LENGTH_LISTS)
+    .union(WasmFeatures::CM_MAP)
+    .union(WasmFeatures::CM_IMPLEMENTS);
+
+impl Features {
+    /// The names of all proposals that can be switched.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        FEATURES.iter().map(|feature| feature.name)
+    }
+
+    /// Switches a proposal: on with all that it builds on, or off with all that builds on it.
+    ///
+    /// # Errors
+    /// If no proposal has this name.
+    pub fn set(&mut self, name: &str, on: bool) -> Result<()> {
+        let Some(feature) = FEATURES.iter().find(|feature| feature.name == name) else {
+            let known: Vec<_> = Features::names().collect();
+            let message = format!("unknown feature `{name}` (known: {})", known.join(", "));
+            return Err(Error::option(message));
+        };
+        if on {
+            self.0 |= feature.flags;
+            feature
+                .needs
+                .iter()
+                .try_for_each(|needed| self.set(needed, true))
+        } else {
+            *self = self.without(feature);
+            Ok(())
+        }
+    }
+
+    /// Whether the input may use a proposal.
+    pub fn contains(&self, name: &str) -> bool {
+        let feature = FEATURES.iter().find(|feature| feature.name == name);
+        feature.is_some_and(|feature| self.0.contains(feature.flags))
+    }
+
+    /// The validator's flags.
+    pub(crate) fn flags(self) -> WasmFeatures {
+        self.0
+    }
+
+    fn without(self, feature: &Feature) -> Features {
+        let mut flags = self.0.difference(feature.flags);
+        if feature.flags == WasmFeatures::FUNCTION_REFERENCES {
+            // The validator takes it for a part of gc.
+            flags.remove(WasmFeatures::GC);
+        }
+        let above = FEATURES
+            .iter()
+            .filter(|other| other.needs.contains(&feature.name));
+        above.fold(Features(flags), |features, other| features.without(other))
+    }
+}
+
+/// What to say of an input that was refused with `error`: that it is not valid comes before that
+/// something is not supported, and of what is valid but for features that are off, the first that
+/// it needs is named. Validates the whole input, once for each feature that is off.
+#[cold]
+pub(crate) fn refusal(bytes: &[u8], features: Features, error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Invalid { .. } => {}
+        ErrorKind::Unsupported { .. } if validate(bytes, features).is_err() => {}
+        _ => return error,
+    }
+    if let Err(invalid) = validate(bytes, Features::default()) {
+        return invalid.into();
+    }
+    let off = FEATURES
+        .iter()
+        .filter(|feature| !features.0.contains(feature.flags));
+    let needed = off.filter_map(|feature| {
+        let error = validate(bytes, Features::default().without(feature)).err()?;
+        Some((error.offset(), feature.name))
+    });
+    match needed.min_by_key(|(offset, _)| *offset) {
+        Some((offset, name)) => Error::disabled(name, offset),
+        None => error,
+    }
+}
+
+fn validate(bytes: &[u8], features: Features) -> wasmparser::Result<()> {
+    let mut validator = Validator::new_with_features(features.0);
+    validator.validate_all(bytes).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Options, compile};
+
+    fn error(text: &str, off: &[&str]) -> String {
+        let mut options = Options::default();
+        for name in off {
+            options.features.set(name, false).unwrap();
+        }
+        compile(text.as_bytes(), &options).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_needs_a_feature_that_is_off_is_refused_with_its_name_and_place() {
+        let cases = [
+            ("tail-call", "(func $f (return_call $f))", 0x17),
+            ("multi-memory", "(memory 1) (memory 1)", 0xa),
+            ("memory64", "(memory i64 1)", 0xb),
+            ("multi-value", "(func (result i32 i32) unreachable)", 0xb),
+            (
+                "bulk-memory",
+                "(memory 1) (func (memory.fill (i32.const 0) (i32.const 0) (i32.const 0)))",
+                0x22,
+            ),
+            ("function-references", "(func (param (ref func)))", 0xb),
+            (
+                "extended-const",
+                "(global i32 (i32.add (i32.const 1) (i32.const 1)))",
+                0x11,
+            ),
+            ("threads", "(func atomic.fence)", 0x17),
+            ("custom-page-sizes", "(memory 1 (pagesize 1))", 0xb),
+            (
+                "sign-extension-ops",
+                "(func (drop (i32.extend8_s (i32.const 0))))",
+                0x19,
+            ),
+            ("simd", "(func (drop (v128.const i64x2 0 0)))", 0x17),
+            (
+                "relaxed-simd",
+                "(func (param v128) (drop (i8x16.relaxed_swizzle (local.get 0) (local.get 0))))",
+                0x1c,
+            ),
+            (
+                "wide-arithmetic",
+                "(func (i64.mul_wide_u (i64.const 1) (i64.const 1)) drop drop)",
+                0x1b,
+            ),
+            ("reference-types", "(func (param externref))", 0xb),
+            (
+                "mutable-global",
+                "(global (export \"g\") (mut i32) (i32.const 0))",
+                0x13,
+            ),
+        ];
+        for (name, text, offset) in cases {
+            let expected =
+                format!("needs the feature `{name}`, which is off (at offset {offset:#x})");
+            assert_eq!(error(&format!("(module {text})"), &[name]), expected);
+        }
+    }
+
+    #[test]
+    fn the_first_of_several_features_is_named() {
+        let text = "(module (memory i64 1) (func $f (return_call $f)))";
+        let found = error(text, &["tail-call", "memory64"]);
+        assert!(found.starts_with("needs the feature `memory64`"), "{found}");
+    }
+
+    #[test]
+    fn what_is_invalid_in_any_case_is_said_first() {
+        for text in [
+            "(module (func $f (return_call $f)) (func (result i32) (i64.const 0)))",
+            "(module (tag) (func (result i32) (i64.const 0)))",
+        ] {
+            let found = error(text, &["tail-call"]);
+            assert!(found.contains("type mismatch"), "{found}");
+        }
+    }
+
+    #[test]
+    fn features_are_switched_with_what_they_build_on() {
+        let mut features = Features::default();
+        features.set("simd", false).unwrap();
+        assert!(!features.contains("relaxed-simd") && features.contains("threads"));
+        features.set("relaxed-simd", true).unwrap();
+        assert_eq!(features, Features::default());
+        let message = features.set("sind", true).unwrap_err().to_string();
+        assert!(
+            message.starts_with("unknown feature `sind` (known: "),
+            "{message}"
+        );
+    }
+}

@@ -1,0 +1,101 @@
+;; Tail calls beyond the official suite: many arguments and results, imports, traps and exhaustion.
+
+(module $other
+  (func (export "sum") (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)
+    (i32.add (local.get 0) (i32.add (local.get 8) (local.get 9))))
+  (func (export "trap") (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)
+    unreachable))
+(register "other" $other)
+
+(module
+  (type $wide (func (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+  (type $narrow (func (param i32) (result i32)))
+  (import "other" "sum" (func $sum (type $wide)))
+  (import "other" "trap" (func $trap (type $wide)))
+  (import "spectest" "print_i32" (func $print (param i32)))
+  (table funcref (elem $sum $trap $count $identity))
+  (memory 1)
+
+  (func $identity (type $narrow) (local.get 0))
+
+  ;; The arguments grow, and shrink again.
+  (func $grow (export "grow") (type $narrow)
+    (return_call $sum (local.get 0) (i32.const 1) (i32.const 2) (i32.const 3) (i32.const 4)
+      (i32.const 5) (i32.const 6) (i32.const 7) (i32.const 8) (i32.const 9)))
+  (func (export "grow-indirect") (param $n i32) (param $callee i32) (result i32)
+    (return_call_indirect (type $wide) (local.get 0) (i32.const 1) (i32.const 2) (i32.const 3)
+      (i32.const 4) (i32.const 5) (i32.const 6) (i32.const 7) (i32.const 8) (i32.const 9)
+      (local.get $callee)))
+  (func $shrink (type $wide)
+    (return_call_indirect (type $narrow) (i32.add (local.get 9) (local.get 0)) (i32.const 3)))
+  (func (export "shrink") (type $narrow)
+    (i32.add (i32.const 1000)
+      (call $shrink (local.get 0) (i32.const 1) (i32.const 2) (i32.const 3) (i32.const 4)
+        (i32.const 5) (i32.const 6) (i32.const 7) (i32.const 8) (i32.const 9))))
+  (func (export "host") (param i32) (return_call $print (local.get 0)))
+
+  ;; A million calls with stack arguments take no stack.
+  (func $count (type $wide)
+    (if (i32.eqz (local.get 0)) (then (return (local.get 9))))
+    (return_call $count (i32.sub (local.get 0) (i32.const 1)) (local.get 2) (local.get 3)
+      (local.get 4) (local.get 5) (local.get 6) (local.get 7) (local.get 8) (local.get 1)
+      (i32.add (local.get 9) (i32.const 1))))
+  (func (export "count") (type $narrow)
+    (call $count (local.get 0) (i32.const 1) (i32.const 2) (i32.const 3) (i32.const 4)
+      (i32.const 5) (i32.const 6) (i32.const 7) (i32.const 8) (i32.const 0)))
+
+  ;; Results beyond the registers.
+  (type $many (func (param i32) (result i32 i64 f32 f64 i32 i64 f32 f64 i32)))
+  (func $many (type $many)
+    (if (i32.eqz (local.get 0)) (then (return
+      (i32.const 1) (i64.const 2) (f32.const 3) (f64.const 4) (i32.const 5) (i64.const 6)
+      (f32.const 7) (f64.const 8) (i32.const 9))))
+    (return_call $many (i32.sub (local.get 0) (i32.const 1))))
+  (func (export "many") (type $many) (return_call $many (local.get 0)))
+  (type $many_wide (func
+    (param i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32 i64 f32 f64 i32 i64 f32 f64 i32)))
+  (func $many_wide (type $many_wide)
+    (return_call $many (local.get 8)))
+  (func (export "many-wide") (type $many)
+    (return_call $many_wide (i32.const 1) (i32.const 1) (i32.const 1) (i32.const 1) (i32.const 1)
+      (i32.const 1) (i32.const 1) (i32.const 1) (local.get 0)))
+
+  ;; Traps in callees that were called last.
+  (func $load (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)
+    (i32.load (local.get 7)))
+  (func (export "load") (type $narrow)
+    (return_call $load (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
+      (i32.const 0) (i32.const 0) (local.get 0)))
+  (func $divide (param i32 i32) (result i32) (i32.div_s (local.get 0) (local.get 1)))
+  (func (export "divide") (param i32) (result i32)
+    (i32.add (i32.const 1) (call $divide_after (local.get 0))))
+  (func $divide_after (param i32) (result i32)
+    (return_call $divide (i32.const 7) (local.get 0)))
+
+  ;; Recursion between functions that move their frames.
+  (func $deep (export "deep") (param i32) (result i32)
+    (return_call $deep_wide (local.get 0) (i32.const 1) (i32.const 2) (i32.const 3) (i32.const 4)
+      (i32.const 5) (i32.const 6) (i32.const 7) (i32.const 8) (i32.const 9)))
+  (func $deep_wide (type $wide)
+    (i32.add (local.get 9) (call $deep (i32.add (local.get 0) (i32.const 1))))))
+
+(assert_return (invoke "grow" (i32.const 100)) (i32.const 117))
+(assert_return (invoke "grow-indirect" (i32.const 100) (i32.const 0)) (i32.const 117))
+(assert_trap (invoke "grow-indirect" (i32.const 100) (i32.const 1)) "unreachable")
+(assert_trap (invoke "grow-indirect" (i32.const 100) (i32.const 3)) "indirect call type mismatch")
+(assert_trap (invoke "grow-indirect" (i32.const 100) (i32.const 4)) "undefined element")
+(assert_return (invoke "shrink" (i32.const 5)) (i32.const 1014))
+(assert_return (invoke "host" (i32.const 5)))
+(assert_return (invoke "count" (i32.const 1000000)) (i32.const 1000000))
+(assert_return (invoke "many" (i32.const 100000))
+  (i32.const 1) (i64.const 2) (f32.const 3) (f64.const 4) (i32.const 5) (i64.const 6)
+  (f32.const 7) (f64.const 8) (i32.const 9))
+(assert_return (invoke "many-wide" (i32.const 3))
+  (i32.const 1) (i64.const 2) (f32.const 3) (f64.const 4) (i32.const 5) (i64.const 6)
+  (f32.const 7) (f64.const 8) (i32.const 9))
+(assert_return (invoke "load" (i32.const 65532)) (i32.const 0))
+(assert_trap (invoke "load" (i32.const 65536)) "out of bounds memory access")
+(assert_return (invoke "divide" (i32.const 2)) (i32.const 4))
+(assert_trap (invoke "divide" (i32.const 0)) "integer divide by zero")
+(assert_exhaustion (invoke "deep" (i32.const 0)) "call stack exhausted")
+(assert_exhaustion (invoke "deep" (i32.const 0)) "call stack exhausted")
