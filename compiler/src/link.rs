@@ -102,6 +102,7 @@ impl Text {
                 let (kind, instance, index) = match *entry {
                     Entry::Core { instance, index } => (function_kind::CORE, instance, index),
                     Entry::Lower { index, .. } => (function_kind::TRAMPOLINE, 0, index),
+                    Entry::Adapter(index) => (function_kind::ADAPTER, 0, index),
                     Entry::Thunk { ref func, .. } => (function_kind::THUNK, 0, func.0),
                     Entry::ArrayThunk(ty) => (function_kind::THUNK, 0, ty),
                     Entry::HostFunc(ty) => (function_kind::TRAMPOLINE, 0, ty),

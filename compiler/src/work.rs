@@ -14,7 +14,7 @@ use cwasm_format::TrapCode;
 use cwasm_format::builtin::Builtin;
 use wasmparser::FuncType;
 
-use crate::canon::{thunk, trampoline};
+use crate::canon::{adapter, thunk, trampoline};
 use crate::component::types::TypeBuilder;
 use crate::component::{CoreFunc, Plan};
 use crate::env::{FuncId, FuncLoc, Symbol};
@@ -32,6 +32,8 @@ pub(crate) enum Entry {
     Core { instance: u32, index: u32 },
     /// The trampoline of a lowered host function.
     Lower { index: u32, ty: FuncType },
+    /// The adapter of a function that a component lifts and another lowers.
+    Adapter(u32),
     /// A thunk that enters a function of the unit.
     Thunk { func: FuncId, ty: FuncType },
     /// The array thunk of a type of an open unit, by number.
@@ -76,6 +78,8 @@ impl WorkList {
                 ty,
             });
         }
+        let adapters = 0..plan.adapters.len() as u32;
+        list.entries.extend(adapters.map(Entry::Adapter));
         let options = |func: &Option<CoreFunc>| func.iter().copied().collect::<Vec<_>>();
         for lift in &plan.lifts {
             list.add_thunk(unit, plan, types, lift.func);
@@ -161,7 +165,7 @@ impl WorkList {
 }
 
 /// The function and core type behind a core function of the plan.
-fn resolve(
+pub(crate) fn resolve(
     unit: &Unit<'_>,
     plan: &Plan,
     types: &TypeBuilder,
@@ -171,6 +175,10 @@ fn resolve(
         CoreFunc::Lower(index) => {
             let ty = types.lowered(plan.lowers[index as usize].ty);
             (FuncId(unit.first_lower.0 + index), ty)
+        }
+        CoreFunc::Adapter(index) => {
+            let ty = types.lowered(plan.adapters[index as usize].callee.ty);
+            (FuncId(unit.first_adapter.0 + index), ty)
         }
         CoreFunc::Export { instance, index } => {
             let env = &unit.envs[instance.0 as usize];
@@ -212,6 +220,7 @@ pub(crate) struct EnterCall {
 pub(crate) struct Job<'j, 'a> {
     pub(crate) unit: &'j Unit<'a>,
     pub(crate) plan: &'j Plan,
+    pub(crate) types: &'j TypeBuilder,
     pub(crate) target: &'j Target,
 }
 
@@ -377,7 +386,12 @@ fn reloc(found: &FinalizedMachReloc, func: &ir::Function) -> Result<Reloc> {
 
 /// Builds the IR of an entry in the worker's context.
 fn build(entry: &Entry, job: Job<'_, '_>, worker: &mut Worker) -> Result<()> {
-    let Job { unit, plan, target } = job;
+    let Job {
+        unit,
+        plan,
+        types,
+        target,
+    } = job;
     let func = &mut worker.context.func;
     if let Entry::Core { instance, index } = *entry {
         let env = &unit.envs[instance as usize];
@@ -398,6 +412,10 @@ fn build(entry: &Entry, job: Job<'_, '_>, worker: &mut Worker) -> Result<()> {
             let slot = unit.host_slots[lower.import as usize];
             let signature = translate::core_signature(ty);
             trampoline::lower(&mut builder, &signature, flags, slot, *index);
+        }
+        Entry::Adapter(index) => {
+            let adapter = &plan.adapters[*index as usize];
+            adapter::build(&mut builder, unit, plan, types, adapter);
         }
         Entry::Thunk { func, ty } => {
             thunk::thunk(
