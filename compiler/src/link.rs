@@ -10,7 +10,7 @@ use crate::env::{FuncId, Symbol};
 use crate::error::{Error, Result};
 use crate::work::{Compiled, Entry, WorkList};
 
-/// Alignment of functions: what instruction fetch likes.
+/// Alignment of functions: what instruction fetch likes, and vector constants behind the code need.
 pub(crate) const FUNCTION_ALIGN: u32 = 16;
 /// The largest text: what a near call reaches.
 const MAX_TEXT_SIZE: u64 = 1 << 31;

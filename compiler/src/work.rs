@@ -21,6 +21,7 @@ use crate::env::{FuncId, FuncLoc, Symbol};
 use crate::error::{Error, Result};
 use crate::isa::Target;
 use crate::layout::Unit;
+use crate::link::FUNCTION_ALIGN;
 use crate::translate::{self, TranslateState};
 use crate::{Progress, init};
 
@@ -334,6 +335,7 @@ fn compile_entry(entry: &Entry, job: Job<'_, '_>, worker: &mut Worker) -> Result
         .compile(&*job.target.isa, &mut ControlPlane::default())
         .map_err(|error| Error::codegen(format!("{entry:?}"), format!("{:?}", error.inner)))?;
     let buffer = &code.buffer;
+    assert!(buffer.alignment <= FUNCTION_ALIGN);
     let enter = buffer.call_sites().find_map(|site| {
         let handler = site
             .exception_handlers

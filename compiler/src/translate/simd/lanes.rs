@@ -50,7 +50,7 @@ impl Translator<'_, '_> {
 
     pub(super) fn shuffle(&mut self, lanes: &[u8; 16]) {
         let (a, b) = self.pop2_vectors(I8X16);
-        let result = if self.isa.has_x86_pshufb_lowering() {
+        let result = if self.has_byte_shuffle() {
             let lanes = ConstantData::from(&lanes[..]);
             let lanes = self.emit.builder.func.dfg.immediates.push(lanes);
             self.emit.builder.ins().shuffle(a, b, lanes)
@@ -62,12 +62,17 @@ impl Translator<'_, '_> {
 
     pub(super) fn swizzle(&mut self) {
         let (a, indices) = self.pop2_vectors(I8X16);
-        let result = if self.isa.has_x86_pshufb_lowering() {
+        let result = if self.has_byte_shuffle() {
             self.emit.builder.ins().swizzle(a, indices)
         } else {
             self.swizzle_lane_by_lane(a, indices)
         };
         self.push_vector(result);
+    }
+
+    /// Whether the CPU moves bytes by a vector of indices: on x86-64 since SSSE3.
+    fn has_byte_shuffle(&self) -> bool {
+        self.isa.name() != "x64" || self.isa.has_x86_pshufb_lowering()
     }
 
     fn shuffle_lane_by_lane(&mut self, a: Value, b: Value, lanes: &[u8; 16]) -> Value {
