@@ -7,6 +7,7 @@ use cwasm_format::abi::MAX_BYTE_LENGTH;
 use cwasm_format::types::ValueType;
 
 use super::memory::is_plain;
+use super::vectors::check_of;
 use super::{Copier, Place};
 
 impl Copier<'_, '_> {
@@ -22,6 +23,9 @@ impl Copier<'_, '_> {
         let (pointer, dst) = self.allocate(size, layout.align, out_of_bounds);
         if is_plain(self.types, element) {
             self.copy_range(size, src, dst);
+        } else if let Some(check) = check_of(self.types, element) {
+            let (rest, src, dst) = self.copy_vectors(check, size, src, dst);
+            self.copy_elements(element, rest, src, dst);
         } else {
             self.copy_elements(element, size, src, dst);
         }

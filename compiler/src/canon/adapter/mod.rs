@@ -8,7 +8,7 @@
 //! An adapter has the core signature of the lowered function. It lifts from one side and lowers
 //! into the other in one go, directed by the type, which is the same on both sides: so are layouts
 //! and flat forms, and a value passes from flat to flat ([`flat`]) or from memory to memory
-//! ([`memory`]). [`variants`], [`lists`] and [`strings`] are what both have in common.
+//! ([`memory`]). [`variants`], [`lists`] (with [`vectors`]) and [`strings`] are what both have in common.
 //!
 //! **Invariants:** the two sides are different component instances, so their memories are different
 //! ones. Every access to a memory lies in a range that was checked before; memories never shrink
@@ -22,6 +22,7 @@ mod scalars;
 mod sizes;
 mod strings;
 mod variants;
+mod vectors;
 
 use cranelift_codegen::ir::{self, InstBuilder, Value, types};
 use cranelift_frontend::FunctionBuilder;
