@@ -16,7 +16,9 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<()> {
     let start = Instant::now();
     let bar = progress_bar();
     let compiled = cwasm_compiler::compile_with(&input, &args.options(), args.emit.kind(), &|at| {
-        bar.set_length(at.total as u64);
+        if bar.length() != Some(at.total as u64) {
+            bar.set_length(at.total as u64);
+        }
         bar.set_position(at.done as u64);
     });
     bar.finish_and_clear();

@@ -309,7 +309,7 @@ fn component_payload<'a>(
                 let (offset, import) = import?;
                 let ty = import_type(import.ty, offset, types, builder)?;
                 let name = import.name.full_name().into_owned();
-                component.items.push(Item::Import { name, ty });
+                component.items.push(Item::Import { name, ty, offset });
             }
         }
         Payload::ComponentExportSection(reader) => {
@@ -411,18 +411,11 @@ fn import_type(
             ImportType::Type(builder.any(types.component_any_type_at(index), types))
         }
         ComponentTypeRef::Type(wasmparser::TypeBounds::SubResource) => {
-            return Err(Error::unsupported(
-                "resources (an imported resource type)",
-                offset,
-            ));
+            ImportType::Unsupported("resources (an imported resource type)")
         }
-        ComponentTypeRef::Module(_) => {
-            return Err(Error::unsupported("importing a core module", offset));
-        }
-        ComponentTypeRef::Component(_) => {
-            return Err(Error::unsupported("importing a component", offset));
-        }
-        ComponentTypeRef::Value(_) => return Err(Error::unsupported("cm-values", offset)),
+        ComponentTypeRef::Module(_) => ImportType::Unsupported("importing a core module"),
+        ComponentTypeRef::Component(_) => ImportType::Unsupported("importing a component"),
+        ComponentTypeRef::Value(_) => ImportType::Unsupported("cm-values"),
     })
 }
 
@@ -440,22 +433,16 @@ fn instance_shape(
             ComponentEntityType::Instance(ty) => {
                 ImportType::Instance(instance_shape(ty, offset, types, builder)?)
             }
+            ComponentEntityType::Type {
+                created: ComponentAnyTypeId::Resource(_),
+                ..
+            } => ImportType::Unsupported("resources (an imported resource type)"),
             ComponentEntityType::Type { created, .. } => {
-                if matches!(created, ComponentAnyTypeId::Resource(_)) {
-                    return Err(Error::unsupported(
-                        "resources (an imported resource type)",
-                        offset,
-                    ));
-                }
                 ImportType::Type(builder.any(created, types))
             }
-            ComponentEntityType::Module(_) => {
-                return Err(Error::unsupported("importing a core module", offset));
-            }
-            ComponentEntityType::Component(_) => {
-                return Err(Error::unsupported("importing a component", offset));
-            }
-            ComponentEntityType::Value(_) => return Err(Error::unsupported("cm-values", offset)),
+            ComponentEntityType::Module(_) => ImportType::Unsupported("importing a core module"),
+            ComponentEntityType::Component(_) => ImportType::Unsupported("importing a component"),
+            ComponentEntityType::Value(_) => ImportType::Unsupported("cm-values"),
         };
         exports.push((item.full_name(name).into_owned(), ty));
     }

@@ -425,6 +425,7 @@ pub(crate) fn entry_name(parts: &Parts<'_, '_>, entry: &Entry) -> String {
             let import = parts.plan.lowers[*index as usize].import;
             format!("lower[{}]", parts.plan.imports[import as usize].path)
         }
+        Entry::Adapter(index) => format!("adapter[{index}]"),
         Entry::Thunk { func, .. } => {
             let callee = &parts.list.entries[func.0 as usize];
             format!("thunk[{}]", entry_name(parts, callee))

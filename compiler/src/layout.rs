@@ -49,6 +49,8 @@ pub(crate) struct Unit<'a> {
     pub(crate) first_funcs: Vec<FuncId>,
     /// The trampoline of the first lowered function; the others follow.
     pub(crate) first_lower: FuncId,
+    /// The first adapter; the others follow.
+    pub(crate) first_adapter: FuncId,
     /// Distance from the context to the first memory.
     pub(crate) context_size: u32,
     /// Initial bytes of the context.
@@ -153,6 +155,7 @@ pub(crate) fn layout<'a>(kind: Kind, plan: &Plan, modules: &'a [Module<'a>]) -> 
             envs: Vec::new(),
             first_funcs,
             first_lower: FuncId(next),
+            first_adapter: FuncId(next + plan.lowers.len() as u32),
             context_size: 0,
             context: vec![0; size_of::<VmContext>()],
             context_refs: Vec::new(),
@@ -384,13 +387,14 @@ impl<'a> Builder<'a> {
     fn linked_imports(&mut self, env: &mut Env<'a>, imports: &[CoreDef]) {
         for import in imports {
             match *import {
-                CoreDef::Func(CoreFunc::Lower(index)) => {
-                    let func = FuncId(self.unit.first_lower.0 + index);
-                    env.funcs.push(FuncLoc::Local {
-                        func,
-                        func_ref: None,
-                    });
-                }
+                CoreDef::Func(CoreFunc::Lower(index)) => env.funcs.push(FuncLoc::Local {
+                    func: FuncId(self.unit.first_lower.0 + index),
+                    func_ref: None,
+                }),
+                CoreDef::Func(CoreFunc::Adapter(index)) => env.funcs.push(FuncLoc::Local {
+                    func: FuncId(self.unit.first_adapter.0 + index),
+                    func_ref: None,
+                }),
                 CoreDef::Func(CoreFunc::Export { instance, index }) => {
                     env.funcs
                         .push(self.unit.envs[instance.0 as usize].funcs[index as usize]);

@@ -120,7 +120,7 @@ pub struct Output {
 /// Figures of one compilation.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
-    /// Functions in the text: core functions, thunks and trampolines.
+    /// Functions in the text: core functions, thunks, trampolines and adapters.
     pub functions: usize,
     /// Bytes of machine code.
     pub code_size: usize,
@@ -182,10 +182,12 @@ fn stages(
     clock.end("flatten");
     let unit = layout::layout(kind, &plan, &decoded.modules)?;
     clock.end("layout");
+    canon::adapter::check_sizes(&plan, &decoded.types)?;
     let mut list = work::WorkList::new(&unit, &plan, &decoded.types);
     let job = work::Job {
         unit: &unit,
         plan: &plan,
+        types: &decoded.types,
         target: &target,
     };
     if emit == Emit::Clif {

@@ -10,7 +10,7 @@ use crate::env::{FuncId, Symbol};
 use crate::error::{Error, Result};
 use crate::work::{Compiled, Entry, WorkList};
 
-/// Alignment of functions: what instruction fetch likes.
+/// Alignment of functions: what instruction fetch likes, and vector constants behind the code need.
 pub(crate) const FUNCTION_ALIGN: u32 = 16;
 /// The largest text: what a near call reaches.
 const MAX_TEXT_SIZE: u64 = 1 << 31;
@@ -102,6 +102,7 @@ impl Text {
                 let (kind, instance, index) = match *entry {
                     Entry::Core { instance, index } => (function_kind::CORE, instance, index),
                     Entry::Lower { index, .. } => (function_kind::TRAMPOLINE, 0, index),
+                    Entry::Adapter(index) => (function_kind::ADAPTER, 0, index),
                     Entry::Thunk { ref func, .. } => (function_kind::THUNK, 0, func.0),
                     Entry::ArrayThunk(ty) => (function_kind::THUNK, 0, ty),
                     Entry::HostFunc(ty) => (function_kind::TRAMPOLINE, 0, ty),

@@ -14,13 +14,14 @@ use cwasm_format::TrapCode;
 use cwasm_format::builtin::Builtin;
 use wasmparser::FuncType;
 
-use crate::canon::{thunk, trampoline};
+use crate::canon::{adapter, thunk, trampoline};
 use crate::component::types::TypeBuilder;
 use crate::component::{CoreFunc, Plan};
 use crate::env::{FuncId, FuncLoc, Symbol};
 use crate::error::{Error, Result};
 use crate::isa::Target;
 use crate::layout::Unit;
+use crate::link::FUNCTION_ALIGN;
 use crate::translate::{self, TranslateState};
 use crate::{Progress, init};
 
@@ -31,6 +32,8 @@ pub(crate) enum Entry {
     Core { instance: u32, index: u32 },
     /// The trampoline of a lowered host function.
     Lower { index: u32, ty: FuncType },
+    /// The adapter of a function that a component lifts and another lowers.
+    Adapter(u32),
     /// A thunk that enters a function of the unit.
     Thunk { func: FuncId, ty: FuncType },
     /// The array thunk of a type of an open unit, by number.
@@ -75,6 +78,8 @@ impl WorkList {
                 ty,
             });
         }
+        let adapters = 0..plan.adapters.len() as u32;
+        list.entries.extend(adapters.map(Entry::Adapter));
         let options = |func: &Option<CoreFunc>| func.iter().copied().collect::<Vec<_>>();
         for lift in &plan.lifts {
             list.add_thunk(unit, plan, types, lift.func);
@@ -160,7 +165,7 @@ impl WorkList {
 }
 
 /// The function and core type behind a core function of the plan.
-fn resolve(
+pub(crate) fn resolve(
     unit: &Unit<'_>,
     plan: &Plan,
     types: &TypeBuilder,
@@ -170,6 +175,10 @@ fn resolve(
         CoreFunc::Lower(index) => {
             let ty = types.lowered(plan.lowers[index as usize].ty);
             (FuncId(unit.first_lower.0 + index), ty)
+        }
+        CoreFunc::Adapter(index) => {
+            let ty = types.lowered(plan.adapters[index as usize].callee.ty);
+            (FuncId(unit.first_adapter.0 + index), ty)
         }
         CoreFunc::Export { instance, index } => {
             let env = &unit.envs[instance.0 as usize];
@@ -211,6 +220,7 @@ pub(crate) struct EnterCall {
 pub(crate) struct Job<'j, 'a> {
     pub(crate) unit: &'j Unit<'a>,
     pub(crate) plan: &'j Plan,
+    pub(crate) types: &'j TypeBuilder,
     pub(crate) target: &'j Target,
 }
 
@@ -264,11 +274,23 @@ fn compile_entries(
     order.sort_by_key(|place| std::cmp::Reverse(size_hint(&entries[*place], job.unit)));
     let next = AtomicUsize::new(0);
     let done = AtomicUsize::new(0);
+    // The place of the first entry, in the list's order, that is known to fail. Those behind it need
+    // not be compiled, those before it must be: the error is the same whatever the threads do.
+    let failed = AtomicUsize::new(usize::MAX);
     let results: Vec<Vec<(usize, Result<Compiled>)>> = rayon::broadcast(|_| {
         let mut worker = Worker::new();
         let mut results = Vec::new();
         while let Some(place) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
-            results.push((*place, compile_entry(&entries[*place], job, &mut worker)));
+            if *place > failed.load(Ordering::Relaxed) {
+                continue;
+            }
+            let result = compile_entry(&entries[*place], job, &mut worker);
+            if result.is_err() {
+                failed.fetch_min(*place, Ordering::Relaxed);
+                // What was half built is still in there.
+                worker = Worker::new();
+            }
+            results.push((*place, result));
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
             progress(Progress {
                 done,
@@ -278,20 +300,16 @@ fn compile_entries(
         results
     });
     let mut compiled: Vec<Option<Compiled>> = entries.iter().map(|_| None).collect();
-    // The error of the first entry in the list's order: the same whatever the threads did.
-    let mut first_error: Option<(usize, Error)> = None;
+    let mut first_error: Option<Error> = None;
     for (place, result) in results.into_iter().flatten() {
         match result {
             Ok(result) => compiled[place] = Some(result),
-            Err(error) => {
-                if first_error.as_ref().is_none_or(|(first, _)| place < *first) {
-                    first_error = Some((place, error));
-                }
-            }
+            Err(error) if place == failed.load(Ordering::Relaxed) => first_error = Some(error),
+            Err(_) => {}
         }
     }
     match first_error {
-        Some((_, error)) => Err(error),
+        Some(error) => Err(error),
         None => Ok(compiled.into_iter().flatten().collect()),
     }
 }
@@ -317,6 +335,7 @@ fn compile_entry(entry: &Entry, job: Job<'_, '_>, worker: &mut Worker) -> Result
         .compile(&*job.target.isa, &mut ControlPlane::default())
         .map_err(|error| Error::codegen(format!("{entry:?}"), format!("{:?}", error.inner)))?;
     let buffer = &code.buffer;
+    assert!(buffer.alignment <= FUNCTION_ALIGN);
     let enter = buffer.call_sites().find_map(|site| {
         let handler = site
             .exception_handlers
@@ -367,7 +386,12 @@ fn reloc(found: &FinalizedMachReloc, func: &ir::Function) -> Result<Reloc> {
 
 /// Builds the IR of an entry in the worker's context.
 fn build(entry: &Entry, job: Job<'_, '_>, worker: &mut Worker) -> Result<()> {
-    let Job { unit, plan, target } = job;
+    let Job {
+        unit,
+        plan,
+        types,
+        target,
+    } = job;
     let func = &mut worker.context.func;
     if let Entry::Core { instance, index } = *entry {
         let env = &unit.envs[instance as usize];
@@ -388,6 +412,10 @@ fn build(entry: &Entry, job: Job<'_, '_>, worker: &mut Worker) -> Result<()> {
             let slot = unit.host_slots[lower.import as usize];
             let signature = translate::core_signature(ty);
             trampoline::lower(&mut builder, &signature, flags, slot, *index);
+        }
+        Entry::Adapter(index) => {
+            let adapter = &plan.adapters[*index as usize];
+            adapter::build(&mut builder, unit, plan, types, adapter);
         }
         Entry::Thunk { func, ty } => {
             thunk::thunk(

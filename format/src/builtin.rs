@@ -93,6 +93,35 @@ builtins! {
     F64Trunc = "f64_trunc" (value: F64) -> Returns::Value(Ty::F64);
     /// Rounds to the nearest integer, ties to even.
     F64Nearest = "f64_nearest" (value: F64) -> Returns::Value(Ty::F64);
+    /// Copies a string of `units` code units from one memory to another, as do the next nine: each
+    /// writes at most as many bytes as its doc says, and returns how many code units it wrote. -1
+    /// if the string is not well-formed, or the bytes are not inside the memories.
+    ///
+    /// UTF-8 to as many bytes.
+    Utf8ToUtf8 = "utf8_to_utf8" (dst_memory: I64, dst: I64, src_memory: I64, src: I64, units: I64) -> Returns::Value(Ty::I64);
+    /// UTF-8 to UTF-16 of at most two bytes for each.
+    Utf8ToUtf16 = "utf8_to_utf16" (dst_memory: I64, dst: I64, src_memory: I64, src: I64, units: I64) -> Returns::Value(Ty::I64);
+    /// UTF-8 to at most as many bytes of Latin-1, up to the first char beyond (or what is not
+    /// well-formed): the bytes read in the low half of the result, those written in the high half.
+    Utf8ToLatin1 = "utf8_to_latin1" (dst_memory: I64, dst: I64, src_memory: I64, src: I64, units: I64) -> Returns::Value(Ty::I64);
+    /// UTF-16 to at most three bytes of UTF-8 for each code unit.
+    Utf16ToUtf8 = "utf16_to_utf8" (dst_memory: I64, dst: I64, src_memory: I64, src: I64, units: I64) -> Returns::Value(Ty::I64);
+    /// UTF-16 to as many code units; the result is instead whether any is beyond Latin-1.
+    Utf16ToUtf16 = "utf16_to_utf16" (dst_memory: I64, dst: I64, src_memory: I64, src: I64, units: I64) -> Returns::Value(Ty::I64);
+    /// UTF-16 to a byte for each code unit, up to the first beyond Latin-1.
+    Utf16ToLatin1 = "utf16_to_latin1" (dst_memory: I64, dst: I64, src_memory: I64, src: I64, units: I64) -> Returns::Value(Ty::I64);
+    /// UTF-16 to a byte for each code unit, up to the first beyond ASCII.
+    Utf16ToAscii = "utf16_to_ascii" (dst_memory: I64, dst: I64, src_memory: I64, src: I64, units: I64) -> Returns::Value(Ty::I64);
+    /// Latin-1 to at most two bytes of UTF-8 for each.
+    Latin1ToUtf8 = "latin1_to_utf8" (dst_memory: I64, dst: I64, src_memory: I64, src: I64, units: I64) -> Returns::Value(Ty::I64);
+    /// Latin-1 to as many code units of UTF-16.
+    Latin1ToUtf16 = "latin1_to_utf16" (dst_memory: I64, dst: I64, src_memory: I64, src: I64, units: I64) -> Returns::Value(Ty::I64);
+    /// Latin-1 to as many bytes, up to the first beyond ASCII.
+    Latin1ToAscii = "latin1_to_ascii" (dst_memory: I64, dst: I64, src_memory: I64, src: I64, units: I64) -> Returns::Value(Ty::I64);
+    /// Makes `units` bytes of Latin-1 at `start` UTF-16 in the same place, which has room for it.
+    InflateLatin1 = "inflate_latin1" (memory: I64, start: I64, units: I64) -> Returns::Value(Ty::I64);
+    /// Makes `units` code units of UTF-16 at `start`, none beyond Latin-1, bytes in the same place.
+    DeflateUtf16 = "deflate_utf16" (memory: I64, start: I64, units: I64) -> Returns::Value(Ty::I64);
     /// Waits until another thread notifies `addr`, unless there is not `expected`: 0 if notified, 1
     /// if there is another value, 2 if it took more than `timeout` nanoseconds (none if negative).
     AtomicWait32 = "atomic_wait32" (addr: I64, expected: I32, timeout: I64) -> Returns::Value(Ty::I32);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0x200  magic            "cwasm\r\n\x1a"
-//! 0x208  abi_version      1                 rises with every change of layout or ABI
+//! 0x208  abi_version      2                 rises with every change of layout or ABI
 //! 0x20c  target           1 = x86_64-linux
 //! 0x210  cpu_features     bits of cpu.rs
 //! 0x218  file_size
@@ -21,8 +21,9 @@ pub const HEADER_OFFSET: usize = 0x200;
 /// The first bytes of the header. The line ends catch transfers as text.
 pub const MAGIC: [u8; 8] = *b"cwasm\r\n\x1a";
 
-/// The version this crate writes.
-pub const ABI_VERSION: u32 = 1;
+/// The version this crate writes. Version 2 has more builtins and traps, shared memories, and
+/// references to function types.
+pub const ABI_VERSION: u32 = 2;
 
 /// The lowest version this crate reads.
 pub const ABI_VERSION_MIN: u32 = 1;

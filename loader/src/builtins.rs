@@ -12,7 +12,7 @@ use cwasm_format::TrapCode;
 use cwasm_format::builtin::Builtin;
 use cwasm_format::vmctx::{VmContext, VmMemory, VmTable};
 
-use crate::{memory, parking, sys, table, unwind};
+use crate::{memory, parking, sys, table, transcode, unwind};
 
 /// The addresses of the builtins, in the order of [`Builtin::ALL`].
 struct BuiltinTable([*const (); Builtin::ALL.len()]);
@@ -54,6 +54,18 @@ const fn address(builtin: Builtin) -> *const () {
         Builtin::F64Floor => f64_floor as *const (),
         Builtin::F64Trunc => f64_trunc as *const (),
         Builtin::F64Nearest => f64_nearest as *const (),
+        Builtin::Utf8ToUtf8 => utf8_to_utf8 as *const (),
+        Builtin::Utf8ToUtf16 => utf8_to_utf16 as *const (),
+        Builtin::Utf8ToLatin1 => utf8_to_latin1 as *const (),
+        Builtin::Utf16ToUtf8 => utf16_to_utf8 as *const (),
+        Builtin::Utf16ToUtf16 => utf16_to_utf16 as *const (),
+        Builtin::Utf16ToLatin1 => utf16_to_latin1 as *const (),
+        Builtin::Utf16ToAscii => utf16_to_ascii as *const (),
+        Builtin::Latin1ToUtf8 => latin1_to_utf8 as *const (),
+        Builtin::Latin1ToUtf16 => latin1_to_utf16 as *const (),
+        Builtin::Latin1ToAscii => latin1_to_ascii as *const (),
+        Builtin::InflateLatin1 => inflate_latin1 as *const (),
+        Builtin::DeflateUtf16 => deflate_utf16 as *const (),
         Builtin::AtomicWait32 => atomic_wait32 as *const (),
         Builtin::AtomicWait64 => atomic_wait64 as *const (),
         Builtin::AtomicNotify => atomic_notify as *const (),
@@ -283,7 +295,12 @@ fn nanoseconds(timeout: i64) -> Option<Duration> {
 macro_rules! rounding {
     ($($name:ident: $float:ty = $method:ident;)*) => {
         $(extern "C" fn $name(_: Context, value: $float) -> $float {
-            value.$method()
+            // The method may return a signalling NaN as it is.
+            const QUIET_BIT: u32 = <$float>::MANTISSA_DIGITS - 2;
+            match value.is_nan() {
+                true => <$float>::from_bits(value.to_bits() | 1 << QUIET_BIT),
+                false => value.$method(),
+            }
         })*
     };
 }
@@ -297,6 +314,124 @@ rounding! {
     f64_floor: f64 = floor;
     f64_trunc: f64 = trunc;
     f64_nearest: f64 = round_ties_even;
+}
+
+/// What a transcoder returns for a string that it cannot transcode.
+const INVALID: i64 = -1;
+
+/// Bytes of one memory to read and bytes of another to write.
+///
+/// # Safety
+/// - Both are memories of live instances, and nothing else uses them for `'a`.
+unsafe fn source_and_target<'a>(
+    (src_memory, src, src_len): (NonNull<VmMemory>, u64, u64),
+    (dst_memory, dst, dst_len): (NonNull<VmMemory>, u64, u64),
+) -> Option<(&'a [u8], &'a mut [u8])> {
+    if src_memory == dst_memory {
+        return None;
+    }
+    // SAFETY: the caller's contract.
+    let from = unsafe { memory_range(src_memory, src, src_len) }?;
+    // SAFETY: the caller's contract.
+    let to = unsafe { memory_range(dst_memory, dst, dst_len) }?;
+    // SAFETY: the range is inside accessible memory, which nothing writes to.
+    let from = unsafe { std::slice::from_raw_parts(from, src_len as usize) };
+    // SAFETY: the range is inside accessible memory that nothing else uses: another one.
+    let to = unsafe { std::slice::from_raw_parts_mut(to, dst_len as usize) };
+    Some((from, to))
+}
+
+macro_rules! transcoders {
+    ($($name:ident: $src_size:literal to $dst_size:literal, $transcode:expr;)*) => {
+        $(
+            /// # Safety
+            /// - Both are memories of live instances.
+            unsafe extern "C" fn $name(
+                _: Context,
+                dst_memory: NonNull<VmMemory>,
+                dst: u64,
+                src_memory: NonNull<VmMemory>,
+                src: u64,
+                units: u64,
+            ) -> i64 {
+                let source = (src_memory, src, units.saturating_mul($src_size));
+                let target = (dst_memory, dst, units.saturating_mul($dst_size));
+                // SAFETY: the caller's contract; while this runs, nothing else uses memories.
+                match unsafe { source_and_target(source, target) } {
+                    Some((src, dst)) => ($transcode)(src, dst),
+                    None => INVALID,
+                }
+            }
+        )*
+    };
+}
+
+// Bytes of a code unit of the source, and the most that it becomes.
+transcoders! {
+    utf8_to_utf8: 1 to 1, |src, dst| count(transcode::utf8_to_utf8(src, dst));
+    utf8_to_utf16: 1 to 2, |src, dst| count(transcode::utf8_to_utf16(src, dst));
+    utf8_to_latin1: 1 to 1, |src, dst| {
+        let (read, written) = transcode::utf8_to_latin1(src, dst);
+        (written as i64) << 32 | read as i64
+    };
+    utf16_to_utf8: 2 to 3, |src, dst| count(transcode::utf16_to_utf8(src, dst));
+    utf16_to_utf16: 2 to 2, |src, dst| match transcode::utf16_to_utf16(src, dst) {
+        Some(is_beyond) => is_beyond.into(),
+        None => INVALID,
+    };
+    utf16_to_latin1: 2 to 1, |src, dst| transcode::utf16_to_latin1(src, dst) as i64;
+    utf16_to_ascii: 2 to 1, |src, dst| transcode::utf16_to_ascii(src, dst) as i64;
+    latin1_to_utf8: 1 to 2, |src, dst| transcode::latin1_to_utf8(src, dst) as i64;
+    latin1_to_utf16: 1 to 2, |src, dst| transcode::latin1_to_utf16(src, dst) as i64;
+    latin1_to_ascii: 1 to 1, |src, dst| transcode::latin1_to_ascii(src, dst) as i64;
+}
+
+fn count(written: Option<usize>) -> i64 {
+    written.map_or(INVALID, |written| written as i64)
+}
+
+/// # Safety
+/// - `memory` is the memory of a live instance.
+unsafe extern "C" fn inflate_latin1(
+    _: Context,
+    memory: NonNull<VmMemory>,
+    start: u64,
+    units: u64,
+) -> i64 {
+    // SAFETY: the caller's contract.
+    unsafe { in_place(memory, start, units, transcode::inflate_latin1) }
+}
+
+/// # Safety
+/// - `memory` is the memory of a live instance.
+unsafe extern "C" fn deflate_utf16(
+    _: Context,
+    memory: NonNull<VmMemory>,
+    start: u64,
+    units: u64,
+) -> i64 {
+    // SAFETY: the caller's contract.
+    unsafe { in_place(memory, start, units, transcode::deflate_utf16) }
+}
+
+/// Changes two bytes for each code unit.
+///
+/// # Safety
+/// - `memory` is the memory of a live instance.
+unsafe fn in_place(
+    memory: NonNull<VmMemory>,
+    start: u64,
+    units: u64,
+    change: fn(&mut [u8]),
+) -> i64 {
+    let len = units.saturating_mul(2);
+    // SAFETY: the caller's contract.
+    let Some(bytes) = (unsafe { memory_range(memory, start, len) }) else {
+        return INVALID;
+    };
+    // SAFETY: the range is inside accessible memory that nothing else uses while this runs.
+    change(unsafe { std::slice::from_raw_parts_mut(bytes, len as usize) });
+    units as i64
 }
 
 #[cfg(test)]
@@ -357,6 +492,37 @@ mod tests {
     }
 
     #[test]
+    fn transcoders_check_their_bounds() {
+        let context = Context::dangling();
+        let (mut source, mut target) = (*b"abcdefgh", [0; 16]);
+        let mut memories = [fake_memory(&mut source), fake_memory(&mut target)];
+        let [src_memory, dst_memory] = memories.each_mut().map(NonNull::from);
+        let widen = |dst_memory, dst, src, units| {
+            // SAFETY: both describe bytes that are alive and used by nothing else.
+            unsafe { latin1_to_utf16(context, dst_memory, dst, src_memory, src, units) }
+        };
+        assert_eq!(widen(dst_memory, 0, 0, 8), 8);
+        assert_eq!(widen(dst_memory, 16, 8, 0), 0);
+        for (dst, src, units) in [
+            (2, 0, 8),
+            (0, 1, 8),
+            (17, 0, 0),
+            (0, 9, 0),
+            (0, 0, u64::MAX),
+        ] {
+            assert_eq!(widen(dst_memory, dst, src, units), INVALID);
+        }
+        assert_eq!(widen(src_memory, 4, 0, 1), INVALID);
+        // SAFETY: as above.
+        let deflate = |start, units| unsafe { deflate_utf16(context, dst_memory, start, units) };
+        assert_eq!(
+            (deflate(0, 8), deflate(1, 8), deflate(0, u64::MAX)),
+            (8, -1, -1)
+        );
+        assert_eq!(&target[..8], b"abcdefgh");
+    }
+
+    #[test]
     fn floats_round_as_wasm_says() {
         let context = Context::dangling();
         assert_eq!(f32_nearest(context, 2.5), 2.0);
@@ -370,5 +536,7 @@ mod tests {
             (-1.0, 1 << 31)
         );
         assert!(f64_trunc(context, f64::NAN).is_nan());
+        let signalling = f32::from_bits(0xffa0_0000);
+        assert_eq!(f32_floor(context, signalling).to_bits(), 0xffe0_0000);
     }
 }

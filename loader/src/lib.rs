@@ -32,6 +32,7 @@ mod signature;
 mod store;
 mod sys;
 mod table;
+mod transcode;
 mod trap;
 mod unwind;
 mod val;

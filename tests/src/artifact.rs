@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cwasm::{Component, Engine, Module};
-use cwasm_compiler::{Features, Options};
+use cwasm_compiler::{Features, OptLevel, Options};
+use cwasm_format::cpu::CpuLevel;
 use tempfile::TempDir;
 
 /// Compiles with one thread, writes to files in a folder of its own, and maps them from there.
@@ -27,10 +28,20 @@ impl Workshop {
     /// # Panics
     /// If the temporary folder or the engine cannot be made.
     pub fn new() -> Workshop {
+        Workshop::for_target(CpuLevel::default(), OptLevel::default())
+    }
+
+    /// A workshop that compiles for this CPU level, optimising like this.
+    ///
+    /// # Panics
+    /// As [`Workshop::new`].
+    pub fn for_target(cpu: CpuLevel, opt: OptLevel) -> Workshop {
         let folder = TempDir::new().expect("a temporary folder can be made");
         let options = Options {
             jobs: NonZeroUsize::new(1),
             debug: true,
+            cpu,
+            opt,
             ..Options::default()
         };
         Workshop {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! # a comment
-//! wasm-v2/simd_load.wast        no SIMD yet
+//! exceptions/throw.wast          no exceptions yet
 //! values/realloc.wast:80        the reason
 //! ```
 //!

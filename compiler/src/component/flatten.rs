@@ -17,7 +17,7 @@ use wasmparser::{
 
 use super::types::FuncTypeId;
 use super::{
-    Component, ComponentInstanceId, CoreDef, CoreFunc, CoreItem, ImportType, InstanceId,
+    Adapter, Component, ComponentInstanceId, CoreDef, CoreFunc, CoreItem, ImportType, InstanceId,
     InstanceShape, Item, Lift, Lower, ModuleId, Options, Plan, PlanExport, PlanImport,
     PlanInstance,
 };
@@ -97,6 +97,8 @@ struct Flattener<'m, 'a> {
     plan: Plan,
     /// All lifted functions; those that the outermost component exports go into the plan.
     lifts: Vec<Lift>,
+    /// For each component instance, the one it is nested in.
+    parents: Vec<Option<ComponentInstanceId>>,
 }
 
 /// Flattens the outermost component.
@@ -105,9 +107,10 @@ pub(crate) fn flatten(component: &Component<'_>, modules: &[Module<'_>]) -> Resu
         modules,
         plan: Plan::default(),
         lifts: Vec::new(),
+        parents: Vec::new(),
     };
     let outer = Rc::new(Outer::new(None));
-    let exports = flattener.instantiate(component, outer, None, 0)?;
+    let exports = flattener.instantiate(component, outer, None)?;
     let mut exported = HashMap::new();
     flattener.export_paths("", &exports, component.offset, &mut exported)?;
     Ok(flattener.plan)
@@ -125,15 +128,16 @@ pub(crate) fn module_plan() -> Plan {
 }
 
 impl<'m, 'a: 'm> Flattener<'m, 'a> {
-    /// Evaluates a component. Without `args` it is the outermost one: the host is asked for its
-    /// imports.
+    /// Evaluates a component. Without the instance that it is nested in, and its arguments there,
+    /// it is the outermost one: the host is asked for its imports.
     fn instantiate<'d>(
         &mut self,
         def: &'d Component<'a>,
         outer: Rc<Outer<'d, 'a>>,
-        args: Option<&HashMap<&str, Def<'d, 'a>>>,
-        depth: u64,
+        nested: Option<(ComponentInstanceId, &HashMap<&str, Def<'d, 'a>>)>,
     ) -> Result<Exports<'d, 'a>> {
+        let (parent, args) = nested.unzip();
+        let depth = self.ancestors(parent).count() as u64;
         if depth > MAX_DEPTH {
             return Err(Error::limit("depth of nested components", depth, MAX_DEPTH));
         }
@@ -147,18 +151,19 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
             ));
         }
         self.plan.component_instances += 1;
+        self.parents.push(parent);
         let mut scope = Scope::new(ComponentInstanceId(id), outer);
         for item in &def.items {
             match item {
-                Item::Import { name, ty } => {
+                Item::Import { name, ty, offset } => {
                     let def = match args {
-                        None => self.host_import(name, ty),
+                        None => self.host_import(name, ty, *offset)?,
                         Some(args) => args.get(name.as_str()).cloned().unwrap_or(Def::Type),
                     };
                     scope.push(def);
                 }
                 Item::Instance(instance, offset) => {
-                    let exports = self.component_instance(&scope, instance, *offset, depth)?;
+                    let exports = self.component_instance(&scope, instance, *offset)?;
                     scope.instances.push(Rc::new(exports));
                 }
                 item => self.item(&mut scope, item, args.is_none())?,
@@ -209,23 +214,9 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                 options,
                 offset,
             } => {
-                let Func::Host { import, ty } = scope.funcs[*func as usize] else {
-                    return Err(Error::unsupported(
-                        "fused adapters (lowering a function that a component lifts)",
-                        *offset,
-                    ));
-                };
                 let options = scope.options(options, *offset)?;
-                let component = scope.component;
-                self.plan.lowers.push(Lower {
-                    import,
-                    ty,
-                    options,
-                    component,
-                });
-                scope
-                    .core_funcs
-                    .push(CoreFunc::Lower(self.plan.lowers.len() as u32 - 1));
+                let func = self.lower(scope.funcs[*func as usize], options, scope.component);
+                scope.core_funcs.push(func);
             }
             Item::Export {
                 name,
@@ -246,9 +237,45 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
         Ok(())
     }
 
+    /// Lowers a function for a component instance.
+    fn lower(&mut self, func: Func, options: Options, component: ComponentInstanceId) -> CoreFunc {
+        match func {
+            Func::Host { import, ty } => {
+                self.plan.lowers.push(Lower {
+                    import,
+                    ty,
+                    options,
+                    component,
+                });
+                CoreFunc::Lower(self.plan.lowers.len() as u32 - 1)
+            }
+            Func::Lifted(lift) => {
+                let callee = self.lifts[lift];
+                let is_nested = |inner, outer| self.ancestors(Some(inner)).any(|id| id == outer);
+                let is_recursive = is_nested(component, callee.component)
+                    || is_nested(callee.component, component);
+                self.plan.adapters.push(Adapter {
+                    callee,
+                    options,
+                    component,
+                    is_recursive,
+                });
+                CoreFunc::Adapter(self.plan.adapters.len() as u32 - 1)
+            }
+        }
+    }
+
+    /// A component instance, the one that it is nested in, and so on.
+    fn ancestors(
+        &self,
+        first: Option<ComponentInstanceId>,
+    ) -> impl Iterator<Item = ComponentInstanceId> {
+        std::iter::successors(first, |id| self.parents[id.0 as usize])
+    }
+
     /// An import of the outermost component: the host provides it.
-    fn host_import<'d>(&mut self, path: &str, ty: &ImportType) -> Def<'d, 'a> {
-        match ty {
+    fn host_import<'d>(&mut self, path: &str, ty: &ImportType, offset: u64) -> Result<Def<'d, 'a>> {
+        Ok(match ty {
             ImportType::Func(ty) => {
                 self.plan.imports.push(PlanImport {
                     path: path.to_owned(),
@@ -262,7 +289,7 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                     path: path.to_owned(),
                     ty: None,
                 });
-                Def::Instance(Rc::new(self.host_instance(path, shape)))
+                Def::Instance(Rc::new(self.host_instance(path, shape, offset)?))
             }
             ImportType::Type(ty) => {
                 if let Some(ty) = ty {
@@ -270,16 +297,24 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                 }
                 Def::Type
             }
-        }
+            ImportType::Unsupported(feature) => {
+                return Err(Error::unsupported(*feature, offset));
+            }
+        })
     }
 
-    fn host_instance<'d>(&mut self, path: &str, shape: &InstanceShape) -> Exports<'d, 'a> {
+    fn host_instance<'d>(
+        &mut self,
+        path: &str,
+        shape: &InstanceShape,
+        offset: u64,
+    ) -> Result<Exports<'d, 'a>> {
         let mut exports = Exports::default();
         for (name, ty) in &shape.exports {
-            let def = self.host_import(&format!("{path}#{name}"), ty);
+            let def = self.host_import(&format!("{path}#{name}"), ty, offset)?;
             exports.insert(name.clone(), def);
         }
-        exports
+        Ok(exports)
     }
 
     fn component_instance<'d>(
@@ -287,7 +322,6 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
         scope: &Scope<'d, 'a>,
         instance: &ComponentInstance<'a>,
         offset: u64,
-        depth: u64,
     ) -> Result<Exports<'d, 'a>> {
         match instance {
             ComponentInstance::Instantiate {
@@ -300,7 +334,7 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                     .map(|arg| (arg.name, scope.def(arg.kind, arg.index)))
                     .collect();
                 let outer = Rc::new(Outer::new(Some(closure.outer)));
-                self.instantiate(closure.def, outer, Some(&args), depth + 1)
+                self.instantiate(closure.def, outer, Some((scope.component, &args)))
             }
             ComponentInstance::FromExports(items) => {
                 let mut exports = Exports::default();
@@ -466,18 +500,7 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
             match def {
                 Def::Func(Func::Lifted(lift)) => {
                     let index = *lifts.entry(*lift).or_insert_with(|| {
-                        let Lift {
-                            func,
-                            ty,
-                            options,
-                            component,
-                        } = self.lifts[*lift];
-                        self.plan.lifts.push(Lift {
-                            func,
-                            ty,
-                            options,
-                            component,
-                        });
+                        self.plan.lifts.push(self.lifts[*lift]);
                         self.plan.lifts.len() as u32 - 1
                     });
                     self.plan.exports.push(PlanExport {

@@ -50,6 +50,7 @@ pub(crate) enum Item<'a> {
     Import {
         name: String,
         ty: ImportType,
+        offset: u64,
     },
     Export {
         name: String,
@@ -66,6 +67,8 @@ pub(crate) enum ImportType {
     Instance(InstanceShape),
     /// A type with its meaning, if it is a value type.
     Type(Option<ValueType>),
+    /// Something that only another component can provide yet, by its feature's name.
+    Unsupported(&'static str),
 }
 
 /// What an imported instance exports.
@@ -86,8 +89,10 @@ pub(crate) struct ComponentInstanceId(pub(crate) u32);
 pub(crate) enum CoreFunc {
     /// Function `index` (of the whole index space) of an instance.
     Export { instance: InstanceId, index: u32 },
-    /// A lowered function: an index into [`Plan::lowers`].
+    /// A lowered host function: an index into [`Plan::lowers`].
     Lower(u32),
+    /// A lowered function that a component lifts: an index into [`Plan::adapters`].
+    Adapter(u32),
 }
 
 /// Anything else that a core instance can import: item `index` of an instance.
@@ -123,6 +128,8 @@ pub(crate) struct Plan {
     pub(crate) instances: Vec<PlanInstance>,
     /// Host functions as core functions.
     pub(crate) lowers: Vec<Lower>,
+    /// Functions of one component instance as core functions of another.
+    pub(crate) adapters: Vec<Adapter>,
     /// Core functions as component functions.
     pub(crate) lifts: Vec<Lift>,
     pub(crate) imports: Vec<PlanImport>,
@@ -162,6 +169,19 @@ pub(crate) struct Lower {
     pub(crate) component: ComponentInstanceId,
 }
 
+/// A call from one component instance into another: a lift that is lowered.
+pub(crate) struct Adapter {
+    /// The lifted function; the caller's view of its type is the same.
+    pub(crate) callee: Lift,
+    /// The options of the lowering.
+    pub(crate) options: Options,
+    /// The calling component instance.
+    pub(crate) component: ComponentInstanceId,
+    /// Whether one of the instances is the other or is nested in it: such calls are refused.
+    pub(crate) is_recursive: bool,
+}
+
+#[derive(Clone, Copy)]
 pub(crate) struct Lift {
     pub(crate) func: CoreFunc,
     pub(crate) ty: FuncTypeId,

@@ -93,6 +93,7 @@ impl TypeBuilder {
         types: TypesRef<'_>,
         offset: u64,
     ) -> Result<ValueType> {
+        let id = resolve_alias(id, types);
         if let Some(known) = self.known.get(&id) {
             return Ok(*known);
         }
@@ -161,6 +162,19 @@ impl TypeBuilder {
         let ty = ValueType::Def(self.types.push(def));
         self.known.insert(id, ty);
         Ok(ty)
+    }
+}
+
+/// The id of the type itself: the validator gives an id of its own to each import, export and alias
+/// of a type.
+fn resolve_alias(id: ComponentDefinedTypeId, types: TypesRef<'_>) -> ComponentDefinedTypeId {
+    let mut any = ComponentAnyTypeId::Defined(id);
+    while let Some(aliased) = types.peel_alias(any) {
+        any = aliased;
+    }
+    match any {
+        ComponentAnyTypeId::Defined(id) => id,
+        _ => unreachable!("an alias of a defined type is one"),
     }
 }
 

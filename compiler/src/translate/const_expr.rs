@@ -16,10 +16,14 @@ impl Emitter<'_, '_> {
         while !reader.eof() {
             let (op, offset) = reader.read_with_offset()?;
             let value = match op {
-                Operator::I32Const { value } => self.const_value(ConstValue::I32(value as u32))?,
-                Operator::I64Const { value } => self.const_value(ConstValue::I64(value as u64))?,
-                Operator::F32Const { value } => self.const_value(ConstValue::F32(value.bits()))?,
-                Operator::F64Const { value } => self.const_value(ConstValue::F64(value.bits()))?,
+                Operator::I32Const { value } => self.const_value(ConstValue::I32(value as u32)),
+                Operator::I64Const { value } => self.const_value(ConstValue::I64(value as u64)),
+                Operator::F32Const { value } => self.const_value(ConstValue::F32(value.bits())),
+                Operator::F64Const { value } => self.const_value(ConstValue::F64(value.bits())),
+                Operator::V128Const { value } => {
+                    let bits = u128::from_le_bytes(*value.bytes());
+                    self.const_value(ConstValue::V128(bits))
+                }
                 Operator::RefNull { .. } => self.ref_null(),
                 Operator::RefFunc { function_index } => self.ref_func(function_index),
                 Operator::GlobalGet { global_index } => self.global_get(global_index)?,

@@ -1,18 +1,18 @@
 //! Globals.
 
 use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
-use cranelift_codegen::ir::types::{I32, I64};
-use cranelift_codegen::ir::{self, Endianness, InstBuilder, MemFlagsData, Value};
+use cranelift_codegen::ir::types::{I8X16, I32, I64};
+use cranelift_codegen::ir::{self, ConstantData, Endianness, InstBuilder, MemFlagsData, Value};
 
 use super::emit::{Emitter, Region, displacement};
 use super::types::value_type;
 use crate::env::{ConstValue, GlobalLoc};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 impl Emitter<'_, '_> {
     pub(crate) fn global_get(&mut self, global: u32) -> Result<Value> {
         if let GlobalLoc::Const(value) = self.env.globals[global as usize] {
-            return self.const_value(value);
+            return Ok(self.const_value(value));
         }
         let ty = self.global_type(global)?;
         let (flags, addr, offset) = self.global_place(global);
@@ -54,15 +54,22 @@ impl Emitter<'_, '_> {
     }
 
     /// A value known at compile time.
-    pub(crate) fn const_value(&mut self, value: ConstValue) -> Result<Value> {
-        Ok(match value {
+    pub(crate) fn const_value(&mut self, value: ConstValue) -> Value {
+        match value {
             ConstValue::I32(bits) => self.builder.ins().iconst(I32, i64::from(bits)),
             ConstValue::I64(bits) => self.builder.ins().iconst(I64, bits as i64),
             ConstValue::F32(bits) => self.builder.ins().f32const(Ieee32::with_bits(bits)),
             ConstValue::F64(bits) => self.builder.ins().f64const(Ieee64::with_bits(bits)),
-            ConstValue::V128(_) => return Err(Error::unsupported("simd", None)),
+            ConstValue::V128(bits) => self.vector_constant(I8X16, bits),
             ConstValue::Null => self.ref_null(),
             ConstValue::Func { func, type_number } => self.closed_func_ref(func, type_number),
-        })
+        }
+    }
+
+    /// A vector of these bits, with lanes of type `ty`.
+    pub(super) fn vector_constant(&mut self, ty: ir::Type, bits: u128) -> Value {
+        let bytes = ConstantData::from(&bits.to_le_bytes()[..]);
+        let constant = self.builder.func.dfg.constants.insert(bytes);
+        self.builder.ins().vconst(ty, constant)
     }
 }

@@ -24,16 +24,20 @@ mod numeric;
 mod operators;
 mod reference;
 mod references;
+mod simd;
 mod table;
 #[cfg(test)]
 mod tests;
 mod trap;
 mod types;
+mod wide;
 
 use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
-use cranelift_codegen::ir::types::{F32, F64};
-use cranelift_codegen::ir::{self, BlockArg, BlockCall, InstBuilder, SourceLoc, Value};
+use cranelift_codegen::ir::types::{F32, F64, I8X16};
+use cranelift_codegen::ir::{
+    self, BlockArg, BlockCall, ConstantData, InstBuilder, SourceLoc, Value,
+};
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
 use wasmparser::{
@@ -111,7 +115,6 @@ fn translate(
         branch_table: &mut state.branch_table,
         reachable: true,
         dead_frames: 0,
-        has_rounding: None,
     };
     translator.enter_function(env.module.funcs[func_index as usize]);
     while !reader.eof() {
@@ -165,6 +168,11 @@ fn locals<'a>(
         let zero = match ty {
             F32 => builder.ins().f32const(Ieee32::with_bits(0)),
             F64 => builder.ins().f64const(Ieee64::with_bits(0)),
+            I8X16 => {
+                let zero = ConstantData::from(&[0; 16][..]);
+                let zero = builder.func.dfg.constants.insert(zero);
+                builder.ins().vconst(I8X16, zero)
+            }
             ty => builder.ins().iconst(ty, 0),
         };
         for _ in 0..count {

@@ -9,16 +9,14 @@ use cwasm_format::builtin::Builtin;
 
 use super::operators::Translator;
 use crate::env::ConstValue;
-use crate::error::Result;
 
 /// What inserts an instruction.
-type Ins<'a, 'f> = FuncInstBuilder<'a, 'f>;
+pub(super) type Ins<'a, 'f> = FuncInstBuilder<'a, 'f>;
 
 impl<'f> Translator<'_, 'f> {
-    pub(super) fn constant(&mut self, value: ConstValue) -> Result<()> {
-        let value = self.emit.const_value(value)?;
+    pub(super) fn constant(&mut self, value: ConstValue) {
+        let value = self.emit.const_value(value);
         self.push(value);
-        Ok(())
     }
 
     pub(super) fn unary(&mut self, op: impl FnOnce(Ins<'_, 'f>, Value) -> Value) {
@@ -73,7 +71,7 @@ impl<'f> Translator<'_, 'f> {
     /// Rounds a float with the instruction, or with `builtin` if the CPU has none for it.
     pub(super) fn round(&mut self, builtin: Builtin, opcode: Opcode) {
         let a = self.pop();
-        let result = match self.has_rounding() {
+        let result = match self.isa.has_round() {
             true => {
                 let ty = self.emit.builder.func.dfg.value_type(a);
                 let (inst, dfg) = self.emit.builder.ins().Unary(opcode, ty, a);
@@ -82,17 +80,5 @@ impl<'f> Translator<'_, 'f> {
             false => self.emit.builtin_value(builtin, &[a]),
         };
         self.push(result);
-    }
-
-    /// Whether the CPU has instructions that round floats: on x86-64 since SSE4.1.
-    fn has_rounding(&mut self) -> bool {
-        let isa = self.isa;
-        *self.has_rounding.get_or_insert_with(|| {
-            let flags = isa.isa_flags();
-            flags
-                .iter()
-                .find(|flag| flag.name == "has_sse41")
-                .is_none_or(|flag| flag.as_bool() == Some(true))
-        })
     }
 }

@@ -1,7 +1,7 @@
 //! One arm per operator.
 
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
-use cranelift_codegen::ir::types::{F32, F64, I8, I16, I32, I64};
+use cranelift_codegen::ir::types::{F32, F64, I8, I16, I32, I64, I128};
 use cranelift_codegen::ir::{BlockArg, BlockCall, InstBuilder, Opcode, Type, Value};
 use cranelift_codegen::isa::TargetIsa;
 use cwasm_format::TrapCode;
@@ -30,8 +30,6 @@ pub(super) struct Translator<'e, 'f> {
     pub(super) reachable: bool,
     /// Frames that were opened, and not ended, in code that cannot be reached.
     pub(super) dead_frames: u32,
-    /// Whether the CPU rounds floats, once it matters.
-    pub(super) has_rounding: Option<bool>,
 }
 
 impl Translator<'_, '_> {
@@ -100,10 +98,10 @@ impl Translator<'_, '_> {
             Operator::I64Store32 { memarg } => self.store(memarg, Opcode::Istore32),
             Operator::MemorySize { mem } => self.memory_size(*mem),
             Operator::MemoryGrow { mem } => self.memory_grow(*mem),
-            Operator::I32Const { value } => self.constant(ConstValue::I32(*value as u32))?,
-            Operator::I64Const { value } => self.constant(ConstValue::I64(*value as u64))?,
-            Operator::F32Const { value } => self.constant(ConstValue::F32(value.bits()))?,
-            Operator::F64Const { value } => self.constant(ConstValue::F64(value.bits()))?,
+            Operator::I32Const { value } => self.constant(ConstValue::I32(*value as u32)),
+            Operator::I64Const { value } => self.constant(ConstValue::I64(*value as u64)),
+            Operator::F32Const { value } => self.constant(ConstValue::F32(value.bits())),
+            Operator::F64Const { value } => self.constant(ConstValue::F64(value.bits())),
             Operator::I32Eqz | Operator::I64Eqz => self.int_eqz(),
             Operator::I32Eq | Operator::I64Eq => self.int_compare(IntCC::Equal),
             Operator::I32Ne | Operator::I64Ne => self.int_compare(IntCC::NotEqual),
@@ -230,7 +228,11 @@ impl Translator<'_, '_> {
             Operator::RefIsNull => self.ref_is_null(),
             Operator::RefFunc { function_index } => self.ref_func(*function_index),
             Operator::RefAsNonNull => self.ref_as_non_null(),
-            op => return self.atomic_operator(op, offset),
+            Operator::I64Add128 => self.wide_binary(|ins, a, b| ins.iadd(a, b)),
+            Operator::I64Sub128 => self.wide_binary(|ins, a, b| ins.isub(a, b)),
+            Operator::I64MulWideS => self.wide_multiply(|ins, a| ins.sextend(I128, a)),
+            Operator::I64MulWideU => self.wide_multiply(|ins, a| ins.uextend(I128, a)),
+            op => return self.vector_operator(op, offset),
         }
         Ok(())
     }

@@ -2,8 +2,8 @@
 
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::isa::{self, OwnedTargetIsa};
-use cranelift_codegen::settings::{self, Configurable};
 use cranelift_codegen::{Context, ir};
+use cwasm_format::cpu::CpuLevel;
 
 use super::{TranslateState, translate_function};
 use crate::decode::decode;
@@ -14,22 +14,21 @@ use crate::env::{
 use crate::error::Result;
 use crate::features::Features;
 use crate::module::Module;
+use crate::{OptLevel, Options};
 
 const CONTEXT_SIZE: u32 = 0x1000;
 const FIRST_MEMORY: u32 = 0x20;
 const TYPE_IDS: u32 = 0x40;
 const SLOTS: u32 = 0x100;
 
-/// An x86-64 target with the settings of the compiler.
-pub(crate) fn target(cpu: &str, opt_level: &str) -> OwnedTargetIsa {
-    let mut flags = settings::builder();
-    flags.set("opt_level", opt_level).unwrap();
-    flags.enable("preserve_frame_pointers").unwrap();
-    flags.enable("enable_multi_ret_implicit_sret").unwrap();
-    flags.set("unwind_info", "false").unwrap();
-    let mut builder = isa::lookup("x86_64-unknown-linux-gnu".parse().unwrap()).unwrap();
-    builder.enable(cpu).unwrap();
-    builder.finish(settings::Flags::new(flags)).unwrap()
+/// The target that the compiler makes of these options.
+fn target(cpu: CpuLevel, opt: OptLevel) -> OwnedTargetIsa {
+    let options = Options {
+        cpu,
+        opt,
+        ..Options::default()
+    };
+    crate::isa::target(&options).unwrap().isa
 }
 
 /// A plausible layout: in a closed unit everything is in the context, in an open one imports are
@@ -143,8 +142,11 @@ fn compile_text(text: &str) -> Result<Vec<String>> {
     let decoded = decode(&bytes, Features::default())?;
     let mut state = TranslateState::default();
     let mut listings = Vec::new();
-    for (cpu, opt_level) in [("x86-64", "none"), ("x86-64-v3", "speed")] {
-        let isa = target(cpu, opt_level);
+    for (cpu, opt) in [
+        (CpuLevel::X86_64, OptLevel::None),
+        (CpuLevel::X86_64V3, OptLevel::Speed),
+    ] {
+        let isa = target(cpu, opt);
         for refs in [FuncRefs::Open { type_ids: TYPE_IDS }, FuncRefs::Closed] {
             listings = compile(&decoded.modules[0], refs, &*isa, &mut state)?;
         }
@@ -449,8 +451,8 @@ fn rounding_calls_a_builtin_where_the_cpu_has_no_instruction() {
         wat::parse_str("(module (func (param f32) (result f32) (f32.floor (local.get 0))))");
     let bytes = bytes.unwrap();
     let decoded = decode(&bytes, Features::default()).unwrap();
-    for (cpu, calls) in [("x86-64", true), ("x86-64-v2", false)] {
-        let isa = target(cpu, "speed");
+    for (cpu, calls) in [(CpuLevel::X86_64, true), (CpuLevel::X86_64V2, false)] {
+        let isa = target(cpu, OptLevel::Speed);
         let state = &mut TranslateState::default();
         let code = &compile(&decoded.modules[0], FuncRefs::Closed, &*isa, state).unwrap()[0];
         assert_eq!(code.contains("call "), calls, "{code}");
@@ -458,11 +460,26 @@ fn rounding_calls_a_builtin_where_the_cpu_has_no_instruction() {
 }
 
 #[test]
+fn casts_between_lanes_are_looked_through() {
+    // A load is the operand of an instruction, whatever its lanes are.
+    let code = listing(
+        "(module (memory 1) (func (param i32 v128) (result v128)
+            (f32x4.add (local.get 1) (v128.load offset=16 (local.get 0)))))",
+    );
+    assert!(code.contains("vaddps 0x1010(%rdi, %rsi), %xmm0"), "{code}");
+    // A comparison is part of the test.
+    let code = listing(
+        "(module (func (param v128 v128) (result i32)
+            (v128.any_true (i32x4.ne (local.get 0) (local.get 1)))))",
+    );
+    assert!(code.contains("vptest"), "{code}");
+    assert!(!code.contains("vpcmpeqd"), "{code}");
+}
+
+#[test]
 fn what_cannot_be_translated_is_named() {
-    let simd = error("(module (func (drop (v128.const i64x2 0 0))))");
-    assert_eq!(simd, "not supported yet: simd (at offset 0x17)");
-    let local = error("(module (func (local v128)))");
-    assert_eq!(local, "not supported yet: simd (at offset 0x17)");
+    let local = error("(module (func (local anyref)))");
+    assert_eq!(local, "not supported yet: gc (at offset 0x17)");
     let gc = error("(module (func (drop (ref.null eq))))");
     assert!(gc.starts_with("not supported yet: gc (at offset"), "{gc}");
 }
@@ -472,7 +489,7 @@ fn what_is_invalid_is_refused_and_the_state_can_be_used_again() {
     let invalid =
         wat::parse_str("(module (func (block (result i32) (i64.const 1)) drop))").unwrap();
     let valid = wat::parse_str("(module (func (local i32) (loop (br 0))))").unwrap();
-    let isa = target("x86-64-v3", "speed");
+    let isa = target(CpuLevel::X86_64V3, OptLevel::Speed);
     let mut state = TranslateState::default();
     for _ in 0..2 {
         let decoded = decode(&invalid, Features::default()).unwrap();

@@ -6,7 +6,7 @@ use cranelift_codegen::isa::CallConv;
 use wasmparser::{FuncType, ValType};
 
 use crate::core_types::check_ref_type;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// How a value of this type is held; all references are 64 bits wide.
 pub(super) fn representation(ty: ValType) -> ir::Type {
@@ -22,7 +22,6 @@ pub(super) fn representation(ty: ValType) -> ir::Type {
 /// How a value of this type is held, if code that handles it can be translated.
 pub(crate) fn value_type(ty: ValType) -> Result<ir::Type> {
     match ty {
-        ValType::V128 => Err(Error::unsupported("simd", None)),
         ValType::Ref(ref_type) => check_ref_type(ref_type).map(|()| representation(ty)),
         ty => Ok(representation(ty)),
     }

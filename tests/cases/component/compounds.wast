@@ -187,3 +187,53 @@
 (assert_return (invoke "bits-few" (u32.const 0xfffffffe)) (flags.const "w" "x"))
 (assert_return (invoke "nine" (flags.const "a" "i")) (flags.const "a" "i"))
 (assert_return (invoke "nine-bits" (flags.const "a" "i")) (u32.const 257))
+
+;; Many cases and many flags: wider discriminants and bits in memory.
+(component definition $Many
+  (core module $m
+    (memory (export "memory") 1)
+    (global $next (mut i32) (i32.const 1024))
+    (func (export "realloc") (param $old i32) (param $old-size i32) (param $align i32) (param $size i32) (result i32)
+      (local $at i32)
+      (local.set $at
+        (i32.and
+          (i32.add (global.get $next) (i32.sub (local.get $align) (i32.const 1)))
+          (i32.sub (i32.const 0) (local.get $align))))
+      (global.set $next (i32.add (local.get $at) (local.get $size)))
+      (local.get $at))
+    (func (export "echo") (param i32 i32) (result i32)
+      (i32.store (i32.const 16) (local.get 0))
+      (i32.store (i32.const 20) (local.get 1))
+      (i32.const 16))
+    (data (i32.const 32) "\2b\01\2c\01"))  ;; 299, 300
+  (core instance $i (instantiate $m))
+  (alias core export $i "memory" (core memory $memory))
+  (alias core export $i "realloc" (core func $realloc))
+  (type $cases' (enum "c0" "c1" "c2" "c3" "c4" "c5" "c6" "c7" "c8" "c9" "c10" "c11" "c12" "c13" "c14" "c15" "c16" "c17" "c18" "c19" "c20" "c21" "c22" "c23" "c24" "c25" "c26" "c27" "c28" "c29" "c30" "c31" "c32" "c33" "c34" "c35" "c36" "c37" "c38" "c39" "c40" "c41" "c42" "c43" "c44" "c45" "c46" "c47" "c48" "c49" "c50" "c51" "c52" "c53" "c54" "c55" "c56" "c57" "c58" "c59" "c60" "c61" "c62" "c63" "c64" "c65" "c66" "c67" "c68" "c69" "c70" "c71" "c72" "c73" "c74" "c75" "c76" "c77" "c78" "c79" "c80" "c81" "c82" "c83" "c84" "c85" "c86" "c87" "c88" "c89" "c90" "c91" "c92" "c93" "c94" "c95" "c96" "c97" "c98" "c99" "c100" "c101" "c102" "c103" "c104" "c105" "c106" "c107" "c108" "c109" "c110" "c111" "c112" "c113" "c114" "c115" "c116" "c117" "c118" "c119" "c120" "c121" "c122" "c123" "c124" "c125" "c126" "c127" "c128" "c129" "c130" "c131" "c132" "c133" "c134" "c135" "c136" "c137" "c138" "c139" "c140" "c141" "c142" "c143" "c144" "c145" "c146" "c147" "c148" "c149" "c150" "c151" "c152" "c153" "c154" "c155" "c156" "c157" "c158" "c159" "c160" "c161" "c162" "c163" "c164" "c165" "c166" "c167" "c168" "c169" "c170" "c171" "c172" "c173" "c174" "c175" "c176" "c177" "c178" "c179" "c180" "c181" "c182" "c183" "c184" "c185" "c186" "c187" "c188" "c189" "c190" "c191" "c192" "c193" "c194" "c195" "c196" "c197" "c198" "c199" "c200" "c201" "c202" "c203" "c204" "c205" "c206" "c207" "c208" "c209" "c210" "c211" "c212" "c213" "c214" "c215" "c216" "c217" "c218" "c219" "c220" "c221" "c222" "c223" "c224" "c225" "c226" "c227" "c228" "c229" "c230" "c231" "c232" "c233" "c234" "c235" "c236" "c237" "c238" "c239" "c240" "c241" "c242" "c243" "c244" "c245" "c246" "c247" "c248" "c249" "c250" "c251" "c252" "c253" "c254" "c255" "c256" "c257" "c258" "c259" "c260" "c261" "c262" "c263" "c264" "c265" "c266" "c267" "c268" "c269" "c270" "c271" "c272" "c273" "c274" "c275" "c276" "c277" "c278" "c279" "c280" "c281" "c282" "c283" "c284" "c285" "c286" "c287" "c288" "c289" "c290" "c291" "c292" "c293" "c294" "c295" "c296" "c297" "c298" "c299"))
+  (export $cases "cases" (type $cases'))
+  (type $flags' (flags "f0" "f1" "f2" "f3" "f4" "f5" "f6" "f7" "f8" "f9" "f10" "f11" "f12" "f13" "f14" "f15" "f16" "f17" "f18" "f19" "f20" "f21" "f22" "f23" "f24" "f25" "f26" "f27" "f28" "f29" "f30" "f31"))
+  (export $flags "all-flags" (type $flags'))
+  (type $more' (flags "f0" "f1" "f2" "f3" "f4" "f5" "f6" "f7" "f8" "f9" "f10" "f11" "f12" "f13" "f14" "f15" "f16"))
+  (export $more "more-flags" (type $more'))
+  (func (export "list-cases") (param "l" (list $cases)) (result (list $cases))
+    (canon lift (core func $i "echo") (memory $memory) (realloc $realloc)))
+  (func (export "list-numbers") (param "l" (list $cases)) (result (list u16))
+    (canon lift (core func $i "echo") (memory $memory) (realloc $realloc)))
+  (func (export "raw-cases") (param "pointer" u32) (param "len" u32) (result (list $cases))
+    (canon lift (core func $i "echo") (memory $memory)))
+  (func (export "list-flags") (param "l" (list $flags)) (result (list u32))
+    (canon lift (core func $i "echo") (memory $memory) (realloc $realloc)))
+  (func (export "list-more") (param "l" (list $more)) (result (list u32))
+    (canon lift (core func $i "echo") (memory $memory) (realloc $realloc)))
+)
+(component instance $m $Many)
+(assert_return
+  (invoke "list-cases" (list.const (enum.const "c299") (enum.const "c0") (enum.const "c256")))
+  (list.const (enum.const "c299") (enum.const "c0") (enum.const "c256")))
+(assert_return
+  (invoke "list-numbers" (list.const (enum.const "c299") (enum.const "c255")))
+  (list.const (u16.const 299) (u16.const 255)))
+(assert_return (invoke "list-flags" (list.const (flags.const "f0" "f31") (flags.const))) (list.const (u32.const 0x80000001) (u32.const 0)))
+(assert_return (invoke "list-more" (list.const (flags.const "f16" "f8"))) (list.const (u32.const 0x10100)))
+(assert_return (invoke "raw-cases" (u32.const 32) (u32.const 1)) (list.const (enum.const "c299")))
+(assert_trap (invoke "raw-cases" (u32.const 32) (u32.const 2)) "invalid discriminant")

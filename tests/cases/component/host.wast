@@ -116,6 +116,53 @@
 (assert_trap (invoke "fail") "host function failed")
 (assert_trap (invoke "sum") "cannot enter component instance")
 
+;; Start functions may call the host, and fail there.
+(component
+  (import "host-echo-u32" (func $echo (param "v" u32) (result u32)))
+  (core func $echo' (canon lower (func $echo)))
+  (core module $m
+    (import "" "echo" (func $echo (param i32) (result i32)))
+    (global $seen (mut i32) (i32.const 0))
+    (func $start (global.set $seen (call $echo (i32.const 77))))
+    (start $start)
+    (func (export "seen") (result i32) (global.get $seen)))
+  (core instance $i (instantiate $m (with "" (instance (export "echo" (func $echo'))))))
+  (func (export "seen") (result u32) (canon lift (core func $i "seen")))
+)
+(assert_return (invoke "seen") (u32.const 77))
+(assert_trap
+  (component
+    (import "host" (instance $host (export "fail" (func))))
+    (core func $fail (canon lower (func $host "fail")))
+    (core module $m (import "" "fail" (func $fail)) (start $fail))
+    (core instance (instantiate $m (with "" (instance (export "fail" (func $fail)))))))
+  "host function failed")
+
+;; A lowered host function in a table, and one that is lifted again.
+(component
+  (import "host-echo-u32" (func $echo (param "v" u32) (result u32)))
+  (core func $echo' (canon lower (func $echo)))
+  (core module $m
+    (import "" "echo" (func $echo (param i32) (result i32)))
+    (table 1 funcref)
+    (elem (i32.const 0) $echo)
+    (type $t (func (param i32) (result i32)))
+    (func (export "indirect") (param i32) (result i32)
+      (call_indirect (type $t) (local.get 0) (i32.const 0))))
+  (core instance $i (instantiate $m (with "" (instance (export "echo" (func $echo'))))))
+  (func (export "indirect") (param "v" u32) (result u32) (canon lift (core func $i "indirect")))
+  (func (export "again") (param "v" u32) (result u32) (canon lift (core func $echo')))
+)
+(assert_return (invoke "indirect" (u32.const 5)) (u32.const 5))
+(assert_return (invoke "again" (u32.const 6)) (u32.const 6))
+
+;; A host function that is exported as it is.
+(component
+  (import "host-echo-u32" (func $echo (param "v" u32) (result u32)))
+  (export "as-it-is" (func $echo))
+)
+(assert_return (invoke "as-it-is" (u32.const 7)) (u32.const 7))
+
 ;; Imports that are not there, or have another type.
 (assert_unlinkable
   (component (import "host-that-is-not-there" (func)))

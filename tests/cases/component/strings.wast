@@ -125,3 +125,22 @@
 (component instance $b $BadRealloc)
 (assert_return (invoke "set" (u32.const 65532)))
 (assert_trap (invoke "take-list" (list.const (u32.const 7) (u32.const 8))) "list out of bounds")
+
+;; A `realloc` that grows the memory: what was lowered before stays where it is.
+(component
+  (core module $m
+    (memory (export "memory") 1)
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+      (i32.mul (memory.grow (i32.const 1)) (i32.const 65536)))
+    (func (export "second") (param i32 i32 i32 i32) (result i32)
+      (i32.store (i32.const 16) (local.get 2))
+      (i32.store (i32.const 20) (local.get 3))
+      (i32.const 16))
+    (func (export "pages") (result i32) (memory.size)))
+  (core instance $i (instantiate $m))
+  (func (export "second") (param "a" string) (param "b" string) (result string)
+    (canon lift (core func $i "second") (memory (core memory $i "memory")) (realloc (core func $i "realloc"))))
+  (func (export "pages") (result u32) (canon lift (core func $i "pages")))
+)
+(assert_return (invoke "second" (str.const "one") (str.const "two")) (str.const "two"))
+(assert_return (invoke "pages") (u32.const 3))

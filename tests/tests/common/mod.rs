@@ -3,17 +3,23 @@
 
 use std::path::{Path, PathBuf};
 
+use cwasm_compiler::OptLevel;
+use cwasm_format::cpu::CpuLevel;
 use cwasm_tests::artifact::Workshop;
 use cwasm_tests::suite::Script;
 use cwasm_tests::{Report, Skips};
 
 /// Runs scripts and panics with all failures, if there are any.
 pub(crate) fn run_all(scripts: Vec<Script>) {
-    let workshop = Workshop::new();
+    run_with(&Workshop::new(), scripts);
+}
+
+/// As [`run_all`], compiling as `workshop` does.
+pub(crate) fn run_with(workshop: &Workshop, scripts: Vec<Script>) {
     let skips = Skips::built_in();
     let mut total = Report::default();
     for script in &scripts {
-        total.add(cwasm_tests::run(&workshop, script, &skips, false));
+        total.add(cwasm_tests::run(workshop, script, &skips, false));
     }
     assert!(
         total.failures.is_empty(),
@@ -21,6 +27,16 @@ pub(crate) fn run_all(scripts: Vec<Script>) {
         total.failures.join("\n")
     );
     assert!(total.passed > 0, "nothing was run");
+}
+
+/// The CPU levels that this machine has, lowest first.
+pub(crate) fn cpu_levels() -> Vec<CpuLevel> {
+    let is_here = |cpu: &CpuLevel| {
+        let workshop = Workshop::for_target(*cpu, OptLevel::None);
+        let artifact = workshop.compile(b"(module)").unwrap();
+        workshop.map_module(&artifact).is_ok()
+    };
+    CpuLevel::ALL.iter().copied().filter(is_here).collect()
 }
 
 /// The root of the repository.

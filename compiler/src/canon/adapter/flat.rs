@@ -1,0 +1,150 @@
+//! Values that pass in flat form.
+
+use cranelift_codegen::ir::{self, BlockArg, InstBuilder, MemFlagsData, Value, types};
+use cwasm_format::abi::FlatType;
+use cwasm_format::types::{TypeDef, ValueType};
+
+use super::Copier;
+use super::variants::Cases;
+
+impl Copier<'_, '_> {
+    /// Appends the flat form of a value to `out`; `values` is that of the other side.
+    pub(super) fn copy_flat(&mut self, ty: ValueType, values: &[Value], out: &mut Vec<Value>) {
+        let ValueType::Def(id) = ty else {
+            if ty == ValueType::String {
+                let (pointer, len) = self.string(values[0], values[1]);
+                out.extend([pointer, len]);
+            } else {
+                out.push(self.scalar(ty, values[0]));
+            }
+            return;
+        };
+        match self.types.def(id) {
+            TypeDef::List(element) => {
+                let pointer = self.list(*element, values[0], values[1]);
+                out.extend([pointer, values[1]]);
+            }
+            TypeDef::Record(fields) => {
+                self.flat_fields(fields.iter().map(|(_, ty)| *ty), values, out);
+            }
+            TypeDef::Tuple(fields) => self.flat_fields(fields.iter().copied(), values, out),
+            TypeDef::Flags(names) => out.push(self.mask_flags(values[0], names.len())),
+            def => self.flat_variant(ty, &Cases::new(def), values, out),
+        }
+    }
+
+    /// Values one after the other.
+    pub(super) fn flat_fields(
+        &mut self,
+        fields: impl Iterator<Item = ValueType>,
+        values: &[Value],
+        out: &mut Vec<Value>,
+    ) {
+        let mut values = values;
+        for ty in fields {
+            let (own, rest) = values.split_at(self.types.abi(ty).flat.count());
+            self.copy_flat(ty, own, out);
+            values = rest;
+        }
+    }
+
+    fn flat_variant(
+        &mut self,
+        ty: ValueType,
+        cases: &Cases,
+        values: &[Value],
+        out: &mut Vec<Value>,
+    ) {
+        let discriminant = values[0];
+        out.push(discriminant);
+        if cases.payloads.is_empty() {
+            self.check_discriminant(discriminant, cases.count());
+            return;
+        }
+        // All payloads share these values, whose types can hold any of them.
+        let joined = self.flat_types(ty)[1..].to_vec();
+        let merge = self.builder.create_block();
+        for ty in &joined {
+            let value = self.builder.append_block_param(merge, core_type(*ty));
+            out.push(value);
+        }
+        for (payload, block) in self.branch_to_cases(cases, discriminant) {
+            self.builder.switch_to_block(block);
+            let mut args = Vec::new();
+            if let Some(payload) = payload {
+                let types = self.flat_types(payload);
+                let own: Vec<Value> = types
+                    .iter()
+                    .zip(&values[1..])
+                    .map(|(ty, value)| self.split(*ty, *value))
+                    .collect();
+                self.copy_flat(payload, &own, &mut args);
+            }
+            let args: Vec<BlockArg> = joined
+                .iter()
+                .enumerate()
+                .map(|(place, ty)| BlockArg::from(self.join(*ty, args.get(place).copied())))
+                .collect();
+            self.builder.ins().jump(merge, &args);
+        }
+        self.builder.switch_to_block(merge);
+    }
+
+    /// The flat types of a type that is passed flat.
+    fn flat_types(&self, ty: ValueType) -> Vec<FlatType> {
+        match self.types.abi(ty).flat.types() {
+            Some(types) => types.to_vec(),
+            None => unreachable!("what has too many flat values is passed in memory"),
+        }
+    }
+
+    /// The value of a payload's own type in a value that all payloads share.
+    fn split(&mut self, ty: FlatType, value: Value) -> Value {
+        let ty = core_type(ty);
+        let found = self.builder.func.dfg.value_type(value);
+        match (found, ty) {
+            _ if found == ty => value,
+            (types::I64, types::I32) => self.builder.ins().ireduce(ty, value),
+            (types::I64, types::F32) => {
+                let bits = self.builder.ins().ireduce(types::I32, value);
+                self.bitcast(ty, bits)
+            }
+            _ => self.bitcast(ty, value),
+        }
+    }
+
+    /// A value that all payloads share, from the one of a payload: zero if it has none here.
+    fn join(&mut self, ty: FlatType, value: Option<Value>) -> Value {
+        let ty = core_type(ty);
+        let Some(value) = value else {
+            return match ty {
+                types::F32 => self.builder.ins().f32const(0.0),
+                types::F64 => self.builder.ins().f64const(0.0),
+                ty => self.builder.ins().iconst(ty, 0),
+            };
+        };
+        let found = self.builder.func.dfg.value_type(value);
+        match (found, ty) {
+            _ if found == ty => value,
+            (types::I32, types::I64) => self.builder.ins().uextend(ty, value),
+            (types::F32, types::I64) => {
+                let bits = self.bitcast(types::I32, value);
+                self.builder.ins().uextend(ty, bits)
+            }
+            _ => self.bitcast(ty, value),
+        }
+    }
+
+    fn bitcast(&mut self, ty: ir::Type, value: Value) -> Value {
+        self.builder.ins().bitcast(ty, MemFlagsData::new(), value)
+    }
+}
+
+fn core_type(ty: FlatType) -> ir::Type {
+    match ty {
+        FlatType::I32 => types::I32,
+        FlatType::I64 => types::I64,
+        FlatType::F32 => types::F32,
+        FlatType::F64 => types::F64,
+    }
+}

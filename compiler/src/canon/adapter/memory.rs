@@ -1,0 +1,363 @@
+//! Values that pass through memory: checks of pointers, `realloc`, and copies from place to place.
+
+use std::mem::offset_of;
+
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{InstBuilder, Value, types};
+use cwasm_format::TrapCode;
+use cwasm_format::abi::Layout;
+use cwasm_format::builtin::Builtin;
+use cwasm_format::types::{TypeDef, Types, ValueType};
+use cwasm_format::vmctx::VmMemory;
+use cwasm_format::vmctx::flags::MAY_LEAVE;
+
+use super::super::trusted;
+use super::variants::Cases;
+use super::{Copier, Side};
+use crate::component::CoreItem;
+use crate::env::MemoryBase;
+use crate::layout::Unit;
+
+/// The most bytes that are copied without a call.
+const MAX_INLINE_COPY: u32 = 128;
+
+/// Where a side's memory is.
+#[derive(Clone, Copy)]
+pub(super) struct Memory {
+    base: MemoryBase,
+    /// Context offset of its `VmMemory`.
+    desc: u32,
+}
+
+impl Memory {
+    pub(super) fn new(unit: &Unit<'_>, memory: CoreItem) -> Memory {
+        let env = &unit.envs[memory.instance.0 as usize];
+        let base = env.memories[memory.index as usize].base;
+        match base {
+            MemoryBase::First { desc, .. } | MemoryBase::Own { desc } => Memory { base, desc },
+            MemoryBase::Import { .. } => unreachable!("components are closed units"),
+        }
+    }
+}
+
+/// A place in a side's memory, in a range that was checked.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    /// A machine address.
+    pub(super) addr: Value,
+    /// Bytes from there.
+    pub(super) offset: i32,
+}
+
+impl Place {
+    pub(super) fn new(addr: Value) -> Place {
+        Place { addr, offset: 0 }
+    }
+
+    /// The place this many bytes on: at most as many as a type has, less than 2^28.
+    pub(super) fn at(self, offset: u32) -> Place {
+        Place {
+            offset: self.offset + offset as i32,
+            ..self
+        }
+    }
+}
+
+/// Whether all bits of the type are valid and mean the same in each guest, so that its bytes can
+/// be copied as they are: numbers, and records of them without padding, which is not the other
+/// side's to see.
+pub(super) fn is_plain(types: &Types, ty: ValueType) -> bool {
+    let ValueType::Def(id) = ty else {
+        return !matches!(ty, ValueType::Bool | ValueType::Char | ValueType::String);
+    };
+    match types.def(id) {
+        def @ (TypeDef::Record(_) | TypeDef::Tuple(_)) => {
+            let size: u64 = def.parts().map(|ty| size_of_type(types, ty)).sum();
+            size == size_of_type(types, ty) && def.parts().all(|ty| is_plain(types, ty))
+        }
+        TypeDef::Flags(names) => size_of_type(types, ty) * 8 == names.len() as u64,
+        _ => false,
+    }
+}
+
+fn size_of_type(types: &Types, ty: ValueType) -> u64 {
+    types.abi(ty).layout.size.into()
+}
+
+/// Pointers and memory.
+impl Copier<'_, '_> {
+    fn memory(&self, side: Side) -> Memory {
+        match side.memory {
+            Some(memory) => memory,
+            None => unreachable!("validation checks that what needs a memory has one"),
+        }
+    }
+
+    /// The address of byte 0 of a side's memory.
+    fn base(&mut self, side: Side) -> Value {
+        match self.memory(side).base {
+            MemoryBase::First { context_size, .. } => self
+                .builder
+                .ins()
+                .iadd_imm_u(self.context, i64::from(context_size)),
+            _ => {
+                let offset = self.memory(side).desc as i32 + offset_of!(VmMemory, base) as i32;
+                let flags = trusted().with_readonly().with_can_move();
+                let context = self.context;
+                self.builder.ins().load(types::I64, flags, context, offset)
+            }
+        }
+    }
+
+    /// The address of the `VmMemory` of a side, for builtins.
+    pub(super) fn memory_desc(&mut self, side: Side) -> Value {
+        let desc = self.memory(side).desc;
+        self.builder.ins().iadd_imm_u(self.context, i64::from(desc))
+    }
+
+    /// A 32-bit pointer or length as 64 bits.
+    pub(super) fn extend(&mut self, value: Value) -> Value {
+        self.builder.ins().uextend(types::I64, value)
+    }
+
+    /// Where a pointer points to. Traps if it is not aligned, or the memory does not have `size`
+    /// bytes (of less than 2^32) there.
+    pub(super) fn check(
+        &mut self,
+        side: Side,
+        pointer: Value,
+        size: Value,
+        align: u32,
+        out_of_bounds: TrapCode,
+    ) -> Place {
+        if align > 1 {
+            let low = self.builder.ins().band_imm_u(pointer, i64::from(align - 1));
+            self.trap_if(low, TrapCode::UnalignedPointer);
+        }
+        let start = self.extend(pointer);
+        let end = self.builder.ins().iadd(start, size);
+        let offset = self.memory(side).desc as i32 + offset_of!(VmMemory, byte_len) as i32;
+        let context = self.context;
+        let len = self
+            .builder
+            .ins()
+            .load(types::I64, trusted(), context, offset);
+        let beyond = self
+            .builder
+            .ins()
+            .icmp(IntCC::UnsignedGreaterThan, end, len);
+        self.trap_if(beyond, out_of_bounds);
+        let base = self.base(side);
+        Place::new(self.builder.ins().iadd(base, start))
+    }
+
+    /// Where a pointer to a value points to.
+    pub(super) fn pointer_to(&mut self, side: Side, pointer: Value, layout: Layout) -> Place {
+        let size = self
+            .builder
+            .ins()
+            .iconst(types::I64, i64::from(layout.size));
+        self.check(
+            side,
+            pointer,
+            size,
+            layout.align,
+            TrapCode::MemoryOutOfBounds,
+        )
+    }
+
+    /// Memory of the side that is copied to, for one value: pointer and place.
+    pub(super) fn allocate_value(&mut self, layout: Layout) -> (Value, Place) {
+        let size = self
+            .builder
+            .ins()
+            .iconst(types::I64, i64::from(layout.size));
+        self.allocate(size, layout.align, TrapCode::MemoryOutOfBounds)
+    }
+
+    /// Memory of the side that is copied to: pointer and place of `size` (64 bits) bytes.
+    pub(super) fn allocate(
+        &mut self,
+        size: Value,
+        align: u32,
+        out_of_bounds: TrapCode,
+    ) -> (Value, Place) {
+        let old = self.builder.ins().iconst(types::I32, 0);
+        let old_size = self.builder.ins().iconst(types::I64, 0);
+        self.reallocate(old, old_size, size, align, out_of_bounds)
+    }
+
+    /// Calls `realloc` of the side that is copied to; sizes have 64 bits and are below 2^32. The
+    /// instance cannot be left meanwhile.
+    pub(super) fn reallocate(
+        &mut self,
+        old: Value,
+        old_size: Value,
+        size: Value,
+        align: u32,
+        out_of_bounds: TrapCode,
+    ) -> (Value, Place) {
+        let side = self.to;
+        let Some(realloc) = side.realloc else {
+            unreachable!("validation checks that what needs `realloc` has it")
+        };
+        let context = self.context;
+        let ins = self.builder.ins();
+        let inside = ins.band_imm_u(side.outer_flags, i64::from(!MAY_LEAVE));
+        let ins = self.builder.ins();
+        ins.store(trusted(), inside, context, side.flags);
+        let old_size = self.builder.ins().ireduce(types::I32, old_size);
+        let align_value = self.builder.ins().iconst(types::I32, i64::from(align));
+        let new_size = self.builder.ins().ireduce(types::I32, size);
+        let args = [context, old, old_size, align_value, new_size];
+        let call = self.builder.ins().call(realloc, &args);
+        let pointer = self.builder.inst_results(call)[0];
+        let ins = self.builder.ins();
+        ins.store(trusted(), side.outer_flags, context, side.flags);
+        let place = self.check(side, pointer, size, align, out_of_bounds);
+        (pointer, place)
+    }
+}
+
+/// Copies.
+impl Copier<'_, '_> {
+    /// Copies a value from place to place.
+    pub(super) fn copy_memory(&mut self, ty: ValueType, src: Place, dst: Place) {
+        if is_plain(self.types, ty) {
+            self.copy_bytes(self.types.abi(ty).layout.size, src, dst);
+            return;
+        }
+        let ValueType::Def(id) = ty else {
+            if ty == ValueType::String {
+                let (pointer, len) = self.load_pair(src);
+                let pair = self.string(pointer, len);
+                self.store_pair(pair, dst);
+            } else {
+                self.checked_scalar(ty, src, dst);
+            }
+            return;
+        };
+        let layout = self.types.abi(ty).layout;
+        match self.types.def(id) {
+            TypeDef::List(element) => {
+                let (pointer, len) = self.load_pair(src);
+                let pointer = self.list(*element, pointer, len);
+                self.store_pair((pointer, len), dst);
+            }
+            TypeDef::Record(fields) => {
+                self.memory_fields(fields.iter().map(|(_, ty)| *ty), src, dst);
+            }
+            TypeDef::Tuple(fields) => self.memory_fields(fields.iter().copied(), src, dst),
+            TypeDef::Flags(names) => {
+                let value = self.load_uint(src, layout.size);
+                let value = self.mask_flags(value, names.len());
+                self.store_uint(value, dst, layout.size);
+            }
+            def => self.memory_variant(layout, &Cases::new(def), src, dst),
+        }
+    }
+
+    /// Copies the fields of a record or tuple; neighbours that are plain in one go.
+    pub(super) fn memory_fields(
+        &mut self,
+        fields: impl Iterator<Item = ValueType>,
+        src: Place,
+        dst: Place,
+    ) {
+        let mut record = Layout::EMPTY;
+        // Start and end of the plain bytes that are not copied yet.
+        let (mut start, mut end) = (0, 0);
+        for ty in fields {
+            let layout = self.types.abi(ty).layout;
+            let (offset, extended) = record.push_field(layout);
+            record = extended;
+            let is_plain = is_plain(self.types, ty);
+            if !is_plain || offset != end {
+                self.copy_bytes(end - start, src.at(start), dst.at(start));
+                start = offset;
+            }
+            end = offset + layout.size;
+            if !is_plain {
+                self.copy_memory(ty, src.at(offset), dst.at(offset));
+                start = end;
+            }
+        }
+        self.copy_bytes(end - start, src.at(start), dst.at(start));
+    }
+
+    fn memory_variant(&mut self, layout: Layout, cases: &Cases, src: Place, dst: Place) {
+        let discriminant = self.load_discriminant(src, cases.count());
+        if cases.payloads.is_empty() {
+            self.check_discriminant(discriminant, cases.count());
+            self.store_discriminant(discriminant, dst, cases.count());
+            return;
+        }
+        let offset = layout.payload_offset(cases.count());
+        let merge = self.builder.create_block();
+        for (payload, block) in self.branch_to_cases(cases, discriminant) {
+            self.builder.switch_to_block(block);
+            if let Some(payload) = payload {
+                self.copy_memory(payload, src.at(offset), dst.at(offset));
+            }
+            self.builder.ins().jump(merge, &[]);
+        }
+        self.builder.switch_to_block(merge);
+        self.store_discriminant(discriminant, dst, cases.count());
+    }
+
+    /// Pointer and length of a string or list.
+    fn load_pair(&mut self, src: Place) -> (Value, Value) {
+        (self.load_uint(src, 4), self.load_uint(src.at(4), 4))
+    }
+
+    fn store_pair(&mut self, (pointer, len): (Value, Value), dst: Place) {
+        self.store_uint(pointer, dst, 4);
+        self.store_uint(len, dst.at(4), 4);
+    }
+
+    /// Copies bytes whose number is known.
+    fn copy_bytes(&mut self, size: u32, src: Place, dst: Place) {
+        if size > MAX_INLINE_COPY {
+            let size = self.builder.ins().iconst(types::I64, i64::from(size));
+            self.copy_range(size, src, dst);
+            return;
+        }
+        let chunks = [
+            (16, types::I8X16),
+            (8, types::I64),
+            (4, types::I32),
+            (2, types::I16),
+        ];
+        let mut done = 0;
+        for (chunk, ty) in chunks.into_iter().chain([(1, types::I8)]) {
+            while size - done >= chunk {
+                let (from, to) = (src.at(done), dst.at(done));
+                // Chunks are as aligned as the smallest number among them.
+                let flags = cranelift_codegen::ir::MemFlagsData::new().with_notrap();
+                let ins = self.builder.ins();
+                let value = ins.load(ty, flags, from.addr, from.offset);
+                let ins = self.builder.ins();
+                ins.store(flags, value, to.addr, to.offset);
+                done += chunk;
+            }
+        }
+    }
+
+    /// Copies as many bytes as `size`, a 64-bit value, says.
+    pub(super) fn copy_range(&mut self, size: Value, src: Place, dst: Place) {
+        let (from, to) = (self.from, self.to);
+        let src = self.offset_in_memory(from, src);
+        let dst = self.offset_in_memory(to, dst);
+        let args = [self.memory_desc(to), dst, self.memory_desc(from), src, size];
+        self.builtin(Builtin::MemoryCopy, &args);
+    }
+
+    /// How many bytes a place is behind the start of the side's memory.
+    pub(super) fn offset_in_memory(&mut self, side: Side, place: Place) -> Value {
+        let base = self.base(side);
+        let offset = self.builder.ins().isub(place.addr, base);
+        self.builder
+            .ins()
+            .iadd_imm_u(offset, i64::from(place.offset))
+    }
+}

@@ -1,0 +1,221 @@
+//! Adapters: how a component calls a function that another one lifts ("canon lower" of a "canon
+//! lift" in `CanonicalABI.md`).
+//!
+//! ```text
+//! caller -> adapter: check flags -> parameters -> callee -> results -> post-return -> caller
+//! ```
+//!
+//! An adapter has the core signature of the lowered function. It lifts from one side and lowers
+//! into the other in one go, directed by the type, which is the same on both sides: so are layouts
+//! and flat forms, and a value passes from flat to flat ([`flat`]) or from memory to memory
+//! ([`memory`]). [`variants`], [`lists`] (with [`vectors`]) and [`strings`] are what both have in common.
+//!
+//! **Invariants:** the two sides are different component instances, so their memories are different
+//! ones. Every access to a memory lies in a range that was checked before; memories never shrink
+//! and never move, so what was checked stays good whatever a guest's `realloc` does. Instances are
+//! left as they are when something traps: they can never be entered again.
+
+mod flat;
+mod lists;
+mod memory;
+mod scalars;
+mod sizes;
+mod strings;
+mod variants;
+mod vectors;
+
+use cranelift_codegen::ir::{self, InstBuilder, Value, types};
+use cranelift_frontend::FunctionBuilder;
+use cwasm_format::TrapCode;
+use cwasm_format::builtin::Builtin;
+use cwasm_format::types::{FuncType, Types};
+use cwasm_format::vmctx::flags::{INITIAL, MAY_ENTER, MAY_LEAVE};
+
+use self::memory::{Memory, Place};
+pub(crate) use self::sizes::check_sizes;
+use super::thunk::begin;
+use super::trusted;
+use crate::component::types::TypeBuilder;
+use crate::component::{Adapter, ComponentInstanceId, CoreFunc, Options, Plan};
+use crate::env::Symbol;
+use crate::layout::Unit;
+use crate::translate::{builtin_signature, core_signature, declare_function, trap_code};
+use crate::work;
+
+/// One side of an adapter: how values pass through its memory.
+#[derive(Clone, Copy)]
+struct Side {
+    memory: Option<Memory>,
+    realloc: Option<ir::FuncRef>,
+    /// A number of [`cwasm_format::exports::encoding`].
+    encoding: u32,
+    /// Context offset of the instance's flags.
+    flags: i32,
+    /// The flags outside of `realloc`.
+    outer_flags: Value,
+}
+
+/// Copies values from one side to the other.
+struct Copier<'c, 'f> {
+    builder: &'c mut FunctionBuilder<'f>,
+    types: &'c Types,
+    context: Value,
+    from: Side,
+    to: Side,
+    builtins: Vec<(Builtin, ir::FuncRef)>,
+}
+
+/// Builds an adapter.
+pub(crate) fn build(
+    builder: &mut FunctionBuilder<'_>,
+    unit: &Unit<'_>,
+    plan: &Plan,
+    types: &TypeBuilder,
+    adapter: &Adapter,
+) {
+    let entry = begin(builder, core_signature(&types.lowered(adapter.callee.ty)));
+    let params = builder.block_params(entry).to_vec();
+    let context = params[0];
+    let flags_of = |id: ComponentInstanceId| unit.flags[id.0 as usize] as i32;
+    let (caller_flags, callee_flags) = (
+        flags_of(adapter.component),
+        flags_of(adapter.callee.component),
+    );
+    let outer_flags = check_flag(builder, context, caller_flags, MAY_LEAVE);
+    if adapter.is_recursive {
+        builder.ins().trap(trap_code(TrapCode::CannotEnter));
+        return;
+    }
+    check_flag(builder, context, callee_flags, MAY_ENTER);
+    // An instance that can be entered does not run, so its other flags are as they were first.
+    set_flags(builder, context, callee_flags, INITIAL & !MAY_ENTER);
+
+    let declare = |builder: &mut FunctionBuilder<'_>, func: CoreFunc| {
+        let (id, ty) = work::resolve(unit, plan, types, func);
+        let signature = builder.func.import_signature(core_signature(&ty));
+        declare_function(builder.func, Symbol::Func(id), signature)
+    };
+    let side = |options: &Options, realloc, flags, outer_flags| Side {
+        memory: options.memory.map(|memory| Memory::new(unit, memory)),
+        realloc,
+        encoding: options.string_encoding,
+        flags,
+        outer_flags,
+    };
+    let callee_outer = builder
+        .ins()
+        .iconst(types::I32, i64::from(INITIAL & !MAY_ENTER));
+    let lift = &adapter.callee;
+    let callee = declare(builder, lift.func);
+    let post_return = lift.options.post_return.map(|func| declare(builder, func));
+    let caller_realloc = adapter.options.realloc.map(|func| declare(builder, func));
+    let callee_realloc = lift.options.realloc.map(|func| declare(builder, func));
+    let caller = side(&adapter.options, caller_realloc, caller_flags, outer_flags);
+    let callee_side = side(&lift.options, callee_realloc, callee_flags, callee_outer);
+
+    let func = types.get(lift.ty);
+    let mut copier = Copier {
+        builder: &mut *builder,
+        types: &types.types,
+        context,
+        from: caller,
+        to: callee_side,
+        builtins: Vec::new(),
+    };
+    let args = copier.params(func, &params);
+    let call = copier.builder.ins().call(callee, &args);
+    let returned = copier.builder.inst_results(call).to_vec();
+    copier.from = callee_side;
+    copier.to = caller;
+    let results = copier.results(func, &returned, &params);
+
+    if let Some(post_return) = post_return {
+        set_flags(builder, context, callee_flags, 0);
+        let mut args = vec![context];
+        args.extend(&returned);
+        builder.ins().call(post_return, &args);
+    }
+    set_flags(builder, context, callee_flags, INITIAL);
+    builder.ins().return_(&results);
+    builder.seal_all_blocks();
+}
+
+/// Traps if a flag is clear; all flags.
+fn check_flag(builder: &mut FunctionBuilder<'_>, context: Value, offset: i32, flag: u32) -> Value {
+    let code = match flag {
+        MAY_ENTER => TrapCode::CannotEnter,
+        _ => TrapCode::CannotLeave,
+    };
+    let flags = builder.ins().load(types::I32, trusted(), context, offset);
+    let is_set = builder.ins().band_imm_u(flags, i64::from(flag));
+    builder.ins().trapz(is_set, trap_code(code));
+    flags
+}
+
+fn set_flags(builder: &mut FunctionBuilder<'_>, context: Value, offset: i32, flags: u32) {
+    let flags = builder.ins().iconst(types::I32, i64::from(flags));
+    builder.ins().store(trusted(), flags, context, offset);
+}
+
+impl Copier<'_, '_> {
+    /// The callee's arguments from the adapter's: the context, and all parameters or a pointer to
+    /// them.
+    fn params(&mut self, func: &FuncType, params: &[Value]) -> Vec<Value> {
+        let types = func.params.iter().map(|(_, ty)| *ty);
+        let mut args = vec![self.context];
+        if self.types.params_flat(func).fits() {
+            self.flat_fields(types, &params[1..], &mut args);
+            return args;
+        }
+        let layout = self.types.params_layout(func);
+        let src = self.pointer_to(self.from, params[1], layout);
+        let (pointer, dst) = self.allocate_value(layout);
+        self.memory_fields(types, src, dst);
+        args.push(pointer);
+        args
+    }
+
+    /// The adapter's results from the callee's. Those that are not flat go where the last of the
+    /// adapter's arguments points.
+    fn results(&mut self, func: &FuncType, returned: &[Value], params: &[Value]) -> Vec<Value> {
+        let mut results = Vec::new();
+        let Some(ty) = func.result else {
+            return results;
+        };
+        let abi = self.types.abi(ty);
+        if abi.flat.count() <= cwasm_format::abi::MAX_FLAT_RESULTS {
+            self.copy_flat(ty, returned, &mut results);
+            return results;
+        }
+        let src = self.pointer_to(self.from, returned[0], abi.layout);
+        let out = params[params.len() - 1];
+        let dst = self.pointer_to(self.to, out, abi.layout);
+        self.copy_memory(ty, src, dst);
+        results
+    }
+
+    /// Calls a builtin that returns a value.
+    fn builtin(&mut self, builtin: Builtin, args: &[Value]) -> Option<Value> {
+        let known = self.builtins.iter().find(|(known, _)| *known == builtin);
+        let callee = match known {
+            Some((_, callee)) => *callee,
+            None => {
+                let signature = builtin_signature(builtin);
+                let signature = self.builder.func.import_signature(signature);
+                let symbol = Symbol::Builtin(builtin);
+                let callee = declare_function(self.builder.func, symbol, signature);
+                self.builtins.push((builtin, callee));
+                callee
+            }
+        };
+        let mut all = vec![self.context];
+        all.extend(args);
+        let call = self.builder.ins().call(callee, &all);
+        self.builder.inst_results(call).first().copied()
+    }
+
+    /// Traps with `code` if the condition is not zero.
+    fn trap_if(&mut self, condition: Value, code: TrapCode) {
+        self.builder.ins().trapnz(condition, trap_code(code));
+    }
+}

@@ -1,0 +1,327 @@
+//! Strings: for each pair of encodings the sequence of `realloc`s that the specification has
+//! (`store_string_into_range` in `CanonicalABI.md`), around the loader's transcoders.
+//!
+//! Memory that grows keeps what is written already: a `realloc` that does not copy it is the
+//! guest's own matter, so it is not written again.
+
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, Value, types};
+use cwasm_format::TrapCode;
+use cwasm_format::builtin::Builtin;
+use cwasm_format::exports::encoding;
+
+use super::{Copier, Place};
+
+/// Set in the length of a string in Latin-1+UTF-16 that is UTF-16.
+const UTF16_TAG: i64 = 1 << 31;
+
+/// Code units.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Units {
+    Utf8,
+    Utf16,
+    Latin1,
+}
+
+impl Units {
+    fn size(self) -> i64 {
+        match self {
+            Units::Utf8 | Units::Latin1 => 1,
+            Units::Utf16 => 2,
+        }
+    }
+}
+
+/// A string that was found to be inside the memory it comes from.
+#[derive(Clone, Copy)]
+struct Source {
+    place: Place,
+    units: Units,
+    /// Code units: 64 bits.
+    len: Value,
+}
+
+/// Memory for a string on the side that is copied to.
+#[derive(Clone, Copy)]
+struct Buffer {
+    pointer: Value,
+    place: Place,
+    /// Bytes: 64 bits.
+    size: Value,
+}
+
+impl Copier<'_, '_> {
+    /// Copies a string: pointer and length on the other side.
+    pub(super) fn string(&mut self, pointer: Value, len: Value) -> (Value, Value) {
+        let done = self.builder.create_block();
+        let new_pointer = self.builder.append_block_param(done, types::I32);
+        let new_len = self.builder.append_block_param(done, types::I32);
+        match self.from.encoding {
+            encoding::UTF8 => self.string_of(Units::Utf8, 1, pointer, len, done),
+            encoding::UTF16 => self.string_of(Units::Utf16, 2, pointer, len, done),
+            _ => {
+                let (utf16, latin1) = self.two_blocks();
+                let tag = self.builder.ins().band_imm_u(len, UTF16_TAG);
+                self.builder.ins().brif(tag, utf16, &[], latin1, &[]);
+                self.builder.switch_to_block(utf16);
+                let untagged = self.builder.ins().bxor_imm_u(len, UTF16_TAG);
+                self.string_of(Units::Utf16, 2, pointer, untagged, done);
+                self.builder.switch_to_block(latin1);
+                self.string_of(Units::Latin1, 2, pointer, len, done);
+            }
+        }
+        self.builder.switch_to_block(done);
+        (new_pointer, new_len)
+    }
+
+    /// Copies a string of these code units, and jumps to `done` with pointer and length.
+    fn string_of(&mut self, units: Units, align: u32, pointer: Value, len: Value, done: Block) {
+        let len = self.extend(len);
+        let size = self.builder.ins().imul_imm_u(len, units.size());
+        self.check_length(size, TrapCode::StringTooLong);
+        let from = self.from;
+        let place = self.check(from, pointer, size, align, TrapCode::StringOutOfBounds);
+        let source = Source { place, units, len };
+        match (units, self.to.encoding) {
+            (Units::Utf8, encoding::UTF8) => self.copy_string(source, Builtin::Utf8ToUtf8, 1, done),
+            (Units::Utf16, encoding::UTF8) => self.units_to_utf8(source, 3, done),
+            (Units::Latin1, encoding::UTF8) => self.units_to_utf8(source, 2, done),
+            (Units::Utf8, encoding::UTF16) => self.utf8_to_utf16(source, done),
+            (Units::Utf16, encoding::UTF16) => {
+                self.copy_string(source, Builtin::Utf16ToUtf16, 2, done);
+            }
+            (Units::Latin1, encoding::UTF16) => {
+                self.copy_string(source, Builtin::Latin1ToUtf16, 2, done);
+            }
+            (Units::Latin1, _) => {
+                let size = source.len;
+                let buffer = self.allocate_string(size, 2);
+                self.copy_range(size, source.place, buffer.place);
+                self.finish(buffer, source.len, done);
+            }
+            // What is tagged is probably beyond Latin-1; what is not is probably not.
+            (Units::Utf16, _) if from.encoding != encoding::UTF16 => {
+                self.tagged_to_compact(source, done);
+            }
+            (Units::Utf8 | Units::Utf16, _) => self.utf_to_compact(source, done),
+        }
+    }
+
+    /// A string that takes `unit_size` bytes for each code unit on the other side, which is their
+    /// alignment too.
+    fn copy_string(&mut self, source: Source, builtin: Builtin, unit_size: u32, done: Block) {
+        let size = self
+            .builder
+            .ins()
+            .imul_imm_u(source.len, i64::from(unit_size));
+        if unit_size > 1 {
+            self.check_length(size, TrapCode::StringTooLong);
+        }
+        let buffer = self.allocate_string(size, unit_size);
+        self.transcode(builtin, source, buffer.place);
+        self.finish(buffer, source.len, done);
+    }
+
+    /// `store_string_to_utf8`: as many bytes as code units while it is ASCII, else `factor` times
+    /// as many.
+    fn units_to_utf8(&mut self, source: Source, factor: i64, done: Block) {
+        let (prefix, rest) = match source.units {
+            Units::Utf16 => (Builtin::Utf16ToAscii, Builtin::Utf16ToUtf8),
+            _ => (Builtin::Latin1ToAscii, Builtin::Latin1ToUtf8),
+        };
+        let buffer = self.allocate_string(source.len, 1);
+        let ascii = self.transcode(prefix, source, buffer.place);
+        self.finish_if_all(ascii, source, buffer, done);
+
+        let worst = self.builder.ins().imul_imm_u(source.len, factor);
+        let buffer = self.grow(buffer, worst, 1);
+        let source = self.skip(source, ascii);
+        let place = self.skip_place(buffer.place, ascii);
+        let written = self.transcode(rest, source, place);
+        let len = self.builder.ins().iadd(ascii, written);
+        self.shrink(buffer, len, 1, done, |_, len| len);
+    }
+
+    /// `store_utf8_to_utf16`: two bytes for each of UTF-8 are enough.
+    fn utf8_to_utf16(&mut self, source: Source, done: Block) {
+        let worst = self.builder.ins().ishl_imm_u(source.len, 1);
+        self.check_length(worst, TrapCode::StringTooLong);
+        let buffer = self.allocate_string(worst, 2);
+        let units = self.transcode(Builtin::Utf8ToUtf16, source, buffer.place);
+        let size = self.builder.ins().ishl_imm_u(units, 1);
+        self.shrink(buffer, size, 2, done, |copier, size| {
+            copier.builder.ins().ushr_imm_u(size, 1)
+        });
+    }
+
+    /// `store_string_to_latin1_or_utf16`: Latin-1 up to the first char beyond, then all of it as
+    /// UTF-16.
+    fn utf_to_compact(&mut self, source: Source, done: Block) {
+        let buffer = self.allocate_string(source.len, 2);
+        let (read, written) = if source.units == Units::Utf8 {
+            let packed = self.transcode(Builtin::Utf8ToLatin1, source, buffer.place);
+            let written = self.builder.ins().ushr_imm_u(packed, 32);
+            let read = self.builder.ins().band_imm_u(packed, 0xffff_ffff);
+            (read, written)
+        } else {
+            let read = self.transcode(Builtin::Utf16ToLatin1, source, buffer.place);
+            (read, read)
+        };
+        let (all, beyond) = self.two_blocks();
+        let is_all = self.builder.ins().icmp(IntCC::Equal, read, source.len);
+        self.builder.ins().brif(is_all, all, &[], beyond, &[]);
+        self.builder.switch_to_block(all);
+        self.shrink(buffer, written, 2, done, |_, len| len);
+
+        self.builder.switch_to_block(beyond);
+        let worst = self.builder.ins().ishl_imm_u(source.len, 1);
+        let buffer = self.grow(buffer, worst, 2);
+        self.in_place(Builtin::InflateLatin1, buffer.place, written);
+        let source = self.skip(source, read);
+        let start = self.builder.ins().ishl_imm_u(written, 1);
+        let place = self.skip_place(buffer.place, start);
+        let units = if source.units == Units::Utf8 {
+            self.transcode(Builtin::Utf8ToUtf16, source, place)
+        } else {
+            self.transcode(Builtin::Utf16ToUtf16, source, place);
+            source.len
+        };
+        let units = self.builder.ins().iadd(units, written);
+        let size = self.builder.ins().ishl_imm_u(units, 1);
+        self.shrink(buffer, size, 2, done, |copier, size| {
+            let units = copier.builder.ins().ushr_imm_u(size, 1);
+            copier.builder.ins().bor_imm_u(units, UTF16_TAG)
+        });
+    }
+
+    /// `store_probably_utf16_to_latin1_or_utf16`: UTF-16, and then Latin-1 if it all is.
+    fn tagged_to_compact(&mut self, source: Source, done: Block) {
+        let size = self.builder.ins().ishl_imm_u(source.len, 1);
+        let buffer = self.allocate_string(size, 2);
+        let is_beyond = self.transcode(Builtin::Utf16ToUtf16, source, buffer.place);
+        let (beyond, latin1) = self.two_blocks();
+        self.builder.ins().brif(is_beyond, beyond, &[], latin1, &[]);
+        self.builder.switch_to_block(beyond);
+        let tagged = self.builder.ins().bor_imm_u(source.len, UTF16_TAG);
+        self.finish(buffer, tagged, done);
+
+        self.builder.switch_to_block(latin1);
+        self.in_place(Builtin::DeflateUtf16, buffer.place, source.len);
+        let buffer = self.resize(buffer, source.len, 1);
+        self.finish(buffer, source.len, done);
+    }
+}
+
+/// Steps of the above.
+impl Copier<'_, '_> {
+    fn two_blocks(&mut self) -> (Block, Block) {
+        (self.builder.create_block(), self.builder.create_block())
+    }
+
+    fn allocate_string(&mut self, size: Value, align: u32) -> Buffer {
+        let (pointer, place) = self.allocate(size, align, TrapCode::StringOutOfBounds);
+        Buffer {
+            pointer,
+            place,
+            size,
+        }
+    }
+
+    fn resize(&mut self, buffer: Buffer, size: Value, align: u32) -> Buffer {
+        let out_of_bounds = TrapCode::StringOutOfBounds;
+        let (pointer, place) =
+            self.reallocate(buffer.pointer, buffer.size, size, align, out_of_bounds);
+        Buffer {
+            pointer,
+            place,
+            size,
+        }
+    }
+
+    /// The buffer with room for the longest result.
+    fn grow(&mut self, buffer: Buffer, size: Value, align: u32) -> Buffer {
+        self.check_length(size, TrapCode::StringTooLong);
+        self.resize(buffer, size, align)
+    }
+
+    /// Gives back what the string did not take, and jumps to `done`. `len` makes the string's
+    /// length of its size.
+    fn shrink(
+        &mut self,
+        buffer: Buffer,
+        size: Value,
+        align: u32,
+        done: Block,
+        len: impl Fn(&mut Self, Value) -> Value,
+    ) {
+        let (less, same) = self.two_blocks();
+        let is_same = self.builder.ins().icmp(IntCC::Equal, size, buffer.size);
+        self.builder.ins().brif(is_same, same, &[], less, &[]);
+        self.builder.switch_to_block(same);
+        let new_len = len(self, size);
+        self.finish(buffer, new_len, done);
+        self.builder.switch_to_block(less);
+        let buffer = self.resize(buffer, size, align);
+        let new_len = len(self, size);
+        self.finish(buffer, new_len, done);
+    }
+
+    /// Jumps to `done` if all of the source was written; the builder is left where it was not.
+    fn finish_if_all(&mut self, written: Value, source: Source, buffer: Buffer, done: Block) {
+        let (all, more) = self.two_blocks();
+        let is_all = self.builder.ins().icmp(IntCC::Equal, written, source.len);
+        self.builder.ins().brif(is_all, all, &[], more, &[]);
+        self.builder.switch_to_block(all);
+        self.finish(buffer, source.len, done);
+        self.builder.switch_to_block(more);
+    }
+
+    fn finish(&mut self, buffer: Buffer, len: Value, done: Block) {
+        let len = self.builder.ins().ireduce(types::I32, len);
+        let args = [BlockArg::from(buffer.pointer), BlockArg::from(len)];
+        self.builder.ins().jump(done, &args);
+    }
+
+    /// The source without the first code units.
+    fn skip(&mut self, source: Source, units: Value) -> Source {
+        let size = self.builder.ins().imul_imm_u(units, source.units.size());
+        Source {
+            place: self.skip_place(source.place, size),
+            len: self.builder.ins().isub(source.len, units),
+            ..source
+        }
+    }
+
+    fn skip_place(&mut self, place: Place, size: Value) -> Place {
+        Place {
+            addr: self.builder.ins().iadd(place.addr, size),
+            ..place
+        }
+    }
+
+    /// Calls a transcoder: what it returns. Traps if the string is not well-formed.
+    fn transcode(&mut self, builtin: Builtin, source: Source, dst: Place) -> Value {
+        let (from, to) = (self.from, self.to);
+        let src = self.offset_in_memory(from, source.place);
+        let dst = self.offset_in_memory(to, dst);
+        let (from, to) = (self.memory_desc(from), self.memory_desc(to));
+        self.checked(builtin, &[to, dst, from, src, source.len])
+    }
+
+    /// Calls a builtin that changes code units where they are.
+    fn in_place(&mut self, builtin: Builtin, place: Place, units: Value) {
+        let start = self.offset_in_memory(self.to, place);
+        let memory = self.memory_desc(self.to);
+        self.checked(builtin, &[memory, start, units]);
+    }
+
+    fn checked(&mut self, builtin: Builtin, args: &[Value]) -> Value {
+        let Some(result) = self.builtin(builtin, args) else {
+            unreachable!("transcoders return a value");
+        };
+        let less = IntCC::SignedLessThan;
+        let is_bad = self.builder.ins().icmp_imm_s(less, result, 0);
+        self.trap_if(is_bad, TrapCode::InvalidStringEncoding);
+        result
+    }
+}

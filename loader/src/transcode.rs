@@ -1,0 +1,368 @@
+//! Strings between the encodings of two guests, for adapters from one component to another.
+//!
+//! Each function reads `src` once, checks it on the way, and writes to `dst`, which has room for
+//! the longest result. They are what the builtins of the same names do; the sequence of `realloc`s
+//! around them ("Storing" of strings in `CanonicalABI.md`) is compiled code.
+//!
+//! Text is mostly runs of ASCII, and of chars beyond: runs are found in blocks of a size for
+//! which the compiler uses vectors.
+
+/// Bytes of UTF-8 that are checked and then copied while they are in the cache.
+const CHUNK: usize = 16 << 10;
+/// Code units that are looked at at once.
+const BLOCK: usize = 32;
+/// The least code unit beyond ASCII.
+const BEYOND_ASCII: u16 = 0x80;
+/// The least code unit beyond Latin-1.
+const BEYOND_LATIN1: u16 = 0x100;
+
+/// A code unit of UTF-16 in memory.
+type Unit = [u8; 2];
+
+/// `None` if it is not well-formed.
+pub(crate) fn utf8_to_utf8(src: &[u8], dst: &mut [u8]) -> Option<usize> {
+    let mut done = 0;
+    while done < src.len() {
+        let end = src.len().min(done + CHUNK);
+        let chunk = &src[done..end];
+        let valid = match std::str::from_utf8(chunk) {
+            Ok(_) => chunk.len(),
+            // The last char of the chunk goes on behind it.
+            Err(error) if error.error_len().is_none() && end < src.len() => error.valid_up_to(),
+            Err(_) => return None,
+        };
+        dst[done..done + valid].copy_from_slice(&chunk[..valid]);
+        done += valid;
+    }
+    Some(done)
+}
+
+/// The number of code units; `None` if it is not well-formed.
+pub(crate) fn utf8_to_utf16(src: &[u8], dst: &mut [u8]) -> Option<usize> {
+    let mut rest = std::str::from_utf8(src).ok()?;
+    let dst = dst.as_chunks_mut().0;
+    let mut written = 0;
+    while !rest.is_empty() {
+        let run = rest.as_bytes();
+        let run = &run[..ascii_run(run)];
+        widen(run, &mut dst[written..]);
+        written += run.len();
+        rest = &rest[run.len()..];
+        let end = rest.bytes().position(|byte| byte.is_ascii());
+        let (beyond, after) = rest.split_at(end.unwrap_or(rest.len()));
+        for unit in beyond.encode_utf16() {
+            dst[written] = unit.to_le_bytes();
+            written += 1;
+        }
+        rest = after;
+    }
+    Some(written)
+}
+
+/// Up to the first char beyond Latin-1, or what is not well-formed: how many bytes were read, and
+/// how many written.
+pub(crate) fn utf8_to_latin1(src: &[u8], dst: &mut [u8]) -> (usize, usize) {
+    let (mut read, mut written) = (0, 0);
+    loop {
+        let rest = &src[read..];
+        let run = &rest[..ascii_run(rest)];
+        dst[written..written + run.len()].copy_from_slice(run);
+        read += run.len();
+        written += run.len();
+        // Two bytes of UTF-8 are U+0080 to U+07FF.
+        let [lead @ 0xc2..=0xc3, trail @ 0x80..=0xbf, ..] = src[read..] else {
+            return (read, written);
+        };
+        dst[written] = lead << 6 | trail & 0x3f;
+        read += 2;
+        written += 1;
+    }
+}
+
+/// The number of bytes; `None` if it is not well-formed.
+pub(crate) fn utf16_to_utf8(src: &[u8], dst: &mut [u8]) -> Option<usize> {
+    let mut rest = units(src);
+    let mut written = 0;
+    while !rest.is_empty() {
+        let run = narrow_run(rest, &mut dst[written..], BEYOND_ASCII);
+        written += run;
+        rest = &rest[run..];
+        let end = rest.iter().position(|unit| value(*unit) < BEYOND_ASCII);
+        let (beyond, after) = rest.split_at(end.unwrap_or(rest.len()));
+        for char in char::decode_utf16(beyond.iter().map(|unit| value(*unit))) {
+            written += char.ok()?.encode_utf8(&mut dst[written..]).len();
+        }
+        rest = after;
+    }
+    Some(written)
+}
+
+/// Whether any code unit is beyond Latin-1; `None` if it is not well-formed.
+pub(crate) fn utf16_to_utf16(src: &[u8], dst: &mut [u8]) -> Option<bool> {
+    let src = units(src);
+    let mut all = 0;
+    let mut done = 0;
+    while done < src.len() {
+        let end = src.len().min(done + BLOCK);
+        let mut has_surrogate = false;
+        for unit in &src[done..end] {
+            all |= value(*unit);
+            has_surrogate |= value(*unit) & 0xf800 == 0xd800;
+        }
+        // A pair may go on behind the block.
+        let end = if has_surrogate {
+            pairs_end(src, done, end)?
+        } else {
+            end
+        };
+        dst[2 * done..2 * end].copy_from_slice(src[done..end].as_flattened());
+        done = end;
+    }
+    Some(all >= BEYOND_LATIN1)
+}
+
+/// The end of the last char that starts in a block; `None` if a surrogate has no partner.
+fn pairs_end(src: &[Unit], start: usize, end: usize) -> Option<usize> {
+    let mut at = start;
+    while at < end {
+        at += match value(src[at]) {
+            0xd800..0xdc00 => match value(*src.get(at + 1)?) {
+                0xdc00..0xe000 => 2,
+                _ => return None,
+            },
+            0xdc00..0xe000 => return None,
+            _ => 1,
+        };
+    }
+    Some(at)
+}
+
+/// Up to the first code unit beyond Latin-1: how many were written.
+pub(crate) fn utf16_to_latin1(src: &[u8], dst: &mut [u8]) -> usize {
+    narrow_run(units(src), dst, BEYOND_LATIN1)
+}
+
+/// Up to the first code unit beyond ASCII: how many were written.
+pub(crate) fn utf16_to_ascii(src: &[u8], dst: &mut [u8]) -> usize {
+    narrow_run(units(src), dst, BEYOND_ASCII)
+}
+
+/// The number of bytes.
+pub(crate) fn latin1_to_utf8(src: &[u8], dst: &mut [u8]) -> usize {
+    let mut rest = src;
+    let mut written = 0;
+    while !rest.is_empty() {
+        let run = latin1_to_ascii(rest, &mut dst[written..]);
+        written += run;
+        rest = &rest[run..];
+        let end = rest.iter().position(u8::is_ascii);
+        let (beyond, after) = rest.split_at(end.unwrap_or(rest.len()));
+        for byte in beyond {
+            dst[written..written + 2].copy_from_slice(&[0xc0 | byte >> 6, 0x80 | byte & 0x3f]);
+            written += 2;
+        }
+        rest = after;
+    }
+    written
+}
+
+/// The number of code units: as many as bytes.
+pub(crate) fn latin1_to_utf16(src: &[u8], dst: &mut [u8]) -> usize {
+    widen(src, dst.as_chunks_mut().0);
+    src.len()
+}
+
+/// Up to the first byte beyond ASCII: how many were written.
+pub(crate) fn latin1_to_ascii(src: &[u8], dst: &mut [u8]) -> usize {
+    let run = ascii_run(src);
+    dst[..run].copy_from_slice(&src[..run]);
+    run
+}
+
+/// Makes the first half of the bytes, which is Latin-1, UTF-16.
+pub(crate) fn inflate_latin1(bytes: &mut [u8]) {
+    for index in (0..bytes.len() / 2).rev() {
+        bytes[2 * index] = bytes[index];
+        bytes[2 * index + 1] = 0;
+    }
+}
+
+/// Makes UTF-16 without code units beyond Latin-1 that, in the first half of the bytes.
+pub(crate) fn deflate_utf16(bytes: &mut [u8]) {
+    for index in 0..bytes.len() / 2 {
+        bytes[index] = bytes[2 * index];
+    }
+}
+
+fn units(bytes: &[u8]) -> &[Unit] {
+    bytes.as_chunks().0
+}
+
+fn value(unit: Unit) -> u16 {
+    u16::from_le_bytes(unit)
+}
+
+/// How many bytes of ASCII there are in front.
+fn ascii_run(bytes: &[u8]) -> usize {
+    let blocks = bytes.as_chunks::<BLOCK>().0;
+    let whole = blocks.iter().take_while(|block| block.is_ascii()).count() * BLOCK;
+    let rest = &bytes[whole..];
+    whole + rest.iter().take_while(|byte| byte.is_ascii()).count()
+}
+
+/// Writes bytes as code units of UTF-16.
+fn widen(src: &[u8], dst: &mut [Unit]) {
+    for (place, byte) in dst.iter_mut().zip(src) {
+        *place = [*byte, 0];
+    }
+}
+
+/// Writes code units as bytes, up to the first that is not less than `beyond`: how many.
+fn narrow_run(src: &[Unit], dst: &mut [u8], beyond: u16) -> usize {
+    let mut done = 0;
+    for block in src.as_chunks::<BLOCK>().0 {
+        if block.iter().fold(0, |all, unit| all | value(*unit)) >= beyond {
+            break;
+        }
+        for (place, unit) in dst[done..done + BLOCK].iter_mut().zip(block) {
+            *place = unit[0];
+        }
+        done += BLOCK;
+    }
+    for unit in &src[done..] {
+        if value(*unit) >= beyond {
+            break;
+        }
+        dst[done] = unit[0];
+        done += 1;
+    }
+    done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Strings of all kinds of chars with runs of all lengths around the size of a block.
+    fn texts() -> Vec<String> {
+        let chars = ["a", "é", "ÿ", "Ā", "☃", "🍰"];
+        let mut texts = vec![String::new()];
+        for char in chars {
+            for before in [0, 1, 31, 32, 33, 64, CHUNK - 1, CHUNK] {
+                for after in [0, 1, 32, 40] {
+                    let (before, after) = ("x".repeat(before), "y".repeat(after));
+                    texts.push(format!("{before}{char}{after}"));
+                    texts.push(format!("{before}{char}é{char}{after}🍰{char}"));
+                }
+            }
+            texts.push(char.repeat(100));
+        }
+        texts
+    }
+
+    fn utf16(text: &str) -> Vec<u8> {
+        text.encode_utf16().flat_map(u16::to_le_bytes).collect()
+    }
+
+    fn latin1(text: &str) -> Option<Vec<u8>> {
+        text.chars().map(|char| u8::try_from(char).ok()).collect()
+    }
+
+    /// What was written, of a buffer of `size` bytes.
+    fn written<R>(size: usize, write: impl FnOnce(&mut [u8]) -> R) -> (R, Vec<u8>) {
+        let mut dst = vec![0xee; size];
+        (write(&mut dst), dst)
+    }
+
+    #[test]
+    fn well_formed_text_keeps_its_chars() {
+        for text in texts() {
+            let (utf8, utf16) = (text.as_bytes(), utf16(&text));
+            let (len, dst) = written(utf8.len(), |dst| utf8_to_utf8(utf8, dst));
+            assert_eq!((len, &dst[..]), (Some(utf8.len()), utf8));
+            let (len, dst) = written(2 * utf8.len(), |dst| utf8_to_utf16(utf8, dst));
+            assert_eq!(
+                (len, &dst[..utf16.len()]),
+                (Some(utf16.len() / 2), &utf16[..])
+            );
+            let (len, dst) = written(utf16.len() / 2 * 3, |dst| utf16_to_utf8(&utf16, dst));
+            assert_eq!((len, &dst[..utf8.len()]), (Some(utf8.len()), utf8));
+            let (beyond, dst) = written(utf16.len(), |dst| utf16_to_utf16(&utf16, dst));
+            assert_eq!((beyond, &dst), (Some(latin1(&text).is_none()), &utf16));
+            if let Some(bytes) = latin1(&text) {
+                let (len, dst) = written(2 * bytes.len(), |dst| latin1_to_utf8(&bytes, dst));
+                assert_eq!((len, &dst[..len]), (utf8.len(), utf8));
+                let (_, dst) = written(2 * bytes.len(), |dst| latin1_to_utf16(&bytes, dst));
+                assert_eq!(dst, utf16);
+                let mut dst = bytes.clone();
+                dst.resize(2 * bytes.len(), 0xee);
+                inflate_latin1(&mut dst);
+                assert_eq!(dst, utf16);
+                deflate_utf16(&mut dst);
+                assert_eq!(dst[..bytes.len()], bytes);
+            }
+        }
+    }
+
+    #[test]
+    fn prefixes_end_where_the_encoding_does() {
+        for text in texts() {
+            let (utf8, utf16) = (text.as_bytes(), utf16(&text));
+            let end = text.chars().take_while(|char| u8::try_from(*char).is_ok());
+            let prefix: String = end.collect();
+            let expected = latin1(&prefix).unwrap();
+            let (result, dst) = written(utf8.len(), |dst| utf8_to_latin1(utf8, dst));
+            assert_eq!(result, (prefix.len(), expected.len()));
+            assert_eq!(dst[..expected.len()], expected);
+            let (len, dst) = written(utf16.len() / 2, |dst| utf16_to_latin1(&utf16, dst));
+            assert_eq!(dst[..len], expected);
+            let ascii = text.bytes().take_while(u8::is_ascii).count();
+            let (len, dst) = written(utf16.len() / 2, |dst| utf16_to_ascii(&utf16, dst));
+            assert_eq!((len, &dst[..len]), (ascii, &utf8[..ascii]));
+        }
+        let (len, dst) = written(4, |dst| latin1_to_ascii(b"ab\xe9c", dst));
+        assert_eq!((len, &dst[..2]), (2, &b"ab"[..]));
+    }
+
+    #[test]
+    fn what_is_not_well_formed_is_found() {
+        let bad: [&[u8]; 9] = [
+            b"\x80",
+            b"\xc0\x80",
+            b"\xc3",
+            b"\xc3a",
+            b"\xe0\x80\x80",
+            b"\xed\xa0\x80",
+            b"\xf4\x90\x80\x80",
+            b"\xf0\x9f\x8d",
+            b"\xff",
+        ];
+        for bytes in bad {
+            for before in [0, 31, CHUNK - 1, CHUNK, 2 * CHUNK - 2] {
+                for after in [0, 40] {
+                    let src = [&vec![b'x'; before], bytes, &vec![b'y'; after]].concat();
+                    let (result, _) = written(src.len(), |dst| utf8_to_utf8(&src, dst));
+                    assert_eq!(result, None);
+                    let (result, _) = written(2 * src.len(), |dst| utf8_to_utf16(&src, dst));
+                    assert_eq!(result, None);
+                    // What comes behind is not read.
+                    let ((read, _), _) = written(src.len(), |dst| utf8_to_latin1(&src, dst));
+                    assert_eq!(read, before);
+                }
+            }
+        }
+        let bad: [&[u16]; 4] = [&[0xd800], &[0xdc00], &[0xdc00, 0xd800], &[0xd800, 0xd800]];
+        for bad in bad {
+            for before in [0, 30, 31, 32] {
+                for after in [0, 40] {
+                    let src = [&vec![0x78; before], bad, &vec![0x79; after]].concat();
+                    let src: Vec<u8> = src.into_iter().flat_map(u16::to_le_bytes).collect();
+                    let (result, _) = written(src.len(), |dst| utf16_to_utf16(&src, dst));
+                    assert_eq!(result, None);
+                    let (result, _) = written(src.len() / 2 * 3, |dst| utf16_to_utf8(&src, dst));
+                    assert_eq!(result, None);
+                }
+            }
+        }
+    }
+}

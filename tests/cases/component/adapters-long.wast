@@ -1,0 +1,53 @@
+;; Strings that are short enough where they come from, but would be too long where they go to: 2^27 code
+;; units that take two bytes each, or a third of 2^28 that take three. The first one of the memory of
+;; `$D` says whether it is ASCII or Latin-1.
+(component definition $Long
+  (component $C
+    (core module $m
+      (memory (export "memory") 2050)
+      (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 64))
+      (func (export "take") (param i32 i32)))
+    (core instance $i (instantiate $m))
+    (alias core export $i "memory" (core memory $memory))
+    (alias core export $i "realloc" (core func $realloc))
+    (func (export "utf8") (param "s" string)
+      (canon lift (core func $i "take") string-encoding=utf8 (memory $memory) (realloc $realloc)))
+    (func (export "utf16") (param "s" string)
+      (canon lift (core func $i "take") string-encoding=utf16 (memory $memory) (realloc $realloc)))
+    (func (export "compact") (param "s" string)
+      (canon lift (core func $i "take") string-encoding=latin1+utf16 (memory $memory) (realloc $realloc))))
+  (component $D
+    (import "utf8" (func $utf8 (param "s" string)))
+    (import "utf16" (func $utf16 (param "s" string)))
+    (import "compact" (func $compact (param "s" string)))
+    ;; U+2603 in UTF-8, U+00E9 in UTF-16 and Latin-1.
+    (core module $m (memory (export "memory") 2800) (data (i32.const 0) "\e2\98\83") (data (i32.const 16) "\e9"))
+    (core instance $i (instantiate $m))
+    (alias core export $i "memory" (core memory $memory))
+    (core func $utf8-utf16 (canon lower (func $utf16) string-encoding=utf8 (memory $memory)))
+    (core func $utf8-compact (canon lower (func $compact) string-encoding=utf8 (memory $memory)))
+    (core func $utf16-utf8 (canon lower (func $utf8) string-encoding=utf16 (memory $memory)))
+    (core func $compact-utf8 (canon lower (func $utf8) string-encoding=latin1+utf16 (memory $memory)))
+    (core func $compact-utf16 (canon lower (func $utf16) string-encoding=latin1+utf16 (memory $memory)))
+    (func (export "utf8-utf16") (param "pointer" u32) (param "len" u32) (canon lift (core func $utf8-utf16)))
+    (func (export "utf8-compact") (param "pointer" u32) (param "len" u32) (canon lift (core func $utf8-compact)))
+    (func (export "utf16-utf8") (param "pointer" u32) (param "len" u32) (canon lift (core func $utf16-utf8)))
+    (func (export "compact-utf8") (param "pointer" u32) (param "len" u32) (canon lift (core func $compact-utf8)))
+    (func (export "compact-utf16") (param "pointer" u32) (param "len" u32) (canon lift (core func $compact-utf16))))
+  (instance $c (instantiate $C))
+  (instance $d (instantiate $D
+    (with "utf8" (func $c "utf8")) (with "utf16" (func $c "utf16")) (with "compact" (func $c "compact"))))
+  (export "d" (instance $d))
+)
+(component instance $l $Long)
+(assert_trap (invoke "d#utf8-utf16" (u32.const 0) (u32.const 0x8000000)) "string too long")
+(component instance $l $Long)
+(assert_trap (invoke "d#utf8-compact" (u32.const 0) (u32.const 0x8000000)) "string too long")
+(component instance $l $Long)
+(assert_trap (invoke "d#utf16-utf8" (u32.const 16) (u32.const 0x5555556)) "string too long")
+(component instance $l $Long)
+(assert_trap (invoke "d#compact-utf8" (u32.const 16) (u32.const 0x8000000)) "string too long")
+(component instance $l $Long)
+(assert_trap (invoke "d#compact-utf8" (u32.const 16) (u32.const 0x85555556)) "string too long")
+(component instance $l $Long)
+(assert_trap (invoke "d#compact-utf16" (u32.const 16) (u32.const 0x8000000)) "string too long")

@@ -1,0 +1,130 @@
+;; References and calls that cross from one core module's context into another's, and to the host.
+
+(module $a
+  (type $unary (func (param i32) (result i32)))
+  (global $calls (mut i32) (i32.const 0))
+  (memory (export "memory") 1 3)
+  (table (export "table") 6 10 funcref)
+  (func $count (export "count") (param i32) (result i32)
+    (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+    (i32.add (local.get 0) (global.get $calls)))
+  (elem (i32.const 0) $count)
+  (func (export "apply") (param $slot i32) (param $value i32) (result i32)
+    (call_indirect (type $unary) (local.get $value) (local.get $slot)))
+  (func (export "ref") (result funcref) (ref.func $count))
+  (func (export "size") (result i32) (memory.size))
+  (func (export "load") (param i32) (result i32) (i32.load8_u (local.get 0)))
+  (func (export "trap") (unreachable)))
+(register "a" $a)
+
+(module $b
+  (type $unary (func (param i32) (result i32)))
+  (type $other (func (param i64) (result i32)))
+  (import "a" "count" (func $count (param i32) (result i32)))
+  (import "a" "ref" (func $ref (result funcref)))
+  (import "a" "memory" (memory 1))
+  (import "a" "table" (table $shared 6 funcref))
+  (import "a" "trap" (func $trap))
+  (import "spectest" "print_i32" (func $print (param i32)))
+  (table $own 4 funcref)
+  (global $base (mut i32) (i32.const 100))
+  (func $mine (param i32) (result i32)
+    (global.set $base (i32.add (global.get $base) (local.get 0)))
+    (global.get $base))
+  (func $wrong (param i64) (result i32) (i32.const 0))
+  (elem (table $shared) (i32.const 1) func $mine $wrong $count $print)
+  (elem (table $own) (i32.const 0) func $mine $count)
+  (export "count-again" (func $count))
+  (func (export "direct") (param i32) (result i32) (call $count (local.get 0)))
+  (func (export "own") (param $slot i32) (param $value i32) (result i32)
+    (call_indirect $own (type $unary) (local.get $value) (local.get $slot)))
+  (func (export "shared") (param $slot i32) (param $value i32) (result i32)
+    (call_indirect $shared (type $unary) (local.get $value) (local.get $slot)))
+  (func (export "through-ref") (param i32) (result i32)
+    (table.set $own (i32.const 3) (call $ref))
+    (call_indirect $own (type $unary) (local.get 0) (i32.const 3)))
+  (func (export "print") (call_indirect $shared (param i32) (i32.const 5) (i32.const 4)))
+  (func (export "is-null") (param i32) (result i32) (ref.is_null (table.get $shared (local.get 0))))
+  (func (export "grow-table") (param i32) (result i32)
+    (table.grow $shared (ref.func $mine) (local.get 0)))
+  (func (export "grow-memory") (result i32) (memory.grow (i32.const 1)))
+  (func (export "fill") (memory.fill (i32.const 70000) (i32.const 7) (i32.const 1)))
+  (func (export "trap") (call $trap)))
+(register "b" $b)
+
+(assert_return (invoke $a "apply" (i32.const 0) (i32.const 10)) (i32.const 11))
+(assert_return (invoke $b "direct" (i32.const 10)) (i32.const 12))
+(assert_return (invoke $b "count-again" (i32.const 10)) (i32.const 13))
+(assert_return (invoke $b "own" (i32.const 1) (i32.const 10)) (i32.const 14))
+(assert_return (invoke $b "through-ref" (i32.const 10)) (i32.const 15))
+(assert_return (invoke $b "shared" (i32.const 3) (i32.const 10)) (i32.const 16))
+;; A calls a function of B: it runs in B's context.
+(assert_return (invoke $a "apply" (i32.const 1) (i32.const 5)) (i32.const 105))
+(assert_return (invoke $b "own" (i32.const 0) (i32.const 1)) (i32.const 106))
+(assert_return (invoke $a "apply" (i32.const 3) (i32.const 10)) (i32.const 17))
+(assert_trap (invoke $a "apply" (i32.const 2) (i32.const 0)) "indirect call type mismatch")
+(assert_trap (invoke $a "apply" (i32.const 4) (i32.const 0)) "indirect call type mismatch")
+(assert_trap (invoke $a "apply" (i32.const 5) (i32.const 0)) "uninitialized element")
+(assert_trap (invoke $a "apply" (i32.const 6) (i32.const 0)) "undefined element")
+(assert_trap (invoke $a "apply" (i32.const -1) (i32.const 0)) "undefined element")
+(assert_return (invoke $b "print"))
+(assert_return (invoke $b "is-null" (i32.const 5)) (i32.const 1))
+(assert_return (invoke $b "is-null" (i32.const 4)) (i32.const 0))
+
+;; Growth is seen from both sides.
+(assert_return (invoke $b "grow-table" (i32.const 2)) (i32.const 6))
+(assert_return (invoke $a "apply" (i32.const 7) (i32.const 1)) (i32.const 107))
+(assert_return (invoke $b "grow-table" (i32.const 3)) (i32.const -1))
+(assert_return (invoke $b "grow-memory") (i32.const 1))
+(assert_return (invoke $a "size") (i32.const 2))
+(assert_return (invoke $b "fill"))
+(assert_return (invoke $a "load" (i32.const 70000)) (i32.const 7))
+(assert_return (invoke $b "grow-memory") (i32.const 2))
+(assert_return (invoke $b "grow-memory") (i32.const -1))
+
+;; A core instance lives on after a trap, wherever it was raised.
+(assert_trap (invoke $b "trap") "unreachable")
+(assert_return (invoke $b "direct" (i32.const 0)) (i32.const 8))
+
+;; A module that traps while it is instantiated leaves what it did before.
+(assert_trap
+  (module
+    (import "a" "table" (table 8 funcref))
+    (import "a" "memory" (memory 1))
+    (type $unary (func (param i32) (result i32)))
+    (func $left (param i32) (result i32) (i32.const 4242))
+    (elem (i32.const 5) $left)
+    (data (i32.const 9) "\2a")
+    (func $start (unreachable))
+    (start $start))
+  "unreachable")
+(assert_return (invoke $a "apply" (i32.const 5) (i32.const 0)) (i32.const 4242))
+(assert_return (invoke $a "load" (i32.const 9)) (i32.const 42))
+
+;; Recursion through two modules exhausts the stack; both live on.
+(module $c
+  (import "a" "table" (table 8 funcref))
+  (type $unary (func (param i32) (result i32)))
+  (func $again (param i32) (result i32)
+    (i32.add (call_indirect (type $unary) (local.get 0) (i32.const 5)) (i32.const 1)))
+  (elem (i32.const 5) $again))
+(assert_exhaustion (invoke $a "apply" (i32.const 5) (i32.const 0)) "call stack exhausted")
+(assert_return (invoke $a "apply" (i32.const 0) (i32.const 10)) (i32.const 19))
+
+;; Types are compared by structure, limits by inclusion.
+(assert_unlinkable
+  (module (import "a" "count" (func (param i64) (result i32))))
+  "incompatible import type")
+(assert_unlinkable
+  (module (import "a" "memory" (memory 4)))
+  "incompatible import type")
+(assert_unlinkable
+  (module (import "a" "memory" (memory 1 2)))
+  "incompatible import type")
+(assert_unlinkable
+  (module (import "a" "table" (table 1 externref)))
+  "incompatible import type")
+(assert_unlinkable
+  (module (import "a" "memory" (table 1 funcref)))
+  "incompatible import type")
+(module (import "b" "count-again" (func (param i32) (result i32))))

@@ -1,0 +1,30 @@
+;; A vector's load is one address, and where an operator can, it takes the load as its operand.
+(component
+  (core module $m
+    (memory 1)
+    (func $load (param $p i32) (result v128)
+      (v128.load offset=32 (local.get $p)))
+    (func $add (param $p i32) (param $a v128) (result v128)
+      (f32x4.add (local.get $a) (v128.load offset=32 (local.get $p))))
+    (func $splat (param $p i32) (result v128)
+      (v128.load32_splat offset=4 (local.get $p)))
+    (func $lane (param $p i32) (param $a v128)
+      (v128.store8_lane 3 (local.get $p) (v128.load8_lane 15 (local.get $p) (local.get $a))))
+    (func $saxpy (param $y i32) (param $x i32) (param $n i32) (param $a f32)
+      (local $factor v128)
+      (local.set $factor (f32x4.splat (local.get $a)))
+      (loop $next
+        (v128.store (local.get $y)
+          (f32x4.add
+            (v128.load (local.get $y))
+            (f32x4.mul (local.get $factor) (v128.load (local.get $x)))))
+        (local.set $y (i32.add (local.get $y) (i32.const 16)))
+        (local.set $x (i32.add (local.get $x) (i32.const 16)))
+        (br_if $next (local.tee $n (i32.sub (local.get $n) (i32.const 4))))))
+    (func $differ (param v128 v128) (result i32)
+      (v128.any_true (i32x4.ne (local.get 0) (local.get 1))))
+    (func $product (param i64 i64) (result i64 i64)
+      (i64.mul_wide_u (local.get 0) (local.get 1)))
+    (func $sum (param i64 i64 i64 i64) (result i64 i64)
+      (i64.add128 (local.get 0) (local.get 1) (local.get 2) (local.get 3))))
+  (core instance (instantiate $m)))
