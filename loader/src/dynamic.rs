@@ -425,6 +425,7 @@ pub(crate) fn lift_flat(
     let ValueType::Def(id) = ty else {
         return lift_primitive_flat(ty, cx, flat);
     };
+    cx.charge(1, own_size(types.def(id)))?;
     match types.def(id) {
         TypeDef::List(element) => lift_list(types, *element, cx, pair_of_flat(flat)),
         def @ (TypeDef::Record(_) | TypeDef::Tuple(_)) => {
@@ -450,6 +451,7 @@ pub(crate) fn load(
     let ValueType::Def(id) = ty else {
         return load_primitive(ty, cx, bytes);
     };
+    cx.charge(1, own_size(types.def(id)))?;
     match types.def(id) {
         TypeDef::List(element) => lift_list(types, *element, cx, pair_of_bytes(bytes)),
         def @ (TypeDef::Record(_) | TypeDef::Tuple(_)) => {
@@ -471,6 +473,32 @@ pub(crate) fn load(
                 load(types, ty, cx, &bytes[payload_offset as usize..][..size])
             })
         }
+    }
+}
+
+/// Bytes of the host's memory that a value of this type takes beside the [`Val`] itself, but for what
+/// its parts take, and the elements of lists: names, and places of fields.
+fn own_size(def: &TypeDef) -> usize {
+    let sum = |names: &[String]| {
+        names
+            .iter()
+            .map(|name| size_of::<String>() + name.len())
+            .sum()
+    };
+    let longest = |names: &mut dyn Iterator<Item = &String>| names.map(String::len).max();
+    match def {
+        TypeDef::List(_) => 0,
+        TypeDef::Record(fields) => fields
+            .iter()
+            .map(|(name, _)| size_of::<(String, Val)>() + name.len())
+            .sum(),
+        TypeDef::Tuple(fields) => fields.len() * size_of::<Val>(),
+        TypeDef::Flags(names) => sum(names),
+        TypeDef::Enum(names) => longest(&mut names.iter()).unwrap_or(0),
+        TypeDef::Variant(cases) => {
+            size_of::<Val>() + longest(&mut cases.iter().map(|(name, _)| name)).unwrap_or(0)
+        }
+        TypeDef::Option(_) | TypeDef::Result { .. } => size_of::<Val>(),
     }
 }
 
@@ -501,6 +529,7 @@ fn lift_list(
     let layout = types.abi(element).layout;
     let all = elements_layout(len.into(), layout)?;
     let bytes = cx.bytes(pointer, all, TrapCode::ListOutOfBounds)?;
+    cx.charge(len as usize, size_of::<Val>())?;
     let mut items = reserve(len as usize)?;
     for bytes in bytes.chunks_exact(layout.size as usize) {
         items.push(load(types, element, cx, bytes)?);

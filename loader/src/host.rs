@@ -24,6 +24,7 @@ use crate::artifact::Unit;
 use crate::component::Component;
 use crate::dynamic::{self, Places};
 use crate::error::{Error, Result};
+use crate::hook;
 use crate::raw::{CanonOptions, HostImport};
 use crate::signature;
 use crate::store::{AsContextMut, Pending, StoreContextMut, StoreOpaque};
@@ -132,6 +133,12 @@ enum Failure {
     Host(Error),
 }
 
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Host(error)
+    }
+}
+
 /// A host function of this number of arguments as the address of its shim.
 const fn shim<H: HostCall>(arg_count: usize) -> *const () {
     macro_rules! shims {
@@ -199,8 +206,10 @@ unsafe fn run<H: HostCall>(
     // SAFETY: the store of the instance; whoever called into wasm waits for us.
     let mut store = unsafe { StoreContextMut::<H::Data>::from_context(context) };
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        // SAFETY: compiled code called with these arguments (the caller's contract).
-        unsafe { host.call(&mut store, &options, args) }
+        store.hooked(hook::IMPORT, |store| {
+            // SAFETY: compiled code called with these arguments (the caller's contract).
+            unsafe { host.call(store, &options, args) }
+        })
     }));
     match outcome {
         Ok(Ok(value)) => RawReturn { value, status: 0 },
@@ -335,7 +344,7 @@ where
         let params = {
             // SAFETY: the instance is live and has stopped (the caller's contract); the context is
             // dropped before the host's function runs.
-            let mut cx = unsafe { LiftContext::new(options, store.opaque().id()) };
+            let mut cx = unsafe { LiftContext::new(options, store.opaque()) };
             Self::lift(&mut cx, args).map_err(Failure::Guest)?
         };
         let results = (self.func)(store.as_context_mut(), params).map_err(Failure::Host)?;
@@ -437,7 +446,7 @@ impl<T: 'static> HostCall for Dynamic<T> {
         let params = {
             // SAFETY: the instance is live and has stopped (the caller's contract); the context is
             // dropped before the host's function runs.
-            let mut cx = unsafe { LiftContext::new(options, store.opaque().id()) };
+            let mut cx = unsafe { LiftContext::new(options, store.opaque()) };
             Self::lift(types, ty, &mut cx, args).map_err(Failure::Guest)?
         };
         // What the host's function does not set is refused, if it is not a bool that is asked for.

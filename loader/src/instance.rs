@@ -62,7 +62,7 @@ impl InstanceData {
         plan: &Plan,
         kind: InstanceKind,
     ) -> Result<Arc<InstanceData>> {
-        let slot = Slot::new(store.engine(), unit, plan)?;
+        let slot = Slot::new(store.engine(), store.limits(), unit, plan)?;
         let context = slot.context();
         let unit = Arc::clone(unit);
         let data = Arc::new(InstanceData {
@@ -152,6 +152,7 @@ impl Instance {
             ));
         }
         let plan = component.unit().plan()?;
+        let usage = store.usage_with(plan)?;
         let kind = InstanceKind::Component { _imports: keep };
         let data = InstanceData::new(store, component.unit(), plan, kind)?;
         for (offset, import) in &imports.0 {
@@ -164,7 +165,7 @@ impl Instance {
             store: store.id(),
             index: store.next_instance(),
         };
-        store.push_instance(Arc::clone(&data));
+        store.push_instance(Arc::clone(&data), usage);
         // SAFETY: an instance of this store by this plan, with all imports in place.
         let initialized = unsafe { initialize(&mut context, &data, plan) };
         if initialized.is_err() {

@@ -18,8 +18,10 @@ mod dynamic;
 mod engine;
 mod error;
 mod func;
+mod hook;
 mod host;
 mod instance;
+mod limits;
 mod linker;
 mod memory;
 mod module;
@@ -68,7 +70,9 @@ pub use component::{Component, ItemKind};
 pub use engine::{Config, Engine};
 pub use error::{Error, Result};
 pub use func::{Deferred, Func, TypedFunc};
+pub use hook::CallHook;
 pub use instance::Instance;
+pub use limits::StoreLimits;
 pub use linker::{InstancePre, LinkError, Linker, LinkerInstance};
 pub use module::{
     CoreFunc, CoreGlobal, CoreMemory, CoreTable, CoreVal, Extern, ExternType, FuncType, GlobalType,

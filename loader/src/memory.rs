@@ -23,6 +23,7 @@ use cwasm_format::vmctx::{VmContext, VmMemory, VmTable};
 use crate::artifact::Unit;
 use crate::engine::Engine;
 use crate::error::{Context as _, Error, Result};
+use crate::limits::StoreLimits;
 use crate::plan::{MemoryPlan, Plan, Run, TablePlan};
 use crate::pool::Pool;
 use crate::sys::memory::{PAGE_SIZE, Reservation, make_accessible, round_up};
@@ -54,7 +55,12 @@ impl Slot {
     ///
     /// # Errors
     /// If there is not enough address space or memory.
-    pub(crate) fn new(engine: &Engine, unit: &Unit, plan: &Plan) -> Result<Slot> {
+    pub(crate) fn new(
+        engine: &Engine,
+        limits: &StoreLimits,
+        unit: &Unit,
+        plan: &Plan,
+    ) -> Result<Slot> {
         let too_long = |table: &&TablePlan| u64::from(table.len) > MAX_ELEMENTS;
         if let Some(table) = plan.tables.iter().find(too_long) {
             let message = format!("a table cannot have {} elements", table.len);
@@ -81,8 +87,8 @@ impl Slot {
         let filled = slot.fill(unit, plan);
         // In any case, and behind the image of the context, which has other bytes in these places:
         // `drop` reads the sizes of memories.
-        slot.write_memories(plan);
-        slot.write_tables(plan);
+        slot.write_memories(plan, limits);
+        slot.write_tables(plan, limits);
         filled.with_context(|| "cannot set up the memory of an instance")?;
         Ok(slot)
     }
@@ -136,7 +142,7 @@ impl Slot {
         }
     }
 
-    fn write_memories(&self, plan: &Plan) {
+    fn write_memories(&self, plan: &Plan, limits: &StoreLimits) {
         let context = self.context();
         for (index, memory) in plan.memories.iter().enumerate() {
             let (reservation, start) = self.place(plan, Some(index));
@@ -144,7 +150,7 @@ impl Slot {
             let descriptor = VmMemory {
                 base: base.expose_provenance() as u64,
                 byte_len: memory.byte_len as u64,
-                max_byte_len: memory.max_byte_len as u64,
+                max_byte_len: limits.memory_max(memory.max_byte_len as u64),
                 page_log2: memory.page_log2,
                 is_shared: memory.is_shared.into(),
             };
@@ -155,7 +161,7 @@ impl Slot {
         }
     }
 
-    fn write_tables(&self, plan: &Plan) {
+    fn write_tables(&self, plan: &Plan, limits: &StoreLimits) {
         let context = self.context();
         for table in &plan.tables {
             // SAFETY: inside the context (checked by the plan).
@@ -165,6 +171,7 @@ impl Slot {
             let elements = context.as_ptr().cast::<u8>().wrapping_add(table.elements);
             descriptor.base = elements.expose_provenance() as u64;
             descriptor.len = table.len.into();
+            descriptor.max = limits.table_max(descriptor.max);
             descriptor.capacity = 0;
         }
     }

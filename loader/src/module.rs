@@ -157,6 +157,7 @@ impl Module {
         }
         let plan = self.unit.plan()?;
         self.check_imports(store, imports)?;
+        let usage = store.usage_with(plan)?;
         let host_refs = imports.iter().zip(self.unit.artifact().imports());
         let host_refs = host_refs.filter_map(|(import, record)| match import {
             Extern::Func(func) => self.host_ref(store, *func, record.core_type).transpose(),
@@ -179,7 +180,7 @@ impl Module {
             index: store.next_instance(),
         };
         // It stays, even if it traps: its functions may be in the tables of others already.
-        store.push_instance(Arc::clone(&data));
+        store.push_instance(Arc::clone(&data), usage);
         // SAFETY: an instance of this store by this plan, all of whose parts were filled in.
         unsafe { initialize(&mut context, &data, plan) }?;
         Ok(instance)

@@ -23,9 +23,12 @@ use cwasm_format::vmctx::{VmContext, VmStore};
 
 use crate::builtins;
 use crate::engine::Engine;
-use crate::error::Error;
+use crate::error::{Error, Result};
+use crate::hook::{CallHook, Hook};
 use crate::instance::InstanceData;
+use crate::limits::{StoreLimits, Usage};
 use crate::module::HostItems;
+use crate::plan::Plan;
 
 /// Owns instances and the host's data `T` that host functions work on.
 ///
@@ -65,8 +68,9 @@ pub trait AsContextMut: AsContext {
 }
 
 #[repr(C)]
-struct StoreInner<T> {
+struct StoreInner<T: 'static> {
     opaque: StoreOpaque,
+    hook: Option<Box<Hook<T>>>,
     data: T,
 }
 
@@ -78,7 +82,10 @@ pub(crate) struct StoreOpaque {
     id: StoreId,
     engine: Engine,
     pending: Option<Pending>,
-    instances: Vec<Arc<InstanceData>>,
+    /// Each with what the store's instances had defined before.
+    instances: Vec<(Arc<InstanceData>, Usage)>,
+    usage: Usage,
+    limits: StoreLimits,
     /// Core items that the host defined.
     pub(crate) host_items: HostItems,
 }
@@ -107,9 +114,15 @@ impl<T: 'static> Store<T> {
             engine: engine.clone(),
             pending: None,
             instances: Vec::new(),
+            usage: Usage::default(),
+            limits: StoreLimits::default(),
             host_items: HostItems::default(),
         };
-        let inner = NonNull::from(Box::leak(Box::new(StoreInner { opaque, data })));
+        let inner = NonNull::from(Box::leak(Box::new(StoreInner {
+            opaque,
+            hook: None,
+            data,
+        })));
         let mut store = Store { inner };
         store.as_context_mut().opaque().vm.host = inner.as_ptr().expose_provenance() as u64;
         store
@@ -133,6 +146,28 @@ impl<T: 'static> Store<T> {
         // SAFETY: the pointer is from a box (invariant 1), and `drop` does not run any more.
         let inner = unsafe { Box::from_raw(store.inner.as_ptr()) };
         inner.data
+    }
+
+    /// Sets what the store's guests may use, which holds for instances and calls from then on: memories
+    /// and tables of instances that are there keep their limits.
+    pub fn set_limits(&mut self, limits: StoreLimits) {
+        self.as_context_mut().opaque().limits = limits;
+    }
+
+    /// What the store's guests may use.
+    pub fn limits(&self) -> &StoreLimits {
+        // SAFETY: the pointer is valid (invariant 1), and the handle is borrowed for the reference.
+        unsafe { &(*self.inner.as_ptr()).opaque.limits }
+    }
+
+    /// Has `hook` told of each call of a component's exports and imports, when it begins and when it ends. If it fails, the call does: before a call of an export the guest is not
+    /// entered, otherwise it is as if the host function or the call had failed. What the hook itself
+    /// calls is not told of.
+    pub fn set_call_hook(
+        &mut self,
+        hook: impl FnMut(StoreContextMut<'_, T>, CallHook) -> Result<()> + Send + Sync + 'static,
+    ) {
+        self.as_context_mut().restore_hook(Box::new(hook));
     }
 
     /// The engine of the store.
@@ -216,6 +251,33 @@ impl<'a, T: 'static> StoreContextMut<'a, T> {
         unsafe { &(*self.inner.as_ptr()).opaque.engine }
     }
 
+    /// The same store, for as long as this is borrowed.
+    pub(crate) fn reborrow(&mut self) -> StoreContextMut<'_, T> {
+        StoreContextMut {
+            inner: self.inner,
+            lifetime: PhantomData,
+        }
+    }
+
+    /// Whether somebody is told of calls.
+    #[inline]
+    pub(crate) fn has_hook(&self) -> bool {
+        // SAFETY: access is ours for `'a` (invariant 1), and `self` is borrowed.
+        unsafe { &(*self.inner.as_ptr()).hook }.is_some()
+    }
+
+    /// Takes the hook while it runs.
+    pub(crate) fn take_hook(&mut self) -> Option<Box<Hook<T>>> {
+        // SAFETY: access is ours for `'a` (invariant 1), and `self` is borrowed.
+        unsafe { &mut (*self.inner.as_ptr()).hook }.take()
+    }
+
+    /// Sets the hook, or puts it back.
+    pub(crate) fn restore_hook(&mut self, hook: Box<Hook<T>>) {
+        // SAFETY: access is ours for `'a` (invariant 1), and `self` is borrowed.
+        *unsafe { &mut (*self.inner.as_ptr()).hook } = Some(hook);
+    }
+
     /// The part that does not depend on the data. The reference must not be used again after wasm
     /// has run: make a new one.
     pub(crate) fn opaque(&mut self) -> &mut StoreOpaque {
@@ -256,14 +318,28 @@ impl StoreOpaque {
         self.instances.len() as u32
     }
 
-    pub(crate) fn push_instance(&mut self, instance: Arc<InstanceData>) {
-        self.instances.push(instance);
+    pub(crate) fn limits(&self) -> &StoreLimits {
+        &self.limits
+    }
+
+    /// What the store's instances define with one more by this plan.
+    ///
+    /// # Errors
+    /// The limit that the instance would exceed.
+    pub(crate) fn usage_with(&self, plan: &Plan) -> Result<Usage> {
+        self.usage.with(plan, &self.limits)
+    }
+
+    pub(crate) fn push_instance(&mut self, instance: Arc<InstanceData>, usage: Usage) {
+        let before = std::mem::replace(&mut self.usage, usage);
+        self.instances.push((instance, before));
     }
 
     /// Drops the instance of this index if it is the youngest.
     pub(crate) fn pop_instance(&mut self, index: u32) {
         if self.instances.len() == index as usize + 1 {
-            self.instances.pop();
+            let youngest = self.instances.pop();
+            self.usage = youngest.map(|(_, before)| before).unwrap_or_default();
         }
     }
 
@@ -272,7 +348,7 @@ impl StoreOpaque {
     /// # Panics
     /// If the store has no such instance.
     pub(crate) fn instance(&self, index: u32) -> &InstanceData {
-        &self.instances[index as usize]
+        &self.instances[index as usize].0
     }
 }
 

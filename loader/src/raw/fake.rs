@@ -227,9 +227,9 @@ impl Guest {
     /// Lifts from the guest.
     pub(crate) fn lift<T>(&mut self, lift: impl FnOnce(&mut LiftContext<'_>) -> T) -> T {
         let options = self.options();
-        let id = self.store.as_context_mut().opaque().id();
+        let mut store = self.store.as_context_mut();
         // SAFETY: the guest is live, and only runs when it is called.
-        lift(&mut unsafe { LiftContext::new(&options, id) })
+        lift(&mut unsafe { LiftContext::new(&options, store.opaque()) })
     }
 
     pub(crate) fn memory(&mut self) -> &mut [u8] {

@@ -8,6 +8,7 @@ use cwasm_format::TrapCode;
 use cwasm_format::abi::{Layout, MAX_BYTE_LENGTH};
 
 use crate::error::{Error, Result};
+use crate::limits::too_much_to_lift;
 use crate::raw::{CanonOptions, StringEncoding};
 use crate::store::{StoreId, StoreOpaque};
 
@@ -16,6 +17,8 @@ pub struct LiftContext<'a> {
     memory: &'a [u8],
     options: &'a CanonOptions,
     store: StoreId,
+    /// Bytes of the host's memory that values may still take.
+    budget: usize,
 }
 
 /// What lowering has at hand.
@@ -32,13 +35,29 @@ impl<'a> LiftContext<'a> {
     /// - The instance is live for `'a`.
     /// - For `'a`, no wasm of its store runs and nothing writes to its memory.
     #[inline]
-    pub(crate) unsafe fn new(options: &'a CanonOptions, store: StoreId) -> LiftContext<'a> {
+    pub(crate) unsafe fn new(options: &'a CanonOptions, store: &StoreOpaque) -> LiftContext<'a> {
         // SAFETY: as the caller's contract says.
         let memory = unsafe { options.memory() };
         LiftContext {
             memory,
             options,
-            store,
+            store: store.id(),
+            budget: store.limits().bytes_to_lift(),
+        }
+    }
+
+    /// Counts memory of the host that a value is about to take: `count` times `size` bytes.
+    ///
+    /// # Errors
+    /// If that is more than the store's limit.
+    #[inline]
+    pub(crate) fn charge(&mut self, count: usize, size: usize) -> Result<()> {
+        match self.budget.checked_sub(count.saturating_mul(size)) {
+            Some(budget) => {
+                self.budget = budget;
+                Ok(())
+            }
+            None => Err(too_much_to_lift()),
         }
     }
 

@@ -80,10 +80,11 @@ impl<T: Lift> WasmList<T> {
 
     /// A context to lift elements, and the bytes of all of them.
     fn bytes<'a>(&'a self, store: &'a impl AsContext) -> Result<(LiftContext<'a>, &'a [u8])> {
-        check_store(self.store, store.as_context().opaque().id())?;
+        let store = store.as_context().opaque();
+        check_store(self.store, store.id())?;
         // SAFETY: the instance lives as long as its store, which is the one that is borrowed for
         // `'a` (just checked): neither wasm nor anything that writes runs on it.
-        let cx = unsafe { LiftContext::new(&self.options, self.store) };
+        let cx = unsafe { LiftContext::new(&self.options, store) };
         let bytes = list_bytes::<T>(&cx, (self.pointer, self.len))?;
         Ok((cx, bytes))
     }
@@ -201,6 +202,7 @@ fn list_bytes<'a, T: ComponentType>(
 
 fn lift_vec<T: Lift>(cx: &mut LiftContext<'_>, pair: (u32, u32)) -> Result<Vec<T>> {
     let bytes = list_bytes::<T>(cx, pair)?;
+    cx.charge(pair.1 as usize, size_of::<T>())?;
     T::load_list(cx, bytes)
 }
 

@@ -48,6 +48,17 @@ pub(super) enum Units {
     Latin1,
 }
 
+impl Units {
+    /// The most bytes of UTF-8 that a byte of such a string can become.
+    pub(super) const fn utf8_growth(self) -> usize {
+        match self {
+            Units::Utf8 => 1,
+            // Two bytes become three at most.
+            Units::Utf16 | Units::Latin1 => 2,
+        }
+    }
+}
+
 impl WasmStr {
     /// The string; borrowed from the guest's memory if it is UTF-8 there.
     ///
@@ -59,7 +70,7 @@ impl WasmStr {
         lists::check_store(self.store, store.opaque().id())?;
         // SAFETY: the instance lives as long as its store, which is the one that is borrowed for
         // `'a` (just checked): neither wasm nor anything that writes runs on it.
-        let cx = unsafe { LiftContext::new(&self.options, self.store) };
+        let cx = unsafe { LiftContext::new(&self.options, store.opaque()) };
         transcode::decode(transcode::bytes(&cx, self.place)?, self.place.units)
     }
 }
@@ -119,6 +130,7 @@ pub(crate) fn pair_to_memory((pointer, len): (u32, u32), cx: &mut LowerContext<'
 
 fn lift_string(cx: &mut LiftContext<'_>, pair: (u32, u32)) -> Result<String> {
     let place = StrPlace::new(cx, pair)?;
+    cx.charge(place.byte_len as usize, place.units.utf8_growth())?;
     transcode::decode_owned(transcode::bytes(cx, place)?, place.units)
 }
 

@@ -1,0 +1,75 @@
+//! What a host is told about calls between it and its guests.
+
+use crate::error::{Error, Result};
+use crate::store::StoreContextMut;
+
+/// A call that begins or ends: see [`Store::set_call_hook`](crate::Store::set_call_hook).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CallHook {
+    /// The host is about to call an export.
+    CallingWasm,
+    /// A call of an export is over, whether it has succeeded or not.
+    ReturningFromWasm,
+    /// A guest calls a host function.
+    CallingHost,
+    /// A host function is over, whether it has succeeded or not.
+    ReturningFromHost,
+}
+
+impl CallHook {
+    /// Whether the host's code is about to run, rather than the guest's.
+    pub fn entering_host(self) -> bool {
+        matches!(self, CallHook::ReturningFromWasm | CallHook::CallingHost)
+    }
+
+    /// Whether the guest's code is about to run, rather than the host's.
+    pub fn exiting_host(self) -> bool {
+        !self.entering_host()
+    }
+}
+
+/// A host's function that is told.
+pub(crate) type Hook<T> =
+    dyn FnMut(StoreContextMut<'_, T>, CallHook) -> Result<()> + Send + Sync + 'static;
+
+impl<T: 'static> StoreContextMut<'_, T> {
+    /// Runs `call` between the two events.
+    ///
+    /// # Errors
+    /// The hook's, or else the call's.
+    #[inline(always)]
+    pub(crate) fn hooked<R, E: From<Error>>(
+        &mut self,
+        (before, after): (CallHook, CallHook),
+        call: impl FnOnce(&mut Self) -> Result<R, E>,
+    ) -> Result<R, E> {
+        if !self.has_hook() {
+            return call(self);
+        }
+        self.tell(before)?;
+        let result = call(self);
+        let told = self.tell(after);
+        let result = result?;
+        told?;
+        Ok(result)
+    }
+
+    #[cold]
+    fn tell(&mut self, event: CallHook) -> Result<()> {
+        // What the hook itself calls is not told of.
+        let Some(mut hook) = self.take_hook() else {
+            return Ok(());
+        };
+        let result = hook(self.reborrow(), event);
+        self.restore_hook(hook);
+        result
+    }
+}
+
+/// The events of a call of an export.
+pub(crate) const EXPORT: (CallHook, CallHook) =
+    (CallHook::CallingWasm, CallHook::ReturningFromWasm);
+
+/// The events of a call of a host function.
+pub(crate) const IMPORT: (CallHook, CallHook) =
+    (CallHook::CallingHost, CallHook::ReturningFromHost);

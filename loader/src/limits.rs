@@ -1,0 +1,154 @@
+//! What the guests of a store may use.
+
+use crate::error::{Error, Result};
+use crate::plan::Plan;
+
+/// Limits of what the guests of a store may use; set with
+/// [`Store::set_limits`](crate::Store::set_limits).
+///
+/// ```
+/// let mut limits = cwasm::StoreLimits::new();
+/// limits.memory_size(16 << 20).instances(1);
+/// let mut store = cwasm::Store::new(&cwasm::Engine::default(), ());
+/// store.set_limits(limits);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreLimits {
+    memory_size: u64,
+    table_elements: u64,
+    instances: usize,
+    memories: usize,
+    tables: usize,
+    lift_size: usize,
+}
+
+impl Default for StoreLimits {
+    fn default() -> StoreLimits {
+        StoreLimits {
+            memory_size: u64::MAX,
+            table_elements: u64::MAX,
+            instances: usize::MAX,
+            memories: usize::MAX,
+            tables: usize::MAX,
+            lift_size: 128 << 20,
+        }
+    }
+}
+
+impl StoreLimits {
+    /// The default limits: none, but that of [`lift_size`](StoreLimits::lift_size).
+    pub fn new() -> StoreLimits {
+        StoreLimits::default()
+    }
+
+    /// How large each linear memory may be, in bytes. One that starts larger cannot be
+    /// instantiated; growing beyond it fails, as the guest sees.
+    pub fn memory_size(&mut self, bytes: u64) -> &mut StoreLimits {
+        self.memory_size = bytes;
+        self
+    }
+
+    /// How many elements each table may have. One that starts with more cannot be instantiated;
+    /// growing beyond it fails, as the guest sees.
+    pub fn table_elements(&mut self, count: u64) -> &mut StoreLimits {
+        self.table_elements = count;
+        self
+    }
+
+    /// How many instances of components and core modules the store may have. All core instances of a
+    /// component are one.
+    pub fn instances(&mut self, count: usize) -> &mut StoreLimits {
+        self.instances = count;
+        self
+    }
+
+    /// How many linear memories all instances may define.
+    pub fn memories(&mut self, count: usize) -> &mut StoreLimits {
+        self.memories = count;
+        self
+    }
+
+    /// How many tables all instances may define, but for those that nothing writes: these take no
+    /// memory.
+    pub fn tables(&mut self, count: usize) -> &mut StoreLimits {
+        self.tables = count;
+        self
+    }
+
+    /// How many bytes of host memory the strings and lists may take that are lifted from a guest in
+    /// one direction of one call; 128 MiB by default. Elements of a guest's list may all lie in the
+    /// same place, so that a few bytes of guest memory could become any number for the host. A call
+    /// that needs more fails as if the guest had trapped. [`WasmStr`](crate::WasmStr) and
+    /// [`WasmList`](crate::WasmList) take no memory.
+    pub fn lift_size(&mut self, bytes: usize) -> &mut StoreLimits {
+        self.lift_size = bytes;
+        self
+    }
+
+    pub(crate) fn bytes_to_lift(&self) -> usize {
+        self.lift_size
+    }
+
+    /// The size in bytes that a memory which may get this large may really get.
+    pub(crate) fn memory_max(&self, max_byte_len: u64) -> u64 {
+        max_byte_len.min(self.memory_size)
+    }
+
+    /// The elements that a table which may get so many may really get.
+    pub(crate) fn table_max(&self, max: u64) -> u64 {
+        max.min(self.table_elements)
+    }
+}
+
+/// What the instances of a store have defined.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Usage {
+    instances: usize,
+    memories: usize,
+    tables: usize,
+}
+
+impl Usage {
+    /// What it is with one more instance by this plan.
+    ///
+    /// # Errors
+    /// The limit that the instance would exceed.
+    pub(crate) fn with(&self, plan: &Plan, limits: &StoreLimits) -> Result<Usage> {
+        let usage = Usage {
+            instances: self.instances + 1,
+            memories: self.memories + plan.memories.len(),
+            tables: self.tables + plan.tables.len(),
+        };
+        let largest_memory = plan.memories.iter().map(|memory| memory.byte_len as u64);
+        let largest_table = plan.tables.iter().map(|table| u64::from(table.len));
+        let checks = [
+            ("instances", usage.instances as u64, limits.instances as u64),
+            ("memories", usage.memories as u64, limits.memories as u64),
+            ("tables", usage.tables as u64, limits.tables as u64),
+            (
+                "bytes of a memory",
+                largest_memory.max().unwrap_or(0),
+                limits.memory_size,
+            ),
+            (
+                "elements of a table",
+                largest_table.max().unwrap_or(0),
+                limits.table_elements,
+            ),
+        ];
+        match checks.iter().find(|(_, found, limit)| found > limit) {
+            None => Ok(usage),
+            Some((what, found, limit)) => Err(Error::msg(format_args!(
+                "the store's limit of {limit} {what} is exceeded: {found} are needed"
+            ))),
+        }
+    }
+}
+
+/// What a call fails with that needs more memory than [`StoreLimits::lift_size`].
+#[cold]
+pub(crate) fn too_much_to_lift() -> Error {
+    Error::msg(
+        "a guest's value takes more of the host's memory than the store's limit (StoreLimits::lift_size)",
+    )
+}

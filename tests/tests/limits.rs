@@ -1,0 +1,249 @@
+//! What a store's guests may use, and what a host is told of their calls.
+
+use std::sync::{Arc, Mutex};
+
+use cwasm::{CallHook, Error, Instance, Linker, Store, StoreLimits, TrapCode, Val};
+use cwasm_tests::artifact::Workshop;
+
+const GUEST: &str = r#"(component
+  (import "host" (func $host (result u32)))
+  (core func $host (canon lower (func $host)))
+  (core module $m
+    (import "" "host" (func $host (result i32)))
+    (memory (export "memory") 2 10)
+    (table 3 9 funcref)
+    (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0)))
+    (func (export "grow-table") (param i32) (result i32)
+      (table.grow (ref.null func) (local.get 0)))
+    (func (export "host") (result i32) (call $host))
+    (func (export "trap") (unreachable))
+    ;; So many elements, each of which is the list of all bytes. All are ASCII for some numbers.
+    (func (export "lists") (param i32) (result i32) (local $i i32)
+      (loop $next
+        (i32.store offset=16 (i32.mul (local.get $i) (i32.const 8)) (i32.const 0))
+        (i32.store offset=20 (i32.mul (local.get $i) (i32.const 8)) (i32.const 131072))
+        (br_if $next (i32.lt_u
+          (local.tee $i (i32.add (local.get $i) (i32.const 1))) (local.get 0))))
+      (i32.store (i32.const 0) (i32.const 16))
+      (i32.store (i32.const 4) (local.get 0))
+      (i32.const 0)))
+  (core instance $i (instantiate $m (with "" (instance (export "host" (func $host))))))
+  (func (export "grow") (param "n" u32) (result s32) (canon lift (core func $i "grow")))
+  (func (export "grow-table") (param "n" u32) (result s32)
+    (canon lift (core func $i "grow-table")))
+  (func (export "host") (result u32) (canon lift (core func $i "host")))
+  (func (export "trap") (canon lift (core func $i "trap")))
+  (func (export "bytes") (param "n" u32) (result (list (list u8)))
+    (canon lift (core func $i "lists") (memory (core memory $i "memory"))))
+  (func (export "strings") (param "n" u32) (result (list string))
+    (canon lift (core func $i "lists") (memory (core memory $i "memory")))))"#;
+
+fn linker<T: 'static>(workshop: &Workshop) -> (cwasm::Component, Linker<T>) {
+    let artifact = workshop.compile(GUEST.as_bytes()).unwrap();
+    let component = workshop.map_component(&artifact).unwrap();
+    let mut linker = Linker::new(workshop.engine());
+    linker
+        .root()
+        .func_wrap("host", |_, (): ()| Ok((7u32,)))
+        .unwrap();
+    (component, linker)
+}
+
+fn limited(set: impl FnOnce(&mut StoreLimits)) -> (Store<()>, cwasm::Result<Instance>) {
+    let workshop = Workshop::new();
+    let (component, linker) = linker(&workshop);
+    let mut limits = StoreLimits::new();
+    set(&mut limits);
+    let mut store = Store::new(workshop.engine(), ());
+    store.set_limits(limits);
+    let instance = linker.instantiate(&mut store, &component);
+    (store, instance)
+}
+
+fn call<P, R>(store: &mut Store<()>, instance: Instance, name: &str, params: P) -> cwasm::Result<R>
+where
+    P: cwasm::ComponentNamedList + cwasm::Lower,
+    R: cwasm::ComponentNamedList + cwasm::Lift,
+{
+    let func = instance.get_typed_func::<P, R>(&mut *store, name)?;
+    func.call(store, params)
+}
+
+#[test]
+fn memories_and_tables_grow_to_the_limit() {
+    let (mut store, instance) = limited(|limits| {
+        limits.memory_size(5 << 16).table_elements(4);
+    });
+    let instance = instance.unwrap();
+    let mut grow = |name, n: u32| {
+        call::<_, (i32,)>(&mut store, instance, name, (n,))
+            .unwrap()
+            .0
+    };
+    assert_eq!(grow("grow", 4), -1);
+    assert_eq!(grow("grow", 3), 2);
+    assert_eq!(grow("grow", 1), -1);
+    assert_eq!(grow("grow-table", 2), -1);
+    assert_eq!(grow("grow-table", 1), 3);
+    // Without limits, the declared maximum counts.
+    let (mut store, instance) = limited(|_| {});
+    let instance = instance.unwrap();
+    assert_eq!(
+        call::<_, (i32,)>(&mut store, instance, "grow", (8u32,)).unwrap(),
+        (2,)
+    );
+    assert_eq!(
+        call::<_, (i32,)>(&mut store, instance, "grow", (1u32,)).unwrap(),
+        (-1,)
+    );
+}
+
+#[test]
+fn what_starts_beyond_a_limit_is_refused_with_its_name() {
+    let refused = |set: fn(&mut StoreLimits), expected: &str| {
+        let error = limited(set).1.unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    };
+    refused(
+        |limits| {
+            limits.memory_size(0xffff);
+        },
+        "limit of 65535 bytes of a memory is exceeded: 131072",
+    );
+    refused(
+        |limits| {
+            limits.table_elements(2);
+        },
+        "limit of 2 elements of a table is exceeded: 3",
+    );
+    refused(
+        |limits| {
+            limits.instances(0);
+        },
+        "limit of 0 instances",
+    );
+    refused(
+        |limits| {
+            limits.memories(0);
+        },
+        "limit of 0 memories",
+    );
+    refused(
+        |limits| {
+            limits.tables(0);
+        },
+        "limit of 0 tables",
+    );
+}
+
+#[test]
+fn instances_are_counted_while_they_live() {
+    let workshop = Workshop::new();
+    let (component, linker) = linker(&workshop);
+    let mut store = Store::new(workshop.engine(), ());
+    let mut limits = StoreLimits::new();
+    store.set_limits(limits.instances(2).memories(2).clone());
+    for _ in 0..2 {
+        linker.instantiate(&mut store, &component).unwrap();
+    }
+    assert!(linker.instantiate(&mut store, &component).is_err());
+    // Another store has limits of its own.
+    linker
+        .instantiate(&mut Store::new(workshop.engine(), ()), &component)
+        .unwrap();
+}
+
+#[test]
+fn what_points_to_the_same_place_many_times_does_not_take_all_memory() {
+    let refused = |limits: fn(&mut StoreLimits), n: u32, is_refused: bool| {
+        for name in ["bytes", "strings"] {
+            let (mut store, instance) = limited(limits);
+            let instance = instance.unwrap();
+            let typed = match name {
+                "bytes" => call::<_, (Vec<Vec<u8>>,)>(&mut store, instance, name, (n,)).map(drop),
+                _ => call::<_, (Vec<String>,)>(&mut store, instance, name, (n,)).map(drop),
+            };
+            assert_eq!(typed.is_err(), is_refused, "{typed:?}");
+            let (mut store, instance) = limited(limits);
+            let func = instance.unwrap().get_func(&mut store, name).unwrap();
+            let dynamic = func.call(&mut store, &[Val::U32(n)], &mut [Val::Bool(false)]);
+            assert_eq!(dynamic.is_err(), is_refused, "{dynamic:?}");
+            if let Err(error) = dynamic {
+                assert!(error.to_string().contains("lift_size"), "{error}");
+                // As after a trap.
+                let again = func.call(&mut store, &[Val::U32(1)], &mut [Val::Bool(false)]);
+                let code = again.unwrap_err().trap().map(|trap| trap.code());
+                assert_eq!(code, Some(TrapCode::CannotEnter));
+            }
+        }
+    };
+    // 2,049 times 128 KiB are more than 128 MiB.
+    refused(|_| {}, 2_049, true);
+    refused(|_| {}, 2, false);
+    let small = |limits: &mut StoreLimits| {
+        limits.lift_size(100_000);
+    };
+    refused(small, 1, true);
+}
+
+#[test]
+fn hosts_are_told_of_calls() {
+    let workshop = Workshop::new();
+    let (component, linker) = linker::<()>(&workshop);
+    let mut store = Store::new(workshop.engine(), ());
+    let instance = linker.instantiate(&mut store, &component).unwrap();
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&events);
+    store.set_call_hook(move |_, event| {
+        told.lock().unwrap().push(event);
+        Ok(())
+    });
+    assert_eq!(
+        call::<_, (u32,)>(&mut store, instance, "host", ()).unwrap(),
+        (7,)
+    );
+    let take = || std::mem::take(&mut *events.lock().unwrap());
+    assert_eq!(
+        take(),
+        [
+            CallHook::CallingWasm,
+            CallHook::CallingHost,
+            CallHook::ReturningFromHost,
+            CallHook::ReturningFromWasm
+        ]
+    );
+    let func = instance.get_func(&mut store, "grow").unwrap();
+    func.call(&mut store, &[Val::U32(0)], &mut [Val::Bool(false)])
+        .unwrap();
+    assert_eq!(take(), [CallHook::CallingWasm, CallHook::ReturningFromWasm]);
+    assert!(call::<_, ()>(&mut store, instance, "trap", ()).is_err());
+    assert_eq!(take(), [CallHook::CallingWasm, CallHook::ReturningFromWasm]);
+}
+
+#[test]
+fn a_hook_that_fails_fails_the_call() {
+    for failing in [
+        CallHook::CallingWasm,
+        CallHook::CallingHost,
+        CallHook::ReturningFromHost,
+        CallHook::ReturningFromWasm,
+    ] {
+        let workshop = Workshop::new();
+        let (component, linker) = linker::<()>(&workshop);
+        let mut store = Store::new(workshop.engine(), ());
+        let instance = linker.instantiate(&mut store, &component).unwrap();
+        store.set_call_hook(move |_, event| match event == failing {
+            true => Err(Error::new(std::fmt::Error)),
+            false => Ok(()),
+        });
+        let error = call::<_, (u32,)>(&mut store, instance, "host", ()).unwrap_err();
+        assert!(error.is::<std::fmt::Error>(), "{failing:?}: {error:?}");
+        // The guest was stopped only if it was running.
+        store.set_call_hook(|_, _| Ok(()));
+        let again = call::<_, (u32,)>(&mut store, instance, "host", ());
+        assert_eq!(
+            again.is_ok(),
+            matches!(failing, CallHook::CallingWasm | CallHook::ReturningFromWasm)
+        );
+    }
+}
