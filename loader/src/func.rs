@@ -21,7 +21,7 @@ use cwasm_format::vmctx::flags::{MAY_ENTER, MAY_LEAVE};
 
 use crate::dynamic::{self, Places};
 use crate::error::{Error, Result};
-use crate::hook;
+use crate::hook::CallHook;
 use crate::raw::{self, CallTarget};
 use crate::signature;
 use crate::store::{AsContext, AsContextMut, StoreContextMut, StoreOpaque};
@@ -157,37 +157,49 @@ impl Func {
                 "found {found} results, expected {expected}"
             )));
         }
-        store.hooked(hook::EXPORT, |store| {
-            let flags = enter(&self.target, store.opaque())?;
-            let mut args = [0; MAX_FLAT_PARAMS];
-            let count = {
-                // SAFETY: the instance is one of this store, which was just entered.
-                let mut cx = unsafe { LowerContext::new(store.opaque(), &self.target.options) };
-                lower_vals(types, func, params, &mut cx, &mut args)?
-            };
-            let target = &self.target;
-            // SAFETY: the thunk and the context of a live instance that was just entered, with
-            // arguments of the function's type; no reference into the store is held.
-            let returned =
-                unsafe { raw::invoke(target.code, target.options.context(), &args[..count]) };
-            if returned.status != 0 {
-                return Err(take_trap(store.opaque(), returned.status));
-            }
-            let value = returned.value;
-            if let Some(result) = results.first_mut() {
-                // SAFETY: the instance is live, no wasm runs, and the context is dropped before.
-                let mut cx = unsafe { LiftContext::new(&self.target.options, store.opaque()) };
-                *result = lift_val(types, func, &mut cx, value)?;
-            }
-            let arg_count = types.result_flat(func).count().min(MAX_FLAT_RESULTS);
-            let pending = Pending {
-                target: self.target,
-                flags,
-                value,
-            };
-            // SAFETY: the call is this one, and returned as many values.
-            unsafe { pending.finish(store, arg_count) }
-        })
+        store.begin(CallHook::CallingWasm)?;
+        let result = self.call_checked(&mut store, types, func, params, results);
+        store.end(CallHook::ReturningFromWasm, result)
+    }
+
+    /// Calls the function with values of its type.
+    fn call_checked<T: 'static>(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        types: &Types,
+        func: &FuncType,
+        params: &[Val],
+        results: &mut [Val],
+    ) -> Result<()> {
+        let flags = enter(&self.target, store.opaque())?;
+        let mut args = [0; MAX_FLAT_PARAMS];
+        let count = {
+            // SAFETY: the instance is one of this store, which was just entered.
+            let mut cx = unsafe { LowerContext::new(store.opaque(), &self.target.options) };
+            lower_vals(types, func, params, &mut cx, &mut args)?
+        };
+        let target = &self.target;
+        // SAFETY: the thunk and the context of a live instance that was just entered, with
+        // arguments of the function's type; no reference into the store is held.
+        let returned =
+            unsafe { raw::invoke(target.code, target.options.context(), &args[..count]) };
+        if returned.status != 0 {
+            return Err(take_trap(store.opaque(), returned.status));
+        }
+        let value = returned.value;
+        if let Some(result) = results.first_mut() {
+            // SAFETY: the instance is live, no wasm runs, and the context is dropped before.
+            let mut cx = unsafe { LiftContext::new(&self.target.options, store.opaque()) };
+            *result = lift_val(types, func, &mut cx, value)?;
+        }
+        let arg_count = types.result_flat(func).count().min(MAX_FLAT_RESULTS);
+        let pending = Pending {
+            target: self.target,
+            flags,
+            value,
+        };
+        // SAFETY: the call is this one, and returned as many values.
+        unsafe { pending.finish(store, arg_count) }
     }
 }
 
@@ -267,17 +279,10 @@ where
                 "a view of the guest's memory needs `call_deferred`"
             )
         };
-        store.as_context_mut().hooked(hook::EXPORT, |store| {
-            let (result, flags, value) = self.start(store, params)?;
-            let pending = Pending {
-                target: self.target,
-                flags,
-                value,
-            };
-            // SAFETY: the call is this one, and returned as many values.
-            unsafe { pending.finish(store, Self::RESULT_COUNT) }?;
-            Ok(result)
-        })
+        let mut store = store.as_context_mut();
+        store.begin(CallHook::CallingWasm)?;
+        let result = self.call_whole(&mut store, params);
+        store.end(CallHook::ReturningFromWasm, result)
     }
 
     /// Calls the function, but not its post-return: until [`Deferred::post_return`], views in the
@@ -300,8 +305,9 @@ where
     #[inline]
     pub fn call_deferred(&self, mut store: impl AsContextMut, params: P) -> Result<Deferred<R>> {
         let mut store = store.as_context_mut();
-        let (result, flags, value) =
-            store.hooked(hook::EXPORT, |store| self.start(store, params))?;
+        store.begin(CallHook::CallingWasm)?;
+        let result = self.start(&mut store, params);
+        let (result, flags, value) = store.end(CallHook::ReturningFromWasm, result)?;
         Ok(Deferred {
             result,
             pending: Pending {
@@ -310,6 +316,19 @@ where
                 value,
             },
         })
+    }
+
+    #[inline(always)]
+    fn call_whole<T: 'static>(&self, store: &mut StoreContextMut<'_, T>, params: P) -> Result<R> {
+        let (result, flags, value) = self.start(store, params)?;
+        let pending = Pending {
+            target: self.target,
+            flags,
+            value,
+        };
+        // SAFETY: the call is this one, and returned as many values.
+        unsafe { pending.finish(store, Self::RESULT_COUNT) }?;
+        Ok(result)
     }
 
     /// All of a call but post-return: the result, the instance's flags before, and what the core

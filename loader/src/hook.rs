@@ -33,25 +33,35 @@ pub(crate) type Hook<T> =
     dyn FnMut(StoreContextMut<'_, T>, CallHook) -> Result<()> + Send + Sync + 'static;
 
 impl<T: 'static> StoreContextMut<'_, T> {
-    /// Runs `call` between the two events.
+    /// Tells of a call that is about to begin.
     ///
     /// # Errors
-    /// The hook's, or else the call's.
+    /// The hook's.
     #[inline(always)]
-    pub(crate) fn hooked<R, E: From<Error>>(
-        &mut self,
-        (before, after): (CallHook, CallHook),
-        call: impl FnOnce(&mut Self) -> Result<R, E>,
-    ) -> Result<R, E> {
-        if !self.has_hook() {
-            return call(self);
+    pub(crate) fn begin(&mut self, event: CallHook) -> Result<()> {
+        if self.has_hook() {
+            self.tell(event)?;
         }
-        self.tell(before)?;
-        let result = call(self);
-        let told = self.tell(after);
-        let result = result?;
-        told?;
-        Ok(result)
+        Ok(())
+    }
+
+    /// Tells of a call that is over, with what it has come to.
+    ///
+    /// # Errors
+    /// The call's, or else the hook's.
+    #[inline(always)]
+    pub(crate) fn end<R, E: From<Error>>(
+        &mut self,
+        event: CallHook,
+        result: Result<R, E>,
+    ) -> Result<R, E> {
+        if self.has_hook() {
+            let told = self.tell(event);
+            let result = result?;
+            told?;
+            return Ok(result);
+        }
+        result
     }
 
     #[cold]
@@ -65,11 +75,3 @@ impl<T: 'static> StoreContextMut<'_, T> {
         result
     }
 }
-
-/// The events of a call of an export.
-pub(crate) const EXPORT: (CallHook, CallHook) =
-    (CallHook::CallingWasm, CallHook::ReturningFromWasm);
-
-/// The events of a call of a host function.
-pub(crate) const IMPORT: (CallHook, CallHook) =
-    (CallHook::CallingHost, CallHook::ReturningFromHost);

@@ -24,7 +24,7 @@ use crate::artifact::Unit;
 use crate::component::Component;
 use crate::dynamic::{self, Places};
 use crate::error::{Error, Result};
-use crate::hook;
+use crate::hook::CallHook;
 use crate::raw::{CanonOptions, HostImport};
 use crate::signature;
 use crate::store::{AsContextMut, Pending, StoreContextMut, StoreOpaque};
@@ -206,10 +206,10 @@ unsafe fn run<H: HostCall>(
     // SAFETY: the store of the instance; whoever called into wasm waits for us.
     let mut store = unsafe { StoreContextMut::<H::Data>::from_context(context) };
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        store.hooked(hook::IMPORT, |store| {
-            // SAFETY: compiled code called with these arguments (the caller's contract).
-            unsafe { host.call(store, &options, args) }
-        })
+        store.begin(CallHook::CallingHost)?;
+        // SAFETY: compiled code called with these arguments (the caller's contract).
+        let result = unsafe { host.call(&mut store, &options, args) };
+        store.end(CallHook::ReturningFromHost, result)
     }));
     match outcome {
         Ok(Ok(value)) => RawReturn { value, status: 0 },
