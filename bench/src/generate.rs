@@ -13,8 +13,6 @@ use wasm_encoder::{
     PrimitiveValType, RefType, TableSection, TableType, TypeSection, ValType,
 };
 
-/// How many functions there are, beside `run`.
-const FUNCTIONS: u32 = 4_000;
 /// Statements in either half of a function.
 const STATEMENTS: u32 = 5;
 /// How deeply statements nest.
@@ -45,10 +43,10 @@ const LOCALS: &[(u32, ValType)] = &[
 const GLOBAL_I32: u32 = 0;
 const GLOBAL_I64: u32 = 1;
 
-/// The component, which exports `run: func(seed: u32) -> u32`.
-pub(crate) fn component() -> Vec<u8> {
+/// A component with so many functions beside `run: func(seed: u32) -> u32`, which it exports.
+pub(crate) fn component(functions: u32) -> Vec<u8> {
     let mut component = ComponentBuilder::default();
-    let module = component.core_module(None, &module());
+    let module = component.core_module(None, &module(functions));
     let instance = component.core_instantiate(None, module, []);
     let core_run = component.core_alias_export(None, instance, "run", ExportKind::Func);
     let (run_type, mut encoder) = component.type_function(None);
@@ -60,18 +58,18 @@ pub(crate) fn component() -> Vec<u8> {
     component.finish()
 }
 
-fn module() -> Module {
+fn module(functions: u32) -> Module {
     let mut random = Random(0);
     let mut module = Module::new();
     module
         .section(&types())
-        .section(&functions())
-        .section(&tables())
+        .section(&function_types(functions))
+        .section(&tables(functions))
         .section(&memories())
         .section(&globals())
-        .section(ExportSection::new().export("run", ExportKind::Func, FUNCTIONS))
-        .section(&elements())
-        .section(&code(&mut random))
+        .section(ExportSection::new().export("run", ExportKind::Func, functions))
+        .section(&elements(functions))
+        .section(&code(functions, &mut random))
         .section(&data(&mut random));
     module
 }
@@ -85,22 +83,22 @@ fn types() -> TypeSection {
     types
 }
 
-fn functions() -> FunctionSection {
-    let mut functions = FunctionSection::new();
-    for _ in 0..FUNCTIONS {
-        functions.function(WORK_TYPE);
+fn function_types(functions: u32) -> FunctionSection {
+    let mut types = FunctionSection::new();
+    for _ in 0..functions {
+        types.function(WORK_TYPE);
     }
-    functions.function(RUN_TYPE);
-    functions
+    types.function(RUN_TYPE);
+    types
 }
 
-fn tables() -> TableSection {
+fn tables(functions: u32) -> TableSection {
     let mut tables = TableSection::new();
     tables.table(TableType {
         element_type: RefType::FUNCREF,
         table64: false,
-        minimum: FUNCTIONS.into(),
-        maximum: Some(FUNCTIONS.into()),
+        minimum: functions.into(),
+        maximum: Some(functions.into()),
         shared: false,
     });
     tables
@@ -136,8 +134,8 @@ fn globals() -> GlobalSection {
 }
 
 /// Function `i` stands at index `i` of the table.
-fn elements() -> ElementSection {
-    let all: Vec<u32> = (0..FUNCTIONS).collect();
+fn elements(functions: u32) -> ElementSection {
+    let all: Vec<u32> = (0..functions).collect();
     let mut elements = ElementSection::new();
     elements.active(
         None,
@@ -154,13 +152,14 @@ fn data(random: &mut Random) -> DataSection {
     data
 }
 
-fn code(random: &mut Random) -> CodeSection {
+fn code(functions: u32, random: &mut Random) -> CodeSection {
     let mut code = CodeSection::new();
-    for index in 0..FUNCTIONS {
+    for index in 0..functions {
         let mut function = Function::new(LOCALS.iter().copied());
         Body {
             code: function.instructions(),
             random,
+            functions,
         }
         .function(index);
         code.function(&function);
@@ -181,6 +180,8 @@ fn code(random: &mut Random) -> CodeSection {
 struct Body<'a> {
     code: InstructionSink<'a>,
     random: &'a mut Random,
+    /// How many functions there are.
+    functions: u32,
 }
 
 impl Body<'_> {
@@ -195,12 +196,12 @@ impl Body<'_> {
     /// Calls one child directly and one through the table.
     fn call_children(&mut self, index: u32) {
         let (left, right) = (2 * index + 1, 2 * index + 2);
-        if left < FUNCTIONS {
+        if left < self.functions {
             self.i32(1);
             self.i64(1);
             self.code.call(left).local_set(I64[1]);
         }
-        if right < FUNCTIONS {
+        if right < self.functions {
             self.i32(1);
             self.i64(1);
             self.code

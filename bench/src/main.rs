@@ -18,6 +18,7 @@ mod theirs;
 
 use std::fs;
 use std::io::{self, Write as _};
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -46,7 +47,11 @@ struct Arguments {
 enum Hidden {
     /// What child processes do to find out how much memory compiling takes.
     #[command(name = peak::COMMAND, hide = true)]
-    Peak { work: String, input: PathBuf },
+    Peak {
+        work: String,
+        input: PathBuf,
+        threads: Option<NonZeroUsize>,
+    },
 }
 
 /// A row as JSON.
@@ -70,8 +75,13 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    if let Some(Hidden::Peak { work, input }) = &arguments.hidden {
-        return print(&format!("{}\n", peak::child(work, input)?));
+    if let Some(Hidden::Peak {
+        work,
+        input,
+        threads,
+    }) = &arguments.hidden
+    {
+        return print(&format!("{}\n", peak::child(work, input, *threads)?));
     }
     let rows = chosen(&arguments.rows)?;
     if arguments.json {
@@ -182,7 +192,7 @@ fn table_line(row: &Row, pair: Pair) -> String {
 }
 
 fn line(row: &str, ours: &str, theirs: &str, ratio: &str) -> String {
-    format!("{row:<20}{ours:>12}{theirs:>12}{ratio:>8}\n")
+    format!("{row:<24}{ours:>12}{theirs:>12}{ratio:>8}\n")
 }
 
 /// Prints at once: rows are seen as they come.
@@ -220,7 +230,7 @@ mod tests {
 
     #[test]
     fn guests_are_the_same_every_time() {
-        for guest in [Guest::Bench, Guest::Small, Guest::Large] {
+        for guest in [Guest::Bench, Guest::Small, Guest::Medium, Guest::Large] {
             assert!(guest.wasm().unwrap() == guest.wasm().unwrap());
         }
     }

@@ -1,6 +1,7 @@
 //! This project's compiler and loader, with their defaults: code for speed on x86-64-v3.
 #![allow(unsafe_code, reason = "loading machine code is the caller's promise")]
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use cwasm::format::cpu::CpuLevel;
@@ -60,10 +61,11 @@ impl Runtime for Ours {
         Ok(Ours { engine, linker })
     }
 
-    fn compile(&self, wasm: &[u8]) -> Result<Vec<u8>> {
+    fn compile(&self, wasm: &[u8], threads: Option<NonZeroUsize>) -> Result<Vec<u8>> {
         let options = Options {
             cpu: CpuLevel::X86_64V3,
             opt: OptLevel::Speed,
+            jobs: threads,
             ..Options::default()
         };
         Ok(cwasm_compiler::compile(wasm, &options)?.bytes)

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::hint::black_box;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::process::Command;
 
@@ -26,41 +27,44 @@ const CHILDREN: usize = 3;
 ///
 /// # Errors
 /// If a child process fails.
-pub(crate) fn of_compiling<R: Runtime>(input: &Path) -> Result<f64> {
-    Ok(of_children(R::PREFIX, input)? - of_children(BASELINE, input)?)
+pub(crate) fn of_compiling<R: Runtime>(input: &Path, threads: Option<NonZeroUsize>) -> Result<f64> {
+    Ok(of_children(R::PREFIX, input, threads)? - of_children(BASELINE, input, threads)?)
 }
 
 /// What a child process does: `work` on `input`, then it prints its own peak.
 ///
 /// # Errors
 /// If `work` fails or is not known, or the system does not tell the peak.
-pub(crate) fn child(work: &str, input: &Path) -> Result<u64> {
+pub(crate) fn child(work: &str, input: &Path, threads: Option<NonZeroUsize>) -> Result<u64> {
     let wasm = fs::read(input).with_context(|| format!("cannot read `{}`", input.display()))?;
     match work {
         BASELINE => drop(black_box(wasm)),
-        Ours::PREFIX => compile::<Ours>(&wasm)?,
-        Theirs::PREFIX => compile::<Theirs>(&wasm)?,
+        Ours::PREFIX => compile::<Ours>(&wasm, threads)?,
+        Theirs::PREFIX => compile::<Theirs>(&wasm, threads)?,
         _ => bail!("no child process does `{work}`"),
     }
     own_peak()
 }
 
-fn compile<R: Runtime>(wasm: &[u8]) -> Result<()> {
+fn compile<R: Runtime>(wasm: &[u8], threads: Option<NonZeroUsize>) -> Result<()> {
     let runtime = R::new().map_err(failed::<R>)?;
-    black_box(runtime.compile(wasm).map_err(failed::<R>)?);
+    black_box(runtime.compile(wasm, threads).map_err(failed::<R>)?);
     Ok(())
 }
 
-fn of_children(work: &str, input: &Path) -> Result<f64> {
-    let peaks: Result<Vec<f64>> = (0..CHILDREN).map(|_| of_child(work, input)).collect();
+fn of_children(work: &str, input: &Path, threads: Option<NonZeroUsize>) -> Result<f64> {
+    let peaks: Result<Vec<f64>> = (0..CHILDREN)
+        .map(|_| of_child(work, input, threads))
+        .collect();
     Ok(median(peaks?))
 }
 
-fn of_child(work: &str, input: &Path) -> Result<f64> {
+fn of_child(work: &str, input: &Path, threads: Option<NonZeroUsize>) -> Result<f64> {
     let program = std::env::current_exe().context("cannot find this program")?;
     let output = Command::new(program)
         .args([COMMAND, work])
         .arg(input)
+        .args(threads.map(|threads| threads.to_string()))
         .output()
         .context("cannot start a child process")?;
     let message = String::from_utf8_lossy(&output.stderr);

@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::fs;
 use std::hint::black_box;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ pub(crate) struct Row {
 pub(crate) enum Unit {
     Nanoseconds,
     Bytes,
+    /// Part of something measured on the same side.
+    Ratio,
 }
 
 #[derive(Clone, Copy)]
@@ -67,6 +70,9 @@ const SELDOM: Sampling = Sampling {
     samples: 5,
     length: None,
 };
+
+const ONE: NonZeroUsize = NonZeroUsize::MIN;
+const TWO: NonZeroUsize = ONE.saturating_add(1);
 
 /// 32 bytes.
 const ECHO_TEXT: &str = "A string of 32 bytes, not of 31.";
@@ -122,10 +128,39 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     Row::time("host.nop", OFTEN, host_nop::<Ours>, host_nop::<Theirs>),
     Row::time("host.add", OFTEN, host_add::<Ours>, host_add::<Theirs>),
-    Row::time("compile.wall", SELDOM, compile::<Ours>, compile::<Theirs>),
-    Row::amount("compile.peak", compile_peak::<Ours>, compile_peak::<Theirs>),
+    Row::time(
+        "compile.wall",
+        SELDOM,
+        compile_large::<Ours>,
+        compile_large::<Theirs>,
+    ),
+    Row::amount(
+        "compile.peak",
+        Unit::Bytes,
+        compile_large_peak::<Ours>,
+        compile_large_peak::<Theirs>,
+    ),
+    Row::time(
+        "compile.one-thread",
+        SELDOM,
+        compile_medium::<Ours>,
+        compile_medium::<Theirs>,
+    ),
+    Row::amount(
+        "compile.one-thread.peak",
+        Unit::Bytes,
+        compile_medium_peak::<Ours>,
+        compile_medium_peak::<Theirs>,
+    ),
+    Row::amount(
+        "compile.scaling",
+        Unit::Ratio,
+        compile_scaling::<Ours>,
+        compile_scaling::<Theirs>,
+    ),
     Row::amount(
         "size.artifact",
+        Unit::Bytes,
         artifact_size::<Ours>,
         artifact_size::<Theirs>,
     ),
@@ -152,12 +187,13 @@ impl Row {
 
     const fn amount(
         name: &'static str,
+        unit: Unit,
         ours: fn(&Side<Ours>) -> Result<f64>,
         theirs: fn(&Side<Theirs>) -> Result<f64>,
     ) -> Row {
         Row {
             name,
-            unit: Unit::Bytes,
+            unit,
             measure: Measure::Amount { ours, theirs },
         }
     }
@@ -191,6 +227,7 @@ impl Unit {
         match self {
             Unit::Nanoseconds => "ns",
             Unit::Bytes => "bytes",
+            Unit::Ratio => "ratio",
         }
     }
 
@@ -199,6 +236,7 @@ impl Unit {
         let scales: &[(f64, &str)] = match self {
             Unit::Nanoseconds => &[(1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns")],
             Unit::Bytes => &[(1e6, "MB"), (1e3, "KB"), (1.0, "B")],
+            Unit::Ratio => &[(1.0, "x")],
         };
         let fits = scales.iter().find(|(scale, _)| figure.abs() >= *scale);
         let (scale, name) = fits.or(scales.last()).copied().unwrap_or((1.0, ""));
@@ -232,7 +270,10 @@ impl<R: Runtime> Side<R> {
         if path.exists() {
             return Ok(path);
         }
-        let bytes = self.runtime.compile(&guest.wasm()?).map_err(failed::<R>)?;
+        let bytes = self
+            .runtime
+            .compile(&guest.wasm()?, None)
+            .map_err(failed::<R>)?;
         let code = code_size(&bytes)?;
         let wanted = guest.least_code_size();
         ensure!(
@@ -405,16 +446,28 @@ fn host_add<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
     }))
 }
 
-/// Compiles the large component. The artifact that is loaded elsewhere is compiled again, and
-/// tried; here the same must come out.
-fn compile<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
-    let wasm = Guest::Large.wasm()?;
-    let expected = fs::read(side.artifact(Guest::Large)?)?;
+fn compile_large<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
+    compile(side, Guest::Large, None)
+}
+
+fn compile_medium<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
+    compile(side, Guest::Medium, Some(ONE))
+}
+
+/// Compiles a component. The artifact that is loaded elsewhere is compiled again, and tried; here
+/// the same must come out.
+fn compile<R: Runtime>(
+    side: &Side<R>,
+    guest: Guest,
+    threads: Option<NonZeroUsize>,
+) -> Result<Work<'_>> {
+    let wasm = guest.wasm()?;
+    let expected = fs::read(side.artifact(guest)?)?;
     Ok(Box::new(move |calls| {
         for _ in 0..calls {
             let bytes = side
                 .runtime
-                .compile(black_box(&wasm))
+                .compile(black_box(&wasm), threads)
                 .map_err(failed::<R>)?;
             ensure!(
                 bytes == expected,
@@ -426,10 +479,30 @@ fn compile<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
     }))
 }
 
-fn compile_peak<R: Runtime>(side: &Side<R>) -> Result<f64> {
-    let path = side.folder.path().join("large.wasm");
-    fs::write(&path, Guest::Large.wasm()?)?;
-    peak::of_compiling::<R>(&path)
+/// The time with two threads as part of that with one: a half at best.
+fn compile_scaling<R: Runtime>(side: &Side<R>) -> Result<f64> {
+    let two = compile(side, Guest::Medium, Some(TWO))?;
+    let one = compile(side, Guest::Medium, Some(ONE))?;
+    let pair = interleaved(two, one, SELDOM)?;
+    Ok(pair.ratio())
+}
+
+fn compile_large_peak<R: Runtime>(side: &Side<R>) -> Result<f64> {
+    compile_peak(side, Guest::Large, None)
+}
+
+fn compile_medium_peak<R: Runtime>(side: &Side<R>) -> Result<f64> {
+    compile_peak(side, Guest::Medium, Some(ONE))
+}
+
+fn compile_peak<R: Runtime>(
+    side: &Side<R>,
+    guest: Guest,
+    threads: Option<NonZeroUsize>,
+) -> Result<f64> {
+    let path = side.folder.path().join(guest.name()).with_extension("wasm");
+    fs::write(&path, guest.wasm()?)?;
+    peak::of_compiling::<R>(&path, threads)
 }
 
 fn artifact_size<R: Runtime>(side: &Side<R>) -> Result<f64> {

@@ -1,6 +1,7 @@
 //! What is measured, said once: both sides implement it, so both sides do the same work.
 
 use std::error::Error as StdError;
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -20,8 +21,8 @@ pub(crate) trait Runtime: Sized {
 
     /// Makes the engine and the linker.
     fn new() -> Result<Self, Self::Error>;
-    /// Compiles a component with all threads.
-    fn compile(&self, wasm: &[u8]) -> Result<Vec<u8>, Self::Error>;
+    /// Compiles a component with so many threads, or all that the machine has.
+    fn compile(&self, wasm: &[u8], threads: Option<NonZeroUsize>) -> Result<Vec<u8>, Self::Error>;
     /// Loads an artifact and drops it.
     fn load(&self, artifact: &Path) -> Result<(), Self::Error>;
     /// Loads an artifact and resolves its imports.

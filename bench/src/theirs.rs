@@ -3,6 +3,7 @@
 //! which makes synchronous calls and new stores cheaper.
 #![allow(unsafe_code, reason = "loading machine code is the caller's promise")]
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use wasmtime::component::{Component, InstancePre, Linker, TypedFunc};
@@ -61,8 +62,14 @@ impl Runtime for Theirs {
         Ok(Theirs { engine, linker })
     }
 
-    fn compile(&self, wasm: &[u8]) -> Result<Vec<u8>> {
-        self.engine.precompile_component(wasm)
+    fn compile(&self, wasm: &[u8], threads: Option<NonZeroUsize>) -> Result<Vec<u8>> {
+        let Some(threads) = threads else {
+            return self.engine.precompile_component(wasm);
+        };
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads.get())
+            .build()?;
+        pool.install(|| self.engine.precompile_component(wasm))
     }
 
     fn load(&self, artifact: &Path) -> Result<()> {

@@ -315,6 +315,7 @@ fn export_place(unit: &Unit<'_>, export: &wasmparser::Export<'_>) -> u32 {
         ExternalKind::Table => match env.tables[index] {
             TableLoc::Fixed { desc, .. } | TableLoc::Own { desc } => desc,
             TableLoc::Import { slot } => imported(slot),
+            TableLoc::Constant { .. } => unreachable!("tables of open units are not constant"),
         },
         ExternalKind::Memory => match env.memories[index].base {
             MemoryBase::First { desc, .. } | MemoryBase::Own { desc } => desc,

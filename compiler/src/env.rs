@@ -79,6 +79,14 @@ pub(crate) enum MemoryBase {
 pub(crate) enum TableLoc {
     /// Never grows: its elements are at a context offset for good. `desc` is its `VmTable`.
     Fixed { desc: u32, elements: u32, len: u32 },
+    /// Nothing writes it and it never grows: its elements are at an offset in the data section (closed
+    /// units only).
+    Constant {
+        data: u32,
+        len: u32,
+        /// The number of the type that each element is a function of; none is null.
+        all_of_type: Option<u32>,
+    },
     /// The `VmTable` is at this context offset.
     Own { desc: u32 },
     /// The address of the `VmTable` is at this context offset (open units only).

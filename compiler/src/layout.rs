@@ -6,18 +6,16 @@
 //! that what one imports has its place already.
 
 mod segments;
+mod tables;
 
 use std::collections::HashMap;
 
-use cwasm_format::data::{
-    GUARD_SIZE, MAX_RESERVATION, MAX_TABLE_ELEMENTS, MemoryRecord, RESERVATION_32, TableRecord,
-};
+use cwasm_format::data::{GUARD_SIZE, MAX_RESERVATION, MemoryRecord, RESERVATION_32, TableRecord};
 use cwasm_format::header::{Kind, NONE, PAGE_SIZE};
 use cwasm_format::vmctx::{
-    self, VmContext, VmFuncImport, VmFuncRef, VmHostImport, VmMemory, VmTable, flags,
+    self, VmContext, VmFuncImport, VmFuncRef, VmHostImport, VmMemory, flags,
 };
 use wasmparser::FuncType;
-use zerocopy::IntoBytes as _;
 
 use crate::component::{CoreDef, CoreFunc, CoreItem, ModuleId, Plan};
 use crate::env::{
@@ -26,6 +24,7 @@ use crate::env::{
 use crate::error::{Error, Result};
 use crate::image::MemoryImage;
 use crate::module::Module;
+use tables::{PlacedTable, TableUse};
 
 /// Address space that a memory whose accesses are checked reserves to grow into, if it starts
 /// smaller and its maximum is not smaller.
@@ -178,13 +177,14 @@ pub(crate) fn layout<'a>(kind: Kind, plan: &Plan, modules: &'a [Module<'a>]) -> 
         memory_numbers: HashMap::new(),
         stepped: Vec::new(),
         table_elements: Vec::new(),
+        table_uses: tables::table_uses(plan, modules),
     };
     builder.host(plan);
     builder.memories(plan, modules);
     for (id, instance) in plan.instances.iter().enumerate() {
         builder.instance(id as u32, instance.module, plan, modules)?;
     }
-    builder.finish()
+    builder.finish(plan)
 }
 
 /// Checks that instances do not multiply the code beyond what is sensible.
@@ -214,19 +214,10 @@ struct Builder<'a> {
     /// Per memory: the number of steps when it was defined. A segment can be folded into its image
     /// only while nothing that runs could have seen the memory.
     stepped: Vec<usize>,
-    /// Tables whose elements get their place at the end: instance, table index, elements.
+    /// Tables whose elements get their place at the end.
     table_elements: Vec<PlacedTable>,
-}
-
-/// A table that an instance defines.
-struct PlacedTable {
-    instance: u32,
-    index: u32,
-    /// Its `VmTable`.
-    desc: u32,
-    elements: Vec<ConstValue>,
-    /// Steps when it was defined, as for memories.
-    stepped: usize,
+    /// What code does with the tables of each module that the unit has.
+    table_uses: HashMap<ModuleId, Vec<TableUse>>,
 }
 
 impl<'a> Builder<'a> {
@@ -504,60 +495,6 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn define_tables(&mut self, env: &mut Env<'a>) -> Result<()> {
-        for index in env.module.imported_tables..env.module.tables.len() as u32 {
-            let ty = &env.module.tables[index as usize];
-            let placed: u64 = self
-                .table_elements
-                .iter()
-                .map(|table| table.elements.len() as u64)
-                .sum();
-            let total = placed.saturating_add(ty.initial);
-            // A table that no instance can have is still valid.
-            let is_possible = ty.initial <= MAX_TABLE_ELEMENTS;
-            if is_possible && total > MAX_TABLE_ELEMENTS {
-                return Err(Error::limit(
-                    "initial table elements",
-                    total,
-                    MAX_TABLE_ELEMENTS,
-                ));
-            }
-            let desc = self.reserve(size_of::<VmTable>(), 8);
-            let most = if ty.table64 {
-                u64::MAX
-            } else {
-                u64::from(u32::MAX)
-            };
-            let table = VmTable {
-                base: 0,
-                len: ty.initial,
-                max: ty.maximum.unwrap_or(most),
-                capacity: 0,
-            };
-            self.write(desc, table.as_bytes());
-            let own = index - env.module.imported_tables;
-            let mut initial = ConstValue::Null;
-            if let Some(expr) = &env.module.table_inits[own as usize] {
-                match self.evaluate(env, expr)? {
-                    Some(value) => initial = value,
-                    None => self.unit.steps.push(Step::TableFill {
-                        instance: env.instance,
-                        index,
-                    }),
-                }
-            }
-            self.table_elements.push(PlacedTable {
-                instance: env.instance,
-                index,
-                desc,
-                elements: vec![initial; if is_possible { ty.initial as usize } else { 0 }],
-                stepped: self.unit.steps.len(),
-            });
-            env.tables.push(TableLoc::Own { desc });
-        }
-        Ok(())
-    }
-
     fn evaluate(
         &self,
         env: &Env<'a>,
@@ -618,7 +555,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn finish(mut self) -> Result<Unit<'a>> {
+    fn finish(mut self, plan: &Plan) -> Result<Unit<'a>> {
         let open = self.unit.kind == Kind::Module;
         if open {
             let type_ids = self.reserve(4 * self.unit.types.len(), 4);
@@ -628,33 +565,7 @@ impl<'a> Builder<'a> {
                 .iter_mut()
                 .for_each(|env| env.refs = FuncRefs::Open { type_ids });
         }
-        let mut fixed = HashMap::new();
-        for table in std::mem::take(&mut self.table_elements) {
-            let elements = self.reserve(8 * table.elements.len(), 8);
-            for (place, value) in table.elements.iter().enumerate() {
-                self.write_value(elements + 8 * place as u32, *value);
-            }
-            let env = &self.unit.envs[table.instance as usize];
-            let ty = &env.module.tables[table.index as usize];
-            let len = u32::try_from(ty.initial).unwrap_or(u32::MAX);
-            let is_complete = table.elements.len() as u64 == ty.initial;
-            if is_complete && ty.maximum == Some(ty.initial) {
-                fixed.insert(
-                    table.desc,
-                    TableLoc::Fixed {
-                        desc: table.desc,
-                        elements,
-                        len,
-                    },
-                );
-            }
-            self.unit.tables.push(TableRecord {
-                slot: table.desc,
-                elements,
-                len,
-                reserved: 0,
-            });
-        }
+        let places = self.place_tables(plan);
         let size = (self.unit.context.len() as u64).next_multiple_of(PAGE_SIZE);
         if size > MAX_CONTEXT_SIZE {
             return Err(Error::limit(
@@ -672,7 +583,7 @@ impl<'a> Builder<'a> {
             }
             for table in &mut env.tables {
                 if let TableLoc::Own { desc } = table {
-                    *table = fixed.get(desc).copied().unwrap_or(*table);
+                    *table = places.get(desc).copied().unwrap_or(*table);
                 }
             }
         }

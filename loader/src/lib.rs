@@ -40,6 +40,29 @@ mod values;
 
 pub use cwasm_format as format;
 pub use cwasm_format::TrapCode;
+#[cfg(feature = "macros")]
+pub use cwasm_macros::{ComponentType, Lift, Lower};
+
+/// Defines a type that stands for `flags`: a set of the flags that are named, 1 to 32.
+///
+/// ```
+/// cwasm::flags! {
+///     /// What may be done.
+///     pub Permissions {
+///         const READ;
+///         #[component(name = "write-it")]
+///         const WRITE;
+///     }
+/// }
+///
+/// let both = Permissions::READ | Permissions::WRITE;
+/// assert!(both.contains(Permissions::READ));
+/// assert_eq!(both - Permissions::READ, Permissions::WRITE);
+/// ```
+///
+/// Names and attributes are those of the [derives](ComponentType#derives).
+#[cfg(feature = "macros")]
+pub use cwasm_macros::flags;
 
 pub use component::{Component, ItemKind};
 pub use engine::{Config, Engine};
@@ -55,6 +78,8 @@ pub use module::{
 pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
 pub use trap::{Frame, Trap};
 pub use val::Val;
+#[doc(hidden)]
+pub use values::derive as __derive;
 pub use values::{
     ComponentNamedList, ComponentType, Lift, LiftContext, Lower, LowerContext, WasmList,
     WasmListIter, WasmStr,

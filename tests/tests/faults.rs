@@ -2,8 +2,9 @@
 //!
 //! Tests that may end a process run in a child: the test starts itself again with `CHILD` set.
 
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use cwasm::{Component, Engine, Instance, Linker, Store, StoreContextMut};
 use cwasm_format::TrapCode;
@@ -90,16 +91,21 @@ impl Guest {
 
 /// Runs `body` in a child process, which is this test's only purpose there.
 fn in_child(test: &str, body: impl FnOnce()) -> Option<Output> {
+    let mut command = child(test, body)?;
+    Some(command.output().unwrap())
+}
+
+/// The child process that runs `body`; `None` in the child itself, where it has run.
+fn child(test: &str, body: impl FnOnce()) -> Option<Command> {
     if std::env::var_os(CHILD).is_some() {
         body();
         return None;
     }
-    let output = Command::new(std::env::current_exe().unwrap())
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env(CHILD, "1")
-        .output()
-        .unwrap();
-    Some(output)
+        .env(CHILD, "1");
+    Some(command)
 }
 
 #[test]
@@ -210,4 +216,87 @@ fn a_fault_of_the_host_is_not_taken_for_a_trap() {
         assert_eq!(output.status.signal(), Some(SIGSEGV), "{output:?}");
         assert!(!String::from_utf8_lossy(&output.stderr).contains("went on"));
     }
+}
+
+#[test]
+#[allow(unsafe_code, reason = "makes a thread as C does")]
+fn threads_that_rust_did_not_make_trap_too() {
+    // Rust's own threads have a signal stack from the start.
+    extern "C" fn run(_: *mut libc::c_void) -> *mut libc::c_void {
+        let component = component(&Engine::default());
+        for name in ["load", "recurse"] {
+            let mut guest = Guest::new(&component, Ok);
+            let expected = match name {
+                "load" => TrapCode::MemoryOutOfBounds,
+                _ => TrapCode::StackOverflow,
+            };
+            assert_eq!(guest.trap(name, u32::MAX), expected);
+        }
+        std::ptr::dangling_mut()
+    }
+    let mut thread = 0;
+    // SAFETY: the function takes no argument, and the thread is joined below.
+    let created = unsafe {
+        libc::pthread_create(&raw mut thread, std::ptr::null(), run, std::ptr::null_mut())
+    };
+    assert_eq!(created, 0);
+    let mut result = std::ptr::null_mut();
+    // SAFETY: the thread was just made, and nobody else joins it.
+    assert_eq!(unsafe { libc::pthread_join(thread, &raw mut result) }, 0);
+    assert!(!result.is_null());
+}
+
+#[test]
+#[allow(unsafe_code, reason = "traces a child process, as debuggers do")]
+fn traps_under_a_debugger_are_traps() {
+    let Some(mut command) = child("traps_under_a_debugger_are_traps", || {
+        // SAFETY: has no preconditions; the parent waits for this thread.
+        assert_eq!(unsafe { libc::ptrace(libc::PTRACE_TRACEME, 0, 0, 0) }, 0);
+        // SAFETY: has no preconditions.
+        eprintln!("\ntraced: {}", unsafe { libc::gettid() });
+        // SAFETY: has no preconditions; the parent lets this thread go on.
+        assert_eq!(unsafe { libc::raise(libc::SIGSTOP) }, 0);
+        let component = component(&Engine::default());
+        for name in ["load", "recurse", "divide"] {
+            let mut guest = Guest::new(&component, Ok);
+            let argument = if name == "divide" { 0 } else { u32::MAX };
+            guest.trap(name, argument);
+        }
+    }) else {
+        return;
+    };
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let thread: libc::pid_t = lines
+        .find_map(|line| line.unwrap().strip_prefix("traced: ")?.parse().ok())
+        .unwrap();
+    let mut faults = Vec::new();
+    let mut steps = 0;
+    loop {
+        let mut status = 0;
+        // SAFETY: waits for a thread of our child, which nobody else waits for.
+        let waited = unsafe { libc::waitpid(thread, &raw mut status, libc::__WALL) };
+        assert_eq!(waited, thread, "{}", std::io::Error::last_os_error());
+        if libc::WIFEXITED(status) {
+            break;
+        }
+        assert!(libc::WIFSTOPPED(status), "status {status:#x}");
+        // The debugger passes each fault on, and steps over the first instruction of the handler.
+        let (request, passed) = match libc::WSTOPSIG(status) {
+            libc::SIGSTOP => (libc::PTRACE_CONT, 0),
+            libc::SIGTRAP => {
+                steps += 1;
+                (libc::PTRACE_CONT, 0)
+            }
+            fault => {
+                faults.push(fault);
+                (libc::PTRACE_SINGLESTEP, fault)
+            }
+        };
+        // SAFETY: the thread is stopped, and is traced by us.
+        assert_eq!(unsafe { libc::ptrace(request, thread, 0, passed) }, 0);
+    }
+    assert!(child.wait().unwrap().success());
+    assert_eq!(faults, [libc::SIGSEGV, libc::SIGSEGV, libc::SIGFPE]);
+    assert_eq!(steps, faults.len());
 }

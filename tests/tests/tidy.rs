@@ -12,7 +12,8 @@ const MAX_LINES: usize = 1500;
 const DIRECTION: &[(&str, &[&str])] = &[
     ("format", &[]),
     ("compiler", &["cwasm-format"]),
-    ("loader", &["cwasm-format"]),
+    ("macros", &[]),
+    ("loader", &["cwasm-format", "cwasm-macros"]),
     ("cli", &["cwasm", "cwasm-format", "cwasm-compiler"]),
     ("tests", &["cwasm", "cwasm-format", "cwasm-compiler"]),
 ];
@@ -53,6 +54,8 @@ const UNSAFE_FILES: &[&str] = &[
     "loader/src/values/scalars.rs",
     "loader/src/values/strings.rs",
     "loader/src/values/tuples.rs",
+    "macros/src/derive.rs",
+    "macros/src/flags.rs",
     "tests/src/artifact.rs",
 ];
 

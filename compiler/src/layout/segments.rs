@@ -101,7 +101,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Puts the elements of a segment of a closed unit into the data section.
-    fn element_data(&mut self, values: &[Option<ConstValue>]) -> SegmentStart {
+    pub(super) fn element_data(&mut self, values: &[Option<ConstValue>]) -> SegmentStart {
         let start = self.unit.data.len().next_multiple_of(8);
         self.unit.data.resize(start + 8 * values.len(), 0);
         for (place, value) in values.iter().enumerate() {

@@ -19,14 +19,14 @@ use super::emit::{CONSTANT, Emitter, Region, declare_function, displacement, fie
 use super::reference::NULL_REFERENCE;
 use super::trap::trap_code;
 use super::types::core_signature;
-use crate::env::{FuncLoc, FuncRefs, Symbol};
+use crate::env::{FuncLoc, FuncRefs, Symbol, TableLoc};
 
 const CALL_TO_NULL: ir::TrapCode = trap_code(TrapCode::IndirectCallToNull);
 const BAD_SIGNATURE: ir::TrapCode = trap_code(TrapCode::BadSignature);
 
-/// Flags of loads from what an open reference leads to: it never changes, but can be read only once
-/// the reference is not null.
-const REFERENT: MemFlagsData = MemFlagsData::new()
+/// Flags of loads from what never changes but can be read only after a check: what an open reference
+/// leads to if it is not null, an element of a constant table if there is one.
+pub(super) const REFERENT: MemFlagsData = MemFlagsData::new()
     .with_notrap()
     .with_readonly()
     .with_endianness(Endianness::Little);
@@ -112,15 +112,20 @@ impl Emitter<'_, '_> {
     pub(super) fn table_callee(&mut self, type_index: u32, table: u32, index: Value) -> Callee {
         let type_number = self.env.type_numbers[type_index as usize];
         let element = self.element(table, index);
+        let flags = self.element_flags(table);
         if self.has_elements_of(table, type_number) {
             let (addr, offset) = element;
-            let flags = self.flags(Region::Elements);
             let reference = self.builder.ins().load(I64, flags, addr, offset);
             return self.reference_callee(type_index, reference, CALL_TO_NULL);
         }
         let signature = self.signature(type_index);
         let (code, context) = match self.env.refs {
-            FuncRefs::Closed => (self.closed_callee(type_number, element), self.vmctx),
+            FuncRefs::Closed => {
+                if !self.all_of_type(table, type_number) {
+                    self.check_closed(type_number, element, flags);
+                }
+                (self.closed_callee(element, flags), self.vmctx)
+            }
             FuncRefs::Open { type_ids } => self.open_callee(type_ids + 4 * type_number, element),
         };
         Callee {
@@ -136,6 +141,14 @@ impl Emitter<'_, '_> {
             HeapType::Concrete(UnpackedIndex::Module(ty)) => {
                 self.env.type_numbers[ty as usize] == type_number
             }
+            _ => false,
+        }
+    }
+
+    /// Whether each element of the table is a function of this type for good.
+    fn all_of_type(&self, table: u32, type_number: u32) -> bool {
+        match self.env.tables[table as usize] {
+            TableLoc::Constant { all_of_type, .. } => all_of_type == Some(type_number),
             _ => false,
         }
     }
@@ -202,12 +215,16 @@ impl Emitter<'_, '_> {
         func.stack_limit = Some(limit);
     }
 
-    /// The code of a closed function reference in memory. The type is compared with the high half
-    /// of the element only; which trap it is if they differ is found out off the usual path.
-    fn closed_callee(&mut self, type_number: u32, (addr, offset): (Value, i32)) -> Value {
+    /// Checks the type of a closed function reference in memory. It is compared with the high half of
+    /// the element only; which trap it is if they differ is found out off the usual path.
+    fn check_closed(
+        &mut self,
+        type_number: u32,
+        (addr, offset): (Value, i32),
+        flags: MemFlagsData,
+    ) {
         const OFFSET_OF_TYPE: i32 = 4;
         let expected = closed_func_ref(type_number, 0) >> 32;
-        let flags = self.flags(Region::Elements);
         let found = self
             .builder
             .ins()
@@ -229,6 +246,10 @@ impl Emitter<'_, '_> {
         self.builder.ins().trap(BAD_SIGNATURE);
 
         self.builder.switch_to_block(matches);
+    }
+
+    /// The code of a closed function reference in memory, which is not null.
+    fn closed_callee(&mut self, (addr, offset): (Value, i32), flags: MemFlagsData) -> Value {
         let text_offset = self.builder.ins().uload32(flags, addr, offset);
         let text = self.text_address();
         self.builder.ins().iadd(text, text_offset)

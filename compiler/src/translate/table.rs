@@ -4,17 +4,19 @@ use std::mem::offset_of;
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::I64;
-use cranelift_codegen::ir::{self, InstBuilder, Value};
+use cranelift_codegen::ir::{self, InstBuilder, MemFlagsData, Value};
 use cwasm_format::TrapCode;
 use cwasm_format::builtin::Builtin;
 use cwasm_format::vmctx::VmTable;
 
-use super::emit::{Emitter, Region, displacement, field};
+use super::call::REFERENT;
+use super::emit::{Emitter, Region, displacement, field, symbol_address};
 use super::trap::trap_code;
-use crate::env::TableLoc;
+use crate::env::{Symbol, TableLoc};
 
 /// Log2 of the bytes of an element.
 const ELEMENT_LOG2: u32 = 3;
+const CONSTANT_TABLE: &str = "what writes, grows or copies a table is known when it is laid out";
 const OUT_OF_BOUNDS: ir::TrapCode = trap_code(TrapCode::TableOutOfBounds);
 
 impl Emitter<'_, '_> {
@@ -29,10 +31,19 @@ impl Emitter<'_, '_> {
                     let offset = (index as u32) << ELEMENT_LOG2;
                     return (self.vmctx, displacement(elements + offset));
                 }
-                let (condition, bound) = (IntCC::UnsignedGreaterThanOrEqual, i64::from(len));
-                let beyond = self.builder.ins().icmp_imm_u(condition, index, bound);
-                self.builder.ins().trapnz(beyond, OUT_OF_BOUNDS);
+                self.check_fixed(index, len);
                 (self.element_at(self.vmctx, index), displacement(elements))
+            }
+            TableLoc::Constant { data, len, .. } => {
+                if let Some(index) = index_constant
+                    && index < u64::from(len)
+                {
+                    let element = data + ((index as u32) << ELEMENT_LOG2);
+                    return (symbol_address(self.builder, Symbol::Data(element)), 0);
+                }
+                self.check_fixed(index, len);
+                let elements = symbol_address(self.builder, Symbol::Data(data));
+                (self.element_at(elements, index), 0)
             }
             TableLoc::Own { .. } | TableLoc::Import { .. } => {
                 const BASE: i32 = field(offset_of!(VmTable, base));
@@ -46,6 +57,21 @@ impl Emitter<'_, '_> {
                 let base = self.builder.ins().load(I64, flags, desc, offset + BASE);
                 (self.element_at(base, index), 0)
             }
+        }
+    }
+
+    /// Traps if there is no such element in a table of constant length.
+    fn check_fixed(&mut self, index: Value, len: u32) {
+        let (condition, bound) = (IntCC::UnsignedGreaterThanOrEqual, i64::from(len));
+        let beyond = self.builder.ins().icmp_imm_u(condition, index, bound);
+        self.builder.ins().trapnz(beyond, OUT_OF_BOUNDS);
+    }
+
+    /// Flags of loads of elements.
+    pub(super) fn element_flags(&mut self, table: u32) -> MemFlagsData {
+        match self.env.tables[table as usize] {
+            TableLoc::Constant { .. } => REFERENT,
+            _ => self.flags(Region::Elements),
         }
     }
 
@@ -65,6 +91,7 @@ impl Emitter<'_, '_> {
                 (self.vmctx, displacement(desc))
             }
             TableLoc::Import { slot } => (self.load_constant(slot), 0),
+            TableLoc::Constant { .. } => unreachable!("{CONSTANT_TABLE}"),
         }
     }
 
@@ -73,13 +100,16 @@ impl Emitter<'_, '_> {
         match self.env.tables[table as usize] {
             TableLoc::Fixed { desc, .. } | TableLoc::Own { desc } => self.context_addr(desc),
             TableLoc::Import { slot } => self.load_constant(slot),
+            TableLoc::Constant { .. } => unreachable!("{CONSTANT_TABLE}"),
         }
     }
 
     /// The number of elements at the moment.
     fn table_len(&mut self, table: u32) -> Value {
         const LEN: i32 = field(offset_of!(VmTable, len));
-        if let TableLoc::Fixed { len, .. } = self.env.tables[table as usize] {
+        if let TableLoc::Fixed { len, .. } | TableLoc::Constant { len, .. } =
+            self.env.tables[table as usize]
+        {
             return self.builder.ins().iconst(I64, i64::from(len));
         }
         let (desc, offset) = self.table_place(table);
@@ -89,7 +119,7 @@ impl Emitter<'_, '_> {
 
     pub(super) fn table_get(&mut self, table: u32, index: Value) -> Value {
         let (addr, offset) = self.element(table, index);
-        let flags = self.flags(Region::Elements);
+        let flags = self.element_flags(table);
         self.builder.ins().load(I64, flags, addr, offset)
     }
 

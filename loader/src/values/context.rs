@@ -143,7 +143,16 @@ impl<'a> LowerContext<'a> {
     /// room for the value's size.
     #[inline]
     pub fn write(&mut self, offset: usize, bytes: &[u8]) {
-        self.memory()[offset..][..bytes.len()].copy_from_slice(bytes);
+        self.place(offset, bytes.len()).copy_from_slice(bytes);
+    }
+
+    /// Bytes of the guest's memory, to write a value to.
+    ///
+    /// # Panics
+    /// As [`LowerContext::write`].
+    #[inline]
+    pub fn place(&mut self, offset: usize, size: usize) -> &mut [u8] {
+        &mut self.memory()[offset..][..size]
     }
 }
 

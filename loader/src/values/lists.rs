@@ -234,6 +234,7 @@ macro_rules! component_type {
             const LAYOUT: Layout = Layout::POINTER_PAIR;
             const FLAT: Flat = Flat::POINTER_PAIR;
             const HOLDS_VIEWS: bool = $holds_views;
+            const HAS_POINTERS: bool = true;
 
             fn describe(types: &mut Types) -> Option<ValueType> {
                 let element = tuples::describe_part::<T>(types);

@@ -18,6 +18,7 @@
 #![allow(unsafe_code, reason = "the traits are unsafe to implement")]
 
 mod context;
+pub mod derive;
 mod lists;
 mod options;
 mod pointers;
@@ -25,6 +26,7 @@ mod scalars;
 mod strings;
 mod transcode;
 mod tuples;
+mod variants;
 
 #[cfg(test)]
 mod tests;
@@ -51,8 +53,44 @@ pub(crate) use strings::{pair_of_bytes, pair_of_flat, pair_to_flat, pair_to_memo
 /// | `list<T>` | `Vec<T>`, `&[T]`, `Box<[T]>`, [`WasmList<T>`] |
 /// | `option<T>`, `result<T, E>` | `Option<T>`, `Result<T, E>`; `()` for an absent side |
 /// | `tuple<A, B>` | `(A, B)`, up to 16 |
+/// | `record`, `variant`, `enum` | structs and enums that derive the traits |
+/// | `flags` | what [`flags!`](crate::flags) makes |
 ///
 /// `&T`, `Box<T>`, `Rc<T>` and `Arc<T>` stand for what `T` does.
+///
+/// # Derives
+///
+/// `ComponentType`, [`Lower`] and [`Lift`] are derived for structs with named fields (a `record`) and
+/// for enums whose cases have at most one payload: an `enum` if none has one, else a `variant`;
+/// `#[component(variant)]` says that it is a `variant` without payloads. Names are the Rust ones in
+/// kebab case, or what `#[component(name = "...")]` says. Where Rust lays a record out as the component
+/// model does, without padding, lists of it are one copy: `#[repr(C)]` makes sure of the order.
+///
+/// ```
+/// use cwasm::{ComponentType, Lift, Lower};
+///
+/// #[derive(ComponentType, Lower, Lift)]
+/// struct Customer {
+///     /// `user-name` in WIT.
+///     user_name: String,
+///     #[component(name = "AGE")]
+///     age: Option<u8>,
+/// }
+///
+/// #[derive(ComponentType, Lower, Lift)]
+/// enum Answer {
+///     Nothing,
+///     Found(Customer),
+/// }
+///
+/// #[derive(ComponentType, Lower, Lift)]
+/// enum Color {
+///     Red,
+///     Green,
+/// }
+/// ```
+///
+/// If the crate goes by another name, `#[component(crate = path)]` on the type says so.
 ///
 /// # Safety
 /// - The constants belong to one component type, and [`describe`](ComponentType::describe) adds
@@ -67,6 +105,8 @@ pub unsafe trait ComponentType {
     /// Whether values read the guest's memory when they are used, so that they must be used before
     /// the guest goes on.
     const HOLDS_VIEWS: bool = false;
+    /// Whether values point to more of the guest's memory, so that lowering one may call its `realloc`.
+    const HAS_POINTERS: bool = false;
 
     /// Adds the type to `types`, to print it. `None` for `()`, which is no type.
     fn describe(types: &mut Types) -> Option<ValueType>;
@@ -75,9 +115,14 @@ pub unsafe trait ComponentType {
 /// A Rust type whose values can be given to guests.
 ///
 /// # Safety
-/// - [`lower_flat`](Lower::lower_flat) and [`store`](Lower::store) write all of the value in the
-///   form of its [`ComponentType`].
+/// - [`lower_flat`](Lower::lower_flat), [`store`](Lower::store) and [`write`](Lower::write) write all
+///   of the value in the form of its [`ComponentType`].
+/// - If [`IS_CANONICAL`](Lower::IS_CANONICAL), the type's size is `LAYOUT.size`, and the bytes of a
+///   value, none of which is padding, are its form in memory.
 pub unsafe trait Lower: ComponentType {
+    /// Whether values lie in Rust's memory as they do in a guest's: lists of them are one copy.
+    const IS_CANONICAL: bool = false;
+
     /// Writes the flat form to `out`, which has `FLAT.count()` elements. Only called where the flat
     /// form [fits](Flat::fits).
     ///
@@ -90,7 +135,20 @@ pub unsafe trait Lower: ComponentType {
     ///
     /// # Errors
     /// As [`Lower::lower_flat`].
-    fn store(&self, cx: &mut LowerContext<'_>, offset: usize) -> Result<()>;
+    #[inline]
+    fn store(&self, cx: &mut LowerContext<'_>, offset: usize) -> Result<()> {
+        self.write(cx.place(offset, Self::LAYOUT.size as usize));
+        Ok(())
+    }
+
+    /// Writes the value to `LAYOUT.size` bytes of the guest's memory. Only called of types without
+    /// [pointers](ComponentType::HAS_POINTERS).
+    fn write(&self, bytes: &mut [u8]) {
+        unreachable!(
+            "a value with pointers is stored, not written to {} bytes",
+            bytes.len()
+        );
+    }
 
     /// Writes the elements of a list. All bytes of them at `offset` are inside the memory.
     ///
@@ -101,8 +159,18 @@ pub unsafe trait Lower: ComponentType {
         Self: Sized,
     {
         let size = Self::LAYOUT.size as usize;
-        for (index, item) in items.iter().enumerate() {
-            item.store(cx, offset + index * size)?;
+        if Self::IS_CANONICAL {
+            cx.write(offset, scalars::bytes_of(items));
+        } else if !Self::HAS_POINTERS && size != 0 {
+            let places = cx.place(offset, items.len() * size).chunks_exact_mut(size);
+            items
+                .iter()
+                .zip(places)
+                .for_each(|(item, place)| item.write(place));
+        } else {
+            for (index, item) in items.iter().enumerate() {
+                item.store(cx, offset + index * size)?;
+            }
         }
         Ok(())
     }
@@ -113,7 +181,13 @@ pub unsafe trait Lower: ComponentType {
 /// # Safety
 /// - [`lift_flat`](Lift::lift_flat) and [`load`](Lift::load) read the form of the
 ///   [`ComponentType`], whatever the bytes are, and refuse what is not a value of it.
+/// - If [`IS_CANONICAL`](Lift::IS_CANONICAL), the type's size is `LAYOUT.size`, and any bytes of a
+///   guest's memory are the value that they stand for.
 pub unsafe trait Lift: ComponentType + Sized {
+    /// Whether values lie in Rust's memory as they do in a guest's, and any bytes are one: lists of
+    /// them are one copy.
+    const IS_CANONICAL: bool = false;
+
     /// Reads the flat form: `FLAT.count()` elements. Only called where the flat form
     /// [fits](Flat::fits).
     ///
@@ -132,6 +206,9 @@ pub unsafe trait Lift: ComponentType + Sized {
     /// # Errors
     /// As [`Lift::lift_flat`].
     fn load_list(cx: &mut LiftContext<'_>, bytes: &[u8]) -> Result<Vec<Self>> {
+        if Self::IS_CANONICAL {
+            return scalars::copy_of(bytes);
+        }
         let size = Self::LAYOUT.size.max(1) as usize;
         let mut items = lists::reserve(bytes.len() / size)?;
         for bytes in bytes.chunks_exact(size) {

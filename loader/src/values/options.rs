@@ -1,62 +1,16 @@
-//! `Option` and `Result`, and `()` for an absent side.
-//!
-//! ```text
-//! flat    discriminant | payload, joined with the other case's; what a case does not use is 0
-//! memory  discriminant: u8 | padding | payload
-//! ```
+//! `Option` and `Result`: variants of two cases. `()` is an absent side.
 #![allow(unsafe_code, reason = "implements unsafe traits")]
 
-use cwasm_format::TrapCode;
 use cwasm_format::abi::{Flat, Layout};
 use cwasm_format::hash::{Tag, TypeHash};
 use cwasm_format::types::{TypeDef, Types, ValueType};
 
+use super::variants::{
+    discriminant, flat_payload, invalid_discriminant, lower_case, payload_bytes, store_case,
+    write_case,
+};
 use super::{ComponentType, Lift, LiftContext, Lower, LowerContext, tuples};
-use crate::error::{Error, Result};
-
-/// Writes the flat form of a case and its payload.
-#[inline(always)]
-fn lower_case<T: Lower>(
-    case: u64,
-    payload: &T,
-    cx: &mut LowerContext<'_>,
-    out: &mut [u64],
-) -> Result<()> {
-    let (discriminant, joined) = out.split_at_mut(1);
-    let (own, rest) = joined.split_at_mut(T::FLAT.count());
-    discriminant[0] = case;
-    rest.fill(0);
-    payload.lower_flat(cx, own)
-}
-
-/// Writes a case and its payload to memory, as `V` lies there.
-#[inline(always)]
-fn store_case<V: ComponentType, T: Lower>(
-    case: u8,
-    payload: &T,
-    cx: &mut LowerContext<'_>,
-    offset: usize,
-) -> Result<()> {
-    cx.write(offset, &[case]);
-    payload.store(cx, offset + const { V::LAYOUT.payload_offset(2) as usize })
-}
-
-/// The payload's part of the flat form.
-#[inline(always)]
-fn flat_payload<T: ComponentType>(flat: &[u64]) -> &[u64] {
-    &flat[1..1 + T::FLAT.count()]
-}
-
-/// The payload's part of the bytes of a `V`.
-#[inline(always)]
-fn payload_bytes<V: ComponentType, T: ComponentType>(bytes: &[u8]) -> &[u8] {
-    &bytes[const { V::LAYOUT.payload_offset(2) as usize }..][..T::LAYOUT.size as usize]
-}
-
-#[cold]
-fn invalid_discriminant() -> Error {
-    Error::trapped(TrapCode::InvalidDiscriminant)
-}
+use crate::error::Result;
 
 // SAFETY: the constants are those of `option<T>`.
 unsafe impl<T: ComponentType> ComponentType for Option<T> {
@@ -64,6 +18,7 @@ unsafe impl<T: ComponentType> ComponentType for Option<T> {
     const LAYOUT: Layout = Layout::variant(&[Layout::EMPTY, T::LAYOUT]);
     const FLAT: Flat = Flat::variant(&[Flat::EMPTY, T::FLAT]);
     const HOLDS_VIEWS: bool = T::HOLDS_VIEWS;
+    const HAS_POINTERS: bool = T::HAS_POINTERS;
 
     fn describe(types: &mut Types) -> Option<ValueType> {
         let payload = tuples::describe_part::<T>(types);
@@ -84,8 +39,16 @@ unsafe impl<T: Lower> Lower for Option<T> {
     #[inline]
     fn store(&self, cx: &mut LowerContext<'_>, offset: usize) -> Result<()> {
         match self {
-            None => store_case::<Self, ()>(0, &(), cx, offset),
-            Some(payload) => store_case::<Self, T>(1, payload, cx, offset),
+            None => store_case::<Self, (), 2>(0, &(), cx, offset),
+            Some(payload) => store_case::<Self, T, 2>(1, payload, cx, offset),
+        }
+    }
+
+    #[inline]
+    fn write(&self, bytes: &mut [u8]) {
+        match self {
+            None => write_case::<Self, (), 2>(0, &(), bytes),
+            Some(payload) => write_case::<Self, T, 2>(1, payload, bytes),
         }
     }
 }
@@ -103,9 +66,9 @@ unsafe impl<T: Lift> Lift for Option<T> {
 
     #[inline]
     fn load(cx: &mut LiftContext<'_>, bytes: &[u8]) -> Result<Self> {
-        match bytes[0] {
+        match discriminant::<2>(bytes) {
             0 => Ok(None),
-            1 => T::load(cx, payload_bytes::<Self, T>(bytes)).map(Some),
+            1 => T::load(cx, payload_bytes::<Self, T, 2>(bytes)).map(Some),
             _ => Err(invalid_discriminant()),
         }
     }
@@ -117,6 +80,7 @@ unsafe impl<T: ComponentType, E: ComponentType> ComponentType for Result<T, E> {
     const LAYOUT: Layout = Layout::variant(&[T::LAYOUT, E::LAYOUT]);
     const FLAT: Flat = Flat::variant(&[T::FLAT, E::FLAT]);
     const HOLDS_VIEWS: bool = T::HOLDS_VIEWS || E::HOLDS_VIEWS;
+    const HAS_POINTERS: bool = T::HAS_POINTERS || E::HAS_POINTERS;
 
     fn describe(types: &mut Types) -> Option<ValueType> {
         let ok = T::describe(types);
@@ -138,8 +102,16 @@ unsafe impl<T: Lower, E: Lower> Lower for Result<T, E> {
     #[inline]
     fn store(&self, cx: &mut LowerContext<'_>, offset: usize) -> Result<()> {
         match self {
-            Ok(payload) => store_case::<Self, T>(0, payload, cx, offset),
-            Err(payload) => store_case::<Self, E>(1, payload, cx, offset),
+            Ok(payload) => store_case::<Self, T, 2>(0, payload, cx, offset),
+            Err(payload) => store_case::<Self, E, 2>(1, payload, cx, offset),
+        }
+    }
+
+    #[inline]
+    fn write(&self, bytes: &mut [u8]) {
+        match self {
+            Ok(payload) => write_case::<Self, T, 2>(0, payload, bytes),
+            Err(payload) => write_case::<Self, E, 2>(1, payload, bytes),
         }
     }
 }
@@ -157,9 +129,9 @@ unsafe impl<T: Lift, E: Lift> Lift for Result<T, E> {
 
     #[inline]
     fn load(cx: &mut LiftContext<'_>, bytes: &[u8]) -> Result<Self> {
-        match bytes[0] {
-            0 => T::load(cx, payload_bytes::<Self, T>(bytes)).map(Ok),
-            1 => E::load(cx, payload_bytes::<Self, E>(bytes)).map(Err),
+        match discriminant::<2>(bytes) {
+            0 => T::load(cx, payload_bytes::<Self, T, 2>(bytes)).map(Ok),
+            1 => E::load(cx, payload_bytes::<Self, E, 2>(bytes)).map(Err),
             _ => Err(invalid_discriminant()),
         }
     }

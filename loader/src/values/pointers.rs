@@ -19,6 +19,7 @@ macro_rules! forward {
             const LAYOUT: Layout = T::LAYOUT;
             const FLAT: Flat = T::FLAT;
             const HOLDS_VIEWS: bool = T::HOLDS_VIEWS;
+            const HAS_POINTERS: bool = T::HAS_POINTERS;
 
             fn describe(types: &mut Types) -> Option<ValueType> {
                 T::describe(types)
@@ -35,6 +36,11 @@ macro_rules! forward {
             #[inline(always)]
             fn store(&self, cx: &mut LowerContext<'_>, offset: usize) -> Result<()> {
                 T::store(self, cx, offset)
+            }
+
+            #[inline(always)]
+            fn write(&self, bytes: &mut [u8]) {
+                T::write(self, bytes);
             }
         }
     )*};

@@ -21,20 +21,22 @@ compile_error!("numbers are copied to guest memory as they are, which is little-
 /// - The type is as long as its canonical form, has no padding, and takes any bytes.
 pub(super) unsafe trait Plain: Copy {}
 
-/// The bytes of numbers.
-fn bytes_of<T: Plain>(items: &[T]) -> &[u8] {
-    // SAFETY: the bytes of the slice, none of which is padding (contract of `Plain`).
+/// The bytes of values.
+pub(super) fn bytes_of<T: Lower>(items: &[T]) -> &[u8] {
+    assert!(T::IS_CANONICAL);
+    // SAFETY: the bytes of the slice, none of which is padding (contract of `Lower`, just checked).
     unsafe { std::slice::from_raw_parts(items.as_ptr().cast(), size_of_val(items)) }
 }
 
-/// The numbers that these bytes are.
-fn copy_of<T: Plain>(bytes: &[u8]) -> Result<Vec<T>> {
+/// The values that these bytes are.
+pub(super) fn copy_of<T: Lift>(bytes: &[u8]) -> Result<Vec<T>> {
+    assert!(T::IS_CANONICAL);
     let len = bytes.len() / size_of::<T>();
     let mut items: Vec<T> = lists::reserve(len)?;
     let byte_len = len * size_of::<T>();
     // SAFETY: at most `bytes.len()` bytes, to a buffer of its own with room for `len` elements.
     unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), items.as_mut_ptr().cast(), byte_len) };
-    // SAFETY: `len` elements were written, and any bytes are elements (contract of `Plain`).
+    // SAFETY: `len` elements were written, and any bytes are elements (contract of `Lift`, checked).
     unsafe { items.set_len(len) };
     Ok(items)
 }
@@ -77,8 +79,10 @@ macro_rules! number {
         // SAFETY: a number has its canonical size, no padding, and takes any bytes.
         unsafe impl Plain for $rust {}
 
-        // SAFETY: writes the number.
+        // SAFETY: writes the number, which lies in memory as `Plain` says.
         unsafe impl Lower for $rust {
+            const IS_CANONICAL: bool = true;
+
             #[inline(always)]
             fn lower_flat(&self, _: &mut LowerContext<'_>, out: &mut [u64]) -> Result<()> {
                 let $value = *self;
@@ -86,20 +90,16 @@ macro_rules! number {
                 Ok(())
             }
 
-            #[inline]
-            fn store(&self, cx: &mut LowerContext<'_>, offset: usize) -> Result<()> {
-                cx.write(offset, &self.to_le_bytes());
-                Ok(())
-            }
-
-            fn store_list(items: &[Self], cx: &mut LowerContext<'_>, offset: usize) -> Result<()> {
-                cx.write(offset, bytes_of(items));
-                Ok(())
+            #[inline(always)]
+            fn write(&self, bytes: &mut [u8]) {
+                bytes.copy_from_slice(&self.to_le_bytes());
             }
         }
 
-        // SAFETY: reads the number.
+        // SAFETY: reads the number, which lies in memory as `Plain` says.
         unsafe impl Lift for $rust {
+            const IS_CANONICAL: bool = true;
+
             #[inline(always)]
             fn lift_flat(_: &mut LiftContext<'_>, flat: &[u64]) -> Result<Self> {
                 let $bits = flat[0];
@@ -109,10 +109,6 @@ macro_rules! number {
             #[inline]
             fn load(_: &mut LiftContext<'_>, bytes: &[u8]) -> Result<Self> {
                 Ok(<$rust>::from_le_bytes(first(bytes)))
-            }
-
-            fn load_list(_: &mut LiftContext<'_>, bytes: &[u8]) -> Result<Vec<Self>> {
-                copy_of(bytes)
             }
         }
     };
@@ -141,18 +137,19 @@ number!(f64, F64, F64, |value| value.to_bits(), |bits| {
 component_type!(bool, Bool, I32);
 component_type!(char, Char, I32);
 
-// SAFETY: writes 0 or 1.
+// SAFETY: writes 0 or 1, which is how Rust has them.
 unsafe impl Lower for bool {
+    const IS_CANONICAL: bool = true;
+
     #[inline(always)]
     fn lower_flat(&self, _: &mut LowerContext<'_>, out: &mut [u64]) -> Result<()> {
         out[0] = u64::from(*self);
         Ok(())
     }
 
-    #[inline]
-    fn store(&self, cx: &mut LowerContext<'_>, offset: usize) -> Result<()> {
-        cx.write(offset, &[u8::from(*self)]);
-        Ok(())
+    #[inline(always)]
+    fn write(&self, bytes: &mut [u8]) {
+        bytes[0] = u8::from(*self);
     }
 }
 
@@ -169,18 +166,19 @@ unsafe impl Lift for bool {
     }
 }
 
-// SAFETY: writes the scalar value.
+// SAFETY: writes the scalar value, which is how Rust has it.
 unsafe impl Lower for char {
+    const IS_CANONICAL: bool = true;
+
     #[inline(always)]
     fn lower_flat(&self, _: &mut LowerContext<'_>, out: &mut [u64]) -> Result<()> {
         out[0] = u64::from(u32::from(*self));
         Ok(())
     }
 
-    #[inline]
-    fn store(&self, cx: &mut LowerContext<'_>, offset: usize) -> Result<()> {
-        cx.write(offset, &u32::from(*self).to_le_bytes());
-        Ok(())
+    #[inline(always)]
+    fn write(&self, bytes: &mut [u8]) {
+        bytes.copy_from_slice(&u32::from(*self).to_le_bytes());
     }
 }
 

@@ -170,6 +170,21 @@ fn values_come_back() {
         11u8,
     );
     round_trip((large, Some(-12i16), String::from("☃")));
+    round_trip(vec![(1u32, 2.5f32); 3]);
+    round_trip(vec![(1.5f32, 2.5f32, 3u8); 3]);
+    round_trip(vec![(3u8, 4u64, Some('x')), (5, 6, None)]);
+}
+
+#[test]
+fn lists_are_copied_where_rust_lays_elements_out_as_the_guest() {
+    const { assert!(<(u32, f32) as Lift>::IS_CANONICAL) };
+    const { assert!(<((u16, i16), u32) as Lower>::IS_CANONICAL) };
+    // Lowering writes what Rust has, which is a `bool` or `char`; lifting would take any bytes.
+    const { assert!(<(char, u32) as Lower>::IS_CANONICAL && !<(char, u32) as Lift>::IS_CANONICAL) };
+    // Padding has no bytes to copy.
+    const { assert!(!<(f32, f32, u8) as Lower>::IS_CANONICAL) };
+    const { assert!(!<Option<u8> as Lower>::IS_CANONICAL && !<&u8 as Lower>::IS_CANONICAL) };
+    const { assert!(!<(u32, String) as Lower>::IS_CANONICAL && <(u32, String)>::HAS_POINTERS) };
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Tuples: `tuple<...>` as values, and the parameters and results of functions.
 #![allow(unsafe_code, reason = "implements unsafe traits")]
 
+use std::mem::offset_of;
+
 use cwasm_format::abi::{Flat, Layout};
 use cwasm_format::hash::{Tag, TypeHash};
 use cwasm_format::types::{TypeDef, Types, ValueType};
@@ -9,7 +11,7 @@ use super::{ComponentNamedList, ComponentType, Lift, LiftContext, Lower, LowerCo
 use crate::error::Result;
 
 /// Where each field of a record lies in memory.
-pub(super) const fn field_offsets<const N: usize>(fields: [Layout; N]) -> [usize; N] {
+pub const fn field_offsets<const N: usize>(fields: [Layout; N]) -> [usize; N] {
     let mut offsets = [0; N];
     let mut layout = Layout::EMPTY;
     let mut i = 0;
@@ -24,7 +26,7 @@ pub(super) const fn field_offsets<const N: usize>(fields: [Layout; N]) -> [usize
 
 /// Where the flat form of each field of a record starts. Means nothing where the whole does not
 /// fit.
-pub(super) const fn flat_offsets<const N: usize>(fields: [Flat; N]) -> [usize; N] {
+pub const fn flat_offsets<const N: usize>(fields: [Flat; N]) -> [usize; N] {
     let mut offsets = [0; N];
     let mut next = 0;
     let mut i = 0;
@@ -37,7 +39,7 @@ pub(super) const fn flat_offsets<const N: usize>(fields: [Flat; N]) -> [usize; N
 }
 
 /// The flat forms one after the other.
-const fn concat(fields: &[Flat]) -> Flat {
+pub const fn concat(fields: &[Flat]) -> Flat {
     let mut flat = Flat::EMPTY;
     let mut i = 0;
     while i < fields.len() {
@@ -47,8 +49,27 @@ const fn concat(fields: &[Flat]) -> Flat {
     flat
 }
 
+/// Whether a Rust type of this size whose fields are canonical lies in memory as a record of them, with
+/// no padding. `fields` are offset and size in Rust, and the canonical layout, of each.
+pub const fn is_canonical(size: usize, fields: &[(usize, usize, Layout)]) -> bool {
+    let mut layout = Layout::EMPTY;
+    let mut i = 0;
+    let mut sum = 0;
+    while i < fields.len() {
+        let (rust_offset, rust_size, field) = fields[i];
+        let (offset, next) = layout.push_field(field);
+        if offset as usize != rust_offset || field.size as usize != rust_size {
+            return false;
+        }
+        sum += rust_size;
+        layout = next;
+        i += 1;
+    }
+    sum == size && layout.padded().size as usize == size
+}
+
 /// Adds the type of a part of another type. `()` is none: no component has what it is printed as.
-pub(super) fn describe_part<T: ComponentType + ?Sized>(types: &mut Types) -> ValueType {
+pub fn describe_part<T: ComponentType + ?Sized>(types: &mut Types) -> ValueType {
     match T::describe(types) {
         Some(ty) => ty,
         None => ValueType::Def(types.push(TypeDef::Tuple(Vec::new()))),
@@ -79,9 +100,7 @@ unsafe impl Lower for () {
     }
 
     #[inline(always)]
-    fn store(&self, _: &mut LowerContext<'_>, _: usize) -> Result<()> {
-        Ok(())
-    }
+    fn write(&self, _: &mut [u8]) {}
 }
 
 // SAFETY: there is nothing to read.
@@ -116,6 +135,7 @@ macro_rules! tuples {
             const LAYOUT: Layout = Layout::record(&[$($name::LAYOUT),*]);
             const FLAT: Flat = concat(&[$($name::FLAT),*]);
             const HOLDS_VIEWS: bool = $($name::HOLDS_VIEWS)||*;
+            const HAS_POINTERS: bool = $($name::HAS_POINTERS)||*;
 
             fn describe(types: &mut Types) -> Option<ValueType> {
                 let fields = Self::describe_list(types);
@@ -125,6 +145,11 @@ macro_rules! tuples {
 
         // SAFETY: writes each field in its place.
         unsafe impl<$($name: Lower),*> Lower for ($($name,)*) {
+            const IS_CANONICAL: bool = $($name::IS_CANONICAL)&&* && is_canonical(
+                size_of::<Self>(),
+                &[$((offset_of!(Self, $index), size_of::<$name>(), $name::LAYOUT)),*],
+            );
+
             #[inline]
             fn lower_flat(&self, cx: &mut LowerContext<'_>, out: &mut [u64]) -> Result<()> {
                 let offsets = const { flat_offsets([$($name::FLAT),*]) };
@@ -138,10 +163,21 @@ macro_rules! tuples {
                 $(self.$index.store(cx, offset + offsets[$index])?;)*
                 Ok(())
             }
+
+            #[inline(always)]
+            fn write(&self, bytes: &mut [u8]) {
+                let offsets = const { field_offsets([$($name::LAYOUT),*]) };
+                $(self.$index.write(&mut bytes[offsets[$index]..][..$name::LAYOUT.size as usize]);)*
+            }
         }
 
         // SAFETY: reads each field in its place.
         unsafe impl<$($name: Lift),*> Lift for ($($name,)*) {
+            const IS_CANONICAL: bool = $($name::IS_CANONICAL)&&* && is_canonical(
+                size_of::<Self>(),
+                &[$((offset_of!(Self, $index), size_of::<$name>(), $name::LAYOUT)),*],
+            );
+
             #[inline]
             fn lift_flat(cx: &mut LiftContext<'_>, flat: &[u64]) -> Result<Self> {
                 let offsets = const { flat_offsets([$($name::FLAT),*]) };

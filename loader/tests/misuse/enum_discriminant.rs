@@ -1,0 +1,7 @@
+#[derive(cwasm::ComponentType)]
+enum Numbered {
+    A = 5,
+    B,
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+#[derive(cwasm::ComponentType)]
+#[component(record)]
+enum Either {
+    A,
+    B,
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+#[derive(cwasm::ComponentType)]
+#[component(enum)]
+enum Either {
+    A,
+    B(u8),
+}
+
+fn main() {}

@@ -1,0 +1,5 @@
+cwasm::flags! {
+    Nothing {}
+}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[derive(cwasm::ComponentType)]
+struct Point(f32, f32);
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[derive(cwasm::ComponentType)]
+struct Nothing;
+
+fn main() {}

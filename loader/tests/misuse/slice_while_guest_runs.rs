@@ -1,0 +1,11 @@
+fn read(
+    view: &cwasm::WasmList<u8>,
+    func: cwasm::TypedFunc<(), ()>,
+    mut store: cwasm::Store<()>,
+) -> u8 {
+    let bytes = view.as_slice(&store).unwrap();
+    func.call(&mut store, ()).unwrap();
+    bytes[0]
+}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[derive(cwasm::ComponentType)]
+enum Never {}
+
+fn main() {}
