@@ -201,6 +201,22 @@ impl Func {
         // SAFETY: the call is this one, and returned as many values.
         unsafe { pending.finish(store, arg_count) }
     }
+
+    /// Lets the instance be entered again that a trap closed for good.
+    ///
+    /// Only for the suites of core WebAssembly, which call a module again after it trapped: inside a
+    /// component it is the component model that forbids this, not the module.
+    ///
+    /// # Errors
+    /// If `store` is not the function's store.
+    #[cfg(feature = "enter-after-trap")]
+    #[doc(hidden)]
+    pub fn enter_after_trap(&self, mut store: impl AsContextMut) -> Result<()> {
+        check_store(&self.target, store.as_context_mut().opaque())?;
+        // SAFETY: the store owns the instance, and is ours.
+        unsafe { self.target.options.set_flags(MAY_ENTER | MAY_LEAVE) };
+        Ok(())
+    }
 }
 
 /// Lowers parameters of checked types: how many arguments they are.

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cwasm::{Component, Engine, Module};
 use cwasm_compiler::{Features, OptLevel, Options};
+use cwasm_format::FormatError;
 use cwasm_format::cpu::CpuLevel;
 use tempfile::TempDir;
 
@@ -49,6 +50,21 @@ impl Workshop {
             options,
             folder,
             next: AtomicUsize::new(0),
+        }
+    }
+
+    /// Whether this machine has the CPU level that is compiled for.
+    ///
+    /// # Panics
+    /// If an empty module cannot be compiled, or mapped for another reason.
+    pub fn runs_here(&self) -> bool {
+        let artifact = self.compile(b"(module)").expect("the module is valid");
+        match self.map_module(&artifact) {
+            Ok(_) => true,
+            Err(error) => match error.format() {
+                Some(FormatError::CpuFeatures { .. }) => false,
+                _ => panic!("{error:?}"),
+            },
         }
     }
 

@@ -27,6 +27,11 @@ impl CoreImports {
         self.registered.insert(name.to_owned(), instance);
     }
 
+    /// The instance that was registered with this name.
+    pub(crate) fn registered(&self, name: &str) -> Option<&Slot<Live>> {
+        self.registered.get(name)
+    }
+
     /// What the module imports, in its order.
     pub(crate) fn resolve(&self, store: &Store<()>, module: &Module) -> Result<Vec<Extern>, Stop> {
         let mut found = Vec::new();
@@ -34,7 +39,7 @@ impl CoreImports {
             let (from, name) = (import.module, import.name);
             let item = match self.registered.get(from) {
                 Some(Ok(Live::Core(instance))) => instance.get(store, name)?,
-                Some(Ok(Live::Component(..))) => None,
+                Some(Ok(Live::Component(..) | Live::Closed(_))) => None,
                 Some(Err(line)) => return Err(Stop::Depends(*line)),
                 None if from == "spectest" => self.spectest.get(name).copied(),
                 None => None,
@@ -73,19 +78,15 @@ pub(crate) fn invoke(
     let Some(Extern::Func(func)) = instance.get(&*store, invoke.name)? else {
         return Err(Stop::Failed(format!("no function `{}`", invoke.name)));
     };
-    let args: Option<Vec<CoreVal>> = invoke
-        .args
-        .iter()
-        .map(|arg| match arg {
-            WastArg::Core(arg) => values::core_arg(arg),
-            _ => None,
-        })
-        .collect();
-    match args {
-        Some(args) => Ok(func.call(store, &args)?),
-        None => Err(Stop::Failed(format!(
-            "not supported: arguments {:?}",
-            invoke.args
-        ))),
-    }
+    Ok(func.call(store, &arguments(invoke)?)?)
+}
+
+/// The arguments of a call.
+pub(crate) fn arguments(invoke: &WastInvoke<'_>) -> Result<Vec<CoreVal>, Stop> {
+    let args = invoke.args.iter().map(|arg| match arg {
+        WastArg::Core(arg) => values::core_arg(arg),
+        _ => None,
+    });
+    let args: Option<_> = args.collect();
+    args.ok_or_else(|| Stop::Failed(format!("not supported: arguments {:?}", invoke.args)))
 }

@@ -3,6 +3,8 @@
 //! ```text
 //! file -> wast (parse) -> script (one directive after the other) -> Report
 //!                         | artifact: compile, write, map
+//!                         | core_script: core modules on their own
+//!                         | closed_script, wrap: core modules linked by a component
 //!                         | spectest, host: what scripts may import
 //!                         | values, messages: what they expect
 //! ```
@@ -11,6 +13,7 @@
 //! artifact, written to a file, mapped, instantiated and called.
 
 pub mod artifact;
+mod closed_script;
 mod core_script;
 mod host;
 mod messages;
@@ -19,7 +22,9 @@ mod script;
 pub mod skips;
 mod spectest;
 pub mod suite;
+mod tally;
 mod values;
+mod wrap;
 
 pub use report::Report;
 pub use script::run;

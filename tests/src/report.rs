@@ -1,5 +1,6 @@
 //! What came out of scripts.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 /// The directives of one or several scripts, counted.
@@ -11,6 +12,8 @@ pub struct Report {
     pub failed: usize,
     /// Directives that are known to fail, and what depends on them.
     pub skipped: usize,
+    /// Why they are skipped: the list's reasons, and how many directives each.
+    pub reasons: BTreeMap<String, usize>,
     /// One message a failure: file, line, what happened.
     pub failures: Vec<String>,
 }
@@ -22,6 +25,14 @@ impl Report {
         self.failed += other.failed;
         self.skipped += other.skipped;
         self.failures.extend(other.failures);
+        for (reason, count) in other.reasons {
+            *self.reasons.entry(reason).or_default() += count;
+        }
+    }
+
+    pub(crate) fn skip(&mut self, reason: &str) {
+        self.skipped += 1;
+        *self.reasons.entry(reason.to_owned()).or_default() += 1;
     }
 
     pub(crate) fn fail(&mut self, message: String) {

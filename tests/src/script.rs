@@ -1,32 +1,30 @@
 //! Runs a script: one directive after the other, each against what those before it defined.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
 
 use cwasm::{Component, CoreVal, Engine, Instance, Module, ModuleInstance, Store, Val};
 use cwasm_compiler::{ErrorKind, Features};
+use wast::core::WastRetCore;
 use wast::lexer::Lexer;
 use wast::parser::{ParseBuffer, parse};
 use wast::token::Id;
 use wast::{QuoteWat, QuoteWatTest, Wast, WastDirective, WastExecute, WastInvoke, WastRet, Wat};
 
 use crate::artifact::Workshop;
+use crate::closed_script::{Closed, HOST_REFERENCES};
 use crate::core_script::{self, CoreImports};
 use crate::messages::trap_matches;
 use crate::skips::Skips;
-use crate::{Report, host, suite, values};
+use crate::tally::Tally;
+use crate::{Report, host, suite, values, wrap};
 
 /// Runs a script, whose path names it in messages and in the list of skips. With `trace`, each
 /// directive's place is printed to standard error before it runs.
 pub fn run(workshop: &Workshop, script: &suite::Script, skips: &Skips, trace: bool) -> Report {
     let (path, text) = (&*script.path, &*script.text);
-    let listed = skips.of_file(path);
-    let mut tally = Tally {
-        path,
-        report: Report::default(),
-        whole: listed.whole,
-        any: false,
-    };
+    let mut tally = Tally::new(path, skips.of_file(path, script.as_component));
     let mut lexer = Lexer::new(text);
     lexer.allow_confusing_unicode(true);
     let buffer = ParseBuffer::new_with_lexer(lexer);
@@ -36,90 +34,28 @@ pub fn run(workshop: &Workshop, script: &suite::Script, skips: &Skips, trace: bo
     let directives = match parsed {
         Ok(wast) => wast.directives,
         Err(error) => {
-            tally.stop(0, false, &format!("the script cannot be parsed: {error}"));
-            return tally.report;
+            tally.failed(0, format!("the script cannot be parsed: {error}"));
+            return tally.finish();
         }
     };
-
-    let mut script = Script::new(workshop, script.features);
-    let mut unused_lines: HashSet<usize> = listed.lines.iter().copied().collect();
-    // Lines of failed modules, and how many directives could not run for each.
-    let mut waiting: BTreeMap<usize, usize> = BTreeMap::new();
-    let mut skipped_lines = HashSet::new();
+    let mut script = Script::new(workshop, script);
     for directive in directives {
         let line = directive.span().linecol_in(text).0 + 1;
-        let is_listed = listed.lines.contains(&line);
-        unused_lines.remove(&line);
         if trace {
             eprintln!("{path}:{line}");
         }
         match catch_unwind(AssertUnwindSafe(|| script.directive(directive, line))) {
-            Ok(Ok(())) if is_listed => {
-                tally.report.fail(format!(
-                    "{path}:{line}: passes, but is on the list of skips"
-                ));
-            }
-            Ok(Ok(())) => tally.report.passed += 1,
-            Ok(Err(Stop::Depends(on))) if skipped_lines.contains(&on) => {
-                tally.any = true;
-                tally.report.skipped += 1;
-            }
-            Ok(Err(Stop::Depends(on))) => {
-                *waiting.entry(on).or_default() += 1;
-                tally.report.failed += 1;
-            }
-            Ok(Err(stop)) => {
-                if tally.stop(line, is_listed, &stop.message()) {
-                    skipped_lines.insert(line);
-                }
-            }
+            Ok(Ok(())) => tally.passed(line),
+            Ok(Err(Stop::Depends(on))) => tally.depends(line, on),
+            Ok(Err(Stop::Beyond(reason))) => tally.beyond(line, reason),
+            Ok(Err(stop)) => tally.failed(line, stop.message()),
             Err(_) => {
                 script.lost(line);
-                if tally.stop(line, is_listed, "panicked, see above") {
-                    skipped_lines.insert(line);
-                }
+                tally.failed(line, "panicked, see above".to_owned());
             }
         }
     }
-    for (line, count) in waiting {
-        let message =
-            format!("{path}:{line}: {count} directives could not run without this module");
-        tally.report.failures.push(message);
-    }
-    for line in unused_lines {
-        tally.report.fail(format!(
-            "{path}:{line}: is on the list of skips, but nothing starts there"
-        ));
-    }
-    if listed.whole && !tally.any {
-        tally
-            .report
-            .fail(format!("{path}: passes, but is on the list of skips"));
-    }
-    tally.report
-}
-
-/// Counts what stopped, with regard to the list of skips.
-struct Tally<'a> {
-    path: &'a str,
-    report: Report,
-    /// Whether the whole file is on the list.
-    whole: bool,
-    /// Whether anything was skipped because of it.
-    any: bool,
-}
-
-impl Tally<'_> {
-    /// Counts a directive that failed; whether that was expected.
-    fn stop(&mut self, line: usize, is_listed: bool, message: &str) -> bool {
-        if is_listed || self.whole {
-            self.any = true;
-            self.report.skipped += 1;
-            return true;
-        }
-        self.report.fail(format!("{}:{line}: {message}", self.path));
-        false
-    }
+    tally.finish()
 }
 
 /// Why a directive did not do what is expected.
@@ -132,6 +68,8 @@ pub(crate) enum Stop {
     Unlinkable(String),
     /// The guest trapped, or the loader refused it.
     Guest(cwasm::Error),
+    /// It cannot be done on this path, for this reason.
+    Beyond(&'static str),
 }
 
 impl Stop {
@@ -145,6 +83,7 @@ impl Stop {
             Stop::Depends(line) => format!("needs the module at line {line}"),
             Stop::Unlinkable(message) => format!("cannot be linked: {message}"),
             Stop::Guest(error) => format!("unexpected error: {error:?}"),
+            Stop::Beyond(reason) => (*reason).to_owned(),
         }
     }
 }
@@ -162,6 +101,8 @@ pub(crate) type Slot<T> = Result<T, usize>;
 #[derive(Clone)]
 enum Definition {
     Core(Module),
+    /// A core module that a component is to link.
+    Closed(Rc<wrap::Module>),
     Component(Component),
 }
 
@@ -169,6 +110,8 @@ enum Definition {
 #[derive(Clone)]
 pub(crate) enum Live {
     Core(ModuleInstance),
+    /// A core instance in a component, by its number.
+    Closed(usize),
     Component(Component, Instance),
 }
 
@@ -185,15 +128,18 @@ struct Script<'a> {
     store: Store<()>,
     linker: cwasm::Linker<()>,
     core_imports: CoreImports,
+    /// Core instances, if components link them.
+    closed: Option<Closed<'a>>,
     /// Definitions by name; without one, the last.
     definitions: HashMap<Option<String>, Slot<Definition>>,
     /// Instances by name; without one, the last.
     instances: HashMap<Option<String>, Slot<Live>>,
 }
 
-impl Script<'_> {
-    fn new(workshop: &Workshop, features: Features) -> Script<'_> {
+impl<'a> Script<'a> {
+    fn new(workshop: &'a Workshop, script: &suite::Script) -> Script<'a> {
         let engine: &Engine = workshop.engine();
+        let features = script.features;
         let mut store = Store::new(engine, ());
         let core_imports = CoreImports::new(&mut store);
         Script {
@@ -201,6 +147,7 @@ impl Script<'_> {
             features,
             linker: host::linker(engine),
             core_imports,
+            closed: script.as_component.then(|| Closed::new(workshop, features)),
             store,
             definitions: HashMap::new(),
             instances: HashMap::new(),
@@ -251,6 +198,11 @@ impl Script<'_> {
             WastDirective::Invoke(invoke) => self.invoke(&invoke).map(drop),
             WastDirective::AssertReturn { exec, results, .. } => {
                 let found = self.execute(exec)?;
+                let host_made =
+                    |ret: &WastRet<'_>| matches!(ret, WastRet::Core(WastRetCore::RefExtern(_)));
+                if self.closed.is_some() && results.iter().any(host_made) {
+                    return Err(Stop::Beyond(HOST_REFERENCES));
+                }
                 check_results(&results, &found)
             }
             WastDirective::AssertTrap { exec, message, .. } => {
@@ -297,8 +249,7 @@ impl Script<'_> {
 
     /// Compiles and maps.
     fn define(&self, wat: &mut QuoteWat<'_>) -> Result<Definition, Stop> {
-        let is_component = is_component(wat);
-        let bytes = match source(wat) {
+        let bytes = match self.source(wat) {
             Ok(bytes) => bytes,
             Err(error) => return Stop::failed(format!("cannot be parsed: {error}")),
         };
@@ -306,10 +257,24 @@ impl Script<'_> {
             Ok(artifact) => artifact,
             Err(error) => return Stop::failed(format!("cannot be compiled: {error}")),
         };
-        Ok(if is_component {
+        Ok(if is_component(wat) {
             Definition::Component(self.workshop.map_component(&artifact)?)
+        } else if self.closed.is_some() {
+            // It is compiled again when it is linked.
+            Definition::Closed(Closed::define(wat)?)
         } else {
             Definition::Core(self.workshop.map_module(&artifact)?)
+        })
+    }
+
+    /// The bytes to compile: binary, or text as it is quoted. If components link core modules, those
+    /// are wrapped.
+    fn source(&self, wat: &mut QuoteWat<'_>) -> Result<Vec<u8>, wast::Error> {
+        if self.closed.is_some() && !is_component(wat) {
+            return Ok(wrap::alone(&wat.encode()?));
+        }
+        Ok(match wat.to_test()? {
+            QuoteWatTest::Binary(bytes) | QuoteWatTest::Text(bytes) => bytes,
         })
     }
 
@@ -318,6 +283,12 @@ impl Script<'_> {
             Definition::Core(module) => {
                 let imports = self.core_imports.resolve(&self.store, module)?;
                 Ok(Live::Core(module.instantiate(&mut self.store, &imports)?))
+            }
+            Definition::Closed(module) => {
+                let closed = self.closed.as_mut();
+                let closed = closed.expect("else no such definition is made");
+                let id = closed.instantiate(module, &self.core_imports)?;
+                Ok(Live::Closed(id))
             }
             Definition::Component(component) => {
                 let instance = self.linker.instantiate(&mut self.store, component)?;
@@ -360,6 +331,10 @@ impl Script<'_> {
                     let value = core_script::global(&self.store, *instance, global)?;
                     Ok(Results::Core(vec![value]))
                 }
+                Live::Closed(id) => {
+                    let id = *id;
+                    Ok(Results::Core(self.closed().global(id, global)?))
+                }
                 Live::Component(..) => Stop::failed("components have no globals"),
             },
         }
@@ -371,6 +346,7 @@ impl Script<'_> {
                 let results = core_script::invoke(&mut self.store, instance, invoke)?;
                 Ok(Results::Core(results))
             }
+            Live::Closed(id) => Ok(Results::Core(self.closed().invoke(id, invoke)?)),
             Live::Component(component, instance) => {
                 let result = host::invoke(&mut self.store, &component, instance, invoke)?;
                 Ok(Results::Component(result))
@@ -378,8 +354,13 @@ impl Script<'_> {
         }
     }
 
+    fn closed(&mut self) -> &mut Closed<'a> {
+        let closed = self.closed.as_mut();
+        closed.expect("without components no such instance is made")
+    }
+
     fn check_refused(&self, wat: &mut QuoteWat<'_>, message: &str) -> Result<(), Stop> {
-        let Ok(bytes) = source(wat) else {
+        let Ok(bytes) = self.source(wat) else {
             return Ok(());
         };
         match self.workshop.compile_with(&bytes, self.features) {
@@ -390,13 +371,6 @@ impl Script<'_> {
             },
         }
     }
-}
-
-/// The bytes to compile: binary, or text as it is quoted.
-fn source(wat: &mut QuoteWat<'_>) -> Result<Vec<u8>, wast::Error> {
-    Ok(match wat.to_test()? {
-        QuoteWatTest::Binary(bytes) | QuoteWatTest::Text(bytes) => bytes,
-    })
 }
 
 fn is_component(wat: &QuoteWat<'_>) -> bool {

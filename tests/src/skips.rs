@@ -4,11 +4,16 @@
 //! # a comment
 //! exceptions/throw.wast          no exceptions yet
 //! values/realloc.wast:80        the reason
+//! as-component linking.wast:3   the reason
+//! on-its-own linking.wast:9     the reason
 //! ```
 //!
 //! A path without a line stands for whatever fails in the file; with a line, for the directive that
-//! starts there. Paths are compared with the end of a script's path. What is listed and passes is a
+//! starts there. `as-component` and `on-its-own` restrict an entry to one of the two paths of core
+//! modules. Paths are compared with the end of a script's path. What is listed and passes is a
 //! failure: a file of which nothing fails, a line that passes or where no directive starts.
+
+use std::collections::BTreeMap;
 
 /// The list.
 #[derive(Clone, Debug, Default)]
@@ -20,15 +25,18 @@ pub struct Skips {
 struct Entry {
     path: String,
     line: Option<usize>,
+    reason: String,
+    /// Whether it is only for modules wrapped into components, or only for others.
+    as_component: Option<bool>,
 }
 
 /// What the list says of one script.
 #[derive(Debug, Default)]
 pub(crate) struct FileSkips {
-    /// Whether any directive may fail.
-    pub(crate) whole: bool,
-    /// Lines of directives that fail.
-    pub(crate) lines: Vec<usize>,
+    /// Why any directive may fail.
+    pub(crate) whole: Option<String>,
+    /// Lines of directives that fail, and why.
+    pub(crate) lines: BTreeMap<usize, String>,
 }
 
 impl Skips {
@@ -50,7 +58,12 @@ impl Skips {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            let Some((place, _reason)) = line.split_once(char::is_whitespace) else {
+            let (as_component, entry) = match line.split_once(char::is_whitespace) {
+                Some(("as-component", entry)) => (Some(true), entry.trim_start()),
+                Some(("on-its-own", entry)) => (Some(false), entry.trim_start()),
+                _ => (None, line),
+            };
+            let Some((place, reason)) = entry.split_once(char::is_whitespace) else {
                 return Err(format!("no reason is given: `{line}`"));
             };
             let (path, number) = match place.split_once(':') {
@@ -65,20 +78,26 @@ impl Skips {
             entries.push(Entry {
                 path: path.to_owned(),
                 line: number,
+                reason: reason.trim_start().to_owned(),
+                as_component,
             });
         }
         Ok(Skips { entries })
     }
 
-    pub(crate) fn of_file(&self, path: &str) -> FileSkips {
+    /// What is listed of the script at `path`, when its core modules are wrapped or not.
+    pub(crate) fn of_file(&self, path: &str, as_component: bool) -> FileSkips {
         let mut found = FileSkips::default();
         for entry in &self.entries {
-            if !ends_with_path(path, &entry.path) {
+            if !ends_with_path(path, &entry.path)
+                || entry.as_component.is_some_and(|only| only != as_component)
+            {
                 continue;
             }
+            let reason = entry.reason.clone();
             match entry.line {
-                Some(line) => found.lines.push(line),
-                None => found.whole = true,
+                Some(line) => drop(found.lines.insert(line, reason)),
+                None => found.whole = Some(reason),
             }
         }
         found
@@ -97,18 +116,31 @@ mod tests {
 
     #[test]
     fn paths_are_compared_by_component() {
-        let list = "# why\n\na/b.wast  x\nb.wast:7 y\n";
+        let list = "# why\n\na/b.wast  x y\nb.wast:7 z\n";
         let skips = Skips::parse(list).unwrap();
-        let found = skips.of_file("x/a/b.wast");
-        assert!(found.whole);
-        assert_eq!(found.lines, [7]);
-        let found = skips.of_file("x/ab.wast");
-        assert!(!found.whole && found.lines.is_empty());
+        let found = skips.of_file("x/a/b.wast", false);
+        assert_eq!(found.whole.as_deref(), Some("x y"));
+        assert_eq!(found.lines, BTreeMap::from([(7, "z".to_owned())]));
+        let found = skips.of_file("x/ab.wast", false);
+        assert!(found.whole.is_none() && found.lines.is_empty());
+    }
+
+    #[test]
+    fn entries_can_be_for_one_path_only() {
+        let list = "as-component a.wast:1 x\non-its-own  a.wast:2 y\na.wast:3 z";
+        let skips = Skips::parse(list).unwrap();
+        let lines = |as_component| {
+            let found = skips.of_file("a.wast", as_component);
+            found.lines.into_keys().collect::<Vec<_>>()
+        };
+        assert_eq!(lines(true), [1, 3]);
+        assert_eq!(lines(false), [2, 3]);
     }
 
     #[test]
     fn entries_need_reasons() {
         assert!(Skips::parse("a.wast").is_err());
+        assert!(Skips::parse("as-component a.wast").is_err());
         assert!(Skips::parse("a.wast:x y").is_err());
     }
 }

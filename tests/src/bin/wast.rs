@@ -4,8 +4,11 @@
     reason = "a command that reports on standard output"
 )]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{sync::mpsc, thread};
 
 use cwasm_compiler::OptLevel;
 use cwasm_format::cpu::CpuLevel;
@@ -16,42 +19,44 @@ use cwasm_tests::{Report, Skips};
 const USAGE: &str = "\
 Runs .wast scripts: each module is compiled, written, mapped, instantiated and called.
 
-usage: wast [--trace] [--cpu LEVEL] [-O LEVEL] [--spec] [--suite NAME]... [PATH]...
+usage: wast [--trace] [--cpu LEVEL] [-O LEVEL] [--as-component] [--spec] [--suite NAME]... [PATH]...
 
   PATH          a .wast file, or a folder of them
   --suite NAME  a core suite: wasm-v1, wasm-v2, wasm-v3, a proposal such as simd,
                 or one file of it, as in wasm-v2/br.wast
   --spec        the newest version of the specification and all proposals, as a table
-  --cpu LEVEL   the CPU level to compile for: x86-64, x86-64-v2, x86-64-v3, x86-64-v4
+  --cpu LEVEL   the CPU level to compile for: x86-64, x86-64-v2, x86-64-v3, x86-64-v4;
+                nothing is run if the machine does not have it
   -O LEVEL      what to optimise for: none, speed or size
-  --trace       print each directive's place before it runs
+  --as-component
+                wrap core modules into components that link them statically
+  --trace       print each directive's place before it runs, one script after the other
 
 The list of skips is tests/skips.txt. The exit code is 1 if anything failed.";
 
 fn main() -> ExitCode {
-    let Arguments {
-        scripts,
-        trace,
-        cpu,
-        opt,
-        spec,
-    } = match arguments() {
+    let arguments = match arguments() {
         Ok(found) => found,
         Err(message) => {
             eprintln!("{message}\n\n{USAGE}");
             return ExitCode::from(2);
         }
     };
-    let workshop = Workshop::for_target(cpu, opt);
-    let skips = Skips::built_in();
+    let workshop = Workshop::for_target(arguments.cpu, arguments.opt);
+    if !workshop.runs_here() {
+        println!(
+            "left out: this machine does not have {}",
+            arguments.cpu.name()
+        );
+        return ExitCode::SUCCESS;
+    }
     let mut total = Report::default();
     let mut suites: Vec<(&str, Report)> = Vec::new();
-    for script in &scripts {
-        let report = cwasm_tests::run(&workshop, script, &skips, trace);
+    run(&workshop, &arguments, |script, report| {
         for failure in &report.failures {
             println!("{failure}");
         }
-        if !spec {
+        if !arguments.spec {
             println!("{}: {report}", script.path);
         }
         let suite = script.path.split('/').next().unwrap_or_default();
@@ -60,24 +65,78 @@ fn main() -> ExitCode {
             _ => suites.push((suite, report.clone())),
         }
         total.add(report);
-    }
-    if spec {
-        println!(
-            "{:<38} {:>7} {:>7} {:>7}",
-            "suite", "passed", "failed", "skipped"
-        );
-        for (suite, report) in &suites {
-            let Report {
-                passed,
-                failed,
-                skipped,
-                ..
-            } = report;
-            println!("{suite:<38} {passed:>7} {failed:>7} {skipped:>7}");
+    });
+    if arguments.spec {
+        print_table(&suites);
+        for (reason, count) in &total.reasons {
+            println!("{count:>6} skipped: {reason}");
         }
     }
     println!("{total}");
     ExitCode::from(u8::from(total.failed != 0))
+}
+
+/// Runs the scripts on as many threads as the machine has, and gives the reports to `each` in the
+/// order of the scripts.
+fn run<'a>(
+    workshop: &Workshop,
+    arguments: &'a Arguments,
+    mut each: impl FnMut(&'a Script, Report),
+) {
+    let Arguments { scripts, trace, .. } = arguments;
+    let skips = Skips::built_in();
+    let threads = match thread::available_parallelism() {
+        Ok(count) if !trace => count.get(),
+        _ => 1,
+    };
+    let next = AtomicUsize::new(0);
+    let (sender, reports) = mpsc::channel();
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            let (next, skips) = (&next, &skips);
+            let sender = sender.clone();
+            scope.spawn(move || {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(script) = scripts.get(number) else {
+                        break;
+                    };
+                    let report = cwasm_tests::run(workshop, script, skips, *trace);
+                    sender
+                        .send((number, report))
+                        .expect("reports are read until all threads are done");
+                }
+            });
+        }
+        drop(sender);
+        let mut early = BTreeMap::new();
+        let mut waiting = scripts.iter().enumerate().peekable();
+        for (number, report) in reports {
+            early.insert(number, report);
+            while let Some((number, script)) = waiting.peek()
+                && let Some(report) = early.remove(number)
+            {
+                each(script, report);
+                waiting.next();
+            }
+        }
+    });
+}
+
+fn print_table(suites: &[(&str, Report)]) {
+    println!(
+        "{:<38} {:>7} {:>7} {:>7}",
+        "suite", "passed", "failed", "skipped"
+    );
+    for (suite, report) in suites {
+        let Report {
+            passed,
+            failed,
+            skipped,
+            ..
+        } = report;
+        println!("{suite:<38} {passed:>7} {failed:>7} {skipped:>7}");
+    }
 }
 
 /// What the command line asks for.
@@ -93,6 +152,7 @@ struct Arguments {
 
 fn arguments() -> Result<Arguments, String> {
     let mut found = Arguments::default();
+    let mut as_component = false;
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or_else(|| format!("`{arg}` needs a value"));
@@ -102,6 +162,7 @@ fn arguments() -> Result<Arguments, String> {
                 std::process::exit(0);
             }
             "--trace" => found.trace = true,
+            "--as-component" => as_component = true,
             "--spec" => {
                 found.spec = true;
                 for name in suite::SPEC {
@@ -128,6 +189,9 @@ fn arguments() -> Result<Arguments, String> {
     }
     if found.scripts.is_empty() {
         return Err("no scripts are named".to_owned());
+    }
+    for script in &mut found.scripts {
+        script.as_component = as_component;
     }
     Ok(found)
 }

@@ -31,11 +31,7 @@ pub(crate) fn run_with(workshop: &Workshop, scripts: Vec<Script>) {
 
 /// The CPU levels that this machine has, lowest first.
 pub(crate) fn cpu_levels() -> Vec<CpuLevel> {
-    let is_here = |cpu: &CpuLevel| {
-        let workshop = Workshop::for_target(*cpu, OptLevel::None);
-        let artifact = workshop.compile(b"(module)").unwrap();
-        workshop.map_module(&artifact).is_ok()
-    };
+    let is_here = |cpu: &CpuLevel| Workshop::for_target(*cpu, OptLevel::None).runs_here();
     CpuLevel::ALL.iter().copied().filter(is_here).collect()
 }
 
