@@ -113,6 +113,7 @@ impl CompileArgs {
             features: self.features(),
             jobs: self.jobs,
             debug: self.debug,
+            ..Options::default()
         }
     }
 

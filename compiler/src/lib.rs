@@ -9,6 +9,7 @@
 //! options give the same bytes, whatever the number of threads.
 #![warn(missing_docs)]
 
+mod barriers;
 mod canon;
 mod component;
 mod constant;
@@ -60,6 +61,10 @@ pub struct Options {
     pub jobs: Option<NonZeroUsize>,
     /// Whether names and symbols of functions are kept.
     pub debug: bool,
+    /// Whether loads may be replaced by values that were stored or loaded before. On, except to test
+    /// that it changes nothing.
+    #[doc(hidden)]
+    pub alias_analysis: bool,
 }
 
 impl Default for Options {
@@ -71,6 +76,7 @@ impl Default for Options {
             features: Features::default(),
             jobs: None,
             debug: false,
+            alias_analysis: true,
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::isa::Target;
 use crate::layout::Unit;
 use crate::link::FUNCTION_ALIGN;
 use crate::translate::{self, TranslateState};
-use crate::{Progress, init};
+use crate::{Progress, barriers, init};
 
 /// A function to compile.
 #[derive(Clone, Debug)]
@@ -331,6 +331,9 @@ fn compile_entry(entry: &Entry, job: Job<'_, '_>, worker: &mut Worker) -> Result
     worker.context.clear();
     build(entry, job, worker)?;
     let context = &mut worker.context;
+    if !job.target.alias_analysis {
+        barriers::insert(&mut context.func);
+    }
     let code = context
         .compile(&*job.target.isa, &mut ControlPlane::default())
         .map_err(|error| Error::codegen(format!("{entry:?}"), format!("{:?}", error.inner)))?;
