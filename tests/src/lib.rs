@@ -13,7 +13,10 @@
 pub mod artifact;
 mod core_script;
 mod host;
+pub mod hostile;
 mod messages;
+pub mod random;
+pub mod reference;
 pub mod report;
 mod script;
 pub mod skips;
