@@ -45,7 +45,13 @@ fn calls_agree_with_the_reference() {
     assert!(messages.is_empty(), "{}\n{summary}", messages.join("\n"));
 
     assert_eq!(summary.cases(), 27 * 120);
-    for path in ["between", "export", "export typed", "import", "import typed"] {
+    for path in [
+        "between",
+        "export",
+        "export typed",
+        "import",
+        "import typed",
+    ] {
         let count = summary.paths.get(path).copied().unwrap_or(0);
         assert!(count >= 3 * 120, "{path}: {count}\n{summary}");
     }
@@ -53,7 +59,10 @@ fn calls_agree_with_the_reference() {
     assert!(summary.host_failures > 0, "{summary}");
     assert!(summary.unsure < summary.cases() / 100, "{summary}");
     for code in TRAPS {
-        assert!(summary.trapped(*code) > 0, "nothing traps with: {code}\n{summary}");
+        assert!(
+            summary.trapped(*code) > 0,
+            "nothing traps with: {code}\n{summary}"
+        );
     }
     // A thousand poisoned instances have left nothing behind.
     assert!(mapped[2] < mapped[1] + 50, "{mapped:?} mappings");
@@ -95,7 +104,9 @@ fn wrong_ends_are_noticed() {
 fn wrong_bytes_are_noticed() {
     fn wrong(path: Path, func: &Func, case: &Case, pages: [Pages; 2]) -> Expected {
         let mut expected = expect(path, func, case, pages);
-        let guests = [&mut expected.caller, &mut expected.callee].into_iter().flatten();
+        let guests = [&mut expected.caller, &mut expected.callee]
+            .into_iter()
+            .flatten();
         for after in guests {
             let exact = |state: &State| *state == State::Exact;
             if let Some(at) = after.guest.states.iter().rposition(exact) {
@@ -112,7 +123,9 @@ fn wrong_bytes_are_noticed() {
 fn wrong_calls_are_noticed() {
     fn wrong(path: Path, func: &Func, case: &Case, pages: [Pages; 2]) -> Expected {
         let mut expected = expect(path, func, case, pages);
-        let guests = [&mut expected.caller, &mut expected.callee].into_iter().flatten();
+        let guests = [&mut expected.caller, &mut expected.callee]
+            .into_iter()
+            .flatten();
         for after in guests {
             if let Some(last) = after.guest.calls.last_mut() {
                 last[3] += 1;

@@ -78,23 +78,35 @@ fn run(arguments: &Arguments) -> Summary {
                 }
             };
             let builder = std::thread::Builder::new().stack_size(STACK);
-            builder.spawn_scoped(scope, work).expect("a thread can be started");
+            builder
+                .spawn_scoped(scope, work)
+                .expect("a thread can be started");
         }
     });
     let total = total.into_inner().expect("no thread panics");
     let seconds = start.elapsed().as_secs_f64();
     let rate = total.cases() as f64 / seconds;
-    println!("{seconds:.1} s, {rate:.0} cases a second, with {} worlds", worlds);
+    println!(
+        "{seconds:.1} s, {rate:.0} cases a second, with {} worlds",
+        worlds
+    );
     let memory = memory.into_inner().expect("no thread panics");
     let at = |part: usize| memory[(memory.len() - 1) * part / 4] >> 20;
-    println!("resident: {} MiB after a quarter, {} MiB at the end", at(1), at(4));
+    println!(
+        "resident: {} MiB after a quarter, {} MiB at the end",
+        at(1),
+        at(4)
+    );
     total
 }
 
 /// Bytes of this process that are in memory; 0 where that cannot be asked.
 fn resident() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    let pages = statm
+        .split(' ')
+        .nth(1)
+        .and_then(|pages| pages.parse::<u64>().ok());
     pages.unwrap_or(0) * 4096
 }
 
@@ -116,8 +128,12 @@ fn arguments() -> Result<Arguments, String> {
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
         let mut number = || -> Result<u64, String> {
-            let value = args.next().ok_or_else(|| format!("`{arg}` needs a value"))?;
-            value.parse().map_err(|_| format!("`{value}` is not a number"))
+            let value = args
+                .next()
+                .ok_or_else(|| format!("`{arg}` needs a value"))?;
+            value
+                .parse()
+                .map_err(|_| format!("`{value}` is not a number"))
         };
         match arg.as_str() {
             "--help" | "-h" => {

@@ -60,7 +60,12 @@ impl Setup {
 
     /// The guest, for the reference.
     pub fn guest(&self, pages: Pages) -> Guest {
-        Guest::new(self.bytes.clone(), pages.max, self.next, self.script.clone())
+        Guest::new(
+            self.bytes.clone(),
+            pages.max,
+            self.next,
+            self.script.clone(),
+        )
     }
 
     /// The flat parameters of a caller, or the flat result of a callee.
@@ -273,16 +278,13 @@ fn damage(random: &mut Random, bytes: &mut [u8], args: &mut [u64], site: Site) {
         return;
     }
     let end = bytes.len();
-    change(bytes, args, site.place, |old| damaged(random, old, site.what, end));
+    change(bytes, args, site.place, |old| {
+        damaged(random, old, site.what, end)
+    });
 }
 
 /// Changes a place that says something.
-pub fn change(
-    bytes: &mut [u8],
-    args: &mut [u64],
-    place: Place,
-    new: impl FnOnce(u64) -> u64,
-) {
+pub fn change(bytes: &mut [u8], args: &mut [u64], place: Place, new: impl FnOnce(u64) -> u64) {
     match place {
         Place::Flat(index) => args[index] = new(args[index]),
         Place::Memory(at, len) => {
@@ -301,7 +303,17 @@ fn damaged(random: &mut Random, old: u64, what: What, end: usize) -> u64 {
     let len = |element: u64| {
         let limit = (1 << 28) - 1;
         let most = limit / element;
-        [0, old + 1, old.wrapping_sub(1), most, most + 1, limit, limit + 1, 1 << 31, 0xffff_ffff]
+        [
+            0,
+            old + 1,
+            old.wrapping_sub(1),
+            most,
+            most + 1,
+            limit,
+            limit + 1,
+            1 << 31,
+            0xffff_ffff,
+        ]
     };
     match what {
         What::Int(_) | What::Unused => any,
@@ -309,12 +321,28 @@ fn damaged(random: &mut Random, old: u64, what: What, end: usize) -> u64 {
         What::Float(4) => high | random.pick(&[0x7f80_0001, 0xffff_ffff, 0x7fc0_0001]),
         What::Float(_) => random.pick(&[0x7ff0_0000_0000_0001, u64::MAX, any]),
         What::Char => {
-            let edges = [0xd7ff, 0xd800, 0xdfff, 0xe000, 0x10_ffff, 0x11_0000, 0xffff_ffff];
+            let edges = [
+                0xd7ff,
+                0xd800,
+                0xdfff,
+                0xe000,
+                0x10_ffff,
+                0x11_0000,
+                0xffff_ffff,
+            ];
             high | random.pick(&edges)
         }
         What::Discriminant(count) => {
             let count = count as u64;
-            random.pick(&[count, count - 1, count + 1, 0xff, 0x100 | old, 0x8000_0000, 0xffff_ffff])
+            random.pick(&[
+                count,
+                count - 1,
+                count + 1,
+                0xff,
+                0x100 | old,
+                0x8000_0000,
+                0xffff_ffff,
+            ])
         }
         What::Flags(count) => high | old | 1u64 << (count % 32) | any & 0xffff_0000,
         What::Pointer { size, align } => {
@@ -349,7 +377,10 @@ fn random_step(random: &mut Random) -> Step {
     let near_end = (PAGE as u32).wrapping_sub(random.below(64) as u32);
     let place = 16 * random.below(200) as u32;
     let (action, value) = match random.below(16) {
-        0 => (Action::Return, random.pick(&[0, 1, 2, 3, 4, u32::MAX, 1 << 31, 8])),
+        0 => (
+            Action::Return,
+            random.pick(&[0, 1, 2, 3, 4, u32::MAX, 1 << 31, 8]),
+        ),
         1 => (Action::Return, near_end),
         2 => (Action::Return, place),
         3 | 4 => (Action::Grow, 0),

@@ -114,7 +114,13 @@ fn import(func: &Func, case: &Case, expected: &mut Expected) -> Result<(), Stop>
     let (Some(setup), Some(after)) = (&case.caller, &mut expected.caller) else {
         panic!("the caller is a guest");
     };
-    let (values, trap) = lift(&mut after.guest, func.caller, MAX_FLAT_PARAMS, setup, &func.params)?;
+    let (values, trap) = lift(
+        &mut after.guest,
+        func.caller,
+        MAX_FLAT_PARAMS,
+        setup,
+        &func.params,
+    )?;
     if let Some(code) = trap {
         return Err(code.into());
     }
@@ -139,7 +145,13 @@ fn between(func: &Func, case: &Case, expected: &mut Expected) -> Result<(), Stop
         panic!("the callee is a guest");
     };
     let types = &func.params;
-    let lifted = lift(&mut caller.guest, func.caller, MAX_FLAT_PARAMS, caller_setup, types)?;
+    let lifted = lift(
+        &mut caller.guest,
+        func.caller,
+        MAX_FLAT_PARAMS,
+        caller_setup,
+        types,
+    )?;
     let lower = &mut Lower::new(&mut callee.guest, func.callee);
     callee.args = fused(lifted, callee_setup, |values| {
         lower.values(MAX_FLAT_PARAMS, values, types, None)
@@ -167,7 +179,11 @@ fn lift(
 ) -> Result<Lifted, Stop> {
     let flat = setup.flat(max_flat, types);
     let lifted = Lift::new(guest, encoding).values(max_flat, &flat, types);
-    if guest.unsure { Err(Stop::Unsure) } else { Ok(lifted) }
+    if guest.unsure {
+        Err(Stop::Unsure)
+    } else {
+        Ok(lifted)
+    }
 }
 
 /// Runs the callee, which has its arguments, and lifts its result.
@@ -176,7 +192,13 @@ fn called(func: &Func, setup: &Setup, after: &mut After) -> Result<Lifted, Stop>
         return Err(TrapCode::Unreachable.into());
     }
     let types = func.result.as_slice();
-    lift(&mut after.guest, func.callee, MAX_FLAT_RESULTS, setup, types)
+    lift(
+        &mut after.guest,
+        func.callee,
+        MAX_FLAT_RESULTS,
+        setup,
+        types,
+    )
 }
 
 /// Lowers what was lifted. If something of it was wrong, both the specification's order and that of

@@ -141,7 +141,10 @@ pub fn random_world(number: u64, count: usize) -> World {
     let funcs = funcs.collect();
     let mut pages = || {
         let min = random.pick(&[1, 1, 1, 1, 1, 1, 2, 0]);
-        Pages { min, max: min + random.below(2) }
+        Pages {
+            min,
+            max: min + random.below(2),
+        }
     };
     World {
         path,
@@ -193,7 +196,10 @@ pub fn case_of(world: &World, number: u64) -> (usize, Case) {
     let random = &mut Random::new(number.wrapping_mul(0x2545_f491_4f6c_dd1d));
     let index = random.below(world.funcs.len());
     let pages = [world.caller, world.callee];
-    (index, random_case(random, world.path, &world.funcs[index], pages))
+    (
+        index,
+        random_case(random, world.path, &world.funcs[index], pages),
+    )
 }
 
 /// Runs the case of this number, and counts it.
@@ -234,20 +240,28 @@ fn describe(world: &World, index: usize, case: &Case, expected: &Expected, found
     let func = &world.funcs[index];
     let mut text = format!("{found}\n  {:?} of f{index}: {func:?}\n", world.path);
     let received = &expected.received;
-    text += &format!("  expected end: {:?}; host receives: {received:?}\n", expected.end);
+    text += &format!(
+        "  expected end: {:?}; host receives: {received:?}\n",
+        expected.end
+    );
     if world.path == Path::Export {
         text += &format!("  host gives {:?}\n", case.host_params);
     }
     if world.path == Path::Import {
         text += &format!("  host returns {:?}\n", case.host_result);
     }
-    let guests = [("caller", &case.caller, world.caller), ("callee", &case.callee, world.callee)];
+    let guests = [
+        ("caller", &case.caller, world.caller),
+        ("callee", &case.callee, world.callee),
+    ];
     for (name, setup, pages) in guests {
         let Some(setup) = setup else { continue };
         let (args, result, next) = (&setup.args, setup.result, setup.next);
-        text += &format!("  {name}: {pages:?}, args {args:x?}, result {result:#x}, next {next:#x}\n");
+        text +=
+            &format!("  {name}: {pages:?}, args {args:x?}, result {result:#x}, next {next:#x}\n");
         let steps = setup.script.iter().enumerate();
-        for (call, step) in steps.filter(|(_, step)| step.action != crate::reference::Action::Bump) {
+        for (call, step) in steps.filter(|(_, step)| step.action != crate::reference::Action::Bump)
+        {
             text += &format!("    realloc {call}: {:?} {:#x}\n", step.action, step.value);
         }
         if setup.behaviour != crate::reference::Behaviour::Return {

@@ -63,11 +63,17 @@ impl Ready {
     pub fn new(workshop: &Workshop, world: World) -> Result<Ready, String> {
         let text = component(&world);
         let failed = |error: &dyn std::fmt::Display| format!("{error}\nin {text}");
-        let artifact = workshop.compile(text.as_bytes()).map_err(|error| failed(&error))?;
-        let component = workshop.map_component(&artifact).map_err(|error| failed(&error))?;
+        let artifact = workshop
+            .compile(text.as_bytes())
+            .map_err(|error| failed(&error))?;
+        let component = workshop
+            .map_component(&artifact)
+            .map_err(|error| failed(&error))?;
         let mut linker = Linker::new(workshop.engine());
         define(&mut linker, &world).map_err(|error| failed(&error))?;
-        let ready = linker.instantiate_pre(&component).map_err(|error| failed(&error))?;
+        let ready = linker
+            .instantiate_pre(&component)
+            .map_err(|error| failed(&error))?;
         Ok(Ready { world, ready })
     }
 
@@ -98,7 +104,9 @@ impl Ready {
         let is_sure = !matches!(expected.end, End::Unsure);
         if is_sure && expected.received != store.data().received {
             let (found, expected) = (&store.data().received, &expected.received);
-            return Err(format!("the host was given {found:?}, expected {expected:?}"));
+            return Err(format!(
+                "the host was given {found:?}, expected {expected:?}"
+            ));
         }
         if let Outcome::Returned(_) = outcome {
             let afters = [&expected.caller, &expected.callee].into_iter().flatten();
@@ -125,7 +133,9 @@ impl Ready {
         let between = self.world.path == Path::Between;
         let (caller, callee) = if between { ("d#", "c#") } else { ("", "") };
         let caller = case.caller.as_ref().map(|setup| (caller, setup));
-        caller.into_iter().chain(case.callee.as_ref().map(|setup| (callee, setup)))
+        caller
+            .into_iter()
+            .chain(case.callee.as_ref().map(|setup| (callee, setup)))
     }
 
     fn call_export(
@@ -174,7 +184,9 @@ impl Ready {
             reset(store, other, prefix, setup)?;
             let report = report(store, other, prefix)?;
             if report[control::MEMORY..] != setup.bytes {
-                return Err(format!("guest `{prefix}` of another instance has other bytes"));
+                return Err(format!(
+                    "guest `{prefix}` of another instance has other bytes"
+                ));
             }
         }
         Ok(())
@@ -209,11 +221,7 @@ fn define(linker: &mut Linker<Host>, world: &World) -> cwasm::Result<()> {
     Ok(())
 }
 
-fn run(
-    store: &mut Store<Host>,
-    instance: Instance,
-    name: &str,
-) -> cwasm::Result<Option<Value>> {
+fn run(store: &mut Store<Host>, instance: Instance, name: &str) -> cwasm::Result<Option<Value>> {
     let run = instance.get_typed_func::<(), ()>(&mut *store, name)?;
     run.call(store, ()).map(|()| None)
 }
@@ -288,7 +296,9 @@ fn check_end(expected: &End, found: &Outcome) -> Result<(), String> {
     if is_expected {
         return Ok(());
     }
-    Err(format!("the call ended with {found:?}, expected {expected:?}"))
+    Err(format!(
+        "the call ended with {found:?}, expected {expected:?}"
+    ))
 }
 
 /// Compares a guest's report with what is expected of it.
@@ -300,7 +310,9 @@ fn check_guest(report: &[u8], after: &After, setup: &Setup, func: &Func) -> Resu
         .map(|call| [0, 4, 8, 12].map(|at| word(control::LOG + 16 * call + at)))
         .collect();
     if word(control::CALLS) as usize != calls.len() || !calls.starts_with(&found) {
-        return Err(format!("`realloc` was called with {found:?}, expected {calls:?}"));
+        return Err(format!(
+            "`realloc` was called with {found:?}, expected {calls:?}"
+        ));
     }
     for (index, expected) in after.args.iter().enumerate() {
         check_flat(expected, long(control::ARGS + 8 * index))
@@ -312,12 +324,17 @@ fn check_guest(report: &[u8], after: &After, setup: &Setup, func: &Func) -> Resu
     }
     let posts = word(control::POSTS);
     if posts != after.posts {
-        return Err(format!("post-return was called {posts} times, expected {}", after.posts));
+        return Err(format!(
+            "post-return was called {posts} times, expected {}",
+            after.posts
+        ));
     }
     if let Some(expected) = after.post_arg.filter(|_| func.post_return) {
         let found = long(control::POST_ARG);
         if found != expected {
-            return Err(format!("post-return was given {found:#x}, expected {expected:#x}"));
+            return Err(format!(
+                "post-return was given {found:#x}, expected {expected:#x}"
+            ));
         }
     }
     check_memory(&report[control::MEMORY..], after, setup)
@@ -338,7 +355,11 @@ fn check_flat(expected: &Flat, found: u64) -> Result<(), String> {
 fn check_memory(found: &[u8], after: &After, setup: &Setup) -> Result<(), String> {
     let (expected, states) = (&after.guest.bytes, &after.guest.states);
     if found.len() != expected.len() {
-        return Err(format!("{} bytes of memory, expected {}", found.len(), expected.len()));
+        return Err(format!(
+            "{} bytes of memory, expected {}",
+            found.len(),
+            expected.len()
+        ));
     }
     let differs = |at: &usize| found[*at] != expected[*at] && states[*at] == State::Exact;
     if let Some(at) = (0..found.len()).find(differs) {
@@ -354,9 +375,16 @@ fn check_memory(found: &[u8], after: &After, setup: &Setup) -> Result<(), String
     while let Some(start) = states[at..].iter().position(|state| *state == State::Nan) {
         // A NaN is aligned, and the bytes in the middle of it say that it is one.
         let start = at + start;
-        let len = if is_nan_at::<8>(found, states, start) { 8 } else { 4 };
+        let len = if is_nan_at::<8>(found, states, start) {
+            8
+        } else {
+            4
+        };
         if len == 4 && !is_nan_at::<4>(found, states, start) {
-            return Err(format!("memory at {start:#x}: found {:02x?}, expected a NaN", &found[start..start + 4]));
+            return Err(format!(
+                "memory at {start:#x}: found {:02x?}, expected a NaN",
+                &found[start..start + 4]
+            ));
         }
         at = start + len;
     }
@@ -374,5 +402,9 @@ fn is_nan_at<const N: usize>(found: &[u8], states: &[State], at: usize) -> bool 
     let mut word = [0; 8];
     word[..N].copy_from_slice(bytes);
     let bits = u64::from_le_bytes(word);
-    if N == 4 { f32::from_bits(bits as u32).is_nan() } else { f64::from_bits(bits).is_nan() }
+    if N == 4 {
+        f32::from_bits(bits as u32).is_nan()
+    } else {
+        f64::from_bits(bits).is_nan()
+    }
 }

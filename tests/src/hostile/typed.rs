@@ -31,7 +31,24 @@ type Call = fn(&mut Store<Host>, Instance, &str, &[Value]) -> cwasm::Result<Valu
 type Define = fn(&mut LinkerInstance<'_, Host>, &str) -> cwasm::Result<()>;
 
 /// 16 numbers.
-type Padding = (u64, u64, u64, u64, u64, u64, u64, u64, u64, u64, u64, u64, u64, u64, u64, u64);
+type Padding = (
+    u64,
+    u64,
+    u64,
+    u64,
+    u64,
+    u64,
+    u64,
+    u64,
+    u64,
+    u64,
+    u64,
+    u64,
+    u64,
+    u64,
+    u64,
+    u64,
+);
 
 /// The type of the parameter that makes a function have too many.
 pub fn padding() -> Type {
@@ -60,10 +77,13 @@ fn call_spilled<T: Native>(
 }
 
 fn define<T: Native>(linker: &mut LinkerInstance<'_, Host>, name: &str) -> cwasm::Result<()> {
-    linker.func_wrap(name, |mut store: StoreContextMut<'_, Host>, (param,): (T,)| {
-        let result = store.data_mut().exchange(vec![param.value()])?;
-        Ok((T::of(&result),))
-    })
+    linker.func_wrap(
+        name,
+        |mut store: StoreContextMut<'_, Host>, (param,): (T,)| {
+            let result = store.data_mut().exchange(vec![param.value()])?;
+            Ok((T::of(&result),))
+        },
+    )
 }
 
 fn define_spilled<T: Native>(
@@ -71,10 +91,15 @@ fn define_spilled<T: Native>(
     name: &str,
 ) -> cwasm::Result<()> {
     type Params<T> = (T, Padding);
-    linker.func_wrap(name, |mut store: StoreContextMut<'_, Host>, (param, padding): Params<T>| {
-        let result = store.data_mut().exchange(vec![param.value(), padding.value()])?;
-        Ok((T::of(&result),))
-    })
+    linker.func_wrap(
+        name,
+        |mut store: StoreContextMut<'_, Host>, (param, padding): Params<T>| {
+            let result = store
+                .data_mut()
+                .exchange(vec![param.value(), padding.value()])?;
+            Ok((T::of(&result),))
+        },
+    )
 }
 
 fn ty<T: Native>() -> Type {

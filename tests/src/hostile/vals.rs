@@ -14,13 +14,21 @@ pub(crate) fn text(text: String) -> Value {
 
 /// The bits of a float as the reference has them.
 pub(crate) fn f32_value(float: f32) -> Value {
-    Value::F32(if float.is_nan() { 0x7fc0_0000 } else { float.to_bits() })
+    Value::F32(if float.is_nan() {
+        0x7fc0_0000
+    } else {
+        float.to_bits()
+    })
 }
 
 /// The bits of a float as the reference has them.
 pub(crate) fn f64_value(float: f64) -> Value {
     let canonical = 0x7ff8_0000_0000_0000;
-    Value::F64(if float.is_nan() { canonical } else { float.to_bits() })
+    Value::F64(if float.is_nan() {
+        canonical
+    } else {
+        float.to_bits()
+    })
 }
 
 /// A value for the dynamic API.

@@ -49,8 +49,9 @@ pub(crate) fn random_type(random: &mut Random, depth: usize) -> Type {
 /// The types of a function's parameters: some fit in registers, some do not.
 pub(crate) fn random_params(random: &mut Random) -> Vec<Type> {
     let depth = random.below(4);
-    let mut params: Vec<Type> =
-        (0..random.below(4)).map(|_| random_type(random, depth)).collect();
+    let mut params: Vec<Type> = (0..random.below(4))
+        .map(|_| random_type(random, depth))
+        .collect();
     if random.one_in(4) {
         let wide = LEAVES[random.below(LEAVES.len())].clone();
         let at = random.below(params.len() + 1);
@@ -118,7 +119,9 @@ fn random_char(random: &mut Random, classes: usize) -> char {
     let chars: &[char] = match random.below(classes) {
         0 => &['a', 'Z', ' ', '\0', '\u{7f}'],
         1 => &['\u{80}', 'é', '\u{ff}'],
-        2 => &['\u{100}', '\u{7ff}', '\u{800}', '☃', '\u{d7ff}', '\u{e000}', '\u{ffff}'],
+        2 => &[
+            '\u{100}', '\u{7ff}', '\u{800}', '☃', '\u{d7ff}', '\u{e000}', '\u{ffff}',
+        ],
         _ => &['\u{10000}', '🍰', '\u{10ffff}'],
     };
     random.pick(chars)

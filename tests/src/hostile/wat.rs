@@ -39,7 +39,7 @@ pub mod control {
 }
 
 /// A function of a world.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Func {
     /// The types of the parameters `p0`, `p1`...
     pub params: Vec<Type>,
@@ -132,7 +132,9 @@ impl Names {
             Type::Tuple(fields) => format!("(tuple {})", list(self, fields)),
             Type::Option(some) => format!("(option {})", self.of(some)),
             Type::Result(ok, error) => {
-                let ok = ok.as_ref().map_or(String::new(), |ty| format!(" {}", self.of(ty)));
+                let ok = ok
+                    .as_ref()
+                    .map_or(String::new(), |ty| format!(" {}", self.of(ty)));
                 let error = error.as_ref();
                 let error = error.map_or(String::new(), |ty| format!(" (error {})", self.of(ty)));
                 format!("(result{ok}{error})")
@@ -147,7 +149,9 @@ impl Names {
             }
             Type::Variant(cases) => {
                 let cases = cases.iter().enumerate().map(|(index, ty)| {
-                    let ty = ty.as_ref().map_or(String::new(), |ty| format!(" {}", self.of(ty)));
+                    let ty = ty
+                        .as_ref()
+                        .map_or(String::new(), |ty| format!(" {}", self.of(ty)));
                     format!(" (case \"c{index}\"{ty})")
                 });
                 let text = format!("(variant{})", cases.collect::<String>());
@@ -221,7 +225,10 @@ fn exporter(world: &World) -> (String, usize) {
     for (index, (func, signature)) in world.funcs.iter().zip(signatures).enumerate() {
         let mut options = options(func.callee);
         if func.post_return {
-            let _ = writeln!(text, "(alias core export $i \"p{index}\" (core func $p{index}))");
+            let _ = writeln!(
+                text,
+                "(alias core export $i \"p{index}\" (core func $p{index}))"
+            );
             let _ = write!(options, " (post-return $p{index})");
         }
         let _ = writeln!(
@@ -237,14 +244,21 @@ fn exporter(world: &World) -> (String, usize) {
 fn callee(text: &mut String, index: usize, func: &Func) {
     let (params, results) = func.core_types(false);
     let result = results.first().copied();
-    let _ = write!(text, "(func (export \"f{index}\"){}", core_signature(&params, result));
+    let _ = write!(
+        text,
+        "(func (export \"f{index}\"){}",
+        core_signature(&params, result)
+    );
     for (param, core) in params.iter().enumerate() {
         let at = control::ARGS + 8 * param;
         let value = to_i64(*core, &format!("(local.get {param})"));
         let _ = write!(text, "\n  (i64.store $control (i32.const {at}) {value})");
     }
     let at = control::BEHAVIOUR;
-    let _ = write!(text, "\n  (if (i32.load $control (i32.const {at})) (then (unreachable)))");
+    let _ = write!(
+        text,
+        "\n  (if (i32.load $control (i32.const {at})) (then (unreachable)))"
+    );
     if let Some(core) = result {
         let value = format!("(i64.load $control (i32.const {}))", control::RESULT);
         let _ = write!(text, "\n  {}", from_i64(core, &value));
@@ -262,7 +276,10 @@ fn callee(text: &mut String, index: usize, func: &Func) {
             let (at, value) = (control::POST_ARG, to_i64(core, "(local.get 0)"));
             let _ = write!(text, "\n  (i64.store $control (i32.const {at}) {value})");
         }
-        let load = format!("(i32.load $control (i32.const {}))", control::POST_BEHAVIOUR);
+        let load = format!(
+            "(i32.load $control (i32.const {}))",
+            control::POST_BEHAVIOUR
+        );
         let _ = writeln!(
             text,
             "\n  (if (i32.eq {load} (i32.const 1)) (then (unreachable)))\n  (if (i32.eq {load} \
@@ -288,7 +305,10 @@ fn importer(world: &World) -> (String, usize) {
     let (mut module, mut with) = (String::new(), String::new());
     for (index, func) in world.funcs.iter().enumerate() {
         let options = options(func.caller);
-        let _ = writeln!(text, "(core func $f{index}' (canon lower (func $f{index}) {options}))");
+        let _ = writeln!(
+            text,
+            "(core func $f{index}' (canon lower (func $f{index}) {options}))"
+        );
         let _ = write!(with, " (export \"f{index}\" (func $f{index}'))");
         caller_import(&mut module, index, func);
     }
@@ -313,7 +333,10 @@ fn importer(world: &World) -> (String, usize) {
 fn caller_import(text: &mut String, index: usize, func: &Func) {
     let (params, results) = func.core_types(true);
     let signature = core_signature(&params, results.first().copied());
-    let _ = writeln!(text, "(import \"f\" \"f{index}\" (func $f{index}{signature}))");
+    let _ = writeln!(
+        text,
+        "(import \"f\" \"f{index}\" (func $f{index}{signature}))"
+    );
 }
 
 /// The core function that calls.
@@ -321,13 +344,19 @@ fn caller(text: &mut String, index: usize, func: &Func) {
     let (params, results) = func.core_types(true);
     let mut call = format!("(call $f{index}");
     for (param, core) in params.iter().enumerate() {
-        let value = format!("(i64.load $control (i32.const {}))", control::ARGS + 8 * param);
+        let value = format!(
+            "(i64.load $control (i32.const {}))",
+            control::ARGS + 8 * param
+        );
         let _ = write!(call, " {}", from_i64(*core, &value));
     }
     call += ")";
     if let Some(core) = results.first() {
         let value = to_i64(*core, &call);
-        call = format!("(i64.store $control (i32.const {}) {value})", control::RESULT);
+        call = format!(
+            "(i64.store $control (i32.const {}) {value})",
+            control::RESULT
+        );
     }
     let _ = writeln!(text, "(func (export \"run{index}\") {call})");
 }

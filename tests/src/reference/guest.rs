@@ -245,11 +245,7 @@ impl Guest {
                 .wrapping_add(value),
             Action::InPlace if old_size != 0 => old,
             Action::NoCopy => self.bump(align, size),
-            Action::Bump
-            | Action::Grow
-            | Action::Scribble
-            | Action::InPlace
-            | Action::Off => {
+            Action::Bump | Action::Grow | Action::Scribble | Action::InPlace | Action::Off => {
                 match action {
                     Action::Grow => self.grow(),
                     Action::Scribble => self.scribble(value as usize),
@@ -259,7 +255,12 @@ impl Guest {
                 if action == Action::Off {
                     pointer = pointer.wrapping_add(value);
                 }
-                self.copy(pointer as usize, old as usize, old_size.min(size) as usize, owner)?;
+                self.copy(
+                    pointer as usize,
+                    old as usize,
+                    old_size.min(size) as usize,
+                    owner,
+                )?;
                 pointer
             }
         };

@@ -79,7 +79,10 @@ impl<'g> Lift<'g> {
 
     fn load_int(&mut self, at: usize, bytes: usize) -> u64 {
         let bytes = self.guest.read(at, bytes);
-        bytes.iter().rev().fold(0, |int, byte| int << 8 | u64::from(*byte))
+        bytes
+            .iter()
+            .rev()
+            .fold(0, |int, byte| int << 8 | u64::from(*byte))
     }
 
     /// "load"
@@ -150,12 +153,17 @@ impl<'g> Lift<'g> {
         if let Err(code) = self.check(pointer, byte_len, align) {
             return self.bad(code.unwrap_or(TrapCode::StringOutOfBounds));
         }
-        let bytes = self.guest.read(pointer as usize, byte_len as usize).to_vec();
+        let bytes = self
+            .guest
+            .read(pointer as usize, byte_len as usize)
+            .to_vec();
         let text = match source {
             Source::Utf8 => String::from_utf8(bytes).ok(),
             Source::Latin1 => Some(bytes.into_iter().map(char::from).collect()),
             Source::Utf16 | Source::TaggedUtf16 => {
-                let units = bytes.chunks(2).map(|unit| u16::from_le_bytes([unit[0], unit[1]]));
+                let units = bytes
+                    .chunks(2)
+                    .map(|unit| u16::from_le_bytes([unit[0], unit[1]]));
                 String::from_utf16(&units.collect::<Vec<u16>>()).ok()
             }
         };

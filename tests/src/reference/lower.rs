@@ -135,7 +135,8 @@ impl<'g> Lower<'g> {
     }
 
     fn put(&mut self, at: usize, bits: u64, bytes: usize, what: What) {
-        self.guest.write(at, &bits.to_le_bytes()[..bytes], State::Exact);
+        self.guest
+            .write(at, &bits.to_le_bytes()[..bytes], State::Exact);
         self.site(at, bytes, what);
     }
 
@@ -173,7 +174,8 @@ impl<'g> Lower<'g> {
                 let (bits, is_nan) = float_bits(value);
                 self.put(at, bits, bytes, What::Float(bytes));
                 if is_nan {
-                    self.guest.write(at, &bits.to_le_bytes()[..bytes], State::Nan);
+                    self.guest
+                        .write(at, &bits.to_le_bytes()[..bytes], State::Nan);
                 }
             }
             (Shape::Char, Value::Char(char)) => {
@@ -290,7 +292,12 @@ fn widen(flat: Vec<Flat>, cores: &[Core]) -> Vec<Flat> {
     let unused = narrow(0, What::Unused);
     let flat = flat.into_iter().chain(std::iter::repeat(unused));
     let widened = flat.zip(cores);
-    widened.map(|(flat, core)| Flat { core: *core, ..flat }).collect()
+    widened
+        .map(|(flat, core)| Flat {
+            core: *core,
+            ..flat
+        })
+        .collect()
 }
 
 /// The bits of a float, and whether it is a NaN.

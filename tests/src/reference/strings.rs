@@ -83,7 +83,10 @@ impl Lower<'_> {
     /// "store_string_to_latin1_or_utf16"
     fn to_latin1_or_utf16(&mut self, text: &str, units: usize) -> Result<Stored, TrapCode> {
         let mut buffer = self.guest.string_buffer(None, 2, units)?;
-        let narrow: Vec<u8> = text.chars().map_while(|char| u8::try_from(char).ok()).collect();
+        let narrow: Vec<u8> = text
+            .chars()
+            .map_while(|char| u8::try_from(char).ok())
+            .collect();
         self.write(buffer, 0, &narrow);
         if narrow.len() == text.chars().count() {
             if narrow.len() < units {
@@ -95,10 +98,14 @@ impl Lower<'_> {
         buffer = self.guest.string_buffer(Some(buffer), 2, worst)?;
         // What was written is read again, wherever it is now.
         for index in (0..narrow.len()).rev() {
-            let (at, state) = (buffer.pointer + index, self.guest.states[buffer.pointer + index]);
+            let (at, state) = (
+                buffer.pointer + index,
+                self.guest.states[buffer.pointer + index],
+            );
             let byte = self.guest.bytes[at];
             self.guest.write(buffer.pointer + 2 * index, &[byte], state);
-            self.guest.write(buffer.pointer + 2 * index + 1, &[0], State::Exact);
+            self.guest
+                .write(buffer.pointer + 2 * index + 1, &[0], State::Exact);
         }
         self.write(buffer, 2 * narrow.len(), &encoded[2 * narrow.len()..]);
         if worst > encoded.len() {
