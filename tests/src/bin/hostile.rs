@@ -10,7 +10,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use cwasm_tests::artifact::Workshop;
-use cwasm_tests::hostile::wat::component;
 use cwasm_tests::hostile::{Summary, run_number, run_worlds};
 
 const USAGE: &str = "\
@@ -23,11 +22,14 @@ usage: hostile [--cases N] [--seed S] [--threads N] [--case NUMBER]
   --threads N    2 by default
   --case NUMBER  this case alone, with the text of its component
 
-The exit code is 1 if anything is not as expected.";
+The exit code is 1 if anything is not as expected, or the process keeps growing.";
 
 /// Functions of a world, and cases that are run in it.
 const FUNCS: usize = 40;
 const CASES: usize = 1500;
+
+/// MiB by which the process may grow after the first quarter.
+const MAX_GROWTH: u64 = 32;
 
 /// The stack of a thread: guests exhaust it.
 const STACK: usize = 1 << 20;
@@ -40,11 +42,17 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let summary = match arguments.case {
+    let (summary, leaks) = match arguments.case {
         Some(number) => {
-            let (ready, summary) = run_number(&Workshop::new(), number, FUNCS);
-            println!("{}", component(&ready.world));
-            summary
+            let (component, summary) = match run_number(&Workshop::new(), number, FUNCS) {
+                Ok(found) => found,
+                Err(message) => {
+                    eprintln!("{message}");
+                    return ExitCode::FAILURE;
+                }
+            };
+            println!("{component}");
+            (summary, false)
         }
         None => run(&arguments),
     };
@@ -54,11 +62,11 @@ fn main() -> ExitCode {
         println!("--case {}: {}", mismatch.number, mismatch.message);
     }
     println!("{summary}");
-    ExitCode::from(u8::from(!mismatches.is_empty()))
+    ExitCode::from(u8::from(leaks || !mismatches.is_empty()))
 }
 
-/// Runs as many worlds as there are cases for.
-fn run(arguments: &Arguments) -> Summary {
+/// Runs as many worlds as there are cases for; whether memory was lost.
+fn run(arguments: &Arguments) -> (Summary, bool) {
     let (start, memory) = (Instant::now(), Mutex::new(Vec::new()));
     let worlds = arguments.cases.div_ceil(CASES) as u64;
     let (next, total) = (AtomicU64::new(0), Mutex::new(Summary::default()));
@@ -86,18 +94,12 @@ fn run(arguments: &Arguments) -> Summary {
     let total = total.into_inner().expect("no thread panics");
     let seconds = start.elapsed().as_secs_f64();
     let rate = total.cases() as f64 / seconds;
-    println!(
-        "{seconds:.1} s, {rate:.0} cases a second, with {} worlds",
-        worlds
-    );
+    println!("{seconds:.1} s, {rate:.0} cases a second, {worlds} components");
     let memory = memory.into_inner().expect("no thread panics");
     let at = |part: usize| memory[(memory.len() - 1) * part / 4] >> 20;
-    println!(
-        "resident: {} MiB after a quarter, {} MiB at the end",
-        at(1),
-        at(4)
-    );
-    total
+    let (quarter, end) = (at(1), at(4));
+    println!("{quarter} MiB resident after a quarter, {end} MiB at the end");
+    (total, end > quarter + MAX_GROWTH)
 }
 
 /// Bytes of this process that are in memory; 0 where that cannot be asked.

@@ -19,7 +19,7 @@ pub mod values;
 pub mod wat;
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use cwasm::TrapCode;
@@ -29,10 +29,10 @@ use self::expect::{End, Expected, expect};
 use self::run::{Outcome, Ready};
 use self::typed::{ROWS, padding};
 use self::values::{random_params, random_type};
-use self::wat::{Func, Pages, Path, World};
+use self::wat::{Func, Pages, Path, World, component};
 use crate::artifact::Workshop;
 use crate::random::Random;
-use crate::reference::Encoding;
+use crate::reference::{Action, Encoding};
 
 /// A case's number is that of its world, and this many bits for its place there.
 const CASE_BITS: u32 = 20;
@@ -179,13 +179,25 @@ pub fn run_worlds(
     summary
 }
 
-/// Runs the case of this number, in a world of as many functions as when it was found.
-pub fn run_number(workshop: &Workshop, number: u64, funcs: usize) -> (Ready, Summary) {
-    let mut summary = Summary::default();
+/// Runs the case of this number, whose world has as many functions as when it was found: also the
+/// component of its function alone.
+///
+/// # Errors
+/// The world cannot be compiled or linked.
+pub fn run_number(
+    workshop: &Workshop,
+    number: u64,
+    funcs: usize,
+) -> Result<(String, Summary), String> {
     let world = random_world(number >> CASE_BITS, funcs);
-    let ready = Ready::new(workshop, world).unwrap_or_else(|message| panic!("{message}"));
-    run_case(&ready, number, &mut summary, expect);
-    (ready, summary)
+    let (index, _) = case_of(&world, number);
+    let alone = World {
+        funcs: vec![world.funcs[index].clone()],
+        ..world.clone()
+    };
+    let mut summary = Summary::default();
+    run_case(&Ready::new(workshop, world)?, number, &mut summary, expect);
+    Ok((component(&alone), summary))
 }
 
 /// How the expectation of a case is made: [`expect`], but for the test that comparing can fail.
@@ -239,37 +251,59 @@ pub fn run_case(ready: &Ready, number: u64, summary: &mut Summary, expect: Expec
 fn describe(world: &World, index: usize, case: &Case, expected: &Expected, found: &str) -> String {
     let func = &world.funcs[index];
     let mut text = format!("{found}\n  {:?} of f{index}: {func:?}\n", world.path);
-    let received = &expected.received;
-    text += &format!(
-        "  expected end: {:?}; host receives: {received:?}\n",
-        expected.end
+    let (end, received) = (&expected.end, &expected.received);
+    let _ = writeln!(
+        text,
+        "  expected end: {end:?}; the host is given {received:?}"
     );
-    if world.path == Path::Export {
-        text += &format!("  host gives {:?}\n", case.host_params);
+    match world.path {
+        Path::Export => {
+            let _ = writeln!(text, "  the host gives {:?}", case.host_params);
+        }
+        Path::Import => {
+            let _ = writeln!(text, "  the host returns {:?}", case.host_result);
+        }
+        Path::Between => {}
     }
-    if world.path == Path::Import {
-        text += &format!("  host returns {:?}\n", case.host_result);
-    }
-    let guests = [
-        ("caller", &case.caller, world.caller),
-        ("callee", &case.callee, world.callee),
-    ];
-    for (name, setup, pages) in guests {
-        let Some(setup) = setup else { continue };
+    let caller = case
+        .caller
+        .iter()
+        .map(|setup| ("caller", setup, world.caller));
+    let callee = case
+        .callee
+        .iter()
+        .map(|setup| ("callee", setup, world.callee));
+    for (name, setup, pages) in caller.chain(callee) {
         let (args, result, next) = (&setup.args, setup.result, setup.next);
-        text +=
-            &format!("  {name}: {pages:?}, args {args:x?}, result {result:#x}, next {next:#x}\n");
+        let (behaviour, post) = (setup.behaviour, setup.post_behaviour);
+        let _ = writeln!(
+            text,
+            "  {name}: {pages:?}, args {args:x?}, result {result:#x}, next {next:#x}, \
+             {behaviour:?}, post-return {post:?}"
+        );
         let steps = setup.script.iter().enumerate();
-        for (call, step) in steps.filter(|(_, step)| step.action != crate::reference::Action::Bump)
-        {
-            text += &format!("    realloc {call}: {:?} {:#x}\n", step.action, step.value);
+        for (call, step) in steps.filter(|(_, step)| step.action != Action::Bump) {
+            let _ = writeln!(
+                text,
+                "    realloc {call}: {:?} {:#x}",
+                step.action, step.value
+            );
         }
-        if setup.behaviour != crate::reference::Behaviour::Return {
-            text += &format!("    behaviour: {:?}\n", setup.behaviour);
-        }
-        if setup.post_behaviour != crate::reference::Behaviour::Return {
-            text += &format!("    post-return: {:?}\n", setup.post_behaviour);
-        }
+        dump(&mut text, &setup.bytes);
     }
     text
+}
+
+/// A memory, without the rows that repeat; only the first rows, if it is full of different ones.
+fn dump(text: &mut String, bytes: &[u8]) {
+    let mut rows = bytes.chunks(16).enumerate();
+    let mut last: &[u8] = &[];
+    let different = rows.by_ref().filter(|(_, row)| {
+        let is_new = *row != last;
+        last = row;
+        is_new
+    });
+    for (index, row) in different.take(100) {
+        let _ = writeln!(text, "    {:05x}: {row:02x?}", 16 * index);
+    }
 }
