@@ -12,6 +12,7 @@
 
 pub mod case;
 pub mod expect;
+pub mod matrix;
 pub mod run;
 pub mod typed;
 mod vals;
@@ -113,7 +114,7 @@ impl fmt::Display for Summary {
 pub fn random_world(number: u64, count: usize) -> World {
     let random = &mut Random::new(number);
     let path = Path::ALL[(number % 3) as usize];
-    let is_typed = path != Path::Between && number / 3 % 3 == 0;
+    let is_typed = path != Path::Between && (number / 3).is_multiple_of(3);
     let funcs = (0..count).map(|_| {
         let mut func = Func {
             params: Vec::new(),

@@ -30,8 +30,8 @@ pub(crate) fn random_type(random: &mut Random, depth: usize) -> Type {
     let payload = |random: &mut Random| (!random.one_in(3)).then(|| Box::new(nested(random)));
     let some = |random: &mut Random, max: usize| 1 + random.below(max);
     match random.below(16) {
-        0..=3 => leaf(random),
-        4 => [Type::Char, Type::String, Type::Bool][random.below(3)].clone(),
+        0..=2 => leaf(random),
+        3 | 4 => [Type::Char, Type::String, Type::String, Type::Bool][random.below(4)].clone(),
         5..=7 => Type::List(Box::new(nested(random))),
         8 => Type::Record((0..some(random, 5)).map(|_| nested(random)).collect()),
         9 => Type::Tuple((0..some(random, 4)).map(|_| nested(random)).collect()),
@@ -124,7 +124,9 @@ fn random_char(random: &mut Random, classes: usize) -> char {
         ],
         _ => &['\u{10000}', '🍰', '\u{10ffff}'],
     };
-    random.pick(chars)
+    let any = char::from_u32(random.next_u64() as u32 % 0x11_0000);
+    let any = any.filter(|_| classes == 4 && random.one_in(4));
+    any.unwrap_or_else(|| random.pick(chars))
 }
 
 fn random_text(random: &mut Random, budget: &mut usize) -> String {

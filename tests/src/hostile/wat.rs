@@ -2,7 +2,7 @@
 //!
 //! Every guest has two memories: the one that the canonical ABI sees, and `control`, which holds
 //! what the guest is told to do and what it has seen. The host sets both with `reset` and reads both
-//! with `report`; [`libc.wat`](../../src/hostile/libc.wat) has these and `realloc`.
+//! with `report`; `libc.wat` has these and `realloc`.
 
 use std::fmt::Write as _;
 

@@ -17,8 +17,8 @@ impl Lower<'_> {
         let (units, string) = (text.code_units(), text.text.as_str());
         let (pointer, units, align, size) = match (self.encoding, text.source) {
             (Encoding::Utf8, Source::Utf8) => self.copy(units, 1, string.as_bytes(), 1),
-            (Encoding::Utf8, Source::Latin1) => self.to_utf8(string, units, 2 * units),
-            (Encoding::Utf8, _) => self.to_utf8(string, units, 3 * units),
+            (Encoding::Utf8, Source::Latin1) => self.utf8(string, units, 2 * units),
+            (Encoding::Utf8, _) => self.utf8(string, units, 3 * units),
             (Encoding::Utf16, Source::Utf8) => self.utf8_to_utf16(string, units),
             (Encoding::Utf16, _) => self.copy(units, 2, &utf16(string), 2),
             (Encoding::Latin1Utf16, _) if self.always_utf16 => {
@@ -29,7 +29,7 @@ impl Lower<'_> {
             }
             (Encoding::Latin1Utf16, Source::Latin1) => self.copy(units, 1, &latin1(string), 2),
             (Encoding::Latin1Utf16, Source::TaggedUtf16) => self.tagged(string, units),
-            (Encoding::Latin1Utf16, _) => self.to_latin1_or_utf16(string, units),
+            (Encoding::Latin1Utf16, _) => self.latin1_or_utf16(string, units),
         }?;
         self.site(pointer, size, What::Text);
         Ok((pointer, units, align, size))
@@ -54,7 +54,7 @@ impl Lower<'_> {
     }
 
     /// "store_string_to_utf8"
-    fn to_utf8(&mut self, text: &str, units: usize, worst: usize) -> Result<Stored, TrapCode> {
+    fn utf8(&mut self, text: &str, units: usize, worst: usize) -> Result<Stored, TrapCode> {
         let mut buffer = self.guest.string_buffer(None, 1, units)?;
         let Some(ascii) = text.bytes().position(|byte| byte >= 0x80) else {
             self.write(buffer, 0, text.as_bytes());
@@ -81,7 +81,7 @@ impl Lower<'_> {
     }
 
     /// "store_string_to_latin1_or_utf16"
-    fn to_latin1_or_utf16(&mut self, text: &str, units: usize) -> Result<Stored, TrapCode> {
+    fn latin1_or_utf16(&mut self, text: &str, units: usize) -> Result<Stored, TrapCode> {
         let mut buffer = self.guest.string_buffer(None, 2, units)?;
         let narrow: Vec<u8> = text
             .chars()
@@ -111,7 +111,7 @@ impl Lower<'_> {
         if worst > encoded.len() {
             buffer = self.guest.string_buffer(Some(buffer), 2, encoded.len())?;
         }
-        let tagged = encoded.len() as u32 / 2 | UTF16_TAG;
+        let tagged = (encoded.len() as u32 / 2) | UTF16_TAG;
         Ok((buffer.pointer, tagged, 2, encoded.len()))
     }
 
