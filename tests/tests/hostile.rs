@@ -36,15 +36,15 @@ fn calls_agree_with_the_reference() {
     let workshop = Workshop::new();
     let mut summary = Summary::default();
     let mut mapped = Vec::new();
-    for round in 0..3u64 {
-        summary.add(run_worlds(&workshop, 9 * round..9 * round + 9, 6, 120));
+    for round in 0..2u64 {
+        summary.add(run_worlds(&workshop, 9 * round..9 * round + 9, 5, 150));
         mapped.push(mappings());
     }
     let messages = summary.mismatches.iter().map(|mismatch| &*mismatch.message);
     let messages: Vec<&str> = messages.collect();
     assert!(messages.is_empty(), "{}\n{summary}", messages.join("\n"));
 
-    assert_eq!(summary.cases(), 27 * 120);
+    assert_eq!(summary.cases(), 18 * 150);
     for path in [
         "between",
         "export",
@@ -53,7 +53,7 @@ fn calls_agree_with_the_reference() {
         "import typed",
     ] {
         let count = summary.paths.get(path).copied().unwrap_or(0);
-        assert!(count >= 3 * 120, "{path}: {count}\n{summary}");
+        assert!(count >= 2 * 150, "{path}: {count}\n{summary}");
     }
     assert!(summary.values >= 1000, "{summary}");
     assert!(summary.host_failures > 0, "{summary}");
@@ -64,8 +64,8 @@ fn calls_agree_with_the_reference() {
             "nothing traps with: {code}\n{summary}"
         );
     }
-    // A thousand poisoned instances have left nothing behind.
-    assert!(mapped[2] < mapped[1] + 50, "{mapped:?} mappings");
+    // Hundreds of poisoned instances have left nothing behind.
+    assert!(mapped[1] < mapped[0] + 50, "{mapped:?} mappings");
 }
 
 /// Runs cases whose expectation is made wrong: how many are noticed, and how many should be.

@@ -24,7 +24,8 @@ pub enum Action {
     Scribble,
     /// Executes `unreachable`.
     Trap,
-    /// Calls itself until the stack is exhausted.
+    /// Does not return: calls itself until the stack is exhausted. A loop joins it once the loader can
+    /// interrupt guests.
     Recurse,
     /// Returns the old place; behaves if there is none.
     InPlace,
