@@ -201,7 +201,7 @@ pub fn run_number(
     Ok((component(&alone), summary))
 }
 
-/// How the expectation of a case is made: [`expect`], but for the test that comparing can fail.
+/// How the expectation of a case is made: [`expect()`], but for the test that comparing can fail.
 pub type Expect = fn(Path, &Func, &Case, [Pages; 2]) -> Expected;
 
 /// The function and the case of this number.

@@ -371,40 +371,26 @@ fn check_memory(found: &[u8], after: &After, setup: &Setup) -> Result<(), String
             &expected[shown]
         ));
     }
-    let mut at = 0;
-    while let Some(start) = states[at..].iter().position(|state| *state == State::Nan) {
-        // A NaN is aligned, and the bytes in the middle of it say that it is one.
-        let start = at + start;
-        let len = if is_nan_at::<8>(found, states, start) {
-            8
-        } else {
-            4
-        };
-        if len == 4 && !is_nan_at::<4>(found, states, start) {
+    for (at, len) in after.guest.nans.iter().copied() {
+        let range = at..at + len;
+        // One that something else was written to is not looked at.
+        let is_whole = states[range.clone()]
+            .iter()
+            .all(|state| *state == State::Nan);
+        if is_whole && !is_nan(&found[range.clone()]) {
+            let found = &found[range];
             return Err(format!(
-                "memory at {start:#x}: found {:02x?}, expected a NaN",
-                &found[start..start + 4]
+                "memory at {at:#x}: found {found:02x?}, expected a NaN"
             ));
         }
-        at = start + len;
     }
     Ok(())
 }
 
-/// Whether there is a NaN of `N` bytes where one must be.
-fn is_nan_at<const N: usize>(found: &[u8], states: &[State], at: usize) -> bool {
-    let (Some(bytes), Some(states)) = (found.get(at..at + N), states.get(at..at + N)) else {
-        return false;
-    };
-    if !at.is_multiple_of(N) || !states.iter().all(|state| *state == State::Nan) {
-        return false;
-    }
-    let mut word = [0; 8];
-    word[..N].copy_from_slice(bytes);
-    let bits = u64::from_le_bytes(word);
-    if N == 4 {
-        f32::from_bits(bits as u32).is_nan()
-    } else {
-        f64::from_bits(bits).is_nan()
+/// Whether these bytes are a NaN.
+fn is_nan(bytes: &[u8]) -> bool {
+    match bytes.len() {
+        4 => f32::from_le_bytes(bytes.try_into().expect("4 bytes")).is_nan(),
+        _ => f64::from_le_bytes(bytes.try_into().expect("8 bytes")).is_nan(),
     }
 }

@@ -83,6 +83,8 @@ pub struct Guest {
     pub bytes: Vec<u8>,
     /// What is known of each byte.
     pub states: Vec<State>,
+    /// Where NaNs were written, and of how many bytes.
+    pub nans: Vec<(usize, usize)>,
     /// The value that each byte belongs to.
     owners: Vec<u32>,
     next_owner: u32,
@@ -112,6 +114,7 @@ impl Guest {
             states: vec![State::Exact; bytes.len()],
             owners: vec![NOBODY; bytes.len()],
             bytes,
+            nans: Vec::new(),
             next_owner: NOBODY,
             max_pages,
             next,
@@ -131,6 +134,9 @@ impl Guest {
 
     /// Writes bytes of a value that owns them.
     pub(super) fn write(&mut self, at: usize, bytes: &[u8], state: State) {
+        if state == State::Nan {
+            self.nans.push((at, bytes.len()));
+        }
         for (at, byte) in (at..).zip(bytes) {
             self.bytes[at] = *byte;
             self.states[at] = match self.owners[at] {
