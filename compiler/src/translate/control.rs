@@ -81,7 +81,9 @@ impl Translator<'_, '_> {
                 .append_block_param(head, representation(*ty));
         }
         self.push_frame(FrameKind::Loop, ty, Some(head));
-        self.jump(head, self.params(ty).len());
+        let args = self.params(ty).len();
+        self.jump(head, args);
+        self.stack.truncate(self.stack.len() - args);
         self.continue_at(head);
     }
 
