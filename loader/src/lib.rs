@@ -14,16 +14,19 @@
 mod artifact;
 mod builtins;
 mod component;
+mod deadline;
 mod dynamic;
 mod engine;
 mod error;
 mod func;
 mod host;
 mod instance;
+mod interrupt;
 mod linker;
 mod memory;
 mod module;
 mod parking;
+mod parts;
 mod plan;
 mod pool;
 mod raw;
@@ -46,6 +49,7 @@ pub use engine::{Config, Engine};
 pub use error::{Error, Result};
 pub use func::{Deferred, Func, TypedFunc};
 pub use instance::Instance;
+pub use interrupt::InterruptHandle;
 pub use linker::{InstancePre, LinkError, Linker, LinkerInstance};
 pub use module::{
     CoreFunc, CoreGlobal, CoreMemory, CoreTable, CoreVal, Extern, ExternType, FuncType, GlobalType,
