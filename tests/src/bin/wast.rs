@@ -7,7 +7,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use cwasm_compiler::OptLevel;
+use cwasm_compiler::{OptLevel, Options};
 use cwasm_format::cpu::CpuLevel;
 use cwasm_tests::artifact::Workshop;
 use cwasm_tests::suite::{self, Script};
@@ -16,7 +16,7 @@ use cwasm_tests::{Report, Skips};
 const USAGE: &str = "\
 Runs .wast scripts: each module is compiled, written, mapped, instantiated and called.
 
-usage: wast [--trace] [--cpu LEVEL] [-O LEVEL] [--spec] [--suite NAME]... [PATH]...
+usage: wast [--trace] [--cpu LEVEL] [-O LEVEL] [--interruptible] [--spec] [--suite NAME]... [PATH]...
 
   PATH          a .wast file, or a folder of them
   --suite NAME  a core suite: wasm-v1, wasm-v2, wasm-v3, a proposal such as simd,
@@ -24,6 +24,7 @@ usage: wast [--trace] [--cpu LEVEL] [-O LEVEL] [--spec] [--suite NAME]... [PATH]
   --spec        the newest version of the specification and all proposals, as a table
   --cpu LEVEL   the CPU level to compile for: x86-64, x86-64-v2, x86-64-v3, x86-64-v4
   -O LEVEL      what to optimise for: none, speed or size
+  --interruptible  compile code that can be stopped
   --trace       print each directive's place before it runs
 
 The list of skips is tests/skips.txt. The exit code is 1 if anything failed.";
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         trace,
         cpu,
         opt,
+        interruptible,
         spec,
     } = match arguments() {
         Ok(found) => found,
@@ -42,7 +44,12 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let workshop = Workshop::for_target(cpu, opt);
+    let workshop = Workshop::with_options(Options {
+        cpu,
+        opt,
+        interruptible,
+        ..Options::default()
+    });
     let skips = Skips::built_in();
     let mut total = Report::default();
     let mut suites: Vec<(&str, Report)> = Vec::new();
@@ -87,6 +94,7 @@ struct Arguments {
     trace: bool,
     cpu: CpuLevel,
     opt: OptLevel,
+    interruptible: bool,
     /// Whether the figures of each suite are printed as a table.
     spec: bool,
 }
@@ -102,6 +110,7 @@ fn arguments() -> Result<Arguments, String> {
                 std::process::exit(0);
             }
             "--trace" => found.trace = true,
+            "--interruptible" => found.interruptible = true,
             "--spec" => {
                 found.spec = true;
                 for name in suite::SPEC {
