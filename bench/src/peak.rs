@@ -46,7 +46,7 @@ pub(crate) fn child(work: &str, input: &Path) -> Result<u64> {
 }
 
 fn compile<R: Runtime>(wasm: &[u8]) -> Result<()> {
-    let runtime = R::new().map_err(failed::<R>)?;
+    let runtime = R::new(false).map_err(failed::<R>)?;
     black_box(runtime.compile(wasm).map_err(failed::<R>)?);
     Ok(())
 }

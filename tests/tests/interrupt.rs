@@ -67,7 +67,6 @@ fn latency<R: std::fmt::Debug>(
 /// Checks that what `attempt` measures is soon, seldom late.
 fn assert_soon(what: &str, mut attempt: impl FnMut() -> Duration) {
     let latencies: Vec<Duration> = (0..5).map(|_| attempt()).collect();
-    println!("{what}: {latencies:?}");
     assert!(
         latencies.iter().min() < Some(&SOON) && latencies.iter().max() < Some(&LATE),
         "{what}: {latencies:?}"
@@ -385,7 +384,7 @@ fn adapters_stop() {
         // The same as UTF-16.
         (
             "string",
-            1 << 31 | most / 2,
+            (1 << 31) | (most / 2),
             ["latin1+utf16", "latin1+utf16"],
         ),
     ];
@@ -475,13 +474,11 @@ fn storms_of_requests_stop_calls_and_nothing_else() {
         }
         scope.spawn(move || {
             let work = instantiate(&mut store);
-            let (mut calls, mut stopped) = (0, 0);
+            let mut stopped = 0;
             while stopped < STOPPED || requests.load(Ordering::Relaxed) < REQUESTS {
-                calls += 1;
                 stopped += u32::from(call(&mut store, work));
             }
             done.store(true, Ordering::Relaxed);
-            println!("{stopped} of {calls} calls were stopped");
         });
         scope.spawn(move || {
             let mut store = Store::new(workshop.engine(), ());
@@ -598,7 +595,7 @@ fn a_request_stops_the_innermost_call() {
         .get_typed_func::<(), (u32,)>(&mut store, "outer")
         .unwrap();
     let inner = inner.get_typed_func::<(), ()>(&mut store, "inner").unwrap();
-    *store.data_mut() = Some((inner.clone(), store.interrupt_handle()));
+    *store.data_mut() = Some((inner, store.interrupt_handle()));
     assert_eq!(outer.call(&mut store, ()).unwrap(), (10,));
     // As after any trap.
     let error = inner.call(&mut store, ()).unwrap_err();
