@@ -22,7 +22,7 @@ use crate::error::{Error, Result};
 use crate::isa::Target;
 use crate::layout::Unit;
 use crate::link::FUNCTION_ALIGN;
-use crate::translate::{self, TranslateState};
+use crate::translate::{self, Checks, TranslateState};
 use crate::{Progress, barriers, init};
 
 /// A function to compile.
@@ -436,7 +436,10 @@ fn build(entry: &Entry, job: Job<'_, '_>, worker: &mut Worker) -> Result<()> {
             trampoline::host_func(&mut builder, &signature);
         }
         Entry::Init => init::build(&mut builder, &mut worker.translate.references, unit)?,
-        Entry::Builtin(builtin) => trampoline::builtin(&mut builder, *builtin),
+        Entry::Builtin(builtin) => {
+            let checks = Checks::new(unit.interrupt_slot);
+            trampoline::builtin(&mut builder, *builtin, checks);
+        }
     }
     builder.finalize(target.isa.frontend_config());
     Ok(())

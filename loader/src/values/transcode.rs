@@ -105,7 +105,7 @@ pub(super) fn encode(cx: &mut LowerContext<'_>, string: &str) -> Result<(u32, u3
             }
             let buffer = buffer.resize(cx, string.len() as u64 * 2)?;
             // What the guest moved is widened where it is now, and not written again.
-            inflate_latin1(&mut buffer.bytes(cx)[..2 * written]);
+            inflate_latin1(&mut buffer.bytes(cx)[..2 * written], 0..written);
             let (pointer, units) = encode_utf16(cx, &string[read..], buffer, written)?;
             Ok((pointer, units | UTF16_TAG))
         }

@@ -39,7 +39,7 @@ use crate::component::types::TypeBuilder;
 use crate::component::{Adapter, ComponentInstanceId, CoreFunc, Options, Plan};
 use crate::env::Symbol;
 use crate::layout::Unit;
-use crate::translate::{builtin_signature, core_signature, declare_function, trap_code};
+use crate::translate::{Checks, builtin_signature, core_signature, declare_function, trap_code};
 use crate::work;
 
 /// One side of an adapter: how values pass through its memory.
@@ -63,6 +63,8 @@ struct Copier<'c, 'f> {
     from: Side,
     to: Side,
     builtins: Vec<(Builtin, ir::FuncRef)>,
+    /// Loops over elements check for interrupts; all else is as long as the types.
+    checks: Checks,
 }
 
 /// Builds an adapter.
@@ -121,6 +123,7 @@ pub(crate) fn build(
         from: caller,
         to: callee_side,
         builtins: Vec::new(),
+        checks: Checks::new(unit.interrupt_slot),
     };
     let args = copier.params(func, &params);
     let call = copier.builder.ins().call(callee, &args);
