@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0x200  magic            "cwasm\r\n\x1a"
-//! 0x208  abi_version      2                 rises with every change of layout or ABI
+//! 0x208  abi_version      3                 rises with every change of layout or ABI
 //! 0x20c  target           1 = x86_64-linux
 //! 0x210  cpu_features     bits of cpu.rs
 //! 0x218  file_size
@@ -22,11 +22,11 @@ pub const HEADER_OFFSET: usize = 0x200;
 pub const MAGIC: [u8; 8] = *b"cwasm\r\n\x1a";
 
 /// The version this crate writes. Version 2 has more builtins and traps, shared memories, and
-/// references to function types.
-pub const ABI_VERSION: u32 = 2;
+/// references to function types; version 3 has resources.
+pub const ABI_VERSION: u32 = 3;
 
 /// The lowest version this crate reads.
-pub const ABI_VERSION_MIN: u32 = 1;
+pub const ABI_VERSION_MIN: u32 = 3;
 
 /// Bytes of a page in the file and of the unit that images are mapped by.
 pub const PAGE_SIZE: u64 = 4096;
@@ -99,6 +99,12 @@ sections! {
     Lifts = ".cwasm.lifts", size_of::<crate::exports::LiftRecord>();
     /// [`crate::imports::LowerRecord`]s.
     Lowers = ".cwasm.lowers", size_of::<crate::imports::LowerRecord>();
+    /// [`crate::resources::ResourceRecord`]s.
+    Resources = ".cwasm.resources", size_of::<crate::resources::ResourceRecord>();
+    /// [`crate::resources::HandleUse`]s.
+    HandleUses = ".cwasm.handle_uses", size_of::<crate::resources::HandleUse>();
+    /// [`crate::resources::HandleTableRecord`]s.
+    HandleTables = ".cwasm.handle_tables", size_of::<crate::resources::HandleTableRecord>();
     /// [`crate::data::MemoryRecord`]s.
     Memories = ".cwasm.memories", size_of::<crate::data::MemoryRecord>();
     /// [`crate::data::TableRecord`]s.

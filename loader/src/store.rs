@@ -29,6 +29,7 @@ use crate::instance::InstanceData;
 use crate::limits::{StoreLimits, Usage};
 use crate::module::HostItems;
 use crate::plan::Plan;
+use crate::resource::host::HostHandles;
 
 /// Owns instances and the host's data `T` that host functions work on.
 ///
@@ -88,6 +89,8 @@ pub(crate) struct StoreOpaque {
     limits: StoreLimits,
     /// Core items that the host defined.
     pub(crate) host_items: HostItems,
+    /// Resources that the host has.
+    pub(crate) resources: HostHandles,
 }
 
 /// The number of a store: no two stores of a process have the same.
@@ -117,6 +120,7 @@ impl<T: 'static> Store<T> {
             usage: Usage::default(),
             limits: StoreLimits::default(),
             host_items: HostItems::default(),
+            resources: HostHandles::default(),
         };
         let inner = NonNull::from(Box::leak(Box::new(StoreInner {
             opaque,
