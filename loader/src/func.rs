@@ -137,7 +137,9 @@ impl Func {
     /// results: one or none.
     ///
     /// # Errors
-    /// - Values of another number or other types than the function's: the guest is not entered.
+    /// - Values of another number or other types than the function's, or resources that are not there
+    ///   any more: the guest is not entered. (A resource that is given twice, or given while it is lent,
+    ///   is found out when it is given: the instance can never be entered again.)
     /// - The guest traps, or what it gives is not a value of the result's type: the instance can
     ///   never be entered again. [`Error::trap`] has the reason.
     /// - The instance cannot be entered, `store` is not its store, or the artifact's descriptions
