@@ -3,6 +3,7 @@
 use cranelift_codegen::ir;
 use cwasm_format::builtin::Builtin;
 
+use crate::canon::handles::HandleOp;
 use crate::module::Module;
 
 /// A function of the unit's work list; the list's order is the order of the text.
@@ -160,6 +161,8 @@ pub(crate) enum Symbol {
     Data(u32),
     /// A `LowerRecord`, by index.
     Lower(u32),
+    /// What all that work with handles share.
+    Handle(HandleOp),
 }
 
 impl Symbol {
@@ -171,6 +174,7 @@ impl Symbol {
             Symbol::Text => (2, 0),
             Symbol::Data(offset) => (3, offset),
             Symbol::Lower(index) => (4, index),
+            Symbol::Handle(op) => (5, op as u32),
         };
         ir::UserExternalName { namespace, index }
     }
@@ -183,6 +187,7 @@ impl Symbol {
             2 => Symbol::Text,
             3 => Symbol::Data(name.index),
             4 => Symbol::Lower(name.index),
+            5 => Symbol::Handle(HandleOp::ALL[name.index as usize]),
             namespace => unreachable!("no symbols have namespace {namespace}"),
         }
     }

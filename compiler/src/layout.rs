@@ -13,11 +13,11 @@ use std::collections::HashMap;
 use cwasm_format::data::{GUARD_SIZE, MAX_RESERVATION, MemoryRecord, RESERVATION_32, TableRecord};
 use cwasm_format::header::{Kind, NONE, PAGE_SIZE};
 use cwasm_format::vmctx::{
-    self, VmContext, VmFuncImport, VmFuncRef, VmHostImport, VmMemory, flags,
+    self, VmContext, VmFuncImport, VmFuncRef, VmHandles, VmHostImport, VmMemory, flags,
 };
 use wasmparser::FuncType;
 
-use crate::component::{CoreDef, CoreFunc, CoreItem, ModuleId, Plan};
+use crate::component::{CoreDef, CoreFunc, CoreItem, ModuleId, Plan, ResourceOp, ResourceOrigin};
 use crate::env::{
     ConstValue, Env, FuncId, FuncLoc, FuncRefs, GlobalLoc, MemoryBase, MemoryLoc, TableLoc,
 };
@@ -51,6 +51,8 @@ pub(crate) struct Unit<'a> {
     pub(crate) first_lower: FuncId,
     /// The first adapter; the others follow.
     pub(crate) first_adapter: FuncId,
+    /// The first of `resource.new` and the like; the others follow.
+    pub(crate) first_resource: FuncId,
     /// Distance from the context to the first memory.
     pub(crate) context_size: u32,
     /// Initial bytes of the context.
@@ -70,6 +72,8 @@ pub(crate) struct Unit<'a> {
     pub(crate) import_slots: Vec<u32>,
     /// Context offset of each component instance's flags.
     pub(crate) flags: Vec<u32>,
+    /// Context offset of each component instance's `VmHandles`, or [`NONE`].
+    pub(crate) handles: Vec<u32>,
     /// Function types by number.
     pub(crate) types: Vec<UnitType>,
     /// Context offset of the type ids, or [`NONE`].
@@ -163,6 +167,7 @@ pub(crate) fn layout<'a>(
             first_funcs,
             first_lower: FuncId(next),
             first_adapter: FuncId(next + plan.lowers.len() as u32),
+            first_resource: FuncId(next + (plan.lowers.len() + plan.adapters.len()) as u32),
             context_size: 0,
             context: vec![0; size_of::<VmContext>()],
             context_refs: Vec::new(),
@@ -174,6 +179,7 @@ pub(crate) fn layout<'a>(
             host_slots: Vec::new(),
             import_slots: Vec::new(),
             flags: Vec::new(),
+            handles: Vec::new(),
             types: Vec::new(),
             type_ids: NONE,
             interrupt_slot: None,
@@ -256,17 +262,30 @@ impl<'a> Builder<'a> {
         number
     }
 
-    /// Flags and host imports: what every call touches comes first.
+    /// Flags, handle tables and host imports: what every call touches comes first.
     fn host(&mut self, plan: &Plan) {
         for _ in 0..plan.component_instances {
             let offset = self.reserve(4, 4);
             self.write(offset, &flags::INITIAL.to_le_bytes());
             self.unit.flags.push(offset);
         }
+        for has_handles in plan.instances_with_handles() {
+            let offset = match has_handles {
+                true => self.reserve(size_of::<VmHandles>(), 8),
+                false => NONE,
+            };
+            self.unit.handles.push(offset);
+        }
         let mut used = vec![false; plan.imports.len()];
         plan.lowers
             .iter()
             .for_each(|lower| used[lower.import as usize] = true);
+        for func in &plan.resource_funcs {
+            let origin = plan.resources[func.resource.0 as usize].origin;
+            if let (ResourceOp::Drop, ResourceOrigin::Host { import }) = (func.op, origin) {
+                used[import as usize] = true;
+            }
+        }
         for used in used {
             let slot = if used {
                 self.reserve(size_of::<VmHostImport>(), 8)
@@ -397,6 +416,10 @@ impl<'a> Builder<'a> {
                 }),
                 CoreDef::Func(CoreFunc::Adapter(index)) => env.funcs.push(FuncLoc::Local {
                     func: FuncId(self.unit.first_adapter.0 + index),
+                    func_ref: None,
+                }),
+                CoreDef::Func(CoreFunc::Resource(index)) => env.funcs.push(FuncLoc::Local {
+                    func: FuncId(self.unit.first_resource.0 + index),
                     func_ref: None,
                 }),
                 CoreDef::Func(CoreFunc::Export { instance, index }) => {

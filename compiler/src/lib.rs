@@ -183,7 +183,7 @@ fn stages(
     let (kind, plan) = match &decoded.component {
         Some(component) => (
             Kind::Component,
-            component::flatten::flatten(component, &decoded.modules)?,
+            component::flatten::flatten(component, &decoded.modules, &decoded.types)?,
         ),
         None => (Kind::Module, component::flatten::module_plan()),
     };
@@ -191,12 +191,11 @@ fn stages(
     clock.end("flatten");
     let unit = layout::layout(kind, &plan, &decoded.modules, options.interruptible)?;
     clock.end("layout");
-    canon::adapter::check_sizes(&plan, &decoded.types)?;
-    let mut list = work::WorkList::new(&unit, &plan, &decoded.types);
+    canon::adapter::check_sizes(&plan)?;
+    let mut list = work::WorkList::new(&unit, &plan);
     let job = work::Job {
         unit: &unit,
         plan: &plan,
-        types: &decoded.types,
         target: &target,
     };
     if emit == Emit::Clif {
@@ -215,7 +214,6 @@ fn stages(
     let parts = emit::Parts {
         unit: &unit,
         plan: &plan,
-        types: &decoded.types,
         list: &list,
         compiled: &compiled,
         target: &target,

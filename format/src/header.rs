@@ -22,11 +22,11 @@ pub const HEADER_OFFSET: usize = 0x200;
 pub const MAGIC: [u8; 8] = *b"cwasm\r\n\x1a";
 
 /// The version this crate writes. Version 2 has more builtins and traps, shared memories, and
-/// references to function types; version 3 has interruptible code.
+/// references to function types; version 3 has interruptible code and resources.
 pub const ABI_VERSION: u32 = 3;
 
 /// The lowest version this crate reads.
-pub const ABI_VERSION_MIN: u32 = 1;
+pub const ABI_VERSION_MIN: u32 = 3;
 
 /// Bytes of a page in the file and of the unit that images are mapped by.
 pub const PAGE_SIZE: u64 = 4096;
@@ -102,6 +102,12 @@ sections! {
     Lifts = ".cwasm.lifts", size_of::<crate::exports::LiftRecord>();
     /// [`crate::imports::LowerRecord`]s.
     Lowers = ".cwasm.lowers", size_of::<crate::imports::LowerRecord>();
+    /// [`crate::resources::ResourceRecord`]s.
+    Resources = ".cwasm.resources", size_of::<crate::resources::ResourceRecord>();
+    /// [`crate::resources::HandleUse`]s.
+    HandleUses = ".cwasm.handle_uses", size_of::<crate::resources::HandleUse>();
+    /// [`crate::resources::HandleTableRecord`]s.
+    HandleTables = ".cwasm.handle_tables", size_of::<crate::resources::HandleTableRecord>();
     /// [`crate::data::MemoryRecord`]s.
     Memories = ".cwasm.memories", size_of::<crate::data::MemoryRecord>();
     /// [`crate::data::TableRecord`]s.

@@ -18,6 +18,7 @@ use memmap2::{Mmap, MmapOptions};
 use cwasm_format::describe::Description;
 use cwasm_format::exports::CanonOptions;
 use cwasm_format::header::{Kind, NO_INTERRUPTS, NONE, SectionId};
+use cwasm_format::resources::{HandleUse, UseRange};
 use cwasm_format::vmctx::VmContext;
 use cwasm_format::{Artifact, FormatError};
 
@@ -251,7 +252,30 @@ impl Unit {
         if StringEncoding::from_number(options.string_encoding).is_none() {
             return Err(record.error("string_encoding", options.string_encoding));
         }
+        let tables = self.artifact.handle_tables();
+        if options.handles != NONE && !tables.iter().any(|table| table.slot == options.handles) {
+            return Err(record.error("handles", options.handles));
+        }
+        self.check_uses(record, options.uses)?;
+        if options.uses.len != 0 && options.handles == NONE {
+            return Err(record.error("handles", options.handles));
+        }
         self.check_slot::<u32>(record, "flags", flags, 1)
+    }
+
+    /// Checks a range of handles.
+    pub(crate) fn check_uses(&self, record: RecordId, uses: UseRange) -> Result<(), FormatError> {
+        match self.handle_uses(uses) {
+            Some(_) => Ok(()),
+            None => Err(record.error("uses", uses.start)),
+        }
+    }
+
+    /// The handles of a range; `None` if there is no such range.
+    pub(crate) fn handle_uses(&self, range: UseRange) -> Option<&[HandleUse]> {
+        let start = range.start as usize;
+        let end = start.checked_add(range.len as usize)?;
+        self.artifact.handle_uses().get(start..end)
     }
 }
 

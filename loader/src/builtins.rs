@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use cwasm_format::TrapCode;
 use cwasm_format::builtin::Builtin;
-use cwasm_format::vmctx::{VmContext, VmMemory, VmTable};
+use cwasm_format::vmctx::{VmContext, VmHandles, VmMemory, VmTable};
 
 use crate::instance::InstanceData;
 use crate::parts::{in_parts, in_parts_backwards};
+use crate::resource::guest;
 use crate::transcode::{self, Part, Units};
 use crate::{memory, parking, sys, table, unwind};
 
@@ -70,6 +71,7 @@ const fn address(builtin: Builtin) -> *const () {
         Builtin::Latin1ToAscii => latin1_to_ascii as *const (),
         Builtin::InflateLatin1 => inflate_latin1 as *const (),
         Builtin::DeflateUtf16 => deflate_utf16 as *const (),
+        Builtin::HandlesGrow => handles_grow as *const (),
         Builtin::AtomicWait32 => atomic_wait32 as *const (),
         Builtin::AtomicWait64 => atomic_wait64 as *const (),
         Builtin::AtomicNotify => atomic_notify as *const (),
@@ -312,6 +314,13 @@ unsafe extern "C" fn table_init(
     // SAFETY: both ranges were checked; the caller's contract.
     unsafe { copy(context, from, to, len as usize) };
     status(Ok(()))
+}
+
+/// # Safety
+/// - `table` is the handle table of a live instance.
+unsafe extern "C" fn handles_grow(_: Context, table: NonNull<VmHandles>) -> i64 {
+    // SAFETY: the caller's contract; tables are used by one thread alone.
+    status(guest::grow(unsafe { &mut *table.as_ptr() }))
 }
 
 /// # Safety

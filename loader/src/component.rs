@@ -28,6 +28,8 @@ pub enum ItemKind {
     Func,
     /// An instance; its functions are listed by path (`instance#function`) as well.
     Instance,
+    /// A resource type.
+    Resource,
 }
 
 impl Component {
@@ -134,9 +136,9 @@ impl Component {
 }
 
 fn item_kind(number: u32) -> ItemKind {
-    if number == kind::FUNC {
-        ItemKind::Func
-    } else {
-        ItemKind::Instance
+    match number {
+        kind::FUNC => ItemKind::Func,
+        kind::RESOURCE => ItemKind::Resource,
+        _ => ItemKind::Instance,
     }
 }

@@ -33,6 +33,8 @@ mod plan;
 mod pool;
 mod raw;
 mod registry;
+mod resource;
+mod resource_table;
 mod signature;
 mod store;
 mod sys;
@@ -163,6 +165,8 @@ pub use module::{
     HeapType, ImportType, Limits, MemoryType, Module, ModuleInstance, RefType, SharedMemory,
     TableType, ValType,
 };
+pub use resource::{HandleType, Resource, ResourceAny, ResourceType};
+pub use resource_table::{ResourceTable, ResourceTableError};
 pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
 pub use trap::{Frame, Trap};
 pub use val::Val;

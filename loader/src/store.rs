@@ -31,6 +31,7 @@ use crate::interrupt::{InterruptHandle, Interrupts};
 use crate::limits::{StoreLimits, Usage};
 use crate::module::HostItems;
 use crate::plan::Plan;
+use crate::resource::host::HostHandles;
 
 /// Owns instances and the host's data `T` that host functions work on.
 ///
@@ -92,6 +93,8 @@ pub(crate) struct StoreOpaque {
     interrupts: OnceLock<Arc<Interrupts>>,
     /// Core items that the host defined.
     pub(crate) host_items: HostItems,
+    /// Resources that the host has.
+    pub(crate) resources: HostHandles,
 }
 
 /// The number of a store: no two stores of a process have the same.
@@ -122,6 +125,7 @@ impl<T: 'static> Store<T> {
             limits: StoreLimits::default(),
             interrupts: OnceLock::new(),
             host_items: HostItems::default(),
+            resources: HostHandles::default(),
         };
         let inner = NonNull::from(Box::leak(Box::new(StoreInner {
             opaque,

@@ -67,6 +67,34 @@ pub(crate) fn lower(
     builder.ins().return_(&results);
 }
 
+/// Calls the host's destructor of a resource, if `slot`, the context offset of a `VmHostImport`,
+/// holds one.
+pub(crate) fn destructor(
+    builder: &mut FunctionBuilder<'_>,
+    (context, rep): (Value, Value),
+    slot: u32,
+) {
+    let code_offset = slot as i32 + offset_of!(VmHostImport, code) as i32;
+    let data_offset = slot as i32 + offset_of!(VmHostImport, data) as i32;
+    let (found, done) = (builder.create_block(), builder.create_block());
+    let code = builder
+        .ins()
+        .load(types::I64, trusted(), context, code_offset);
+    builder.ins().brif(code, found, &[], done, &[]);
+
+    builder.switch_to_block(found);
+    let store = load_store(builder, context);
+    check_stack(builder, store);
+    let data = builder
+        .ins()
+        .load(types::I64, trusted(), context, data_offset);
+    let rep = to_bits(builder, rep);
+    let returned = call_host(builder, code, &[data, context, rep], 2);
+    raise_unless_zero(builder, store, context, returned[1]);
+    builder.ins().jump(done, &[]);
+    builder.switch_to_block(done);
+}
+
 /// Builds the trampoline through which an open unit calls host functions of a core type. What it
 /// gets as its context is a `VmHostFunc`.
 pub(crate) fn host_func(builder: &mut FunctionBuilder<'_>, signature: &ir::Signature) {
