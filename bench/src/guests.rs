@@ -1,4 +1,4 @@
-//! The components that are measured: two are files in `guests/`, a large one is generated.
+//! The components that are measured: three are files in `guests/`, large ones are generated.
 
 use anyhow::{Context as _, Result};
 
@@ -9,6 +9,8 @@ use crate::generate;
 pub(crate) enum Guest {
     /// Functions to call, and loops that call the host's.
     Bench,
+    /// A component that calls another in loops.
+    Pair,
     /// About as little as there can be.
     Small,
     /// A core module of about 800 KB.
@@ -28,6 +30,7 @@ impl Guest {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Guest::Bench => "bench",
+            Guest::Pair => "pair",
             Guest::Small => "small",
             Guest::Medium => "medium",
             Guest::Large => "large",
@@ -41,6 +44,7 @@ impl Guest {
     pub(crate) fn wasm(self) -> Result<Vec<u8>> {
         let text = match self {
             Guest::Bench => include_str!("../guests/bench.wat"),
+            Guest::Pair => include_str!("../guests/pair.wat"),
             Guest::Small => include_str!("../guests/small.wat"),
             Guest::Medium => return Ok(generate::component(MEDIUM_FUNCTIONS)),
             Guest::Large => return Ok(generate::component(LARGE_FUNCTIONS)),
@@ -51,7 +55,7 @@ impl Guest {
     /// How much machine code it must make at least to be worth its name.
     pub(crate) fn least_code_size(self) -> u64 {
         match self {
-            Guest::Bench | Guest::Small => 1,
+            Guest::Bench | Guest::Pair | Guest::Small => 1,
             Guest::Medium => 1_000_000,
             Guest::Large => 5_000_000,
         }
@@ -60,7 +64,7 @@ impl Guest {
     /// An argument of the component's `run`, and what it must answer.
     pub(crate) fn run_case(self) -> Option<(u32, u32)> {
         match self {
-            Guest::Bench => None,
+            Guest::Bench | Guest::Pair => None,
             Guest::Small => Some((41, 42)),
             Guest::Medium => Some((1, MEDIUM_ANSWER)),
             Guest::Large => Some((1, LARGE_ANSWER)),

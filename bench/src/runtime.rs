@@ -18,6 +18,8 @@ pub(crate) trait Runtime: Sized {
     type Linked;
     /// An instance of the bench's guest.
     type Instance: Instance<Error = Self::Error>;
+    /// A loop in an instance of its own.
+    type Loop: Loop<Error = Self::Error>;
 
     /// Makes the engine and the linker.
     fn new() -> Result<Self, Self::Error>;
@@ -35,7 +37,21 @@ pub(crate) trait Runtime: Sized {
     fn run(&self, artifact: &Path, seed: u32) -> Result<u32, Self::Error>;
     /// An instance of the bench's guest, its typed functions resolved.
     fn guest(&self, artifact: &Path) -> Result<Self::Instance, Self::Error>;
+    /// A new instance of the pair of components, and the loop that it exports under this name.
+    fn pair(&self, artifact: &Path, name: &str) -> Result<Self::Loop, Self::Error>;
 }
+
+/// A loop in a guest.
+pub(crate) trait Loop {
+    /// The runtime's own error.
+    type Error: Into<Box<dyn StdError + Send + Sync>>;
+
+    /// Goes round `n` times, and returns the sum of all answers.
+    fn run(&mut self, n: u32) -> Result<u32, Self::Error>;
+}
+
+/// A record as a tuple: 12 bytes in a guest's memory.
+pub(crate) type Record = (f32, f32, u8);
 
 /// The exports of `bench.wat`, each a typed call.
 pub(crate) trait Instance {
@@ -47,8 +63,10 @@ pub(crate) trait Instance {
     fn echo(&mut self, text: &'static str) -> Result<String, Self::Error>;
     fn list_u8_in(&mut self, bytes: &'static [u8]) -> Result<u32, Self::Error>;
     fn list_u8_out(&mut self, len: u32) -> Result<Vec<u8>, Self::Error>;
+    fn records(&mut self, records: &'static [Record]) -> Result<u32, Self::Error>;
     fn run_host_nop(&mut self, n: u32) -> Result<(), Self::Error>;
     fn run_host_add(&mut self, n: u32) -> Result<u32, Self::Error>;
+    fn run_host_len(&mut self, n: u32) -> Result<u32, Self::Error>;
 }
 
 static HOST_NOP_CALLS: AtomicU32 = AtomicU32::new(0);
@@ -69,4 +87,10 @@ pub(crate) fn host_nop_calls() -> u32 {
 #[inline(always)]
 pub(crate) fn host_add(a: u32, b: u32) -> u32 {
     a.wrapping_add(b)
+}
+
+/// The host function `len` of both sides, which get the string as one of their own.
+#[inline(always)]
+pub(crate) fn host_len(text: &str) -> u32 {
+    text.len() as u32
 }

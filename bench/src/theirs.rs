@@ -9,7 +9,7 @@ use std::path::Path;
 use wasmtime::component::{Component, InstancePre, Linker, TypedFunc};
 use wasmtime::{Config, Engine, OptLevel, Result, Store, StoreContextMut};
 
-use crate::runtime::{Instance, Runtime, host_add, host_nop};
+use crate::runtime::{Instance, Loop, Record, Runtime, host_add, host_len, host_nop};
 
 pub(crate) struct Theirs {
     engine: Engine,
@@ -23,8 +23,15 @@ pub(crate) struct Guest {
     echo: TypedFunc<(&'static str,), (String,)>,
     list_u8_in: TypedFunc<(&'static [u8],), (u32,)>,
     list_u8_out: TypedFunc<(u32,), (Vec<u8>,)>,
+    records: TypedFunc<(&'static [Record],), (u32,)>,
     run_host_nop: TypedFunc<(u32,), ()>,
     run_host_add: TypedFunc<(u32,), (u32,)>,
+    run_host_len: TypedFunc<(u32,), (u32,)>,
+}
+
+pub(crate) struct GuestLoop {
+    store: Store<()>,
+    run: TypedFunc<(u32,), (u32,)>,
 }
 
 impl Theirs {
@@ -45,6 +52,7 @@ impl Runtime for Theirs {
     type Error = wasmtime::Error;
     type Linked = InstancePre<()>;
     type Instance = Guest;
+    type Loop = GuestLoop;
 
     fn new() -> Result<Theirs> {
         let mut config = Config::new();
@@ -58,6 +66,9 @@ impl Runtime for Theirs {
         })?;
         root.func_wrap("add", |_: StoreContextMut<'_, ()>, (a, b): (u32, u32)| {
             Ok((host_add(a, b),))
+        })?;
+        root.func_wrap("len", |_: StoreContextMut<'_, ()>, (text,): (String,)| {
+            Ok((host_len(&text),))
         })?;
         Ok(Theirs { engine, linker })
     }
@@ -111,10 +122,19 @@ impl Runtime for Theirs {
             echo: instance.get_typed_func(&mut store, "echo")?,
             list_u8_in: instance.get_typed_func(&mut store, "list-u8-in")?,
             list_u8_out: instance.get_typed_func(&mut store, "list-u8-out")?,
+            records: instance.get_typed_func(&mut store, "records")?,
             run_host_nop: instance.get_typed_func(&mut store, "run-host-nop")?,
             run_host_add: instance.get_typed_func(&mut store, "run-host-add")?,
+            run_host_len: instance.get_typed_func(&mut store, "run-host-len")?,
             store,
         })
+    }
+
+    fn pair(&self, artifact: &Path, name: &str) -> Result<GuestLoop> {
+        let mut store = Store::new(&self.engine, ());
+        let instance = self.pre(artifact)?.instantiate(&mut store)?;
+        let run = instance.get_typed_func(&mut store, name)?;
+        Ok(GuestLoop { store, run })
     }
 }
 
@@ -147,6 +167,11 @@ impl Instance for Guest {
     }
 
     #[inline(always)]
+    fn records(&mut self, records: &'static [Record]) -> Result<u32> {
+        Ok(self.records.call(&mut self.store, (records,))?.0)
+    }
+
+    #[inline(always)]
     fn run_host_nop(&mut self, n: u32) -> Result<()> {
         self.run_host_nop.call(&mut self.store, (n,))
     }
@@ -154,5 +179,19 @@ impl Instance for Guest {
     #[inline(always)]
     fn run_host_add(&mut self, n: u32) -> Result<u32> {
         Ok(self.run_host_add.call(&mut self.store, (n,))?.0)
+    }
+
+    #[inline(always)]
+    fn run_host_len(&mut self, n: u32) -> Result<u32> {
+        Ok(self.run_host_len.call(&mut self.store, (n,))?.0)
+    }
+}
+
+impl Loop for GuestLoop {
+    type Error = wasmtime::Error;
+
+    #[inline(always)]
+    fn run(&mut self, n: u32) -> Result<u32> {
+        Ok(self.run.call(&mut self.store, (n,))?.0)
     }
 }
