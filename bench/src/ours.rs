@@ -22,6 +22,7 @@ pub(crate) struct Guest {
     nop: TypedFunc<(), ()>,
     add: TypedFunc<(u32, u32), (u32,)>,
     echo: TypedFunc<(&'static str,), (String,)>,
+    same: TypedFunc<(&'static str,), (String,)>,
     list_u8_in: TypedFunc<(&'static [u8],), (u32,)>,
     list_u8_out: TypedFunc<(u32,), (Vec<u8>,)>,
     records: TypedFunc<(&'static [Record],), (u32,)>,
@@ -119,6 +120,7 @@ impl Runtime for Ours {
             nop: instance.get_typed_func(&mut store, "nop")?,
             add: instance.get_typed_func(&mut store, "add")?,
             echo: instance.get_typed_func(&mut store, "echo")?,
+            same: instance.get_typed_func(&mut store, "same")?,
             list_u8_in: instance.get_typed_func(&mut store, "list-u8-in")?,
             list_u8_out: instance.get_typed_func(&mut store, "list-u8-out")?,
             records: instance.get_typed_func(&mut store, "records")?,
@@ -153,6 +155,11 @@ impl Instance for Guest {
     #[inline(always)]
     fn echo(&mut self, text: &'static str) -> Result<String> {
         Ok(self.echo.call(&mut self.store, (text,))?.0)
+    }
+
+    #[inline(always)]
+    fn same(&mut self, text: &'static str) -> Result<String> {
+        Ok(self.same.call(&mut self.store, (text,))?.0)
     }
 
     #[inline(always)]

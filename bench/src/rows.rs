@@ -59,11 +59,12 @@ pub(crate) struct Side<R> {
     folder: TempDir,
 }
 
-/// For all rows that are fast enough to be called many times. Many short samples: what else runs on
-/// the machine interrupts few of them, and the median leaves those out.
+/// For all rows that are fast enough to be called many times. Many samples, each much shorter than a
+/// scheduler's time slice: what else runs on the machine interrupts few of them, and the median
+/// leaves those out.
 const OFTEN: Sampling = Sampling {
-    samples: 201,
-    length: Some(Duration::from_millis(2)),
+    samples: 801,
+    length: Some(Duration::from_micros(500)),
 };
 /// For compilation.
 const SELDOM: Sampling = Sampling {
@@ -433,21 +434,26 @@ fn call_add<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
 }
 
 fn call_echo<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
-    echo(side, ECHO_TEXT)
+    let mut guest = side.guest()?;
+    Ok(Box::new(move |calls| {
+        let mut text = String::new();
+        for _ in 0..calls {
+            text = black_box(guest.echo(black_box(ECHO_TEXT)).map_err(failed::<R>)?);
+        }
+        check::<R, _>("echo", text.as_str(), ECHO_TEXT)
+    }))
 }
 
 fn call_echo_long<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
-    echo(side, str::from_utf8(&TEXT)?)
-}
-
-fn echo<'a, R: Runtime>(side: &'a Side<R>, text: &'static str) -> Result<Work<'a>> {
     let mut guest = side.guest()?;
+    let text = str::from_utf8(&TEXT)?;
+    let first = guest.same(text).map_err(failed::<R>)?;
+    ensure!(first == text, "{}: `same` answered another text", R::NAME);
     Ok(Box::new(move |calls| {
-        let mut answer = String::new();
         for _ in 0..calls {
-            answer = black_box(guest.echo(black_box(text)).map_err(failed::<R>)?);
+            let answer = black_box(guest.same(black_box(text)).map_err(failed::<R>)?);
+            check::<R, _>("same", answer.len(), text.len())?;
         }
-        ensure!(answer == text, "{}: `echo` answered another text", R::NAME);
         Ok(())
     }))
 }

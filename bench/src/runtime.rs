@@ -61,6 +61,7 @@ pub(crate) trait Instance {
     fn nop(&mut self) -> Result<(), Self::Error>;
     fn add(&mut self, a: u32, b: u32) -> Result<u32, Self::Error>;
     fn echo(&mut self, text: &'static str) -> Result<String, Self::Error>;
+    fn same(&mut self, text: &'static str) -> Result<String, Self::Error>;
     fn list_u8_in(&mut self, bytes: &'static [u8]) -> Result<u32, Self::Error>;
     fn list_u8_out(&mut self, len: u32) -> Result<Vec<u8>, Self::Error>;
     fn records(&mut self, records: &'static [Record]) -> Result<u32, Self::Error>;

@@ -369,7 +369,9 @@ macro_rules! transcoders {
 // Bytes of a code unit of the source, and the most that it becomes.
 transcoders! {
     utf8_to_utf8: 1 to 1, |src, dst| count(transcode::utf8_to_utf8(src, dst));
-    utf8_to_utf16: 1 to 2, |src, dst| count(transcode::utf8_to_utf16(src, dst));
+    utf8_to_utf16: 1 to 2, |src, dst| {
+        count(transcode::utf8(src).map(|src| transcode::utf8_to_utf16(src, dst)))
+    };
     utf8_to_latin1: 1 to 1, |src, dst| {
         let (read, written) = transcode::utf8_to_latin1(src, dst);
         (written as i64) << 32 | read as i64

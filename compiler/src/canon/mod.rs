@@ -3,6 +3,7 @@
 //! in [`cwasm_format::code`].
 
 pub(crate) mod adapter;
+mod short;
 pub(crate) mod thunk;
 pub(crate) mod trampoline;
 
