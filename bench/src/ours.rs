@@ -10,11 +10,12 @@ use cwasm::{
 };
 use cwasm_compiler::{OptLevel, Options};
 
-use crate::runtime::{Instance, Loop, Record, Runtime, host_add, host_len, host_nop};
+use crate::runtime::{self, Instance, Record, Runtime, host_add, host_len, host_nop};
 
 pub(crate) struct Ours {
     engine: Engine,
     linker: Linker<()>,
+    interruptible: bool,
 }
 
 pub(crate) struct Guest {
@@ -31,7 +32,7 @@ pub(crate) struct Guest {
     run_host_len: TypedFunc<(u32,), (u32,)>,
 }
 
-pub(crate) struct GuestLoop {
+pub(crate) struct Kernel {
     store: Store<()>,
     run: TypedFunc<(u32,), (u32,)>,
 }
@@ -40,6 +41,10 @@ impl Ours {
     fn map(&self, artifact: &Path) -> Result<Component> {
         // SAFETY: the artifact was written by this run of the bench, and nobody changes it.
         unsafe { Component::map(&self.engine, artifact) }
+    }
+
+    fn store(&self) -> Store<()> {
+        Store::new(&self.engine, ())
     }
 
     fn pre(&self, artifact: &Path) -> Result<InstancePre<()>> {
@@ -54,9 +59,9 @@ impl Runtime for Ours {
     type Error = cwasm::Error;
     type Linked = InstancePre<()>;
     type Instance = Guest;
-    type Loop = GuestLoop;
+    type Kernel = Kernel;
 
-    fn new() -> Result<Ours> {
+    fn new(interruptible: bool) -> Result<Ours> {
         let engine = Engine::new(&Config::new())?;
         let mut linker = Linker::new(&engine);
         let mut root = linker.root();
@@ -70,7 +75,11 @@ impl Runtime for Ours {
         root.func_wrap("len", |_: StoreContextMut<'_, ()>, (text,): (String,)| {
             Ok((host_len(&text),))
         })?;
-        Ok(Ours { engine, linker })
+        Ok(Ours {
+            engine,
+            linker,
+            interruptible,
+        })
     }
 
     fn compile(&self, wasm: &[u8], threads: Option<NonZeroUsize>) -> Result<Vec<u8>> {
@@ -78,6 +87,7 @@ impl Runtime for Ours {
             cpu: CpuLevel::X86_64V3,
             opt: OptLevel::Speed,
             jobs: threads,
+            interruptible: self.interruptible,
             ..Options::default()
         };
         Ok(cwasm_compiler::compile(wasm, &options)?.bytes)
@@ -92,13 +102,13 @@ impl Runtime for Ours {
     }
 
     fn instantiate(&self, linked: &InstancePre<()>) -> Result<()> {
-        let mut store = Store::new(&self.engine, ());
+        let mut store = self.store();
         linked.instantiate(&mut store)?;
         Ok(())
     }
 
     fn first_call(&self, artifact: &Path, a: u32, b: u32) -> Result<u32> {
-        let mut store = Store::new(&self.engine, ());
+        let mut store = self.store();
         let instance = self.pre(artifact)?.instantiate(&mut store)?;
         let add = instance.get_typed_func::<(u32, u32), (u32,)>(&mut store, "add")?;
         let (sum,) = add.call(&mut store, (a, b))?;
@@ -106,15 +116,22 @@ impl Runtime for Ours {
     }
 
     fn run(&self, artifact: &Path, seed: u32) -> Result<u32> {
-        let mut store = Store::new(&self.engine, ());
+        let mut store = self.store();
         let instance = self.pre(artifact)?.instantiate(&mut store)?;
         let run = instance.get_typed_func::<(u32,), (u32,)>(&mut store, "run")?;
         let (answer,) = run.call(&mut store, (seed,))?;
         Ok(answer)
     }
 
+    fn kernel(&self, artifact: &Path, name: &str) -> Result<Kernel> {
+        let mut store = self.store();
+        let instance = self.pre(artifact)?.instantiate(&mut store)?;
+        let run = instance.get_typed_func(&mut store, name)?;
+        Ok(Kernel { store, run })
+    }
+
     fn guest(&self, artifact: &Path) -> Result<Guest> {
-        let mut store = Store::new(&self.engine, ());
+        let mut store = self.store();
         let instance = self.pre(artifact)?.instantiate(&mut store)?;
         Ok(Guest {
             nop: instance.get_typed_func(&mut store, "nop")?,
@@ -130,12 +147,14 @@ impl Runtime for Ours {
             store,
         })
     }
+}
 
-    fn pair(&self, artifact: &Path, name: &str) -> Result<GuestLoop> {
-        let mut store = Store::new(&self.engine, ());
-        let instance = self.pre(artifact)?.instantiate(&mut store)?;
-        let run = instance.get_typed_func(&mut store, name)?;
-        Ok(GuestLoop { store, run })
+impl runtime::Kernel for Kernel {
+    type Error = cwasm::Error;
+
+    #[inline(always)]
+    fn run(&mut self, n: u32) -> Result<u32> {
+        Ok(self.run.call(&mut self.store, (n,))?.0)
     }
 }
 
@@ -190,14 +209,5 @@ impl Instance for Guest {
     #[inline(always)]
     fn run_host_len(&mut self, n: u32) -> Result<u32> {
         Ok(self.run_host_len.call(&mut self.store, (n,))?.0)
-    }
-}
-
-impl Loop for GuestLoop {
-    type Error = cwasm::Error;
-
-    #[inline(always)]
-    fn run(&mut self, n: u32) -> Result<u32> {
-        Ok(self.run.call(&mut self.store, (n,))?.0)
     }
 }

@@ -9,11 +9,12 @@ use std::path::Path;
 use wasmtime::component::{Component, InstancePre, Linker, TypedFunc};
 use wasmtime::{Config, Engine, OptLevel, Result, Store, StoreContextMut};
 
-use crate::runtime::{Instance, Loop, Record, Runtime, host_add, host_len, host_nop};
+use crate::runtime::{self, Instance, Record, Runtime, host_add, host_len, host_nop};
 
 pub(crate) struct Theirs {
     engine: Engine,
     linker: Linker<()>,
+    interruptible: bool,
 }
 
 pub(crate) struct Guest {
@@ -30,7 +31,7 @@ pub(crate) struct Guest {
     run_host_len: TypedFunc<(u32,), (u32,)>,
 }
 
-pub(crate) struct GuestLoop {
+pub(crate) struct Kernel {
     store: Store<()>,
     run: TypedFunc<(u32,), (u32,)>,
 }
@@ -39,6 +40,14 @@ impl Theirs {
     fn map(&self, artifact: &Path) -> Result<Component> {
         // SAFETY: the artifact was written by this run of the bench, and nobody changes it.
         unsafe { Component::deserialize_file(&self.engine, artifact) }
+    }
+
+    fn store(&self) -> Store<()> {
+        let mut store = Store::new(&self.engine, ());
+        if self.interruptible {
+            store.set_epoch_deadline(1);
+        }
+        store
     }
 
     fn pre(&self, artifact: &Path) -> Result<InstancePre<()>> {
@@ -53,11 +62,12 @@ impl Runtime for Theirs {
     type Error = wasmtime::Error;
     type Linked = InstancePre<()>;
     type Instance = Guest;
-    type Loop = GuestLoop;
+    type Kernel = Kernel;
 
-    fn new() -> Result<Theirs> {
+    fn new(interruptible: bool) -> Result<Theirs> {
         let mut config = Config::new();
         config.cranelift_opt_level(OptLevel::Speed);
+        config.epoch_interruption(interruptible);
         let engine = Engine::new(&config)?;
         let mut linker = Linker::new(&engine);
         let mut root = linker.root();
@@ -71,7 +81,11 @@ impl Runtime for Theirs {
         root.func_wrap("len", |_: StoreContextMut<'_, ()>, (text,): (String,)| {
             Ok((host_len(&text),))
         })?;
-        Ok(Theirs { engine, linker })
+        Ok(Theirs {
+            engine,
+            linker,
+            interruptible,
+        })
     }
 
     fn compile(&self, wasm: &[u8], threads: Option<NonZeroUsize>) -> Result<Vec<u8>> {
@@ -93,13 +107,13 @@ impl Runtime for Theirs {
     }
 
     fn instantiate(&self, linked: &InstancePre<()>) -> Result<()> {
-        let mut store = Store::new(&self.engine, ());
+        let mut store = self.store();
         linked.instantiate(&mut store)?;
         Ok(())
     }
 
     fn first_call(&self, artifact: &Path, a: u32, b: u32) -> Result<u32> {
-        let mut store = Store::new(&self.engine, ());
+        let mut store = self.store();
         let instance = self.pre(artifact)?.instantiate(&mut store)?;
         let add = instance.get_typed_func::<(u32, u32), (u32,)>(&mut store, "add")?;
         let (sum,) = add.call(&mut store, (a, b))?;
@@ -107,15 +121,22 @@ impl Runtime for Theirs {
     }
 
     fn run(&self, artifact: &Path, seed: u32) -> Result<u32> {
-        let mut store = Store::new(&self.engine, ());
+        let mut store = self.store();
         let instance = self.pre(artifact)?.instantiate(&mut store)?;
         let run = instance.get_typed_func::<(u32,), (u32,)>(&mut store, "run")?;
         let (answer,) = run.call(&mut store, (seed,))?;
         Ok(answer)
     }
 
+    fn kernel(&self, artifact: &Path, name: &str) -> Result<Kernel> {
+        let mut store = self.store();
+        let instance = self.pre(artifact)?.instantiate(&mut store)?;
+        let run = instance.get_typed_func(&mut store, name)?;
+        Ok(Kernel { store, run })
+    }
+
     fn guest(&self, artifact: &Path) -> Result<Guest> {
-        let mut store = Store::new(&self.engine, ());
+        let mut store = self.store();
         let instance = self.pre(artifact)?.instantiate(&mut store)?;
         Ok(Guest {
             nop: instance.get_typed_func(&mut store, "nop")?,
@@ -131,12 +152,14 @@ impl Runtime for Theirs {
             store,
         })
     }
+}
 
-    fn pair(&self, artifact: &Path, name: &str) -> Result<GuestLoop> {
-        let mut store = Store::new(&self.engine, ());
-        let instance = self.pre(artifact)?.instantiate(&mut store)?;
-        let run = instance.get_typed_func(&mut store, name)?;
-        Ok(GuestLoop { store, run })
+impl runtime::Kernel for Kernel {
+    type Error = wasmtime::Error;
+
+    #[inline(always)]
+    fn run(&mut self, n: u32) -> Result<u32> {
+        Ok(self.run.call(&mut self.store, (n,))?.0)
     }
 }
 
@@ -191,14 +214,5 @@ impl Instance for Guest {
     #[inline(always)]
     fn run_host_len(&mut self, n: u32) -> Result<u32> {
         Ok(self.run_host_len.call(&mut self.store, (n,))?.0)
-    }
-}
-
-impl Loop for GuestLoop {
-    type Error = wasmtime::Error;
-
-    #[inline(always)]
-    fn run(&mut self, n: u32) -> Result<u32> {
-        Ok(self.run.call(&mut self.store, (n,))?.0)
     }
 }

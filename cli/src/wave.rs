@@ -107,6 +107,11 @@ impl Converter<'_> {
             }
             TypeDef::Enum(cases) => Type::enum_ty(names(cases)),
             TypeDef::Flags(flags) => Type::flags(names(flags)),
+            TypeDef::Own(_) | TypeDef::Borrow(_) => {
+                return Err(Error::msg(
+                    "a handle of a resource cannot be written in WAVE",
+                ));
+            }
         };
         ty.ok_or_else(|| Error::msg("a type without any parts cannot be written in WAVE"))
     }
@@ -220,6 +225,9 @@ fn to_value(value: &Val, ty: &Type) -> Result<Value, WasmValueError> {
             Value::make_result(ty, value)
         }
         Val::Flags(names) => Value::make_flags(ty, names.iter().map(|name| name.as_str())),
+        Val::Resource(_) => Err(WasmValueError::Other(
+            "a handle of a resource cannot be written in WAVE".to_owned(),
+        )),
     }
 }
 

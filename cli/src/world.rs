@@ -27,7 +27,7 @@ impl Item for ImportRecord {
     }
 
     fn func_type(&self, _: &Artifact<'_>) -> Option<u32> {
-        Some(self.func_type)
+        Some(self.index)
     }
 }
 
@@ -102,6 +102,17 @@ fn side(
 ) {
     let wit = wit(description);
     let functions = functions(items, artifact, description);
+    let resources: Vec<_> = items
+        .iter()
+        .filter(|item| item.kind() == kind::RESOURCE)
+        .filter_map(|item| artifact.string(item.name()))
+        .map(split)
+        .collect();
+    for (instance, name) in &resources {
+        if instance.is_none() {
+            let _ = writeln!(out, "  {word} resource {name};");
+        }
+    }
     for (path, ty) in &functions {
         if let (None, name) = split(path) {
             let _ = writeln!(out, "  {word} {name}: {};", wit.func(ty));
@@ -112,6 +123,11 @@ fn side(
             continue;
         };
         let _ = writeln!(out, "  {word} {instance}: interface {{");
+        for (of, name) in &resources {
+            if *of == Some(instance) {
+                let _ = writeln!(out, "    resource {name};");
+            }
+        }
         declarations(description, Some(instance), "    ", out);
         for (path, ty) in &functions {
             let (of, name) = split(path);

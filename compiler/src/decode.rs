@@ -4,17 +4,15 @@
 //! of their parents. Function bodies are only collected here; they are validated while they are
 //! translated, in parallel.
 
-use wasmparser::component_types::{
-    ComponentAnyTypeId, ComponentEntityType, ComponentInstanceTypeId,
-};
+use wasmparser::component_types::ComponentEntityType;
 use wasmparser::types::TypesRef;
 use wasmparser::{
-    ComponentExternalKind, ComponentTypeRef, DataKind, ElementKind, Encoding, Parser, Payload,
-    TableInit, TypeRef, ValidPayload, Validator,
+    ComponentExternalKind, DataKind, ElementKind, Encoding, Parser, Payload, TableInit, TypeRef,
+    ValidPayload, Validator,
 };
 
-use crate::component::types::TypeBuilder;
-use crate::component::{Component, ImportType, InstanceShape, Item, ModuleId};
+use crate::component::types::{ResourceRef, TypeBuilder};
+use crate::component::{Component, ImportType, InstanceShape, Item, ModuleId, ResourceOp};
 use crate::error::{Error, Result};
 use crate::features::Features;
 use crate::module::{Body, Data, Element, ElementItems, Import, Module, SegmentMode};
@@ -286,9 +284,28 @@ fn component_payload<'a>(
             }
         }
         Payload::ComponentInstanceSection(reader) => {
-            for instance in reader.into_iter_with_offsets() {
+            // The validator has seen the whole section: each item is an instance.
+            let first = types.component_instance_count() - reader.count();
+            for (index, instance) in (first..).zip(reader.into_iter_with_offsets()) {
                 let (offset, instance) = instance?;
-                component.items.push(Item::Instance(instance, offset));
+                let item = component_instance(index, instance, offset, types, builder);
+                component.items.push(item);
+            }
+        }
+        Payload::ComponentTypeSection(reader) => {
+            let first = types.component_type_count() - reader.count();
+            for (index, ty) in (first..).zip(reader.into_iter_with_offsets()) {
+                if let (offset, wasmparser::ComponentType::Resource { rep, dtor }) = ty? {
+                    if rep != wasmparser::ValType::I32 {
+                        return Err(Error::unsupported(
+                            "a resource whose representation is not i32",
+                            offset,
+                        ));
+                    }
+                    let id = types.component_any_type_at(index).unwrap_resource();
+                    let resource = builder.resource(id.resource());
+                    component.items.push(Item::Resource { resource, dtor });
+                }
             }
         }
         Payload::ComponentAliasSection(reader) => {
@@ -307,9 +324,19 @@ fn component_payload<'a>(
         Payload::ComponentImportSection(reader) => {
             for import in reader.into_iter_with_offsets() {
                 let (offset, import) = import?;
-                let ty = import_type(import.ty, offset, types, builder)?;
+                // The types of what is imported: resource types are those of this import alone.
+                let Some(item) = types.component_item_for_import(import.name.name) else {
+                    unreachable!("the validator has seen the import");
+                };
+                let ty = import_type(&item.ty, offset, types, builder)?;
+                let resources = builder.resources_of(&item.ty, types);
                 let name = import.name.full_name().into_owned();
-                component.items.push(Item::Import { name, ty, offset });
+                component.items.push(Item::Import {
+                    name,
+                    ty,
+                    resources,
+                    offset,
+                });
             }
         }
         Payload::ComponentExportSection(reader) => {
@@ -323,11 +350,18 @@ fn component_payload<'a>(
                     _ => None,
                 };
                 let (kind, index) = (export.kind, export.index);
+                let resource = resource_at(kind, index, types, builder);
+                let resources = match types.component_item_for_export(export.name.name) {
+                    Some(item) => builder.resources_of(&item.ty, types),
+                    None => unreachable!("the validator has seen the export"),
+                };
                 component.items.push(Item::Export {
                     name,
                     kind,
                     index,
                     named_type,
+                    resource,
+                    resources,
                 });
             }
         }
@@ -372,14 +406,14 @@ fn canonical<'a>(
             options,
             offset,
         },
-        CanonicalFunction::ResourceNew { .. } => {
-            return Err(Error::unsupported("resources (resource.new)", offset));
+        CanonicalFunction::ResourceNew { resource } => {
+            resource_func(ResourceOp::New, resource, types, builder)
         }
-        CanonicalFunction::ResourceDrop { .. } => {
-            return Err(Error::unsupported("resources (resource.drop)", offset));
+        CanonicalFunction::ResourceDrop { resource } => {
+            resource_func(ResourceOp::Drop, resource, types, builder)
         }
-        CanonicalFunction::ResourceRep { .. } => {
-            return Err(Error::unsupported("resources (resource.rep)", offset));
+        CanonicalFunction::ResourceRep { resource } => {
+            resource_func(ResourceOp::Rep, resource, types, builder)
         }
         other => {
             let name = format!("{other:?}");
@@ -392,59 +426,80 @@ fn canonical<'a>(
     })
 }
 
+fn resource_func<'a>(
+    op: ResourceOp,
+    index: u32,
+    types: TypesRef<'_>,
+    builder: &mut TypeBuilder,
+) -> Item<'a> {
+    let id = types.component_any_type_at(index).unwrap_resource();
+    let resource = builder.resource(id.resource());
+    Item::ResourceFunc { op, resource }
+}
+
+/// The resource type that an item of this kind and index is.
+fn resource_at(
+    kind: ComponentExternalKind,
+    index: u32,
+    types: TypesRef<'_>,
+    builder: &mut TypeBuilder,
+) -> Option<ResourceRef> {
+    match kind {
+        ComponentExternalKind::Type => builder.any_resource(types.component_any_type_at(index)),
+        _ => None,
+    }
+}
+
+fn component_instance<'a>(
+    index: u32,
+    instance: wasmparser::ComponentInstance<'a>,
+    offset: u64,
+    types: TypesRef<'_>,
+    builder: &mut TypeBuilder,
+) -> Item<'a> {
+    let items: Vec<_> = match &instance {
+        wasmparser::ComponentInstance::Instantiate { args, .. } => {
+            args.iter().map(|arg| (arg.kind, arg.index)).collect()
+        }
+        wasmparser::ComponentInstance::FromExports(exports) => exports
+            .iter()
+            .map(|export| (export.kind, export.index))
+            .collect(),
+    };
+    let at = |(kind, index)| resource_at(kind, index, types, builder);
+    let item_types = items.into_iter().map(at).collect();
+    let ty = ComponentEntityType::Instance(types.component_instance_at(index));
+    Item::Instance {
+        instance,
+        types: item_types,
+        resources: builder.resources_of(&ty, types),
+        offset,
+    }
+}
+
+/// What an import of this type must be.
 fn import_type(
-    ty: ComponentTypeRef,
+    ty: &ComponentEntityType,
     offset: u64,
     types: TypesRef<'_>,
     builder: &mut TypeBuilder,
 ) -> Result<ImportType> {
-    Ok(match ty {
-        ComponentTypeRef::Func(index) => {
-            let ty = types.component_any_type_at(index).unwrap_func();
-            ImportType::Func(builder.func(ty, types, offset)?)
+    Ok(match *ty {
+        ComponentEntityType::Func(ty) => ImportType::Func(builder.func(ty, types, offset)?),
+        ComponentEntityType::Instance(ty) => {
+            let mut exports = Vec::new();
+            for (name, item) in &types[ty].exports {
+                let ty = import_type(&item.ty, offset, types, builder)?;
+                exports.push((item.full_name(name).into_owned(), ty));
+            }
+            ImportType::Instance(InstanceShape { exports })
         }
-        ComponentTypeRef::Instance(index) => {
-            let ty = types.component_any_type_at(index).unwrap_instance();
-            ImportType::Instance(instance_shape(ty, offset, types, builder)?)
-        }
-        ComponentTypeRef::Type(wasmparser::TypeBounds::Eq(index)) => {
-            ImportType::Type(builder.any(types.component_any_type_at(index), types))
-        }
-        ComponentTypeRef::Type(wasmparser::TypeBounds::SubResource) => {
-            ImportType::Unsupported("resources (an imported resource type)")
-        }
-        ComponentTypeRef::Module(_) => ImportType::Unsupported("importing a core module"),
-        ComponentTypeRef::Component(_) => ImportType::Unsupported("importing a component"),
-        ComponentTypeRef::Value(_) => ImportType::Unsupported("cm-values"),
+        ComponentEntityType::Type { created, .. } => match builder.any_resource(created) {
+            Some(resource) => ImportType::Resource(resource),
+            None => ImportType::Type(builder.any(created, types)),
+        },
+        ComponentEntityType::Module(_) => ImportType::Unsupported("importing a core module"),
+        ComponentEntityType::Component(_) => ImportType::Unsupported("importing a component"),
+        ComponentEntityType::Value(_) => ImportType::Unsupported("cm-values"),
     })
-}
-
-/// What an instance of this type exports.
-fn instance_shape(
-    ty: ComponentInstanceTypeId,
-    offset: u64,
-    types: TypesRef<'_>,
-    builder: &mut TypeBuilder,
-) -> Result<InstanceShape> {
-    let mut exports = Vec::new();
-    for (name, item) in &types[ty].exports {
-        let ty = match item.ty {
-            ComponentEntityType::Func(ty) => ImportType::Func(builder.func(ty, types, offset)?),
-            ComponentEntityType::Instance(ty) => {
-                ImportType::Instance(instance_shape(ty, offset, types, builder)?)
-            }
-            ComponentEntityType::Type {
-                created: ComponentAnyTypeId::Resource(_),
-                ..
-            } => ImportType::Unsupported("resources (an imported resource type)"),
-            ComponentEntityType::Type { created, .. } => {
-                ImportType::Type(builder.any(created, types))
-            }
-            ComponentEntityType::Module(_) => ImportType::Unsupported("importing a core module"),
-            ComponentEntityType::Component(_) => ImportType::Unsupported("importing a component"),
-            ComponentEntityType::Value(_) => ImportType::Unsupported("cm-values"),
-        };
-        exports.push((item.full_name(name).into_owned(), ty));
-    }
-    Ok(InstanceShape { exports })
 }

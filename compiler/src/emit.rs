@@ -1,18 +1,25 @@
 //! Emits the artifact: fills its sections from a unit and its linked text.
 
+use std::collections::HashMap;
+
 use cwasm_format::code::{CoreTypeRecord, FuncRefRecord, RefSlotRecord};
 use cwasm_format::describe::Description;
 use cwasm_format::exports::{CanonOptions, ExportRecord, IMPORTED, LiftRecord, StrRef, kind};
 use cwasm_format::hash::TypeHash;
-use cwasm_format::header::{Kind, NONE, SectionId};
+use cwasm_format::header::{Kind, NO_INTERRUPTS, NONE, SectionId};
 use cwasm_format::imports::core_type::{self, Limits};
 use cwasm_format::imports::{ImportRecord, LowerRecord};
 use cwasm_format::names;
+use cwasm_format::resources::{
+    HandleTableRecord, HandleUse, MAX_HANDLE_USES, ResourceRecord, UseRange,
+};
 use cwasm_format::write::{Contents, Facts, Images, Strings, Symbol};
 use wasmparser::{ExternalKind, TypeRef};
 
-use crate::component::types::TypeBuilder;
-use crate::component::{Options, Plan};
+use crate::component::resolve::FuncTypeId;
+use crate::component::{
+    ComponentInstanceId, ExportItem, ImportItem, Options, Plan, ResourceOp, ResourceOrigin,
+};
 use crate::env::{FuncLoc, GlobalLoc, MemoryBase, TableLoc};
 use crate::error::{Error, Result};
 use crate::isa::Target;
@@ -24,7 +31,6 @@ use crate::work::{Compiled, Entry, WorkList};
 pub(crate) struct Parts<'p, 'a> {
     pub(crate) unit: &'p Unit<'a>,
     pub(crate) plan: &'p Plan,
-    pub(crate) types: &'p TypeBuilder,
     pub(crate) list: &'p WorkList,
     pub(crate) compiled: &'p [Compiled],
     pub(crate) target: &'p Target,
@@ -61,10 +67,11 @@ pub(crate) fn contents(parts: &Parts<'_, '_>, text: &Text) -> Result<Contents> {
         init_thunk: list.init_thunk.map_or(NONE, |func| text.offset(func)),
         thunks_start: text.thunks_start,
         type_ids: unit.type_ids,
+        interrupt_slot: unit.interrupt_slot.unwrap_or(NO_INTERRUPTS),
     });
     let mut strings = Strings::default();
     match unit.kind {
-        Kind::Component => component_records(parts, text, &mut strings, &mut contents),
+        Kind::Component => component_records(parts, text, &mut strings, &mut contents)?,
         Kind::Module => module_records(parts, text, &mut strings, &mut contents)?,
     }
     contents.set(SectionId::Strings, strings.into_bytes());
@@ -109,34 +116,34 @@ fn component_records(
     text: &Text,
     strings: &mut Strings,
     contents: &mut Contents,
-) {
-    let Parts {
-        unit, plan, types, ..
-    } = parts;
-    let hash = |ty: crate::component::types::FuncTypeId| types.types.func_hash(types.get(ty));
-    let imports: Vec<ImportRecord> = plan
-        .imports
-        .iter()
-        .zip(&unit.host_slots)
-        .map(|(import, slot)| ImportRecord {
+) -> Result<()> {
+    let Parts { unit, plan, .. } = parts;
+    let types = &plan.types;
+    let hash = |ty: FuncTypeId| types.types.func_hash(types.get(ty));
+    let mut uses = HandleUses::default();
+    let mut imports = Vec::new();
+    for (import, slot) in plan.imports.iter().zip(&unit.host_slots) {
+        let (kind, index, func) = match import.item {
+            ImportItem::Func(ty) => (kind::FUNC, ty.0, Some(ty)),
+            ImportItem::Instance => (kind::INSTANCE, NONE, None),
+            ImportItem::Resource(number) => (kind::RESOURCE, number.0, None),
+        };
+        imports.push(ImportRecord {
             module: StrRef::default(),
             name: strings.add(import.path.as_bytes()),
-            kind: if import.ty.is_some() {
-                kind::FUNC
-            } else {
-                kind::INSTANCE
-            },
+            kind,
             slot: *slot,
-            hash: import.ty.map_or(TypeHash([0; 2]), hash),
+            hash: func.map_or(TypeHash([0; 2]), hash),
             core_type: StrRef::default(),
-            func_type: import.ty.map_or(NONE, |ty| ty.0),
+            index,
+            uses: func.map_or(Ok(UseRange::default()), |ty| uses.of(plan, ty))?,
             reserved: 0,
-        })
-        .collect();
+        });
+    }
     contents.set_records(SectionId::Imports, &imports);
 
-    let thunk = |func| text.offset(parts.list.thunk(unit, plan, types, func));
-    let canon_options = |options: &Options| CanonOptions {
+    let thunk = |func| text.offset(parts.list.thunk(unit, plan, func));
+    let canon_options = |options: &Options, component: ComponentInstanceId, uses| CanonOptions {
         memory: options.memory.map_or(NONE, |memory| {
             let env = &unit.envs[memory.instance.0 as usize];
             match env.memories[memory.index as usize].base {
@@ -146,54 +153,132 @@ fn component_records(
         }),
         realloc: options.realloc.map_or(NONE, thunk),
         string_encoding: options.string_encoding,
-        reserved: 0,
+        handles: unit.handles[component.0 as usize],
+        uses,
     };
-    let lowers: Vec<LowerRecord> = plan
-        .lowers
-        .iter()
-        .map(|lower| LowerRecord {
+    let mut lowers = Vec::new();
+    for lower in &plan.lowers {
+        let uses = uses.of(plan, lower.ty)?;
+        lowers.push(LowerRecord {
             import: lower.import,
             flags: unit.flags[lower.component.0 as usize],
-            options: canon_options(&lower.options),
-        })
-        .collect();
+            options: canon_options(&lower.options, lower.component, uses),
+        });
+    }
     contents.set_records(SectionId::Lowers, &lowers);
-    let lifts: Vec<LiftRecord> = plan
-        .lifts
-        .iter()
-        .map(|lift| LiftRecord {
+    let mut lifts = Vec::new();
+    for lift in &plan.lifts {
+        let uses = uses.of(plan, lift.ty)?;
+        lifts.push(LiftRecord {
             hash: hash(lift.ty),
             thunk: thunk(lift.func),
             post_return: lift.options.post_return.map_or(NONE, thunk),
-            options: canon_options(&lift.options),
+            options: canon_options(&lift.options, lift.component, uses),
             flags: unit.flags[lift.component.0 as usize],
             func_type: lift.ty.0,
-        })
-        .collect();
+        });
+    }
     contents.set_records(SectionId::Lifts, &lifts);
+    contents.set_records(SectionId::HandleUses, &uses.all);
 
     let mut exports: Vec<_> = plan.exports.iter().collect();
     exports.sort_by(|a, b| a.path.as_bytes().cmp(b.path.as_bytes()));
     let exports: Vec<ExportRecord> = exports
         .into_iter()
-        .map(|export| ExportRecord {
-            name: strings.add(export.path.as_bytes()),
-            kind: if export.lift.is_some() {
-                kind::FUNC
-            } else {
-                kind::INSTANCE
-            },
-            index: export.lift.unwrap_or(0),
-            core_type: StrRef::default(),
+        .map(|export| {
+            let (kind, index) = match export.item {
+                ExportItem::Func(lift) => (kind::FUNC, lift),
+                ExportItem::Instance => (kind::INSTANCE, 0),
+                ExportItem::Resource(number) => (kind::RESOURCE, number.0),
+            };
+            ExportRecord {
+                name: strings.add(export.path.as_bytes()),
+                kind,
+                index,
+                core_type: StrRef::default(),
+            }
         })
         .collect();
     contents.set_records(SectionId::Exports, &exports);
+    resource_records(parts, text, strings, contents);
+    let mut types = types.types.clone();
+    types.resource_names = plan
+        .resources
+        .iter()
+        .map(|resource| resource.name.clone())
+        .collect();
     let description = Description {
-        types: types.types.clone(),
-        funcs: types.funcs.clone(),
+        types,
+        funcs: plan.types.funcs.clone(),
         type_names: plan.type_names.clone(),
     };
     contents.set(SectionId::Describe, description.encode());
+    Ok(())
+}
+
+/// Resource types and handle tables.
+fn resource_records(
+    parts: &Parts<'_, '_>,
+    text: &Text,
+    strings: &mut Strings,
+    contents: &mut Contents,
+) {
+    let Parts { unit, plan, .. } = parts;
+    let mut resources = Vec::new();
+    for resource in &plan.resources {
+        let (flags, dtor, import) = match resource.origin {
+            ResourceOrigin::Host { import } => (NONE, NONE, import),
+            ResourceOrigin::Guest { component, dtor } => {
+                let thunk = |func| text.offset(parts.list.thunk(unit, plan, func));
+                let flags = unit.flags[component.0 as usize];
+                (flags, dtor.map_or(NONE, thunk), NONE)
+            }
+        };
+        resources.push(ResourceRecord {
+            name: strings.add(resource.name.as_bytes()),
+            flags,
+            dtor,
+            import,
+            reserved: 0,
+        });
+    }
+    contents.set_records(SectionId::Resources, &resources);
+    let tables = unit.handles.iter().filter(|slot| **slot != NONE);
+    let tables: Vec<_> = tables
+        .map(|slot| HandleTableRecord { slot: *slot })
+        .collect();
+    contents.set_records(SectionId::HandleTables, &tables);
+}
+
+/// The handles of functions that cross between host and guest; each function's once.
+#[derive(Default)]
+struct HandleUses {
+    all: Vec<HandleUse>,
+    known: HashMap<FuncTypeId, UseRange>,
+}
+
+impl HandleUses {
+    fn of(&mut self, plan: &Plan, ty: FuncTypeId) -> Result<UseRange> {
+        if let Some(known) = self.known.get(&ty) {
+            return Ok(*known);
+        }
+        let left = MAX_HANDLE_USES - self.all.len();
+        let Some(uses) = plan.types.types.handles(plan.types.get(ty), left) else {
+            let limit = MAX_HANDLE_USES as u64;
+            return Err(Error::limit(
+                "handles in the types of imports and exports",
+                limit + 1,
+                limit,
+            ));
+        };
+        let range = UseRange {
+            start: self.all.len() as u32,
+            len: uses.len() as u32,
+        };
+        self.all.extend(uses);
+        self.known.insert(ty, range);
+        Ok(range)
+    }
 }
 
 fn module_records(
@@ -214,7 +299,8 @@ fn module_records(
             slot: *slot,
             hash: TypeHash([0; 2]),
             core_type: strings.add(&ty),
-            func_type: NONE,
+            index: NONE,
+            uses: UseRange::default(),
             reserved: 0,
         });
     }
@@ -427,6 +513,16 @@ pub(crate) fn entry_name(parts: &Parts<'_, '_>, entry: &Entry) -> String {
             format!("lower[{}]", parts.plan.imports[import as usize].path)
         }
         Entry::Adapter(index) => format!("adapter[{index}]"),
+        Entry::Resource(index) => {
+            let func = &parts.plan.resource_funcs[*index as usize];
+            let op = match func.op {
+                ResourceOp::New => "new",
+                ResourceOp::Rep => "rep",
+                ResourceOp::Drop => "drop",
+            };
+            format!("resource.{op}[{index}]")
+        }
+        Entry::Handle(op) => format!("handle[{}]", op.name()),
         Entry::Thunk { func, .. } => {
             let callee = &parts.list.entries[func.0 as usize];
             format!("thunk[{}]", entry_name(parts, callee))

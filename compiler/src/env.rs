@@ -3,6 +3,7 @@
 use cranelift_codegen::ir;
 use cwasm_format::builtin::Builtin;
 
+use crate::canon::handles::HandleOp;
 use crate::module::Module;
 
 /// A function of the unit's work list; the list's order is the order of the text.
@@ -23,6 +24,9 @@ pub(crate) struct Env<'a> {
     /// The unit's number of each function type, by type index: equal types have equal numbers.
     pub(crate) type_numbers: Vec<u32>,
     pub(crate) refs: FuncRefs,
+    /// Context offset of the address of the page that code checks for interrupts; `None` if it does
+    /// not.
+    pub(crate) interrupt_slot: Option<u32>,
 }
 
 /// How function references are represented in the unit.
@@ -157,6 +161,8 @@ pub(crate) enum Symbol {
     Data(u32),
     /// A `LowerRecord`, by index.
     Lower(u32),
+    /// What all that work with handles share.
+    Handle(HandleOp),
 }
 
 impl Symbol {
@@ -168,6 +174,7 @@ impl Symbol {
             Symbol::Text => (2, 0),
             Symbol::Data(offset) => (3, offset),
             Symbol::Lower(index) => (4, index),
+            Symbol::Handle(op) => (5, op as u32),
         };
         ir::UserExternalName { namespace, index }
     }
@@ -180,6 +187,7 @@ impl Symbol {
             2 => Symbol::Text,
             3 => Symbol::Data(name.index),
             4 => Symbol::Lower(name.index),
+            5 => Symbol::Handle(HandleOp::ALL[name.index as usize]),
             namespace => unreachable!("no symbols have namespace {namespace}"),
         }
     }

@@ -9,6 +9,8 @@
 //! it runs: its adapter need not write them. Small adapters are inlined into the core functions that
 //! call them; what traps in an adapter has never been a frame of its own.
 //!
+//! What checks whether to stop is not inlined: two checks of a function must not be alike.
+//!
 //! What is inlined is built before everything else; what cannot be built is left alone, so that
 //! errors are those of compiling it.
 
@@ -44,7 +46,7 @@ impl Bodies {
         }
         let mut worker = Worker::new();
         for adapter in &job.plan.adapters {
-            let (id, _) = work::resolve(job.unit, job.plan, job.types, adapter.callee.func);
+            let (id, _) = work::resolve(job.unit, job.plan, adapter.callee.func);
             let entry = &list.entries[id.0 as usize];
             let is_small = matches!(entry, Entry::Core { .. })
                 && work::size_hint(entry, job.unit) <= MAX_LEAF_BYTES;
@@ -74,7 +76,8 @@ impl Bodies {
             return;
         }
         let func = &worker.context.func;
-        if count_insts(func) <= MAX_INSTS && is_fit(func) {
+        let is_small = count_insts(func) <= MAX_INSTS;
+        if is_small && !insts(func).any(|inst| faults(func, inst)) && is_fit(func) {
             self.funcs.insert(id, func.clone());
         }
     }
@@ -146,17 +149,20 @@ impl Inline for Inliner<'_> {
     }
 }
 
-/// Whether a function neither calls nor traps.
+/// Whether a function, of which no access to memory faults, neither calls nor traps.
 fn is_leaf(func: &ir::Function) -> bool {
     insts(func).all(|inst| {
         let data = &func.dfg.insts[inst];
         let opcode = data.opcode();
-        let traps = match data.memflags_data(&func.dfg) {
-            Some(flags) => flags.trap_code().is_some(),
-            None => opcode.can_trap(),
-        };
-        !opcode.is_call() && !traps
+        let is_access = data.memflags().is_some();
+        !opcode.is_call() && (is_access || !opcode.can_trap())
     })
+}
+
+/// Whether an instruction is an access to memory that may fault, as checks whether to stop do.
+fn faults(func: &ir::Function, inst: ir::Inst) -> bool {
+    let flags = func.dfg.insts[inst].memflags_data(&func.dfg);
+    flags.is_some_and(|flags| flags.trap_code().is_some())
 }
 
 fn count_insts(func: &ir::Function) -> usize {

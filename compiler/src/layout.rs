@@ -13,11 +13,11 @@ use std::collections::HashMap;
 use cwasm_format::data::{GUARD_SIZE, MAX_RESERVATION, MemoryRecord, RESERVATION_32, TableRecord};
 use cwasm_format::header::{Kind, NONE, PAGE_SIZE};
 use cwasm_format::vmctx::{
-    self, VmContext, VmFuncImport, VmFuncRef, VmHostImport, VmMemory, flags,
+    self, VmContext, VmFuncImport, VmFuncRef, VmHandles, VmHostImport, VmMemory, flags,
 };
 use wasmparser::FuncType;
 
-use crate::component::{CoreDef, CoreFunc, CoreItem, ModuleId, Plan};
+use crate::component::{CoreDef, CoreFunc, CoreItem, ModuleId, Plan, ResourceOp, ResourceOrigin};
 use crate::env::{
     ConstValue, Env, FuncId, FuncLoc, FuncRefs, GlobalLoc, MemoryBase, MemoryLoc, TableLoc,
 };
@@ -51,6 +51,8 @@ pub(crate) struct Unit<'a> {
     pub(crate) first_lower: FuncId,
     /// The first adapter; the others follow.
     pub(crate) first_adapter: FuncId,
+    /// The first of `resource.new` and the like; the others follow.
+    pub(crate) first_resource: FuncId,
     /// Distance from the context to the first memory.
     pub(crate) context_size: u32,
     /// Initial bytes of the context.
@@ -70,10 +72,14 @@ pub(crate) struct Unit<'a> {
     pub(crate) import_slots: Vec<u32>,
     /// Context offset of each component instance's flags.
     pub(crate) flags: Vec<u32>,
+    /// Context offset of each component instance's `VmHandles`, or [`NONE`].
+    pub(crate) handles: Vec<u32>,
     /// Function types by number.
     pub(crate) types: Vec<UnitType>,
     /// Context offset of the type ids, or [`NONE`].
     pub(crate) type_ids: u32,
+    /// Context offset of the address of the page that interruptible code checks.
+    pub(crate) interrupt_slot: Option<u32>,
     /// `VmFuncRef`s of an open unit.
     pub(crate) func_refs: Vec<FuncRef>,
     /// Addresses of `VmFuncRef`s in the context of an open unit: context offset and function.
@@ -141,7 +147,12 @@ impl Step {
 }
 
 /// Lays out the unit of `plan`.
-pub(crate) fn layout<'a>(kind: Kind, plan: &Plan, modules: &'a [Module<'a>]) -> Result<Unit<'a>> {
+pub(crate) fn layout<'a>(
+    kind: Kind,
+    plan: &Plan,
+    modules: &'a [Module<'a>],
+    is_interruptible: bool,
+) -> Result<Unit<'a>> {
     check_code_size(plan, modules)?;
     let mut first_funcs = Vec::new();
     let mut next = 0u32;
@@ -156,6 +167,7 @@ pub(crate) fn layout<'a>(kind: Kind, plan: &Plan, modules: &'a [Module<'a>]) -> 
             first_funcs,
             first_lower: FuncId(next),
             first_adapter: FuncId(next + plan.lowers.len() as u32),
+            first_resource: FuncId(next + (plan.lowers.len() + plan.adapters.len()) as u32),
             context_size: 0,
             context: vec![0; size_of::<VmContext>()],
             context_refs: Vec::new(),
@@ -167,8 +179,10 @@ pub(crate) fn layout<'a>(kind: Kind, plan: &Plan, modules: &'a [Module<'a>]) -> 
             host_slots: Vec::new(),
             import_slots: Vec::new(),
             flags: Vec::new(),
+            handles: Vec::new(),
             types: Vec::new(),
             type_ids: NONE,
+            interrupt_slot: None,
             func_refs: Vec::new(),
             ref_slots: Vec::new(),
             steps: Vec::new(),
@@ -179,6 +193,9 @@ pub(crate) fn layout<'a>(kind: Kind, plan: &Plan, modules: &'a [Module<'a>]) -> 
         table_elements: Vec::new(),
         table_uses: tables::table_uses(plan, modules),
     };
+    if is_interruptible {
+        builder.unit.interrupt_slot = Some(builder.reserve(size_of::<u64>(), 8));
+    }
     builder.host(plan);
     builder.memories(plan, modules);
     for (id, instance) in plan.instances.iter().enumerate() {
@@ -245,17 +262,30 @@ impl<'a> Builder<'a> {
         number
     }
 
-    /// Flags and host imports: what every call touches comes first.
+    /// Flags, handle tables and host imports: what every call touches comes first.
     fn host(&mut self, plan: &Plan) {
         for _ in 0..plan.component_instances {
             let offset = self.reserve(4, 4);
             self.write(offset, &flags::INITIAL.to_le_bytes());
             self.unit.flags.push(offset);
         }
+        for has_handles in plan.instances_with_handles() {
+            let offset = match has_handles {
+                true => self.reserve(size_of::<VmHandles>(), 8),
+                false => NONE,
+            };
+            self.unit.handles.push(offset);
+        }
         let mut used = vec![false; plan.imports.len()];
         plan.lowers
             .iter()
             .for_each(|lower| used[lower.import as usize] = true);
+        for func in &plan.resource_funcs {
+            let origin = plan.resources[func.resource.0 as usize].origin;
+            if let (ResourceOp::Drop, ResourceOrigin::Host { import }) = (func.op, origin) {
+                used[import as usize] = true;
+            }
+        }
         for used in used {
             let slot = if used {
                 self.reserve(size_of::<VmHostImport>(), 8)
@@ -357,6 +387,7 @@ impl<'a> Builder<'a> {
             elements: Vec::new(),
             type_numbers,
             refs,
+            interrupt_slot: self.unit.interrupt_slot,
         };
         match self.unit.kind {
             Kind::Component => self.linked_imports(&mut env, &planned.imports),
@@ -385,6 +416,10 @@ impl<'a> Builder<'a> {
                 }),
                 CoreDef::Func(CoreFunc::Adapter(index)) => env.funcs.push(FuncLoc::Local {
                     func: FuncId(self.unit.first_adapter.0 + index),
+                    func_ref: None,
+                }),
+                CoreDef::Func(CoreFunc::Resource(index)) => env.funcs.push(FuncLoc::Local {
+                    func: FuncId(self.unit.first_resource.0 + index),
                     func_ref: None,
                 }),
                 CoreDef::Func(CoreFunc::Export { instance, index }) => {

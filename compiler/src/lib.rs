@@ -9,6 +9,7 @@
 //! options give the same bytes, whatever the number of threads.
 #![warn(missing_docs)]
 
+mod barriers;
 mod canon;
 mod component;
 mod constant;
@@ -61,6 +62,12 @@ pub struct Options {
     pub jobs: Option<NonZeroUsize>,
     /// Whether names and symbols of functions are kept.
     pub debug: bool,
+    /// Whether code checks, in loops and calls, if the host wants it to stop.
+    pub interruptible: bool,
+    /// Whether loads may be replaced by values that were stored or loaded before. On, except to test
+    /// that it changes nothing.
+    #[doc(hidden)]
+    pub alias_analysis: bool,
 }
 
 impl Default for Options {
@@ -72,6 +79,8 @@ impl Default for Options {
             features: Features::default(),
             jobs: None,
             debug: false,
+            interruptible: false,
+            alias_analysis: true,
         }
     }
 }
@@ -175,20 +184,19 @@ fn stages(
     let (kind, plan) = match &decoded.component {
         Some(component) => (
             Kind::Component,
-            component::flatten::flatten(component, &decoded.modules)?,
+            component::flatten::flatten(component, &decoded.modules, &decoded.types)?,
         ),
         None => (Kind::Module, component::flatten::module_plan()),
     };
     module::validate_bodies(&plan.unused(&decoded.modules))?;
     clock.end("flatten");
-    let unit = layout::layout(kind, &plan, &decoded.modules)?;
+    let unit = layout::layout(kind, &plan, &decoded.modules, options.interruptible)?;
     clock.end("layout");
-    canon::adapter::check_sizes(&plan, &decoded.types)?;
-    let mut list = work::WorkList::new(&unit, &plan, &decoded.types);
+    canon::adapter::check_sizes(&plan)?;
+    let mut list = work::WorkList::new(&unit, &plan);
     let job = work::Job {
         unit: &unit,
         plan: &plan,
-        types: &decoded.types,
         target: &target,
     };
     if emit == Emit::Clif {
@@ -207,7 +215,6 @@ fn stages(
     let parts = emit::Parts {
         unit: &unit,
         plan: &plan,
-        types: &decoded.types,
         list: &list,
         compiled: &compiled,
         target: &target,

@@ -80,9 +80,9 @@ impl Text {
         let section = |id: SectionId| sections[id as usize].offset as i64;
         let text = section(SectionId::Text);
         match symbol {
-            Symbol::Func(_) | Symbol::Builtin(_) => match list.func(symbol) {
+            Symbol::Func(_) | Symbol::Builtin(_) | Symbol::Handle(_) => match list.func(symbol) {
                 Some(func) => self.offset(func).into(),
-                None => unreachable!("every builtin that is used has a trampoline"),
+                None => unreachable!("all that is used was compiled"),
             },
             Symbol::Text => 0,
             Symbol::Data(offset) => section(SectionId::Data) + i64::from(offset) - text,
@@ -103,6 +103,8 @@ impl Text {
                     Entry::Core { instance, index } => (function_kind::CORE, instance, index),
                     Entry::Lower { index, .. } => (function_kind::TRAMPOLINE, 0, index),
                     Entry::Adapter(index) => (function_kind::ADAPTER, 0, index),
+                    Entry::Resource(index) => (function_kind::RESOURCE, 0, index),
+                    Entry::Handle(op) => (function_kind::RESOURCE, 0, op as u32),
                     Entry::Thunk { ref func, .. } => (function_kind::THUNK, 0, func.0),
                     Entry::ArrayThunk(ty) => (function_kind::THUNK, 0, ty),
                     Entry::HostFunc(ty) => (function_kind::TRAMPOLINE, 0, ty),

@@ -92,9 +92,9 @@ fn target(
 ) -> (ModuleRelocTarget, i64) {
     let func = |place: usize| ModuleRelocTarget::user(0, funcs[place].as_u32());
     match symbol {
-        Symbol::Func(_) | Symbol::Builtin(_) => match parts.list.func(symbol) {
+        Symbol::Func(_) | Symbol::Builtin(_) | Symbol::Handle(_) => match parts.list.func(symbol) {
             Some(found) => (func(found.0 as usize), 0),
-            None => unreachable!("every builtin that is used has a trampoline"),
+            None => unreachable!("all that is used was compiled"),
         },
         // Functions are placed in the list's order, so the text starts with the first.
         Symbol::Text => (func(0), 0),

@@ -14,17 +14,17 @@ use cwasm_format::TrapCode;
 use cwasm_format::builtin::Builtin;
 use wasmparser::FuncType;
 
+use crate::canon::handles::{self, HandleOp};
 use crate::canon::{adapter, thunk, trampoline};
-use crate::component::types::TypeBuilder;
-use crate::component::{CoreFunc, Plan};
+use crate::component::{CoreFunc, Plan, ResourceOrigin};
 use crate::env::{FuncId, FuncLoc, Symbol};
 use crate::error::{Error, Result};
 use crate::inline::Bodies;
 use crate::isa::Target;
 use crate::layout::Unit;
 use crate::link::FUNCTION_ALIGN;
-use crate::translate::{self, TranslateState};
-use crate::{Progress, init};
+use crate::translate::{self, Checks, TranslateState};
+use crate::{Progress, barriers, init};
 
 /// A function to compile.
 #[derive(Clone, Debug)]
@@ -35,6 +35,10 @@ pub(crate) enum Entry {
     Lower { index: u32, ty: FuncType },
     /// The adapter of a function that a component lifts and another lowers.
     Adapter(u32),
+    /// `resource.new` and the like of a component, by index.
+    Resource(u32),
+    /// What all that work with handles share.
+    Handle(HandleOp),
     /// A thunk that enters a function of the unit.
     Thunk { func: FuncId, ty: FuncType },
     /// The array thunk of a type of an open unit, by number.
@@ -58,11 +62,12 @@ pub(crate) struct WorkList {
     pub(crate) host_funcs: HashMap<u32, FuncId>,
     pub(crate) init_thunk: Option<FuncId>,
     builtins: HashMap<Builtin, FuncId>,
+    handles: HashMap<HandleOp, FuncId>,
 }
 
 impl WorkList {
     /// The list of a unit, but for builtins, which are added when it is known which are used.
-    pub(crate) fn new(unit: &Unit<'_>, plan: &Plan, types: &TypeBuilder) -> WorkList {
+    pub(crate) fn new(unit: &Unit<'_>, plan: &Plan) -> WorkList {
         let mut list = WorkList::default();
         for env in &unit.envs {
             let imported = env.module.imported_funcs;
@@ -73,7 +78,7 @@ impl WorkList {
         }
         list.core_funcs = list.entries.len();
         for (index, lower) in plan.lowers.iter().enumerate() {
-            let ty = types.lowered(lower.ty);
+            let ty = plan.types.lowered(lower.ty);
             list.entries.push(Entry::Lower {
                 index: index as u32,
                 ty,
@@ -81,20 +86,30 @@ impl WorkList {
         }
         let adapters = 0..plan.adapters.len() as u32;
         list.entries.extend(adapters.map(Entry::Adapter));
+        let resource_funcs = 0..plan.resource_funcs.len() as u32;
+        list.entries.extend(resource_funcs.map(Entry::Resource));
         let options = |func: &Option<CoreFunc>| func.iter().copied().collect::<Vec<_>>();
         for lift in &plan.lifts {
-            list.add_thunk(unit, plan, types, lift.func);
+            list.add_thunk(unit, plan, lift.func);
             let more = [
                 options(&lift.options.realloc),
                 options(&lift.options.post_return),
             ];
             more.concat()
                 .into_iter()
-                .for_each(|func| list.add_thunk(unit, plan, types, func));
+                .for_each(|func| list.add_thunk(unit, plan, func));
         }
         for lower in &plan.lowers {
             for func in options(&lower.options.realloc) {
-                list.add_thunk(unit, plan, types, func);
+                list.add_thunk(unit, plan, func);
+            }
+        }
+        for resource in &plan.resources {
+            if let ResourceOrigin::Guest {
+                dtor: Some(dtor), ..
+            } = resource.origin
+            {
+                list.add_thunk(unit, plan, dtor);
             }
         }
         list.add_open(unit);
@@ -111,8 +126,8 @@ impl WorkList {
         FuncId(self.entries.len() as u32 - 1)
     }
 
-    fn add_thunk(&mut self, unit: &Unit<'_>, plan: &Plan, types: &TypeBuilder, func: CoreFunc) {
-        let (id, ty) = resolve(unit, plan, types, func);
+    fn add_thunk(&mut self, unit: &Unit<'_>, plan: &Plan, func: CoreFunc) {
+        let (id, ty) = resolve(unit, plan, func);
         if !self.thunks.contains_key(&id) {
             let thunk = self.push(Entry::Thunk { func: id, ty });
             self.thunks.insert(id, thunk);
@@ -120,14 +135,8 @@ impl WorkList {
     }
 
     /// The thunk of a function that a lift or lower names.
-    pub(crate) fn thunk(
-        &self,
-        unit: &Unit<'_>,
-        plan: &Plan,
-        types: &TypeBuilder,
-        func: CoreFunc,
-    ) -> FuncId {
-        self.thunks[&resolve(unit, plan, types, func).0]
+    pub(crate) fn thunk(&self, unit: &Unit<'_>, plan: &Plan, func: CoreFunc) -> FuncId {
+        self.thunks[&resolve(unit, plan, func).0]
     }
 
     /// Array thunks for functions that can leave an open unit, trampolines for those it imports.
@@ -160,26 +169,26 @@ impl WorkList {
         match symbol {
             Symbol::Func(func) => Some(func),
             Symbol::Builtin(builtin) => self.builtins.get(&builtin).copied(),
+            Symbol::Handle(op) => self.handles.get(&op).copied(),
             Symbol::Text | Symbol::Data(_) | Symbol::Lower(_) => None,
         }
     }
 }
 
 /// The function and core type behind a core function of the plan.
-pub(crate) fn resolve(
-    unit: &Unit<'_>,
-    plan: &Plan,
-    types: &TypeBuilder,
-    func: CoreFunc,
-) -> (FuncId, FuncType) {
+pub(crate) fn resolve(unit: &Unit<'_>, plan: &Plan, func: CoreFunc) -> (FuncId, FuncType) {
     match func {
         CoreFunc::Lower(index) => {
-            let ty = types.lowered(plan.lowers[index as usize].ty);
+            let ty = plan.types.lowered(plan.lowers[index as usize].ty);
             (FuncId(unit.first_lower.0 + index), ty)
         }
         CoreFunc::Adapter(index) => {
-            let ty = types.lowered(plan.adapters[index as usize].callee.ty);
+            let ty = plan.types.lowered(plan.adapters[index as usize].callee.ty);
             (FuncId(unit.first_adapter.0 + index), ty)
+        }
+        CoreFunc::Resource(index) => {
+            let ty = handles::core_type(plan.resource_funcs[index as usize].op);
+            (FuncId(unit.first_resource.0 + index), ty)
         }
         CoreFunc::Export { instance, index } => {
             let env = &unit.envs[instance.0 as usize];
@@ -221,7 +230,6 @@ pub(crate) struct EnterCall {
 pub(crate) struct Job<'j, 'a> {
     pub(crate) unit: &'j Unit<'a>,
     pub(crate) plan: &'j Plan,
-    pub(crate) types: &'j TypeBuilder,
     pub(crate) target: &'j Target,
 }
 
@@ -242,7 +250,8 @@ impl Worker {
     }
 }
 
-/// Compiles all entries, and then the builtins' trampolines that they use.
+/// Compiles all entries, and then what they share: functions for handles, and the builtins'
+/// trampolines.
 pub(crate) fn compile(
     list: &mut WorkList,
     job: Job<'_, '_>,
@@ -250,21 +259,36 @@ pub(crate) fn compile(
 ) -> Result<Vec<Compiled>> {
     let bodies = Bodies::new(list, job);
     let mut compiled = compile_entries(&list.entries, job, &bodies, progress)?;
-    let used: BTreeSet<Builtin> = compiled
-        .iter()
-        .flat_map(|compiled| &compiled.relocs)
-        .filter_map(|reloc| match reloc.symbol {
-            Symbol::Builtin(builtin) => Some(builtin),
-            _ => None,
-        })
-        .collect();
-    let entries: Vec<Entry> = used.iter().copied().map(Entry::Builtin).collect();
+    for op in used(&compiled, |symbol| match symbol {
+        Symbol::Handle(op) => Some(op),
+        _ => None,
+    }) {
+        compiled.extend(compile_entries(
+            &[Entry::Handle(op)],
+            job,
+            &bodies,
+            &|_| {},
+        )?);
+        let id = list.push(Entry::Handle(op));
+        list.handles.insert(op, id);
+    }
+    let builtins = used(&compiled, |symbol| match symbol {
+        Symbol::Builtin(builtin) => Some(builtin),
+        _ => None,
+    });
+    let entries: Vec<Entry> = builtins.iter().copied().map(Entry::Builtin).collect();
     compiled.extend(compile_entries(&entries, job, &bodies, &|_| {})?);
-    for builtin in used {
+    for builtin in builtins {
         let id = list.push(Entry::Builtin(builtin));
         list.builtins.insert(builtin, id);
     }
     Ok(compiled)
+}
+
+/// What compiled functions refer to, of the symbols that `select` knows.
+fn used<T: Ord>(compiled: &[Compiled], select: impl Fn(Symbol) -> Option<T>) -> BTreeSet<T> {
+    let relocs = compiled.iter().flat_map(|compiled| &compiled.relocs);
+    relocs.filter_map(|reloc| select(reloc.symbol)).collect()
 }
 
 fn compile_entries(
@@ -340,6 +364,9 @@ fn compile_entry(
     worker.context.clear();
     build(entry, job, bodies, worker)?;
     let context = &mut worker.context;
+    if !job.target.alias_analysis {
+        barriers::insert(&mut context.func);
+    }
     let code = context
         .compile(&*job.target.isa, &mut ControlPlane::default())
         .map_err(|error| Error::codegen(format!("{entry:?}"), format!("{:?}", error.inner)))?;
@@ -400,12 +427,7 @@ pub(crate) fn build(
     bodies: &Bodies,
     worker: &mut Worker,
 ) -> Result<()> {
-    let Job {
-        unit,
-        plan,
-        types,
-        target,
-    } = job;
+    let Job { unit, plan, target } = job;
     let func = &mut worker.context.func;
     if let Entry::Core { instance, index } = *entry {
         let env = &unit.envs[instance as usize];
@@ -425,10 +447,15 @@ pub(crate) fn build(
         }
         Entry::Adapter(index) => {
             let adapter = &plan.adapters[*index as usize];
-            let (callee, _) = resolve(unit, plan, types, adapter.callee.func);
+            let (callee, _) = resolve(unit, plan, adapter.callee.func);
             let is_leaf = callee.0 < unit.first_lower.0 && bodies.contains(callee);
-            adapter::build(&mut builder, unit, plan, types, adapter, is_leaf);
+            adapter::build(&mut builder, unit, plan, adapter, is_leaf);
         }
+        Entry::Resource(index) => {
+            let func = &plan.resource_funcs[*index as usize];
+            handles::resource_func(&mut builder, unit, plan, func);
+        }
+        Entry::Handle(op) => handles::shared(&mut builder, *op),
         Entry::Thunk { func, ty } => {
             thunk::thunk(
                 &mut builder,
@@ -445,7 +472,10 @@ pub(crate) fn build(
             trampoline::host_func(&mut builder, &signature);
         }
         Entry::Init => init::build(&mut builder, &mut worker.translate.references, unit)?,
-        Entry::Builtin(builtin) => trampoline::builtin(&mut builder, *builtin),
+        Entry::Builtin(builtin) => {
+            let checks = Checks::new(unit.interrupt_slot);
+            trampoline::builtin(&mut builder, *builtin, checks);
+        }
     }
     builder.finalize(target.isa.frontend_config());
     match entry {

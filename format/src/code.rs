@@ -16,6 +16,8 @@
 //! - A **host shim** of a component: `extern "C" fn(data, context, lower: *const LowerRecord, a0:
 //!   u64, ...) -> RawReturn`. A status that is not 0 is raised as a trap by the trampoline.
 //!
+//! - A **destructor** of the host: `extern "C" fn(data, context, rep: u64) -> RawReturn`.
+//!
 //! How a trap finds its landing pad: every frame of compiled code keeps a frame pointer. From the
 //! frame that traps, the chain is walked up to the first return address that is in the table of
 //! entries: that frame is a thunk's. Entering wasm stores nothing for this.
@@ -53,6 +55,8 @@ pub mod function_kind {
     pub const ADAPTER: u32 = 4;
     /// What runs at instantiation.
     pub const INIT: u32 = 5;
+    /// What a component does with handles: `resource.new` and the like, and what they share.
+    pub const RESOURCE: u32 = 6;
 }
 
 /// One function of the text, sorted by start.

@@ -19,6 +19,7 @@ pub struct Description {
 
 #[derive(Serialize, Deserialize)]
 struct Encoded {
+    resource_names: Vec<String>,
     defs: Vec<TypeDef>,
     funcs: Vec<FuncType>,
     type_names: Vec<(String, ValueType)>,
@@ -35,6 +36,7 @@ impl Description {
     /// The bytes of the section.
     pub fn encode(&self) -> Vec<u8> {
         let encoded = Encoded {
+            resource_names: self.types.resource_names.clone(),
             defs: self.types.defs().to_vec(),
             funcs: self.funcs.clone(),
             type_names: self.type_names.clone(),
@@ -52,7 +54,8 @@ impl Description {
     pub fn decode(bytes: &[u8]) -> Result<Description, FormatError> {
         let (encoded, read): (Encoded, usize) = bincode::serde::decode_from_slice(bytes, config())
             .map_err(|_| FormatError::Describe)?;
-        let types = Types::from_defs(encoded.defs).ok_or(FormatError::Describe)?;
+        let mut types = Types::from_defs(encoded.defs).ok_or(FormatError::Describe)?;
+        types.resource_names = encoded.resource_names;
         let known = |ty: &ValueType| types.contains(*ty);
         let funcs_known = encoded.funcs.iter().all(|func| {
             func.params.iter().all(|(_, ty)| known(ty)) && func.result.iter().all(known)

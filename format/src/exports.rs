@@ -8,6 +8,7 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::hash::TypeHash;
+use crate::resources::UseRange;
 
 /// A range of [`SectionId::Strings`](crate::header::SectionId).
 #[derive(
@@ -29,6 +30,8 @@ pub mod kind {
     pub const FUNC: u32 = 1;
     /// A component instance.
     pub const INSTANCE: u32 = 2;
+    /// A resource type.
+    pub const RESOURCE: u32 = 3;
     /// A core function.
     pub const CORE_FUNC: u32 = 16;
     /// A core table.
@@ -45,6 +48,7 @@ pub mod kind {
 /// |---|---|
 /// | component function | its [`LiftRecord`] |
 /// | instance | 0 |
+/// | resource type | its [`ResourceRecord`](crate::resources::ResourceRecord) |
 /// | core function | context offset of its `VmFuncRef`, or its import with [`IMPORTED`] set |
 /// | core table | context offset of its `VmTable`, or its import with [`IMPORTED`] set |
 /// | core memory | context offset of its `VmMemory`, or its import with [`IMPORTED`] set |
@@ -96,8 +100,10 @@ pub struct CanonOptions {
     pub realloc: u32,
     /// A number of [`encoding`].
     pub string_encoding: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Context offset of the component instance's `VmHandles`, or `NONE`.
+    pub handles: u32,
+    /// The handles in the function's type.
+    pub uses: UseRange,
 }
 
 /// String encodings: [`CanonOptions::string_encoding`].
@@ -110,4 +116,4 @@ pub mod encoding {
     pub const LATIN1_UTF16: u32 = 2;
 }
 
-const _: () = assert!(size_of::<ExportRecord>() == 24 && size_of::<LiftRecord>() == 48);
+const _: () = assert!(size_of::<ExportRecord>() == 24 && size_of::<LiftRecord>() == 56);

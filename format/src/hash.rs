@@ -39,8 +39,10 @@ pub enum Tag {
     Option,
     Result,
     Flags,
-    Own,
-    Borrow,
+    /// A handle of a resource, owned or borrowed.
+    Handle,
+    /// Not used.
+    Reserved,
     FixedList,
     Map,
     /// An absent type: a case without payload, one side of a result, no function result.

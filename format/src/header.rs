@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0x200  magic            "cwasm\r\n\x1a"
-//! 0x208  abi_version      2                 rises with every change of layout or ABI
+//! 0x208  abi_version      3                 rises with every change of layout or ABI
 //! 0x20c  target           1 = x86_64-linux
 //! 0x210  cpu_features     bits of cpu.rs
 //! 0x218  file_size
@@ -22,11 +22,11 @@ pub const HEADER_OFFSET: usize = 0x200;
 pub const MAGIC: [u8; 8] = *b"cwasm\r\n\x1a";
 
 /// The version this crate writes. Version 2 has more builtins and traps, shared memories, and
-/// references to function types.
-pub const ABI_VERSION: u32 = 2;
+/// references to function types; version 3 has interruptible code and resources.
+pub const ABI_VERSION: u32 = 3;
 
 /// The lowest version this crate reads.
-pub const ABI_VERSION_MIN: u32 = 1;
+pub const ABI_VERSION_MIN: u32 = 3;
 
 /// Bytes of a page in the file and of the unit that images are mapped by.
 pub const PAGE_SIZE: u64 = 4096;
@@ -36,6 +36,9 @@ pub const TARGET_X86_64_LINUX: u32 = 1;
 
 /// "There is none", where a `u32` is an offset or index.
 pub const NONE: u32 = u32::MAX;
+
+/// "It cannot be interrupted", as [`Header::interrupt_slot`]: what was there in versions 1 and 2.
+pub const NO_INTERRUPTS: u32 = 0;
 
 /// The name of a target number, for messages.
 pub fn target_name(target: u32) -> &'static str {
@@ -99,6 +102,12 @@ sections! {
     Lifts = ".cwasm.lifts", size_of::<crate::exports::LiftRecord>();
     /// [`crate::imports::LowerRecord`]s.
     Lowers = ".cwasm.lowers", size_of::<crate::imports::LowerRecord>();
+    /// [`crate::resources::ResourceRecord`]s.
+    Resources = ".cwasm.resources", size_of::<crate::resources::ResourceRecord>();
+    /// [`crate::resources::HandleUse`]s.
+    HandleUses = ".cwasm.handle_uses", size_of::<crate::resources::HandleUse>();
+    /// [`crate::resources::HandleTableRecord`]s.
+    HandleTables = ".cwasm.handle_tables", size_of::<crate::resources::HandleTableRecord>();
     /// [`crate::data::MemoryRecord`]s.
     Memories = ".cwasm.memories", size_of::<crate::data::MemoryRecord>();
     /// [`crate::data::TableRecord`]s.
@@ -173,8 +182,9 @@ pub struct Header {
     /// Context offset of the array of `u32` type numbers that the loader fills (open units), or
     /// [`NONE`]; it has one element per record of [`SectionId::CoreTypes`].
     pub type_ids: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Context offset of the address of the page that code checks for interrupts, a `u64` (see
+    /// [`INTERRUPT_PAGE_SIZE`](crate::vmctx::INTERRUPT_PAGE_SIZE)), or [`NO_INTERRUPTS`].
+    pub interrupt_slot: u32,
     /// Each section's place, indexed by [`SectionId`].
     pub sections: [SectionRange; SECTION_COUNT],
     /// SHA-256 of the whole file, with this field and the checksum zero.

@@ -4,6 +4,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::exports::{CanonOptions, StrRef};
 use crate::hash::TypeHash;
+use crate::resources::UseRange;
 
 /// One import, in the order of declaration.
 ///
@@ -11,6 +12,7 @@ use crate::hash::TypeHash;
 /// |---|---|---|
 /// | component function | `VmHostImport` | the host's shim |
 /// | instance | nothing | |
+/// | resource type | `VmHostImport` | the host's destructor, or zero |
 /// | core function | `VmFuncImport` | code, context and reference of the callee |
 /// | core table, memory, global | `u64` | address of the `VmTable`, `VmMemory` or value |
 ///
@@ -31,8 +33,11 @@ pub struct ImportRecord {
     pub hash: TypeHash,
     /// The core type, encoded as in [`core_type`]; empty for components.
     pub core_type: StrRef,
-    /// Index of a component function's type in the descriptions.
-    pub func_type: u32,
+    /// Index of a component function's type in the descriptions; for a resource type, its place in
+    /// the resources.
+    pub index: u32,
+    /// The handles in a component function's type.
+    pub uses: UseRange,
     /// Zero.
     pub reserved: u32,
 }
@@ -381,7 +386,7 @@ pub mod core_type {
     }
 }
 
-const _: () = assert!(size_of::<ImportRecord>() == 56 && size_of::<LowerRecord>() == 24);
+const _: () = assert!(size_of::<ImportRecord>() == 64 && size_of::<LowerRecord>() == 32);
 
 #[cfg(test)]
 mod tests {

@@ -34,6 +34,7 @@ pub mod header;
 pub mod imports;
 pub mod names;
 pub mod read;
+pub mod resources;
 pub mod trap;
 pub mod traps;
 pub mod types;

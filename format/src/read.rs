@@ -11,6 +11,7 @@ use crate::header::{
     Header, Kind, MAGIC, PAGE_SIZE, SectionId, SectionRange, checksum,
 };
 use crate::imports::{ImportRecord, LowerRecord};
+use crate::resources::{HandleTableRecord, HandleUse, ResourceRecord};
 use crate::traps::TrapBlock;
 
 /// A view of an artifact's bytes whose header and sections have been checked.
@@ -200,6 +201,21 @@ impl<'a> Artifact<'a> {
     /// The lowered host functions.
     pub fn lowers(&self) -> &'a [LowerRecord] {
         self.records(SectionId::Lowers)
+    }
+
+    /// The resource types, by number.
+    pub fn resources(&self) -> &'a [ResourceRecord] {
+        self.records(SectionId::Resources)
+    }
+
+    /// The handles in the types of functions.
+    pub fn handle_uses(&self) -> &'a [HandleUse] {
+        self.records(SectionId::HandleUses)
+    }
+
+    /// The handle tables of component instances.
+    pub fn handle_tables(&self) -> &'a [HandleTableRecord] {
+        self.records(SectionId::HandleTables)
     }
 
     /// The memories that the unit defines.

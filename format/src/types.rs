@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::abi::{Flat, FlatType, Layout, MAX_BYTE_LENGTH};
 use crate::hash::{Hasher, Tag, TypeHash};
+use crate::resources::HandleUse;
 
 /// How deep the types of a table may nest: somewhat deeper than those of valid components.
 pub const MAX_DEPTH: u32 = 128;
@@ -37,7 +38,7 @@ pub enum ValueType {
 pub struct TypeId(pub u32);
 
 /// A type that has parts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum TypeDef {
     /// `list<T>`.
     List(ValueType),
@@ -60,6 +61,20 @@ pub enum TypeDef {
     },
     /// Named bits: at most 32.
     Flags(Vec<String>),
+    /// `own<R>`: a handle that owns a resource.
+    Own(ResourceNumber),
+    /// `borrow<R>`: a handle for the time of a call.
+    Borrow(ResourceNumber),
+}
+
+/// Which resource type: in an artifact, the place of its
+/// [`ResourceRecord`](crate::resources::ResourceRecord).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ResourceNumber(pub u32);
+
+impl ResourceNumber {
+    /// Whatever resource type it is: a handle in a type of Rust's.
+    pub const ANY: ResourceNumber = ResourceNumber(u32::MAX);
 }
 
 /// A component function's type.
@@ -80,6 +95,8 @@ pub struct TypeAbi {
     pub flat: Flat,
     /// Its structural hash.
     pub hash: TypeHash,
+    /// Whether there are handles in it.
+    pub has_handles: bool,
 }
 
 impl TypeAbi {
@@ -89,6 +106,7 @@ impl TypeAbi {
             layout: Layout::scalar(size),
             flat: Flat::one(flat),
             hash: TypeHash::primitive(tag),
+            has_handles: false,
         }
     }
 }
@@ -98,6 +116,8 @@ impl TypeAbi {
 pub struct Types {
     defs: Vec<TypeDef>,
     abis: Vec<TypeAbi>,
+    /// The names of resource types, by number; empty where there is none.
+    pub resource_names: Vec<String>,
 }
 
 impl Types {
@@ -183,6 +203,7 @@ impl Types {
                 layout: Layout::POINTER_PAIR,
                 flat: Flat::POINTER_PAIR,
                 hash: const { TypeHash::primitive(Tag::String) },
+                has_handles: false,
             },
         }
     }
@@ -217,6 +238,47 @@ impl Types {
     /// The flat form of the result; empty without one.
     pub fn result_flat(&self, func: &FuncType) -> Flat {
         func.result.map_or(Flat::EMPTY, |ty| self.abi(ty).flat)
+    }
+
+    /// The handles in a function's type, in the order in which it is written: parameters, then the
+    /// result. The hash says where handles are; this says which resource each is of, and whether
+    /// it is borrowed. `None` if there are more than `limit`.
+    pub fn handles(&self, func: &FuncType, limit: usize) -> Option<Vec<HandleUse>> {
+        let mut handles = Vec::new();
+        let params = func.params.iter().map(|(_, ty)| *ty);
+        let mut rest: Vec<ValueType> = params.chain(func.result).collect();
+        rest.reverse();
+        while let Some(ty) = rest.pop() {
+            let ValueType::Def(id) = ty else { continue };
+            match self.def(id) {
+                TypeDef::Own(resource) => handles.push(HandleUse::own(*resource)),
+                TypeDef::Borrow(resource) => handles.push(HandleUse::borrow(*resource)),
+                def if self.has_handles(ty) => {
+                    let start = rest.len();
+                    rest.extend(def.parts());
+                    rest[start..].reverse();
+                }
+                _ => {}
+            }
+            if handles.len() > limit {
+                return None;
+            }
+        }
+        Some(handles)
+    }
+
+    /// Whether there is a handle in values of this type.
+    ///
+    /// # Panics
+    /// If it is of another table.
+    pub fn has_handles(&self, ty: ValueType) -> bool {
+        matches!(ty, ValueType::Def(id) if self.abis[id.0 as usize].has_handles)
+    }
+
+    /// Whether there is a handle in the parameters or the result.
+    pub fn func_has_handles(&self, func: &FuncType) -> bool {
+        let mut params = func.params.iter().map(|(_, ty)| *ty);
+        params.any(|ty| self.has_handles(ty)) || func.result.is_some_and(|ty| self.has_handles(ty))
     }
 
     fn hash_or_none(&self, ty: Option<ValueType>) -> TypeHash {
@@ -255,11 +317,16 @@ impl Types {
             | TypeDef::Option(_)
             | TypeDef::Result { .. } => (Layout::variant(&layouts), Flat::variant(&flats)),
             TypeDef::Flags(names) => (Layout::flags(names.len()), Flat::one(FlatType::I32)),
+            TypeDef::Own(_) | TypeDef::Borrow(_) => {
+                (Layout::scalar(4), const { Flat::one(FlatType::I32) })
+            }
         };
+        let is_handle = matches!(def, TypeDef::Own(_) | TypeDef::Borrow(_));
         TypeAbi {
             layout,
             flat,
             hash: self.compute_hash(def),
+            has_handles: is_handle || def.parts().any(|ty| self.has_handles(ty)),
         }
     }
 
@@ -293,6 +360,8 @@ impl Types {
             TypeDef::Flags(names) => {
                 named(Tag::Flags, names.iter().map(|name| (name.as_str(), None)))
             }
+            // Which resource it is, and whose, is not structure: see `Types::handles`.
+            TypeDef::Own(_) | TypeDef::Borrow(_) => const { TypeHash::primitive(Tag::Handle) },
         }
     }
 }
@@ -322,7 +391,20 @@ impl TypeDef {
             TypeDef::Tuple(fields) => fields.clone(),
             TypeDef::Variant(cases) => cases.iter().filter_map(|(_, ty)| *ty).collect(),
             TypeDef::Result { ok, err } => ok.iter().chain(err).copied().collect(),
-            TypeDef::Enum(_) | TypeDef::Flags(_) => vec![],
+            TypeDef::Enum(_) | TypeDef::Flags(_) | TypeDef::Own(_) | TypeDef::Borrow(_) => vec![],
+        };
+        parts.into_iter()
+    }
+
+    /// The types it is made of, to change them; as [`TypeDef::parts`].
+    pub fn parts_mut(&mut self) -> impl Iterator<Item = &mut ValueType> {
+        let parts: Vec<&mut ValueType> = match self {
+            TypeDef::List(ty) | TypeDef::Option(ty) => vec![ty],
+            TypeDef::Record(fields) => fields.iter_mut().map(|(_, ty)| ty).collect(),
+            TypeDef::Tuple(fields) => fields.iter_mut().collect(),
+            TypeDef::Variant(cases) => cases.iter_mut().filter_map(|(_, ty)| ty.as_mut()).collect(),
+            TypeDef::Result { ok, err } => ok.iter_mut().chain(err).collect(),
+            TypeDef::Enum(_) | TypeDef::Flags(_) | TypeDef::Own(_) | TypeDef::Borrow(_) => vec![],
         };
         parts.into_iter()
     }
@@ -331,6 +413,7 @@ impl TypeDef {
     fn has_sound_count(&self) -> bool {
         match self {
             TypeDef::List(_) | TypeDef::Option(_) | TypeDef::Result { .. } => true,
+            TypeDef::Own(_) | TypeDef::Borrow(_) => true,
             TypeDef::Record(fields) => !fields.is_empty(),
             TypeDef::Tuple(fields) => !fields.is_empty(),
             TypeDef::Variant(cases) => !cases.is_empty(),
@@ -354,6 +437,26 @@ mod tests {
         }
         assert!(!types.abi(ty).flat.fits());
         assert_eq!(types.defs().len(), 64);
+    }
+
+    #[test]
+    fn handles_are_listed_in_order() {
+        let (a, b) = (ResourceNumber(0), ResourceNumber(1));
+        let mut types = Types::new();
+        let own = ValueType::Def(types.push(TypeDef::Own(a)));
+        let borrow = ValueType::Def(types.push(TypeDef::Borrow(b)));
+        let list = ValueType::Def(types.push(TypeDef::List(borrow)));
+        let pair = ValueType::Def(types.push(TypeDef::Tuple(vec![list, ValueType::U8, own])));
+        let func = FuncType {
+            params: vec![("p".into(), pair), ("q".into(), ValueType::Bool)],
+            result: Some(own),
+        };
+        let expected = [HandleUse::borrow(b), HandleUse::own(a), HandleUse::own(a)];
+        assert_eq!(types.handles(&func, 3).as_deref(), Some(&expected[..]));
+        assert_eq!(types.handles(&func, 2), None);
+        assert!(types.func_has_handles(&func) && types.has_handles(list));
+        assert!(!types.has_handles(ValueType::String));
+        assert_eq!(types.abi(own).hash, types.abi(borrow).hash);
     }
 
     #[test]

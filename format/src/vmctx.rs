@@ -68,6 +68,50 @@ pub struct VmTable {
     pub capacity: u64,
 }
 
+/// The handle table of a component instance (`Table` of the canonical ABI).
+///
+/// Handle 0 is never used. Free entries form a list, so that an index that was given back last is
+/// given out first; those that were never used come after all that were, in ascending order.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct VmHandles {
+    /// Address of entry 0, allocated by the loader; 0 as long as there are none.
+    pub base: u64,
+    /// Number of entries, entry 0 included.
+    pub len: u32,
+    /// Index of the first free entry, or 0.
+    pub free: u32,
+    /// Number of borrows that the instance's call has got and not dropped yet.
+    pub borrows: u32,
+    /// Index of the first entry that is lent while arguments are lifted, or [`VmHandle::END`].
+    pub lent: u32,
+    /// Number of entries beyond which it cannot grow.
+    pub max: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// An entry of a handle table.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct VmHandle {
+    /// The resource's representation; in a free entry the index of the next one, or 0.
+    pub rep: u32,
+    /// The bits of a [`HandleUse`](crate::resources::HandleUse), or [`VmHandle::FREE`].
+    pub ty: u32,
+    /// 0 if it is not lent; else the index of the next entry that is, or [`VmHandle::END`].
+    pub lent: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+impl VmHandle {
+    /// The [`ty`](VmHandle::ty) of a free entry.
+    pub const FREE: u32 = u32::MAX;
+    /// The end of the list of entries that are lent.
+    pub const END: u32 = u32::MAX;
+}
+
 /// A function reference that may cross contexts, used by units of one core module ("open").
 ///
 /// A reference value in such a unit is the address of one of these, or 0 for null.
@@ -116,6 +160,11 @@ pub struct VmHostFunc {
     pub data: u64,
 }
 
+/// Bytes of the page that the code of an interruptible unit reads to see whether it shall go on, all
+/// of them at some place. Its address is in the context; a fault is the trap
+/// [`Interrupt`](crate::TrapCode::Interrupt).
+pub const INTERRUPT_PAGE_SIZE: u32 = 4096;
+
 /// What thunks and host shims return, in two registers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -146,4 +195,5 @@ pub const fn closed_func_ref(type_number: u32, text_offset: u32) -> u64 {
 const _: () = assert!(core::mem::offset_of!(VmContext, store) == 0);
 const _: () = assert!(core::mem::offset_of!(VmHostFunc, store) == 0);
 const _: () = assert!(size_of::<VmMemory>() == 32 && size_of::<VmTable>() == 32);
+const _: () = assert!(size_of::<VmHandles>() == 32 && size_of::<VmHandle>() == 16);
 const _: () = assert!(size_of::<VmFuncRef>() == 24 && size_of::<VmFuncImport>() == 24);

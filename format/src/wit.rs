@@ -3,7 +3,7 @@
 use core::cell::Cell;
 use core::fmt::{self, Display, Formatter};
 
-use crate::types::{FuncType, TypeDef, Types, ValueType};
+use crate::types::{FuncType, ResourceNumber, TypeDef, Types, ValueType};
 
 /// Prints types of one table.
 ///
@@ -162,11 +162,21 @@ impl Text<'_> {
                     f.write_str(">")
                 }
             },
+            TypeDef::Own(resource) => write!(f, "own<{}>", self.resource(*resource)),
+            TypeDef::Borrow(resource) => write!(f, "borrow<{}>", self.resource(*resource)),
             TypeDef::Record(_) | TypeDef::Variant(_) | TypeDef::Enum(_) | TypeDef::Flags(_) => {
                 write!(f, "{} ", keyword(def).unwrap_or_default())?;
                 self.body(def, f)
             }
         }
+    }
+
+    /// The name of a resource type; `_` if it has none here.
+    fn resource(&self, resource: ResourceNumber) -> &str {
+        let name = self.wit.types.resource_names.get(resource.0 as usize);
+        name.map(|path| last_part(path))
+            .filter(|name| !name.is_empty())
+            .unwrap_or("_")
     }
 
     fn generic(&self, name: &str, parts: &[ValueType], f: &mut Formatter<'_>) -> fmt::Result {
@@ -193,9 +203,7 @@ impl Text<'_> {
             TypeDef::Enum(names) | TypeDef::Flags(names) => {
                 separated(f, names, |f, name| f.write_str(name))
             }
-            TypeDef::List(_) | TypeDef::Tuple(_) | TypeDef::Option(_) | TypeDef::Result { .. } => {
-                Ok(())
-            }
+            _ => Ok(()),
         }?;
         f.write_str(" }")
     }
@@ -208,7 +216,7 @@ fn keyword(def: &TypeDef) -> Option<&'static str> {
         TypeDef::Variant(_) => Some("variant"),
         TypeDef::Enum(_) => Some("enum"),
         TypeDef::Flags(_) => Some("flags"),
-        TypeDef::List(_) | TypeDef::Tuple(_) | TypeDef::Option(_) | TypeDef::Result { .. } => None,
+        _ => None,
     }
 }
 

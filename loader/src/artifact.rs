@@ -17,7 +17,8 @@ use memmap2::{Mmap, MmapOptions};
 
 use cwasm_format::describe::Description;
 use cwasm_format::exports::CanonOptions;
-use cwasm_format::header::{Kind, NONE, SectionId};
+use cwasm_format::header::{Kind, NO_INTERRUPTS, NONE, SectionId};
+use cwasm_format::resources::{HandleUse, UseRange};
 use cwasm_format::vmctx::VmContext;
 use cwasm_format::{Artifact, FormatError};
 
@@ -157,6 +158,12 @@ impl Unit {
         self.text
     }
 
+    /// Context offset of the address of the page that its code checks; `None` if it does not.
+    pub(crate) fn interrupt_slot(&self) -> Option<u32> {
+        let slot = self.artifact.header().interrupt_slot;
+        (slot != NO_INTERRUPTS).then_some(slot)
+    }
+
     /// The offset of an address in the text; `None` if it is not there.
     pub(crate) fn text_offset(&self, pc: usize) -> Option<u32> {
         let offset = pc.checked_sub(self.text.range().start)?;
@@ -245,7 +252,30 @@ impl Unit {
         if StringEncoding::from_number(options.string_encoding).is_none() {
             return Err(record.error("string_encoding", options.string_encoding));
         }
+        let tables = self.artifact.handle_tables();
+        if options.handles != NONE && !tables.iter().any(|table| table.slot == options.handles) {
+            return Err(record.error("handles", options.handles));
+        }
+        self.check_uses(record, options.uses)?;
+        if options.uses.len != 0 && options.handles == NONE {
+            return Err(record.error("handles", options.handles));
+        }
         self.check_slot::<u32>(record, "flags", flags, 1)
+    }
+
+    /// Checks a range of handles.
+    pub(crate) fn check_uses(&self, record: RecordId, uses: UseRange) -> Result<(), FormatError> {
+        match self.handle_uses(uses) {
+            Some(_) => Ok(()),
+            None => Err(record.error("uses", uses.start)),
+        }
+    }
+
+    /// The handles of a range; `None` if there is no such range.
+    pub(crate) fn handle_uses(&self, range: UseRange) -> Option<&[HandleUse]> {
+        let start = range.start as usize;
+        let end = start.checked_add(range.len as usize)?;
+        self.artifact.handle_uses().get(start..end)
     }
 }
 

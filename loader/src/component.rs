@@ -28,6 +28,8 @@ pub enum ItemKind {
     Func,
     /// An instance; its functions are listed by path (`instance#function`) as well.
     Instance,
+    /// A resource type.
+    Resource,
 }
 
 impl Component {
@@ -118,6 +120,11 @@ impl Component {
         Ok(self.unit.description()?)
     }
 
+    /// Whether its code can be stopped by an [`InterruptHandle`](crate::InterruptHandle).
+    pub fn is_interruptible(&self) -> bool {
+        self.unit.interrupt_slot().is_some()
+    }
+
     pub(crate) fn unit(&self) -> &Arc<Unit> {
         &self.unit
     }
@@ -129,9 +136,9 @@ impl Component {
 }
 
 fn item_kind(number: u32) -> ItemKind {
-    if number == kind::FUNC {
-        ItemKind::Func
-    } else {
-        ItemKind::Instance
+    match number {
+        kind::FUNC => ItemKind::Func,
+        kind::RESOURCE => ItemKind::Resource,
+        _ => ItemKind::Instance,
     }
 }

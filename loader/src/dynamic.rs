@@ -4,15 +4,17 @@
 //! for all types without parts. Types come from [`Types::from_defs`], so they are finite, not
 //! nested deeply and of limited size.
 //!
-//! Values of the host are [checked](check) against their types before a guest is entered, so that
+//! Values of the host are [checked](Check) against their types before a guest is entered, so that
 //! a wrong one costs an error and not the instance.
 
 use cwasm_format::TrapCode;
 use cwasm_format::abi::{Layout, discriminant_size};
+use cwasm_format::resources::HandleUse;
 use cwasm_format::types::{TypeDef, Types, ValueType};
 use cwasm_format::wit::Wit;
 
 use crate::error::{Error, Result};
+use crate::resource::ResourceAny;
 use crate::val::Val;
 use crate::values::{
     Lift, LiftContext, Lower, LowerContext, elements_layout, pair_of_bytes, pair_of_flat,
@@ -74,62 +76,103 @@ primitives! {
     F32: f32, F64: f64, Char: char, String: String
 }
 
-/// Checks that values have these types.
-///
-/// # Errors
-/// What was found and what was expected.
-pub(crate) fn check_all(
-    types: &Types,
-    expected: impl ExactSizeIterator<Item = ValueType>,
-    vals: &[Val],
-    what: &str,
-) -> Result<()> {
-    if expected.len() != vals.len() {
-        let (expected, found) = (expected.len(), vals.len());
-        return Err(Error::msg(format_args!(
-            "found {found} {what}s, expected {expected}"
-        )));
-    }
-    for (index, (ty, val)) in expected.zip(vals).enumerate() {
-        check(types, ty, val).map_err(|error| error.context(format_args!("{what} {index}")))?;
-    }
-    Ok(())
+/// Checks values of the host against types.
+pub(crate) struct Check<'c> {
+    pub(crate) types: &'c Types,
+    /// Whether a resource can be given where a function has this handle.
+    pub(crate) handle: &'c dyn Fn(HandleUse, &ResourceAny) -> Result<()>,
 }
 
-/// Checks that a value has this type.
-fn check(types: &Types, ty: ValueType, val: &Val) -> Result<()> {
-    let mismatch = || mismatch(types, ty, val);
-    let ValueType::Def(id) = ty else {
-        return if is_primitive(ty, val) {
-            Ok(())
-        } else {
-            Err(mismatch())
+impl Check<'_> {
+    /// Checks that values have these types.
+    ///
+    /// # Errors
+    /// What was found and what was expected.
+    pub(crate) fn all(
+        &self,
+        expected: impl ExactSizeIterator<Item = ValueType>,
+        vals: &[Val],
+        what: &str,
+    ) -> Result<()> {
+        if expected.len() != vals.len() {
+            let (expected, found) = (expected.len(), vals.len());
+            return Err(Error::msg(format_args!(
+                "found {found} {what}s, expected {expected}"
+            )));
+        }
+        for (index, (ty, val)) in expected.zip(vals).enumerate() {
+            self.one(ty, val)
+                .map_err(|error| error.context(format_args!("{what} {index}")))?;
+        }
+        Ok(())
+    }
+
+    /// Checks that a value has this type.
+    fn one(&self, ty: ValueType, val: &Val) -> Result<()> {
+        let mismatch = || mismatch(self.types, ty, val);
+        let ValueType::Def(id) = ty else {
+            return if is_primitive(ty, val) {
+                Ok(())
+            } else {
+                Err(mismatch())
+            };
         };
-    };
-    match (types.def(id), val) {
-        (TypeDef::List(element), Val::List(items)) => items
-            .iter()
-            .try_for_each(|item| check(types, *element, item)),
-        (TypeDef::Record(fields), Val::Record(vals)) => {
-            let names = fields.iter().map(|(name, _)| name);
-            if !names.eq(vals.iter().map(|(name, _)| name)) {
-                return Err(mismatch());
+        match (self.types.def(id), val) {
+            (TypeDef::List(element), Val::List(items)) => {
+                items.iter().try_for_each(|item| self.one(*element, item))
             }
-            let mut pairs = fields.iter().zip(vals);
-            pairs.try_for_each(|((_, ty), (_, val))| check(types, *ty, val))
+            (TypeDef::Record(fields), Val::Record(vals)) => {
+                let names = fields.iter().map(|(name, _)| name);
+                if !names.eq(vals.iter().map(|(name, _)| name)) {
+                    return Err(mismatch());
+                }
+                let mut pairs = fields.iter().zip(vals);
+                pairs.try_for_each(|((_, ty), (_, val))| self.one(*ty, val))
+            }
+            (TypeDef::Tuple(fields), Val::Tuple(vals)) if fields.len() == vals.len() => fields
+                .iter()
+                .zip(vals)
+                .try_for_each(|(ty, val)| self.one(*ty, val)),
+            (TypeDef::Flags(names), Val::Flags(set))
+                if set.iter().all(|name| names.contains(name)) =>
+            {
+                Ok(())
+            }
+            (def, Val::Resource(resource)) => match handle_of(def) {
+                Some(handle) => (self.handle)(handle, resource),
+                None => Err(mismatch()),
+            },
+            (def, val) => match select(def, val) {
+                Some((_, None)) => Ok(()),
+                Some((_, Some((ty, val)))) => self.one(ty, val),
+                None => Err(mismatch()),
+            },
         }
-        (TypeDef::Tuple(fields), Val::Tuple(vals)) if fields.len() == vals.len() => fields
-            .iter()
-            .zip(vals)
-            .try_for_each(|(ty, val)| check(types, *ty, val)),
-        (TypeDef::Flags(names), Val::Flags(set)) if set.iter().all(|name| names.contains(name)) => {
-            Ok(())
-        }
-        (def, val) => match select(def, val) {
-            Some((_, None)) => Ok(()),
-            Some((_, Some((ty, val)))) => check(types, ty, val),
-            None => Err(mismatch()),
-        },
+    }
+}
+
+/// The handle that a type is, if it is one.
+fn handle_of(def: &TypeDef) -> Option<HandleUse> {
+    match def {
+        TypeDef::Own(resource) => Some(HandleUse::own(*resource)),
+        TypeDef::Borrow(resource) => Some(HandleUse::borrow(*resource)),
+        _ => None,
+    }
+}
+
+/// Gives the guest a handle.
+fn lower_handle(def: &TypeDef, val: &Val, cx: &mut LowerContext<'_>) -> Result<u32> {
+    match (handle_of(def), val) {
+        (Some(handle), Val::Resource(resource)) => resource.lower_as(cx, handle),
+        _ => Err(unchecked()),
+    }
+}
+
+/// Takes a handle from the guest.
+fn lift_handle(def: &TypeDef, cx: &mut LiftContext<'_>, handle: u32) -> Result<Val> {
+    match handle_of(def) {
+        Some(handle_use) => ResourceAny::lift_as(cx, handle_use, handle).map(Val::Resource),
+        None => Err(unchecked()),
     }
 }
 
@@ -152,7 +195,7 @@ fn mismatch(types: &Types, ty: ValueType, val: &Val) -> Error {
     }
 }
 
-/// A value that [`check`] would have refused.
+/// A value that [`Check`] would have refused.
 #[cold]
 fn unchecked() -> Error {
     Error::msg("a value is not of its type")
@@ -329,6 +372,10 @@ pub(crate) fn lower_flat(
             out[0] = flag_bits(names, val)?.into();
             Ok(())
         }
+        def @ (TypeDef::Own(_) | TypeDef::Borrow(_)) => {
+            out[0] = lower_handle(def, val, cx)?.into();
+            Ok(())
+        }
         def => {
             let (case, payload) = select(def, val).ok_or_else(unchecked)?;
             out.fill(0);
@@ -373,6 +420,11 @@ pub(crate) fn store(
         TypeDef::Flags(names) => {
             let bits = flag_bits(names, val)?.to_le_bytes();
             cx.write(offset, &bits[..Layout::flags(names.len()).size as usize]);
+            Ok(())
+        }
+        def @ (TypeDef::Own(_) | TypeDef::Borrow(_)) => {
+            let handle = lower_handle(def, val, cx)?;
+            cx.write(offset, &handle.to_le_bytes());
             Ok(())
         }
         def => {
@@ -435,6 +487,7 @@ pub(crate) fn lift_flat(
             })
         }
         TypeDef::Flags(names) => Ok(build_flags(names, flat[0] as u32)),
+        def @ (TypeDef::Own(_) | TypeDef::Borrow(_)) => lift_handle(def, cx, flat[0] as u32),
         def => lift_case(def, flat[0] as u32, |ty| {
             lift_flat(types, ty, cx, &flat[1..=types.abi(ty).flat.count()])
         }),
@@ -464,6 +517,7 @@ pub(crate) fn load(
             let size = Layout::flags(names.len()).size as usize;
             Ok(build_flags(names, number(&bytes[..size])))
         }
+        def @ (TypeDef::Own(_) | TypeDef::Borrow(_)) => lift_handle(def, cx, number(&bytes[..4])),
         def => {
             let count = case_count(def);
             let case = number(&bytes[..discriminant_size(count) as usize]);
@@ -487,7 +541,8 @@ fn own_size(def: &TypeDef) -> usize {
     };
     let longest = |names: &mut dyn Iterator<Item = &String>| names.map(String::len).max();
     match def {
-        TypeDef::List(_) => 0,
+        // What the host's table takes is counted when it is added there.
+        TypeDef::List(_) | TypeDef::Own(_) | TypeDef::Borrow(_) => 0,
         TypeDef::Record(fields) => fields
             .iter()
             .map(|(name, _)| size_of::<(String, Val)>() + name.len())
@@ -541,6 +596,18 @@ fn lift_list(
 mod tests {
     use super::*;
     use crate::raw::fake::Guest;
+
+    /// A check of values without resources.
+    fn check_of(types: &Types) -> Check<'_> {
+        Check {
+            types,
+            handle: &|_, _| Err(unchecked()),
+        }
+    }
+
+    fn check(types: &Types, ty: ValueType, val: &Val) -> Result<()> {
+        check_of(types).one(ty, val)
+    }
 
     /// What the typed side makes of a value, the dynamic side makes of the same value, in memory
     /// and flat, and both read it back.
@@ -729,9 +796,13 @@ mod tests {
             "found flags, expected `flags { n0, n1 }`"
         );
         let all = [ValueType::U8, ValueType::U8].into_iter();
-        let error = check_all(&types, all.clone(), &[Val::U8(1)], "parameter").unwrap_err();
+        let error = check_of(&types)
+            .all(all.clone(), &[Val::U8(1)], "parameter")
+            .unwrap_err();
         assert_eq!(error.to_string(), "found 1 parameters, expected 2");
-        let error = check_all(&types, all, &[Val::U8(1), Val::U16(1)], "parameter").unwrap_err();
+        let error = check_of(&types)
+            .all(all, &[Val::U8(1), Val::U16(1)], "parameter")
+            .unwrap_err();
         assert_eq!(error.chain().count(), 2);
     }
 }

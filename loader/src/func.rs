@@ -19,10 +19,11 @@ use cwasm_format::abi::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
 use cwasm_format::types::{FuncType, Types};
 use cwasm_format::vmctx::flags::{MAY_ENTER, MAY_LEAVE};
 
-use crate::dynamic::{self, Places};
+use crate::dynamic::{self, Check, Places};
 use crate::error::{Error, Result};
 use crate::hook::CallHook;
 use crate::raw::{self, CallTarget};
+use crate::resource::{HandleType, check_handles};
 use crate::signature;
 use crate::store::{AsContext, AsContextMut, StoreContextMut, StoreOpaque};
 use crate::trap::take_trap;
@@ -97,10 +98,23 @@ impl Func {
         if self.target.hash != const { signature::hash::<P, R>() } {
             return Err(self.mismatch(store.opaque(), signature::of_rust::<P, R>()));
         }
+        if P::HANDLES + R::HANDLES != 0 {
+            self.check_handles(store.opaque(), &signature::handles::<P, R>())?;
+        }
         Ok(TypedFunc {
             target: self.target,
             signature: PhantomData,
         })
+    }
+
+    /// Checks that the handles in the function's type are what Rust expects.
+    fn check_handles(&self, store: &StoreOpaque, rust: &[HandleType]) -> Result<()> {
+        let instance = store.instance(self.target.instance);
+        // SAFETY: the instance is one of the store, which is borrowed meanwhile.
+        let uses = unsafe { self.target.options.uses() };
+        let description = instance.unit().description().ok();
+        check_handles(uses, rust, instance.host_resources(), description)
+            .map_err(|error| Error::msg(format_args!("type mismatch: {error}")))
     }
 
     #[cold]
@@ -123,7 +137,9 @@ impl Func {
     /// results: one or none.
     ///
     /// # Errors
-    /// - Values of another number or other types than the function's: the guest is not entered.
+    /// - Values of another number or other types than the function's, or resources that are not there
+    ///   any more: the guest is not entered. (A resource that is given twice, or given while it is lent,
+    ///   is found out when it is given: the instance can never be entered again.)
     /// - The guest traps, or what it gives is not a value of the result's type: the instance can
     ///   never be entered again. [`Error::trap`] has the reason.
     /// - The instance cannot be entered, `store` is not its store, or the artifact's descriptions
@@ -145,12 +161,15 @@ impl Func {
         let Some(func) = description.funcs.get(self.target.func_type as usize) else {
             return Err(Error::new(FormatError::Describe));
         };
-        dynamic::check_all(
-            types,
-            func.params.iter().map(|(_, ty)| *ty),
-            params,
-            "parameter",
-        )?;
+        {
+            let store = &*store.opaque();
+            let instance = store.instance(self.target.instance);
+            let check = Check {
+                types,
+                handle: &|handle, resource| resource.check(store, instance, handle),
+            };
+            check.all(func.params.iter().map(|(_, ty)| *ty), params, "parameter")?;
+        }
         if results.len() != usize::from(func.result.is_some()) {
             let (found, expected) = (results.len(), usize::from(func.result.is_some()));
             return Err(Error::msg(format_args!(
@@ -158,7 +177,9 @@ impl Func {
             )));
         }
         store.begin(CallHook::CallingWasm)?;
+        let lent = store.opaque().resources.begin_guest_call();
         let result = self.call_checked(&mut store, types, func, params, results);
+        store.opaque().resources.end_guest_call(lent);
         store.end(CallHook::ReturningFromWasm, result)
     }
 
@@ -186,10 +207,13 @@ impl Func {
         if returned.status != 0 {
             return Err(take_trap(store.opaque(), returned.status));
         }
+        // SAFETY: the function of this instance has returned.
+        unsafe { check_borrows(&self.target) }?;
         let value = returned.value;
         if let Some(result) = results.first_mut() {
             // SAFETY: the instance is live, no wasm runs, and the context is dropped before.
-            let mut cx = unsafe { LiftContext::new(&self.target.options, store.opaque()) };
+            let mut cx =
+                unsafe { LiftContext::with_handles(&self.target.options, store.opaque(), 0) };
             *result = lift_val(types, func, &mut cx, value)?;
         }
         let arg_count = types.result_flat(func).count().min(MAX_FLAT_RESULTS);
@@ -216,6 +240,18 @@ impl Func {
         // SAFETY: the store owns the instance, and is ours.
         unsafe { self.target.options.set_flags(MAY_ENTER | MAY_LEAVE) };
         Ok(())
+    }
+}
+
+/// Traps if the instance has not dropped all that it borrowed.
+///
+/// # Safety
+/// - The instance of the function is live, and does not run.
+unsafe fn check_borrows(target: &CallTarget) -> Result<()> {
+    // SAFETY: no wasm runs, and the reference is not kept.
+    match unsafe { target.options.handles() } {
+        Some(table) if table.borrows != 0 => Err(Error::trapped(TrapCode::BorrowsRemain)),
+        _ => Ok(()),
     }
 }
 
@@ -256,6 +292,13 @@ fn lift_val(types: &Types, func: &FuncType, cx: &mut LiftContext<'_>, value: u64
     }
     let bytes = cx.bytes(value as u32, abi.layout, TrapCode::MemoryOutOfBounds)?;
     dynamic::load(types, ty, cx, bytes)
+}
+
+impl<P, R> TypedFunc<P, R> {
+    /// The function without its Rust type.
+    pub fn func(&self) -> Func {
+        Func::new(self.target)
+    }
 }
 
 impl<P, R> TypedFunc<P, R>
@@ -322,7 +365,7 @@ where
     pub fn call_deferred(&self, mut store: impl AsContextMut, params: P) -> Result<Deferred<R>> {
         let mut store = store.as_context_mut();
         store.begin(CallHook::CallingWasm)?;
-        let result = self.start(&mut store, params);
+        let result = self.start_lending(&mut store, params);
         let (result, flags, value) = store.end(CallHook::ReturningFromWasm, result)?;
         Ok(Deferred {
             result,
@@ -336,7 +379,7 @@ where
 
     #[inline(always)]
     fn call_whole<T: 'static>(&self, store: &mut StoreContextMut<'_, T>, params: P) -> Result<R> {
-        let (result, flags, value) = self.start(store, params)?;
+        let (result, flags, value) = self.start_lending(store, params)?;
         let pending = Pending {
             target: self.target,
             flags,
@@ -349,6 +392,22 @@ where
 
     /// All of a call but post-return: the result, the instance's flags before, and what the core
     /// function returned.
+    #[inline(always)]
+    fn start_lending<T: 'static>(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        params: P,
+    ) -> Result<(R, u32, u64)> {
+        if P::HANDLES == 0 {
+            return self.start(store, params);
+        }
+        let lent = store.opaque().resources.begin_guest_call();
+        let result = self.start(store, params);
+        store.opaque().resources.end_guest_call(lent);
+        result
+    }
+
+    /// As [`start_lending`](Self::start_lending), with what is lent left so.
     #[inline(always)]
     fn start<T: 'static>(
         &self,
@@ -371,9 +430,14 @@ where
         if returned.status != 0 {
             return Err(take_trap(store.opaque(), returned.status));
         }
+        if P::HANDLES != 0 {
+            // SAFETY: the function of this instance has returned.
+            unsafe { check_borrows(target) }?;
+        }
         let value = returned.value;
         // SAFETY: the instance is live, no wasm runs, and the context is dropped before.
-        let mut cx = unsafe { LiftContext::new(&target.options, store.opaque()) };
+        let mut cx =
+            unsafe { LiftContext::with_handles(&target.options, store.opaque(), P::HANDLES) };
         let result = lift_result(&mut cx, value)?;
         Ok((result, flags, value))
     }

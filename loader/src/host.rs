@@ -22,10 +22,11 @@ use cwasm_format::vmctx::{RawReturn, VmContext};
 
 use crate::artifact::Unit;
 use crate::component::Component;
-use crate::dynamic::{self, Places};
+use crate::dynamic::{self, Check, Places};
 use crate::error::{Error, Result};
 use crate::hook::CallHook;
 use crate::raw::{CanonOptions, HostImport};
+use crate::resource::{HandleType, HostResource, check_handles};
 use crate::signature;
 use crate::store::{AsContextMut, Pending, StoreContextMut, StoreOpaque};
 use crate::val::Val;
@@ -42,6 +43,7 @@ enum Kind {
         hash: TypeHash,
         import: HostImport,
         signature: fn() -> String,
+        handles: fn() -> Vec<HandleType>,
     },
     /// For imports of all types: makes a shim for one.
     Dynamic(Arc<Bind>),
@@ -63,6 +65,7 @@ impl HostFunc {
             hash: const { signature::hash::<P, R>() },
             import: Typed::<T, F, P, R>::import(func),
             signature: signature::of_rust::<P, R>,
+            handles: signature::handles::<P, R>,
         })
     }
 
@@ -86,22 +89,33 @@ impl HostFunc {
         &self,
         component: &Component,
         record: &ImportRecord,
+        resources: &[Option<HostResource>],
     ) -> Result<HostImport, String> {
         match &self.0 {
-            Kind::Typed { hash, import, .. } if *hash == record.hash => Ok(import.clone()),
+            Kind::Typed {
+                hash,
+                import,
+                handles,
+                ..
+            } if *hash == record.hash => {
+                let uses = component.unit().handle_uses(record.uses);
+                let (uses, handles) = (uses.unwrap_or_default(), handles());
+                if !uses.is_empty() || !handles.is_empty() {
+                    let description = component.describe().ok();
+                    check_handles(uses, &handles, resources, description)?;
+                }
+                Ok(import.clone())
+            }
             Kind::Typed { signature, .. } => {
                 let expected = match component.describe() {
                     Ok(description) => {
-                        format!(
-                            "`{}`",
-                            signature::of_component(description, record.func_type)
-                        )
+                        format!("`{}`", signature::of_component(description, record.index))
                     }
                     Err(error) => format!("a function of another type ({error})"),
                 };
                 Err(format!("expected {expected}, found `{}`", signature()))
             }
-            Kind::Dynamic(bind) => bind(component.unit(), record.func_type),
+            Kind::Dynamic(bind) => bind(component.unit(), record.index),
         }
     }
 }
@@ -254,8 +268,47 @@ fn panicked(store: &mut StoreOpaque, payload: Box<dyn Any + Send>) -> RawReturn 
     }
 }
 
+/// A destructor of the host for resources, as compiled code calls it: given what a resource stands
+/// for.
+pub(crate) fn destructor<T, F>(func: F) -> HostImport
+where
+    T: 'static,
+    F: Fn(StoreContextMut<'_, T>, u32) -> Result<()> + Send + Sync + 'static,
+{
+    unsafe extern "C" fn shim<T, F>(
+        data: NonNull<F>,
+        context: NonNull<VmContext>,
+        rep: u64,
+    ) -> RawReturn
+    where
+        T: 'static,
+        F: Fn(StoreContextMut<'_, T>, u32) -> Result<()>,
+    {
+        // SAFETY: live, and what this was made for.
+        let func = unsafe { data.as_ref() };
+        // SAFETY: the store of the instance that calls, or for which the host does; whoever has it
+        // waits for us.
+        let mut store = unsafe { StoreContextMut::<T>::from_context(context) };
+        let outcome = catch_unwind(AssertUnwindSafe(|| {
+            store.begin(CallHook::CallingHost)?;
+            let result = func(store.as_context_mut(), rep as u32);
+            store.end(CallHook::ReturningFromHost, result)
+        }));
+        match outcome {
+            Ok(Ok(())) => RawReturn::default(),
+            Ok(Err(error)) => fail(store.opaque(), Failure::Host(error)),
+            Err(payload) => panicked(store.opaque(), payload),
+        }
+    }
+    import_of(func, shim::<T, F> as *const ())
+}
+
 /// An import whose shim was made for `host`.
 fn import<H: HostCall>(host: H, shim: *const ()) -> HostImport {
+    import_of(host, shim)
+}
+
+fn import_of<H: Send + Sync + 'static>(host: H, shim: *const ()) -> HostImport {
     let host = Arc::new(host);
     let data = Arc::as_ptr(&host);
     match (
@@ -341,15 +394,47 @@ where
         options: &CanonOptions,
         args: &[u64],
     ) -> Result<u64, Failure> {
+        if P::HANDLES == 0 {
+            // SAFETY: the caller's contract.
+            return unsafe { self.run(store, options, args) };
+        }
+        let borrowed = store.opaque().resources.begin_host_call();
+        // SAFETY: the caller's contract.
+        let result = unsafe { self.run(store, options, args) };
+        store.opaque().resources.end_host_call(borrowed);
+        result
+    }
+}
+
+impl<T, F, P, R> Typed<T, F, P, R>
+where
+    T: 'static,
+    F: Fn(StoreContextMut<'_, T>, P) -> Result<R> + Send + Sync + 'static,
+    P: ComponentNamedList + Lift + 'static,
+    R: ComponentNamedList + Lower + 'static,
+{
+    /// # Safety
+    /// - As for [`HostCall::call`].
+    #[inline(always)]
+    unsafe fn run(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        options: &CanonOptions,
+        args: &[u64],
+    ) -> Result<u64, Failure> {
         let params = {
             // SAFETY: the instance is live and has stopped (the caller's contract); the context is
             // dropped before the host's function runs.
-            let mut cx = unsafe { LiftContext::new(options, store.opaque()) };
-            Self::lift(&mut cx, args).map_err(Failure::Guest)?
+            let mut cx = unsafe { LiftContext::with_handles(options, store.opaque(), 0) };
+            let params = Self::lift(&mut cx, args).map_err(Failure::Guest)?;
+            if P::HANDLES != 0 {
+                cx.release();
+            }
+            params
         };
         let results = (self.func)(store.as_context_mut(), params).map_err(Failure::Host)?;
         // SAFETY: the instance is one of the store, in which wasm is active.
-        let mut cx = unsafe { LowerContext::new(store.opaque(), options) };
+        let mut cx = unsafe { LowerContext::at_place(store.opaque(), options, P::HANDLES) };
         Self::lower(&mut cx, &results, args).map_err(Failure::Guest)
     }
 }
@@ -437,6 +522,23 @@ impl<T: 'static> HostCall for Dynamic<T> {
         options: &CanonOptions,
         args: &[u64],
     ) -> Result<u64, Failure> {
+        let borrowed = store.opaque().resources.begin_host_call();
+        // SAFETY: the caller's contract.
+        let result = unsafe { self.run(store, options, args) };
+        store.opaque().resources.end_host_call(borrowed);
+        result
+    }
+}
+
+impl<T: 'static> Dynamic<T> {
+    /// # Safety
+    /// - As for [`HostCall::call`].
+    unsafe fn run(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        options: &CanonOptions,
+        args: &[u64],
+    ) -> Result<u64, Failure> {
         let description = self
             .unit
             .description()
@@ -446,14 +548,26 @@ impl<T: 'static> HostCall for Dynamic<T> {
         let params = {
             // SAFETY: the instance is live and has stopped (the caller's contract); the context is
             // dropped before the host's function runs.
-            let mut cx = unsafe { LiftContext::new(options, store.opaque()) };
-            Self::lift(types, ty, &mut cx, args).map_err(Failure::Guest)?
+            let mut cx = unsafe { LiftContext::with_handles(options, store.opaque(), 0) };
+            let params = Self::lift(types, ty, &mut cx, args).map_err(Failure::Guest)?;
+            cx.release();
+            params
         };
         // What the host's function does not set is refused, if it is not a bool that is asked for.
         let mut results = vec![Val::Bool(false); usize::from(ty.result.is_some())];
         (self.func)(store.as_context_mut(), &params, &mut results).map_err(Failure::Host)?;
-        dynamic::check_all(types, ty.result.iter().copied(), &results, "result")
-            .map_err(Failure::Host)?;
+        {
+            let store = &*store.opaque();
+            // SAFETY: the instance is live (the caller's contract).
+            let instance = || unsafe { options.instance() };
+            let check = Check {
+                types,
+                handle: &|handle, resource| resource.check(store, instance(), handle),
+            };
+            check
+                .all(ty.result.iter().copied(), &results, "result")
+                .map_err(Failure::Host)?;
+        }
         // SAFETY: the instance is one of the store, in which wasm is active.
         let mut cx = unsafe { LowerContext::new(store.opaque(), options) };
         Self::lower(types, ty, &mut cx, &results, args).map_err(Failure::Guest)

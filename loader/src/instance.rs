@@ -6,16 +6,19 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use cwasm_format::exports::kind;
-use cwasm_format::vmctx::{VmContext, VmHostImport, VmTable};
+use cwasm_format::types::ResourceNumber;
+use cwasm_format::vmctx::{VmContext, VmHandles, VmHostImport, VmTable};
 
 use crate::artifact::{Text, Unit};
 use crate::component::Component;
 use crate::error::{Context as _, Error, Result};
 use crate::func::{Func, TypedFunc};
+use crate::interrupt::Interrupts;
 use crate::memory::Slot;
 use crate::module::ModuleState;
 use crate::plan::Plan;
 use crate::raw::{CallTarget, CanonOptions, enter, invoke};
+use crate::resource::{HostResource, HostResources, ResourceType, guest};
 use crate::store::{AsContextMut, StoreContextMut, StoreId, StoreOpaque};
 use crate::table;
 use crate::trap::take_trap;
@@ -37,6 +40,8 @@ pub(crate) struct InstanceData {
     slot: Slot,
     text: Text,
     kind: InstanceKind,
+    /// If the code can be stopped: owner of the page whose address is in the context.
+    interrupts: Option<Arc<Interrupts>>,
     /// Dropped after the slot.
     unit: Arc<Unit>,
 }
@@ -45,6 +50,11 @@ pub(crate) struct InstanceData {
 #[derive(Debug)]
 pub(crate) enum InstanceKind {
     Component {
+        /// Index of the instance in its store.
+        index: u32,
+        /// Resource types by number.
+        resource_types: Box<[ResourceType]>,
+        host_resources: HostResources,
         /// Owner of what the slots for host functions point to.
         _imports: Arc<dyn Any + Send + Sync>,
     },
@@ -62,6 +72,11 @@ impl InstanceData {
         plan: &Plan,
         kind: InstanceKind,
     ) -> Result<Arc<InstanceData>> {
+        let interrupts = plan.interrupt_slot.map(|_| Arc::clone(store.interrupts()));
+        let page = match &interrupts {
+            Some(interrupts) => interrupts.page_address()?,
+            None => 0,
+        };
         let slot = Slot::new(store.engine(), store.limits(), unit, plan)?;
         let context = slot.context();
         let unit = Arc::clone(unit);
@@ -69,6 +84,7 @@ impl InstanceData {
             slot,
             text: unit.text(),
             kind,
+            interrupts,
             unit,
         });
         let instance = Arc::as_ptr(&data).expose_provenance() as u64;
@@ -78,6 +94,12 @@ impl InstanceData {
         };
         // SAFETY: the context starts with its head, and nothing else refers to it yet.
         unsafe { context.write(head) };
+        if let Some(offset) = plan.interrupt_slot {
+            // SAFETY: the plan has checked the slot.
+            let slot = unsafe { data.slot::<u64>(offset) };
+            // SAFETY: as above; aligned, and nothing else refers to it yet.
+            unsafe { slot.write(page) };
+        }
         Ok(data)
     }
 
@@ -98,6 +120,11 @@ impl InstanceData {
         self.slot.context()
     }
 
+    /// What stops the code, if it can be stopped.
+    pub(crate) fn interrupts(&self) -> Option<&Interrupts> {
+        self.interrupts.as_deref()
+    }
+
     pub(crate) fn text(&self) -> Text {
         self.text
     }
@@ -108,6 +135,37 @@ impl InstanceData {
 
     pub(crate) fn kind(&self) -> &InstanceKind {
         &self.kind
+    }
+
+    /// The index of a component's instance in its store.
+    pub(crate) fn index(&self) -> Option<u32> {
+        match &self.kind {
+            InstanceKind::Component { index, .. } => Some(*index),
+            InstanceKind::Module(_) => None,
+        }
+    }
+
+    /// What a resource of the component is.
+    pub(crate) fn resource_type(&self, resource: ResourceNumber) -> Option<ResourceType> {
+        match &self.kind {
+            InstanceKind::Component { resource_types, .. } => {
+                resource_types.get(resource.0 as usize).copied()
+            }
+            InstanceKind::Module(_) => None,
+        }
+    }
+
+    /// The host's resources of the component, by number.
+    pub(crate) fn host_resources(&self) -> &[Option<HostResource>] {
+        match &self.kind {
+            InstanceKind::Component { host_resources, .. } => host_resources,
+            InstanceKind::Module(_) => &[],
+        }
+    }
+
+    /// The host's resource of this number.
+    pub(crate) fn host_resource(&self, resource: ResourceNumber) -> Option<&HostResource> {
+        self.host_resources().get(resource.0 as usize)?.as_ref()
     }
 
     /// The address of a part of the context.
@@ -130,6 +188,12 @@ impl Drop for InstanceData {
             // SAFETY: as above; tables are as `table::grow` left them.
             unsafe { table::free(table) };
         }
+        for record in self.unit.artifact().handle_tables() {
+            // SAFETY: as above.
+            let table = unsafe { self.slot::<VmHandles>(record.slot) };
+            // SAFETY: as above.
+            guest::free(unsafe { &mut *table.as_ptr() });
+        }
     }
 }
 
@@ -142,6 +206,7 @@ impl Instance {
         mut store: impl AsContextMut,
         component: &Component,
         imports: &ImportTable,
+        host_resources: &HostResources,
         keep: Arc<dyn Any + Send + Sync>,
     ) -> Result<Instance> {
         let mut context = store.as_context_mut();
@@ -153,7 +218,13 @@ impl Instance {
         }
         let plan = component.unit().plan()?;
         let usage = store.usage_with(plan)?;
-        let kind = InstanceKind::Component { _imports: keep };
+        let index = store.next_instance();
+        let kind = InstanceKind::Component {
+            index,
+            resource_types: resource_types(store.id(), index, host_resources),
+            host_resources: Arc::clone(host_resources),
+            _imports: keep,
+        };
         let data = InstanceData::new(store, component.unit(), plan, kind)?;
         for (offset, import) in &imports.0 {
             // SAFETY: the plan has checked the slots of all imports.
@@ -163,7 +234,7 @@ impl Instance {
         }
         let instance = Instance {
             store: store.id(),
-            index: store.next_instance(),
+            index,
         };
         store.push_instance(Arc::clone(&data), usage);
         // SAFETY: an instance of this store by this plan, with all imports in place.
@@ -206,6 +277,18 @@ impl Instance {
         };
         let func = Func::new(target).typed(&context);
         func.with_context(|| format!("cannot use the export `{name}`"))
+    }
+
+    /// The exported resource type of this name, or `instance#resource`; `None` if there is none, or
+    /// the instance is of another store.
+    pub fn get_resource(&self, mut store: impl AsContextMut, name: &str) -> Option<ResourceType> {
+        let mut context = store.as_context_mut();
+        let data = self.data(context.opaque()).ok()?;
+        let export = data.unit.artifact().export(name)?;
+        match export.kind {
+            kind::RESOURCE => data.resource_type(ResourceNumber(export.index)),
+            _ => None,
+        }
     }
 
     /// The exported function of this name or path; `None` if there is none.
@@ -252,6 +335,22 @@ impl Instance {
         }
         Ok(store.instance(self.index))
     }
+}
+
+/// What each resource of an instance is.
+fn resource_types(
+    store: StoreId,
+    instance: u32,
+    host_resources: &HostResources,
+) -> Box<[ResourceType]> {
+    let numbers = (0..).map(ResourceNumber);
+    let types = numbers.zip(host_resources.iter());
+    types
+        .map(|(number, host)| match host {
+            Some(host) => host.ty,
+            None => ResourceType::guest(store, instance, number),
+        })
+        .collect()
 }
 
 /// Runs what is left to do of instantiation.

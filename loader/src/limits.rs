@@ -20,6 +20,7 @@ pub struct StoreLimits {
     memories: usize,
     tables: usize,
     lift_size: usize,
+    handles: u32,
 }
 
 impl Default for StoreLimits {
@@ -31,12 +32,14 @@ impl Default for StoreLimits {
             memories: usize::MAX,
             tables: usize::MAX,
             lift_size: 128 << 20,
+            handles: 1 << 20,
         }
     }
 }
 
 impl StoreLimits {
-    /// The default limits: none, but that of [`lift_size`](StoreLimits::lift_size).
+    /// The default limits: none, but those of [`lift_size`](StoreLimits::lift_size) and
+    /// [`handles`](StoreLimits::handles).
     pub fn new() -> StoreLimits {
         StoreLimits::default()
     }
@@ -83,6 +86,18 @@ impl StoreLimits {
     pub fn lift_size(&mut self, bytes: usize) -> &mut StoreLimits {
         self.lift_size = bytes;
         self
+    }
+
+    /// How many handles of resources each component instance may have at a time; 2^20 by default, each
+    /// of which takes 16 bytes of host memory. A guest that needs more traps. The specification has a
+    /// limit of 2^28 - 2.
+    pub fn handles(&mut self, count: u32) -> &mut StoreLimits {
+        self.handles = count;
+        self
+    }
+
+    pub(crate) fn handles_max(&self) -> u32 {
+        self.handles
     }
 
     pub(crate) fn bytes_to_lift(&self) -> usize {

@@ -13,8 +13,10 @@ use cwasm_format::vmctx::VmHostImport;
 use crate::component::Component;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::host::HostFunc;
+use crate::host::{self, HostFunc};
 use crate::instance::{ImportTable, Instance};
+use crate::raw::HostImport;
+use crate::resource::{HostResource, HostResources, ResourceType};
 use crate::signature;
 use crate::store::{AsContextMut, StoreContextMut};
 use crate::val::Val;
@@ -38,8 +40,15 @@ use crate::values::{ComponentNamedList, Lift, Lower};
 pub struct Linker<T: 'static> {
     engine: Engine,
     /// By path: `name` or `instance#name`.
-    funcs: HashMap<Box<str>, HostFunc>,
+    items: HashMap<Box<str>, HostItem>,
     data: PhantomData<fn(&mut T)>,
+}
+
+/// What the host provides.
+#[derive(Clone)]
+enum HostItem {
+    Func(HostFunc),
+    Resource(HostResource),
 }
 
 /// The functions of one imported instance, or of none, in a [`Linker`].
@@ -58,6 +67,7 @@ pub struct InstancePre<T: 'static> {
 struct PreInner {
     component: Component,
     imports: ImportTable,
+    resources: HostResources,
     /// Owners of what `imports` points to.
     _keep: Box<[Arc<dyn Any + Send + Sync>]>,
 }
@@ -81,7 +91,7 @@ impl<T: 'static> Linker<T> {
     pub fn new(engine: &Engine) -> Linker<T> {
         Linker {
             engine: engine.clone(),
-            funcs: HashMap::new(),
+            items: HashMap::new(),
             data: PhantomData,
         }
     }
@@ -130,28 +140,49 @@ impl<T: 'static> Linker<T> {
         let artifact = component.artifact();
         component.unit().plan()?;
         let (mut imports, mut keep) = (Vec::new(), Vec::new());
+        let mut bind = |slot: u32, import: &HostImport| {
+            if slot != NONE {
+                let bound = VmHostImport {
+                    code: import.code.as_ptr().expose_provenance() as u64,
+                    data: import.data.as_ptr().expose_provenance() as u64,
+                };
+                imports.push((slot, bound));
+                keep.push(Arc::clone(&import.keep));
+            }
+        };
         let mut error = LinkError::default();
-        for record in artifact
-            .imports()
-            .iter()
-            .filter(|record| record.kind == kind::FUNC)
-        {
+        let mut resources = vec![None; artifact.resources().len()];
+        for record in artifact.imports() {
             let path = artifact.string(record.name).unwrap_or_default();
-            let Some(func) = self.funcs.get(path) else {
-                error.missing(path.into(), expected(component, record.func_type));
-                continue;
-            };
-            match func.bind(component, record) {
-                Ok(import) if record.slot != NONE => {
-                    let slot = VmHostImport {
-                        code: import.code.as_ptr().expose_provenance() as u64,
-                        data: import.data.as_ptr().expose_provenance() as u64,
-                    };
-                    imports.push((record.slot, slot));
-                    keep.push(import.keep);
+            match (record.kind, self.items.get(path)) {
+                (kind::FUNC, None) => {
+                    error.missing(path.into(), expected(component, record.index));
                 }
-                Ok(_) => {}
-                Err(detail) => error.mismatch(path.into(), detail),
+                (kind::FUNC, Some(HostItem::Func(func))) => {
+                    match func.bind(component, record, &resources) {
+                        Ok(import) => bind(record.slot, &import),
+                        Err(detail) => error.mismatch(path.into(), detail),
+                    }
+                }
+                (kind::FUNC, Some(HostItem::Resource(_))) => {
+                    let expected = expected(component, record.index);
+                    error.mismatch(path.into(), format!("{expected}, found a resource"));
+                }
+                (kind::RESOURCE, None) => {
+                    error.missing(path.into(), "expected a resource".to_owned());
+                }
+                (kind::RESOURCE, Some(HostItem::Resource(resource))) => {
+                    if let Some(dtor) = &resource.dtor {
+                        bind(record.slot, dtor);
+                    }
+                    // The plan has checked the index.
+                    resources[record.index as usize] = Some(resource.clone());
+                }
+                (kind::RESOURCE, Some(HostItem::Func(_))) => {
+                    let detail = "expected a resource, found a function".to_owned();
+                    error.mismatch(path.into(), detail);
+                }
+                _ => {}
             }
         }
         error.into_result()?;
@@ -160,6 +191,7 @@ impl<T: 'static> Linker<T> {
         let inner = PreInner {
             component: component.clone(),
             imports,
+            resources: resources.into(),
             _keep: keep.into(),
         };
         Ok(InstancePre {
@@ -193,7 +225,7 @@ impl<T: 'static> LinkerInstance<'_, T> {
         P: ComponentNamedList + Lift + 'static,
         R: ComponentNamedList + Lower + 'static,
     {
-        self.define(name, HostFunc::typed(func))
+        self.define(name, HostItem::Func(HostFunc::typed(func)))
     }
 
     /// Defines a function of whatever type the component imports. `func` is given the arguments,
@@ -205,15 +237,49 @@ impl<T: 'static> LinkerInstance<'_, T> {
     where
         F: Fn(StoreContextMut<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
     {
-        self.define(name, HostFunc::dynamic(func))
+        self.define(name, HostItem::Func(HostFunc::dynamic(func)))
     }
 
-    fn define(&mut self, name: &str, func: HostFunc) -> Result<()> {
+    /// Defines a resource type of the host. `dtor` is called when a guest drops one that it owns, with
+    /// what the resource stands for; what it returns as an error comes out of the call that the guest
+    /// was in.
+    ///
+    /// Typed functions get and give such resources as [`Resource<T>`](crate::Resource), where `ty` is
+    /// [`ResourceType::host::<T>()`](ResourceType::host).
+    ///
+    /// ```
+    /// use cwasm::{Engine, Linker, Resource, ResourceType};
+    ///
+    /// struct File;
+    /// let mut linker = Linker::<()>::new(&Engine::default());
+    /// let mut files = linker.instance("example:host/files")?;
+    /// files.resource("file", ResourceType::host::<File>(), |_, _rep| Ok(()))?;
+    /// files.func_wrap("open", |_, (): ()| Ok((Resource::<File>::new_own(1),)))?;
+    /// files.func_wrap("[method]file.size", |_, (file,): (Resource<File>,)| Ok((file.rep(),)))?;
+    /// # Ok::<(), cwasm::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If there is something of this name already, or `ty` is a guest's.
+    pub fn resource<F>(&mut self, name: &str, ty: ResourceType, dtor: F) -> Result<()>
+    where
+        F: Fn(StoreContextMut<'_, T>, u32) -> Result<()> + Send + Sync + 'static,
+    {
+        if !ty.is_host() {
+            return Err(Error::msg(format_args!(
+                "`{name}` is a resource of a guest, expected one of the host"
+            )));
+        }
+        let dtor = Some(host::destructor(dtor));
+        self.define(name, HostItem::Resource(HostResource { ty, dtor }))
+    }
+
+    fn define(&mut self, name: &str, item: HostItem) -> Result<()> {
         let path = format!("{}{name}", self.prefix).into_boxed_str();
-        if self.linker.funcs.contains_key(&path) {
+        if self.linker.items.contains_key(&path) {
             return Err(Error::msg(format!("`{path}` is defined already")));
         }
-        self.linker.funcs.insert(path, func);
+        self.linker.items.insert(path, item);
         Ok(())
     }
 }
@@ -226,10 +292,13 @@ impl<T: 'static> InstancePre<T> {
     /// enough memory or address space.
     pub fn instantiate(&self, store: impl AsContextMut<Data = T>) -> Result<Instance> {
         let PreInner {
-            component, imports, ..
+            component,
+            imports,
+            resources,
+            ..
         } = &*self.inner;
         let keep: Arc<dyn Any + Send + Sync> = Arc::clone(&self.inner) as _;
-        Instance::instantiate(store, component, imports, keep)
+        Instance::instantiate(store, component, imports, resources, keep)
     }
 
     /// The component.
@@ -311,7 +380,7 @@ impl<T: 'static> Clone for Linker<T> {
     fn clone(&self) -> Self {
         Linker {
             engine: self.engine.clone(),
-            funcs: self.funcs.clone(),
+            items: self.items.clone(),
             data: PhantomData,
         }
     }

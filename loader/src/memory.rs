@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use cwasm_format::header::SectionId;
-use cwasm_format::vmctx::{VmContext, VmMemory, VmTable};
+use cwasm_format::vmctx::{VmContext, VmHandles, VmMemory, VmTable};
 
 use crate::artifact::Unit;
 use crate::engine::Engine;
@@ -26,6 +26,7 @@ use crate::error::{Context as _, Error, Result};
 use crate::limits::StoreLimits;
 use crate::plan::{MemoryPlan, Plan, Run, TablePlan};
 use crate::pool::Pool;
+use crate::resource::guest;
 use crate::sys::memory::{PAGE_SIZE, Reservation, make_accessible, round_up};
 use crate::table::MAX_ELEMENTS;
 
@@ -89,6 +90,7 @@ impl Slot {
         // `drop` reads the sizes of memories.
         slot.write_memories(plan, limits);
         slot.write_tables(plan, limits);
+        slot.write_handles(plan, limits);
         filled.with_context(|| "cannot set up the memory of an instance")?;
         Ok(slot)
     }
@@ -178,6 +180,16 @@ impl Slot {
 }
 
 impl Slot {
+    fn write_handles(&self, plan: &Plan, limits: &StoreLimits) {
+        let context = self.context();
+        for offset in &plan.handle_tables {
+            // SAFETY: inside the context (checked by the plan).
+            let slot = unsafe { context.byte_add(*offset as usize) }.cast::<VmHandles>();
+            // SAFETY: as above; aligned as well, and nothing else refers to it yet.
+            unsafe { slot.write(guest::empty(limits.handles_max())) };
+        }
+    }
+
     /// Bytes of a memory that are accessible.
     fn accessible(&self, descriptor: usize) -> usize {
         // SAFETY: inside the context (checked by the plan).

@@ -9,8 +9,9 @@ use cwasm_format::data::{
 };
 use cwasm_format::exports::{ExportRecord, IMPORTED, StrRef, kind};
 use cwasm_format::header::{Kind, NONE, SectionId};
+use cwasm_format::imports::ImportRecord;
 use cwasm_format::imports::core_type::{self, ValType};
-use cwasm_format::vmctx::{VmFuncImport, VmFuncRef, VmHostImport, VmMemory, VmTable};
+use cwasm_format::vmctx::{VmFuncImport, VmFuncRef, VmHandles, VmHostImport, VmMemory, VmTable};
 
 use crate::artifact::{Code, RecordId, Unit, record_id};
 use crate::module::ExternType;
@@ -23,9 +24,13 @@ pub(crate) struct Plan {
     pub(crate) context_size: usize,
     pub(crate) memories: Box<[MemoryPlan]>,
     pub(crate) tables: Box<[TablePlan]>,
+    /// Context offset of the `VmHandles` of each handle table.
+    pub(crate) handle_tables: Box<[u32]>,
     pub(crate) runs: Box<[Run]>,
     /// What runs when everything else is done.
     pub(crate) init: Option<Code>,
+    /// Context offset of the address of the page that interruptible code checks.
+    pub(crate) interrupt_slot: Option<u32>,
 }
 
 /// A memory.
@@ -106,8 +111,10 @@ impl Plan {
             context_size,
             memories,
             tables,
+            handle_tables: artifact.handle_tables().iter().map(|t| t.slot).collect(),
             runs,
             init,
+            interrupt_slot: unit.interrupt_slot(),
         })
     }
 }
@@ -281,12 +288,18 @@ fn claim(unit: &Unit) -> Result<Claims, FormatError> {
             claims.add::<u64>(unit, record, "elements", (table.elements, table.len))?;
         }
     }
+    for (index, table) in artifact.handle_tables().iter().enumerate() {
+        let record = record_id(SectionId::HandleTables, index);
+        claims.add::<VmHandles>(unit, record, "slot", (table.slot, 1))?;
+    }
     for (index, import) in artifact.imports().iter().enumerate() {
         let record = record_id(SectionId::Imports, index);
         let slot = (import.slot, 1);
         match import.kind {
             _ if import.slot == NONE => {}
-            kind::FUNC => claims.add::<VmHostImport>(unit, record, "slot", slot)?,
+            kind::FUNC | kind::RESOURCE => {
+                claims.add::<VmHostImport>(unit, record, "slot", slot)?
+            }
             kind::CORE_FUNC => claims.add::<VmFuncImport>(unit, record, "slot", slot)?,
             kind::CORE_TABLE | kind::CORE_MEMORY | kind::CORE_GLOBAL => {
                 claims.add::<u64>(unit, record, "slot", slot)?;
@@ -307,6 +320,13 @@ fn claim(unit: &Unit) -> Result<Claims, FormatError> {
         let count = artifact.core_types().len() as u32;
         claims.add::<u32>(unit, record, "type_ids", (type_ids, count))?;
     }
+    if let Some(slot) = unit.interrupt_slot() {
+        let record = RecordId {
+            section: SectionId::Text,
+            index: 0,
+        };
+        claims.add::<u64>(unit, record, "interrupt_slot", (slot, 1))?;
+    }
     claims.sort()?;
     Ok(claims)
 }
@@ -318,9 +338,14 @@ fn check_component(unit: &Unit, claims: &Claims) -> Result<(), FormatError> {
     for (index, import) in imports.iter().enumerate() {
         let record = record_id(SectionId::Imports, index);
         check_name(unit, record, "name", import.name)?;
-        if !matches!(import.kind, kind::FUNC | kind::INSTANCE) {
-            return Err(record.error("kind", import.kind));
+        match import.kind {
+            kind::RESOURCE if import.index as usize >= artifact.resources().len() => {
+                return Err(record.error("index", import.index));
+            }
+            kind::FUNC | kind::INSTANCE | kind::RESOURCE => {}
+            other => return Err(record.error("kind", other)),
         }
+        unit.check_uses(record, import.uses)?;
     }
     for (index, export) in artifact.exports().iter().enumerate() {
         let record = record_id(SectionId::Exports, index);
@@ -329,10 +354,14 @@ fn check_component(unit: &Unit, claims: &Claims) -> Result<(), FormatError> {
             kind::FUNC if export.index as usize >= lifts.len() => {
                 return Err(record.error("index", export.index));
             }
-            kind::FUNC | kind::INSTANCE => {}
+            kind::RESOURCE if export.index as usize >= artifact.resources().len() => {
+                return Err(record.error("index", export.index));
+            }
+            kind::FUNC | kind::INSTANCE | kind::RESOURCE => {}
             other => return Err(record.error("kind", other)),
         }
     }
+    check_resources(unit, claims)?;
     for (index, lift) in lifts.iter().enumerate() {
         let record = record_id(SectionId::Lifts, index);
         unit.code(record, "thunk", lift.thunk)?;
@@ -350,6 +379,34 @@ fn check_component(unit: &Unit, claims: &Claims) -> Result<(), FormatError> {
         }
         unit.check_options(record, &lower.options, lower.flags)?;
         claims.check_free::<u32>(unit, record, "flags", lower.flags, false)?;
+    }
+    Ok(())
+}
+
+/// Checks resource types, and the handles in functions' types.
+fn check_resources(unit: &Unit, claims: &Claims) -> Result<(), FormatError> {
+    let artifact = unit.artifact();
+    let resources = artifact.resources();
+    for (index, resource) in resources.iter().enumerate() {
+        let record = record_id(SectionId::Resources, index);
+        check_name(unit, record, "name", resource.name)?;
+        unit.optional_code(record, "dtor", resource.dtor)?;
+        if resource.flags != NONE {
+            claims.check_free::<u32>(unit, record, "flags", resource.flags, false)?;
+            continue;
+        }
+        let import = artifact.imports().get(resource.import as usize);
+        let is_found =
+            |import: &ImportRecord| import.kind == kind::RESOURCE && import.index as usize == index;
+        if !import.is_some_and(is_found) {
+            return Err(record.error("import", resource.import));
+        }
+    }
+    for (index, handle) in artifact.handle_uses().iter().enumerate() {
+        if handle.resource().0 as usize >= resources.len() {
+            let record = record_id(SectionId::HandleUses, index);
+            return Err(record.error("resource", handle.0));
+        }
     }
     Ok(())
 }

@@ -18,7 +18,8 @@ use cwasm_format::TrapCode;
 use cwasm_format::exports::{self, encoding};
 use cwasm_format::hash::TypeHash;
 use cwasm_format::header::NONE;
-use cwasm_format::vmctx::{RawReturn, VmContext, VmMemory, flags};
+use cwasm_format::resources::{HandleUse, UseRange};
+use cwasm_format::vmctx::{RawReturn, VmContext, VmHandles, VmMemory, flags};
 
 use crate::artifact::Code;
 use crate::error::{Error, Result};
@@ -97,6 +98,10 @@ pub(crate) struct CanonOptions {
     /// Invariant 4: flags in that context.
     flags: NonNull<u32>,
     encoding: StringEncoding,
+    /// Invariant 5: `NONE`, or the offset of a `VmHandles` in that context.
+    handles: u32,
+    /// Invariant 6: handles of that instance's artifact.
+    uses: UseRange,
 }
 
 // SAFETY: plain addresses; using them needs the store.
@@ -143,7 +148,52 @@ impl CanonOptions {
             realloc,
             flags,
             encoding,
+            handles: record.handles,
+            uses: record.uses,
         }
+    }
+
+    /// The instance.
+    ///
+    /// # Safety
+    /// - It is live for `'a`.
+    pub(crate) unsafe fn instance<'a>(&self) -> &'a InstanceData {
+        // SAFETY: the context of a live instance (invariant 1).
+        unsafe { InstanceData::of(self.context) }
+    }
+
+    /// The handles in the function's type.
+    ///
+    /// # Safety
+    /// - The instance is live for `'a`.
+    pub(crate) unsafe fn uses<'a>(&self) -> &'a [HandleUse] {
+        if self.uses.len == 0 {
+            return &[];
+        }
+        // SAFETY: the caller's contract.
+        let unit = unsafe { self.instance() }.unit();
+        unit.handle_uses(self.uses).unwrap_or_default()
+    }
+
+    /// The handle table of the component instance; `None` if it has none.
+    ///
+    /// # Safety
+    /// - The instance is live for `'a`.
+    /// - For `'a`, no wasm of its store runs and nothing else uses the table.
+    pub(crate) unsafe fn handles<'a>(&self) -> Option<&'a mut VmHandles> {
+        if self.handles == NONE {
+            return None;
+        }
+        // SAFETY: inside the context (invariant 5).
+        let table = unsafe { self.context.byte_add(self.handles as usize) };
+        // SAFETY: a table of a live instance (invariant 5), which is ours (the caller's contract).
+        Some(unsafe { table.cast::<VmHandles>().as_mut() })
+    }
+
+    /// Whether these options are of the component instance whose flags are at this context offset.
+    pub(crate) fn is_instance(&self, flags: u32) -> bool {
+        let address = self.context.addr().get().wrapping_add(flags as usize);
+        flags != NONE && address == self.flags.addr().get()
     }
 
     pub(crate) fn context(&self) -> NonNull<VmContext> {

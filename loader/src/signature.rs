@@ -5,11 +5,20 @@ use cwasm_format::hash::{Tag, TypeHash};
 use cwasm_format::types::{FuncType, TypeDef, Types, ValueType};
 use cwasm_format::wit::Wit;
 
+use crate::resource::HandleType;
 use crate::values::ComponentNamedList;
 
 /// The hash of the function type that `P` and `R` are for.
 pub(crate) const fn hash<P: ComponentNamedList, R: ComponentNamedList>() -> TypeHash {
     TypeHash::of_parts(Tag::Func, &[P::PARAMS_HASH, R::RESULT_HASH])
+}
+
+/// The handles in the function type that `P` and `R` are for.
+pub(crate) fn handles<P: ComponentNamedList, R: ComponentNamedList>() -> Vec<HandleType> {
+    let mut found = Vec::with_capacity(P::HANDLES + R::HANDLES);
+    P::handles(&mut found);
+    R::handles(&mut found);
+    found
 }
 
 /// The function type that `P` and `R` are for.

@@ -1,5 +1,7 @@
 //! Values whose types are known at run time only.
 
+use crate::resource::ResourceAny;
+
 /// A component value.
 ///
 /// Two are equal if they are the same value of the same type; floats compare as floats do.
@@ -32,6 +34,8 @@ pub enum Val {
     Result(Result<Option<Box<Val>>, Option<Box<Val>>>),
     /// The names of the flags that are set, in any order.
     Flags(Vec<String>),
+    /// `own<R>` or `borrow<R>`.
+    Resource(ResourceAny),
 }
 
 impl Val {
@@ -59,6 +63,7 @@ impl Val {
             Val::Option(_) => "an option",
             Val::Result(_) => "a result",
             Val::Flags(_) => "flags",
+            Val::Resource(_) => "a resource",
         }
     }
 }

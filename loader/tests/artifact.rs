@@ -17,6 +17,7 @@ use cwasm::format::header::{
     CHECKSUM_OFFSET, HEADER_END, Kind, NONE, PAGE_SIZE, SectionId, TARGET_X86_64_LINUX, checksum,
 };
 use cwasm::format::imports::{ImportRecord, LowerRecord};
+use cwasm::format::resources::UseRange;
 use cwasm::format::traps;
 use cwasm::format::types::{FuncType, Types, ValueType};
 use cwasm::format::vmctx::flags;
@@ -184,7 +185,8 @@ fn options() -> CanonOptions {
         memory: MEMORY,
         realloc,
         string_encoding,
-        reserved: 0,
+        handles: NONE,
+        uses: UseRange::default(),
     }
 }
 
@@ -198,6 +200,7 @@ fn contents() -> Contents {
         init_thunk: NONE,
         thunks_start,
         type_ids: NONE,
+        interrupt_slot: cwasm_format::header::NO_INTERRUPTS,
     });
     let mut strings = Strings::default();
     let thunks = label!(
@@ -236,7 +239,8 @@ fn contents() -> Contents {
         slot: SLOT,
         hash: func_hash(&[ValueType::U32], Some(ValueType::U32)),
         core_type: StrRef::default(),
-        func_type: 1,
+        index: 1,
+        uses: UseRange::default(),
         reserved: 0,
     };
     contents.set_records(SectionId::Imports, &[import]);

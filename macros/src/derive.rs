@@ -74,6 +74,11 @@ fn record_type(krate: &Path, fields: &[NamedField]) -> TokenStream {
             #derive::concat(&[#(<#types as #krate::ComponentType>::FLAT),*]);
         const HOLDS_VIEWS: bool = #(<#types as #krate::ComponentType>::HOLDS_VIEWS)||*;
         const HAS_POINTERS: bool = #(<#types as #krate::ComponentType>::HAS_POINTERS)||*;
+        const HANDLES: usize = 0 #(+ <#types as #krate::ComponentType>::HANDLES)*;
+
+        fn handles(found: &mut ::std::vec::Vec<#derive::HandleType>) {
+            #(<#types as #krate::ComponentType>::handles(found);)*
+        }
 
         fn describe(types: &mut #derive::Types) -> ::core::option::Option<#derive::ValueType> {
             let fields = ::std::vec![#((#names, #derive::describe_part::<#types>(types))),*];
@@ -117,11 +122,16 @@ fn record_lower(krate: &Path, fields: &[NamedField]) -> TokenStream {
             let offsets = const {
                 #derive::flat_offsets([#(<#types as #krate::ComponentType>::FLAT),*])
             };
-            #(<#types as #krate::Lower>::lower_flat(
-                &self.#idents,
-                cx,
-                &mut out[offsets[#indices]..][..<#types as #krate::ComponentType>::FLAT.count()],
-            )?;)*
+            #(
+                <#types as #krate::Lower>::lower_flat(
+                    &self.#idents,
+                    cx,
+                    &mut out[offsets[#indices]..]
+                        [..<#types as #krate::ComponentType>::FLAT.count()],
+                )?;
+                cx.forward(<#types as #krate::ComponentType>::HANDLES);
+            )*
+            cx.back(<Self as #krate::ComponentType>::HANDLES);
             ::core::result::Result::Ok(())
         }
 
@@ -130,7 +140,11 @@ fn record_lower(krate: &Path, fields: &[NamedField]) -> TokenStream {
             let offsets = const {
                 #derive::field_offsets([#(<#types as #krate::ComponentType>::LAYOUT),*])
             };
-            #(<#types as #krate::Lower>::store(&self.#idents, cx, offset + offsets[#indices])?;)*
+            #(
+                <#types as #krate::Lower>::store(&self.#idents, cx, offset + offsets[#indices])?;
+                cx.forward(<#types as #krate::ComponentType>::HANDLES);
+            )*
+            cx.back(<Self as #krate::ComponentType>::HANDLES);
             ::core::result::Result::Ok(())
         }
 
@@ -160,12 +174,19 @@ fn record_lift(krate: &Path, fields: &[NamedField]) -> TokenStream {
             let offsets = const {
                 #derive::flat_offsets([#(<#types as #krate::ComponentType>::FLAT),*])
             };
-            ::core::result::Result::Ok(Self {
-                #(#idents: <#types as #krate::Lift>::lift_flat(
-                    cx,
-                    &flat[offsets[#indices]..][..<#types as #krate::ComponentType>::FLAT.count()],
-                )?),*
-            })
+            let value = Self {
+                #(#idents: {
+                    let field = <#types as #krate::Lift>::lift_flat(
+                        cx,
+                        &flat[offsets[#indices]..]
+                            [..<#types as #krate::ComponentType>::FLAT.count()],
+                    )?;
+                    cx.forward(<#types as #krate::ComponentType>::HANDLES);
+                    field
+                }),*
+            };
+            cx.back(<Self as #krate::ComponentType>::HANDLES);
+            ::core::result::Result::Ok(value)
         }
 
         #[inline]
@@ -173,13 +194,19 @@ fn record_lift(krate: &Path, fields: &[NamedField]) -> TokenStream {
             let offsets = const {
                 #derive::field_offsets([#(<#types as #krate::ComponentType>::LAYOUT),*])
             };
-            ::core::result::Result::Ok(Self {
-                #(#idents: <#types as #krate::Lift>::load(
-                    cx,
-                    &bytes[offsets[#indices]..]
-                        [..<#types as #krate::ComponentType>::LAYOUT.size as usize],
-                )?),*
-            })
+            let value = Self {
+                #(#idents: {
+                    let field = <#types as #krate::Lift>::load(
+                        cx,
+                        &bytes[offsets[#indices]..]
+                            [..<#types as #krate::ComponentType>::LAYOUT.size as usize],
+                    )?;
+                    cx.forward(<#types as #krate::ComponentType>::HANDLES);
+                    field
+                }),*
+            };
+            cx.back(<Self as #krate::ComponentType>::HANDLES);
+            ::core::result::Result::Ok(value)
         }
     }
 }
@@ -216,6 +243,11 @@ fn variant_type(krate: &Path, cases: &[Case]) -> TokenStream {
             #derive::Flat::variant(&[#(<#types as #krate::ComponentType>::FLAT),*]);
         const HOLDS_VIEWS: bool = #(<#types as #krate::ComponentType>::HOLDS_VIEWS)||*;
         const HAS_POINTERS: bool = #(<#types as #krate::ComponentType>::HAS_POINTERS)||*;
+        const HANDLES: usize = 0 #(+ <#types as #krate::ComponentType>::HANDLES)*;
+
+        fn handles(found: &mut ::std::vec::Vec<#derive::HandleType>) {
+            #(<#types as #krate::ComponentType>::handles(found);)*
+        }
 
         fn describe(types: &mut #derive::Types) -> ::core::option::Option<#derive::ValueType> {
             let cases =
@@ -241,6 +273,16 @@ fn enum_type(krate: &Path, cases: &[Case]) -> TokenStream {
     }
 }
 
+/// How many handles the cases before each one have.
+fn handles_before(krate: &Path, types: &[TokenStream]) -> Vec<TokenStream> {
+    (0..types.len())
+        .map(|case| {
+            let types = &types[..case];
+            quote!(const { 0 #(+ <#types as #krate::ComponentType>::HANDLES)* })
+        })
+        .collect()
+}
+
 /// Patterns that bind a payload to `payload`, and what stands for it in the case's arm.
 fn arms(cases: &[Case]) -> (Vec<TokenStream>, Vec<TokenStream>) {
     cases
@@ -261,6 +303,7 @@ fn cases_lower(krate: &Path, cases: &[Case]) -> TokenStream {
     let types = payloads(cases);
     let numbers: Vec<u32> = (0..cases.len() as u32).collect();
     let count = cases.len();
+    let before = handles_before(krate, &types);
     quote! {
         #[inline]
         fn lower_flat(
@@ -269,17 +312,25 @@ fn cases_lower(krate: &Path, cases: &[Case]) -> TokenStream {
             out: &mut [u64],
         ) -> #krate::Result<()> {
             match self {
-                #(#patterns => #derive::lower_case::<#types>(#numbers, #values, cx, out),)*
+                #(#patterns => {
+                    cx.forward(#before);
+                    #derive::lower_case::<#types>(#numbers, #values, cx, out)?;
+                    cx.back(#before);
+                })*
             }
+            ::core::result::Result::Ok(())
         }
 
         #[inline]
         fn store(&self, cx: &mut #krate::LowerContext<'_>, offset: usize) -> #krate::Result<()> {
             match self {
-                #(#patterns => #derive::store_case::<Self, #types, #count>(
-                    #numbers, #values, cx, offset,
-                ),)*
+                #(#patterns => {
+                    cx.forward(#before);
+                    #derive::store_case::<Self, #types, #count>(#numbers, #values, cx, offset)?;
+                    cx.back(#before);
+                })*
             }
+            ::core::result::Result::Ok(())
         }
 
         #[inline]
@@ -296,24 +347,32 @@ fn cases_lower(krate: &Path, cases: &[Case]) -> TokenStream {
 fn cases_lift(krate: &Path, cases: &[Case]) -> TokenStream {
     let derive = quote!(#krate::__derive);
     let count = cases.len();
-    let make = |case: &Case, read: TokenStream| {
+    let before = handles_before(krate, &payloads(cases));
+    let make = |case: &Case, before: &TokenStream, read: TokenStream| {
         let ident = &case.ident;
         match &case.payload {
-            Some(ty) => quote!(<#ty as #krate::Lift>::#read.map(Self::#ident)),
+            Some(ty) => quote!({
+                cx.forward(#before);
+                let payload = <#ty as #krate::Lift>::#read?;
+                cx.back(#before);
+                ::core::result::Result::Ok(Self::#ident(payload))
+            }),
             None => quote!(::core::result::Result::Ok(Self::#ident)),
         }
     };
     let numbers: Vec<u32> = (0..count as u32).collect();
     let types = payloads(cases);
-    let flat = cases.iter().zip(&types).map(|(case, ty)| {
+    let all = || cases.iter().zip(&types).zip(&before);
+    let flat = all().map(|((case, ty), before)| {
         make(
             case,
+            before,
             quote!(lift_flat(cx, #derive::flat_payload::<#ty>(flat))),
         )
     });
-    let loaded = cases.iter().zip(&types).map(|(case, ty)| {
+    let loaded = all().map(|((case, ty), before)| {
         let bytes = quote!(#derive::payload_bytes::<Self, #ty, #count>(bytes));
-        make(case, quote!(load(cx, #bytes)))
+        make(case, before, quote!(load(cx, #bytes)))
     });
     let (flat_cx, load_cx) = match cases.iter().all(|case| case.payload.is_none()) {
         true => (format_ident!("_cx"), format_ident!("_cx")),

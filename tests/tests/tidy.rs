@@ -16,15 +16,17 @@ const DIRECTION: &[(&str, &[&str])] = &[
     ("loader", &["cwasm-format", "cwasm-macros"]),
     ("cli", &["cwasm", "cwasm-format", "cwasm-compiler"]),
     ("tests", &["cwasm", "cwasm-format", "cwasm-compiler"]),
+    ("fuzz", &["cwasm", "cwasm-format", "cwasm-compiler"]),
 ];
 
 /// What the loader links, besides `format`: it stays small.
-const LOADER_NEEDS: &[&str] = &["memmap2", "rustix", "libc"];
+const LOADER_NEEDS: &[&str] = &["memmap2", "rustix", "libc", "simdutf8"];
 
 /// The files that may contain `unsafe`, tests aside. The compiler and the format have none; outside
 /// of the loader it is mapping artifacts.
 const UNSAFE_FILES: &[&str] = &[
     "cli/src/run.rs",
+    "fuzz/src/ours.rs",
     "loader/src/artifact.rs",
     "loader/src/builtins.rs",
     "loader/src/component.rs",

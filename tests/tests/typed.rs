@@ -85,6 +85,7 @@ fn text(types: &Types, ty: ValueType, defined: &mut String) -> String {
         }),
         TypeDef::Enum(names) => format!("enum \"{}\"", names.join("\" \"")),
         TypeDef::Flags(names) => format!("flags \"{}\"", names.join("\" \"")),
+        TypeDef::Own(_) | TypeDef::Borrow(_) => unreachable!("no type here has handles"),
     };
     let known = format!("(type ${name} ");
     if !defined.contains(&known) {

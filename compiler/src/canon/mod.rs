@@ -3,6 +3,7 @@
 //! in [`cwasm_format::code`].
 
 pub(crate) mod adapter;
+pub(crate) mod handles;
 mod short;
 pub(crate) mod thunk;
 pub(crate) mod trampoline;

@@ -17,7 +17,7 @@ use super::short::return_short;
 use super::thunk::{VALUE_SIZE, begin};
 use super::{from_bits, host_signature, to_bits, trusted};
 use crate::env::Symbol;
-use crate::translate::{builtin_signature, symbol_address, trap_code};
+use crate::translate::{Checks, builtin_signature, symbol_address, trap_code};
 
 /// Builds the trampoline of a lowered host function.
 ///
@@ -68,6 +68,34 @@ pub(crate) fn lower(
     builder.ins().return_(&results);
 }
 
+/// Calls the host's destructor of a resource, if `slot`, the context offset of a `VmHostImport`,
+/// holds one.
+pub(crate) fn destructor(
+    builder: &mut FunctionBuilder<'_>,
+    (context, rep): (Value, Value),
+    slot: u32,
+) {
+    let code_offset = slot as i32 + offset_of!(VmHostImport, code) as i32;
+    let data_offset = slot as i32 + offset_of!(VmHostImport, data) as i32;
+    let (found, done) = (builder.create_block(), builder.create_block());
+    let code = builder
+        .ins()
+        .load(types::I64, trusted(), context, code_offset);
+    builder.ins().brif(code, found, &[], done, &[]);
+
+    builder.switch_to_block(found);
+    let store = load_store(builder, context);
+    check_stack(builder, store);
+    let data = builder
+        .ins()
+        .load(types::I64, trusted(), context, data_offset);
+    let rep = to_bits(builder, rep);
+    let returned = call_host(builder, code, &[data, context, rep], 2);
+    raise_unless_zero(builder, store, context, returned[1]);
+    builder.ins().jump(done, &[]);
+    builder.switch_to_block(done);
+}
+
 /// Builds the trampoline through which an open unit calls host functions of a core type. What it
 /// gets as its context is a `VmHostFunc`.
 pub(crate) fn host_func(builder: &mut FunctionBuilder<'_>, signature: &ir::Signature) {
@@ -109,8 +137,9 @@ pub(crate) fn host_func(builder: &mut FunctionBuilder<'_>, signature: &ir::Signa
     builder.ins().return_(&results);
 }
 
-/// Builds the trampoline to a builtin.
-pub(crate) fn builtin(builder: &mut FunctionBuilder<'_>, builtin: Builtin) {
+/// Builds the trampoline to a builtin. It checks behind the call: builtins of interruptible code come
+/// back early, with any result, when it shall stop.
+pub(crate) fn builtin(builder: &mut FunctionBuilder<'_>, builtin: Builtin, mut checks: Checks) {
     let entry = begin(builder, builtin_signature(builtin));
     let params = builder.block_params(entry).to_vec();
     return_short(builder, builtin, &params);
@@ -128,6 +157,7 @@ pub(crate) fn builtin(builder: &mut FunctionBuilder<'_>, builtin: Builtin) {
     let code = load_builtin(builder, store, builtin);
     let call = builder.ins().call_indirect(signature, code, &params);
     let returned = builder.inst_results(call).to_vec();
+    checks.emit(builder, params[0]);
     match builtin.returns() {
         Returns::Never => {
             builder.ins().trap(trap_code(TrapCode::Unreachable));

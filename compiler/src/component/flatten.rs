@@ -10,16 +10,19 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use cwasm_format::exports::encoding;
+use cwasm_format::resources::MAX_RESOURCES;
+use cwasm_format::types::ResourceNumber;
 use wasmparser::{
     CanonicalOption, ComponentAlias, ComponentExternalKind, ComponentInstance,
     ComponentOuterAliasKind, ExternalKind, Instance,
 };
 
-use super::types::FuncTypeId;
+use super::resolve::{FuncTypeId, InstanceTypes, Resolver};
+use super::types::{ResourcePaths, ResourceRef, TypeBuilder};
 use super::{
-    Adapter, Component, ComponentInstanceId, CoreDef, CoreFunc, CoreItem, ImportType, InstanceId,
-    InstanceShape, Item, Lift, Lower, ModuleId, Options, Plan, PlanExport, PlanImport,
-    PlanInstance,
+    Adapter, Component, ComponentInstanceId, CoreDef, CoreFunc, CoreItem, ExportItem, ImportItem,
+    ImportType, InstanceId, InstanceShape, Item, Lift, Lower, ModuleId, Options, Plan, PlanExport,
+    PlanImport, PlanInstance, PlanResource, ResourceFunc, ResourceOrigin,
 };
 use crate::error::{Error, Result};
 use crate::module::Module;
@@ -38,7 +41,8 @@ enum Def<'d, 'a> {
     Module(ModuleId),
     Component(Closure<'d, 'a>),
     Instance(Rc<Exports<'d, 'a>>),
-    /// Types are not tracked.
+    Resource(ResourceNumber),
+    /// Other types are not tracked.
     Type,
 }
 
@@ -84,6 +88,7 @@ struct Scope<'d, 'a> {
     core_instances: Vec<CoreInstance<'a>>,
     funcs: Vec<Func>,
     instances: Vec<Rc<Exports<'d, 'a>>>,
+    types: InstanceTypes,
     exports: Exports<'d, 'a>,
 }
 
@@ -95,6 +100,7 @@ enum CoreInstance<'a> {
 struct Flattener<'m, 'a> {
     modules: &'m [Module<'a>],
     plan: Plan,
+    types: Resolver<'m>,
     /// All lifted functions; those that the outermost component exports go into the plan.
     lifts: Vec<Lift>,
     /// For each component instance, the one it is nested in.
@@ -102,10 +108,15 @@ struct Flattener<'m, 'a> {
 }
 
 /// Flattens the outermost component.
-pub(crate) fn flatten(component: &Component<'_>, modules: &[Module<'_>]) -> Result<Plan> {
+pub(crate) fn flatten(
+    component: &Component<'_>,
+    modules: &[Module<'_>],
+    types: &TypeBuilder,
+) -> Result<Plan> {
     let mut flattener = Flattener {
         modules,
         plan: Plan::default(),
+        types: Resolver::new(types),
         lifts: Vec::new(),
         parents: Vec::new(),
     };
@@ -113,6 +124,7 @@ pub(crate) fn flatten(component: &Component<'_>, modules: &[Module<'_>]) -> Resu
     let exports = flattener.instantiate(component, outer, None)?;
     let mut exported = HashMap::new();
     flattener.export_paths("", &exports, component.offset, &mut exported)?;
+    flattener.plan.types = flattener.types.types;
     Ok(flattener.plan)
 }
 
@@ -155,16 +167,29 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
         let mut scope = Scope::new(ComponentInstanceId(id), outer);
         for item in &def.items {
             match item {
-                Item::Import { name, ty, offset } => {
+                Item::Import {
+                    name,
+                    ty,
+                    resources,
+                    offset,
+                } => {
                     let def = match args {
-                        None => self.host_import(name, ty, *offset)?,
+                        None => self.host_import(&mut scope.types, name, ty, *offset)?,
                         Some(args) => args.get(name.as_str()).cloned().unwrap_or(Def::Type),
                     };
+                    scope.bind(&def, resources);
                     scope.push(def);
                 }
-                Item::Instance(instance, offset) => {
-                    let exports = self.component_instance(&scope, instance, *offset)?;
-                    scope.instances.push(Rc::new(exports));
+                Item::Instance {
+                    instance,
+                    types,
+                    resources,
+                    offset,
+                } => {
+                    let exports = self.component_instance(&scope, instance, types, *offset)?;
+                    let def = Def::Instance(Rc::new(exports));
+                    scope.bind(&def, resources);
+                    scope.push(def);
                 }
                 item => self.item(&mut scope, item, args.is_none())?,
             }
@@ -201,9 +226,10 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
             } => {
                 let func = scope.core_funcs[*core_func as usize];
                 let options = scope.options(options, *offset)?;
+                let ty = self.types.func(*ty, &mut scope.types)?;
                 self.lifts.push(Lift {
                     func,
-                    ty: *ty,
+                    ty,
                     options,
                     component: scope.component,
                 });
@@ -223,16 +249,45 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                 kind,
                 index,
                 named_type,
-                ..
+                resource,
+                resources,
             } => {
-                let def = scope.def(*kind, *index);
+                let def = scope.def(*kind, *index, *resource);
                 if let (true, Some(ty)) = (outermost, named_type) {
-                    self.plan.type_names.push((name.clone(), *ty));
+                    let ty = self.types.value(*ty, &mut scope.types)?;
+                    self.plan.type_names.push((name.clone(), ty));
                 }
+                scope.bind(&def, resources);
                 scope.push(def.clone());
                 scope.exports.insert(name.clone(), def);
             }
-            Item::Import { .. } | Item::Instance(..) => unreachable!("evaluated by the caller"),
+            Item::Resource { resource, dtor } => {
+                let component = scope.component;
+                let dtor = dtor.map(|func| scope.core_funcs[func as usize]);
+                let origin = ResourceOrigin::Guest { component, dtor };
+                let number = self.new_resource(String::new(), origin)?;
+                scope.types.bind(*resource, number);
+            }
+            Item::ResourceFunc { op, resource } => {
+                let resource = scope.types.resource(*resource);
+                let is_recursive = match self.plan.resources[resource.0 as usize].origin {
+                    ResourceOrigin::Guest { component, .. } if component != scope.component => {
+                        self.is_recursive(scope.component, component)
+                    }
+                    _ => false,
+                };
+                self.plan.resource_funcs.push(ResourceFunc {
+                    op: *op,
+                    resource,
+                    component: scope.component,
+                    is_recursive,
+                });
+                let index = self.plan.resource_funcs.len() as u32 - 1;
+                scope.core_funcs.push(CoreFunc::Resource(index));
+            }
+            Item::Import { .. } | Item::Instance { .. } => {
+                unreachable!("evaluated by the caller")
+            }
         }
         Ok(())
     }
@@ -251,9 +306,7 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
             }
             Func::Lifted(lift) => {
                 let callee = self.lifts[lift];
-                let is_nested = |inner, outer| self.ancestors(Some(inner)).any(|id| id == outer);
-                let is_recursive = is_nested(component, callee.component)
-                    || is_nested(callee.component, component);
+                let is_recursive = self.is_recursive(component, callee.component);
                 self.plan.adapters.push(Adapter {
                     callee,
                     options,
@@ -265,6 +318,22 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
         }
     }
 
+    /// Whether one of the instances is the other or is nested in it.
+    fn is_recursive(&self, a: ComponentInstanceId, b: ComponentInstanceId) -> bool {
+        let is_nested = |inner, outer| self.ancestors(Some(inner)).any(|id| id == outer);
+        is_nested(a, b) || is_nested(b, a)
+    }
+
+    /// Adds a resource type to the unit.
+    fn new_resource(&mut self, name: String, origin: ResourceOrigin) -> Result<ResourceNumber> {
+        let found = self.plan.resources.len() as u64 + 1;
+        if found > MAX_RESOURCES.into() {
+            return Err(Error::limit("resource types", found, MAX_RESOURCES.into()));
+        }
+        self.plan.resources.push(PlanResource { name, origin });
+        Ok(ResourceNumber(found as u32 - 1))
+    }
+
     /// A component instance, the one that it is nested in, and so on.
     fn ancestors(
         &self,
@@ -274,28 +343,47 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
     }
 
     /// An import of the outermost component: the host provides it.
-    fn host_import<'d>(&mut self, path: &str, ty: &ImportType, offset: u64) -> Result<Def<'d, 'a>> {
+    fn host_import<'d>(
+        &mut self,
+        types: &mut InstanceTypes,
+        path: &str,
+        ty: &ImportType,
+        offset: u64,
+    ) -> Result<Def<'d, 'a>> {
+        let mut import = |item| {
+            let path = path.to_owned();
+            self.plan.imports.push(PlanImport { path, item });
+            self.plan.imports.len() as u32 - 1
+        };
         Ok(match ty {
             ImportType::Func(ty) => {
-                self.plan.imports.push(PlanImport {
-                    path: path.to_owned(),
-                    ty: Some(*ty),
-                });
-                let import = self.plan.imports.len() as u32 - 1;
-                Def::Func(Func::Host { import, ty: *ty })
+                let ty = self.types.func(*ty, types)?;
+                let import = import(ImportItem::Func(ty));
+                Def::Func(Func::Host { import, ty })
             }
             ImportType::Instance(shape) => {
-                self.plan.imports.push(PlanImport {
-                    path: path.to_owned(),
-                    ty: None,
-                });
-                Def::Instance(Rc::new(self.host_instance(path, shape, offset)?))
+                import(ImportItem::Instance);
+                Def::Instance(Rc::new(self.host_instance(types, path, shape, offset)?))
             }
             ImportType::Type(ty) => {
                 if let Some(ty) = ty {
-                    self.plan.type_names.push((path.to_owned(), *ty));
+                    let ty = self.types.value(*ty, types)?;
+                    self.plan.type_names.push((path.to_owned(), ty));
                 }
                 Def::Type
+            }
+            ImportType::Resource(resource) => {
+                // One that is equal to another is no import of its own.
+                if let Some(number) = types.get(*resource) {
+                    return Ok(Def::Resource(number));
+                }
+                let number = ResourceNumber(self.plan.resources.len() as u32);
+                let origin = ResourceOrigin::Host {
+                    import: import(ImportItem::Resource(number)),
+                };
+                let number = self.new_resource(path.to_owned(), origin)?;
+                types.bind(*resource, number);
+                Def::Resource(number)
             }
             ImportType::Unsupported(feature) => {
                 return Err(Error::unsupported(*feature, offset));
@@ -305,13 +393,14 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
 
     fn host_instance<'d>(
         &mut self,
+        types: &mut InstanceTypes,
         path: &str,
         shape: &InstanceShape,
         offset: u64,
     ) -> Result<Exports<'d, 'a>> {
         let mut exports = Exports::default();
         for (name, ty) in &shape.exports {
-            let def = self.host_import(&format!("{path}#{name}"), ty, offset)?;
+            let def = self.host_import(types, &format!("{path}#{name}"), ty, offset)?;
             exports.insert(name.clone(), def);
         }
         Ok(exports)
@@ -321,6 +410,7 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
         &mut self,
         scope: &Scope<'d, 'a>,
         instance: &ComponentInstance<'a>,
+        types: &[Option<ResourceRef>],
         offset: u64,
     ) -> Result<Exports<'d, 'a>> {
         match instance {
@@ -331,19 +421,20 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                 let closure = scope.outer.components.borrow()[*component_index as usize].clone();
                 let args: HashMap<&str, Def<'d, 'a>> = args
                     .iter()
-                    .map(|arg| (arg.name, scope.def(arg.kind, arg.index)))
+                    .zip(types)
+                    .map(|(arg, ty)| (arg.name, scope.def(arg.kind, arg.index, *ty)))
                     .collect();
                 let outer = Rc::new(Outer::new(Some(closure.outer)));
                 self.instantiate(closure.def, outer, Some((scope.component, &args)))
             }
             ComponentInstance::FromExports(items) => {
                 let mut exports = Exports::default();
-                for item in items {
+                for (item, ty) in items.iter().zip(types) {
                     if item.kind == ComponentExternalKind::Value {
                         return Err(Error::unsupported("cm-values", offset));
                     }
                     let name = item.name.full_name().into_owned();
-                    exports.insert(name, scope.def(item.kind, item.index));
+                    exports.insert(name, scope.def(item.kind, item.index, *ty));
                 }
                 Ok(exports)
             }
@@ -503,10 +594,8 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                         self.plan.lifts.push(self.lifts[*lift]);
                         self.plan.lifts.len() as u32 - 1
                     });
-                    self.plan.exports.push(PlanExport {
-                        path,
-                        lift: Some(index),
-                    });
+                    let item = ExportItem::Func(index);
+                    self.plan.exports.push(PlanExport { path, item });
                 }
                 Def::Func(Func::Host { .. }) => {
                     let feature = format!("exporting an imported function (`{path}`)");
@@ -514,7 +603,8 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                 }
                 Def::Instance(exports) => {
                     let inner = format!("{path}#");
-                    self.plan.exports.push(PlanExport { path, lift: None });
+                    let item = ExportItem::Instance;
+                    self.plan.exports.push(PlanExport { path, item });
                     self.export_paths(&inner, exports, offset, lifts)?;
                 }
                 Def::Module(_) => {
@@ -524,6 +614,14 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                 Def::Component(_) => {
                     let feature = format!("exporting a component (`{path}`)");
                     return Err(Error::unsupported(feature, offset));
+                }
+                Def::Resource(number) => {
+                    let resource = &mut self.plan.resources[number.0 as usize];
+                    if resource.name.is_empty() {
+                        resource.name.clone_from(&path);
+                    }
+                    let item = ExportItem::Resource(*number);
+                    self.plan.exports.push(PlanExport { path, item });
                 }
                 Def::Type => {}
             }
@@ -568,7 +666,25 @@ impl<'d, 'a> Scope<'d, 'a> {
             core_instances: Vec::new(),
             funcs: Vec::new(),
             instances: Vec::new(),
+            types: InstanceTypes::default(),
             exports: Exports::default(),
+        }
+    }
+
+    /// Says which resource types those at these paths of `def` are.
+    fn bind(&mut self, def: &Def<'d, 'a>, resources: &ResourcePaths) {
+        for (path, resource) in resources {
+            let mut found = def.clone();
+            for name in path {
+                found = match found {
+                    Def::Instance(exports) => exports.get(name),
+                    _ => Def::Type,
+                };
+            }
+            match found {
+                Def::Resource(number) => self.types.bind(*resource, number),
+                _ => unreachable!("validation checks that what is imported is exported"),
+            }
         }
     }
 
@@ -579,12 +695,17 @@ impl<'d, 'a> Scope<'d, 'a> {
             Def::Module(module) => self.outer.modules.borrow_mut().push(module),
             Def::Component(closure) => self.outer.components.borrow_mut().push(closure),
             Def::Instance(exports) => self.instances.push(exports),
-            Def::Type => {}
+            Def::Resource(_) | Def::Type => {}
         }
     }
 
-    /// The value of this kind and index.
-    fn def(&self, kind: ComponentExternalKind, index: u32) -> Def<'d, 'a> {
+    /// The value of this kind and index; if it is a resource type, this one.
+    fn def(
+        &self,
+        kind: ComponentExternalKind,
+        index: u32,
+        resource: Option<ResourceRef>,
+    ) -> Def<'d, 'a> {
         let index = index as usize;
         match kind {
             ComponentExternalKind::Func => Def::Func(self.funcs[index]),
@@ -593,7 +714,10 @@ impl<'d, 'a> Scope<'d, 'a> {
                 Def::Component(self.outer.components.borrow()[index].clone())
             }
             ComponentExternalKind::Instance => Def::Instance(self.instances[index].clone()),
-            ComponentExternalKind::Type | ComponentExternalKind::Value => Def::Type,
+            ComponentExternalKind::Type | ComponentExternalKind::Value => resource
+                .map_or(Def::Type, |resource| {
+                    Def::Resource(self.types.resource(resource))
+                }),
         }
     }
 

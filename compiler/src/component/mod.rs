@@ -6,14 +6,16 @@
 //! their imports comes from, what the host must provide and what it can call.
 
 pub(crate) mod flatten;
+pub(crate) mod resolve;
 pub(crate) mod types;
 
-use cwasm_format::types::ValueType;
+use cwasm_format::types::{ResourceNumber, ValueType};
 use wasmparser::{
     CanonicalOption, ComponentAlias, ComponentExternalKind, ComponentInstance, Instance,
 };
 
-use types::FuncTypeId;
+use resolve::{FuncTypeId, UnitTypes};
+use types::{FuncDefId, ResourcePaths, ResourceRef};
 
 use crate::module::Module;
 
@@ -28,17 +30,35 @@ pub(crate) struct Component<'a> {
     pub(crate) offset: u64,
 }
 
-/// What a component defines, imports or exports. Each item adds to one index space (types are not
-/// tracked: functions carry theirs).
+/// What a component defines, imports or exports. Each item adds to one index space (of types only
+/// resource types are tracked, by what the validator calls them: functions carry theirs).
 pub(crate) enum Item<'a> {
     CoreModule(ModuleId),
     CoreInstance(Instance<'a>),
     Component(Component<'a>),
-    Instance(ComponentInstance<'a>, u64),
+    Instance {
+        instance: ComponentInstance<'a>,
+        /// For each argument, or each export, the resource type that it is.
+        types: Vec<Option<ResourceRef>>,
+        /// The resource types that the instance exports.
+        resources: ResourcePaths,
+        offset: u64,
+    },
+    /// A resource type is defined.
+    Resource {
+        resource: ResourceRef,
+        /// Index of a core function.
+        dtor: Option<u32>,
+    },
+    /// `resource.new` and the like as a core function.
+    ResourceFunc {
+        op: ResourceOp,
+        resource: ResourceRef,
+    },
     Alias(ComponentAlias<'a>),
     Lift {
         core_func: u32,
-        ty: FuncTypeId,
+        ty: FuncDefId,
         options: Box<[CanonicalOption]>,
         offset: u64,
     },
@@ -50,6 +70,8 @@ pub(crate) enum Item<'a> {
     Import {
         name: String,
         ty: ImportType,
+        /// The resource types that come with it.
+        resources: ResourcePaths,
         offset: u64,
     },
     Export {
@@ -58,15 +80,20 @@ pub(crate) enum Item<'a> {
         index: u32,
         /// The type that gets this name, for descriptions.
         named_type: Option<ValueType>,
+        /// The resource type that is exported.
+        resource: Option<ResourceRef>,
+        /// What the validator calls the resource types of the export from here on.
+        resources: ResourcePaths,
     },
 }
 
 /// What an import must be.
 pub(crate) enum ImportType {
-    Func(FuncTypeId),
+    Func(FuncDefId),
     Instance(InstanceShape),
     /// A type with its meaning, if it is a value type.
     Type(Option<ValueType>),
+    Resource(ResourceRef),
     /// Something that only another component can provide yet, by its feature's name.
     Unsupported(&'static str),
 }
@@ -93,6 +120,16 @@ pub(crate) enum CoreFunc {
     Lower(u32),
     /// A lowered function that a component lifts: an index into [`Plan::adapters`].
     Adapter(u32),
+    /// `resource.new` and the like: an index into [`Plan::resource_funcs`].
+    Resource(u32),
+}
+
+/// What a component does with its handles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum ResourceOp {
+    New,
+    Rep,
+    Drop,
 }
 
 /// Anything else that a core instance can import: item `index` of an instance.
@@ -134,7 +171,12 @@ pub(crate) struct Plan {
     pub(crate) lifts: Vec<Lift>,
     pub(crate) imports: Vec<PlanImport>,
     pub(crate) exports: Vec<PlanExport>,
+    /// Resource types by number.
+    pub(crate) resources: Vec<PlanResource>,
+    pub(crate) resource_funcs: Vec<ResourceFunc>,
     pub(crate) component_instances: u32,
+    /// The types of all functions.
+    pub(crate) types: UnitTypes,
     /// Types that the outermost component names, by path.
     pub(crate) type_names: Vec<(String, ValueType)>,
 }
@@ -152,6 +194,31 @@ impl Plan {
             .filter(|(_, used)| !used)
             .map(|(module, _)| module)
             .collect()
+    }
+}
+
+impl Plan {
+    /// For each component instance, whether it has handles.
+    pub(crate) fn instances_with_handles(&self) -> Vec<bool> {
+        let mut found = vec![false; self.component_instances as usize];
+        let mut mark = |id: ComponentInstanceId| found[id.0 as usize] = true;
+        let has_handles = |ty: FuncTypeId| self.types.types.func_has_handles(self.types.get(ty));
+        for func in &self.resource_funcs {
+            mark(func.component);
+        }
+        for lower in self.lowers.iter().filter(|lower| has_handles(lower.ty)) {
+            mark(lower.component);
+        }
+        for lift in self.lifts.iter().filter(|lift| has_handles(lift.ty)) {
+            mark(lift.component);
+        }
+        for adapter in &self.adapters {
+            if has_handles(adapter.callee.ty) {
+                mark(adapter.component);
+                mark(adapter.callee.component);
+            }
+        }
+        found
     }
 }
 
@@ -191,12 +258,63 @@ pub(crate) struct Lift {
 
 pub(crate) struct PlanImport {
     pub(crate) path: String,
-    /// `None` for an instance.
-    pub(crate) ty: Option<FuncTypeId>,
+    pub(crate) item: ImportItem,
+}
+
+/// What the host provides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ImportItem {
+    Func(FuncTypeId),
+    Instance,
+    Resource(ResourceNumber),
 }
 
 pub(crate) struct PlanExport {
     pub(crate) path: String,
-    /// Index into [`Plan::lifts`]; `None` for an instance.
-    pub(crate) lift: Option<u32>,
+    pub(crate) item: ExportItem,
+}
+
+/// What the host can use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ExportItem {
+    /// Index into [`Plan::lifts`].
+    Func(u32),
+    Instance,
+    Resource(ResourceNumber),
+}
+
+/// A resource type: each instance of a component that defines one has its own.
+pub(crate) struct PlanResource {
+    /// The path that it is imported or exported by; may be empty.
+    pub(crate) name: String,
+    pub(crate) origin: ResourceOrigin,
+}
+
+/// Who defines a resource type.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ResourceOrigin {
+    /// The host: an index into [`Plan::imports`].
+    Host { import: u32 },
+    Guest {
+        component: ComponentInstanceId,
+        dtor: Option<CoreFunc>,
+    },
+}
+
+impl PlanResource {
+    /// Whether this component instance defines it.
+    pub(crate) fn is_defined_by(&self, id: ComponentInstanceId) -> bool {
+        matches!(self.origin, ResourceOrigin::Guest { component, .. } if component == id)
+    }
+}
+
+/// `resource.new` and the like of a component instance.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ResourceFunc {
+    pub(crate) op: ResourceOp,
+    pub(crate) resource: ResourceNumber,
+    pub(crate) component: ComponentInstanceId,
+    /// Whether the instance that defines the resource is nested in this one, or the other way
+    /// round: its destructor cannot be called.
+    pub(crate) is_recursive: bool,
 }

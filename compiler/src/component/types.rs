@@ -1,36 +1,101 @@
 //! From the validator's types to the format's.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use cwasm_format::abi::FlatType;
-use cwasm_format::types::{FuncType, TypeDef, Types, ValueType};
+use cwasm_format::types::{FuncType, ResourceNumber, TypeDef, Types, ValueType};
 use wasmparser::PrimitiveValType;
 use wasmparser::component_types::{
-    ComponentAnyTypeId, ComponentDefinedType, ComponentDefinedTypeId, ComponentFuncTypeId,
-    ComponentValType,
+    ComponentAnyTypeId, ComponentDefinedType, ComponentDefinedTypeId, ComponentEntityType,
+    ComponentFuncTypeId, ComponentInstanceTypeId, ComponentValType, ResourceId,
 };
 use wasmparser::types::TypesRef;
 
 use crate::error::{Error, Result};
 
-/// Index of a function type in [`TypeBuilder::funcs`].
+/// Index of a function type in [`TypeBuilder::funcs`]: as a component's definition has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct FuncTypeId(pub(crate) u32);
+pub(crate) struct FuncDefId(pub(crate) u32);
 
-/// Collects the types of a component's functions. Each of the validator's types is taken over
-/// once, so that shared types stay shared.
+/// A resource type as a component's definition has it: each instance of the component gives it a
+/// meaning of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ResourceRef(pub(crate) u32);
+
+/// Where exported resource types are: the names on the way, and what the definition has there.
+pub(crate) type ResourcePaths = Vec<(Vec<String>, ResourceRef)>;
+
+/// Collects the types of components' definitions. Each of the validator's types is taken over
+/// once, so that shared types stay shared. The resource numbers in them are [`ResourceRef`]s.
 #[derive(Default)]
 pub(crate) struct TypeBuilder {
     pub(crate) types: Types,
     pub(crate) funcs: Vec<FuncType>,
     known: HashMap<ComponentDefinedTypeId, ValueType>,
-    known_funcs: HashMap<ComponentFuncTypeId, FuncTypeId>,
+    known_funcs: HashMap<ComponentFuncTypeId, FuncDefId>,
+    known_resources: HashMap<ResourceId, ResourceRef>,
 }
 
 impl TypeBuilder {
-    /// The function type of this id.
-    pub(crate) fn get(&self, id: FuncTypeId) -> &FuncType {
-        &self.funcs[id.0 as usize]
+    /// Takes over a resource type.
+    pub(crate) fn resource(&mut self, id: ResourceId) -> ResourceRef {
+        let next = ResourceRef(self.known_resources.len() as u32);
+        *self.known_resources.entry(id).or_insert(next)
+    }
+
+    /// The resource type of this id; `None` if it is another type.
+    pub(crate) fn any_resource(&mut self, id: ComponentAnyTypeId) -> Option<ResourceRef> {
+        match id {
+            ComponentAnyTypeId::Resource(id) => Some(self.resource(id.resource())),
+            _ => None,
+        }
+    }
+
+    /// The resource types that something of this type exports.
+    pub(crate) fn resources_of(
+        &mut self,
+        ty: &ComponentEntityType,
+        types: TypesRef<'_>,
+    ) -> ResourcePaths {
+        let mut paths = ResourcePaths::new();
+        match *ty {
+            ComponentEntityType::Type { created, .. } => {
+                paths.extend(self.any_resource(created).map(|found| (Vec::new(), found)));
+            }
+            ComponentEntityType::Instance(id) => {
+                let mut seen = HashSet::new();
+                self.resources_in(id, types, &mut Vec::new(), &mut seen, &mut paths);
+            }
+            _ => {}
+        }
+        paths
+    }
+
+    /// Each instance type is searched once: what it exports is the same wherever it occurs.
+    fn resources_in(
+        &mut self,
+        id: ComponentInstanceTypeId,
+        types: TypesRef<'_>,
+        path: &mut Vec<String>,
+        seen: &mut HashSet<ComponentInstanceTypeId>,
+        paths: &mut ResourcePaths,
+    ) {
+        if !seen.insert(id) {
+            return;
+        }
+        for (name, item) in &types[id].exports {
+            path.push(item.full_name(name).into_owned());
+            match item.ty {
+                ComponentEntityType::Type { created, .. } => {
+                    let found = self.any_resource(created);
+                    paths.extend(found.map(|found| (path.clone(), found)));
+                }
+                ComponentEntityType::Instance(id) => {
+                    self.resources_in(id, types, path, seen, paths);
+                }
+                _ => {}
+            }
+            path.pop();
+        }
     }
 
     /// Takes over a function type. `offset` is where it is used, for errors.
@@ -39,7 +104,7 @@ impl TypeBuilder {
         id: ComponentFuncTypeId,
         types: TypesRef<'_>,
         offset: u64,
-    ) -> Result<FuncTypeId> {
+    ) -> Result<FuncDefId> {
         if let Some(known) = self.known_funcs.get(&id) {
             return Ok(*known);
         }
@@ -60,7 +125,7 @@ impl TypeBuilder {
             .map(|ty| self.value(ty, types, offset))
             .transpose()?;
         self.funcs.push(FuncType { params, result });
-        let known = FuncTypeId(self.funcs.len() as u32 - 1);
+        let known = FuncDefId(self.funcs.len() as u32 - 1);
         self.known_funcs.insert(id, known);
         Ok(known)
     }
@@ -136,11 +201,11 @@ impl TypeBuilder {
             ComponentDefinedType::Flags(names) => {
                 TypeDef::Flags(names.iter().map(|name| name.to_string()).collect())
             }
-            ComponentDefinedType::Own(_) => {
-                return Err(Error::unsupported("resources (an own handle)", offset));
+            ComponentDefinedType::Own(id) => {
+                TypeDef::Own(ResourceNumber(self.resource(id.resource()).0))
             }
-            ComponentDefinedType::Borrow(_) => {
-                return Err(Error::unsupported("resources (a borrow handle)", offset));
+            ComponentDefinedType::Borrow(id) => {
+                TypeDef::Borrow(ResourceNumber(self.resource(id.resource()).0))
             }
             ComponentDefinedType::FixedLengthList { .. } => {
                 return Err(Error::unsupported("cm-fixed-length-lists", offset));
@@ -200,34 +265,4 @@ fn primitive(ty: PrimitiveValType, offset: u64) -> Result<ValueType> {
             ));
         }
     })
-}
-
-/// Core types of lowered functions.
-impl TypeBuilder {
-    /// The core type of a lowered function (`flatten_functype` with context `lower`): the flat
-    /// parameters, or a pointer to them; the flat result, or a pointer to where it goes.
-    pub(crate) fn lowered(&self, ty: FuncTypeId) -> wasmparser::FuncType {
-        let func = self.get(ty);
-        let pointer = wasmparser::ValType::I32;
-        let mut params = match self.types.params_flat(func).types() {
-            Some(types) => types.iter().copied().map(core_type).collect(),
-            None => vec![pointer],
-        };
-        let mut results = Vec::new();
-        match self.types.result_flat(func).types() {
-            Some([]) => {}
-            Some([one]) => results.push(core_type(*one)),
-            Some(_) | None => params.push(pointer),
-        }
-        wasmparser::FuncType::new(params, results)
-    }
-}
-
-fn core_type(ty: FlatType) -> wasmparser::ValType {
-    match ty {
-        FlatType::I32 => wasmparser::ValType::I32,
-        FlatType::I64 => wasmparser::ValType::I64,
-        FlatType::F32 => wasmparser::ValType::F32,
-        FlatType::F64 => wasmparser::ValType::F64,
-    }
 }

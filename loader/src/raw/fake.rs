@@ -8,6 +8,7 @@ use std::ptr::NonNull;
 use cwasm_format::TrapCode;
 use cwasm_format::hash::TypeHash;
 use cwasm_format::header::NONE;
+use cwasm_format::resources::UseRange;
 use cwasm_format::vmctx::flags::INITIAL;
 use cwasm_format::vmctx::{RawReturn, VmContext, VmMemory};
 
@@ -189,6 +190,8 @@ impl Guest {
             // SAFETY: inside of the block.
             flags: unsafe { context.byte_add(offset_of!(Block, flags)) }.cast(),
             encoding: self.encoding,
+            handles: NONE,
+            uses: UseRange::default(),
         }
     }
 
@@ -198,7 +201,8 @@ impl Guest {
             memory: offset_of!(Block, memory) as u32,
             realloc: NONE,
             string_encoding: cwasm_format::exports::encoding::UTF8,
-            reserved: 0,
+            handles: NONE,
+            uses: UseRange::default(),
         };
         (options, offset_of!(Block, flags) as u32)
     }

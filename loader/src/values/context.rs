@@ -6,10 +6,15 @@
 
 use cwasm_format::TrapCode;
 use cwasm_format::abi::{Layout, MAX_BYTE_LENGTH};
+use cwasm_format::resources::HandleUse;
+use cwasm_format::types::ResourceNumber;
 
 use crate::error::{Error, Result};
+use crate::instance::InstanceData;
 use crate::limits::too_much_to_lift;
 use crate::raw::{CanonOptions, StringEncoding};
+use crate::resource::host::{Entry, HostHandles};
+use crate::resource::{ResourceAny, guest};
 use crate::store::{StoreId, StoreOpaque};
 
 /// What lifting has at hand.
@@ -19,6 +24,10 @@ pub struct LiftContext<'a> {
     store: StoreId,
     /// Bytes of the host's memory that values may still take.
     budget: usize,
+    /// The place of the next handle among those in the function's type.
+    next_handle: usize,
+    /// The host's handles, where values of resources can be got.
+    resources: Option<&'a mut HostHandles>,
 }
 
 /// What lowering has at hand.
@@ -26,6 +35,167 @@ pub struct LowerContext<'a> {
     /// Invariant 1: the store of the instance, which wasm may be entered of.
     store: &'a mut StoreOpaque,
     options: &'a CanonOptions,
+    /// As in [`LiftContext`].
+    next_handle: usize,
+}
+
+/// Handles.
+impl<'a> LiftContext<'a> {
+    /// As [`LiftContext::new`], to lift handles too.
+    ///
+    /// # Safety
+    /// - As for [`LiftContext::new`], and the instance is one of `store`, in whose function's type
+    ///   the first handle is at `place`.
+    #[inline]
+    pub(crate) unsafe fn with_handles(
+        options: &'a CanonOptions,
+        store: &'a mut StoreOpaque,
+        place: usize,
+    ) -> LiftContext<'a> {
+        // SAFETY: as the caller's contract says.
+        let mut cx = unsafe { LiftContext::new(options, store) };
+        cx.next_handle = place;
+        cx.resources = Some(&mut store.resources);
+        cx
+    }
+
+    /// Goes on behind so many handles of the type. [`back`](LiftContext::back) undoes it.
+    #[inline(always)]
+    pub fn forward(&mut self, handles: usize) {
+        if handles != 0 {
+            self.next_handle += handles;
+        }
+    }
+
+    /// Goes back by so many handles of the type.
+    #[inline(always)]
+    pub fn back(&mut self, handles: usize) {
+        if handles != 0 {
+            self.next_handle -= handles;
+        }
+    }
+
+    /// What the handle at this place of the type is.
+    pub(crate) fn handle_use(&self) -> Result<HandleUse> {
+        // SAFETY: the instance is live (contract of `new`).
+        use_at(unsafe { self.options.uses() }, self.next_handle)
+    }
+
+    /// The instance.
+    pub(crate) fn instance(&self) -> &'a InstanceData {
+        // SAFETY: it is live (contract of `new`).
+        unsafe { self.options.instance() }
+    }
+
+    /// Takes a handle from the guest, or lends it until [`release`](LiftContext::release): what it
+    /// stands for.
+    ///
+    /// # Errors
+    /// The traps of the specification.
+    pub(crate) fn take_handle(&mut self, handle_use: HandleUse, handle: u32) -> Result<u32> {
+        if self.resources.is_none() {
+            return Err(no_handles());
+        }
+        // SAFETY: no wasm runs, and nothing else uses the table (contract of `with_handles`).
+        let Some(table) = (unsafe { self.options.handles() }) else {
+            return Err(no_handles());
+        };
+        let rep = match handle_use.is_borrow() {
+            true => guest::lend(table, handle, handle_use),
+            false => guest::take(table, handle, handle_use),
+        };
+        rep.map_err(Error::trapped)
+    }
+
+    /// All arguments are lifted: whether the guest has lent a handle does not matter any more.
+    pub(crate) fn release(&mut self) {
+        // SAFETY: as in `take_handle`.
+        if let (Some(_), Some(table)) = (&self.resources, unsafe { self.options.handles() }) {
+            guest::release(table);
+        }
+    }
+
+    /// Adds a resource to the host's.
+    ///
+    /// # Errors
+    /// If it takes more memory than the store's limit: a guest may lend one resource any number of
+    /// times.
+    pub(crate) fn add_to_host(&mut self, entry: Entry) -> Result<ResourceAny> {
+        self.charge(1, HostHandles::ENTRY_SIZE)?;
+        match &mut self.resources {
+            Some(resources) => Ok(ResourceAny::new(self.store, resources, entry)),
+            None => Err(no_handles()),
+        }
+    }
+}
+
+/// Handles.
+impl LowerContext<'_> {
+    /// As [`LiftContext::forward`].
+    #[inline(always)]
+    pub fn forward(&mut self, handles: usize) {
+        if handles != 0 {
+            self.next_handle += handles;
+        }
+    }
+
+    /// As [`LiftContext::back`].
+    #[inline(always)]
+    pub fn back(&mut self, handles: usize) {
+        if handles != 0 {
+            self.next_handle -= handles;
+        }
+    }
+
+    /// What the handle at this place of the type is.
+    pub(crate) fn handle_use(&self) -> Result<HandleUse> {
+        // SAFETY: the instance is live (contract of `new`).
+        use_at(unsafe { self.options.uses() }, self.next_handle)
+    }
+
+    /// The instance.
+    pub(crate) fn instance(&self) -> &InstanceData {
+        // SAFETY: it is live (contract of `new`).
+        unsafe { self.options.instance() }
+    }
+
+    pub(crate) fn store(&self) -> &StoreOpaque {
+        self.store
+    }
+
+    pub(crate) fn store_mut(&mut self) -> &mut StoreOpaque {
+        self.store
+    }
+
+    /// Whether the component instance that the value is for defines a resource.
+    pub(crate) fn defines(&self, resource: ResourceNumber) -> bool {
+        let records = self.instance().unit().artifact().resources();
+        let record = records.get(resource.0 as usize);
+        record.is_some_and(|record| self.options.is_instance(record.flags))
+    }
+
+    /// Gives the guest a handle.
+    ///
+    /// # Errors
+    /// [`TrapCode::TableFull`].
+    pub(crate) fn add_handle(&mut self, handle_use: HandleUse, rep: u32) -> Result<u32> {
+        // SAFETY: the instance is live, and nothing else uses the table (contract of `new`).
+        match unsafe { self.options.handles() } {
+            Some(table) => guest::add(table, rep, handle_use).map_err(Error::trapped),
+            None => Err(no_handles()),
+        }
+    }
+}
+
+/// The handle at this place of a function's type.
+fn use_at(uses: &[HandleUse], place: usize) -> Result<HandleUse> {
+    uses.get(place).copied().ok_or_else(no_handles)
+}
+
+/// Functions are called with values of their types, and views hold no handles.
+#[cold]
+fn no_handles() -> Error {
+    Error::msg("a handle where the function's type has none")
 }
 
 impl<'a> LiftContext<'a> {
@@ -43,6 +213,8 @@ impl<'a> LiftContext<'a> {
             options,
             store: store.id(),
             budget: store.limits().bytes_to_lift(),
+            next_handle: 0,
+            resources: None,
         }
     }
 
@@ -112,7 +284,28 @@ impl<'a> LowerContext<'a> {
         store: &'a mut StoreOpaque,
         options: &'a CanonOptions,
     ) -> LowerContext<'a> {
-        LowerContext { store, options }
+        LowerContext {
+            store,
+            options,
+            next_handle: 0,
+        }
+    }
+
+    /// As [`LowerContext::new`]; the first handle is at `place` of the function's type.
+    ///
+    /// # Safety
+    /// - As for [`LowerContext::new`].
+    #[inline]
+    pub(crate) unsafe fn at_place(
+        store: &'a mut StoreOpaque,
+        options: &'a CanonOptions,
+        place: usize,
+    ) -> LowerContext<'a> {
+        LowerContext {
+            store,
+            options,
+            next_handle: place,
+        }
     }
 
     /// Takes memory from the guest's `realloc`: its offset, which is aligned, and behind which

@@ -19,6 +19,7 @@ use super::strings::{pair_of_bytes, pair_of_flat, pair_to_flat, pair_to_memory};
 use super::{ComponentType, Lift, LiftContext, Lower, LowerContext, tuples};
 use crate::error::{Error, Result};
 use crate::raw::CanonOptions;
+use crate::resource::HandleType;
 use crate::store::{AsContext, StoreId};
 
 /// A list in a guest's memory, read where it lies.
@@ -207,6 +208,12 @@ fn lift_vec<T: Lift>(cx: &mut LiftContext<'_>, pair: (u32, u32)) -> Result<Vec<T
 }
 
 fn lift_view<T: Lift>(cx: &mut LiftContext<'_>, pair: (u32, u32)) -> Result<WasmList<T>> {
+    const {
+        assert!(
+            T::HANDLES == 0,
+            "handles change hands when they are lifted: take a `Vec`"
+        )
+    };
     list_bytes::<T>(cx, pair)?;
     let (pointer, len) = pair;
     let (options, store) = (*cx.options(), cx.store_id());
@@ -237,6 +244,11 @@ macro_rules! component_type {
             const FLAT: Flat = Flat::POINTER_PAIR;
             const HOLDS_VIEWS: bool = $holds_views;
             const HAS_POINTERS: bool = true;
+            const HANDLES: usize = T::HANDLES;
+
+            fn handles(found: &mut Vec<HandleType>) {
+                T::handles(found);
+            }
 
             fn describe(types: &mut Types) -> Option<ValueType> {
                 let element = tuples::describe_part::<T>(types);

@@ -36,6 +36,7 @@ use cwasm_format::hash::TypeHash;
 use cwasm_format::types::{Types, ValueType};
 
 use crate::error::Result;
+use crate::resource::HandleType;
 
 pub use context::{LiftContext, LowerContext};
 pub use lists::{WasmList, WasmListIter};
@@ -105,8 +106,17 @@ pub unsafe trait ComponentType {
     /// Whether values read the guest's memory when they are used, so that they must be used before
     /// the guest goes on.
     const HOLDS_VIEWS: bool = false;
-    /// Whether values point to more of the guest's memory, so that lowering one may call its `realloc`.
+    /// Whether values point to more of the guest's memory or are handles, so that lowering one does more
+    /// than write bytes.
     const HAS_POINTERS: bool = false;
+
+    /// How many handles of resources are in the type: of each part as often as it occurs, of elements
+    /// of a list once.
+    const HANDLES: usize = 0;
+
+    /// Adds what the handles in the type must be: [`HANDLES`](ComponentType::HANDLES) of them, in the
+    /// order of the parts.
+    fn handles(_found: &mut Vec<HandleType>) {}
 
     /// Adds the type to `types`, to print it. `None` for `()`, which is no type.
     fn describe(types: &mut Types) -> Option<ValueType>;

@@ -11,6 +11,7 @@ use super::variants::{
 };
 use super::{ComponentType, Lift, LiftContext, Lower, LowerContext, tuples};
 use crate::error::Result;
+use crate::resource::HandleType;
 
 // SAFETY: the constants are those of `option<T>`.
 unsafe impl<T: ComponentType> ComponentType for Option<T> {
@@ -19,6 +20,11 @@ unsafe impl<T: ComponentType> ComponentType for Option<T> {
     const FLAT: Flat = Flat::variant(&[Flat::EMPTY, T::FLAT]);
     const HOLDS_VIEWS: bool = T::HOLDS_VIEWS;
     const HAS_POINTERS: bool = T::HAS_POINTERS;
+    const HANDLES: usize = T::HANDLES;
+
+    fn handles(found: &mut Vec<HandleType>) {
+        T::handles(found);
+    }
 
     fn describe(types: &mut Types) -> Option<ValueType> {
         let payload = tuples::describe_part::<T>(types);
@@ -81,6 +87,12 @@ unsafe impl<T: ComponentType, E: ComponentType> ComponentType for Result<T, E> {
     const FLAT: Flat = Flat::variant(&[T::FLAT, E::FLAT]);
     const HOLDS_VIEWS: bool = T::HOLDS_VIEWS || E::HOLDS_VIEWS;
     const HAS_POINTERS: bool = T::HAS_POINTERS || E::HAS_POINTERS;
+    const HANDLES: usize = T::HANDLES + E::HANDLES;
+
+    fn handles(found: &mut Vec<HandleType>) {
+        T::handles(found);
+        E::handles(found);
+    }
 
     fn describe(types: &mut Types) -> Option<ValueType> {
         let ok = T::describe(types);
@@ -95,7 +107,12 @@ unsafe impl<T: Lower, E: Lower> Lower for Result<T, E> {
     fn lower_flat(&self, cx: &mut LowerContext<'_>, out: &mut [u64]) -> Result<()> {
         match self {
             Ok(payload) => lower_case(0, payload, cx, out),
-            Err(payload) => lower_case(1, payload, cx, out),
+            Err(payload) => {
+                cx.forward(T::HANDLES);
+                lower_case(1, payload, cx, out)?;
+                cx.back(T::HANDLES);
+                Ok(())
+            }
         }
     }
 
@@ -103,7 +120,12 @@ unsafe impl<T: Lower, E: Lower> Lower for Result<T, E> {
     fn store(&self, cx: &mut LowerContext<'_>, offset: usize) -> Result<()> {
         match self {
             Ok(payload) => store_case::<Self, T, 2>(0, payload, cx, offset),
-            Err(payload) => store_case::<Self, E, 2>(1, payload, cx, offset),
+            Err(payload) => {
+                cx.forward(T::HANDLES);
+                store_case::<Self, E, 2>(1, payload, cx, offset)?;
+                cx.back(T::HANDLES);
+                Ok(())
+            }
         }
     }
 
@@ -122,7 +144,12 @@ unsafe impl<T: Lift, E: Lift> Lift for Result<T, E> {
     fn lift_flat(cx: &mut LiftContext<'_>, flat: &[u64]) -> Result<Self> {
         match flat[0] as u32 {
             0 => T::lift_flat(cx, flat_payload::<T>(flat)).map(Ok),
-            1 => E::lift_flat(cx, flat_payload::<E>(flat)).map(Err),
+            1 => {
+                cx.forward(T::HANDLES);
+                let payload = E::lift_flat(cx, flat_payload::<E>(flat))?;
+                cx.back(T::HANDLES);
+                Ok(Err(payload))
+            }
             _ => Err(invalid_discriminant()),
         }
     }
@@ -131,7 +158,12 @@ unsafe impl<T: Lift, E: Lift> Lift for Result<T, E> {
     fn load(cx: &mut LiftContext<'_>, bytes: &[u8]) -> Result<Self> {
         match discriminant::<2>(bytes) {
             0 => T::load(cx, payload_bytes::<Self, T, 2>(bytes)).map(Ok),
-            1 => E::load(cx, payload_bytes::<Self, E, 2>(bytes)).map(Err),
+            1 => {
+                cx.forward(T::HANDLES);
+                let payload = E::load(cx, payload_bytes::<Self, E, 2>(bytes))?;
+                cx.back(T::HANDLES);
+                Ok(Err(payload))
+            }
             _ => Err(invalid_discriminant()),
         }
     }

@@ -10,6 +10,7 @@ use cwasm_format::types::{Types, ValueType};
 
 use super::{ComponentType, Lift, LiftContext, Lower, LowerContext};
 use crate::error::Result;
+use crate::resource::HandleType;
 
 macro_rules! forward {
     ($($pointer:ty),*) => {$(
@@ -19,7 +20,12 @@ macro_rules! forward {
             const LAYOUT: Layout = T::LAYOUT;
             const FLAT: Flat = T::FLAT;
             const HOLDS_VIEWS: bool = T::HOLDS_VIEWS;
+            const HANDLES: usize = T::HANDLES;
             const HAS_POINTERS: bool = T::HAS_POINTERS;
+
+            fn handles(found: &mut Vec<HandleType>) {
+                T::handles(found);
+            }
 
             fn describe(types: &mut Types) -> Option<ValueType> {
                 T::describe(types)

@@ -91,26 +91,35 @@ pub(super) fn encode(cx: &mut LowerContext<'_>, string: &str) -> Result<(u32, u3
         }
         StringEncoding::Utf16 => {
             let buffer = Buffer::allocate(cx, string.len() as u64 * 2, 2)?;
-            encode_utf16(cx, string, buffer)
+            encode_utf16(cx, string, buffer, 0)
         }
         StringEncoding::Latin1Utf16 => {
             let buffer = Buffer::allocate(cx, string.len() as u64, 2)?;
-            let (read, len) = transcode::utf8_to_latin1(string.as_bytes(), buffer.bytes(cx));
+            let out = buffer.bytes(cx);
+            let (read, written) = transcode::utf8_to_latin1(string.as_bytes(), out);
             if read == string.len() {
-                let buffer = buffer.resize(cx, len as u64)?;
-                return Ok((buffer.offset as u32, len as u32));
+                let buffer = buffer.resize(cx, written as u64)?;
+                return Ok((buffer.offset as u32, written as u32));
             }
             let buffer = buffer.resize(cx, string.len() as u64 * 2)?;
-            let (pointer, units) = encode_utf16(cx, string, buffer)?;
+            // What the guest moved is widened where it is now, and not written again.
+            transcode::inflate_latin1(&mut buffer.bytes(cx)[..2 * written], 0..written);
+            let (pointer, units) = encode_utf16(cx, &string[read..], buffer, written)?;
             Ok((pointer, units | UTF16_TAG))
         }
     }
 }
 
-/// Encodes the string to a buffer of two bytes for each of UTF-8, and gives back what is left:
-/// pointer and code units.
-fn encode_utf16(cx: &mut LowerContext<'_>, string: &str, buffer: Buffer) -> Result<(u32, u32)> {
-    let units = transcode::utf8_to_utf16(string, buffer.bytes(cx));
+/// Encodes the string to a buffer of two bytes for each of UTF-8, behind code units that are there
+/// already, and gives back what is left: pointer and code units.
+fn encode_utf16(
+    cx: &mut LowerContext<'_>,
+    string: &str,
+    buffer: Buffer,
+    before: usize,
+) -> Result<(u32, u32)> {
+    let out = &mut buffer.bytes(cx)[2 * before..];
+    let units = before + transcode::utf8_to_utf16(string, out);
     let buffer = buffer.resize(cx, units as u64 * 2)?;
     Ok((buffer.offset as u32, units as u32))
 }

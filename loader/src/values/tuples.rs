@@ -9,6 +9,7 @@ use cwasm_format::types::{TypeDef, Types, ValueType};
 
 use super::{ComponentNamedList, ComponentType, Lift, LiftContext, Lower, LowerContext};
 use crate::error::Result;
+use crate::resource::HandleType;
 
 /// Where each field of a record lies in memory.
 pub const fn field_offsets<const N: usize>(fields: [Layout; N]) -> [usize; N] {
@@ -136,6 +137,11 @@ macro_rules! tuples {
             const FLAT: Flat = concat(&[$($name::FLAT),*]);
             const HOLDS_VIEWS: bool = $($name::HOLDS_VIEWS)||*;
             const HAS_POINTERS: bool = $($name::HAS_POINTERS)||*;
+            const HANDLES: usize = 0 $(+ $name::HANDLES)*;
+
+            fn handles(found: &mut Vec<HandleType>) {
+                $($name::handles(found);)*
+            }
 
             fn describe(types: &mut Types) -> Option<ValueType> {
                 let fields = Self::describe_list(types);
@@ -153,14 +159,22 @@ macro_rules! tuples {
             #[inline]
             fn lower_flat(&self, cx: &mut LowerContext<'_>, out: &mut [u64]) -> Result<()> {
                 let offsets = const { flat_offsets([$($name::FLAT),*]) };
-                $(self.$index.lower_flat(cx, &mut out[offsets[$index]..][..$name::FLAT.count()])?;)*
+                $(
+                    self.$index.lower_flat(cx, &mut out[offsets[$index]..][..$name::FLAT.count()])?;
+                    cx.forward($name::HANDLES);
+                )*
+                cx.back(Self::HANDLES);
                 Ok(())
             }
 
             #[inline]
             fn store(&self, cx: &mut LowerContext<'_>, offset: usize) -> Result<()> {
                 let offsets = const { field_offsets([$($name::LAYOUT),*]) };
-                $(self.$index.store(cx, offset + offsets[$index])?;)*
+                $(
+                    self.$index.store(cx, offset + offsets[$index])?;
+                    cx.forward($name::HANDLES);
+                )*
+                cx.back(Self::HANDLES);
                 Ok(())
             }
 
@@ -181,13 +195,25 @@ macro_rules! tuples {
             #[inline]
             fn lift_flat(cx: &mut LiftContext<'_>, flat: &[u64]) -> Result<Self> {
                 let offsets = const { flat_offsets([$($name::FLAT),*]) };
-                Ok(($($name::lift_flat(cx, &flat[offsets[$index]..][..$name::FLAT.count()])?,)*))
+                let value = ($({
+                    let field = $name::lift_flat(cx, &flat[offsets[$index]..][..$name::FLAT.count()])?;
+                    cx.forward($name::HANDLES);
+                    field
+                },)*);
+                cx.back(Self::HANDLES);
+                Ok(value)
             }
 
             #[inline]
             fn load(cx: &mut LiftContext<'_>, bytes: &[u8]) -> Result<Self> {
                 let offsets = const { field_offsets([$($name::LAYOUT),*]) };
-                Ok(($($name::load(cx, &bytes[offsets[$index]..][..$name::LAYOUT.size as usize])?,)*))
+                let value = ($({
+                    let field = $name::load(cx, &bytes[offsets[$index]..][..$name::LAYOUT.size as usize])?;
+                    cx.forward($name::HANDLES);
+                    field
+                },)*);
+                cx.back(Self::HANDLES);
+                Ok(value)
             }
         }
 

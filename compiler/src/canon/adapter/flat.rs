@@ -29,6 +29,8 @@ impl Copier<'_, '_> {
             }
             TypeDef::Tuple(fields) => self.flat_fields(fields.iter().copied(), values, out),
             TypeDef::Flags(names) => out.push(self.mask_flags(values[0], names.len())),
+            TypeDef::Own(resource) => out.push(self.own(values[0], *resource)),
+            TypeDef::Borrow(resource) => out.push(self.borrow(values[0], *resource)),
             def => self.flat_variant(ty, &Cases::new(def), values, out),
         }
     }

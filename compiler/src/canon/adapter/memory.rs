@@ -253,6 +253,16 @@ impl Copier<'_, '_> {
                 let value = self.mask_flags(value, names.len());
                 self.store_uint(value, dst, layout.size);
             }
+            TypeDef::Own(resource) => {
+                let handle = self.load_uint(src, layout.size);
+                let handle = self.own(handle, *resource);
+                self.store_uint(handle, dst, layout.size);
+            }
+            TypeDef::Borrow(resource) => {
+                let handle = self.load_uint(src, layout.size);
+                let handle = self.borrow(handle, *resource);
+                self.store_uint(handle, dst, layout.size);
+            }
             def => self.memory_variant(layout, &Cases::new(def), src, dst),
         }
     }

@@ -24,28 +24,34 @@ mod strings;
 mod variants;
 mod vectors;
 
+use std::collections::HashSet;
+
 use cranelift_codegen::ir::{self, InstBuilder, Value, types};
 use cranelift_frontend::FunctionBuilder;
 use cwasm_format::TrapCode;
 use cwasm_format::abi::MAX_FLAT_RESULTS;
 use cwasm_format::builtin::Builtin;
-use cwasm_format::types::{FuncType, TypeDef, Types, ValueType};
+use cwasm_format::resources::HandleUse;
+use cwasm_format::types::{FuncType, ResourceNumber, TypeDef, Types, ValueType};
 use cwasm_format::vmctx::flags::{INITIAL, MAY_ENTER, MAY_LEAVE};
 
 use self::memory::{Memory, Place};
 pub(crate) use self::sizes::check_sizes;
+use super::handles::{self, HandleOp};
 use super::thunk::begin;
 use super::trusted;
-use crate::component::types::TypeBuilder;
 use crate::component::{Adapter, ComponentInstanceId, CoreFunc, Options, Plan};
 use crate::env::Symbol;
 use crate::layout::Unit;
-use crate::translate::{builtin_signature, core_signature, declare_function, trap_code};
+use crate::translate::{Checks, builtin_signature, core_signature, declare_function, trap_code};
 use crate::work;
 
 /// One side of an adapter: how values pass through its memory.
 #[derive(Clone, Copy)]
 struct Side {
+    component: ComponentInstanceId,
+    /// Context offset of the instance's handle table, if it has one.
+    handles: u32,
     memory: Option<Memory>,
     realloc: Option<ir::FuncRef>,
     /// A number of [`cwasm_format::exports::encoding`].
@@ -59,11 +65,16 @@ struct Side {
 /// Copies values from one side to the other.
 struct Copier<'c, 'f> {
     builder: &'c mut FunctionBuilder<'f>,
+    plan: &'c Plan,
     types: &'c Types,
+    /// Whether handles that are lent are marked: see [`handles`].
+    marks_lent: bool,
     context: Value,
     from: Side,
     to: Side,
     builtins: Vec<(Builtin, ir::FuncRef)>,
+    /// Loops over elements check for interrupts; all else is as long as the types.
+    checks: Checks,
 }
 
 /// Builds an adapter. A callee that is a leaf neither calls nor traps: if passing the values does
@@ -72,10 +83,10 @@ pub(crate) fn build(
     builder: &mut FunctionBuilder<'_>,
     unit: &Unit<'_>,
     plan: &Plan,
-    types: &TypeBuilder,
     adapter: &Adapter,
     is_leaf: bool,
 ) {
+    let types = &plan.types;
     let entry = begin(builder, core_signature(&types.lowered(adapter.callee.ty)));
     let params = builder.block_params(entry).to_vec();
     let context = params[0];
@@ -99,15 +110,17 @@ pub(crate) fn build(
     }
 
     let declare = |builder: &mut FunctionBuilder<'_>, func: CoreFunc| {
-        let (id, ty) = work::resolve(unit, plan, types, func);
+        let (id, ty) = work::resolve(unit, plan, func);
         let signature = builder.func.import_signature(core_signature(&ty));
         declare_function(builder.func, Symbol::Func(id), signature)
     };
-    let side = |options: &Options, realloc, flags, outer_flags| Side {
+    let side = |id: ComponentInstanceId, options: &Options, realloc, outer_flags| Side {
+        component: id,
+        handles: unit.handles[id.0 as usize],
         memory: options.memory.map(|memory| Memory::new(unit, memory)),
         realloc,
         encoding: options.string_encoding,
-        flags,
+        flags: flags_of(id),
         outer_flags,
     };
     let callee_outer = builder
@@ -118,20 +131,32 @@ pub(crate) fn build(
     let post_return = lift.options.post_return.map(|func| declare(builder, func));
     let caller_realloc = adapter.options.realloc.map(|func| declare(builder, func));
     let callee_realloc = lift.options.realloc.map(|func| declare(builder, func));
-    let caller = side(&adapter.options, caller_realloc, caller_flags, outer_flags);
-    let callee_side = side(&lift.options, callee_realloc, callee_flags, callee_outer);
+    let caller = side(
+        adapter.component,
+        &adapter.options,
+        caller_realloc,
+        outer_flags,
+    );
+    let callee_side = side(lift.component, &lift.options, callee_realloc, callee_outer);
 
     let mut copier = Copier {
         builder: &mut *builder,
+        plan,
         types: &types.types,
+        marks_lent: takes_and_borrows(&types.types, func),
         context,
         from: caller,
         to: callee_side,
         builtins: Vec::new(),
+        checks: Checks::new(unit.interrupt_slot),
     };
     let args = copier.params(func, &params);
+    copier.end_of_params();
     let call = copier.builder.ins().call(callee, &args);
     let returned = copier.builder.inst_results(call).to_vec();
+    if borrows(&types.types, func) {
+        handles::check_borrows(copier.builder, context, callee_side.handles);
+    }
     copier.from = callee_side;
     copier.to = caller;
     let results = copier.results(func, &returned, &params);
@@ -173,8 +198,50 @@ fn is_number(types: &Types, ty: ValueType) -> bool {
     }
 }
 
+/// The resources of the handles in the parameters.
+fn params_handles<'t>(types: &'t Types, func: &'t FuncType) -> impl Iterator<Item = &'t TypeDef> {
+    let mut seen = HashSet::new();
+    let mut rest: Vec<ValueType> = func.params.iter().map(|(_, ty)| *ty).collect();
+    std::iter::from_fn(move || {
+        while let Some(ty) = rest.pop() {
+            let ValueType::Def(id) = ty else { continue };
+            if !types.has_handles(ty) || !seen.insert(id) {
+                continue;
+            }
+            match types.def(id) {
+                def @ (TypeDef::Own(_) | TypeDef::Borrow(_)) => return Some(def),
+                def => rest.extend(def.parts()),
+            }
+        }
+        None
+    })
+}
+
+/// Whether a function borrows anything.
+fn borrows(types: &Types, func: &FuncType) -> bool {
+    params_handles(types, func).any(|def| matches!(def, TypeDef::Borrow(_)))
+}
+
+/// Whether a function borrows a resource and takes one of the same type, which could be the same.
+fn takes_and_borrows(types: &Types, func: &FuncType) -> bool {
+    let (mut owned, mut borrowed) = (HashSet::new(), HashSet::new());
+    for def in params_handles(types, func) {
+        match def {
+            TypeDef::Own(resource) => owned.insert(resource),
+            TypeDef::Borrow(resource) => borrowed.insert(resource),
+            _ => unreachable!("only handles are listed"),
+        };
+    }
+    !owned.is_disjoint(&borrowed)
+}
+
 /// Traps if a flag is clear; all flags.
-fn check_flag(builder: &mut FunctionBuilder<'_>, context: Value, offset: i32, flag: u32) -> Value {
+pub(crate) fn check_flag(
+    builder: &mut FunctionBuilder<'_>,
+    context: Value,
+    offset: i32,
+    flag: u32,
+) -> Value {
     let code = match flag {
         MAY_ENTER => TrapCode::CannotEnter,
         _ => TrapCode::CannotLeave,
@@ -185,7 +252,12 @@ fn check_flag(builder: &mut FunctionBuilder<'_>, context: Value, offset: i32, fl
     flags
 }
 
-fn set_flags(builder: &mut FunctionBuilder<'_>, context: Value, offset: i32, flags: u32) {
+pub(crate) fn set_flags(
+    builder: &mut FunctionBuilder<'_>,
+    context: Value,
+    offset: i32,
+    flags: u32,
+) {
     let flags = builder.ins().iconst(types::I32, i64::from(flags));
     builder.ins().store(trusted(), flags, context, offset);
 }
@@ -225,6 +297,44 @@ impl Copier<'_, '_> {
         let dst = self.pointer_to(self.to, out, abi.layout);
         self.copy_memory(ty, src, dst);
         results
+    }
+
+    /// Moves an owned resource to the other side: its handle there.
+    fn own(&mut self, handle: Value, resource: ResourceNumber) -> Value {
+        let (from, to) = (self.from.handles, self.to.handles);
+        let own = HandleUse::own(resource);
+        let rep = self.handle(HandleOp::Take, from, handle, own);
+        self.handle(HandleOp::Add, to, rep, own)
+    }
+
+    /// Lends a resource to the other side: its handle there, or what the handle stands for if that
+    /// side defines the resource.
+    fn borrow(&mut self, handle: Value, resource: ResourceNumber) -> Value {
+        let op = match self.marks_lent {
+            true => HandleOp::Lend,
+            false => HandleOp::Rep,
+        };
+        let borrow = HandleUse::borrow(resource);
+        let rep = self.handle(op, self.from.handles, handle, borrow);
+        if self.plan.resources[resource.0 as usize].is_defined_by(self.to.component) {
+            return rep;
+        }
+        let table = self.to.handles;
+        handles::count_borrow(self.builder, self.context, table);
+        self.handle(HandleOp::Add, table, rep, borrow)
+    }
+
+    fn handle(&mut self, op: HandleOp, table: u32, value: Value, handle_use: HandleUse) -> Value {
+        let args = (value, handle_use);
+        handles::convert(self.builder, op, self.context, table, args)
+    }
+
+    /// All parameters are lifted: whether a handle is lent does not matter any more.
+    fn end_of_params(&mut self) {
+        if self.marks_lent {
+            let table = self.from.handles;
+            handles::call(self.builder, HandleOp::Release, self.context, table, &[]);
+        }
     }
 
     /// Calls a builtin that returns a value.

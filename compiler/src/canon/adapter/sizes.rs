@@ -4,7 +4,6 @@ use cwasm_format::types::{TypeDef, Types, ValueType};
 
 use super::memory::is_plain;
 use crate::component::Plan;
-use crate::component::types::TypeBuilder;
 use crate::error::{Error, Result};
 
 /// The most parts that the types of one call may have, each counted as often as code is made for
@@ -16,7 +15,8 @@ const MAX_ALL_PARTS: u64 = 200_000;
 const STRING_PARTS: u64 = 8;
 
 /// Checks that the adapters of a plan have a sensible size.
-pub(crate) fn check_sizes(plan: &Plan, types: &TypeBuilder) -> Result<()> {
+pub(crate) fn check_sizes(plan: &Plan) -> Result<()> {
+    let types = &plan.types;
     if plan.adapters.is_empty() {
         return Ok(());
     }

@@ -1,0 +1,452 @@
+//! Handles: what compiled code does with the table of a component instance
+//! ([`VmHandles`], "Table State" and "Resource State" of `CanonicalABI.md`).
+//!
+//! What many places need is a small function each that they share ([`HandleOp`]); `resource.new`,
+//! `resource.rep` and `resource.drop` of a component are functions of their own made of these.
+//!
+//! An instance that calls out runs no code until the call returns, so it has one call at a time in
+//! which its handles are lent, and whether a handle is lent matters only while the arguments of
+//! that call are lifted: only a function that takes a borrow and an own of the same resource marks
+//! what it lends. An instance has one call from outside at a time too, so that borrows which must be
+//! dropped are counted in the table.
+
+use std::mem::offset_of;
+
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::{
+    self, AbiParam, ArgumentPurpose, Block, BlockArg, InstBuilder, Signature, Value, types,
+};
+use cranelift_codegen::isa::CallConv;
+use cranelift_frontend::FunctionBuilder;
+use cwasm_format::TrapCode;
+use cwasm_format::builtin::Builtin;
+use cwasm_format::resources::HandleUse;
+use cwasm_format::vmctx::flags::{INITIAL, MAY_ENTER, MAY_LEAVE};
+use cwasm_format::vmctx::{VmHandle, VmHandles};
+
+use super::adapter::{check_flag, set_flags};
+use super::thunk::begin;
+use super::{trampoline, trusted};
+use crate::component::{Plan, ResourceFunc, ResourceOp, ResourceOrigin};
+use crate::env::Symbol;
+use crate::layout::Unit;
+use crate::translate::{builtin_signature, core_signature, declare_function, trap_code};
+use crate::work;
+
+/// Shifts an index to the offset of its entry.
+const ENTRY_LOG2: i64 = size_of::<VmHandle>().trailing_zeros() as i64;
+
+/// A function that all who need it share. Its first arguments are the context and the address of
+/// the table; `use` stands for the bits of the [`HandleUse`] that is expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum HandleOp {
+    /// `(rep, use) -> handle`: adds an entry.
+    Add,
+    /// `(handle, use) -> rep`: takes an owned resource out.
+    Take,
+    /// `(handle, use) -> rep`: of an owned or borrowed one.
+    Rep,
+    /// `(handle, use) -> rep`: as `Rep`, and marks it as lent.
+    Lend,
+    /// `()`: nothing is lent any more.
+    Release,
+    /// `(handle, use) -> (rep, whether it was borrowed)`: takes a handle out.
+    Remove,
+}
+
+impl HandleOp {
+    /// All of them, by number.
+    pub(crate) const ALL: [HandleOp; 6] = [
+        HandleOp::Add,
+        HandleOp::Take,
+        HandleOp::Rep,
+        HandleOp::Lend,
+        HandleOp::Release,
+        HandleOp::Remove,
+    ];
+
+    /// The name, as in symbols.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            HandleOp::Add => "add",
+            HandleOp::Take => "take",
+            HandleOp::Rep => "rep",
+            HandleOp::Lend => "lend",
+            HandleOp::Release => "release",
+            HandleOp::Remove => "remove",
+        }
+    }
+
+    fn signature(self) -> Signature {
+        let (params, returns) = match self {
+            HandleOp::Add | HandleOp::Take | HandleOp::Rep | HandleOp::Lend => (2, 1),
+            HandleOp::Release => (0, 0),
+            HandleOp::Remove => (2, 2),
+        };
+        let mut signature = Signature::new(CallConv::Tail);
+        let context = AbiParam::special(types::I64, ArgumentPurpose::VMContext);
+        signature.params = vec![context, AbiParam::new(types::I64)];
+        signature
+            .params
+            .extend(vec![AbiParam::new(types::I32); params]);
+        signature.returns = vec![AbiParam::new(types::I32); returns];
+        signature
+    }
+}
+
+/// Calls a shared function for the table at this offset of the context.
+pub(crate) fn call(
+    builder: &mut FunctionBuilder<'_>,
+    op: HandleOp,
+    context: Value,
+    table: u32,
+    args: &[Value],
+) -> Vec<Value> {
+    let signature = builder.func.import_signature(op.signature());
+    let callee = declare_function(builder.func, Symbol::Handle(op), signature);
+    let table = builder.ins().iadd_imm_u(context, i64::from(table));
+    let mut all = vec![context, table];
+    all.extend(args);
+    let call = builder.ins().call(callee, &all);
+    builder.inst_results(call).to_vec()
+}
+
+/// As [`call`], for what takes a value and the use that is expected, and returns a value.
+pub(crate) fn convert(
+    builder: &mut FunctionBuilder<'_>,
+    op: HandleOp,
+    context: Value,
+    table: u32,
+    (value, handle_use): (Value, HandleUse),
+) -> Value {
+    let bits = builder.ins().iconst(types::I32, i64::from(handle_use.0));
+    call(builder, op, context, table, &[value, bits])[0]
+}
+
+/// Counts a borrow that the instance of this table has got.
+pub(crate) fn count_borrow(builder: &mut FunctionBuilder<'_>, context: Value, table: u32) {
+    let offset = table as i32 + offset_of!(VmHandles, borrows) as i32;
+    let count = builder.ins().load(types::I32, trusted(), context, offset);
+    let count = builder.ins().iadd_imm_s(count, 1);
+    builder.ins().store(trusted(), count, context, offset);
+}
+
+/// Traps if the instance of this table has not dropped all borrows that its call got.
+pub(crate) fn check_borrows(builder: &mut FunctionBuilder<'_>, context: Value, table: u32) {
+    let offset = table as i32 + offset_of!(VmHandles, borrows) as i32;
+    let count = builder.ins().load(types::I32, trusted(), context, offset);
+    builder
+        .ins()
+        .trapnz(count, trap_code(TrapCode::BorrowsRemain));
+}
+
+/// Builds a shared function.
+pub(crate) fn shared(builder: &mut FunctionBuilder<'_>, op: HandleOp) {
+    let entry = begin(builder, op.signature());
+    let params = builder.block_params(entry).to_vec();
+    let mut table = Table {
+        builder,
+        context: params[0],
+        table: params[1],
+    };
+    let results = match (op, &params[2..]) {
+        (HandleOp::Add, &[rep, bits]) => vec![table.add(rep, bits)],
+        (HandleOp::Take, &[handle, bits]) => {
+            let entry = table.find(handle);
+            table.check_owned(entry, bits);
+            table.check_not_lent(entry);
+            vec![table.free(entry, handle)]
+        }
+        (HandleOp::Rep, &[handle, bits]) => {
+            let entry = table.find(handle);
+            table.check_resource(entry, bits);
+            vec![table.load(entry, offset_of!(VmHandle, rep))]
+        }
+        (HandleOp::Lend, &[handle, bits]) => {
+            let entry = table.find(handle);
+            table.check_resource(entry, bits);
+            table.lend(entry, handle);
+            vec![table.load(entry, offset_of!(VmHandle, rep))]
+        }
+        (HandleOp::Release, []) => {
+            table.release();
+            vec![]
+        }
+        (HandleOp::Remove, &[handle, bits]) => {
+            let entry = table.find(handle);
+            let found = table.check_resource(entry, bits);
+            table.check_not_lent(entry);
+            let is_borrow = table.builder.ins().band_imm_u(found, 1);
+            vec![table.free(entry, handle), is_borrow]
+        }
+        _ => unreachable!("the signature has as many parameters"),
+    };
+    builder.ins().return_(&results);
+    builder.seal_all_blocks();
+}
+
+/// The table at an address.
+struct Table<'t, 'f> {
+    builder: &'t mut FunctionBuilder<'f>,
+    context: Value,
+    table: Value,
+}
+
+impl Table<'_, '_> {
+    fn load(&mut self, base: Value, offset: usize) -> Value {
+        let ins = self.builder.ins();
+        ins.load(types::I32, trusted(), base, offset as i32)
+    }
+
+    fn store(&mut self, base: Value, offset: usize, value: Value) {
+        let ins = self.builder.ins();
+        ins.store(trusted(), value, base, offset as i32);
+    }
+
+    /// The address of an entry that is there.
+    fn entry(&mut self, index: Value) -> Value {
+        let offset = offset_of!(VmHandles, base) as i32;
+        let ins = self.builder.ins();
+        let base = ins.load(types::I64, trusted(), self.table, offset);
+        let index = self.builder.ins().uextend(types::I64, index);
+        let offset = self.builder.ins().ishl_imm_u(index, ENTRY_LOG2);
+        self.builder.ins().iadd(base, offset)
+    }
+
+    /// The address of the entry that a guest names.
+    fn find(&mut self, handle: Value) -> Value {
+        let len = self.load(self.table, offset_of!(VmHandles, len));
+        let ins = self.builder.ins();
+        let is_known = ins.icmp(IntCC::UnsignedLessThan, handle, len);
+        let unknown = trap_code(TrapCode::UnknownHandle);
+        self.builder.ins().trapz(is_known, unknown);
+        self.entry(handle)
+    }
+
+    /// Traps if an entry is free or of another resource than expected: its use.
+    fn check_resource(&mut self, entry: Value, bits: Value) -> Value {
+        let found = self.load(entry, offset_of!(VmHandle, ty));
+        let other = self.builder.ins().bxor(found, bits);
+        let ins = self.builder.ins();
+        let is_other = ins.icmp_imm_u(IntCC::UnsignedGreaterThan, other, 1);
+        let fine = self.branch(is_other);
+        self.trap_other(found, TrapCode::WrongResourceType);
+        self.builder.switch_to_block(fine);
+        found
+    }
+
+    /// As [`check_resource`](Self::check_resource); traps for a borrow too.
+    fn check_owned(&mut self, entry: Value, bits: Value) {
+        let found = self.check_resource(entry, bits);
+        let is_borrow = self.builder.ins().band_imm_u(found, 1);
+        let not_owned = trap_code(TrapCode::NotOwned);
+        self.builder.ins().trapnz(is_borrow, not_owned);
+    }
+
+    fn check_not_lent(&mut self, entry: Value) {
+        let lent = self.load(entry, offset_of!(VmHandle, lent));
+        let borrowed = trap_code(TrapCode::ResourceBorrowed);
+        self.builder.ins().trapnz(lent, borrowed);
+    }
+
+    /// Goes on in a cold block if the condition is not zero: the block for when it is.
+    fn branch(&mut self, condition: Value) -> Block {
+        let (cold, fine) = (self.builder.create_block(), self.builder.create_block());
+        self.builder.set_cold_block(cold);
+        self.builder.ins().brif(condition, cold, &[], fine, &[]);
+        self.builder.switch_to_block(cold);
+        fine
+    }
+
+    /// Traps for an entry that is not what is expected.
+    fn trap_other(&mut self, found: Value, code: TrapCode) {
+        let free = i64::from(VmHandle::FREE);
+        let is_free = self.builder.ins().icmp_imm_u(IntCC::Equal, found, free);
+        let unknown = trap_code(TrapCode::UnknownHandle);
+        self.builder.ins().trapnz(is_free, unknown);
+        self.builder.ins().trap(trap_code(code));
+    }
+
+    /// Gives an entry back: the representation that was in it.
+    fn free(&mut self, entry: Value, handle: Value) -> Value {
+        let rep = self.load(entry, offset_of!(VmHandle, rep));
+        let next = self.load(self.table, offset_of!(VmHandles, free));
+        self.store(entry, offset_of!(VmHandle, rep), next);
+        let free = i64::from(VmHandle::FREE);
+        let free = self.builder.ins().iconst(types::I32, free);
+        self.store(entry, offset_of!(VmHandle, ty), free);
+        self.store(self.table, offset_of!(VmHandles, free), handle);
+        rep
+    }
+
+    /// Takes a free entry, and more of them from the loader if there is none: its index.
+    fn add(&mut self, rep: Value, bits: Value) -> Value {
+        let free = self.load(self.table, offset_of!(VmHandles, free));
+        let found = self.builder.create_block();
+        let index = self.builder.append_block_param(found, types::I32);
+        let full = self.builder.create_block();
+        self.builder.set_cold_block(full);
+        let args = [BlockArg::from(free)];
+        self.builder.ins().brif(free, found, &args, full, &[]);
+
+        self.builder.switch_to_block(full);
+        let signature = builtin_signature(Builtin::HandlesGrow);
+        let signature = self.builder.func.import_signature(signature);
+        let symbol = Symbol::Builtin(Builtin::HandlesGrow);
+        let grow = declare_function(self.builder.func, symbol, signature);
+        let args = [self.context, self.table];
+        self.builder.ins().call(grow, &args);
+        let free = self.load(self.table, offset_of!(VmHandles, free));
+        self.builder.ins().jump(found, &[BlockArg::from(free)]);
+
+        self.builder.switch_to_block(found);
+        let entry = self.entry(index);
+        let next = self.load(entry, offset_of!(VmHandle, rep));
+        self.store(self.table, offset_of!(VmHandles, free), next);
+        self.store(entry, offset_of!(VmHandle, rep), rep);
+        self.store(entry, offset_of!(VmHandle, ty), bits);
+        index
+    }
+
+    /// Adds an entry to the list of those that are lent, if it is not there.
+    fn lend(&mut self, entry: Value, handle: Value) {
+        let (first, done) = (self.builder.create_block(), self.builder.create_block());
+        let lent = self.load(entry, offset_of!(VmHandle, lent));
+        self.builder.ins().brif(lent, done, &[], first, &[]);
+
+        self.builder.switch_to_block(first);
+        let next = self.load(self.table, offset_of!(VmHandles, lent));
+        self.store(entry, offset_of!(VmHandle, lent), next);
+        self.store(self.table, offset_of!(VmHandles, lent), handle);
+        self.builder.ins().jump(done, &[]);
+        self.builder.switch_to_block(done);
+    }
+
+    /// Empties the list of those that are lent.
+    fn release(&mut self) {
+        let (next, body, done) = (
+            self.builder.create_block(),
+            self.builder.create_block(),
+            self.builder.create_block(),
+        );
+        let index = self.builder.append_block_param(next, types::I32);
+        let first = self.load(self.table, offset_of!(VmHandles, lent));
+        self.builder.ins().jump(next, &[BlockArg::from(first)]);
+
+        self.builder.switch_to_block(next);
+        let end = i64::from(VmHandle::END);
+        let is_end = self.builder.ins().icmp_imm_u(IntCC::Equal, index, end);
+        self.builder.ins().brif(is_end, done, &[], body, &[]);
+
+        self.builder.switch_to_block(body);
+        let entry = self.entry(index);
+        let after = self.load(entry, offset_of!(VmHandle, lent));
+        let none = self.builder.ins().iconst(types::I32, 0);
+        self.store(entry, offset_of!(VmHandle, lent), none);
+        self.builder.ins().jump(next, &[BlockArg::from(after)]);
+
+        self.builder.switch_to_block(done);
+        let end = self.builder.ins().iconst(types::I32, end);
+        self.store(self.table, offset_of!(VmHandles, lent), end);
+    }
+}
+
+/// The core type of `resource.new` and the like.
+pub(crate) fn core_type(op: ResourceOp) -> wasmparser::FuncType {
+    let results = match op {
+        ResourceOp::New | ResourceOp::Rep => vec![wasmparser::ValType::I32],
+        ResourceOp::Drop => vec![],
+    };
+    wasmparser::FuncType::new([wasmparser::ValType::I32], results)
+}
+
+/// Builds `resource.new` and the like for a component instance.
+pub(crate) fn resource_func(
+    builder: &mut FunctionBuilder<'_>,
+    unit: &Unit<'_>,
+    plan: &Plan,
+    func: &ResourceFunc,
+) {
+    let entry = begin(builder, core_signature(&core_type(func.op)));
+    let params = builder.block_params(entry).to_vec();
+    let (context, param) = (params[0], params[1]);
+    let table = unit.handles[func.component.0 as usize];
+    let flags = unit.flags[func.component.0 as usize] as i32;
+    let own = HandleUse::own(func.resource);
+    match func.op {
+        ResourceOp::New => {
+            check_flag(builder, context, flags, MAY_LEAVE);
+            let handle = convert(builder, HandleOp::Add, context, table, (param, own));
+            builder.ins().return_(&[handle]);
+        }
+        // Allowed wherever the instance runs.
+        ResourceOp::Rep => {
+            let rep = convert(builder, HandleOp::Rep, context, table, (param, own));
+            builder.ins().return_(&[rep]);
+        }
+        ResourceOp::Drop => {
+            check_flag(builder, context, flags, MAY_LEAVE);
+            let bits = builder.ins().iconst(types::I32, i64::from(own.0));
+            let removed = call(builder, HandleOp::Remove, context, table, &[param, bits]);
+            let (owned, borrowed) = (builder.create_block(), builder.create_block());
+            builder.ins().brif(removed[1], borrowed, &[], owned, &[]);
+            builder.switch_to_block(borrowed);
+            let offset = table as i32 + offset_of!(VmHandles, borrows) as i32;
+            let count = builder.ins().load(types::I32, trusted(), context, offset);
+            let count = builder.ins().iadd_imm_s(count, -1);
+            builder.ins().store(trusted(), count, context, offset);
+            builder.ins().return_(&[]);
+            builder.switch_to_block(owned);
+            if destroy(builder, unit, plan, func, (context, removed[0])) {
+                builder.ins().return_(&[]);
+            }
+        }
+    }
+    builder.seal_all_blocks();
+}
+
+/// Calls the destructor of an owned resource, as if the component that defines it exported it;
+/// whether that can return.
+fn destroy(
+    builder: &mut FunctionBuilder<'_>,
+    unit: &Unit<'_>,
+    plan: &Plan,
+    func: &ResourceFunc,
+    (context, rep): (Value, Value),
+) -> bool {
+    let (component, dtor) = match plan.resources[func.resource.0 as usize].origin {
+        ResourceOrigin::Host { import } => {
+            let slot = unit.host_slots[import as usize];
+            trampoline::destructor(builder, (context, rep), slot);
+            return true;
+        }
+        ResourceOrigin::Guest { component, dtor } => (component, dtor),
+    };
+    let dtor = dtor.map(|dtor| {
+        let (id, ty) = work::resolve(unit, plan, dtor);
+        let signature = builder.func.import_signature(core_signature(&ty));
+        declare_function(builder.func, Symbol::Func(id), signature)
+    });
+    let call = |builder: &mut FunctionBuilder<'_>, dtor: ir::FuncRef| {
+        builder.ins().call(dtor, &[context, rep]);
+    };
+    if component == func.component {
+        if let Some(dtor) = dtor {
+            call(builder, dtor);
+        }
+        return true;
+    }
+    if func.is_recursive {
+        builder.ins().trap(trap_code(TrapCode::CannotEnter));
+        return false;
+    }
+    let flags = unit.flags[component.0 as usize] as i32;
+    check_flag(builder, context, flags, MAY_ENTER);
+    if let Some(dtor) = dtor {
+        set_flags(builder, context, flags, INITIAL & !MAY_ENTER);
+        call(builder, dtor);
+        set_flags(builder, context, flags, INITIAL);
+    }
+    true
+}

@@ -1,0 +1,182 @@
+//! The types of a unit: those of components' definitions, with the resource types that an instance
+//! gives them.
+
+use std::collections::HashMap;
+
+use cwasm_format::abi::FlatType;
+use cwasm_format::types::{FuncType, ResourceNumber, TypeDef, TypeId, Types, ValueType};
+
+use super::types::{FuncDefId, ResourceRef, TypeBuilder};
+use crate::error::{Error, Result};
+
+/// The most types with handles in them, each counted as often as it means another resource.
+const MAX_TYPES: u64 = 1_000_000;
+
+/// Index of a function type in [`UnitTypes::funcs`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct FuncTypeId(pub(crate) u32);
+
+/// The types of a unit's functions. Resource types have their numbers in the unit.
+#[derive(Default)]
+pub(crate) struct UnitTypes {
+    pub(crate) types: Types,
+    pub(crate) funcs: Vec<FuncType>,
+}
+
+/// What a component instance has of the types of its definition.
+#[derive(Default)]
+pub(crate) struct InstanceTypes {
+    resources: HashMap<ResourceRef, ResourceNumber>,
+    /// Types with handles.
+    known: HashMap<TypeId, ValueType>,
+    known_funcs: HashMap<FuncDefId, FuncTypeId>,
+}
+
+/// Takes types over into a unit.
+pub(crate) struct Resolver<'t> {
+    definitions: &'t TypeBuilder,
+    pub(crate) types: UnitTypes,
+    /// Types without handles: the same for all instances.
+    shared: HashMap<TypeId, ValueType>,
+    shared_funcs: HashMap<FuncDefId, FuncTypeId>,
+    /// Types with handles, so that equal ones are one.
+    interned: HashMap<TypeDef, TypeId>,
+}
+
+impl InstanceTypes {
+    /// Says which resource type it is.
+    pub(crate) fn bind(&mut self, resource: ResourceRef, number: ResourceNumber) {
+        self.resources.insert(resource, number);
+    }
+
+    /// Which resource type it is; `None` if it is not known yet.
+    pub(crate) fn get(&self, resource: ResourceRef) -> Option<ResourceNumber> {
+        self.resources.get(&resource).copied()
+    }
+
+    /// Which resource type it is.
+    pub(crate) fn resource(&self, resource: ResourceRef) -> ResourceNumber {
+        match self.get(resource) {
+            Some(number) => number,
+            None => unreachable!("a resource type is imported or defined before it is used"),
+        }
+    }
+}
+
+impl Resolver<'_> {
+    pub(crate) fn new(definitions: &TypeBuilder) -> Resolver<'_> {
+        Resolver {
+            definitions,
+            types: UnitTypes::default(),
+            shared: HashMap::new(),
+            shared_funcs: HashMap::new(),
+            interned: HashMap::new(),
+        }
+    }
+
+    /// A function's type in a component instance.
+    pub(crate) fn func(&mut self, id: FuncDefId, scope: &mut InstanceTypes) -> Result<FuncTypeId> {
+        let definitions = self.definitions;
+        let func = &definitions.funcs[id.0 as usize];
+        let has_handles = definitions.types.func_has_handles(func);
+        let known = match has_handles {
+            true => scope.known_funcs.get(&id),
+            false => self.shared_funcs.get(&id),
+        };
+        if let Some(known) = known {
+            return Ok(*known);
+        }
+        let mut params = Vec::with_capacity(func.params.len());
+        for (name, ty) in &func.params {
+            params.push((name.clone(), self.value(*ty, scope)?));
+        }
+        let result = func.result.map(|ty| self.value(ty, scope)).transpose()?;
+        self.types.funcs.push(FuncType { params, result });
+        let resolved = FuncTypeId(self.types.funcs.len() as u32 - 1);
+        match has_handles {
+            true => scope.known_funcs.insert(id, resolved),
+            false => self.shared_funcs.insert(id, resolved),
+        };
+        Ok(resolved)
+    }
+
+    /// A type in a component instance. The validator bounds how deep types nest.
+    pub(crate) fn value(&mut self, ty: ValueType, scope: &mut InstanceTypes) -> Result<ValueType> {
+        let definitions = self.definitions;
+        let ValueType::Def(id) = ty else {
+            return Ok(ty);
+        };
+        let has_handles = definitions.types.has_handles(ty);
+        let known = match has_handles {
+            true => scope.known.get(&id),
+            false => self.shared.get(&id),
+        };
+        if let Some(known) = known {
+            return Ok(*known);
+        }
+        let mut def = definitions.types.def(id).clone();
+        match &mut def {
+            TypeDef::Own(number) | TypeDef::Borrow(number) => {
+                *number = scope.resource(ResourceRef(number.0));
+            }
+            def => {
+                for part in def.parts_mut() {
+                    *part = self.value(*part, scope)?;
+                }
+            }
+        }
+        if !has_handles {
+            let resolved = ValueType::Def(self.types.types.push(def));
+            self.shared.insert(id, resolved);
+            return Ok(resolved);
+        }
+        let resolved = match self.interned.get(&def) {
+            Some(found) => *found,
+            None => {
+                let found = self.interned.len() as u64 + 1;
+                if found > MAX_TYPES {
+                    return Err(Error::limit("types with handles", found, MAX_TYPES));
+                }
+                let found = self.types.types.push(def.clone());
+                self.interned.insert(def, found);
+                found
+            }
+        };
+        scope.known.insert(id, ValueType::Def(resolved));
+        Ok(ValueType::Def(resolved))
+    }
+}
+
+impl UnitTypes {
+    /// The function type of this id.
+    pub(crate) fn get(&self, id: FuncTypeId) -> &FuncType {
+        &self.funcs[id.0 as usize]
+    }
+
+    /// The core type of a lowered function (`flatten_functype` with context `lower`): the flat
+    /// parameters, or a pointer to them; the flat result, or a pointer to where it goes.
+    pub(crate) fn lowered(&self, ty: FuncTypeId) -> wasmparser::FuncType {
+        let func = self.get(ty);
+        let pointer = wasmparser::ValType::I32;
+        let mut params = match self.types.params_flat(func).types() {
+            Some(types) => types.iter().copied().map(core_type).collect(),
+            None => vec![pointer],
+        };
+        let mut results = Vec::new();
+        match self.types.result_flat(func).types() {
+            Some([]) => {}
+            Some([one]) => results.push(core_type(*one)),
+            Some(_) | None => params.push(pointer),
+        }
+        wasmparser::FuncType::new(params, results)
+    }
+}
+
+fn core_type(ty: FlatType) -> wasmparser::ValType {
+    match ty {
+        FlatType::I32 => wasmparser::ValType::I32,
+        FlatType::I64 => wasmparser::ValType::I64,
+        FlatType::F32 => wasmparser::ValType::F32,
+        FlatType::F64 => wasmparser::ValType::F64,
+    }
+}

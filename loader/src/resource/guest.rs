@@ -1,0 +1,234 @@
+//! The handle tables of guests ([`VmHandles`]), as the loader works on them. Compiled code does the
+//! same.
+#![allow(unsafe_code, reason = "owns the entries of handle tables")]
+
+use std::ptr;
+
+use cwasm_format::TrapCode;
+use cwasm_format::resources::HandleUse;
+use cwasm_format::vmctx::{VmHandle, VmHandles};
+
+/// The most entries that a table may have (`Table.MAX_LENGTH` of the specification), whatever the
+/// store's limit is.
+const MAX_ENTRIES: u32 = (1 << 28) - 1;
+
+/// Entries that a table gets first.
+const FIRST_ENTRIES: u32 = 16;
+
+const FREE: VmHandle = VmHandle {
+    rep: 0,
+    ty: VmHandle::FREE,
+    lent: 0,
+    reserved: 0,
+};
+
+/// A table without entries, for a store with this limit.
+pub(crate) fn empty(limit: u32) -> VmHandles {
+    VmHandles {
+        base: 0,
+        len: 0,
+        free: 0,
+        borrows: 0,
+        lent: VmHandle::END,
+        // Entry 0 is not used.
+        max: limit.saturating_add(1).min(MAX_ENTRIES),
+        reserved: 0,
+    }
+}
+
+fn entries(table: &mut VmHandles) -> &mut [VmHandle] {
+    if table.len == 0 {
+        return &mut [];
+    }
+    let base = ptr::with_exposed_provenance_mut::<VmHandle>(table.base as usize);
+    // SAFETY: `grow` has set both, and the table is the only owner.
+    unsafe { std::slice::from_raw_parts_mut(base, table.len as usize) }
+}
+
+/// Adds free entries to a table that has none.
+///
+/// # Errors
+/// [`TrapCode::TableFull`] if it has as many as it may have, or there is not enough memory.
+pub(crate) fn grow(table: &mut VmHandles) -> Result<(), TrapCode> {
+    let len = table
+        .len
+        .saturating_mul(2)
+        .max(FIRST_ENTRIES)
+        .min(table.max);
+    let first = table.len.max(1);
+    if len <= first {
+        return Err(TrapCode::TableFull);
+    }
+    let mut grown: Vec<VmHandle> = Vec::new();
+    grown
+        .try_reserve_exact(len as usize)
+        .map_err(|_| TrapCode::TableFull)?;
+    grown.extend_from_slice(entries(table));
+    grown.resize(len as usize, FREE);
+    // In ascending order; the last is followed by what is free now, which is nothing.
+    for index in first..len - 1 {
+        grown[index as usize].rep = index + 1;
+    }
+    let grown = Box::leak(grown.into_boxed_slice());
+    free(table);
+    table.base = grown.as_mut_ptr().expose_provenance() as u64;
+    table.len = len;
+    table.free = first;
+    Ok(())
+}
+
+/// Frees the entries: the table is empty then.
+pub(crate) fn free(table: &mut VmHandles) {
+    let entries: *mut [VmHandle] = entries(table);
+    table.len = 0;
+    if !entries.is_empty() {
+        // SAFETY: from `Box::leak` in `grow`, and the table does not refer to it any more.
+        drop(unsafe { Box::from_raw(entries) });
+    }
+}
+
+/// Adds an entry: its handle.
+///
+/// # Errors
+/// As [`grow`].
+pub(crate) fn add(table: &mut VmHandles, rep: u32, handle_use: HandleUse) -> Result<u32, TrapCode> {
+    if table.free == 0 {
+        grow(table)?;
+    }
+    let index = table.free;
+    let entry = &mut entries(table)[index as usize];
+    let next = entry.rep;
+    (entry.rep, entry.ty) = (rep, handle_use.0);
+    table.free = next;
+    table.borrows += u32::from(handle_use.is_borrow());
+    Ok(index)
+}
+
+/// The entry of a handle of this resource.
+fn find(
+    table: &mut VmHandles,
+    handle: u32,
+    handle_use: HandleUse,
+) -> Result<&mut VmHandle, TrapCode> {
+    match entries(table).get_mut(handle as usize) {
+        None
+        | Some(&mut VmHandle {
+            ty: VmHandle::FREE, ..
+        }) => Err(TrapCode::UnknownHandle),
+        Some(entry) if entry.ty ^ handle_use.0 > 1 => Err(TrapCode::WrongResourceType),
+        Some(entry) => Ok(entry),
+    }
+}
+
+/// Takes an owned resource out (`lift_own`): what it stands for.
+///
+/// # Errors
+/// The traps of the specification.
+pub(crate) fn take(
+    table: &mut VmHandles,
+    handle: u32,
+    handle_use: HandleUse,
+) -> Result<u32, TrapCode> {
+    let next = table.free;
+    let entry = find(table, handle, handle_use)?;
+    if entry.lent != 0 {
+        return Err(TrapCode::ResourceBorrowed);
+    }
+    if entry.ty != handle_use.0 {
+        return Err(TrapCode::NotOwned);
+    }
+    let rep = std::mem::replace(&mut entry.rep, next);
+    entry.ty = VmHandle::FREE;
+    table.free = handle;
+    Ok(rep)
+}
+
+/// Lends a resource (`lift_borrow`) until [`release`]: what it stands for.
+///
+/// # Errors
+/// The traps of the specification.
+pub(crate) fn lend(
+    table: &mut VmHandles,
+    handle: u32,
+    handle_use: HandleUse,
+) -> Result<u32, TrapCode> {
+    let next = table.lent;
+    let entry = find(table, handle, handle_use)?;
+    let rep = entry.rep;
+    if entry.lent == 0 {
+        entry.lent = next;
+        table.lent = handle;
+    }
+    Ok(rep)
+}
+
+/// Nothing is lent any more.
+pub(crate) fn release(table: &mut VmHandles) {
+    let mut next = std::mem::replace(&mut table.lent, VmHandle::END);
+    while next != VmHandle::END {
+        next = std::mem::take(&mut entries(table)[next as usize].lent);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use cwasm_format::types::ResourceNumber;
+
+    use super::*;
+
+    const OWN: HandleUse = HandleUse::own(ResourceNumber(3));
+    const BORROW: HandleUse = HandleUse::borrow(ResourceNumber(3));
+    const OTHER: HandleUse = HandleUse::own(ResourceNumber(4));
+
+    #[test]
+    fn handles_are_given_out_in_order() {
+        let mut table = empty(u32::MAX);
+        for handle in 1..100 {
+            assert_eq!(add(&mut table, handle + 1000, OWN), Ok(handle));
+        }
+        for handle in [7, 3, 50] {
+            assert_eq!(take(&mut table, handle, OWN), Ok(handle + 1000));
+            assert_eq!(take(&mut table, handle, OWN), Err(TrapCode::UnknownHandle));
+        }
+        for handle in [50, 3, 7, 100] {
+            assert_eq!(add(&mut table, 0, OWN), Ok(handle));
+        }
+        free(&mut table);
+    }
+
+    #[test]
+    fn only_what_is_owned_and_not_lent_is_taken() {
+        let mut table = empty(u32::MAX);
+        for unknown in [0, 1, u32::MAX] {
+            assert_eq!(take(&mut table, unknown, OWN), Err(TrapCode::UnknownHandle));
+        }
+        assert_eq!(add(&mut table, 7, OWN), Ok(1));
+        assert_eq!(add(&mut table, 8, BORROW), Ok(2));
+        assert_eq!(table.borrows, 1);
+        for unknown in [0, 3, 16, u32::MAX] {
+            assert_eq!(lend(&mut table, unknown, OWN), Err(TrapCode::UnknownHandle));
+        }
+        assert_eq!(take(&mut table, 1, OTHER), Err(TrapCode::WrongResourceType));
+        assert_eq!(take(&mut table, 2, OWN), Err(TrapCode::NotOwned));
+        for handle in [1, 1, 2] {
+            assert_eq!(lend(&mut table, handle, BORROW), Ok(6 + handle));
+        }
+        assert_eq!(take(&mut table, 1, OWN), Err(TrapCode::ResourceBorrowed));
+        release(&mut table);
+        assert_eq!(take(&mut table, 1, OWN), Ok(7));
+        free(&mut table);
+    }
+
+    #[test]
+    fn tables_have_a_limit() {
+        let mut table = empty(20);
+        for handle in 1..=20 {
+            assert_eq!(add(&mut table, 0, OWN), Ok(handle));
+        }
+        assert_eq!(add(&mut table, 0, OWN), Err(TrapCode::TableFull));
+        assert_eq!(take(&mut table, 9, OWN), Ok(0));
+        assert_eq!(add(&mut table, 0, OWN), Ok(9));
+        free(&mut table);
+        assert_eq!(add(&mut empty(0), 0, OWN), Err(TrapCode::TableFull));
+    }
+}

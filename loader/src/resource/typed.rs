@@ -1,0 +1,195 @@
+//! Resources that the host defines, in typed calls.
+#![allow(unsafe_code, reason = "implements unsafe traits")]
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use cwasm_format::abi::{Flat, FlatType, Layout};
+use cwasm_format::hash::{Tag, TypeHash};
+use cwasm_format::types::{ResourceNumber, TypeDef, Types, ValueType};
+
+use super::host::Entry;
+use super::{HandleType, ResourceAny, ResourceType};
+use crate::error::{Error, Result};
+use crate::store::AsContextMut;
+use crate::values::{ComponentType, Lift, LiftContext, Lower, LowerContext};
+
+/// A resource that the host defines, as its functions get and give it: for `own<R>` and `borrow<R>`,
+/// where `R` was linked as [`ResourceType::host::<T>()`](ResourceType::host).
+///
+/// It is a number, the *representation*, whose meaning is the host's:
+/// [`ResourceTable`](crate::ResourceTable) gives such numbers to values. Giving an owned one to a
+/// guest takes it from the host: it cannot be given away again.
+pub struct Resource<T> {
+    rep: u32,
+    owned: bool,
+    /// Whether it was given away.
+    taken: AtomicBool,
+    resource: PhantomData<fn() -> T>,
+}
+
+impl<T: 'static> Resource<T> {
+    /// A resource of its own, for `own<R>`.
+    pub fn new_own(rep: u32) -> Resource<T> {
+        Resource::new(rep, true)
+    }
+
+    /// A resource that somebody else owns, for `borrow<R>`.
+    pub fn new_borrow(rep: u32) -> Resource<T> {
+        Resource::new(rep, false)
+    }
+
+    fn new(rep: u32, owned: bool) -> Resource<T> {
+        Resource {
+            rep,
+            owned,
+            taken: AtomicBool::new(false),
+            resource: PhantomData,
+        }
+    }
+
+    /// The number that stands for it.
+    pub fn rep(&self) -> u32 {
+        self.rep
+    }
+
+    /// Whether it was made as owned, or got as `own<R>`.
+    pub fn owned(&self) -> bool {
+        self.owned
+    }
+
+    /// Takes this as owned; no second time.
+    fn take(&self) -> Result<u32> {
+        if !self.owned {
+            return Err(Error::msg(
+                "found a borrowed resource, expected an owned one",
+            ));
+        }
+        if self.taken.swap(true, Ordering::Relaxed) {
+            return Err(given_away());
+        }
+        Ok(self.rep)
+    }
+
+    /// This resource as one of any type, in the store's table.
+    ///
+    /// # Errors
+    /// If it is borrowed, or was given away.
+    pub fn try_into_resource_any(self, mut store: impl AsContextMut) -> Result<ResourceAny> {
+        let rep = self.take()?;
+        let mut store = store.as_context_mut();
+        let entry = Entry::new(rep, ResourceType::host::<T>(), None, true);
+        Ok(ResourceAny::add(store.opaque(), entry))
+    }
+
+    /// A resource of any type that is one of these. Takes an owned one out of the store's table.
+    ///
+    /// # Errors
+    /// If it is of another type, or cannot be taken.
+    pub fn try_from_resource_any(
+        resource: ResourceAny,
+        mut store: impl AsContextMut,
+    ) -> Result<Resource<T>> {
+        let mut store = store.as_context_mut();
+        if resource.get(store.opaque())?.ty != ResourceType::host::<T>() {
+            return Err(Error::msg(format_args!(
+                "found a resource of another type, expected `{}`",
+                std::any::type_name::<T>()
+            )));
+        }
+        let entry = match resource.owned() {
+            true => resource.take(store.opaque())?,
+            false => resource.get(store.opaque())?,
+        };
+        Ok(Resource::new(entry.rep, entry.owned))
+    }
+
+    fn lower(&self, cx: &mut LowerContext<'_>) -> Result<u32> {
+        let handle = cx.handle_use()?;
+        if !handle.is_borrow() {
+            return cx.add_handle(handle, self.take()?);
+        }
+        if self.taken.load(Ordering::Relaxed) {
+            return Err(given_away());
+        }
+        cx.add_handle(handle, self.rep)
+    }
+
+    fn lift(cx: &mut LiftContext<'_>, handle: u32) -> Result<Resource<T>> {
+        let handle_use = cx.handle_use()?;
+        let rep = cx.take_handle(handle_use, handle)?;
+        Ok(Resource::new(rep, !handle_use.is_borrow()))
+    }
+}
+
+#[cold]
+fn given_away() -> Error {
+    Error::msg("a resource is used that was given away")
+}
+
+impl<T> fmt::Debug for Resource<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.owned { "own" } else { "borrow" };
+        f.debug_struct("Resource").field(kind, &self.rep).finish()
+    }
+}
+
+macro_rules! handle {
+    ($($rust:ty [$($parameter:ident)?], $handle:expr;)*) => {$(
+        // SAFETY: the constants are those of a handle.
+        unsafe impl$(<$parameter: 'static>)? ComponentType for $rust {
+            const HASH: TypeHash = TypeHash::primitive(Tag::Handle);
+            const LAYOUT: Layout = Layout::scalar(4);
+            const FLAT: Flat = Flat::one(FlatType::I32);
+            const HAS_POINTERS: bool = true;
+            const HANDLES: usize = 1;
+
+            fn describe(types: &mut Types) -> Option<ValueType> {
+                let handle = TypeDef::Own(ResourceNumber::ANY);
+                Some(ValueType::Def(types.push(handle)))
+            }
+
+            fn handles(found: &mut Vec<HandleType>) {
+                found.push($handle);
+            }
+        }
+
+        // SAFETY: writes a handle that the guest has.
+        unsafe impl$(<$parameter: 'static>)? Lower for $rust {
+            #[inline]
+            fn lower_flat(&self, cx: &mut LowerContext<'_>, out: &mut [u64]) -> Result<()> {
+                out[0] = self.lower(cx)?.into();
+                Ok(())
+            }
+
+            #[inline]
+            fn store(&self, cx: &mut LowerContext<'_>, offset: usize) -> Result<()> {
+                let handle = self.lower(cx)?;
+                cx.write(offset, &handle.to_le_bytes());
+                Ok(())
+            }
+        }
+
+        // SAFETY: takes handles that the guest has.
+        unsafe impl$(<$parameter: 'static>)? Lift for $rust {
+            #[inline]
+            fn lift_flat(cx: &mut LiftContext<'_>, flat: &[u64]) -> Result<Self> {
+                <$rust>::lift(cx, flat[0] as u32)
+            }
+
+            #[inline]
+            fn load(cx: &mut LiftContext<'_>, bytes: &[u8]) -> Result<Self> {
+                match bytes.first_chunk() {
+                    Some(bytes) => <$rust>::lift(cx, u32::from_le_bytes(*bytes)),
+                    None => unreachable!("a handle has four bytes"),
+                }
+            }
+        }
+    )*};
+}
+
+handle! {
+    Resource<T> [T], HandleType::host::<T>();
+    ResourceAny [], HandleType::ANY;
+}
