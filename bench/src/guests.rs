@@ -9,6 +9,8 @@ use crate::generate;
 pub(crate) enum Guest {
     /// Functions to call, and loops that call the host's.
     Bench,
+    /// A component that calls another in loops.
+    Pair,
     /// About as little as there can be.
     Small,
     /// A core module of about 800 KB.
@@ -87,6 +89,7 @@ impl Guest {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Guest::Bench => "bench",
+            Guest::Pair => "pair",
             Guest::Small => "small",
             Guest::Medium => "medium",
             Guest::Large => "large",
@@ -101,6 +104,7 @@ impl Guest {
     pub(crate) fn wasm(self) -> Result<Vec<u8>> {
         let text = match self {
             Guest::Bench => include_str!("../guests/bench.wat"),
+            Guest::Pair => include_str!("../guests/pair.wat"),
             Guest::Small => include_str!("../guests/small.wat"),
             Guest::Medium => return Ok(generate::component(MEDIUM_FUNCTIONS)),
             Guest::Large => return Ok(generate::component(LARGE_FUNCTIONS)),
@@ -112,7 +116,7 @@ impl Guest {
     /// How much machine code it must make at least to be worth its name.
     pub(crate) fn least_code_size(self) -> u64 {
         match self {
-            Guest::Bench | Guest::Small => 1,
+            Guest::Bench | Guest::Pair | Guest::Small => 1,
             Guest::Medium => 1_000_000,
             Guest::Large => 5_000_000,
         }
@@ -121,7 +125,7 @@ impl Guest {
     /// An argument of the component's `run`, and what it must answer.
     pub(crate) fn run_case(self) -> Option<(u32, u32)> {
         match self {
-            Guest::Bench => None,
+            Guest::Bench | Guest::Pair => None,
             Guest::Small => Some((41, 42)),
             Guest::Medium => Some((1, MEDIUM_ANSWER)),
             Guest::Large => Some((1, LARGE_ANSWER)),

@@ -230,7 +230,14 @@ mod tests {
 
     #[test]
     fn guests_are_the_same_every_time() {
-        for guest in [Guest::Bench, Guest::Small, Guest::Medium, Guest::Large] {
+        let all = [
+            Guest::Bench,
+            Guest::Pair,
+            Guest::Small,
+            Guest::Medium,
+            Guest::Large,
+        ];
+        for guest in all {
             assert!(guest.wasm().unwrap() == guest.wasm().unwrap());
         }
     }

@@ -15,7 +15,7 @@ use crate::guests::{Guest, Kernel};
 use crate::measure::{Pair, Sampling, Work, interleaved};
 use crate::ours::Ours;
 use crate::peak;
-use crate::runtime::{Instance, Kernel as _, Runtime, host_nop_calls};
+use crate::runtime::{Instance, Kernel as _, Record, Runtime, host_nop_calls};
 use crate::theirs::Theirs;
 
 /// One row of the table.
@@ -65,11 +65,12 @@ pub(crate) struct Side<R> {
     folder: TempDir,
 }
 
-/// For all rows that are fast enough to be called many times. Many short samples: what else runs on
-/// the machine interrupts few of them, and the median leaves those out.
+/// For all rows that are fast enough to be called many times. Many samples, each much shorter than a
+/// scheduler's time slice: what else runs on the machine interrupts few of them, and the median
+/// leaves those out.
 const OFTEN: Sampling = Sampling {
-    samples: 201,
-    length: Some(Duration::from_millis(2)),
+    samples: 801,
+    length: Some(Duration::from_micros(500)),
 };
 /// For compilation.
 const SELDOM: Sampling = Sampling {
@@ -93,6 +94,10 @@ const LIST_LEN: usize = 1 << 20;
 /// The list that goes into guests.
 static LIST: [u8; LIST_LEN] = [LIST_BYTE; LIST_LEN];
 const LIST_BYTE: u8 = 0x5a;
+/// The records that go into guests.
+static RECORDS: [Record; 10_000] = [(1.5, -2.5, LIST_BYTE); 10_000];
+/// A MiB of ASCII.
+static TEXT: [u8; LIST_LEN] = [b'a'; LIST_LEN];
 /// What `bench.wat` fills the lists with that come out.
 const LIST_OUT_BYTE: u8 = 0xa5;
 
@@ -126,6 +131,12 @@ pub(crate) const ROWS: &[Row] = &[
     Row::time("call.add", OFTEN, call_add::<Ours>, call_add::<Theirs>),
     Row::time("call.echo32", OFTEN, call_echo::<Ours>, call_echo::<Theirs>),
     Row::time(
+        "call.echo1M",
+        OFTEN,
+        call_echo_long::<Ours>,
+        call_echo_long::<Theirs>,
+    ),
+    Row::time(
         "call.list-u8-in",
         OFTEN,
         call_list_in::<Ours>,
@@ -137,8 +148,53 @@ pub(crate) const ROWS: &[Row] = &[
         call_list_out::<Ours>,
         call_list_out::<Theirs>,
     ),
+    Row::time(
+        "call.records",
+        OFTEN,
+        call_records::<Ours>,
+        call_records::<Theirs>,
+    ),
     Row::time("host.nop", OFTEN, host_nop::<Ours>, host_nop::<Theirs>),
     Row::time("host.add", OFTEN, host_add::<Ours>, host_add::<Theirs>),
+    Row::time("host.len32", OFTEN, host_len::<Ours>, host_len::<Theirs>),
+    Row::time("guest.add", OFTEN, guest_add::<Ours>, guest_add::<Theirs>),
+    Row::time("guest.div", OFTEN, guest_div::<Ours>, guest_div::<Theirs>),
+    Row::time(
+        "guest.list-u8",
+        OFTEN,
+        guest_list_u8::<Ours>,
+        guest_list_u8::<Theirs>,
+    ),
+    Row::amount(
+        "guest.list-u8.memcpy",
+        Unit::Ratio,
+        guest_list_by_memcpy::<Ours>,
+        guest_list_by_memcpy::<Theirs>,
+    ),
+    Row::time(
+        "guest.list-u32",
+        OFTEN,
+        guest_list_u32::<Ours>,
+        guest_list_u32::<Theirs>,
+    ),
+    Row::time(
+        "guest.string32",
+        OFTEN,
+        guest_string32::<Ours>,
+        guest_string32::<Theirs>,
+    ),
+    Row::time(
+        "guest.string-ascii",
+        OFTEN,
+        guest_string_ascii::<Ours>,
+        guest_string_ascii::<Theirs>,
+    ),
+    Row::time(
+        "guest.string-text",
+        OFTEN,
+        guest_string_text::<Ours>,
+        guest_string_text::<Theirs>,
+    ),
     Row::time(
         "compile.wall",
         SELDOM,
@@ -427,6 +483,32 @@ fn call_echo<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
     }))
 }
 
+fn call_echo_long<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
+    let mut guest = side.guest()?;
+    let text = str::from_utf8(&TEXT)?;
+    let first = guest.same(text).map_err(failed::<R>)?;
+    ensure!(first == text, "{}: `same` answered another text", R::NAME);
+    Ok(Box::new(move |calls| {
+        for _ in 0..calls {
+            let answer = black_box(guest.same(black_box(text)).map_err(failed::<R>)?);
+            check::<R, _>("same", answer.len(), text.len())?;
+        }
+        Ok(())
+    }))
+}
+
+fn call_records<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
+    let mut guest = side.guest()?;
+    let expected = RECORDS.len() as u32 + u32::from(LIST_BYTE);
+    Ok(Box::new(move |calls| {
+        for _ in 0..calls {
+            let answer = guest.records(black_box(&RECORDS)).map_err(failed::<R>)?;
+            check::<R, _>("records", answer, expected)?;
+        }
+        Ok(())
+    }))
+}
+
 fn call_list_in<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
     let mut guest = side.guest()?;
     let expected = LIST_LEN as u32 + 2 * u32::from(LIST_BYTE);
@@ -483,6 +565,82 @@ fn host_add<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
         let sum = guest.run_host_add(calls as u32).map_err(failed::<R>)?;
         check::<R, _>("run-host-add", sum, calls as u32)
     }))
+}
+
+fn host_len<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
+    let mut guest = side.guest()?;
+    Ok(Box::new(move |calls| {
+        let sum = guest.run_host_len(calls as u32).map_err(failed::<R>)?;
+        check::<R, _>("run-host-len", sum, (calls as u32).wrapping_mul(32))
+    }))
+}
+
+/// The loop of `pair.wat` of this name, and what it must answer for a number of rounds.
+fn guest_loop<'a, R: Runtime>(
+    side: &'a Side<R>,
+    name: &'static str,
+    expected: impl Fn(u32) -> u32 + 'a,
+) -> Result<Work<'a>> {
+    let artifact = side.artifact(Guest::Pair)?;
+    let mut guest = side.runtime.kernel(&artifact, name).map_err(failed::<R>)?;
+    Ok(Box::new(move |calls| {
+        let answer = guest.run(calls as u32).map_err(failed::<R>)?;
+        check::<R, _>(name, answer, expected(calls as u32))
+    }))
+}
+
+/// A loop that passes a MiB that starts and ends with these bytes.
+fn guest_bytes<'a, R: Runtime>(
+    side: &'a Side<R>,
+    name: &'static str,
+    ends: [u8; 2],
+) -> Result<Work<'a>> {
+    let answer = LIST_LEN as u32 + u32::from(ends[0]) + u32::from(ends[1]);
+    guest_loop(side, name, move |n| answer.wrapping_mul(n))
+}
+
+fn guest_add<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
+    guest_loop(side, "add", |n| n)
+}
+
+fn guest_div<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
+    guest_loop(side, "div", |n| {
+        (u64::from(n) * (u64::from(n) + 1) / 2) as u32
+    })
+}
+
+fn guest_list_u8<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
+    guest_bytes(side, "list-u8", *b"A.")
+}
+
+fn guest_list_u32<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
+    guest_bytes(side, "list-u32", *b"A.")
+}
+
+/// The time of a list as a multiple of the C library's for the same copy.
+fn guest_list_by_memcpy<R: Runtime>(side: &Side<R>) -> Result<f64> {
+    let (source, mut target) = (vec![LIST_BYTE; LIST_LEN], vec![0; LIST_LEN]);
+    let copy = Box::new(move |calls| {
+        for _ in 0..calls {
+            black_box(&mut target[..]).copy_from_slice(black_box(&source));
+        }
+        Ok(())
+    });
+    let pair = interleaved(guest_list_u8(side)?, copy, OFTEN)?;
+    Ok(pair.ratio())
+}
+
+fn guest_string32<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
+    let answer = 32 + u32::from(b'A') + u32::from(b'.');
+    guest_loop(side, "string32", move |n| answer.wrapping_mul(n))
+}
+
+fn guest_string_ascii<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
+    guest_bytes(side, "string-ascii", *b"A.")
+}
+
+fn guest_string_text<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
+    guest_bytes(side, "string-text", *b"G ")
 }
 
 fn compile_large<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
@@ -550,7 +708,7 @@ fn artifact_size<R: Runtime>(side: &Side<R>) -> Result<f64> {
 
 fn run_kernel<R: Runtime>(side: &Side<R>, kernel: Kernel) -> Result<Work<'_>> {
     let artifact = side.artifact(Guest::Kernel(kernel))?;
-    let mut instance = side.runtime.kernel(&artifact).map_err(failed::<R>)?;
+    let mut instance = side.runtime.kernel(&artifact, "run").map_err(failed::<R>)?;
     let (n, expected) = kernel.case();
     let first = instance.run(n).map_err(failed::<R>)?;
     check::<R, _>("run", first, expected)?;

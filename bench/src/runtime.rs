@@ -37,8 +37,8 @@ pub(crate) trait Runtime: Sized {
     fn run(&self, artifact: &Path, seed: u32) -> Result<u32, Self::Error>;
     /// An instance of the bench's guest, its typed functions resolved.
     fn guest(&self, artifact: &Path) -> Result<Self::Instance, Self::Error>;
-    /// An instance of a kernel, its `run` resolved.
-    fn kernel(&self, artifact: &Path) -> Result<Self::Kernel, Self::Error>;
+    /// An instance of a kernel, its export of this name resolved: a loop, by how often it goes round.
+    fn kernel(&self, artifact: &Path, name: &str) -> Result<Self::Kernel, Self::Error>;
 }
 
 /// The export of a kernel, a typed call.
@@ -49,6 +49,9 @@ pub(crate) trait Kernel {
     fn run(&mut self, n: u32) -> Result<u32, Self::Error>;
 }
 
+/// A record as a tuple: 12 bytes in a guest's memory.
+pub(crate) type Record = (f32, f32, u8);
+
 /// The exports of `bench.wat`, each a typed call.
 pub(crate) trait Instance {
     /// The runtime's own error.
@@ -57,10 +60,13 @@ pub(crate) trait Instance {
     fn nop(&mut self) -> Result<(), Self::Error>;
     fn add(&mut self, a: u32, b: u32) -> Result<u32, Self::Error>;
     fn echo(&mut self, text: &'static str) -> Result<String, Self::Error>;
+    fn same(&mut self, text: &'static str) -> Result<String, Self::Error>;
     fn list_u8_in(&mut self, bytes: &'static [u8]) -> Result<u32, Self::Error>;
     fn list_u8_out(&mut self, len: u32) -> Result<Vec<u8>, Self::Error>;
+    fn records(&mut self, records: &'static [Record]) -> Result<u32, Self::Error>;
     fn run_host_nop(&mut self, n: u32) -> Result<(), Self::Error>;
     fn run_host_add(&mut self, n: u32) -> Result<u32, Self::Error>;
+    fn run_host_len(&mut self, n: u32) -> Result<u32, Self::Error>;
 }
 
 static HOST_NOP_CALLS: AtomicU32 = AtomicU32::new(0);
@@ -81,4 +87,10 @@ pub(crate) fn host_nop_calls() -> u32 {
 #[inline(always)]
 pub(crate) fn host_add(a: u32, b: u32) -> u32 {
     a.wrapping_add(b)
+}
+
+/// The host function `len` of both sides, which get the string as one of their own.
+#[inline(always)]
+pub(crate) fn host_len(text: &str) -> u32 {
+    text.len() as u32
 }

@@ -9,7 +9,7 @@ use std::path::Path;
 use wasmtime::component::{Component, InstancePre, Linker, TypedFunc};
 use wasmtime::{Config, Engine, OptLevel, Result, Store, StoreContextMut};
 
-use crate::runtime::{self, Instance, Runtime, host_add, host_nop};
+use crate::runtime::{self, Instance, Record, Runtime, host_add, host_len, host_nop};
 
 pub(crate) struct Theirs {
     engine: Engine,
@@ -22,10 +22,13 @@ pub(crate) struct Guest {
     nop: TypedFunc<(), ()>,
     add: TypedFunc<(u32, u32), (u32,)>,
     echo: TypedFunc<(&'static str,), (String,)>,
+    same: TypedFunc<(&'static str,), (String,)>,
     list_u8_in: TypedFunc<(&'static [u8],), (u32,)>,
     list_u8_out: TypedFunc<(u32,), (Vec<u8>,)>,
+    records: TypedFunc<(&'static [Record],), (u32,)>,
     run_host_nop: TypedFunc<(u32,), ()>,
     run_host_add: TypedFunc<(u32,), (u32,)>,
+    run_host_len: TypedFunc<(u32,), (u32,)>,
 }
 
 pub(crate) struct Kernel {
@@ -75,6 +78,9 @@ impl Runtime for Theirs {
         root.func_wrap("add", |_: StoreContextMut<'_, ()>, (a, b): (u32, u32)| {
             Ok((host_add(a, b),))
         })?;
+        root.func_wrap("len", |_: StoreContextMut<'_, ()>, (text,): (String,)| {
+            Ok((host_len(&text),))
+        })?;
         Ok(Theirs {
             engine,
             linker,
@@ -122,10 +128,10 @@ impl Runtime for Theirs {
         Ok(answer)
     }
 
-    fn kernel(&self, artifact: &Path) -> Result<Kernel> {
+    fn kernel(&self, artifact: &Path, name: &str) -> Result<Kernel> {
         let mut store = self.store();
         let instance = self.pre(artifact)?.instantiate(&mut store)?;
-        let run = instance.get_typed_func(&mut store, "run")?;
+        let run = instance.get_typed_func(&mut store, name)?;
         Ok(Kernel { store, run })
     }
 
@@ -136,10 +142,13 @@ impl Runtime for Theirs {
             nop: instance.get_typed_func(&mut store, "nop")?,
             add: instance.get_typed_func(&mut store, "add")?,
             echo: instance.get_typed_func(&mut store, "echo")?,
+            same: instance.get_typed_func(&mut store, "same")?,
             list_u8_in: instance.get_typed_func(&mut store, "list-u8-in")?,
             list_u8_out: instance.get_typed_func(&mut store, "list-u8-out")?,
+            records: instance.get_typed_func(&mut store, "records")?,
             run_host_nop: instance.get_typed_func(&mut store, "run-host-nop")?,
             run_host_add: instance.get_typed_func(&mut store, "run-host-add")?,
+            run_host_len: instance.get_typed_func(&mut store, "run-host-len")?,
             store,
         })
     }
@@ -173,6 +182,11 @@ impl Instance for Guest {
     }
 
     #[inline(always)]
+    fn same(&mut self, text: &'static str) -> Result<String> {
+        Ok(self.same.call(&mut self.store, (text,))?.0)
+    }
+
+    #[inline(always)]
     fn list_u8_in(&mut self, bytes: &'static [u8]) -> Result<u32> {
         Ok(self.list_u8_in.call(&mut self.store, (bytes,))?.0)
     }
@@ -183,6 +197,11 @@ impl Instance for Guest {
     }
 
     #[inline(always)]
+    fn records(&mut self, records: &'static [Record]) -> Result<u32> {
+        Ok(self.records.call(&mut self.store, (records,))?.0)
+    }
+
+    #[inline(always)]
     fn run_host_nop(&mut self, n: u32) -> Result<()> {
         self.run_host_nop.call(&mut self.store, (n,))
     }
@@ -190,5 +209,10 @@ impl Instance for Guest {
     #[inline(always)]
     fn run_host_add(&mut self, n: u32) -> Result<u32> {
         Ok(self.run_host_add.call(&mut self.store, (n,))?.0)
+    }
+
+    #[inline(always)]
+    fn run_host_len(&mut self, n: u32) -> Result<u32> {
+        Ok(self.run_host_len.call(&mut self.store, (n,))?.0)
     }
 }

@@ -21,6 +21,7 @@ mod error;
 mod features;
 mod image;
 mod init;
+mod inline;
 mod isa;
 mod layout;
 mod link;

@@ -19,6 +19,7 @@ use crate::canon::{adapter, thunk, trampoline};
 use crate::component::{CoreFunc, Plan, ResourceOrigin};
 use crate::env::{FuncId, FuncLoc, Symbol};
 use crate::error::{Error, Result};
+use crate::inline::Bodies;
 use crate::isa::Target;
 use crate::layout::Unit;
 use crate::link::FUNCTION_ALIGN;
@@ -233,14 +234,14 @@ pub(crate) struct Job<'j, 'a> {
 }
 
 /// What a thread keeps from one entry to the next.
-struct Worker {
-    context: Context,
+pub(crate) struct Worker {
+    pub(crate) context: Context,
     builder: FunctionBuilderContext,
     translate: TranslateState,
 }
 
 impl Worker {
-    fn new() -> Worker {
+    pub(crate) fn new() -> Worker {
         Worker {
             context: Context::new(),
             builder: FunctionBuilderContext::new(),
@@ -256,12 +257,18 @@ pub(crate) fn compile(
     job: Job<'_, '_>,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Vec<Compiled>> {
-    let mut compiled = compile_entries(&list.entries, job, progress)?;
+    let bodies = Bodies::new(list, job);
+    let mut compiled = compile_entries(&list.entries, job, &bodies, progress)?;
     for op in used(&compiled, |symbol| match symbol {
         Symbol::Handle(op) => Some(op),
         _ => None,
     }) {
-        compiled.extend(compile_entries(&[Entry::Handle(op)], job, &|_| {})?);
+        compiled.extend(compile_entries(
+            &[Entry::Handle(op)],
+            job,
+            &bodies,
+            &|_| {},
+        )?);
         let id = list.push(Entry::Handle(op));
         list.handles.insert(op, id);
     }
@@ -270,7 +277,7 @@ pub(crate) fn compile(
         _ => None,
     });
     let entries: Vec<Entry> = builtins.iter().copied().map(Entry::Builtin).collect();
-    compiled.extend(compile_entries(&entries, job, &|_| {})?);
+    compiled.extend(compile_entries(&entries, job, &bodies, &|_| {})?);
     for builtin in builtins {
         let id = list.push(Entry::Builtin(builtin));
         list.builtins.insert(builtin, id);
@@ -287,6 +294,7 @@ fn used<T: Ord>(compiled: &[Compiled], select: impl Fn(Symbol) -> Option<T>) -> 
 fn compile_entries(
     entries: &[Entry],
     job: Job<'_, '_>,
+    bodies: &Bodies,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Vec<Compiled>> {
     let mut order: Vec<usize> = (0..entries.len()).collect();
@@ -303,7 +311,7 @@ fn compile_entries(
             if *place > failed.load(Ordering::Relaxed) {
                 continue;
             }
-            let result = compile_entry(&entries[*place], job, &mut worker);
+            let result = compile_entry(&entries[*place], job, bodies, &mut worker);
             if result.is_err() {
                 failed.fetch_min(*place, Ordering::Relaxed);
                 // What was half built is still in there.
@@ -333,7 +341,8 @@ fn compile_entries(
     }
 }
 
-fn size_hint(entry: &Entry, unit: &Unit<'_>) -> u64 {
+/// How long a core function is in its module, in bytes.
+pub(crate) fn size_hint(entry: &Entry, unit: &Unit<'_>) -> u64 {
     match *entry {
         Entry::Core { instance, index } => {
             let module = unit.envs[instance as usize].module;
@@ -346,9 +355,14 @@ fn size_hint(entry: &Entry, unit: &Unit<'_>) -> u64 {
     }
 }
 
-fn compile_entry(entry: &Entry, job: Job<'_, '_>, worker: &mut Worker) -> Result<Compiled> {
+fn compile_entry(
+    entry: &Entry,
+    job: Job<'_, '_>,
+    bodies: &Bodies,
+    worker: &mut Worker,
+) -> Result<Compiled> {
     worker.context.clear();
-    build(entry, job, worker)?;
+    build(entry, job, bodies, worker)?;
     let context = &mut worker.context;
     if !job.target.alias_analysis {
         barriers::insert(&mut context.func);
@@ -406,19 +420,20 @@ fn reloc(found: &FinalizedMachReloc, func: &ir::Function) -> Result<Reloc> {
     })
 }
 
-/// Builds the IR of an entry in the worker's context.
-fn build(entry: &Entry, job: Job<'_, '_>, worker: &mut Worker) -> Result<()> {
+/// Builds the IR of an entry in the worker's context, and inlines what it calls.
+pub(crate) fn build(
+    entry: &Entry,
+    job: Job<'_, '_>,
+    bodies: &Bodies,
+    worker: &mut Worker,
+) -> Result<()> {
     let Job { unit, plan, target } = job;
     let func = &mut worker.context.func;
     if let Entry::Core { instance, index } = *entry {
         let env = &unit.envs[instance as usize];
-        return translate::translate_function(
-            env,
-            index,
-            &*target.isa,
-            &mut worker.translate,
-            func,
-        );
+        let state = &mut worker.translate;
+        translate::translate_function(env, index, &*target.isa, state, func)?;
+        return bodies.inline_into(&mut worker.context);
     }
     let mut builder = FunctionBuilder::new(func, &mut worker.builder);
     match entry {
@@ -432,7 +447,9 @@ fn build(entry: &Entry, job: Job<'_, '_>, worker: &mut Worker) -> Result<()> {
         }
         Entry::Adapter(index) => {
             let adapter = &plan.adapters[*index as usize];
-            adapter::build(&mut builder, unit, plan, adapter);
+            let (callee, _) = resolve(unit, plan, adapter.callee.func);
+            let is_leaf = callee.0 < unit.first_lower.0 && bodies.contains(callee);
+            adapter::build(&mut builder, unit, plan, adapter, is_leaf);
         }
         Entry::Resource(index) => {
             let func = &plan.resource_funcs[*index as usize];
@@ -461,7 +478,10 @@ fn build(entry: &Entry, job: Job<'_, '_>, worker: &mut Worker) -> Result<()> {
         }
     }
     builder.finalize(target.isa.frontend_config());
-    Ok(())
+    match entry {
+        Entry::Adapter(_) => bodies.inline_into(&mut worker.context),
+        _ => Ok(()),
+    }
 }
 
 /// The IR of all entries as text.
@@ -469,9 +489,10 @@ pub(crate) fn clif(list: &WorkList, job: Job<'_, '_>) -> Result<String> {
     use std::fmt::Write as _;
     let mut text = String::new();
     let mut worker = Worker::new();
+    let bodies = Bodies::new(list, job);
     for (place, entry) in list.entries.iter().enumerate() {
         worker.context.clear();
-        build(entry, job, &mut worker)?;
+        build(entry, job, &bodies, &mut worker)?;
         // Writing to a string cannot fail.
         let _ = writeln!(
             text,

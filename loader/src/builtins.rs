@@ -451,7 +451,9 @@ macro_rules! transcoders {
 transcoders! {
     utf8_to_utf8: Utf8 to 1, |src, dst| Some(Part::all(src, transcode::utf8_to_utf8(src, dst)?)),
         |sum| sum.written as i64;
-    utf8_to_utf16: Utf8 to 2, |src, dst| Some(Part::all(src, 2 * transcode::utf8_to_utf16(src, dst)?)),
+    utf8_to_utf16: Utf8 to 2, |src, dst| {
+        Some(Part::all(src, 2 * transcode::utf8_to_utf16(transcode::utf8(src)?, dst)))
+    },
         |sum| sum.written as i64 / 2;
     utf8_to_latin1: Utf8 to 1, |src, dst| {
         let (read, written) = transcode::utf8_to_latin1(src, dst);

@@ -1,8 +1,8 @@
-//! Strings between the encodings of two guests, for adapters from one component to another.
+//! Strings between the encodings of two guests, or of a guest and the host.
 //!
 //! Each function reads `src` once, checks it on the way, and writes to `dst`, which has room for
-//! the longest result. They are what the builtins of the same names do; the sequence of `realloc`s
-//! around them ("Storing" of strings in `CanonicalABI.md`) is compiled code.
+//! the longest result. They are what the builtins of the same names do; for adapters the sequence of
+//! `realloc`s around them ("Storing" of strings in `CanonicalABI.md`) is compiled code.
 //!
 //! Text is mostly runs of ASCII, and of chars beyond: runs are found in blocks of a size for
 //! which the compiler uses vectors.
@@ -11,8 +11,8 @@ use std::ops::Range;
 
 use crate::parts::PART_SIZE;
 
-/// Bytes of UTF-8 that are checked and then copied while they are in the cache.
-const CHUNK: usize = 16 << 10;
+/// The most bytes of UTF-8 that are checked before they are copied: they are still in the cache.
+const PIECE: usize = 16 << 10;
 /// Code units that are looked at at once.
 const BLOCK: usize = 32;
 /// The least code unit beyond ASCII.
@@ -49,23 +49,24 @@ impl Units {
         }
     }
 
-    /// The length of a first part, which ends between two chars if the string is well-formed.
-    fn part(self, src: &[u8]) -> usize {
-        if src.len() <= PART_SIZE {
+    /// The length of a first part of at most `most` bytes, which ends between two chars if the string
+    /// is well-formed.
+    fn part(self, src: &[u8], most: usize) -> usize {
+        if src.len() <= most {
             return src.len();
         }
         match self {
             Units::Utf8 => {
                 let is_start = |end: &usize| src[*end] & 0xc0 != 0x80;
                 // The last char before the end has at most three bytes there.
-                let ends = (PART_SIZE - 3..=PART_SIZE).rev();
-                ends.into_iter().find(is_start).unwrap_or(PART_SIZE)
+                let ends = (most - 3..=most).rev();
+                ends.into_iter().find(is_start).unwrap_or(most)
             }
-            Units::Utf16 => match u16::from_le_bytes([src[PART_SIZE - 2], src[PART_SIZE - 1]]) {
-                0xd800..0xdc00 => PART_SIZE - 2,
-                _ => PART_SIZE,
+            Units::Utf16 => match u16::from_le_bytes([src[most - 2], src[most - 1]]) {
+                0xd800..0xdc00 => most - 2,
+                _ => most,
             },
-            Units::Latin1 => PART_SIZE,
+            Units::Latin1 => most,
         }
     }
 }
@@ -97,7 +98,7 @@ pub(crate) fn in_parts(
     let mut sum = Part::default();
     loop {
         let rest = &src[sum.read..];
-        let len = units.part(rest);
+        let len = units.part(rest, PART_SIZE);
         let part = transcode(&rest[..len], &mut dst[sum.written..])?;
         sum.read += part.read;
         sum.written += part.written;
@@ -108,27 +109,38 @@ pub(crate) fn in_parts(
     }
 }
 
+/// The string; `None` if it is not well-formed.
+pub(crate) fn utf8(bytes: &[u8]) -> Option<&str> {
+    simdutf8::basic::from_utf8(bytes).ok()
+}
+
+/// A string in pieces, each checked when it is asked for; `None` for one that is not well-formed.
+pub(crate) fn utf8_pieces(src: &[u8]) -> impl Iterator<Item = Option<&str>> {
+    let mut rest = src;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let (piece, after) = rest.split_at(Units::Utf8.part(rest, PIECE));
+        rest = after;
+        Some(utf8(piece))
+    })
+}
+
 /// `None` if it is not well-formed.
 pub(crate) fn utf8_to_utf8(src: &[u8], dst: &mut [u8]) -> Option<usize> {
     let mut done = 0;
-    while done < src.len() {
-        let end = src.len().min(done + CHUNK);
-        let chunk = &src[done..end];
-        let valid = match std::str::from_utf8(chunk) {
-            Ok(_) => chunk.len(),
-            // The last char of the chunk goes on behind it.
-            Err(error) if error.error_len().is_none() && end < src.len() => error.valid_up_to(),
-            Err(_) => return None,
-        };
-        dst[done..done + valid].copy_from_slice(&chunk[..valid]);
-        done += valid;
+    for piece in utf8_pieces(src) {
+        let piece = piece?.as_bytes();
+        dst[done..done + piece.len()].copy_from_slice(piece);
+        done += piece.len();
     }
     Some(done)
 }
 
-/// The number of code units; `None` if it is not well-formed.
-pub(crate) fn utf8_to_utf16(src: &[u8], dst: &mut [u8]) -> Option<usize> {
-    let mut rest = std::str::from_utf8(src).ok()?;
+/// The number of code units.
+pub(crate) fn utf8_to_utf16(src: &str, dst: &mut [u8]) -> usize {
+    let mut rest = src;
     let dst = dst.as_chunks_mut().0;
     let mut written = 0;
     while !rest.is_empty() {
@@ -145,7 +157,7 @@ pub(crate) fn utf8_to_utf16(src: &[u8], dst: &mut [u8]) -> Option<usize> {
         }
         rest = after;
     }
-    Some(written)
+    written
 }
 
 /// Up to the first char beyond Latin-1, or what is not well-formed: how many bytes were read, and
@@ -339,7 +351,7 @@ mod tests {
         let chars = ["a", "é", "ÿ", "Ā", "☃", "🍰"];
         let mut texts = vec![String::new()];
         for char in chars {
-            for before in [0, 1, 31, 32, 33, 64, CHUNK - 1, CHUNK] {
+            for before in [0, 1, 31, 32, 33, 64, PIECE - 1, PIECE] {
                 for after in [0, 1, 32, 40] {
                     let (before, after) = ("x".repeat(before), "y".repeat(after));
                     texts.push(format!("{before}{char}{after}"));
@@ -371,11 +383,8 @@ mod tests {
             let (utf8, utf16) = (text.as_bytes(), utf16(&text));
             let (len, dst) = written(utf8.len(), |dst| utf8_to_utf8(utf8, dst));
             assert_eq!((len, &dst[..]), (Some(utf8.len()), utf8));
-            let (len, dst) = written(2 * utf8.len(), |dst| utf8_to_utf16(utf8, dst));
-            assert_eq!(
-                (len, &dst[..utf16.len()]),
-                (Some(utf16.len() / 2), &utf16[..])
-            );
+            let (len, dst) = written(2 * utf8.len(), |dst| utf8_to_utf16(&text, dst));
+            assert_eq!((len, &dst[..utf16.len()]), (utf16.len() / 2, &utf16[..]));
             let (len, dst) = written(utf16.len() / 2 * 3, |dst| utf16_to_utf8(&utf16, dst));
             assert_eq!((len, &dst[..utf8.len()]), (Some(utf8.len()), utf8));
             let (beyond, dst) = written(utf16.len(), |dst| utf16_to_utf16(&utf16, dst));
@@ -500,13 +509,12 @@ mod tests {
             b"\xff",
         ];
         for bytes in bad {
-            for before in [0, 31, CHUNK - 1, CHUNK, 2 * CHUNK - 2] {
+            for before in [0, 31, PIECE - 1, PIECE, 2 * PIECE - 2] {
                 for after in [0, 40] {
                     let src = [&vec![b'x'; before], bytes, &vec![b'y'; after]].concat();
                     let (result, _) = written(src.len(), |dst| utf8_to_utf8(&src, dst));
                     assert_eq!(result, None);
-                    let (result, _) = written(2 * src.len(), |dst| utf8_to_utf16(&src, dst));
-                    assert_eq!(result, None);
+                    assert_eq!(utf8(&src), None);
                     // What comes behind is not read.
                     let ((read, _), _) = written(src.len(), |dst| utf8_to_latin1(&src, dst));
                     assert_eq!(read, before);

@@ -20,7 +20,7 @@ const DIRECTION: &[(&str, &[&str])] = &[
 ];
 
 /// What the loader links, besides `format`: it stays small.
-const LOADER_NEEDS: &[&str] = &["memmap2", "rustix", "libc"];
+const LOADER_NEEDS: &[&str] = &["memmap2", "rustix", "libc", "simdutf8"];
 
 /// The files that may contain `unsafe`, tests aside. The compiler and the format have none; outside
 /// of the loader it is mapping artifacts.

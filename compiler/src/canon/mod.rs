@@ -4,6 +4,7 @@
 
 pub(crate) mod adapter;
 pub(crate) mod handles;
+mod short;
 pub(crate) mod thunk;
 pub(crate) mod trampoline;
 

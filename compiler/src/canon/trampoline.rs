@@ -13,6 +13,7 @@ use cwasm_format::TrapCode;
 use cwasm_format::builtin::{Builtin, Returns};
 use cwasm_format::vmctx::{VmContext, VmHostFunc, VmHostImport, VmStore, flags};
 
+use super::short::return_short;
 use super::thunk::{VALUE_SIZE, begin};
 use super::{from_bits, host_signature, to_bits, trusted};
 use crate::env::Symbol;
@@ -141,6 +142,7 @@ pub(crate) fn host_func(builder: &mut FunctionBuilder<'_>, signature: &ir::Signa
 pub(crate) fn builtin(builder: &mut FunctionBuilder<'_>, builtin: Builtin, mut checks: Checks) {
     let entry = begin(builder, builtin_signature(builtin));
     let params = builder.block_params(entry).to_vec();
+    return_short(builder, builtin, &params);
     let store = load_store(builder, params[0]);
     check_stack(builder, store);
 

@@ -6,6 +6,7 @@
 //! is given back in part afterwards. Latin-1 is tried first and left at the first char beyond it.
 
 use std::borrow::Cow;
+use std::collections::TryReserveError;
 
 use cwasm_format::TrapCode;
 use cwasm_format::abi::Layout;
@@ -15,7 +16,7 @@ use super::strings::{StrPlace, UTF16_TAG, Units};
 use super::{LiftContext, LowerContext, lists};
 use crate::error::{Error, Result};
 use crate::raw::StringEncoding;
-use crate::transcode::{inflate_latin1, utf8_to_latin1};
+use crate::transcode;
 
 /// The bytes of a string in memory.
 pub(super) fn bytes<'a>(cx: &LiftContext<'a>, place: StrPlace) -> Result<&'a [u8]> {
@@ -31,52 +32,48 @@ pub(super) fn bytes<'a>(cx: &LiftContext<'a>, place: StrPlace) -> Result<&'a [u8
 /// The string of these code units.
 pub(super) fn decode(bytes: &[u8], units: Units) -> Result<Cow<'_, str>> {
     match units {
-        Units::Utf8 => match std::str::from_utf8(bytes) {
-            Ok(string) => Ok(Cow::Borrowed(string)),
-            Err(_) => Err(invalid()),
+        Units::Utf8 => match transcode::utf8(bytes) {
+            Some(string) => Ok(Cow::Borrowed(string)),
+            None => Err(invalid()),
         },
-        Units::Utf16 => {
-            let units = bytes
-                .as_chunks::<2>()
-                .0
-                .iter()
-                .map(|unit| u16::from_le_bytes(*unit));
-            // A code unit is at most 3 bytes of UTF-8.
-            let mut string = reserve(units.len() * 3)?;
-            for char in char::decode_utf16(units) {
-                string.push(char.map_err(|_| invalid())?);
-            }
-            Ok(Cow::Owned(string))
-        }
-        Units::Latin1 => {
-            let mut string = reserve(bytes.len() * 2)?;
-            string.extend(bytes.iter().map(|byte| char::from(*byte)));
-            Ok(Cow::Owned(string))
-        }
+        _ => decode_owned(bytes, units).map(Cow::Owned),
     }
 }
 
 /// As [`decode`], copied.
 pub(super) fn decode_owned(bytes: &[u8], units: Units) -> Result<String> {
-    match decode(bytes, units)? {
-        Cow::Owned(mut string) => {
-            string.shrink_to_fit();
+    match units {
+        Units::Utf8 => {
+            let mut string = String::new();
+            reserve(string.try_reserve_exact(bytes.len()))?;
+            for piece in transcode::utf8_pieces(bytes) {
+                string.push_str(piece.ok_or_else(invalid)?);
+            }
             Ok(string)
         }
-        Cow::Borrowed(borrowed) => {
-            let mut string = reserve(borrowed.len())?;
-            string.push_str(borrowed);
-            Ok(string)
-        }
+        // A code unit is at most 3 bytes of UTF-8.
+        Units::Utf16 => decode_to(bytes.len() / 2 * 3, |out| {
+            transcode::utf16_to_utf8(bytes, out)
+        }),
+        Units::Latin1 => decode_to(bytes.len() * 2, |out| {
+            Some(transcode::latin1_to_utf8(bytes, out))
+        }),
     }
 }
 
-fn reserve(capacity: usize) -> Result<String> {
-    let mut string = String::new();
-    match string.try_reserve_exact(capacity) {
-        Ok(()) => Ok(string),
-        Err(error) => Err(lists::out_of_memory(error)),
-    }
+/// The string that is written to so many bytes, at most; `None` if it is not well-formed.
+fn decode_to(size: usize, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Result<String> {
+    let mut bytes = Vec::new();
+    reserve(bytes.try_reserve_exact(size))?;
+    bytes.resize(size, 0);
+    let len = write(&mut bytes).ok_or_else(invalid)?;
+    bytes.truncate(len);
+    bytes.shrink_to_fit();
+    String::from_utf8(bytes).map_err(|_| invalid())
+}
+
+fn reserve(reserved: std::result::Result<(), TryReserveError>) -> Result<()> {
+    reserved.map_err(lists::out_of_memory)
 }
 
 #[cold]
@@ -98,14 +95,15 @@ pub(super) fn encode(cx: &mut LowerContext<'_>, string: &str) -> Result<(u32, u3
         }
         StringEncoding::Latin1Utf16 => {
             let buffer = Buffer::allocate(cx, string.len() as u64, 2)?;
-            let (read, written) = utf8_to_latin1(string.as_bytes(), buffer.bytes(cx));
+            let out = buffer.bytes(cx);
+            let (read, written) = transcode::utf8_to_latin1(string.as_bytes(), out);
             if read == string.len() {
                 let buffer = buffer.resize(cx, written as u64)?;
                 return Ok((buffer.offset as u32, written as u32));
             }
             let buffer = buffer.resize(cx, string.len() as u64 * 2)?;
             // What the guest moved is widened where it is now, and not written again.
-            inflate_latin1(&mut buffer.bytes(cx)[..2 * written], 0..written);
+            transcode::inflate_latin1(&mut buffer.bytes(cx)[..2 * written], 0..written);
             let (pointer, units) = encode_utf16(cx, &string[read..], buffer, written)?;
             Ok((pointer, units | UTF16_TAG))
         }
@@ -120,12 +118,8 @@ fn encode_utf16(
     buffer: Buffer,
     before: usize,
 ) -> Result<(u32, u32)> {
-    let places = &mut buffer.bytes(cx).as_chunks_mut::<2>().0[before..];
-    let mut units = before;
-    for (unit, place) in string.encode_utf16().zip(places) {
-        *place = unit.to_le_bytes();
-        units += 1;
-    }
+    let out = &mut buffer.bytes(cx)[2 * before..];
+    let units = before + transcode::utf8_to_utf16(string, out);
     let buffer = buffer.resize(cx, units as u64 * 2)?;
     Ok((buffer.offset as u32, units as u32))
 }

@@ -29,6 +29,7 @@ use std::collections::HashSet;
 use cranelift_codegen::ir::{self, InstBuilder, Value, types};
 use cranelift_frontend::FunctionBuilder;
 use cwasm_format::TrapCode;
+use cwasm_format::abi::MAX_FLAT_RESULTS;
 use cwasm_format::builtin::Builtin;
 use cwasm_format::resources::HandleUse;
 use cwasm_format::types::{FuncType, ResourceNumber, TypeDef, Types, ValueType};
@@ -76,12 +77,14 @@ struct Copier<'c, 'f> {
     checks: Checks,
 }
 
-/// Builds an adapter.
+/// Builds an adapter. A callee that is a leaf neither calls nor traps: if passing the values does
+/// not either, nobody can see that its instance cannot be entered meanwhile.
 pub(crate) fn build(
     builder: &mut FunctionBuilder<'_>,
     unit: &Unit<'_>,
     plan: &Plan,
     adapter: &Adapter,
+    is_leaf: bool,
 ) {
     let types = &plan.types;
     let entry = begin(builder, core_signature(&types.lowered(adapter.callee.ty)));
@@ -98,8 +101,13 @@ pub(crate) fn build(
         return;
     }
     check_flag(builder, context, callee_flags, MAY_ENTER);
+    let func = types.get(adapter.callee.ty);
+    let is_seen =
+        !is_leaf || !is_silent(&types.types, func) || adapter.callee.options.post_return.is_some();
     // An instance that can be entered does not run, so its other flags are as they were first.
-    set_flags(builder, context, callee_flags, INITIAL & !MAY_ENTER);
+    if is_seen {
+        set_flags(builder, context, callee_flags, INITIAL & !MAY_ENTER);
+    }
 
     let declare = |builder: &mut FunctionBuilder<'_>, func: CoreFunc| {
         let (id, ty) = work::resolve(unit, plan, func);
@@ -131,7 +139,6 @@ pub(crate) fn build(
     );
     let callee_side = side(lift.component, &lift.options, callee_realloc, callee_outer);
 
-    let func = types.get(lift.ty);
     let mut copier = Copier {
         builder: &mut *builder,
         plan,
@@ -160,9 +167,35 @@ pub(crate) fn build(
         args.extend(&returned);
         builder.ins().call(post_return, &args);
     }
-    set_flags(builder, context, callee_flags, INITIAL);
+    if is_seen {
+        set_flags(builder, context, callee_flags, INITIAL);
+    }
     builder.ins().return_(&results);
     builder.seal_all_blocks();
+}
+
+/// Whether values pass without a trap and a call: as flat numbers.
+fn is_silent(types: &Types, func: &FuncType) -> bool {
+    let mut values = func.params.iter().map(|(_, ty)| *ty).chain(func.result);
+    let are_flat = types.params_flat(func).fits()
+        && func
+            .result
+            .is_none_or(|ty| types.abi(ty).flat.count() <= MAX_FLAT_RESULTS);
+    are_flat && values.all(|ty| is_number(types, ty))
+}
+
+/// Whether all bits of a flat value are valid, or those that are not are cleared.
+fn is_number(types: &Types, ty: ValueType) -> bool {
+    let ValueType::Def(id) = ty else {
+        return !matches!(ty, ValueType::Char | ValueType::String);
+    };
+    match types.def(id) {
+        TypeDef::Flags(_) => true,
+        def @ (TypeDef::Record(_) | TypeDef::Tuple(_)) => {
+            def.parts().all(|ty| is_number(types, ty))
+        }
+        _ => false,
+    }
 }
 
 /// The resources of the handles in the parameters.
@@ -255,7 +288,7 @@ impl Copier<'_, '_> {
             return results;
         };
         let abi = self.types.abi(ty);
-        if abi.flat.count() <= cwasm_format::abi::MAX_FLAT_RESULTS {
+        if abi.flat.count() <= MAX_FLAT_RESULTS {
             self.copy_flat(ty, returned, &mut results);
             return results;
         }

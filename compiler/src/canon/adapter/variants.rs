@@ -61,6 +61,13 @@ impl Copier<'_, '_> {
             };
             switch.set_entry(number as u128, block);
         }
+        // Options and results are worth no table of jumps.
+        if cases.count() <= 2 {
+            self.check_discriminant(discriminant, cases.count());
+            let (first, last) = (blocks[0].1, blocks[blocks.len() - 1].1);
+            self.builder.ins().brif(discriminant, last, &[], first, &[]);
+            return blocks;
+        }
         let invalid = self.builder.create_block();
         self.builder.set_cold_block(invalid);
         switch.emit(self.builder, discriminant, invalid);
