@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use cwasm::TrapCode;
-use wasmi::errors::{ErrorKind, InstantiationError};
+use wasmi::errors::{ErrorKind, InstantiationError, TableError};
 use wasmi::{
     Config, Engine, Extern, ExternRef, F32, F64, Func, FuncType, Module, Ref, Store, StoreContext,
     V128, Val, ValType,
@@ -219,6 +219,13 @@ fn stop(error: &wasmi::Error) -> Stop {
     }
     if let ErrorKind::Instantiation(InstantiationError::ElementSegmentDoesNotFit { .. }) =
         error.kind()
+    {
+        return Stop::Trap(TrapCode::TableOutOfBounds);
+    }
+    // A bulk operation beyond a table's end is an error of the table, not a trap, in some places.
+    if let ErrorKind::Table(
+        TableError::CopyOutOfBounds | TableError::FillOutOfBounds | TableError::InitOutOfBounds,
+    ) = error.kind()
     {
         return Stop::Trap(TrapCode::TableOutOfBounds);
     }

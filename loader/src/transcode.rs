@@ -424,7 +424,7 @@ mod tests {
                     )
                 });
                 assert_eq!((sum, &dst[..]), (Some(Part::all(utf8, utf8.len())), utf8));
-                ends.push(Units::Utf8.part(utf8));
+                ends.push(Units::Utf8.part(utf8, PART_SIZE));
 
                 let utf16 = utf16(&("x".repeat(before / 2) + &char.repeat(9)));
                 let (sum, dst) = written(utf16.len(), |dst| {
@@ -440,7 +440,7 @@ mod tests {
                     )
                 });
                 assert_eq!((sum, &dst), (Some(Part::all(&utf16, utf16.len())), &utf16));
-                ends.push(Units::Utf16.part(&utf16));
+                ends.push(Units::Utf16.part(&utf16, PART_SIZE));
             }
         }
         assert!(ends.contains(&(PART_SIZE - 3)) && ends.contains(&PART_SIZE));
