@@ -1,4 +1,4 @@
-//! The components that are measured: two are files in `guests/`, a large one is generated.
+//! The components that are measured: most are files in `guests/`, a large one is generated.
 
 use anyhow::{Context as _, Result};
 
@@ -15,6 +15,65 @@ pub(crate) enum Guest {
     Medium,
     /// Megabytes of machine code.
     Large,
+    /// A small program that computes.
+    Kernel(Kernel),
+}
+
+/// The kernels: each a file in `guests/kernels/`, which says what it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kernel {
+    Bytes,
+    Fib,
+    Hash,
+    Matmul,
+    Sha256,
+    Sort,
+}
+
+impl Kernel {
+    pub(crate) const ALL: [Kernel; 6] = [
+        Kernel::Bytes,
+        Kernel::Fib,
+        Kernel::Hash,
+        Kernel::Matmul,
+        Kernel::Sha256,
+        Kernel::Sort,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Kernel::Bytes => "bytes",
+            Kernel::Fib => "fib",
+            Kernel::Hash => "hash",
+            Kernel::Matmul => "matmul",
+            Kernel::Sha256 => "sha256",
+            Kernel::Sort => "sort",
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Kernel::Bytes => include_str!("../guests/kernels/bytes.wat"),
+            Kernel::Fib => include_str!("../guests/kernels/fib.wat"),
+            Kernel::Hash => include_str!("../guests/kernels/hash.wat"),
+            Kernel::Matmul => include_str!("../guests/kernels/matmul.wat"),
+            Kernel::Sha256 => include_str!("../guests/kernels/sha256.wat"),
+            Kernel::Sort => include_str!("../guests/kernels/sort.wat"),
+        }
+    }
+
+    /// The argument of a sample's calls, for a few hundred microseconds, and the answer of an
+    /// instance's first call.
+    pub(crate) fn case(self) -> (u32, u32) {
+        match self {
+            Kernel::Bytes => (1_000_000, 1_000_000),
+            Kernel::Fib => (25, 75_025),
+            Kernel::Hash => (40_000, 157),
+            Kernel::Matmul => (96, 15_922_115),
+            Kernel::Sha256 => (1000, 1_305_802_278),
+            Kernel::Sort => (10_000, 8_348_397),
+        }
+    }
 }
 
 const MEDIUM_FUNCTIONS: u32 = 775;
@@ -31,6 +90,7 @@ impl Guest {
             Guest::Small => "small",
             Guest::Medium => "medium",
             Guest::Large => "large",
+            Guest::Kernel(kernel) => kernel.name(),
         }
     }
 
@@ -44,6 +104,7 @@ impl Guest {
             Guest::Small => include_str!("../guests/small.wat"),
             Guest::Medium => return Ok(generate::component(MEDIUM_FUNCTIONS)),
             Guest::Large => return Ok(generate::component(LARGE_FUNCTIONS)),
+            Guest::Kernel(kernel) => kernel.text(),
         };
         wat::parse_str(text).with_context(|| format!("guests/{}.wat", self.name()))
     }
@@ -64,6 +125,7 @@ impl Guest {
             Guest::Small => Some((41, 42)),
             Guest::Medium => Some((1, MEDIUM_ANSWER)),
             Guest::Large => Some((1, LARGE_ANSWER)),
+            Guest::Kernel(kernel) => Some(kernel.case()),
         }
     }
 }

@@ -10,11 +10,12 @@ use cwasm::{
 };
 use cwasm_compiler::{OptLevel, Options};
 
-use crate::runtime::{Instance, Runtime, host_add, host_nop};
+use crate::runtime::{self, Instance, Runtime, host_add, host_nop};
 
 pub(crate) struct Ours {
     engine: Engine,
     linker: Linker<()>,
+    interruptible: bool,
 }
 
 pub(crate) struct Guest {
@@ -28,10 +29,19 @@ pub(crate) struct Guest {
     run_host_add: TypedFunc<(u32,), (u32,)>,
 }
 
+pub(crate) struct Kernel {
+    store: Store<()>,
+    run: TypedFunc<(u32,), (u32,)>,
+}
+
 impl Ours {
     fn map(&self, artifact: &Path) -> Result<Component> {
         // SAFETY: the artifact was written by this run of the bench, and nobody changes it.
         unsafe { Component::map(&self.engine, artifact) }
+    }
+
+    fn store(&self) -> Store<()> {
+        Store::new(&self.engine, ())
     }
 
     fn pre(&self, artifact: &Path) -> Result<InstancePre<()>> {
@@ -46,8 +56,9 @@ impl Runtime for Ours {
     type Error = cwasm::Error;
     type Linked = InstancePre<()>;
     type Instance = Guest;
+    type Kernel = Kernel;
 
-    fn new() -> Result<Ours> {
+    fn new(interruptible: bool) -> Result<Ours> {
         let engine = Engine::new(&Config::new())?;
         let mut linker = Linker::new(&engine);
         let mut root = linker.root();
@@ -58,7 +69,11 @@ impl Runtime for Ours {
         root.func_wrap("add", |_: StoreContextMut<'_, ()>, (a, b): (u32, u32)| {
             Ok((host_add(a, b),))
         })?;
-        Ok(Ours { engine, linker })
+        Ok(Ours {
+            engine,
+            linker,
+            interruptible,
+        })
     }
 
     fn compile(&self, wasm: &[u8], threads: Option<NonZeroUsize>) -> Result<Vec<u8>> {
@@ -66,6 +81,7 @@ impl Runtime for Ours {
             cpu: CpuLevel::X86_64V3,
             opt: OptLevel::Speed,
             jobs: threads,
+            interruptible: self.interruptible,
             ..Options::default()
         };
         Ok(cwasm_compiler::compile(wasm, &options)?.bytes)
@@ -80,13 +96,13 @@ impl Runtime for Ours {
     }
 
     fn instantiate(&self, linked: &InstancePre<()>) -> Result<()> {
-        let mut store = Store::new(&self.engine, ());
+        let mut store = self.store();
         linked.instantiate(&mut store)?;
         Ok(())
     }
 
     fn first_call(&self, artifact: &Path, a: u32, b: u32) -> Result<u32> {
-        let mut store = Store::new(&self.engine, ());
+        let mut store = self.store();
         let instance = self.pre(artifact)?.instantiate(&mut store)?;
         let add = instance.get_typed_func::<(u32, u32), (u32,)>(&mut store, "add")?;
         let (sum,) = add.call(&mut store, (a, b))?;
@@ -94,15 +110,22 @@ impl Runtime for Ours {
     }
 
     fn run(&self, artifact: &Path, seed: u32) -> Result<u32> {
-        let mut store = Store::new(&self.engine, ());
+        let mut store = self.store();
         let instance = self.pre(artifact)?.instantiate(&mut store)?;
         let run = instance.get_typed_func::<(u32,), (u32,)>(&mut store, "run")?;
         let (answer,) = run.call(&mut store, (seed,))?;
         Ok(answer)
     }
 
+    fn kernel(&self, artifact: &Path) -> Result<Kernel> {
+        let mut store = self.store();
+        let instance = self.pre(artifact)?.instantiate(&mut store)?;
+        let run = instance.get_typed_func(&mut store, "run")?;
+        Ok(Kernel { store, run })
+    }
+
     fn guest(&self, artifact: &Path) -> Result<Guest> {
-        let mut store = Store::new(&self.engine, ());
+        let mut store = self.store();
         let instance = self.pre(artifact)?.instantiate(&mut store)?;
         Ok(Guest {
             nop: instance.get_typed_func(&mut store, "nop")?,
@@ -114,6 +137,15 @@ impl Runtime for Ours {
             run_host_add: instance.get_typed_func(&mut store, "run-host-add")?,
             store,
         })
+    }
+}
+
+impl runtime::Kernel for Kernel {
+    type Error = cwasm::Error;
+
+    #[inline(always)]
+    fn run(&mut self, n: u32) -> Result<u32> {
+        Ok(self.run.call(&mut self.store, (n,))?.0)
     }
 }
 

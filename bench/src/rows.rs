@@ -11,11 +11,11 @@ use anyhow::{Context as _, Error, Result, anyhow, ensure};
 use object::{Object as _, ObjectSection as _};
 use tempfile::TempDir;
 
-use crate::guests::Guest;
+use crate::guests::{Guest, Kernel};
 use crate::measure::{Pair, Sampling, Work, interleaved};
 use crate::ours::Ours;
 use crate::peak;
-use crate::runtime::{Instance, Runtime, host_nop_calls};
+use crate::runtime::{Instance, Kernel as _, Runtime, host_nop_calls};
 use crate::theirs::Theirs;
 
 /// One row of the table.
@@ -30,7 +30,7 @@ pub(crate) struct Row {
 pub(crate) enum Unit {
     Nanoseconds,
     Bytes,
-    /// Part of something measured on the same side.
+    /// How many times as much as something else on the same side.
     Ratio,
 }
 
@@ -45,12 +45,18 @@ enum Measure {
         ours: fn(&Side<Ours>) -> Result<f64>,
         theirs: fn(&Side<Theirs>) -> Result<f64>,
     },
+    /// A kernel.
+    Kernel(Kernel),
+    /// What it costs that code can be interrupted.
+    InterruptCost,
 }
 
 /// Both sides, with their artifacts.
 pub(crate) struct Bench {
     ours: Side<Ours>,
     theirs: Side<Theirs>,
+    our_interruptible: Side<Ours>,
+    their_interruptible: Side<Theirs>,
 }
 
 /// One side. Artifacts are compiled when a row first needs them, into a folder that goes with it.
@@ -71,6 +77,11 @@ const SELDOM: Sampling = Sampling {
     length: None,
 };
 
+/// For kernels: a call takes a few hundred microseconds, so that most are within one time slice.
+const KERNELS: Sampling = Sampling {
+    samples: 401,
+    length: None,
+};
 const ONE: NonZeroUsize = NonZeroUsize::MIN;
 const TWO: NonZeroUsize = ONE.saturating_add(1);
 
@@ -164,6 +175,17 @@ pub(crate) const ROWS: &[Row] = &[
         artifact_size::<Ours>,
         artifact_size::<Theirs>,
     ),
+    Row::kernel("run.bytes", Kernel::Bytes),
+    Row::kernel("run.fib", Kernel::Fib),
+    Row::kernel("run.hash", Kernel::Hash),
+    Row::kernel("run.matmul", Kernel::Matmul),
+    Row::kernel("run.sha256", Kernel::Sha256),
+    Row::kernel("run.sort", Kernel::Sort),
+    Row {
+        name: "interruptible.cost",
+        unit: Unit::Ratio,
+        measure: Measure::InterruptCost,
+    },
 ];
 
 impl Row {
@@ -198,6 +220,14 @@ impl Row {
         }
     }
 
+    const fn kernel(name: &'static str, kernel: Kernel) -> Row {
+        Row {
+            name,
+            unit: Unit::Nanoseconds,
+            measure: Measure::Kernel(kernel),
+        }
+    }
+
     /// Measures both sides.
     ///
     /// # Errors
@@ -216,6 +246,13 @@ impl Row {
                     theirs: theirs(&bench.theirs)?,
                 })
             }),
+            Measure::Kernel(kernel) => run_kernel(&bench.ours, kernel)
+                .and_then(|ours| interleaved(ours, run_kernel(&bench.theirs, kernel)?, KERNELS)),
+            Measure::InterruptCost => interrupt_cost(&bench.our_interruptible, &bench.ours)
+                .and_then(|ours| {
+                    let theirs = interrupt_cost(&bench.their_interruptible, &bench.theirs)?;
+                    Ok(Pair { ours, theirs })
+                }),
         };
         pair.with_context(|| format!("cannot measure `{}`", self.name))
     }
@@ -236,7 +273,7 @@ impl Unit {
         let scales: &[(f64, &str)] = match self {
             Unit::Nanoseconds => &[(1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns")],
             Unit::Bytes => &[(1e6, "MB"), (1e3, "KB"), (1.0, "B")],
-            Unit::Ratio => &[(1.0, "x")],
+            Unit::Ratio => return format!("{figure:.3}"),
         };
         let fits = scales.iter().find(|(scale, _)| figure.abs() >= *scale);
         let (scale, name) = fits.or(scales.last()).copied().unwrap_or((1.0, ""));
@@ -251,15 +288,17 @@ impl Bench {
     /// If one cannot be made.
     pub(crate) fn new() -> Result<Bench> {
         Ok(Bench {
-            ours: Side::new()?,
-            theirs: Side::new()?,
+            ours: Side::new(false)?,
+            theirs: Side::new(false)?,
+            our_interruptible: Side::new(true)?,
+            their_interruptible: Side::new(true)?,
         })
     }
 }
 
 impl<R: Runtime> Side<R> {
-    fn new() -> Result<Side<R>> {
-        let runtime = R::new().map_err(failed::<R>)?;
+    fn new(interruptible: bool) -> Result<Side<R>> {
+        let runtime = R::new(interruptible).map_err(failed::<R>)?;
         let folder = tempfile::tempdir().context("cannot make a folder for artifacts")?;
         Ok(Side { runtime, folder })
     }
@@ -507,6 +546,37 @@ fn compile_peak<R: Runtime>(
 
 fn artifact_size<R: Runtime>(side: &Side<R>) -> Result<f64> {
     Ok(fs::metadata(side.artifact(Guest::Large)?)?.len() as f64)
+}
+
+fn run_kernel<R: Runtime>(side: &Side<R>, kernel: Kernel) -> Result<Work<'_>> {
+    let artifact = side.artifact(Guest::Kernel(kernel))?;
+    let mut instance = side.runtime.kernel(&artifact).map_err(failed::<R>)?;
+    let (n, expected) = kernel.case();
+    let first = instance.run(n).map_err(failed::<R>)?;
+    check::<R, _>("run", first, expected)?;
+    Ok(Box::new(move |calls| {
+        for _ in 0..calls {
+            black_box(instance.run(black_box(n)).map_err(failed::<R>)?);
+        }
+        Ok(())
+    }))
+}
+
+/// How many times as long kernels run with code that can be interrupted, on one side: the geometric
+/// mean. The figure of each goes to standard error.
+fn interrupt_cost<R: Runtime>(interruptible: &Side<R>, plain: &Side<R>) -> Result<f64> {
+    let mut sum = 0.0;
+    for kernel in Kernel::ALL {
+        let with = run_kernel(interruptible, kernel)?;
+        let pair = interleaved(with, run_kernel(plain, kernel)?, KERNELS)?;
+        eprintln!(
+            "interruptible {kernel:?}: {:.3} ({})",
+            pair.ratio(),
+            R::NAME
+        );
+        sum += pair.ratio().ln();
+    }
+    Ok((sum / Kernel::ALL.len() as f64).exp())
 }
 
 /// How much machine code is in an artifact: both sides' are ELF files.

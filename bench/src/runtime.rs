@@ -18,9 +18,11 @@ pub(crate) trait Runtime: Sized {
     type Linked;
     /// An instance of the bench's guest.
     type Instance: Instance<Error = Self::Error>;
+    /// An instance of a kernel.
+    type Kernel: Kernel<Error = Self::Error>;
 
-    /// Makes the engine and the linker.
-    fn new() -> Result<Self, Self::Error>;
+    /// Makes the engine and the linker; code can be interrupted or not.
+    fn new(interruptible: bool) -> Result<Self, Self::Error>;
     /// Compiles a component with so many threads, or all that the machine has.
     fn compile(&self, wasm: &[u8], threads: Option<NonZeroUsize>) -> Result<Vec<u8>, Self::Error>;
     /// Loads an artifact and drops it.
@@ -35,6 +37,16 @@ pub(crate) trait Runtime: Sized {
     fn run(&self, artifact: &Path, seed: u32) -> Result<u32, Self::Error>;
     /// An instance of the bench's guest, its typed functions resolved.
     fn guest(&self, artifact: &Path) -> Result<Self::Instance, Self::Error>;
+    /// An instance of a kernel, its `run` resolved.
+    fn kernel(&self, artifact: &Path) -> Result<Self::Kernel, Self::Error>;
+}
+
+/// The export of a kernel, a typed call.
+pub(crate) trait Kernel {
+    /// The runtime's own error.
+    type Error: Into<Box<dyn StdError + Send + Sync>>;
+
+    fn run(&mut self, n: u32) -> Result<u32, Self::Error>;
 }
 
 /// The exports of `bench.wat`, each a typed call.

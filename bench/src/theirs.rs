@@ -9,11 +9,12 @@ use std::path::Path;
 use wasmtime::component::{Component, InstancePre, Linker, TypedFunc};
 use wasmtime::{Config, Engine, OptLevel, Result, Store, StoreContextMut};
 
-use crate::runtime::{Instance, Runtime, host_add, host_nop};
+use crate::runtime::{self, Instance, Runtime, host_add, host_nop};
 
 pub(crate) struct Theirs {
     engine: Engine,
     linker: Linker<()>,
+    interruptible: bool,
 }
 
 pub(crate) struct Guest {
@@ -27,10 +28,23 @@ pub(crate) struct Guest {
     run_host_add: TypedFunc<(u32,), (u32,)>,
 }
 
+pub(crate) struct Kernel {
+    store: Store<()>,
+    run: TypedFunc<(u32,), (u32,)>,
+}
+
 impl Theirs {
     fn map(&self, artifact: &Path) -> Result<Component> {
         // SAFETY: the artifact was written by this run of the bench, and nobody changes it.
         unsafe { Component::deserialize_file(&self.engine, artifact) }
+    }
+
+    fn store(&self) -> Store<()> {
+        let mut store = Store::new(&self.engine, ());
+        if self.interruptible {
+            store.set_epoch_deadline(1);
+        }
+        store
     }
 
     fn pre(&self, artifact: &Path) -> Result<InstancePre<()>> {
@@ -45,10 +59,12 @@ impl Runtime for Theirs {
     type Error = wasmtime::Error;
     type Linked = InstancePre<()>;
     type Instance = Guest;
+    type Kernel = Kernel;
 
-    fn new() -> Result<Theirs> {
+    fn new(interruptible: bool) -> Result<Theirs> {
         let mut config = Config::new();
         config.cranelift_opt_level(OptLevel::Speed);
+        config.epoch_interruption(interruptible);
         let engine = Engine::new(&config)?;
         let mut linker = Linker::new(&engine);
         let mut root = linker.root();
@@ -59,7 +75,11 @@ impl Runtime for Theirs {
         root.func_wrap("add", |_: StoreContextMut<'_, ()>, (a, b): (u32, u32)| {
             Ok((host_add(a, b),))
         })?;
-        Ok(Theirs { engine, linker })
+        Ok(Theirs {
+            engine,
+            linker,
+            interruptible,
+        })
     }
 
     fn compile(&self, wasm: &[u8], threads: Option<NonZeroUsize>) -> Result<Vec<u8>> {
@@ -81,13 +101,13 @@ impl Runtime for Theirs {
     }
 
     fn instantiate(&self, linked: &InstancePre<()>) -> Result<()> {
-        let mut store = Store::new(&self.engine, ());
+        let mut store = self.store();
         linked.instantiate(&mut store)?;
         Ok(())
     }
 
     fn first_call(&self, artifact: &Path, a: u32, b: u32) -> Result<u32> {
-        let mut store = Store::new(&self.engine, ());
+        let mut store = self.store();
         let instance = self.pre(artifact)?.instantiate(&mut store)?;
         let add = instance.get_typed_func::<(u32, u32), (u32,)>(&mut store, "add")?;
         let (sum,) = add.call(&mut store, (a, b))?;
@@ -95,15 +115,22 @@ impl Runtime for Theirs {
     }
 
     fn run(&self, artifact: &Path, seed: u32) -> Result<u32> {
-        let mut store = Store::new(&self.engine, ());
+        let mut store = self.store();
         let instance = self.pre(artifact)?.instantiate(&mut store)?;
         let run = instance.get_typed_func::<(u32,), (u32,)>(&mut store, "run")?;
         let (answer,) = run.call(&mut store, (seed,))?;
         Ok(answer)
     }
 
+    fn kernel(&self, artifact: &Path) -> Result<Kernel> {
+        let mut store = self.store();
+        let instance = self.pre(artifact)?.instantiate(&mut store)?;
+        let run = instance.get_typed_func(&mut store, "run")?;
+        Ok(Kernel { store, run })
+    }
+
     fn guest(&self, artifact: &Path) -> Result<Guest> {
-        let mut store = Store::new(&self.engine, ());
+        let mut store = self.store();
         let instance = self.pre(artifact)?.instantiate(&mut store)?;
         Ok(Guest {
             nop: instance.get_typed_func(&mut store, "nop")?,
@@ -115,6 +142,15 @@ impl Runtime for Theirs {
             run_host_add: instance.get_typed_func(&mut store, "run-host-add")?,
             store,
         })
+    }
+}
+
+impl runtime::Kernel for Kernel {
+    type Error = wasmtime::Error;
+
+    #[inline(always)]
+    fn run(&mut self, n: u32) -> Result<u32> {
+        Ok(self.run.call(&mut self.store, (n,))?.0)
     }
 }
 

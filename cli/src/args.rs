@@ -54,6 +54,9 @@ pub(crate) struct CompileArgs {
     /// Keep the names and symbols of functions.
     #[arg(long)]
     pub(crate) debug: bool,
+    /// Let hosts stop the code while it runs.
+    #[arg(long)]
+    pub(crate) interruptible: bool,
 }
 
 /// Run a component, or call one of its functions.
@@ -113,6 +116,8 @@ impl CompileArgs {
             features: self.features(),
             jobs: self.jobs,
             debug: self.debug,
+            interruptible: self.interruptible,
+            ..Options::default()
         }
     }
 

@@ -6,7 +6,7 @@ use cwasm_format::code::{CoreTypeRecord, FuncRefRecord, RefSlotRecord};
 use cwasm_format::describe::Description;
 use cwasm_format::exports::{CanonOptions, ExportRecord, IMPORTED, LiftRecord, StrRef, kind};
 use cwasm_format::hash::TypeHash;
-use cwasm_format::header::{Kind, NONE, SectionId};
+use cwasm_format::header::{Kind, NO_INTERRUPTS, NONE, SectionId};
 use cwasm_format::imports::core_type::{self, Limits};
 use cwasm_format::imports::{ImportRecord, LowerRecord};
 use cwasm_format::names;
@@ -67,6 +67,7 @@ pub(crate) fn contents(parts: &Parts<'_, '_>, text: &Text) -> Result<Contents> {
         init_thunk: list.init_thunk.map_or(NONE, |func| text.offset(func)),
         thunks_start: text.thunks_start,
         type_ids: unit.type_ids,
+        interrupt_slot: unit.interrupt_slot.unwrap_or(NO_INTERRUPTS),
     });
     let mut strings = Strings::default();
     match unit.kind {

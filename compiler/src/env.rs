@@ -24,6 +24,9 @@ pub(crate) struct Env<'a> {
     /// The unit's number of each function type, by type index: equal types have equal numbers.
     pub(crate) type_numbers: Vec<u32>,
     pub(crate) refs: FuncRefs,
+    /// Context offset of the address of the page that code checks for interrupts; `None` if it does
+    /// not.
+    pub(crate) interrupt_slot: Option<u32>,
 }
 
 /// How function references are represented in the unit.

@@ -18,6 +18,8 @@ pub(crate) struct Target {
     /// The target's number in the header.
     pub(crate) number: u32,
     pub(crate) cpu_features: u64,
+    /// Whether what memories hold may be known from accesses before.
+    pub(crate) alias_analysis: bool,
 }
 
 /// The target that `options` ask for.
@@ -49,6 +51,7 @@ pub(crate) fn target(options: &Options) -> Result<Target> {
         isa,
         number: TARGET_X86_64_LINUX,
         cpu_features: options.cpu.features(),
+        alias_analysis: options.alias_analysis,
     })
 }
 

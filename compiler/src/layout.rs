@@ -78,6 +78,8 @@ pub(crate) struct Unit<'a> {
     pub(crate) types: Vec<UnitType>,
     /// Context offset of the type ids, or [`NONE`].
     pub(crate) type_ids: u32,
+    /// Context offset of the address of the page that interruptible code checks.
+    pub(crate) interrupt_slot: Option<u32>,
     /// `VmFuncRef`s of an open unit.
     pub(crate) func_refs: Vec<FuncRef>,
     /// Addresses of `VmFuncRef`s in the context of an open unit: context offset and function.
@@ -145,7 +147,12 @@ impl Step {
 }
 
 /// Lays out the unit of `plan`.
-pub(crate) fn layout<'a>(kind: Kind, plan: &Plan, modules: &'a [Module<'a>]) -> Result<Unit<'a>> {
+pub(crate) fn layout<'a>(
+    kind: Kind,
+    plan: &Plan,
+    modules: &'a [Module<'a>],
+    is_interruptible: bool,
+) -> Result<Unit<'a>> {
     check_code_size(plan, modules)?;
     let mut first_funcs = Vec::new();
     let mut next = 0u32;
@@ -175,6 +182,7 @@ pub(crate) fn layout<'a>(kind: Kind, plan: &Plan, modules: &'a [Module<'a>]) -> 
             handles: Vec::new(),
             types: Vec::new(),
             type_ids: NONE,
+            interrupt_slot: None,
             func_refs: Vec::new(),
             ref_slots: Vec::new(),
             steps: Vec::new(),
@@ -185,6 +193,9 @@ pub(crate) fn layout<'a>(kind: Kind, plan: &Plan, modules: &'a [Module<'a>]) -> 
         table_elements: Vec::new(),
         table_uses: tables::table_uses(plan, modules),
     };
+    if is_interruptible {
+        builder.unit.interrupt_slot = Some(builder.reserve(size_of::<u64>(), 8));
+    }
     builder.host(plan);
     builder.memories(plan, modules);
     for (id, instance) in plan.instances.iter().enumerate() {
@@ -376,6 +387,7 @@ impl<'a> Builder<'a> {
             elements: Vec::new(),
             type_numbers,
             refs,
+            interrupt_slot: self.unit.interrupt_slot,
         };
         match self.unit.kind {
             Kind::Component => self.linked_imports(&mut env, &planned.imports),

@@ -9,6 +9,7 @@
 //! options give the same bytes, whatever the number of threads.
 #![warn(missing_docs)]
 
+mod barriers;
 mod canon;
 mod component;
 mod constant;
@@ -60,6 +61,12 @@ pub struct Options {
     pub jobs: Option<NonZeroUsize>,
     /// Whether names and symbols of functions are kept.
     pub debug: bool,
+    /// Whether code checks, in loops and calls, if the host wants it to stop.
+    pub interruptible: bool,
+    /// Whether loads may be replaced by values that were stored or loaded before. On, except to test
+    /// that it changes nothing.
+    #[doc(hidden)]
+    pub alias_analysis: bool,
 }
 
 impl Default for Options {
@@ -71,6 +78,8 @@ impl Default for Options {
             features: Features::default(),
             jobs: None,
             debug: false,
+            interruptible: false,
+            alias_analysis: true,
         }
     }
 }
@@ -180,7 +189,7 @@ fn stages(
     };
     module::validate_bodies(&plan.unused(&decoded.modules))?;
     clock.end("flatten");
-    let unit = layout::layout(kind, &plan, &decoded.modules)?;
+    let unit = layout::layout(kind, &plan, &decoded.modules, options.interruptible)?;
     clock.end("layout");
     canon::adapter::check_sizes(&plan)?;
     let mut list = work::WorkList::new(&unit, &plan);

@@ -22,8 +22,8 @@ use crate::error::{Error, Result};
 use crate::isa::Target;
 use crate::layout::Unit;
 use crate::link::FUNCTION_ALIGN;
-use crate::translate::{self, TranslateState};
-use crate::{Progress, init};
+use crate::translate::{self, Checks, TranslateState};
+use crate::{Progress, barriers, init};
 
 /// A function to compile.
 #[derive(Clone, Debug)]
@@ -350,6 +350,9 @@ fn compile_entry(entry: &Entry, job: Job<'_, '_>, worker: &mut Worker) -> Result
     worker.context.clear();
     build(entry, job, worker)?;
     let context = &mut worker.context;
+    if !job.target.alias_analysis {
+        barriers::insert(&mut context.func);
+    }
     let code = context
         .compile(&*job.target.isa, &mut ControlPlane::default())
         .map_err(|error| Error::codegen(format!("{entry:?}"), format!("{:?}", error.inner)))?;
@@ -452,7 +455,10 @@ fn build(entry: &Entry, job: Job<'_, '_>, worker: &mut Worker) -> Result<()> {
             trampoline::host_func(&mut builder, &signature);
         }
         Entry::Init => init::build(&mut builder, &mut worker.translate.references, unit)?,
-        Entry::Builtin(builtin) => trampoline::builtin(&mut builder, *builtin),
+        Entry::Builtin(builtin) => {
+            let checks = Checks::new(unit.interrupt_slot);
+            trampoline::builtin(&mut builder, *builtin, checks);
+        }
     }
     builder.finalize(target.isa.frontend_config());
     Ok(())

@@ -22,7 +22,7 @@ pub const HEADER_OFFSET: usize = 0x200;
 pub const MAGIC: [u8; 8] = *b"cwasm\r\n\x1a";
 
 /// The version this crate writes. Version 2 has more builtins and traps, shared memories, and
-/// references to function types; version 3 has resources.
+/// references to function types; version 3 has resources and interruptible code.
 pub const ABI_VERSION: u32 = 3;
 
 /// The lowest version this crate reads.
@@ -36,6 +36,9 @@ pub const TARGET_X86_64_LINUX: u32 = 1;
 
 /// "There is none", where a `u32` is an offset or index.
 pub const NONE: u32 = u32::MAX;
+
+/// "It cannot be interrupted", as [`Header::interrupt_slot`]: what was there in versions 1 and 2.
+pub const NO_INTERRUPTS: u32 = 0;
 
 /// The name of a target number, for messages.
 pub fn target_name(target: u32) -> &'static str {
@@ -179,8 +182,9 @@ pub struct Header {
     /// Context offset of the array of `u32` type numbers that the loader fills (open units), or
     /// [`NONE`]; it has one element per record of [`SectionId::CoreTypes`].
     pub type_ids: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Context offset of the address of the page that code checks for interrupts, a `u64` (see
+    /// [`INTERRUPT_PAGE_SIZE`](crate::vmctx::INTERRUPT_PAGE_SIZE)), or [`NO_INTERRUPTS`].
+    pub interrupt_slot: u32,
     /// Each section's place, indexed by [`SectionId`].
     pub sections: [SectionRange; SECTION_COUNT],
     /// SHA-256 of the whole file, with this field and the checksum zero.

@@ -160,6 +160,11 @@ pub struct VmHostFunc {
     pub data: u64,
 }
 
+/// Bytes of the page that the code of an interruptible unit reads to see whether it shall go on, all
+/// of them at some place. Its address is in the context; a fault is the trap
+/// [`Interrupt`](crate::TrapCode::Interrupt).
+pub const INTERRUPT_PAGE_SIZE: u32 = 4096;
+
 /// What thunks and host shims return, in two registers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]

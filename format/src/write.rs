@@ -127,6 +127,7 @@ pub struct Facts {
     pub init_thunk: u32,
     pub thunks_start: u32,
     pub type_ids: u32,
+    pub interrupt_slot: u32,
 }
 
 /// Everything that becomes an artifact.
@@ -328,7 +329,7 @@ impl Contents {
             init_thunk: facts.init_thunk,
             thunks_start: facts.thunks_start,
             type_ids: facts.type_ids,
-            reserved: 0,
+            interrupt_slot: facts.interrupt_slot,
             sections: *ranges,
             digest: [0; 32],
             checksum: 0,

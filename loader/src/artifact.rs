@@ -17,7 +17,7 @@ use memmap2::{Mmap, MmapOptions};
 
 use cwasm_format::describe::Description;
 use cwasm_format::exports::CanonOptions;
-use cwasm_format::header::{Kind, NONE, SectionId};
+use cwasm_format::header::{Kind, NO_INTERRUPTS, NONE, SectionId};
 use cwasm_format::resources::{HandleUse, UseRange};
 use cwasm_format::vmctx::VmContext;
 use cwasm_format::{Artifact, FormatError};
@@ -156,6 +156,12 @@ impl Unit {
 
     pub(crate) fn text(&self) -> Text {
         self.text
+    }
+
+    /// Context offset of the address of the page that its code checks; `None` if it does not.
+    pub(crate) fn interrupt_slot(&self) -> Option<u32> {
+        let slot = self.artifact.header().interrupt_slot;
+        (slot != NO_INTERRUPTS).then_some(slot)
     }
 
     /// The offset of an address in the text; `None` if it is not there.

@@ -4,6 +4,7 @@
 //! machine code is trusted; indices and lengths come from the guest and are checked here.
 #![allow(unsafe_code, reason = "called by compiled code with addresses")]
 
+use std::ops::Range;
 use std::ptr::{self, NonNull};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,8 +13,11 @@ use cwasm_format::TrapCode;
 use cwasm_format::builtin::Builtin;
 use cwasm_format::vmctx::{VmContext, VmHandles, VmMemory, VmTable};
 
+use crate::instance::InstanceData;
+use crate::parts::{in_parts, in_parts_backwards};
 use crate::resource::guest;
-use crate::{memory, parking, sys, table, transcode, unwind};
+use crate::transcode::{self, Part, Units};
+use crate::{memory, parking, sys, table, unwind};
 
 /// The addresses of the builtins, in the order of [`Builtin::ALL`].
 struct BuiltinTable([*const (); Builtin::ALL.len()]);
@@ -76,6 +80,19 @@ const fn address(builtin: Builtin) -> *const () {
 
 type Context = NonNull<VmContext>;
 
+/// Whether the guest shall stop: then long work is given up, with any result, and the trampoline of
+/// interruptible code raises the trap. Other code is never stopped.
+///
+/// # Safety
+/// - `context` is that of a live instance.
+unsafe fn is_interrupted(context: Context) -> bool {
+    // SAFETY: the caller's contract.
+    let instance = unsafe { InstanceData::of(context) };
+    instance
+        .interrupts()
+        .is_some_and(|interrupts| interrupts.is_requested())
+}
+
 /// The status of a builtin: 0, or the trap's number.
 fn status(result: Result<(), TrapCode>) -> i64 {
     match result {
@@ -121,9 +138,9 @@ unsafe extern "C" fn memory_grow(_: Context, memory: NonNull<VmMemory>, delta: u
 }
 
 /// # Safety
-/// - Both are memories of live instances.
+/// - Both are memories of live instances, and `context` is that of one.
 unsafe extern "C" fn memory_copy(
-    _: Context,
+    context: Context,
     dst_memory: NonNull<VmMemory>,
     dst: u64,
     src_memory: NonNull<VmMemory>,
@@ -137,15 +154,37 @@ unsafe extern "C" fn memory_copy(
     let (Some(to), Some(from)) = (to, from) else {
         return status(Err(TrapCode::MemoryOutOfBounds));
     };
-    // SAFETY: both ranges are inside accessible memory; they may overlap.
-    unsafe { ptr::copy(from, to, len as usize) };
+    // SAFETY: both ranges are inside accessible memory; they may overlap. The caller's contract.
+    unsafe { copy(context, from, to, len as usize) };
     status(Ok(()))
 }
 
+/// Copies in the order in which nothing is overwritten before it is read; less if the guest shall
+/// stop.
+///
 /// # Safety
-/// - `memory` is the memory of a live instance.
+/// - `len` values can be read at `from` and written at `to`, both aligned.
+/// - `context` is that of a live instance, if there is more than one part.
+unsafe fn copy<T: Copy>(context: Context, from: *const T, to: *mut T, len: usize) {
+    let copy_part = |part: Range<usize>| {
+        let (from, to) = (from.wrapping_add(part.start), to.wrapping_add(part.start));
+        // SAFETY: a part of what the caller promises; it may overlap with itself.
+        unsafe { ptr::copy(from, to, part.len()) };
+    };
+    // SAFETY: the caller's contract.
+    let stop = || unsafe { is_interrupted(context) };
+    // Whether it was all does not matter: see `is_interrupted`.
+    if to.addr() <= from.addr() {
+        in_parts(len, size_of::<T>(), stop, copy_part);
+    } else {
+        in_parts_backwards(len, size_of::<T>(), stop, copy_part);
+    }
+}
+
+/// # Safety
+/// - `memory` is the memory of a live instance, and `context` is that of one.
 unsafe extern "C" fn memory_fill(
-    _: Context,
+    context: Context,
     memory: NonNull<VmMemory>,
     dst: u64,
     value: u32,
@@ -155,16 +194,23 @@ unsafe extern "C" fn memory_fill(
     let Some(to) = (unsafe { memory_range(memory, dst, len) }) else {
         return status(Err(TrapCode::MemoryOutOfBounds));
     };
-    // SAFETY: the range is inside accessible memory.
-    unsafe { to.write_bytes(value as u8, len as usize) };
+    // SAFETY: the caller's contract.
+    let stop = || unsafe { is_interrupted(context) };
+    in_parts(len as usize, 1, stop, |part| {
+        // SAFETY: the range is inside accessible memory.
+        unsafe {
+            to.wrapping_add(part.start)
+                .write_bytes(value as u8, part.len())
+        };
+    });
     status(Ok(()))
 }
 
 /// # Safety
-/// - `memory` is the memory of a live instance.
+/// - `memory` is the memory of a live instance, and `context` is that of one.
 /// - `segment_len` bytes at `segment` are readable.
 unsafe extern "C" fn memory_init(
-    _: Context,
+    context: Context,
     memory: NonNull<VmMemory>,
     dst: u64,
     segment: *const u8,
@@ -179,30 +225,32 @@ unsafe extern "C" fn memory_init(
         return status(Err(TrapCode::MemoryOutOfBounds));
     };
     let from = segment.wrapping_add(src as usize);
-    // SAFETY: both ranges were checked, and segments are not in memories.
-    unsafe { ptr::copy_nonoverlapping(from, to, len as usize) };
+    // SAFETY: both ranges were checked; the caller's contract.
+    unsafe { copy(context, from, to, len as usize) };
     status(Ok(()))
 }
 
 /// # Safety
-/// - `table` is the table of a live instance.
+/// - `table` is the table of a live instance, and `context` is that of one.
 unsafe extern "C" fn table_grow(
-    _: Context,
+    context: Context,
     table: NonNull<VmTable>,
     delta: u64,
     value: u64,
 ) -> i64 {
+    // SAFETY: the caller's contract.
+    let stop = || unsafe { is_interrupted(context) };
     // SAFETY: the caller's contract; tables are used by one thread alone.
-    match table::grow(unsafe { &mut *table.as_ptr() }, delta, value) {
+    match table::grow(unsafe { &mut *table.as_ptr() }, delta, value, stop) {
         Some(len) => len as i64,
         None => -1,
     }
 }
 
 /// # Safety
-/// - `table` is the table of a live instance.
+/// - `table` is the table of a live instance, and `context` is that of one.
 unsafe extern "C" fn table_fill(
-    _: Context,
+    context: Context,
     table: NonNull<VmTable>,
     dst: u64,
     value: u64,
@@ -213,14 +261,19 @@ unsafe extern "C" fn table_fill(
         return status(Err(TrapCode::TableOutOfBounds));
     };
     // SAFETY: the range is inside the table, which nothing else refers to now.
-    unsafe { std::slice::from_raw_parts_mut(to, len as usize) }.fill(value);
+    let elements = unsafe { std::slice::from_raw_parts_mut(to, len as usize) };
+    // SAFETY: the caller's contract.
+    let stop = || unsafe { is_interrupted(context) };
+    in_parts(elements.len(), size_of::<u64>(), stop, |part| {
+        elements[part].fill(value);
+    });
     status(Ok(()))
 }
 
 /// # Safety
-/// - Both are tables of live instances.
+/// - Both are tables of live instances, and `context` is that of one.
 unsafe extern "C" fn table_copy(
-    _: Context,
+    context: Context,
     dst_table: NonNull<VmTable>,
     dst: u64,
     src_table: NonNull<VmTable>,
@@ -234,16 +287,16 @@ unsafe extern "C" fn table_copy(
     let (Some(to), Some(from)) = (to, from) else {
         return status(Err(TrapCode::TableOutOfBounds));
     };
-    // SAFETY: both ranges are inside their tables; they may overlap.
-    unsafe { ptr::copy(from, to, len as usize) };
+    // SAFETY: both ranges are inside their tables; they may overlap. The caller's contract.
+    unsafe { copy(context, from, to, len as usize) };
     status(Ok(()))
 }
 
 /// # Safety
-/// - `table` is the table of a live instance.
+/// - `table` is the table of a live instance, and `context` is that of one.
 /// - `segment_len` words at `segment` are readable.
 unsafe extern "C" fn table_init(
-    _: Context,
+    context: Context,
     table: NonNull<VmTable>,
     dst: u64,
     segment: *const u64,
@@ -258,8 +311,8 @@ unsafe extern "C" fn table_init(
         return status(Err(TrapCode::TableOutOfBounds));
     };
     let from = segment.wrapping_add(src as usize);
-    // SAFETY: both ranges were checked, and segments are not in tables.
-    unsafe { ptr::copy_nonoverlapping(from, to, len as usize) };
+    // SAFETY: both ranges were checked; the caller's contract.
+    unsafe { copy(context, from, to, len as usize) };
     status(Ok(()))
 }
 
@@ -272,22 +325,38 @@ unsafe extern "C" fn handles_grow(_: Context, table: NonNull<VmHandles>) -> i64 
 
 /// # Safety
 /// - `addr` is the address of 4 bytes, aligned, of a memory that stays meanwhile.
-unsafe extern "C" fn atomic_wait32(_: Context, addr: u64, expected: u32, timeout: i64) -> u32 {
+/// - `context` is that of a live instance.
+unsafe extern "C" fn atomic_wait32(
+    context: Context,
+    addr: u64,
+    expected: u32,
+    timeout: i64,
+) -> u32 {
     let place = ptr::with_exposed_provenance_mut(addr as usize);
     // SAFETY: the caller's contract; other threads access it atomically, or as they like.
     let place = unsafe { AtomicU32::from_ptr(place) };
-    parking::wait(addr, nanoseconds(timeout), || {
+    // SAFETY: the caller's contract.
+    let interrupts = unsafe { InstanceData::of(context) }.interrupts();
+    parking::wait(addr, nanoseconds(timeout), interrupts, || {
         place.load(Ordering::SeqCst) == expected
     }) as u32
 }
 
 /// # Safety
 /// - `addr` is the address of 8 bytes, aligned, of a memory that stays meanwhile.
-unsafe extern "C" fn atomic_wait64(_: Context, addr: u64, expected: u64, timeout: i64) -> u32 {
+/// - `context` is that of a live instance.
+unsafe extern "C" fn atomic_wait64(
+    context: Context,
+    addr: u64,
+    expected: u64,
+    timeout: i64,
+) -> u32 {
     let place = ptr::with_exposed_provenance_mut(addr as usize);
     // SAFETY: the caller's contract; other threads access it atomically, or as they like.
     let place = unsafe { AtomicU64::from_ptr(place) };
-    parking::wait(addr, nanoseconds(timeout), || {
+    // SAFETY: the caller's contract.
+    let interrupts = unsafe { InstanceData::of(context) }.interrupts();
+    parking::wait(addr, nanoseconds(timeout), interrupts, || {
         place.load(Ordering::SeqCst) == expected
     }) as u32
 }
@@ -351,96 +420,122 @@ unsafe fn source_and_target<'a>(
 }
 
 macro_rules! transcoders {
-    ($($name:ident: $src_size:literal to $dst_size:literal, $transcode:expr;)*) => {
+    ($($name:ident: $units:ident to $dst_size:literal, $transcode:expr, $result:expr;)*) => {
         $(
             /// # Safety
-            /// - Both are memories of live instances.
+            /// - Both are memories of live instances, and `context` is that of one.
             unsafe extern "C" fn $name(
-                _: Context,
+                context: Context,
                 dst_memory: NonNull<VmMemory>,
                 dst: u64,
                 src_memory: NonNull<VmMemory>,
                 src: u64,
                 units: u64,
             ) -> i64 {
-                let source = (src_memory, src, units.saturating_mul($src_size));
+                let source = (src_memory, src, units.saturating_mul(Units::$units.size()));
                 let target = (dst_memory, dst, units.saturating_mul($dst_size));
                 // SAFETY: the caller's contract; while this runs, nothing else uses memories.
-                match unsafe { source_and_target(source, target) } {
-                    Some((src, dst)) => ($transcode)(src, dst),
-                    None => INVALID,
-                }
+                let Some((src, dst)) = (unsafe { source_and_target(source, target) }) else {
+                    return INVALID;
+                };
+                // SAFETY: the caller's contract.
+                let stop = || unsafe { is_interrupted(context) };
+                transcode::in_parts(Units::$units, src, dst, stop, $transcode)
+                    .map_or(INVALID, $result)
             }
         )*
     };
 }
 
-// Bytes of a code unit of the source, and the most that it becomes.
+// The most bytes that a code unit of the source becomes, how a part is done, and the result.
 transcoders! {
-    utf8_to_utf8: 1 to 1, |src, dst| count(transcode::utf8_to_utf8(src, dst));
-    utf8_to_utf16: 1 to 2, |src, dst| count(transcode::utf8_to_utf16(src, dst));
-    utf8_to_latin1: 1 to 1, |src, dst| {
+    utf8_to_utf8: Utf8 to 1, |src, dst| Some(Part::all(src, transcode::utf8_to_utf8(src, dst)?)),
+        |sum| sum.written as i64;
+    utf8_to_utf16: Utf8 to 2, |src, dst| Some(Part::all(src, 2 * transcode::utf8_to_utf16(src, dst)?)),
+        |sum| sum.written as i64 / 2;
+    utf8_to_latin1: Utf8 to 1, |src, dst| {
         let (read, written) = transcode::utf8_to_latin1(src, dst);
-        (written as i64) << 32 | read as i64
-    };
-    utf16_to_utf8: 2 to 3, |src, dst| count(transcode::utf16_to_utf8(src, dst));
-    utf16_to_utf16: 2 to 2, |src, dst| match transcode::utf16_to_utf16(src, dst) {
-        Some(is_beyond) => is_beyond.into(),
-        None => INVALID,
-    };
-    utf16_to_latin1: 2 to 1, |src, dst| transcode::utf16_to_latin1(src, dst) as i64;
-    utf16_to_ascii: 2 to 1, |src, dst| transcode::utf16_to_ascii(src, dst) as i64;
-    latin1_to_utf8: 1 to 2, |src, dst| transcode::latin1_to_utf8(src, dst) as i64;
-    latin1_to_utf16: 1 to 2, |src, dst| transcode::latin1_to_utf16(src, dst) as i64;
-    latin1_to_ascii: 1 to 1, |src, dst| transcode::latin1_to_ascii(src, dst) as i64;
-}
-
-fn count(written: Option<usize>) -> i64 {
-    written.map_or(INVALID, |written| written as i64)
+        Some(Part::prefix(read, written))
+    }, |sum| (sum.written as i64) << 32 | sum.read as i64;
+    utf16_to_utf8: Utf16 to 3, |src, dst| Some(Part::all(src, transcode::utf16_to_utf8(src, dst)?)),
+        |sum| sum.written as i64;
+    utf16_to_utf16: Utf16 to 2, |src, dst| {
+        let is_beyond = transcode::utf16_to_utf16(src, dst)?;
+        Some(Part { is_beyond, ..Part::all(src, src.len()) })
+    }, |sum| sum.is_beyond.into();
+    utf16_to_latin1: Utf16 to 1, |src, dst| {
+        let written = transcode::utf16_to_latin1(src, dst);
+        Some(Part::prefix(2 * written, written))
+    }, |sum| sum.written as i64;
+    utf16_to_ascii: Utf16 to 1, |src, dst| {
+        let written = transcode::utf16_to_ascii(src, dst);
+        Some(Part::prefix(2 * written, written))
+    }, |sum| sum.written as i64;
+    latin1_to_utf8: Latin1 to 2, |src, dst| Some(Part::all(src, transcode::latin1_to_utf8(src, dst))),
+        |sum| sum.written as i64;
+    latin1_to_utf16: Latin1 to 2, |src, dst| {
+        Some(Part::all(src, 2 * transcode::latin1_to_utf16(src, dst)))
+    }, |sum| sum.written as i64 / 2;
+    latin1_to_ascii: Latin1 to 1, |src, dst| {
+        let written = transcode::latin1_to_ascii(src, dst);
+        Some(Part::prefix(written, written))
+    }, |sum| sum.written as i64;
 }
 
 /// # Safety
-/// - `memory` is the memory of a live instance.
+/// - `memory` is the memory of a live instance, and `context` is that of one.
 unsafe extern "C" fn inflate_latin1(
-    _: Context,
+    context: Context,
     memory: NonNull<VmMemory>,
     start: u64,
     units: u64,
 ) -> i64 {
     // SAFETY: the caller's contract.
-    unsafe { in_place(memory, start, units, transcode::inflate_latin1) }
-}
-
-/// # Safety
-/// - `memory` is the memory of a live instance.
-unsafe extern "C" fn deflate_utf16(
-    _: Context,
-    memory: NonNull<VmMemory>,
-    start: u64,
-    units: u64,
-) -> i64 {
-    // SAFETY: the caller's contract.
-    unsafe { in_place(memory, start, units, transcode::deflate_utf16) }
-}
-
-/// Changes two bytes for each code unit.
-///
-/// # Safety
-/// - `memory` is the memory of a live instance.
-unsafe fn in_place(
-    memory: NonNull<VmMemory>,
-    start: u64,
-    units: u64,
-    change: fn(&mut [u8]),
-) -> i64 {
-    let len = units.saturating_mul(2);
-    // SAFETY: the caller's contract.
-    let Some(bytes) = (unsafe { memory_range(memory, start, len) }) else {
+    let Some(bytes) = (unsafe { units_in_place(memory, start, units) }) else {
         return INVALID;
     };
-    // SAFETY: the range is inside accessible memory that nothing else uses while this runs.
-    change(unsafe { std::slice::from_raw_parts_mut(bytes, len as usize) });
+    // SAFETY: the caller's contract.
+    let stop = || unsafe { is_interrupted(context) };
+    in_parts_backwards(units as usize, 2, stop, |part| {
+        transcode::inflate_latin1(bytes, part);
+    });
     units as i64
+}
+
+/// # Safety
+/// - `memory` is the memory of a live instance, and `context` is that of one.
+unsafe extern "C" fn deflate_utf16(
+    context: Context,
+    memory: NonNull<VmMemory>,
+    start: u64,
+    units: u64,
+) -> i64 {
+    // SAFETY: the caller's contract.
+    let Some(bytes) = (unsafe { units_in_place(memory, start, units) }) else {
+        return INVALID;
+    };
+    // SAFETY: the caller's contract.
+    let stop = || unsafe { is_interrupted(context) };
+    in_parts(units as usize, 2, stop, |part| {
+        transcode::deflate_utf16(bytes, part);
+    });
+    units as i64
+}
+
+/// Two bytes for each code unit, to be changed where they are.
+///
+/// # Safety
+/// - `memory` is the memory of a live instance, and nothing else uses it for `'a`.
+unsafe fn units_in_place<'a>(
+    memory: NonNull<VmMemory>,
+    start: u64,
+    units: u64,
+) -> Option<&'a mut [u8]> {
+    let len = units.saturating_mul(2);
+    // SAFETY: the caller's contract.
+    let bytes = unsafe { memory_range(memory, start, len) }?;
+    // SAFETY: the range is inside accessible memory that nothing else uses (the caller's contract).
+    Some(unsafe { std::slice::from_raw_parts_mut(bytes, len as usize) })
 }
 
 #[cfg(test)]

@@ -120,6 +120,11 @@ impl Component {
         Ok(self.unit.description()?)
     }
 
+    /// Whether its code can be stopped by an [`InterruptHandle`](crate::InterruptHandle).
+    pub fn is_interruptible(&self) -> bool {
+        self.unit.interrupt_slot().is_some()
+    }
+
     pub(crate) fn unit(&self) -> &Arc<Unit> {
         &self.unit
     }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cwasm_format::read::Host;
 
+use crate::deadline::Timer;
 use crate::error::Result;
 use crate::pool::Pool;
 use crate::{sys, unwind};
@@ -47,6 +48,7 @@ struct EngineInner {
     host: Host,
     types: Mutex<Types>,
     pool: Pool,
+    timer: Timer,
 }
 
 /// Core function types, in their encoding, and their numbers.
@@ -73,6 +75,7 @@ impl Engine {
             host,
             types: Mutex::default(),
             pool: Pool::new(config.max_unused_slots),
+            timer: Timer::default(),
         })))
     }
 
@@ -83,6 +86,11 @@ impl Engine {
     /// Address space for instances.
     pub(crate) fn pool(&self) -> &Pool {
         &self.0.pool
+    }
+
+    /// The deadlines of stores.
+    pub(crate) fn timer(&self) -> &Timer {
+        &self.0.timer
     }
 
     /// Whether both are the same engine.

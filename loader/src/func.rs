@@ -294,6 +294,13 @@ fn lift_val(types: &Types, func: &FuncType, cx: &mut LiftContext<'_>, value: u64
     dynamic::load(types, ty, cx, bytes)
 }
 
+impl<P, R> TypedFunc<P, R> {
+    /// The function without its Rust type.
+    pub fn func(&self) -> Func {
+        Func::new(self.target)
+    }
+}
+
 impl<P, R> TypedFunc<P, R>
 where
     P: ComponentNamedList + Lower,

@@ -13,6 +13,7 @@ use crate::artifact::{Text, Unit};
 use crate::component::Component;
 use crate::error::{Context as _, Error, Result};
 use crate::func::{Func, TypedFunc};
+use crate::interrupt::Interrupts;
 use crate::memory::Slot;
 use crate::module::ModuleState;
 use crate::plan::Plan;
@@ -39,6 +40,8 @@ pub(crate) struct InstanceData {
     slot: Slot,
     text: Text,
     kind: InstanceKind,
+    /// If the code can be stopped: owner of the page whose address is in the context.
+    interrupts: Option<Arc<Interrupts>>,
     /// Dropped after the slot.
     unit: Arc<Unit>,
 }
@@ -69,6 +72,11 @@ impl InstanceData {
         plan: &Plan,
         kind: InstanceKind,
     ) -> Result<Arc<InstanceData>> {
+        let interrupts = plan.interrupt_slot.map(|_| Arc::clone(store.interrupts()));
+        let page = match &interrupts {
+            Some(interrupts) => interrupts.page_address()?,
+            None => 0,
+        };
         let slot = Slot::new(store.engine(), store.limits(), unit, plan)?;
         let context = slot.context();
         let unit = Arc::clone(unit);
@@ -76,6 +84,7 @@ impl InstanceData {
             slot,
             text: unit.text(),
             kind,
+            interrupts,
             unit,
         });
         let instance = Arc::as_ptr(&data).expose_provenance() as u64;
@@ -85,6 +94,12 @@ impl InstanceData {
         };
         // SAFETY: the context starts with its head, and nothing else refers to it yet.
         unsafe { context.write(head) };
+        if let Some(offset) = plan.interrupt_slot {
+            // SAFETY: the plan has checked the slot.
+            let slot = unsafe { data.slot::<u64>(offset) };
+            // SAFETY: as above; aligned, and nothing else refers to it yet.
+            unsafe { slot.write(page) };
+        }
         Ok(data)
     }
 
@@ -103,6 +118,11 @@ impl InstanceData {
 
     pub(crate) fn context(&self) -> NonNull<VmContext> {
         self.slot.context()
+    }
+
+    /// What stops the code, if it can be stopped.
+    pub(crate) fn interrupts(&self) -> Option<&Interrupts> {
+        self.interrupts.as_deref()
     }
 
     pub(crate) fn text(&self) -> Text {

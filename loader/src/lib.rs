@@ -14,6 +14,7 @@
 mod artifact;
 mod builtins;
 mod component;
+mod deadline;
 mod dynamic;
 mod engine;
 mod error;
@@ -21,11 +22,13 @@ mod func;
 mod hook;
 mod host;
 mod instance;
+mod interrupt;
 mod limits;
 mod linker;
 mod memory;
 mod module;
 mod parking;
+mod parts;
 mod plan;
 mod pool;
 mod raw;
@@ -68,12 +71,93 @@ pub use cwasm_macros::{ComponentType, Lift, Lower};
 #[cfg(feature = "macros")]
 pub use cwasm_macros::flags;
 
+/// Makes what a host needs for a WIT world: Rust types, a struct with the world's exports as methods, and
+/// traits for its imports.
+///
+/// ```
+/// cwasm::bindgen!({
+///     inline: "
+///         package example:plugins;
+///
+///         interface log {
+///             enum level { info, warning }
+///             print: func(level: level, message: string);
+///         }
+///
+///         world plugin {
+///             import log;
+///             record point { x: f32, y: f32 }
+///             export name: func() -> string;
+///             export scale: func(points: list<point>, by: f32) -> list<point>;
+///         }
+///     ",
+/// });
+///
+/// use example::plugins::log::{Host, Level};
+///
+/// #[derive(Default)]
+/// struct State {
+///     lines: Vec<String>,
+/// }
+///
+/// impl Host for State {
+///     fn print(&mut self, level: Level, message: String) {
+///         self.lines.push(format!("{level:?}: {message}"));
+///     }
+/// }
+///
+/// fn run(engine: &cwasm::Engine, component: &cwasm::Component) -> cwasm::Result<()> {
+///     let mut linker = cwasm::Linker::new(engine);
+///     Plugin::add_to_linker(&mut linker, |state: &mut State| state)?;
+///     let mut store = cwasm::Store::new(engine, State::default());
+///     let plugin = Plugin::instantiate(&mut store, component, &linker)?;
+///     println!("{}", plugin.call_name(&mut store)?);
+///     let points = plugin.call_scale(&mut store, &[Point { x: 1.0, y: 2.0 }], 3.0)?;
+///     assert_eq!(points.len(), 1);
+///     Ok(())
+/// }
+/// # fn main() {}
+/// ```
+///
+/// An interface `a:b/c` becomes the module `a::b::c`; what the world exports is in `exports`. Its
+/// functions become methods: of the trait `Host` if they are imported, of `Guest` if they are exported.
+/// Functions that the world imports or exports by themselves are methods of `WorldImports` and `World`.
+/// Error types of results are errors of Rust.
+///
+/// # Options
+///
+/// `bindgen!("world" in "path")`, either part of which may be absent, or
+///
+/// ```text
+/// bindgen!({
+///     // A file or folder, from the folder of Cargo.toml; by default "wit".
+///     path: "wit",
+///     // A package in place of a file; it may use what is at `path`, if that is given.
+///     inline: "...",
+///     // Needed if there are several.
+///     world: "plugin",
+///     // Interfaces and types that are there already.
+///     with: { "a:b/c": crate::other::c, "a:b/d/point": crate::Point },
+///     // Host functions that return a `cwasm::Result`: an error ends the call as a trap does.
+///     trappable_imports: true,      // or ["print", "a:b/c#f"]
+///     // Host functions whose error is this type return the host's; `convert_error` makes the former.
+///     trappable_error_type: { "a:b/c/error" => crate::Error },
+///     // What types derive besides `Clone` and `Debug`.
+///     additional_derives: [PartialEq],
+///     // What this crate is called.
+///     crate: ::cwasm,
+/// });
+/// ```
+#[cfg(feature = "bindgen")]
+pub use cwasm_macros::bindgen;
+
 pub use component::{Component, ItemKind};
 pub use engine::{Config, Engine};
 pub use error::{Error, Result};
 pub use func::{Deferred, Func, TypedFunc};
 pub use hook::CallHook;
 pub use instance::Instance;
+pub use interrupt::InterruptHandle;
 pub use limits::StoreLimits;
 pub use linker::{InstancePre, LinkError, Linker, LinkerInstance};
 pub use module::{

@@ -138,6 +138,11 @@ impl Module {
             .collect())
     }
 
+    /// Whether its code can be stopped by an [`InterruptHandle`](crate::InterruptHandle).
+    pub fn is_interruptible(&self) -> bool {
+        self.unit.interrupt_slot().is_some()
+    }
+
     /// Makes an instance, with what it imports in the order of [`Module::imports`].
     ///
     /// # Errors

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::interrupt::Interrupts;
+
 /// How waiting ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
@@ -17,14 +19,26 @@ pub(crate) enum Waited {
     /// The value was not the expected one.
     NotEqual = 1,
     TimedOut = 2,
+    /// The store was interrupted: the guest does not see this.
+    Interrupted = 3,
 }
 
+/// A thread that waits.
 #[derive(Debug)]
-struct Waiter {
+pub(crate) struct Waiter {
     address: u64,
     /// Whether it was notified; it is not in the queue any more then.
     notified: AtomicBool,
     wake: Condvar,
+}
+
+impl Waiter {
+    /// Wakes the thread, if it waits still, to see whether it was interrupted.
+    pub(crate) fn wake(&self) {
+        // Whoever holds the queue has not looked yet, or waits already.
+        let _queue = queue(self.address);
+        self.wake.notify_one();
+    }
 }
 
 type Queue = VecDeque<Arc<Waiter>>;
@@ -41,15 +55,17 @@ fn queue(address: u64) -> MutexGuard<'static, Queue> {
         .unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Waits until `address` is notified, for `timeout` at most, if `is_expected`.
+/// Waits until `address` is notified, for `timeout` at most, if `is_expected`; and no longer than
+/// until `interrupts` stop the store, if there are any.
 pub(crate) fn wait(
     address: u64,
     timeout: Option<Duration>,
+    interrupts: Option<&Interrupts>,
     is_expected: impl FnOnce() -> bool,
 ) -> Waited {
     // A time too far away is no limit.
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-    let mut queue = queue(address);
+    let queue = queue(address);
     if !is_expected() {
         return Waited::NotEqual;
     }
@@ -58,8 +74,29 @@ pub(crate) fn wait(
         notified: AtomicBool::new(false),
         wake: Condvar::new(),
     });
-    queue.push_back(Arc::clone(&waiter));
+    let Some(interrupts) = interrupts else {
+        return wait_in(queue, &waiter, deadline, || false);
+    };
+    // A request after this finds the waiter; one before it is found below.
+    interrupts.set_waiter(Some(Arc::clone(&waiter)));
+    let waited = wait_in(queue, &waiter, deadline, || interrupts.is_requested());
+    interrupts.set_waiter(None);
+    waited
+}
+
+/// Waits in a queue that is held since the value was compared.
+fn wait_in(
+    mut queue: MutexGuard<'static, Queue>,
+    waiter: &Arc<Waiter>,
+    deadline: Option<Instant>,
+    is_interrupted: impl Fn() -> bool,
+) -> Waited {
+    queue.push_back(Arc::clone(waiter));
     loop {
+        if is_interrupted() {
+            queue.retain(|other| !Arc::ptr_eq(other, waiter));
+            return Waited::Interrupted;
+        }
         queue = match deadline {
             None => waiter
                 .wake
@@ -76,7 +113,7 @@ pub(crate) fn wait(
             return Waited::Notified;
         }
         if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
-            queue.retain(|other| !Arc::ptr_eq(other, &waiter));
+            queue.retain(|other| !Arc::ptr_eq(other, waiter));
             return Waited::TimedOut;
         }
     }
@@ -107,7 +144,7 @@ mod tests {
         std::thread::scope(|scope| {
             let waiters: Vec<_> = (0..3)
                 .map(|count| {
-                    let waiter = scope.spawn(|| wait(ADDRESS, None, || true));
+                    let waiter = scope.spawn(|| wait(ADDRESS, None, None, || true));
                     while queue(ADDRESS).len() <= count {
                         std::thread::yield_now();
                     }
@@ -130,10 +167,10 @@ mod tests {
     fn waiting_ends_in_time() {
         const ADDRESS: u64 = 0x2000;
         let moment = Some(Duration::from_millis(1));
-        assert_eq!(wait(ADDRESS, moment, || false), Waited::NotEqual);
-        assert_eq!(wait(ADDRESS, moment, || true), Waited::TimedOut);
+        assert_eq!(wait(ADDRESS, moment, None, || false), Waited::NotEqual);
+        assert_eq!(wait(ADDRESS, moment, None, || true), Waited::TimedOut);
         assert_eq!(
-            wait(ADDRESS, Some(Duration::ZERO), || true),
+            wait(ADDRESS, Some(Duration::ZERO), None, || true),
             Waited::TimedOut
         );
         assert_eq!(notify(ADDRESS, 1), 0);

@@ -29,6 +29,8 @@ pub(crate) struct Plan {
     pub(crate) runs: Box<[Run]>,
     /// What runs when everything else is done.
     pub(crate) init: Option<Code>,
+    /// Context offset of the address of the page that interruptible code checks.
+    pub(crate) interrupt_slot: Option<u32>,
 }
 
 /// A memory.
@@ -112,6 +114,7 @@ impl Plan {
             handle_tables: artifact.handle_tables().iter().map(|t| t.slot).collect(),
             runs,
             init,
+            interrupt_slot: unit.interrupt_slot(),
         })
     }
 }
@@ -316,6 +319,13 @@ fn claim(unit: &Unit) -> Result<Claims, FormatError> {
         };
         let count = artifact.core_types().len() as u32;
         claims.add::<u32>(unit, record, "type_ids", (type_ids, count))?;
+    }
+    if let Some(slot) = unit.interrupt_slot() {
+        let record = RecordId {
+            section: SectionId::Text,
+            index: 0,
+        };
+        claims.add::<u64>(unit, record, "interrupt_slot", (slot, 1))?;
     }
     claims.sort()?;
     Ok(claims)

@@ -16,8 +16,9 @@
 use std::any::Any;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use cwasm_format::vmctx::{VmContext, VmStore};
 
@@ -26,6 +27,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::hook::{CallHook, Hook};
 use crate::instance::InstanceData;
+use crate::interrupt::{InterruptHandle, Interrupts};
 use crate::limits::{StoreLimits, Usage};
 use crate::module::HostItems;
 use crate::plan::Plan;
@@ -87,6 +89,8 @@ pub(crate) struct StoreOpaque {
     instances: Vec<(Arc<InstanceData>, Usage)>,
     usage: Usage,
     limits: StoreLimits,
+    /// Made when someone first asks for it.
+    interrupts: OnceLock<Arc<Interrupts>>,
     /// Core items that the host defined.
     pub(crate) host_items: HostItems,
     /// Resources that the host has.
@@ -119,6 +123,7 @@ impl<T: 'static> Store<T> {
             instances: Vec::new(),
             usage: Usage::default(),
             limits: StoreLimits::default(),
+            interrupts: OnceLock::new(),
             host_items: HostItems::default(),
             resources: HostHandles::default(),
         };
@@ -178,6 +183,48 @@ impl<T: 'static> Store<T> {
     pub fn engine(&self) -> &Engine {
         // SAFETY: the pointer is valid (invariant 1), and the handle is borrowed for the reference.
         unsafe { &(*self.inner.as_ptr()).opaque.engine }
+    }
+
+    /// What stops calls in this store, and instantiation, from other threads: see there for what
+    /// can be stopped. It can be made before there are any instances.
+    ///
+    /// ```no_run
+    /// # fn example(mut store: cwasm::Store<()>, run: cwasm::TypedFunc<(), ()>) -> cwasm::Result<()> {
+    /// let handle = store.interrupt_handle();
+    /// std::thread::spawn(move || {
+    ///     std::thread::sleep(std::time::Duration::from_secs(1));
+    ///     handle.interrupt()
+    /// });
+    /// if let Err(error) = run.call(&mut store, ()) {
+    ///     assert_eq!(error.trap().unwrap().code(), cwasm::TrapCode::Interrupt);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn interrupt_handle(&self) -> InterruptHandle {
+        let store = self.as_context();
+        InterruptHandle::new(Arc::clone(store.opaque().interrupts()))
+    }
+
+    /// Withdraws requests to stop, of handles and the deadline, that have not stopped a call yet.
+    pub fn clear_interrupt(&mut self) {
+        self.as_context_mut().opaque().withdraw_interrupts();
+    }
+
+    /// Sets when what runs then, or the next call, is to be stopped as by
+    /// [`InterruptHandle::interrupt`]; none, if `None`. Takes the place of the deadline before, and
+    /// of the request that it has made, if it has passed and not stopped a call yet. A deadline stops one
+    /// call: set the next one for others.
+    ///
+    /// A thread of the engine, started for its first deadline, waits for those of all its stores.
+    ///
+    /// # Errors
+    /// If that thread cannot be started: there is no deadline.
+    pub fn set_deadline(&mut self, deadline: Option<Instant>) -> Result<()> {
+        self.as_context_mut()
+            .opaque()
+            .interrupts()
+            .set_deadline(deadline)
     }
 }
 
@@ -306,6 +353,19 @@ impl StoreOpaque {
         self.vm.host
     }
 
+    /// What the store shares with its interruptible instances and its handles.
+    pub(crate) fn interrupts(&self) -> &Arc<Interrupts> {
+        self.interrupts
+            .get_or_init(|| Arc::new(Interrupts::new(&self.engine)))
+    }
+
+    /// Withdraws all requests to stop: a call was stopped.
+    pub(crate) fn withdraw_interrupts(&mut self) {
+        if let Some(interrupts) = self.interrupts.get() {
+            interrupts.withdraw_all();
+        }
+    }
+
     /// Keeps how a host function failed until wasm has been left.
     #[cold]
     pub(crate) fn set_pending(&mut self, pending: Pending) {
@@ -359,7 +419,8 @@ impl StoreOpaque {
 // SAFETY: the handle owns all that it points to, as a box would: the data, which may be sent, and
 // `StoreOpaque`, all of whose parts may be (checked below; contexts are plain memory).
 unsafe impl<T: Send> Send for Store<T> {}
-// SAFETY: a shared store gives shared access to the data and the engine only.
+// SAFETY: a shared store gives shared access to the data, the engine and the interrupts only, which
+// may be shared themselves.
 unsafe impl<T: Sync> Sync for Store<T> {}
 // SAFETY: stands for a `&Store<T>`.
 unsafe impl<T: Sync> Send for StoreContext<'_, T> {}

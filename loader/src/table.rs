@@ -5,6 +5,8 @@ use std::ptr;
 
 use cwasm_format::vmctx::VmTable;
 
+use crate::parts::in_parts;
+
 /// The most elements of a table, whatever it declares.
 pub(crate) const MAX_ELEMENTS: u64 = cwasm_format::data::MAX_TABLE_ELEMENTS;
 
@@ -15,8 +17,14 @@ pub(crate) fn range(table: &VmTable, start: u64, len: u64) -> Option<*mut u64> {
     inside.then(|| base.wrapping_add(start as usize))
 }
 
-/// Grows a table by `delta` elements `value`: the old length, or `None` if it cannot.
-pub(crate) fn grow(table: &mut VmTable, delta: u64, value: u64) -> Option<u64> {
+/// Grows a table by `delta` elements `value`: the old length, or `None` if it cannot, or `stop` says
+/// that it shall not go on.
+pub(crate) fn grow(
+    table: &mut VmTable,
+    delta: u64,
+    value: u64,
+    stop: impl Fn() -> bool,
+) -> Option<u64> {
     let old_len = table.len;
     let len = old_len.checked_add(delta)?;
     if len > table.max.min(MAX_ELEMENTS) {
@@ -32,8 +40,15 @@ pub(crate) fn grow(table: &mut VmTable, delta: u64, value: u64) -> Option<u64> {
         elements.try_reserve_exact(wanted as usize).ok()?;
         let old = range(table, 0, old_len)?;
         // SAFETY: the table has this many elements, which nothing writes to meanwhile.
-        elements.extend_from_slice(unsafe { std::slice::from_raw_parts(old, old_len as usize) });
-        elements.resize(wanted as usize, 0);
+        let old = unsafe { std::slice::from_raw_parts(old, old_len as usize) };
+        let whole = in_parts(wanted as usize, size_of::<u64>(), &stop, |part| {
+            let copied = old.get(part.start..).unwrap_or_default();
+            elements.extend_from_slice(&copied[..copied.len().min(part.len())]);
+            elements.resize(part.end, 0);
+        });
+        if !whole {
+            return None;
+        }
         let elements = Box::leak(elements.into_boxed_slice());
         // SAFETY: the old elements are not used any more.
         unsafe { free(table) };
@@ -43,7 +58,15 @@ pub(crate) fn grow(table: &mut VmTable, delta: u64, value: u64) -> Option<u64> {
     table.len = len;
     let added = range(table, old_len, delta)?;
     // SAFETY: inside the table, which nothing else refers to now.
-    unsafe { std::slice::from_raw_parts_mut(added, delta as usize) }.fill(value);
+    let added = unsafe { std::slice::from_raw_parts_mut(added, delta as usize) };
+    let whole = in_parts(added.len(), size_of::<u64>(), &stop, |part| {
+        added[part].fill(value);
+    });
+    if !whole {
+        // What was not filled holds old or no elements: nobody may see it.
+        table.len = old_len;
+        return None;
+    }
     Some(old_len)
 }
 
@@ -81,15 +104,15 @@ mod tests {
             // SAFETY: the table has this many elements.
             unsafe { std::slice::from_raw_parts(start, table.len as usize) }.to_vec()
         };
-        assert_eq!(grow(&mut table, 0, 9), Some(2));
+        assert_eq!(grow(&mut table, 0, 9, || false), Some(2));
         assert_eq!((table.base, table.capacity), (base, 0));
-        assert_eq!(grow(&mut table, 3, 9), Some(2));
+        assert_eq!(grow(&mut table, 3, 9, || false), Some(2));
         assert_eq!(elements(&table), [1, 2, 9, 9, 9]);
-        assert_eq!(grow(&mut table, 1, 7), Some(5));
+        assert_eq!(grow(&mut table, 1, 7, || false), Some(5));
         assert_eq!(table.capacity, 8);
-        assert_eq!(grow(&mut table, 3, 0), None);
-        assert_eq!(grow(&mut table, u64::MAX, 0), None);
-        assert_eq!(grow(&mut table, 2, 4), Some(6));
+        assert_eq!(grow(&mut table, 3, 0, || false), None);
+        assert_eq!(grow(&mut table, u64::MAX, 0, || false), None);
+        assert_eq!(grow(&mut table, 2, 4, || false), Some(6));
         assert_eq!(elements(&table), [1, 2, 9, 9, 9, 7, 4, 4]);
         assert!(range(&table, 8, 0).is_some() && range(&table, 8, 1).is_none());
         // SAFETY: the elements are not used any more.
@@ -100,6 +123,6 @@ mod tests {
             max: u64::MAX,
             capacity: 0,
         };
-        assert_eq!(grow(&mut huge, MAX_ELEMENTS, 0), None);
+        assert_eq!(grow(&mut huge, MAX_ELEMENTS, 0, || false), None);
     }
 }

@@ -7,6 +7,10 @@
 //! Text is mostly runs of ASCII, and of chars beyond: runs are found in blocks of a size for
 //! which the compiler uses vectors.
 
+use std::ops::Range;
+
+use crate::parts::PART_SIZE;
+
 /// Bytes of UTF-8 that are checked and then copied while they are in the cache.
 const CHUNK: usize = 16 << 10;
 /// Code units that are looked at at once.
@@ -18,6 +22,91 @@ const BEYOND_LATIN1: u16 = 0x100;
 
 /// A code unit of UTF-16 in memory.
 type Unit = [u8; 2];
+
+/// What a string is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Units {
+    Utf8,
+    Utf16,
+    Latin1,
+}
+
+/// How far a string was transcoded: bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) read: usize,
+    pub(crate) written: usize,
+    /// Whether there was something beyond Latin-1, where someone wants to know.
+    pub(crate) is_beyond: bool,
+}
+
+impl Units {
+    /// Bytes of a code unit.
+    pub(crate) const fn size(self) -> u64 {
+        match self {
+            Units::Utf8 | Units::Latin1 => 1,
+            Units::Utf16 => 2,
+        }
+    }
+
+    /// The length of a first part, which ends between two chars if the string is well-formed.
+    fn part(self, src: &[u8]) -> usize {
+        if src.len() <= PART_SIZE {
+            return src.len();
+        }
+        match self {
+            Units::Utf8 => {
+                let is_start = |end: &usize| src[*end] & 0xc0 != 0x80;
+                // The last char before the end has at most three bytes there.
+                let ends = (PART_SIZE - 3..=PART_SIZE).rev();
+                ends.into_iter().find(is_start).unwrap_or(PART_SIZE)
+            }
+            Units::Utf16 => match u16::from_le_bytes([src[PART_SIZE - 2], src[PART_SIZE - 1]]) {
+                0xd800..0xdc00 => PART_SIZE - 2,
+                _ => PART_SIZE,
+            },
+            Units::Latin1 => PART_SIZE,
+        }
+    }
+}
+
+impl Part {
+    /// All of `src` was read.
+    pub(crate) fn all(src: &[u8], written: usize) -> Part {
+        Part::prefix(src.len(), written)
+    }
+
+    pub(crate) fn prefix(read: usize, written: usize) -> Part {
+        Part {
+            read,
+            written,
+            is_beyond: false,
+        }
+    }
+}
+
+/// Transcodes a string part by part, up to where a part is not read to its end, or `stop` says not
+/// to go on. `None` if it is not well-formed.
+pub(crate) fn in_parts(
+    units: Units,
+    src: &[u8],
+    dst: &mut [u8],
+    stop: impl Fn() -> bool,
+    transcode: impl Fn(&[u8], &mut [u8]) -> Option<Part>,
+) -> Option<Part> {
+    let mut sum = Part::default();
+    loop {
+        let rest = &src[sum.read..];
+        let len = units.part(rest);
+        let part = transcode(&rest[..len], &mut dst[sum.written..])?;
+        sum.read += part.read;
+        sum.written += part.written;
+        sum.is_beyond |= part.is_beyond;
+        if part.read < len || sum.read == src.len() || stop() {
+            return Some(sum);
+        }
+    }
+}
 
 /// `None` if it is not well-formed.
 pub(crate) fn utf8_to_utf8(src: &[u8], dst: &mut [u8]) -> Option<usize> {
@@ -179,17 +268,19 @@ pub(crate) fn latin1_to_ascii(src: &[u8], dst: &mut [u8]) -> usize {
     run
 }
 
-/// Makes the first half of the bytes, which is Latin-1, UTF-16.
-pub(crate) fn inflate_latin1(bytes: &mut [u8]) {
-    for index in (0..bytes.len() / 2).rev() {
+/// Makes UTF-16 of a part of the first half of the bytes, which is Latin-1, from what is behind it to
+/// its start: parts are in descending order.
+pub(crate) fn inflate_latin1(bytes: &mut [u8], part: Range<usize>) {
+    for index in part.rev() {
         bytes[2 * index] = bytes[index];
         bytes[2 * index + 1] = 0;
     }
 }
 
-/// Makes UTF-16 without code units beyond Latin-1 that, in the first half of the bytes.
-pub(crate) fn deflate_utf16(bytes: &mut [u8]) {
-    for index in 0..bytes.len() / 2 {
+/// Makes a part of UTF-16 without code units beyond Latin-1 that, in the first half of the bytes:
+/// parts are in ascending order.
+pub(crate) fn deflate_utf16(bytes: &mut [u8], part: Range<usize>) {
+    for index in part {
         bytes[index] = bytes[2 * index];
     }
 }
@@ -296,12 +387,83 @@ mod tests {
                 assert_eq!(dst, utf16);
                 let mut dst = bytes.clone();
                 dst.resize(2 * bytes.len(), 0xee);
-                inflate_latin1(&mut dst);
+                let len = bytes.len();
+                inflate_latin1(&mut dst, len / 2..len);
+                inflate_latin1(&mut dst, 0..len / 2);
                 assert_eq!(dst, utf16);
-                deflate_utf16(&mut dst);
+                deflate_utf16(&mut dst, 0..len / 2);
+                deflate_utf16(&mut dst, len / 2..len);
                 assert_eq!(dst[..bytes.len()], bytes);
             }
         }
+    }
+
+    #[test]
+    fn parts_end_between_chars() {
+        let mut ends = Vec::new();
+        for char in ["é", "☃", "🍰"] {
+            for before in PART_SIZE - 4..=PART_SIZE {
+                let text = "x".repeat(before) + &char.repeat(9);
+                let utf8 = text.as_bytes();
+                let (sum, dst) = written(utf8.len(), |dst| {
+                    in_parts(
+                        Units::Utf8,
+                        utf8,
+                        dst,
+                        || false,
+                        |src, dst| Some(Part::all(src, utf8_to_utf8(src, dst)?)),
+                    )
+                });
+                assert_eq!((sum, &dst[..]), (Some(Part::all(utf8, utf8.len())), utf8));
+                ends.push(Units::Utf8.part(utf8));
+
+                let utf16 = utf16(&("x".repeat(before / 2) + &char.repeat(9)));
+                let (sum, dst) = written(utf16.len(), |dst| {
+                    in_parts(
+                        Units::Utf16,
+                        &utf16,
+                        dst,
+                        || false,
+                        |src, dst| {
+                            utf16_to_utf16(src, dst)?;
+                            Some(Part::all(src, src.len()))
+                        },
+                    )
+                });
+                assert_eq!((sum, &dst), (Some(Part::all(&utf16, utf16.len())), &utf16));
+                ends.push(Units::Utf16.part(&utf16));
+            }
+        }
+        assert!(ends.contains(&(PART_SIZE - 3)) && ends.contains(&PART_SIZE));
+        // More than one part, and stopped behind the first.
+        let latin1 = vec![b'a'; 2 * PART_SIZE + 1];
+        for (stop, expected) in [(false, latin1.len()), (true, PART_SIZE)] {
+            let (sum, _) = written(latin1.len(), |dst| {
+                in_parts(
+                    Units::Latin1,
+                    &latin1,
+                    dst,
+                    || stop,
+                    |src, dst| Some(Part::all(src, latin1_to_ascii(src, dst))),
+                )
+            });
+            assert_eq!(sum, Some(Part::prefix(expected, expected)));
+        }
+        // A part that is not read to its end is the last.
+        let bytes = ["a".repeat(PART_SIZE + 5), "é".repeat(PART_SIZE)].concat();
+        let (sum, _) = written(bytes.len(), |dst| {
+            in_parts(
+                Units::Latin1,
+                bytes.as_bytes(),
+                dst,
+                || false,
+                |src, dst| {
+                    let done = latin1_to_ascii(src, dst);
+                    Some(Part::prefix(done, done))
+                },
+            )
+        });
+        assert_eq!(sum, Some(Part::prefix(PART_SIZE + 5, PART_SIZE + 5)));
     }
 
     #[test]

@@ -107,6 +107,9 @@ pub(crate) fn take_trap(store: &mut StoreOpaque, status: u64) -> Error {
     let code = u8::try_from(status).ok().and_then(TrapCode::from_number);
     // Statuses are ours: from the trap table, where unknown codes are no traps, or `TrapCode`s.
     let code = code.unwrap_or(TrapCode::HostError);
+    if code == TrapCode::Interrupt {
+        store.withdraw_interrupts();
+    }
     let mut trap = Trap::new(code);
     let mut frames = Vec::new();
     unwind::take_backtrace(|pcs, truncated| {

@@ -200,6 +200,7 @@ fn contents() -> Contents {
         init_thunk: NONE,
         thunks_start,
         type_ids: NONE,
+        interrupt_slot: cwasm_format::header::NO_INTERRUPTS,
     });
     let mut strings = Strings::default();
     let thunks = label!(

@@ -1,6 +1,8 @@
 //! Derives of the traits of typed calls. Use them through the crate `cwasm`, which documents them.
 
 mod attributes;
+#[cfg(feature = "bindgen")]
+mod bindgen;
 mod derive;
 mod flags;
 mod names;
@@ -33,6 +35,15 @@ pub fn lift(input: TokenStream) -> TokenStream {
 #[proc_macro]
 pub fn flags(input: TokenStream) -> TokenStream {
     flags::expand(&parse_macro_input!(input)).into()
+}
+
+/// See `cwasm::bindgen`.
+#[cfg(feature = "bindgen")]
+#[proc_macro]
+pub fn bindgen(input: TokenStream) -> TokenStream {
+    bindgen::expand(&parse_macro_input!(input))
+        .unwrap_or_else(|error| error.to_compile_error())
+        .into()
 }
 
 fn expand(which: Trait, input: &DeriveInput) -> TokenStream {

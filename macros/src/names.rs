@@ -30,15 +30,16 @@ pub(crate) fn kebab(ident: &Ident) -> String {
 
 /// What is wrong with a name, if it is none that a component can have (component model, `Explainer.md`,
 /// "Import and Export Definitions": words of letters and digits, each of small or of capital letters,
-/// that start with a letter).
+/// the first of which starts with a letter).
 pub(crate) fn fault(name: &str) -> Option<String> {
     let word_is_valid = |word: &str| {
         let has = |is: fn(&char) -> bool| word.chars().any(|char| is(&char));
-        word.starts_with(|char: char| char.is_ascii_alphabetic())
+        !word.is_empty()
             && word.chars().all(|char| char.is_ascii_alphanumeric())
             && !(has(char::is_ascii_lowercase) && has(char::is_ascii_uppercase))
     };
-    if name.split('-').all(word_is_valid) {
+    let starts_well = name.starts_with(|char: char| char.is_ascii_alphabetic());
+    if starts_well && name.split('-').all(word_is_valid) {
         return None;
     }
     Some(format!(
@@ -74,7 +75,7 @@ mod tests {
 
     #[test]
     fn names_are_checked() {
-        assert!(fault("a").is_none() && fault("a1-B2").is_none());
+        assert!(fault("a").is_none() && fault("a1-B2").is_none() && fault("a-1").is_none());
         for name in ["", "-a", "a-", "a--b", "1a", "a_b", "aB", "ä"] {
             assert!(fault(name).is_some(), "{name}");
         }

@@ -37,13 +37,23 @@ impl Workshop {
     /// # Panics
     /// As [`Workshop::new`].
     pub fn for_target(cpu: CpuLevel, opt: OptLevel) -> Workshop {
+        Workshop::with_options(Options {
+            cpu,
+            opt,
+            ..Options::default()
+        })
+    }
+
+    /// A workshop that compiles with these options, but with one thread, and keeps names.
+    ///
+    /// # Panics
+    /// As [`Workshop::new`].
+    pub fn with_options(options: Options) -> Workshop {
         let folder = TempDir::new().expect("a temporary folder can be made");
         let options = Options {
             jobs: NonZeroUsize::new(1),
             debug: true,
-            cpu,
-            opt,
-            ..Options::default()
+            ..options
         };
         Workshop {
             engine: Engine::default(),

@@ -11,12 +11,18 @@
 //!
 //! **Invariant:** every module and component of a script takes the real path: it is compiled to an
 //! artifact, written to a file, mapped, instantiated and called.
+//!
+//! [`hostile`] compares calls of guests that do what they can with the [`mod@reference`], the canonical
+//! ABI written for that alone.
 
 pub mod artifact;
 mod closed_script;
 mod core_script;
 mod host;
+pub mod hostile;
 mod messages;
+pub mod random;
+pub mod reference;
 pub mod report;
 mod script;
 pub mod skips;

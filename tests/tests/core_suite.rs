@@ -3,7 +3,7 @@
 
 mod common;
 
-use cwasm_compiler::OptLevel;
+use cwasm_compiler::{OptLevel, Options};
 use cwasm_format::cpu::CpuLevel;
 use cwasm_tests::artifact::Workshop;
 use cwasm_tests::suite::{self, Script};
@@ -104,4 +104,18 @@ fn as_component() {
         script.as_component = true;
     }
     common::run_all(scripts);
+}
+
+/// Code that can be interrupted does the same as other code.
+#[test]
+fn interruptible_code() {
+    let workshop = Workshop::with_options(Options {
+        interruptible: true,
+        ..Options::default()
+    });
+    let mut scripts = suite::of_path(&common::root().join("tests/cases")).unwrap();
+    for name in ["wasm-v1", "tail-call", "function-references", "threads"] {
+        scripts.extend(suite::of_suite(name).unwrap());
+    }
+    common::run_with(&workshop, scripts);
 }

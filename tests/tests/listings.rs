@@ -1,5 +1,5 @@
 //! Expected machine code: each `tests/listings/NAME.wat` is compiled and disassembled, and compared with
-//! `NAME.lst` beside it. `UPDATE=1 cargo test -p cwasm-tests --test listings` writes the files anew, to be
+//! `NAME.lst` beside it; with the first line `;;! interruptible`, as interruptible code. `UPDATE=1 cargo test -p cwasm-tests --test listings` writes the files anew, to be
 //! reviewed as a diff.
 
 use std::fmt::Write as _;
@@ -68,11 +68,12 @@ fn machine_code_is_as_expected() {
         if path.extension().is_none_or(|extension| extension != "wat") {
             continue;
         }
+        let source = std::fs::read(&path).unwrap();
         let options = cwasm_compiler::Options {
             debug: true,
+            interruptible: source.starts_with(b";;! interruptible\n"),
             ..Default::default()
         };
-        let source = std::fs::read(&path).unwrap();
         let found = disassemble(&cwasm_compiler::compile(&source, &options).unwrap().bytes);
         let expected_path = path.with_extension("lst");
         if std::env::var_os("UPDATE").is_some() {

@@ -16,6 +16,7 @@ const DIRECTION: &[(&str, &[&str])] = &[
     ("loader", &["cwasm-format", "cwasm-macros"]),
     ("cli", &["cwasm", "cwasm-format", "cwasm-compiler"]),
     ("tests", &["cwasm", "cwasm-format", "cwasm-compiler"]),
+    ("fuzz", &["cwasm", "cwasm-format", "cwasm-compiler"]),
 ];
 
 /// What the loader links, besides `format`: it stays small.
@@ -25,6 +26,7 @@ const LOADER_NEEDS: &[&str] = &["memmap2", "rustix", "libc"];
 /// of the loader it is mapping artifacts.
 const UNSAFE_FILES: &[&str] = &[
     "cli/src/run.rs",
+    "fuzz/src/ours.rs",
     "loader/src/artifact.rs",
     "loader/src/builtins.rs",
     "loader/src/component.rs",

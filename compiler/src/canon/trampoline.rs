@@ -16,7 +16,7 @@ use cwasm_format::vmctx::{VmContext, VmHostFunc, VmHostImport, VmStore, flags};
 use super::thunk::{VALUE_SIZE, begin};
 use super::{from_bits, host_signature, to_bits, trusted};
 use crate::env::Symbol;
-use crate::translate::{builtin_signature, symbol_address, trap_code};
+use crate::translate::{Checks, builtin_signature, symbol_address, trap_code};
 
 /// Builds the trampoline of a lowered host function.
 ///
@@ -136,8 +136,9 @@ pub(crate) fn host_func(builder: &mut FunctionBuilder<'_>, signature: &ir::Signa
     builder.ins().return_(&results);
 }
 
-/// Builds the trampoline to a builtin.
-pub(crate) fn builtin(builder: &mut FunctionBuilder<'_>, builtin: Builtin) {
+/// Builds the trampoline to a builtin. It checks behind the call: builtins of interruptible code come
+/// back early, with any result, when it shall stop.
+pub(crate) fn builtin(builder: &mut FunctionBuilder<'_>, builtin: Builtin, mut checks: Checks) {
     let entry = begin(builder, builtin_signature(builtin));
     let params = builder.block_params(entry).to_vec();
     let store = load_store(builder, params[0]);
@@ -154,6 +155,7 @@ pub(crate) fn builtin(builder: &mut FunctionBuilder<'_>, builtin: Builtin) {
     let code = load_builtin(builder, store, builtin);
     let call = builder.ins().call_indirect(signature, code, &params);
     let returned = builder.inst_results(call).to_vec();
+    checks.emit(builder, params[0]);
     match builtin.returns() {
         Returns::Never => {
             builder.ins().trap(trap_code(TrapCode::Unreachable));

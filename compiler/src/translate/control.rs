@@ -10,6 +10,7 @@ use cwasm_format::TrapCode;
 use wasmparser::{BlockType, BrTable, Operator};
 
 use super::feature::unsupported;
+use super::interrupt::Mark;
 use super::operators::Translator;
 use super::trap::trap_code;
 use super::types::representation;
@@ -18,11 +19,12 @@ use crate::error::Result;
 /// A control frame whose start can be reached.
 pub(super) struct Frame {
     kind: FrameKind,
-    ty: BlockType,
+    pub(super) ty: BlockType,
     /// Number of operands below the parameters.
-    height: usize,
+    pub(super) height: usize,
     /// Where branches go: the head of a loop, else what follows the frame.
-    target: PackedOption<Block>,
+    pub(super) target: PackedOption<Block>,
+    mark: Mark,
 }
 
 #[derive(Clone, Copy)]
@@ -51,6 +53,7 @@ impl Translator<'_, '_> {
             ty,
             height: 0,
             target: None.into(),
+            mark: self.budget.mark(),
         });
     }
 
@@ -62,7 +65,7 @@ impl Translator<'_, '_> {
             }
             Operator::TryTable { .. } => return Err(unsupported(op, offset)),
             Operator::Else if self.dead_frames == 0 => self.else_(),
-            Operator::End if self.dead_frames == 0 => self.end(),
+            Operator::End if self.dead_frames == 0 => self.end()?,
             Operator::End => self.dead_frames -= 1,
             _ => {}
         }
@@ -74,15 +77,27 @@ impl Translator<'_, '_> {
     }
 
     pub(super) fn loop_(&mut self, ty: BlockType) {
+        let head = self.loop_head(ty);
+        let args = self.params(ty).len();
+        self.jump(head, args);
+        self.stack.truncate(self.stack.len() - args);
+        self.continue_at(head);
+        self.check();
+        self.push_frame(FrameKind::Loop, ty, Some(head));
+        if let Some(body) = self.loop_body.take() {
+            self.unroll(body, head);
+        }
+    }
+
+    /// A block that branches to a loop go to.
+    pub(super) fn loop_head(&mut self, ty: BlockType) -> Block {
         let head = self.emit.builder.create_block();
         for ty in self.params(ty) {
             self.emit
                 .builder
                 .append_block_param(head, representation(*ty));
         }
-        self.push_frame(FrameKind::Loop, ty, Some(head));
-        self.jump(head, self.params(ty).len());
-        self.continue_at(head);
+        head
     }
 
     pub(super) fn if_(&mut self, ty: BlockType) {
@@ -116,21 +131,37 @@ impl Translator<'_, '_> {
         self.emit.builder.seal_block(otherwise);
         self.emit.builder.switch_to_block(otherwise);
         self.stack.truncate(height + self.params(ty).len());
+        self.budget.merge(self.frames[index].mark);
         self.reachable = true;
     }
 
-    pub(super) fn end(&mut self) {
+    pub(super) fn end(&mut self) -> Result<()> {
         if let Some(Frame {
             kind: FrameKind::If { branch, otherwise },
             ..
         }) = self.frames.last()
         {
             self.end_if_without_else(*branch, *otherwise);
-            return;
+            return Ok(());
         }
+        let Some(frame) = self.frames.last() else {
+            unreachable!("`end` is validated")
+        };
+        if let FrameKind::Loop = frame.kind
+            && let Some(unrolled) = self.unrolled.take()
+        {
+            return self.end_unrolled(unrolled);
+        }
+        self.end_innermost();
+        Ok(())
+    }
+
+    /// Ends the innermost frame, which is no `if` without `else`.
+    pub(super) fn end_innermost(&mut self) {
         let Some(frame) = self.frames.pop() else {
             unreachable!("`end` is validated")
         };
+        self.budget.merge(frame.mark);
         match (frame.kind, frame.target.expand()) {
             (FrameKind::Loop, Some(head)) => self.emit.builder.seal_block(head),
             (FrameKind::Func, None) if self.reachable => self.return_values(frame.ty),
@@ -152,7 +183,11 @@ impl Translator<'_, '_> {
     fn end_if_without_else(&mut self, branch: Inst, otherwise: Block) {
         let index = self.frames.len() - 1;
         let Frame {
-            ty, height, target, ..
+            ty,
+            height,
+            target,
+            mark,
+            ..
         } = self.frames[index];
         let count = self.params(ty).len();
         let target = match target.expand() {
@@ -175,11 +210,12 @@ impl Translator<'_, '_> {
             self.jump(target, count);
         }
         self.frames.pop();
+        self.budget.merge(mark);
         self.end_at(target, height);
     }
 
     /// Goes on at `target`, to which nothing else will branch.
-    fn end_at(&mut self, target: Block, height: usize) {
+    pub(super) fn end_at(&mut self, target: Block, height: usize) {
         self.emit.builder.seal_block(target);
         self.stack.truncate(height);
         self.continue_at(target);
@@ -187,7 +223,7 @@ impl Translator<'_, '_> {
     }
 
     /// Goes on at `block`, with its parameters on the stack in the place of what led to it.
-    fn continue_at(&mut self, block: Block) {
+    pub(super) fn continue_at(&mut self, block: Block) {
         let builder = &mut *self.emit.builder;
         builder.switch_to_block(block);
         self.stack.extend_from_slice(builder.block_params(block));
@@ -293,6 +329,7 @@ impl Translator<'_, '_> {
             ty,
             height,
             target: target.into(),
+            mark: self.budget.mark(),
         });
     }
 
@@ -305,9 +342,16 @@ impl Translator<'_, '_> {
         if let Some(target) = self.frames[index].target.expand() {
             return target;
         }
+        let target = self.block_of_results(self.frames[index].ty);
+        self.frames[index].target = target.into();
+        target
+    }
+
+    /// A block with parameters for the results of a frame.
+    pub(super) fn block_of_results(&mut self, ty: BlockType) -> Block {
         let builder = &mut *self.emit.builder;
         let target = builder.create_block();
-        match self.frames[index].ty {
+        match ty {
             BlockType::Empty => {}
             BlockType::Type(ty) => {
                 builder.append_block_param(target, representation(ty));
@@ -318,12 +362,11 @@ impl Translator<'_, '_> {
                 }
             }
         }
-        self.frames[index].target = target.into();
         target
     }
 
     /// Jumps with the topmost `count` operands.
-    fn jump(&mut self, target: Block, count: usize) {
+    pub(super) fn jump(&mut self, target: Block, count: usize) {
         self.collect_branch_args(count);
         self.emit
             .builder

@@ -10,6 +10,7 @@ use cranelift_codegen::ir::{
 };
 use cranelift_frontend::FunctionBuilder;
 
+use super::interrupt::Checks;
 use super::references::References;
 use crate::env::{Env, Symbol};
 
@@ -84,7 +85,7 @@ impl<'e, 'f> Emitter<'e, 'f> {
         vmctx: Value,
         references: &'e mut References,
     ) -> Self {
-        references.clear();
+        references.clear(Checks::new(env.interrupt_slot));
         Emitter {
             env,
             builder,

@@ -19,6 +19,7 @@ mod control;
 mod emit;
 mod feature;
 mod global;
+mod interrupt;
 mod memory;
 mod numeric;
 mod operators;
@@ -30,6 +31,7 @@ mod table;
 mod tests;
 mod trap;
 mod types;
+mod unroll;
 mod wide;
 
 use cranelift_codegen::entity::EntityRef;
@@ -41,13 +43,14 @@ use cranelift_codegen::ir::{
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
 use wasmparser::{
-    FuncValidator, FuncValidatorAllocations, FunctionBody, OperatorsReader,
+    FuncValidator, FuncValidatorAllocations, FunctionBody, Operator, OperatorsReader,
     OperatorsReaderAllocations, ValidatorResources,
 };
 
 pub(crate) use self::call::builtin_signature;
 use self::control::Frame;
 pub(crate) use self::emit::{Emitter, declare_function, symbol_address};
+pub(crate) use self::interrupt::Checks;
 use self::operators::Translator;
 pub(crate) use self::references::References;
 pub(crate) use self::trap::{from_trap_code, trap_code};
@@ -115,8 +118,12 @@ fn translate(
         branch_table: &mut state.branch_table,
         reachable: true,
         dead_frames: 0,
+        budget: interrupt::Budget::default(),
+        loop_body: None,
+        unrolled: None,
     };
     translator.enter_function(env.module.funcs[func_index as usize]);
+    let entry_check = translator.check_entry();
     while !reader.eof() {
         let (op, offset) = reader.read_with_offset()?;
         validator.op(offset, &op)?;
@@ -125,8 +132,12 @@ fn translate(
             .emit
             .builder
             .set_srcloc(SourceLoc::new((offset - start) as u32));
+        if matches!(op, Operator::Loop { .. }) && env.interrupt_slot.is_some() {
+            translator.loop_body = unroll::small_body(reader.clone());
+        }
         translator.operator(&op, offset)?;
     }
+    translator.finish_entry(entry_check);
     reader.finish()?;
     builder.finalize(isa.frontend_config());
     state.reader = reader.into_allocations();

@@ -11,6 +11,8 @@ use wasmparser::{BlockType, HeapType, MemArg, Operator, RefType, ValType};
 use super::call::Callee;
 use super::control::Frame;
 use super::emit::Emitter;
+use super::interrupt::Budget;
+use super::unroll::{Body, Unrolled};
 use super::{value_type, variable};
 use crate::env::ConstValue;
 use crate::error::Result;
@@ -30,6 +32,12 @@ pub(super) struct Translator<'e, 'f> {
     pub(super) reachable: bool,
     /// Frames that were opened, and not ended, in code that cannot be reached.
     pub(super) dead_frames: u32,
+    /// When the next check for an interrupt is due.
+    pub(super) budget: Budget,
+    /// The body of the loop that the current operator begins, if it is to be unrolled.
+    pub(super) loop_body: Option<Body<'e>>,
+    /// The innermost loop, while the first copy of its body is translated.
+    pub(super) unrolled: Option<Unrolled<'e>>,
 }
 
 impl Translator<'_, '_> {
@@ -38,6 +46,7 @@ impl Translator<'_, '_> {
         if !self.reachable {
             return self.dead_operator(op, offset);
         }
+        self.count_operator();
         match op {
             Operator::Unreachable => self.trap(TrapCode::Unreachable),
             Operator::Nop => {}
@@ -45,7 +54,7 @@ impl Translator<'_, '_> {
             Operator::Loop { blockty } => self.loop_(*blockty),
             Operator::If { blockty } => self.if_(*blockty),
             Operator::Else => self.else_(),
-            Operator::End => self.end(),
+            Operator::End => self.end()?,
             Operator::Br { relative_depth } => self.br(*relative_depth),
             Operator::BrIf { relative_depth } => self.br_if(*relative_depth),
             Operator::BrTable { targets } => self.br_table(targets)?,
@@ -351,6 +360,7 @@ impl<'e> Translator<'e, '_> {
     fn call_callee(&mut self, callee: &Callee, type_index: u32) {
         let first = self.first_arg(type_index);
         let call = self.emit.call_callee(callee, &self.stack[first..]);
+        self.budget.call();
         self.stack.truncate(first);
         self.stack
             .extend_from_slice(self.emit.builder.inst_results(call));
@@ -359,6 +369,7 @@ impl<'e> Translator<'e, '_> {
     fn return_call_callee(&mut self, callee: &Callee, type_index: u32) {
         let first = self.first_arg(type_index);
         self.emit.return_call_callee(callee, &self.stack[first..]);
+        self.budget.call();
         self.reachable = false;
     }
 

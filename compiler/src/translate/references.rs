@@ -3,6 +3,8 @@
 use cranelift_codegen::entity::packed_option::{PackedOption, ReservedValue};
 use cranelift_codegen::ir::{AliasRegion, FuncRef, GlobalValue, SigRef, Value};
 
+use super::interrupt::Checks;
+
 /// The entities that stand for what the function at hand refers to. Reused from function to
 /// function; [`Emitter::new`](super::Emitter::new) clears it.
 #[derive(Default)]
@@ -17,18 +19,21 @@ pub(crate) struct References {
     pub(super) regions: Memo<AliasRegion>,
     /// The start of the text, at index 0.
     pub(super) text: Memo<GlobalValue>,
+    /// Checks for an interrupt.
+    pub(super) checks: Checks,
     /// Arguments of the call that is being emitted.
     pub(super) args: Vec<Value>,
 }
 
 impl References {
-    pub(super) fn clear(&mut self) {
+    pub(super) fn clear(&mut self, checks: Checks) {
         self.funcs.clear();
         self.signatures.clear();
         self.builtins.clear();
         self.regions.clear();
         self.text.clear();
         self.args.clear();
+        self.checks = checks;
     }
 }
 

@@ -107,6 +107,7 @@ pub(crate) fn env<'a>(module: &'a Module<'a>, refs: FuncRefs) -> Env<'a> {
             .collect(),
         type_numbers: (0..module.types.len() as u32).collect(),
         refs,
+        interrupt_slot: None,
     }
 }
 

@@ -150,7 +150,7 @@ impl CoreTable {
             max: most,
             capacity: 0,
         };
-        if table::grow(&mut vm, min, 0).is_none() {
+        if table::grow(&mut vm, min, 0, || false).is_none() {
             return Err(Error::msg(format!("a table cannot have {min} elements")));
         }
         let owned = Owned::new(HostTable(vm));

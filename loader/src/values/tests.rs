@@ -267,6 +267,17 @@ fn strings_are_encoded_as_the_guest_wants() {
     }
 }
 
+/// What was written is the guest's to move when memory grows, as the specification has it.
+#[test]
+fn a_realloc_that_copies_nothing_changes_the_string() {
+    let mut guest = Guest::with_encoding(Latin1Utf16);
+    guest.set_realloc(Realloc::GivesAfter(1, 512));
+    guest.memory()[512..514].copy_from_slice(b"xy");
+    let flat = flat(&mut guest, "aü☃").unwrap();
+    assert_eq!(flat, [512, 1 << 31 | 3]);
+    assert_eq!(guest.memory()[512..518], [b'x', 0, b'y', 0, 0x03, 0x26]);
+}
+
 #[test]
 fn bad_strings_trap() {
     let guest = &mut Guest::new();

@@ -15,6 +15,7 @@ use super::strings::{StrPlace, UTF16_TAG, Units};
 use super::{LiftContext, LowerContext, lists};
 use crate::error::{Error, Result};
 use crate::raw::StringEncoding;
+use crate::transcode::{inflate_latin1, utf8_to_latin1};
 
 /// The bytes of a string in memory.
 pub(super) fn bytes<'a>(cx: &LiftContext<'a>, place: StrPlace) -> Result<&'a [u8]> {
@@ -93,46 +94,40 @@ pub(super) fn encode(cx: &mut LowerContext<'_>, string: &str) -> Result<(u32, u3
         }
         StringEncoding::Utf16 => {
             let buffer = Buffer::allocate(cx, string.len() as u64 * 2, 2)?;
-            encode_utf16(cx, string, buffer)
+            encode_utf16(cx, string, buffer, 0)
         }
         StringEncoding::Latin1Utf16 => {
             let buffer = Buffer::allocate(cx, string.len() as u64, 2)?;
-            match write_latin1(buffer.bytes(cx), string) {
-                Some(len) => {
-                    let buffer = buffer.resize(cx, len as u64)?;
-                    Ok((buffer.offset as u32, len as u32))
-                }
-                None => {
-                    let buffer = buffer.resize(cx, string.len() as u64 * 2)?;
-                    let (pointer, units) = encode_utf16(cx, string, buffer)?;
-                    Ok((pointer, units | UTF16_TAG))
-                }
+            let (read, written) = utf8_to_latin1(string.as_bytes(), buffer.bytes(cx));
+            if read == string.len() {
+                let buffer = buffer.resize(cx, written as u64)?;
+                return Ok((buffer.offset as u32, written as u32));
             }
+            let buffer = buffer.resize(cx, string.len() as u64 * 2)?;
+            // What the guest moved is widened where it is now, and not written again.
+            inflate_latin1(&mut buffer.bytes(cx)[..2 * written], 0..written);
+            let (pointer, units) = encode_utf16(cx, &string[read..], buffer, written)?;
+            Ok((pointer, units | UTF16_TAG))
         }
     }
 }
 
-/// Encodes the string to a buffer of two bytes for each of UTF-8, and gives back what is left:
-/// pointer and code units.
-fn encode_utf16(cx: &mut LowerContext<'_>, string: &str, buffer: Buffer) -> Result<(u32, u32)> {
-    let places = buffer.bytes(cx).as_chunks_mut::<2>().0;
-    let mut units = 0;
+/// Encodes the string to a buffer of two bytes for each of UTF-8, behind code units that are there
+/// already, and gives back what is left: pointer and code units.
+fn encode_utf16(
+    cx: &mut LowerContext<'_>,
+    string: &str,
+    buffer: Buffer,
+    before: usize,
+) -> Result<(u32, u32)> {
+    let places = &mut buffer.bytes(cx).as_chunks_mut::<2>().0[before..];
+    let mut units = before;
     for (unit, place) in string.encode_utf16().zip(places) {
         *place = unit.to_le_bytes();
         units += 1;
     }
-    let buffer = buffer.resize(cx, units * 2)?;
+    let buffer = buffer.resize(cx, units as u64 * 2)?;
     Ok((buffer.offset as u32, units as u32))
-}
-
-/// Writes the string as Latin-1: how many bytes. `None` at the first char that is none.
-fn write_latin1(out: &mut [u8], string: &str) -> Option<usize> {
-    let mut len = 0;
-    for (char, place) in string.chars().zip(out) {
-        *place = u8::try_from(char).ok()?;
-        len += 1;
-    }
-    Some(len)
 }
 
 /// Memory that the guest gave for a string.

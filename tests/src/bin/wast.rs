@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{sync::mpsc, thread};
 
-use cwasm_compiler::OptLevel;
+use cwasm_compiler::{OptLevel, Options};
 use cwasm_format::cpu::CpuLevel;
 use cwasm_tests::artifact::Workshop;
 use cwasm_tests::suite::{self, Script};
@@ -19,7 +19,8 @@ use cwasm_tests::{Report, Skips};
 const USAGE: &str = "\
 Runs .wast scripts: each module is compiled, written, mapped, instantiated and called.
 
-usage: wast [--trace] [--cpu LEVEL] [-O LEVEL] [--as-component] [--spec] [--suite NAME]... [PATH]...
+usage: wast [--trace] [--cpu LEVEL] [-O LEVEL] [--interruptible] [--as-component] [--spec] [--suite NAME]...
+            [PATH]...
 
   PATH          a .wast file, or a folder of them
   --suite NAME  a core suite: wasm-v1, wasm-v2, wasm-v3, a proposal such as simd,
@@ -28,6 +29,8 @@ usage: wast [--trace] [--cpu LEVEL] [-O LEVEL] [--as-component] [--spec] [--suit
   --cpu LEVEL   the CPU level to compile for: x86-64, x86-64-v2, x86-64-v3, x86-64-v4;
                 nothing is run if the machine does not have it
   -O LEVEL      what to optimise for: none, speed or size
+  --interruptible
+                compile code that can be stopped
   --as-component
                 wrap core modules into components that link them statically
   --trace       print each directive's place before it runs, one script after the other
@@ -42,7 +45,12 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let workshop = Workshop::for_target(arguments.cpu, arguments.opt);
+    let workshop = Workshop::with_options(Options {
+        cpu: arguments.cpu,
+        opt: arguments.opt,
+        interruptible: arguments.interruptible,
+        ..Options::default()
+    });
     if !workshop.runs_here() {
         println!(
             "left out: this machine does not have {}",
@@ -146,6 +154,7 @@ struct Arguments {
     trace: bool,
     cpu: CpuLevel,
     opt: OptLevel,
+    interruptible: bool,
     /// Whether the figures of each suite are printed as a table.
     spec: bool,
 }
@@ -163,6 +172,7 @@ fn arguments() -> Result<Arguments, String> {
             }
             "--trace" => found.trace = true,
             "--as-component" => as_component = true,
+            "--interruptible" => found.interruptible = true,
             "--spec" => {
                 found.spec = true;
                 for name in suite::SPEC {

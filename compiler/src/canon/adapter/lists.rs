@@ -52,6 +52,7 @@ impl Copier<'_, '_> {
         self.builder.ins().brif(size, body, &start, done, &[]);
 
         self.builder.switch_to_block(body);
+        self.checks.emit(self.builder, self.context);
         self.copy_memory(element, Place::new(src_addr), Place::new(dst_addr));
         let next_src = self.builder.ins().iadd_imm_u(src_addr, step);
         let next_dst = self.builder.ins().iadd_imm_u(dst_addr, step);

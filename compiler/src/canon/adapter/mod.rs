@@ -42,7 +42,7 @@ use super::trusted;
 use crate::component::{Adapter, ComponentInstanceId, CoreFunc, Options, Plan};
 use crate::env::Symbol;
 use crate::layout::Unit;
-use crate::translate::{builtin_signature, core_signature, declare_function, trap_code};
+use crate::translate::{Checks, builtin_signature, core_signature, declare_function, trap_code};
 use crate::work;
 
 /// One side of an adapter: how values pass through its memory.
@@ -72,6 +72,8 @@ struct Copier<'c, 'f> {
     from: Side,
     to: Side,
     builtins: Vec<(Builtin, ir::FuncRef)>,
+    /// Loops over elements check for interrupts; all else is as long as the types.
+    checks: Checks,
 }
 
 /// Builds an adapter.
@@ -139,6 +141,7 @@ pub(crate) fn build(
         from: caller,
         to: callee_side,
         builtins: Vec::new(),
+        checks: Checks::new(unit.interrupt_slot),
     };
     let args = copier.params(func, &params);
     copier.end_of_params();

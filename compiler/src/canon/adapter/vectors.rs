@@ -65,6 +65,7 @@ impl Copier<'_, '_> {
         self.builder.ins().brif(whole, body, &start, done, &[]);
 
         self.builder.switch_to_block(body);
+        self.checks.emit(self.builder, self.context);
         let flags = MemFlagsData::new().with_notrap();
         let elements = self.builder.ins().load(ty, flags, src_addr, 0);
         let elements = self.check_vector(check, ty, elements);

@@ -1,0 +1,172 @@
+//! What is compared with what.
+
+use cwasm_compiler::OptLevel;
+use cwasm_format::cpu::CpuLevel;
+
+use crate::interpreter;
+use crate::ours::{Ours, Settings};
+use crate::program::{Case, Program, Proposals};
+use crate::run::{self, Log};
+
+/// A comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// cwasm and an interpreter.
+    Differential,
+    /// Optimisation levels and CPU levels.
+    Levels,
+    /// With and without the alias analysis of Cranelift.
+    Alias,
+}
+
+/// What is kept from case to case.
+#[derive(Debug, Default)]
+pub struct Lab {
+    ours: Ours,
+}
+
+/// What a case without a finding did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Calls of exported functions that were made and compared.
+    pub calls: u64,
+    /// Those of them that returned.
+    pub returned: u64,
+}
+
+/// Two sides that do not agree, or one that refuses what it should take.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What was found, for a reader.
+    pub message: String,
+    /// The module.
+    pub wasm: Vec<u8>,
+}
+
+impl Target {
+    /// All of them.
+    pub const ALL: &'static [Target] = &[Target::Differential, Target::Levels, Target::Alias];
+
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Target::Differential => "differential",
+            Target::Levels => "levels",
+            Target::Alias => "alias",
+        }
+    }
+
+    /// The target of this name.
+    pub fn from_name(name: &str) -> Option<Target> {
+        let mut all = Target::ALL.iter().copied();
+        all.find(|target| target.name() == name)
+    }
+
+    pub(crate) fn proposals(self) -> Proposals {
+        match self {
+            Target::Differential => Proposals::Common,
+            Target::Levels | Target::Alias => Proposals::Ours,
+        }
+    }
+}
+
+impl Lab {
+    /// Runs a case; `Ok(None)` if it is none for this target.
+    ///
+    /// # Errors
+    /// What was found.
+    pub fn check(&self, target: Target, case: &Case) -> Result<Option<Report>, Box<Finding>> {
+        let Some(mut program) = case.program(target.proposals()) else {
+            return Ok(None);
+        };
+        let checked = match target {
+            Target::Differential => self.differential(&mut program),
+            Target::Levels => self.levels(&mut program),
+            Target::Alias => self.alias(&mut program),
+        };
+        checked.map_err(|message| {
+            let wasm = program.wasm;
+            Box::new(Finding { message, wasm })
+        })
+    }
+
+    fn differential(&self, program: &mut Program) -> Result<Option<Report>, String> {
+        let settings = any_settings(program);
+        let theirs = interpreter::load(program)?;
+        let theirs = theirs.map(|loaded| run::run(&loaded, program));
+        agree(
+            program,
+            [("wasmi".to_owned(), theirs), self.ours(program, settings)?],
+        )
+    }
+
+    fn levels(&self, program: &mut Program) -> Result<Option<Report>, String> {
+        let low = Settings {
+            opt: OptLevel::None,
+            cpu: CpuLevel::X86_64,
+            ..Settings::default()
+        };
+        let any = any_settings(program);
+        let sides = [low, Settings::default(), any].map(|settings| self.ours(program, settings));
+        let [low, high, any] = sides;
+        agree(program, [low?, high?, any?])
+    }
+
+    fn alias(&self, program: &mut Program) -> Result<Option<Report>, String> {
+        let on = Settings {
+            opt: program.rng.pick(&[OptLevel::Speed, OptLevel::Size]),
+            ..any_settings(program)
+        };
+        let off = Settings {
+            alias_analysis: false,
+            ..on
+        };
+        agree(program, [self.ours(program, on)?, self.ours(program, off)?])
+    }
+
+    fn ours(&self, program: &Program, settings: Settings) -> Result<(String, Option<Log>), String> {
+        let compiled = self.ours.compile(program, settings)?;
+        let log = compiled.map(|compiled| run::run(&compiled, program));
+        Ok((format!("{settings:?}"), log))
+    }
+}
+
+/// Settings that this machine can run.
+fn any_settings(program: &mut Program) -> Settings {
+    let rng = &mut program.rng;
+    Settings {
+        opt: rng.pick(&[
+            OptLevel::None,
+            OptLevel::Speed,
+            OptLevel::Speed,
+            OptLevel::Size,
+        ]),
+        cpu: rng.pick(&[CpuLevel::X86_64, CpuLevel::X86_64V2, CpuLevel::X86_64V3]),
+        ..Settings::default()
+    }
+}
+
+/// Compares each side's log with the first's. One that has none does not support the program.
+fn agree<const N: usize>(
+    program: &Program,
+    sides: [(String, Option<Log>); N],
+) -> Result<Option<Report>, String> {
+    let mut sides = sides
+        .into_iter()
+        .map(|(name, log)| log.map(|log| (name, log)));
+    let Some(Some((first_name, first))) = sides.next() else {
+        return Ok(None);
+    };
+    for side in sides {
+        let Some((name, log)) = side else {
+            return Ok(None);
+        };
+        if let Some(difference) = run::compare(program, &first, &log) {
+            return Err(format!("{first_name} and {name} differ:\n{difference}"));
+        }
+    }
+    Ok(Some(Report {
+        calls: first.calls,
+        returned: first.returned,
+    }))
+}

@@ -1,0 +1,268 @@
+//! Interrupts: how another thread stops what runs in a store.
+//!
+//! ```text
+//! InterruptHandle::interrupt -> page inaccessible -> a check of compiled code faults -> trap
+//!                            -> flag set          -> a builtin comes back early, its trampoline checks
+//!                            -> waiter woken      -> the same
+//! ```
+//!
+//! Code of interruptible artifacts reads a page of its store now and then; each context holds the
+//! page's address. The page lies in [`Interrupts`], which store, instances and handles share, so a
+//! handle never reaches into a store or a context.
+//!
+//! **Invariant:** whenever the flag is set, the page is inaccessible, so that what comes back early
+//! because of the flag never runs on. Requests are withdrawn by the store's owner alone, while
+//! nothing of the store runs.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use cwasm_format::vmctx::INTERRUPT_PAGE_SIZE;
+
+use crate::deadline::Deadline;
+use crate::engine::Engine;
+use crate::error::{Context as _, Result};
+use crate::parking::Waiter;
+use crate::sys::memory::{PAGE_SIZE, Reservation};
+
+/// Stops what runs in a [`Store`](crate::Store), from any thread. Cheap to clone; does nothing once
+/// the store is gone.
+///
+/// A request stops code of *interruptible* artifacts (`cwasm compile --interruptible`), with the
+/// trap [`TrapCode::Interrupt`](crate::TrapCode::Interrupt): loops, recursion, start functions,
+/// operations on much memory, strings and lists that pass from one component to another, and waiting
+/// for another thread. Code of other artifacts does not notice:
+/// [`Component::is_interruptible`](crate::Component::is_interruptible) and
+/// [`Module::is_interruptible`](crate::Module::is_interruptible) tell which they are.
+///
+/// - While no code runs, or none that checks, the request stays: it stops the next call that
+///   checks. (A call that neither loops nor calls anything may be over without.)
+/// - While a host function runs, the guest is stopped soon after it has returned. Host functions
+///   themselves are not stopped, nor are values on their way between host and guest.
+/// - One request stops one call, the innermost. If that was made by a host function, it gets the
+///   error; the call around it goes on unless the host function fails as well.
+/// - Requests before a call is stopped are one; all instances of a store share them.
+/// - As after any trap, a component's instance that was stopped can never be entered again; an
+///   instance of a core module can.
+#[derive(Clone, Debug)]
+pub struct InterruptHandle {
+    interrupts: Arc<Interrupts>,
+}
+
+impl InterruptHandle {
+    pub(crate) fn new(interrupts: Arc<Interrupts>) -> InterruptHandle {
+        InterruptHandle { interrupts }
+    }
+
+    /// Stops the call that runs in the store, or the next one. Takes a lock for a moment: not for
+    /// signal handlers.
+    ///
+    /// # Errors
+    /// If the operating system refuses to protect a page: nothing is stopped.
+    pub fn interrupt(&self) -> Result<()> {
+        self.interrupts.request(Request::Handle)
+    }
+}
+
+/// Who wants the store to stop: a bit each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Request {
+    /// An [`InterruptHandle`].
+    Handle = 1,
+    /// The store's deadline.
+    Deadline = 2,
+}
+
+/// What a store, its instances and its handles share.
+#[derive(Debug)]
+pub(crate) struct Interrupts {
+    engine: Engine,
+    /// The bits of the requests there are. A copy of what is in `state`.
+    flag: AtomicU8,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    requests: u8,
+    /// The page that code checks, and a guard behind it; `None` until there is such code. It is
+    /// inaccessible while there are requests.
+    ///
+    /// The guard makes sure that protecting the page never splits a mapping in more parts than
+    /// there were before: a process may have so many only.
+    page: Option<Reservation>,
+    /// What the store's thread waits in.
+    waiter: Option<Arc<Waiter>>,
+    deadline: Option<Deadline>,
+}
+
+impl Interrupts {
+    pub(crate) fn new(engine: &Engine) -> Interrupts {
+        Interrupts {
+            engine: engine.clone(),
+            flag: AtomicU8::new(0),
+            state: Mutex::default(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The address of the page that compiled code checks. Valid as long as this.
+    ///
+    /// # Errors
+    /// If there is not enough memory.
+    pub(crate) fn page_address(&self) -> Result<u64> {
+        let mut state = self.state();
+        if state.page.is_none() {
+            let accessible = if state.requests == 0 { PAGE_SIZE } else { 0 };
+            let page = self.engine.pool().take(2 * PAGE_SIZE, accessible);
+            state.page = Some(page.with_context(|| "cannot allocate a page for interrupts")?);
+        }
+        let address = state
+            .page
+            .as_ref()
+            .map(|page| page.start().expose_provenance().get());
+        Ok(address.unwrap_or_default() as u64)
+    }
+
+    /// Whether what runs shall stop. The page is inaccessible then.
+    pub(crate) fn is_requested(&self) -> bool {
+        self.flag.load(Ordering::Acquire) != 0
+    }
+
+    /// # Errors
+    /// If the operating system refuses: nothing has changed.
+    pub(crate) fn request(&self, request: Request) -> Result<()> {
+        self.request_in(self.state(), request)
+    }
+
+    /// Requests a stop because of a deadline, unless the store has another one by now.
+    pub(crate) fn expire(&self, deadline: Deadline) -> Result<()> {
+        let mut state = self.state();
+        if state.deadline != Some(deadline) {
+            return Ok(());
+        }
+        state.deadline = None;
+        self.request_in(state, Request::Deadline)
+    }
+
+    fn request_in(&self, mut state: MutexGuard<'_, State>, request: Request) -> Result<()> {
+        if state.requests == 0
+            && let Some(page) = &state.page
+        {
+            page.make_inaccessible(0, PAGE_SIZE)
+                .with_context(|| "cannot interrupt a store")?;
+        }
+        state.requests |= request as u8;
+        self.flag.store(state.requests, Ordering::Release);
+        let waiter = state.waiter.clone();
+        // Whoever waits takes the locks in the other order.
+        drop(state);
+        if let Some(waiter) = waiter {
+            waiter.wake();
+        }
+        Ok(())
+    }
+
+    /// A call was stopped, or the owner of the store does not want it to be: there are no requests
+    /// any more.
+    pub(crate) fn withdraw_all(&self) {
+        withdraw(&self.flag, &mut self.state(), !0);
+    }
+
+    /// Sets the deadline.
+    ///
+    /// # Errors
+    /// If the thread that waits for deadlines cannot be started: there is none.
+    pub(crate) fn set_deadline(self: &Arc<Self>, at: Option<Instant>) -> Result<()> {
+        let timer = self.engine.timer();
+        let new = at.map(|at| timer.deadline(at));
+        let old = {
+            let mut state = self.state();
+            withdraw(&self.flag, &mut state, Request::Deadline as u8);
+            std::mem::replace(&mut state.deadline, new)
+        };
+        if let Some(old) = old {
+            timer.remove(old);
+        }
+        match new {
+            Some(new) => timer
+                .add(new, Arc::downgrade(self))
+                .with_context(|| "cannot start a thread for deadlines"),
+            None => Ok(()),
+        }
+    }
+
+    /// Says what the store's thread waits in, or that it does not.
+    pub(crate) fn set_waiter(&self, waiter: Option<Arc<Waiter>>) {
+        self.state().waiter = waiter;
+    }
+}
+
+/// Withdraws these requests.
+fn withdraw(flag: &AtomicU8, state: &mut State, requests: u8) {
+    let left = state.requests & !requests;
+    if left == 0
+        && state.requests != 0
+        && let Some(page) = &state.page
+        && page.make_accessible(0, PAGE_SIZE).is_err()
+    {
+        // The request stays with the page: the next call is stopped, and it is tried again.
+        return;
+    }
+    state.requests = left;
+    flag.store(left, Ordering::Release);
+}
+
+impl Drop for Interrupts {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(deadline) = state.deadline {
+            self.engine.timer().remove(deadline);
+        }
+        if let Some(page) = state.page.take() {
+            let accessible = if state.requests == 0 { PAGE_SIZE } else { 0 };
+            self.engine.pool().give_back(page, accessible, false);
+        }
+    }
+}
+
+const _: () = assert!(INTERRUPT_PAGE_SIZE as usize == PAGE_SIZE);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_request_is_withdrawn_by_its_own_kind() {
+        let interrupts = Arc::new(Interrupts::new(&Engine::default()));
+        let requests = || interrupts.state().requests;
+        interrupts.page_address().unwrap();
+        interrupts.request(Request::Handle).unwrap();
+        interrupts.request(Request::Deadline).unwrap();
+        interrupts.set_deadline(None).unwrap();
+        assert_eq!((requests(), interrupts.is_requested()), (1, true));
+        interrupts.withdraw_all();
+        assert_eq!((requests(), interrupts.is_requested()), (0, false));
+    }
+
+    #[test]
+    fn only_the_latest_deadline_counts() {
+        let interrupts = Arc::new(Interrupts::new(&Engine::default()));
+        let far = Instant::now() + std::time::Duration::from_secs(3600);
+        interrupts.set_deadline(Some(far)).unwrap();
+        let first = interrupts.state().deadline.unwrap();
+        interrupts.set_deadline(Some(far)).unwrap();
+        let second = interrupts.state().deadline.unwrap();
+        interrupts.expire(first).unwrap();
+        assert!(!interrupts.is_requested());
+        interrupts.expire(second).unwrap();
+        assert!(interrupts.is_requested());
+        interrupts.expire(second).unwrap();
+        assert_eq!(interrupts.state().deadline, None);
+    }
+}

@@ -1,0 +1,6 @@
+cwasm::bindgen!({
+    inline: "package a:b; world w {}",
+    wolrd: "w",
+});
+
+fn main() {}

@@ -1,0 +1,287 @@
+//! Functions: methods that call exports, and what imports are defined with.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::quote;
+use syn::{Error, LitStr, Path, Result};
+use wit_parser::{Function, FunctionKind, InterfaceId, Type, TypeDefKind, TypeId, TypeOwner};
+
+use super::idents::{prefixed, snake};
+use super::modules::Scope;
+use super::options::Trappable;
+use super::types::{Mode, TypeWriter, docs, unsupported};
+
+/// So many parameters have a tuple.
+const MAX_PARAMS: usize = 16;
+
+/// Names of ours, which no name of a world is.
+pub(super) fn own(name: &str) -> Ident {
+    Ident::new(name, Span::mixed_site())
+}
+
+/// How host functions fail.
+pub(super) struct Failing<'a> {
+    pub(super) trappable: &'a Trappable,
+    pub(super) error_types: &'a [(LitStr, Path)],
+}
+
+/// A parameter list and a result.
+struct Signature {
+    names: Vec<Ident>,
+    types: Vec<TokenStream>,
+    result: Option<TokenStream>,
+}
+
+impl Signature {
+    fn new(types: &TypeWriter<'_>, func: &Function, mode: Mode, scope: Scope) -> Result<Signature> {
+        if func.params.len() > MAX_PARAMS {
+            let message = format!(
+                "`{}` has {} parameters; at most {MAX_PARAMS} are supported",
+                func.name,
+                func.params.len()
+            );
+            return Err(Error::new(Span::call_site(), message));
+        }
+        let params = func.params.iter();
+        let result = func
+            .result
+            .as_ref()
+            .map(|ty| types.ty(ty, Mode::Owned, scope));
+        Ok(Signature {
+            names: params.clone().map(|param| snake(&param.name)).collect(),
+            types: params
+                .map(|param| types.ty(&param.ty, mode, scope))
+                .collect::<Result<_>>()?,
+            result: result.transpose()?,
+        })
+    }
+
+    /// The results as calls have them.
+    fn results(&self) -> TokenStream {
+        match &self.result {
+            Some(result) => quote!((#result,)),
+            None => quote!(()),
+        }
+    }
+
+    fn returned(&self) -> TokenStream {
+        self.result.clone().unwrap_or_else(|| quote!(()))
+    }
+}
+
+/// How large a signature is was decided elsewhere.
+fn allow() -> TokenStream {
+    quote!(#[allow(
+        clippy::too_many_arguments,
+        clippy::type_complexity,
+        reason = "the signature is that of the WIT"
+    )])
+}
+
+/// Refuses what is no plain function.
+pub(super) fn check_kind(func: &Function) -> Result<()> {
+    match func.kind {
+        FunctionKind::Freestanding => Ok(()),
+        _ => Err(unsupported(&format!(
+            "`{}`, which is not a plain function",
+            func.name
+        ))),
+    }
+}
+
+/// An exported function: a field, its initial value, and the method that calls it.
+pub(super) struct Export {
+    pub(super) field: TokenStream,
+    pub(super) value: TokenStream,
+    pub(super) method: TokenStream,
+}
+
+/// What calls the exported function of this path.
+pub(super) fn export(
+    types: &TypeWriter<'_>,
+    func: &Function,
+    path: &str,
+    scope: Scope,
+) -> Result<Export> {
+    check_kind(func)?;
+    let krate = types.krate;
+    let owned = Signature::new(types, func, Mode::Owned, scope)?;
+    let borrowed = Signature::new(types, func, Mode::Borrowed, scope)?;
+    let (field, method) = (snake(&func.name), prefixed("call_", &func.name));
+    let (owned_types, results) = (&owned.types, owned.results());
+    let (names, types, returned) = (&borrowed.names, &borrowed.types, owned.returned());
+    let (store, instance, typed) = (own("store"), own("instance"), own("typed"));
+    let unpack = match owned.result {
+        Some(_) => quote!(.map(|(result,)| result)),
+        None => quote!(),
+    };
+    let (docs, allow) = (docs(&func.docs), allow());
+    Ok(Export {
+        field: quote!(#field: #krate::Func),
+        value: quote! {
+            #field: #instance
+                .get_typed_func::<(#(#owned_types,)*), #results>(&mut #store, #path)?
+                .func()
+        },
+        method: quote! {
+            #docs
+            #allow
+            pub fn #method(
+                &self,
+                #store: impl #krate::AsContextMut,
+                #(#names: #types),*
+            ) -> #krate::Result<#returned> {
+                let #typed = self.#field.typed::<(#(#types,)*), #results>(&#store)?;
+                #typed.call(#store, (#(#names,)*)) #unpack
+            }
+        },
+    })
+}
+
+/// An imported function: the method of the host's trait, and how it is defined in a linker.
+pub(super) struct Import {
+    pub(super) method: TokenStream,
+    pub(super) definition: TokenStream,
+}
+
+/// What defines an imported function; `instance` is the name of the interface that it is in.
+pub(super) fn import(
+    types: &TypeWriter<'_>,
+    failing: &Failing<'_>,
+    func: &Function,
+    instance: Option<&str>,
+    scope: Scope,
+) -> Result<Import> {
+    check_kind(func)?;
+    let krate = types.krate;
+    let signature = Signature::new(types, func, Mode::Owned, scope)?;
+    let (names, param_types) = (&signature.names, &signature.types);
+    let (method, name, docs) = (snake(&func.name), &func.name, docs(&func.docs));
+    let (store, host, linker) = (own("store"), own("host"), own("linker"));
+    let error = func
+        .result
+        .as_ref()
+        .and_then(|ty| error_of(types, failing, ty));
+    let call = quote!(#host.#method(#(#names),*));
+    let (returned, value) = match error {
+        Some((error, ok, path)) => {
+            let ok = match ok {
+                Some(ok) => types.ty(&ok, Mode::Owned, scope)?,
+                None => quote!(()),
+            };
+            let convert = convert_method(types, error);
+            let value = quote! {
+                match #call {
+                    ::core::result::Result::Ok(value) => ::core::result::Result::Ok(value),
+                    ::core::result::Result::Err(error) => {
+                        ::core::result::Result::Err(#host.#convert(error)?)
+                    }
+                }
+            };
+            (quote!(::core::result::Result<#ok, #path>), value)
+        }
+        None => {
+            let returned = signature.returned();
+            match is_trappable(failing.trappable, func, instance) {
+                true => (quote!(#krate::Result<#returned>), quote!(#call?)),
+                false => (returned, call),
+            }
+        }
+    };
+    let results = match signature.result {
+        Some(_) => quote!((#value,)),
+        None => value,
+    };
+    let (get, allow) = (own("get"), allow());
+    Ok(Import {
+        method: quote! {
+            #docs
+            #allow
+            fn #method(&mut self, #(#names: #param_types),*) -> #returned;
+        },
+        definition: quote! {
+            #linker.func_wrap(
+                #name,
+                move |mut #store: #krate::StoreContextMut<'_, _>,
+                      (#(#names,)*): (#(#param_types,)*)| {
+                    let #host = #get(#store.data_mut());
+                    ::core::result::Result::Ok(#results)
+                },
+            )?;
+        },
+    })
+}
+
+fn is_trappable(trappable: &Trappable, func: &Function, instance: Option<&str>) -> bool {
+    match trappable {
+        Trappable::None => false,
+        Trappable::All => true,
+        Trappable::Named(names) => names.iter().any(|name| {
+            let name = name.value();
+            match (name.split_once('#'), instance) {
+                (Some((of, name)), Some(instance)) => {
+                    let plain = instance.split('@').next().unwrap_or(instance);
+                    (of == instance || of == plain) && name == func.name
+                }
+                (Some(_), None) => false,
+                (None, _) => name == func.name,
+            }
+        }),
+    }
+}
+
+/// The error type of a `result`, if the host returns another one in its place: with the type of `ok`
+/// and the host's error.
+fn error_of<'a>(
+    types: &TypeWriter<'_>,
+    failing: &Failing<'a>,
+    ty: &Type,
+) -> Option<(TypeId, Option<Type>, &'a Path)> {
+    let Type::Id(id) = ty else { return None };
+    let TypeDefKind::Result(result) = &types.resolve.types[*id].kind else {
+        return None;
+    };
+    let Some(Type::Id(error)) = result.err else {
+        return None;
+    };
+    let error = resolved(types, error);
+    let path = replaced_error(types, failing, error)?;
+    Some((error, result.ok, path))
+}
+
+/// The type that an alias stands for.
+pub(super) fn resolved(types: &TypeWriter<'_>, mut id: TypeId) -> TypeId {
+    while let TypeDefKind::Type(Type::Id(aliased)) = types.resolve.types[id].kind {
+        id = aliased;
+    }
+    id
+}
+
+/// The host's error for an error type.
+pub(super) fn replaced_error<'a>(
+    types: &TypeWriter<'_>,
+    failing: &Failing<'a>,
+    error: TypeId,
+) -> Option<&'a Path> {
+    let def = &types.resolve.types[error];
+    let name = def.name.as_ref()?;
+    let TypeOwner::Interface(interface) = def.owner else {
+        return None;
+    };
+    let keys: Vec<String> = keys(types, interface, name);
+    let found = failing.error_types.iter();
+    found
+        .clone()
+        .find(|(key, _)| keys.contains(&key.value()))
+        .map(|(_, path)| path)
+}
+
+fn keys(types: &TypeWriter<'_>, interface: InterfaceId, name: &str) -> Vec<String> {
+    let keys = types.tree.keys(interface).into_iter();
+    keys.map(|key| format!("{key}/{name}")).collect()
+}
+
+/// The method that makes the world's error of the host's.
+pub(super) fn convert_method(types: &TypeWriter<'_>, error: TypeId) -> Ident {
+    let name = types.resolve.types[error].name.as_deref();
+    prefixed("convert_", name.unwrap_or("error"))
+}

@@ -1,0 +1,243 @@
+//! Types of a world as Rust types.
+
+use std::collections::HashSet;
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::quote;
+use syn::{Error, Path, Result};
+use wit_parser::{Docs, Resolve, Type, TypeDefKind, TypeId, TypeOwner};
+
+use super::idents::{camel, screaming, snake};
+use super::modules::{Scope, Tree};
+use crate::names::kebab;
+
+/// How a type is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// A value that is owned: results, parameters of host functions, fields.
+    Owned,
+    /// A parameter of an export: what is large is borrowed.
+    Borrowed,
+}
+
+/// What types are generated with.
+pub(super) struct TypeWriter<'a> {
+    pub(super) resolve: &'a Resolve,
+    pub(super) tree: &'a Tree<'a>,
+    pub(super) krate: &'a Path,
+    pub(super) derives: &'a [Path],
+    /// Types that errors of functions are.
+    pub(super) errors: HashSet<TypeId>,
+}
+
+pub(super) fn docs(docs: &Docs) -> TokenStream {
+    match &docs.contents {
+        Some(text) => {
+            let lines = text.lines().map(|line| format!(" {line}"));
+            quote!(#(#[doc = #lines])*)
+        }
+        None => quote!(),
+    }
+}
+
+/// What cannot be generated.
+pub(super) fn unsupported(what: &str) -> Error {
+    Error::new(Span::call_site(), format!("not supported yet: {what}"))
+}
+
+impl TypeWriter<'_> {
+    /// The Rust type.
+    pub(super) fn ty(&self, ty: &Type, mode: Mode, scope: Scope) -> Result<TokenStream> {
+        Ok(match ty {
+            Type::Bool => quote!(bool),
+            Type::U8 => quote!(u8),
+            Type::U16 => quote!(u16),
+            Type::U32 => quote!(u32),
+            Type::U64 => quote!(u64),
+            Type::S8 => quote!(i8),
+            Type::S16 => quote!(i16),
+            Type::S32 => quote!(i32),
+            Type::S64 => quote!(i64),
+            Type::F32 => quote!(f32),
+            Type::F64 => quote!(f64),
+            Type::Char => quote!(char),
+            Type::String if mode == Mode::Borrowed => quote!(&str),
+            Type::String => quote!(::std::string::String),
+            Type::ErrorContext => return Err(unsupported("error-context")),
+            Type::Id(id) => return self.def(*id, mode, scope),
+        })
+    }
+
+    fn def(&self, id: TypeId, mode: Mode, scope: Scope) -> Result<TokenStream> {
+        let def = &self.resolve.types[id];
+        if let Some(name) = &def.name {
+            let path = self.named(id, name, scope);
+            let is_borrowed = mode == Mode::Borrowed && !self.is_copy(&Type::Id(id));
+            return Ok(if is_borrowed { quote!(&#path) } else { path });
+        }
+        self.structure(&def.kind, mode, scope)
+    }
+
+    /// A type that has no name of its own.
+    fn structure(&self, kind: &TypeDefKind, mode: Mode, scope: Scope) -> Result<TokenStream> {
+        let part = |ty: &Type| self.ty(ty, mode, scope);
+        let side = |ty: &Option<Type>| ty.as_ref().map_or(Ok(quote!(())), part);
+        Ok(match kind {
+            TypeDefKind::List(element) => {
+                let element = self.ty(element, Mode::Owned, scope)?;
+                match mode {
+                    Mode::Owned => quote!(::std::vec::Vec<#element>),
+                    Mode::Borrowed => quote!(&[#element]),
+                }
+            }
+            TypeDefKind::Option(payload) => {
+                let payload = part(payload)?;
+                quote!(::core::option::Option<#payload>)
+            }
+            TypeDefKind::Result(result) => {
+                let (ok, err) = (side(&result.ok)?, side(&result.err)?);
+                quote!(::core::result::Result<#ok, #err>)
+            }
+            TypeDefKind::Tuple(tuple) => {
+                let fields = tuple.types.iter().map(part).collect::<Result<Vec<_>>>()?;
+                quote!((#(#fields,)*))
+            }
+            kind => return Err(unsupported(kind.as_str())),
+        })
+    }
+
+    /// The path of a named type.
+    fn named(&self, id: TypeId, name: &str, scope: Scope) -> TokenStream {
+        let ident = camel(name);
+        match self.resolve.types[id].owner {
+            TypeOwner::Interface(interface) => {
+                if let Some(path) = self.tree.replaced_type(interface, name) {
+                    return quote!(#path);
+                }
+                let module = self.tree.path(interface, scope);
+                quote!(#module #ident)
+            }
+            TypeOwner::World(_) | TypeOwner::None => {
+                let root = scope.root();
+                quote!(#root #ident)
+            }
+        }
+    }
+
+    /// Whether values are copied rather than borrowed.
+    fn is_copy(&self, ty: &Type) -> bool {
+        let Type::Id(id) = ty else {
+            return !matches!(ty, Type::String | Type::ErrorContext);
+        };
+        let copied = |ty: &Option<Type>| ty.as_ref().is_none_or(|ty| self.is_copy(ty));
+        match &self.resolve.types[*id].kind {
+            TypeDefKind::Record(record) => {
+                record.fields.iter().all(|field| self.is_copy(&field.ty))
+            }
+            TypeDefKind::Tuple(tuple) => tuple.types.iter().all(|ty| self.is_copy(ty)),
+            TypeDefKind::Variant(variant) => variant.cases.iter().all(|case| copied(&case.ty)),
+            TypeDefKind::Option(payload) => self.is_copy(payload),
+            TypeDefKind::Result(result) => copied(&result.ok) && copied(&result.err),
+            TypeDefKind::Enum(_) | TypeDefKind::Flags(_) => true,
+            TypeDefKind::Type(ty) => self.is_copy(ty),
+            _ => false,
+        }
+    }
+
+    /// The definition of a named type, in the module of its owner.
+    pub(super) fn definition(&self, id: TypeId, name: &str, scope: Scope) -> Result<TokenStream> {
+        let def = &self.resolve.types[id];
+        let (docs, ident) = (docs(&def.docs), camel(name));
+        let (krate, attributes) = (self.krate, self.attributes(id));
+        let item = match &def.kind {
+            TypeDefKind::Record(record) => {
+                let fields = record.fields.iter().map(|field| {
+                    let (ident, docs) = (snake(&field.name), self::docs(&field.docs));
+                    let ty = self.ty(&field.ty, Mode::Owned, scope)?;
+                    let name = name_attribute(&ident, &field.name);
+                    Ok(quote!(#docs #name pub #ident: #ty,))
+                });
+                let fields = fields.collect::<Result<Vec<_>>>()?;
+                quote!(#attributes #[component(record)] pub struct #ident { #(#fields)* })
+            }
+            TypeDefKind::Variant(variant) => {
+                let cases = variant.cases.iter().map(|case| {
+                    let (ident, docs) = (camel(&case.name), self::docs(&case.docs));
+                    let payload = case.ty.as_ref().map(|ty| self.ty(ty, Mode::Owned, scope));
+                    let payload = payload.transpose()?.map(|ty| quote!((#ty)));
+                    let name = name_attribute(&ident, &case.name);
+                    Ok(quote!(#docs #name #ident #payload,))
+                });
+                let cases = cases.collect::<Result<Vec<_>>>()?;
+                quote!(#attributes #[component(variant)] pub enum #ident { #(#cases)* })
+            }
+            TypeDefKind::Enum(found) => {
+                let cases = found.cases.iter().map(|case| {
+                    let (ident, docs) = (camel(&case.name), self::docs(&case.docs));
+                    let name = name_attribute(&ident, &case.name);
+                    quote!(#docs #name #ident,)
+                });
+                let more = ["PartialEq", "Eq", "Hash"]
+                    .into_iter()
+                    .filter(|name| !self.derives.iter().any(|path| path.is_ident(name)))
+                    .map(|name| Ident::new(name, Span::call_site()));
+                quote! {
+                    #attributes
+                    #[derive(#(#more),*)]
+                    #[component(enum)]
+                    pub enum #ident { #(#cases)* }
+                }
+            }
+            TypeDefKind::Flags(flags) => {
+                let flags = flags.flags.iter().map(|flag| {
+                    let (ident, docs) = (screaming(&flag.name), self::docs(&flag.docs));
+                    let name = name_attribute(&ident, &flag.name);
+                    quote!(#docs #name const #ident;)
+                });
+                return Ok(quote! {
+                    #krate::flags! { #docs #[component(crate = #krate)] pub #ident { #(#flags)* } }
+                });
+            }
+            TypeDefKind::Resource => {
+                return Err(unsupported(&format!("resources (`{name}`)")));
+            }
+            TypeDefKind::Type(ty) => {
+                let ty = self.ty(ty, Mode::Owned, scope)?;
+                return Ok(quote!(#docs pub type #ident = #ty;));
+            }
+            kind => {
+                let ty = self.structure(kind, Mode::Owned, scope)?;
+                return Ok(quote!(#docs pub type #ident = #ty;));
+            }
+        };
+        let error = self.errors.contains(&id).then(|| {
+            quote! {
+                impl ::core::fmt::Display for #ident {
+                    fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                        ::core::fmt::Debug::fmt(self, f)
+                    }
+                }
+
+                impl ::core::error::Error for #ident {}
+            }
+        });
+        Ok(quote!(#docs #item #error))
+    }
+
+    fn attributes(&self, id: TypeId) -> TokenStream {
+        let (krate, derives) = (self.krate, self.derives);
+        let copy = self.is_copy(&Type::Id(id)).then(|| quote!(Copy,));
+        quote! {
+            #[derive(
+                Clone, #copy Debug, #krate::ComponentType, #krate::Lower, #krate::Lift
+                #(, #derives)*
+            )]
+            #[component(crate = #krate)]
+        }
+    }
+}
+
+/// `#[component(name = "...")]`, where the Rust name does not say it.
+fn name_attribute(ident: &Ident, name: &str) -> Option<TokenStream> {
+    (kebab(ident) != name).then(|| quote!(#[component(name = #name)]))
+}

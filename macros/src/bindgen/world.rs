@@ -1,0 +1,384 @@
+//! A world: a struct with its exports, and what its imports are defined with.
+
+use std::collections::HashSet;
+
+use proc_macro2::{Ident, TokenStream};
+use quote::{format_ident, quote};
+use syn::{Path, Result, parse_quote};
+use wit_parser::{
+    Function, InterfaceId, Resolve, Type, TypeDefKind, TypeId, World, WorldId, WorldItem, WorldKey,
+};
+
+use super::functions::{
+    self, Export, Failing, Import, convert_method, own, replaced_error, resolved,
+};
+use super::idents::{camel, camel_text};
+use super::modules::{Modules, Scope, Tree};
+use super::options::Options;
+use super::types::{Mode, TypeWriter, docs};
+
+struct Writer<'a> {
+    resolve: &'a Resolve,
+    tree: &'a Tree<'a>,
+    types: TypeWriter<'a>,
+    failing: Failing<'a>,
+    krate: &'a Path,
+    modules: Modules,
+}
+
+/// What is written for a world.
+pub(super) fn expand(resolve: &Resolve, id: WorldId, options: &Options) -> Result<TokenStream> {
+    let world = &resolve.worlds[id];
+    let tree = Tree::new(resolve, world, &options.with);
+    let krate = options
+        .krate
+        .clone()
+        .unwrap_or_else(|| parse_quote!(::cwasm));
+    let mut writer = Writer {
+        resolve,
+        tree: &tree,
+        types: TypeWriter {
+            resolve,
+            tree: &tree,
+            krate: &krate,
+            derives: &options.derives,
+            errors: errors(resolve, world),
+        },
+        failing: Failing {
+            trappable: &options.trappable,
+            error_types: &options.error_types,
+        },
+        krate: &krate,
+        modules: Modules::default(),
+    };
+    let imports = writer.imports(world)?;
+    let exports = writer.exports(world)?;
+    let modules = writer.modules.tokens();
+    Ok(quote!(#imports #exports #modules))
+}
+
+/// The types that results of functions have as errors.
+fn errors(resolve: &Resolve, world: &World) -> HashSet<TypeId> {
+    let items = world.imports.values().chain(world.exports.values());
+    let funcs = items.flat_map(|item| match item {
+        WorldItem::Interface { id, .. } => resolve.interfaces[*id]
+            .functions
+            .values()
+            .collect::<Vec<_>>(),
+        WorldItem::Function(func) => vec![func],
+        WorldItem::Type { .. } => vec![],
+    });
+    let mut found = HashSet::new();
+    for func in funcs {
+        if let Some(Type::Id(result)) = func.result
+            && let TypeDefKind::Result(result) = &resolve.types[result].kind
+            && let Some(Type::Id(mut error)) = result.err
+        {
+            while let TypeDefKind::Type(Type::Id(aliased)) = resolve.types[error].kind {
+                error = aliased;
+            }
+            found.insert(error);
+        }
+    }
+    found
+}
+
+const ROOT: Scope = Scope {
+    depth: 0,
+    exporting: false,
+};
+
+impl Writer<'_> {
+    /// The modules of imported interfaces, and at the root the trait of functions that are imported by
+    /// themselves. What is returned is the root's.
+    fn imports(&mut self, world: &World) -> Result<TokenStream> {
+        let krate = self.krate;
+        let (mut content, mut hosts, mut calls) = (TokenStream::new(), Vec::new(), Vec::new());
+        let mut funcs = Vec::new();
+        let (linker, get, host) = (own("linker"), own("get"), own("H"));
+        for (key, item) in &world.imports {
+            match item {
+                WorldItem::Interface { id, .. } => {
+                    if self.tree.replaced(*id).is_some() {
+                        continue;
+                    }
+                    if self.import_interface(key, *id)? {
+                        let path = self.tree.path(*id, ROOT);
+                        hosts.push(quote!(#path Host));
+                        calls.push(quote!(#path add_to_linker(#linker, #get)?;));
+                    }
+                }
+                WorldItem::Function(func) => funcs.push(func),
+                WorldItem::Type { id, .. } => content.extend(self.world_type(*id)?),
+            }
+        }
+        if !funcs.is_empty() {
+            let name = format_ident!("{}Imports", camel_text(&world.name));
+            let imports: Vec<Import> = funcs
+                .into_iter()
+                .map(|func| functions::import(&self.types, &self.failing, func, None, ROOT))
+                .collect::<Result<_>>()?;
+            let methods = imports.iter().map(|import| &import.method);
+            let definitions = imports.iter().map(|import| &import.definition);
+            content.extend(quote! {
+                /// What the host provides to the world by itself.
+                pub trait #name { #(#methods)* }
+            });
+            hosts.push(quote!(#name));
+            calls.push(quote!({
+                let mut #linker = #linker.root();
+                #(#definitions)*
+            }));
+        }
+        let world_name = camel(&world.name);
+        let bounds = match hosts.is_empty() {
+            true => quote!(),
+            false => quote!(: #(#hosts)+*),
+        };
+        let unused = calls.is_empty().then(|| quote!(let _ = (&#linker, #get);));
+        content.extend(quote! {
+            impl #world_name {
+                /// Defines all that the world imports. `get` gives the host of a store's data.
+                ///
+                /// # Errors
+                /// If something of the same name is defined already.
+                pub fn add_to_linker<T: 'static, #host #bounds + 'static>(
+                    #linker: &mut #krate::Linker<T>,
+                    #get: fn(&mut T) -> &mut #host,
+                ) -> #krate::Result<()> {
+                    #unused
+                    #(#calls)*
+                    ::core::result::Result::Ok(())
+                }
+            }
+        });
+        Ok(content)
+    }
+
+    /// A type that belongs to the world itself.
+    fn world_type(&self, id: TypeId) -> Result<TokenStream> {
+        match &self.resolve.types[id].name {
+            Some(name) => self.types.definition(id, name, ROOT),
+            None => Ok(TokenStream::new()),
+        }
+    }
+
+    /// The types of an interface.
+    fn definitions(&self, id: InterfaceId, scope: Scope) -> Result<TokenStream> {
+        let types = self.resolve.interfaces[id].types.iter();
+        types
+            .filter(|(name, _)| self.tree.replaced_type(id, name).is_none())
+            .map(|(name, ty)| self.types.definition(*ty, name, scope))
+            .collect()
+    }
+
+    /// The module of an imported interface. Whether it has a host.
+    fn import_interface(&mut self, key: &WorldKey, id: InterfaceId) -> Result<bool> {
+        let krate = self.krate;
+        let path = self.tree.segments(id);
+        let scope = Scope {
+            depth: path.len(),
+            exporting: false,
+        };
+        let interface = &self.resolve.interfaces[id];
+        let mut content = self.definitions(id, scope)?;
+        let name = self.resolve.name_world_key(key);
+        let imports: Vec<Import> = interface
+            .functions
+            .values()
+            .map(|func| functions::import(&self.types, &self.failing, func, Some(&name), scope))
+            .collect::<Result<_>>()?;
+        let has_host = !imports.is_empty();
+        if has_host {
+            let docs = docs(&interface.docs);
+            let methods = imports.iter().map(|import| &import.method);
+            let definitions = imports.iter().map(|import| &import.definition);
+            let conversions = self.conversions(interface.functions.values(), scope)?;
+            let (linker, get, host) = (own("linker"), own("get"), own("H"));
+            content.extend(quote! {
+                #docs
+                pub trait Host { #(#methods)* #conversions }
+
+                /// Defines the functions of this interface. `get` gives the host of a store's data.
+                ///
+                /// # Errors
+                /// If something of the same name is defined already.
+                pub fn add_to_linker<T: 'static, #host: Host + 'static>(
+                    #linker: &mut #krate::Linker<T>,
+                    #get: fn(&mut T) -> &mut #host,
+                ) -> #krate::Result<()> {
+                    let mut #linker = #linker.instance(#name)?;
+                    #(#definitions)*
+                    ::core::result::Result::Ok(())
+                }
+            });
+        }
+        self.modules.add(&path, content);
+        Ok(has_host)
+    }
+
+    /// The methods that make the interface's errors of the host's.
+    fn conversions<'f>(
+        &self,
+        funcs: impl Iterator<Item = &'f Function>,
+        scope: Scope,
+    ) -> Result<TokenStream> {
+        let krate = self.krate;
+        let mut known = HashSet::new();
+        let mut methods = TokenStream::new();
+        for func in funcs {
+            if let Some(Type::Id(result)) = func.result
+                && let TypeDefKind::Result(result) = &self.resolve.types[result].kind
+                && let Some(Type::Id(error)) = result.err
+            {
+                let error = resolved(&self.types, error);
+                let Some(path) = replaced_error(&self.types, &self.failing, error) else {
+                    continue;
+                };
+                if known.insert(error) {
+                    let method = convert_method(&self.types, error);
+                    let ty = self.types.ty(&Type::Id(error), Mode::Owned, scope)?;
+                    methods.extend(quote! {
+                        /// What the guest gets to see of an error; one that is returned here ends
+                        /// the call as a trap does.
+                        fn #method(&mut self, error: #path) -> #krate::Result<#ty>;
+                    });
+                }
+            }
+        }
+        Ok(methods)
+    }
+
+    /// The struct of the world, and the modules of exported interfaces.
+    fn exports(&mut self, world: &World) -> Result<TokenStream> {
+        let scope = Scope {
+            depth: 0,
+            exporting: true,
+        };
+        let krate = self.krate;
+        let (store, instance) = (own("store"), own("instance"));
+        let (mut fields, mut values, mut methods) = (Vec::new(), Vec::new(), Vec::new());
+        let mut content = TokenStream::new();
+        for (key, item) in &world.exports {
+            match item {
+                WorldItem::Interface { id, .. } => {
+                    if self.export_interface(key, *id)? {
+                        let segments = self.tree.segments(*id);
+                        let field = interface_field(&segments);
+                        let ty = quote!(exports::#(#segments::)*Guest);
+                        fields.push(quote!(#field: #ty));
+                        values.push(quote!(#field: <#ty>::new(&mut #store, #instance)?));
+                        let docs = docs(&self.resolve.interfaces[*id].docs);
+                        methods.push(quote!(#docs pub fn #field(&self) -> &#ty { &self.#field }));
+                    }
+                }
+                WorldItem::Function(func) => {
+                    let export = functions::export(&self.types, func, &func.name, scope)?;
+                    fields.push(export.field);
+                    values.push(export.value);
+                    methods.push(export.method);
+                }
+                WorldItem::Type { id, .. } => content.extend(self.world_type(*id)?),
+            }
+        }
+        let (name, docs) = (camel(&world.name), docs(&world.docs));
+        Ok(quote! {
+            #content
+
+            #docs
+            #[derive(Clone, Debug)]
+            pub struct #name { #(#fields),* }
+
+            impl #name {
+                /// Makes an instance of a component, and finds all that the world exports.
+                ///
+                /// # Errors
+                /// If an import is not defined, or is of another type; if an export is missing, or is
+                /// of another type; if the guest traps.
+                pub fn instantiate<T: 'static>(
+                    mut #store: impl #krate::AsContextMut<Data = T>,
+                    component: &#krate::Component,
+                    linker: &#krate::Linker<T>,
+                ) -> #krate::Result<Self> {
+                    let #instance = linker.instantiate(&mut #store, component)?;
+                    Self::new(#store, &#instance)
+                }
+
+                /// Finds all that the world exports in an instance.
+                ///
+                /// # Errors
+                /// If an export is missing, or is of another type.
+                pub fn new(
+                    mut #store: impl #krate::AsContextMut,
+                    #instance: &#krate::Instance,
+                ) -> #krate::Result<Self> {
+                    let _ = (&mut #store, #instance);
+                    ::core::result::Result::Ok(Self { #(#values),* })
+                }
+
+                #(#methods)*
+            }
+        })
+    }
+
+    /// The module of an exported interface. Whether it has functions.
+    fn export_interface(&mut self, key: &WorldKey, id: InterfaceId) -> Result<bool> {
+        let krate = self.krate;
+        let segments = self.tree.segments(id);
+        let mut path = vec![format_ident!("exports")];
+        path.extend(segments);
+        let scope = Scope {
+            depth: path.len(),
+            exporting: true,
+        };
+        let interface = &self.resolve.interfaces[id];
+        let mut content = self.definitions(id, scope)?;
+        let name = self.resolve.name_world_key(key);
+        let exports: Vec<Export> = interface
+            .functions
+            .values()
+            .map(|func| {
+                functions::export(&self.types, func, &format!("{name}#{}", func.name), scope)
+            })
+            .collect::<Result<_>>()?;
+        let has_functions = !exports.is_empty();
+        if has_functions {
+            let docs = docs(&interface.docs);
+            let (store, instance) = (own("store"), own("instance"));
+            let fields = exports.iter().map(|export| &export.field);
+            let values = exports.iter().map(|export| &export.value);
+            let methods = exports.iter().map(|export| &export.method);
+            content.extend(quote! {
+                #docs
+                #[derive(Clone, Debug)]
+                pub struct Guest { #(#fields),* }
+
+                impl Guest {
+                    /// Finds the functions of this interface in an instance.
+                    ///
+                    /// # Errors
+                    /// If one is missing, or is of another type.
+                    pub fn new(
+                        mut #store: impl #krate::AsContextMut,
+                        #instance: &#krate::Instance,
+                    ) -> #krate::Result<Self> {
+                        ::core::result::Result::Ok(Self { #(#values),* })
+                    }
+
+                    #(#methods)*
+                }
+            });
+        }
+        self.modules.add(&path, content);
+        Ok(has_functions)
+    }
+}
+
+/// The field and method of an exported interface: its path in one word.
+fn interface_field(segments: &[Ident]) -> Ident {
+    let words: Vec<String> = segments
+        .iter()
+        .map(|segment| segment.to_string().trim_start_matches("r#").to_owned())
+        .collect();
+    super::idents::snake(&words.join("_"))
+}

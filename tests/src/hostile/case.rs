@@ -1,0 +1,398 @@
+//! Random cases: what host and guests pass in one call.
+//!
+//! What a guest passes is made of values that are lowered into its memory by the reference, and then
+//! made wrong in a few places: pointers at and beyond the end, or off by one; lengths at the limits;
+//! discriminants, chars and text that are none.
+
+use super::values::random_values;
+use super::wat::{Func, Pages, Path};
+use crate::random::Random;
+use crate::reference::{
+    Action, Behaviour, Core, Encoding, Flat, Guest, Lower, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, PAGE,
+    Place, Site, Step, Type, Value, What, alignment, flatten, size,
+};
+
+/// One call.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// What the host gives, if it calls.
+    pub host_params: Vec<Value>,
+    /// What the host's function returns: a value if it has a result. `None`: it fails.
+    pub host_result: Option<Vec<Value>>,
+    /// The caller, if it is a guest.
+    pub caller: Option<Setup>,
+    /// The callee, if it is a guest.
+    pub callee: Option<Setup>,
+}
+
+/// A guest before the call.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// What is in its memory.
+    pub bytes: Vec<u8>,
+    /// Where its `realloc` begins.
+    pub next: u32,
+    /// What its `realloc` does; 16 steps at most.
+    pub script: Vec<Step>,
+    /// What a caller gives; the last may be where the result goes.
+    pub args: Vec<u64>,
+    /// What a callee returns.
+    pub result: u64,
+    /// What a callee does.
+    pub behaviour: Behaviour,
+    /// What its post-return does.
+    pub post_behaviour: Behaviour,
+}
+
+impl Setup {
+    /// A guest that gives and returns nothing.
+    pub fn new(bytes: Vec<u8>, next: u32, script: Vec<Step>) -> Setup {
+        Setup {
+            bytes,
+            next,
+            script,
+            args: Vec::new(),
+            result: 0,
+            behaviour: Behaviour::Return,
+            post_behaviour: Behaviour::Return,
+        }
+    }
+
+    /// The guest, for the reference.
+    pub fn guest(&self, pages: Pages) -> Guest {
+        Guest::new(
+            self.bytes.clone(),
+            pages.max,
+            self.next,
+            self.script.clone(),
+        )
+    }
+
+    /// The flat parameters of a caller, or the flat result of a callee.
+    pub(super) fn flat(&self, max_flat: usize, types: &[Type]) -> Vec<u64> {
+        let count: usize = types.iter().map(|ty| flatten(ty).len()).sum();
+        let count = if count > max_flat { 1 } else { count };
+        if max_flat == MAX_FLAT_PARAMS {
+            self.args[..count].to_vec()
+        } else {
+            vec![self.result; count]
+        }
+    }
+
+    /// Where a caller wants the result that does not fit.
+    pub(super) fn out_pointer(&self, func: &Func) -> Option<u32> {
+        let count: usize = func.result.iter().map(|ty| flatten(ty).len()).sum();
+        (count > MAX_FLAT_RESULTS).then(|| *self.args.last().expect("an argument") as u32)
+    }
+}
+
+/// A case for the function.
+pub fn random_case(random: &mut Random, path: Path, func: &Func, pages: [Pages; 2]) -> Case {
+    let result = func.result.as_slice();
+    let host_result = random_values(random, result);
+    let caller = (path != Path::Export).then(|| {
+        let mut setup = random_setup(random, func.caller, &func.params, MAX_FLAT_PARAMS, pages[0]);
+        if func.core_types(true).0.len() > setup.args.len() {
+            let out = random_out(random, &setup, result);
+            setup.args.push(out);
+        }
+        setup
+    });
+    let callee = (path != Path::Import).then(|| {
+        let mut setup = random_setup(random, func.callee, result, MAX_FLAT_RESULTS, pages[1]);
+        setup.result = setup.args.pop().unwrap_or(0);
+        setup.behaviour = random_behaviour(random);
+        setup.post_behaviour = random_behaviour(random);
+        if setup.behaviour == Behaviour::Leave {
+            setup.behaviour = Behaviour::Return;
+        }
+        setup
+    });
+    Case {
+        host_params: random_values(random, &func.params),
+        host_result: (!random.one_in(60)).then_some(host_result),
+        caller,
+        callee,
+    }
+}
+
+fn random_behaviour(random: &mut Random) -> Behaviour {
+    match random.below(60) {
+        0 => Behaviour::Trap,
+        1 => Behaviour::Leave,
+        _ => Behaviour::Return,
+    }
+}
+
+/// Values in a guest's memory.
+#[derive(Clone, Debug)]
+pub struct Planted {
+    /// What is in the memory.
+    pub bytes: Vec<u8>,
+    /// The flat values, or a pointer to all.
+    pub flat: Vec<Flat>,
+    /// All places that say something.
+    pub sites: Vec<Site>,
+    /// Where the memory is free.
+    pub next: u32,
+}
+
+/// Puts values into a memory, as a guest would: from `start` on. `None` if there is no room.
+pub fn plant(
+    bytes: &[u8],
+    start: usize,
+    (encoding, always_utf16): (Encoding, bool),
+    (values, types): (&[Value], &[Type]),
+    max_flat: usize,
+) -> Option<Planted> {
+    let mut guest = Guest::new(bytes.to_vec(), bytes.len() / PAGE, start as u32, Vec::new());
+    let mut lower = Lower::new(&mut guest, encoding);
+    lower.always_utf16 = always_utf16;
+    let flat = lower.values(max_flat, values, types, None).ok()?;
+    let mut sites = lower.sites().to_vec();
+    sites.extend(flat.iter().enumerate().map(|(index, flat)| Site {
+        place: Place::Flat(index),
+        what: flat.what,
+    }));
+    Some(Planted {
+        bytes: guest.bytes,
+        flat,
+        sites,
+        next: guest.next,
+    })
+}
+
+/// A guest that passes values of these types.
+fn random_setup(
+    random: &mut Random,
+    encoding: Encoding,
+    types: &[Type],
+    max_flat: usize,
+    pages: Pages,
+) -> Setup {
+    let bytes = background(random, pages.min * PAGE);
+    let values = random_values(random, types);
+    let encoding = (encoding, random.one_in(2));
+    let plant = |start| plant(&bytes, start, encoding, (&values, types), max_flat);
+    let start = 16 * (1 + random.below(100)) + random.below(2) * random.below(16);
+    let mut planted = plant(start);
+    if let Some(low) = &planted
+        && random.one_in(4)
+    {
+        // As near to the end as it fits.
+        let end = bytes.len() - (low.next as usize - start);
+        let high = plant(end).or_else(|| plant(end & !7));
+        planted = high.map(|high| Planted { next: 64, ..high }).or(planted);
+    }
+    let script = random_script(random);
+    let Some(Planted {
+        mut bytes,
+        flat,
+        sites,
+        next,
+    }) = planted
+    else {
+        // The memory is too small.
+        let count: usize = types.iter().map(|ty| flatten(ty).len()).sum();
+        let count = if count > max_flat { 1 } else { count };
+        let args = (0..count).map(|_| u64::from(random.next_u64() as u32 >> 15));
+        return Setup {
+            args: args.collect(),
+            ..Setup::new(bytes, 64, script)
+        };
+    };
+    let mut args: Vec<u64> = flat.iter().map(|flat| flat.bits).collect();
+    for _ in 0..random.pick(&[0, 0, 0, 1, 1, 1, 2, 3]) {
+        if !sites.is_empty() {
+            let site = sites[random.below(sites.len())];
+            damage(random, &mut bytes, &mut args, site);
+        }
+    }
+    for (arg, flat) in args.iter_mut().zip(&flat) {
+        if matches!(flat.core, Core::I32 | Core::F32) {
+            *arg &= 0xffff_ffff;
+        }
+    }
+    Setup {
+        args,
+        ..Setup::new(bytes, next, script)
+    }
+}
+
+/// What a memory holds where nothing was put.
+fn background(random: &mut Random, len: usize) -> Vec<u8> {
+    match random.below(4) {
+        0 => vec![0; len],
+        1 => vec![0xee; len],
+        2 => vec![1; len],
+        _ => {
+            let words = (0..len / 8).flat_map(|_| random.next_u64().to_le_bytes());
+            words.collect()
+        }
+    }
+}
+
+/// Where a caller wants its result.
+fn random_out(random: &mut Random, setup: &Setup, result: &[Type]) -> u64 {
+    let tuple = Type::Tuple(result.to_vec());
+    let (align, size, end) = (alignment(&tuple), size(&tuple), setup.bytes.len());
+    let good = ((setup.next as usize).next_multiple_of(align) + 8192) as u32;
+    let pointer = match random.below(8) {
+        0 => pointer_near(random, good, size, align, end),
+        1 => (end.saturating_sub(size) / align * align) as u32,
+        _ => good,
+    };
+    u64::from(pointer)
+}
+
+/// A pointer that may be wrong.
+fn pointer_near(random: &mut Random, pointer: u32, size: usize, align: usize, end: usize) -> u32 {
+    let (size, align, end) = (size as u32, align as u32, end as u32);
+    let flipped = pointer ^ 1 << random.below(32);
+    random.pick(&[
+        0,
+        pointer.wrapping_add(1),
+        pointer.wrapping_add(align / 2),
+        flipped,
+        end,
+        end.wrapping_add(align),
+        end.wrapping_sub(size),
+        end.wrapping_sub(size).wrapping_add(1),
+        end.wrapping_sub(size).wrapping_add(align),
+        0u32.wrapping_sub(align),
+        u32::MAX,
+        1 << 31,
+    ])
+}
+
+/// Makes one place say something else, which may be as good.
+fn damage(random: &mut Random, bytes: &mut [u8], args: &mut [u64], site: Site) {
+    if site.what == What::Text {
+        let Place::Memory(at, len) = site.place else {
+            return;
+        };
+        if len > 0 {
+            let at = at + random.below(len);
+            bytes[at] = random.pick(&[0x80, 0xbf, 0xc0, 0xc3, 0xd8, 0xdc, 0xe0, 0xed, 0xf4, 0xff]);
+        }
+        return;
+    }
+    let end = bytes.len();
+    change(bytes, args, site.place, |old| {
+        damaged(random, old, site.what, end)
+    });
+}
+
+/// Changes a place that says something.
+pub fn change(bytes: &mut [u8], args: &mut [u64], place: Place, new: impl FnOnce(u64) -> u64) {
+    match place {
+        Place::Flat(index) => args[index] = new(args[index]),
+        Place::Memory(at, len) => {
+            let mut word = [0; 8];
+            word[..len].copy_from_slice(&bytes[at..at + len]);
+            let new = new(u64::from_le_bytes(word));
+            bytes[at..at + len].copy_from_slice(&new.to_le_bytes()[..len]);
+        }
+    }
+}
+
+fn damaged(random: &mut Random, old: u64, what: What, end: usize) -> u64 {
+    let any = random.next_u64();
+    // What joined payloads are too wide for is ignored.
+    let high = if random.one_in(4) { any << 32 } else { 0 };
+    let len = |element: u64| {
+        let limit = (1 << 28) - 1;
+        let most = limit / element;
+        [
+            0,
+            old + 1,
+            old.wrapping_sub(1),
+            most,
+            most + 1,
+            limit,
+            limit + 1,
+            1 << 31,
+            0xffff_ffff,
+        ]
+    };
+    match what {
+        What::Int(_) | What::Unused => any,
+        What::Bool => high | random.pick(&[2, 0x80, 0xff, 0x100, 0x8000_0000]),
+        What::Float(4) => high | random.pick(&[0x7f80_0001, 0xffff_ffff, 0x7fc0_0001]),
+        What::Float(_) => random.pick(&[0x7ff0_0000_0000_0001, u64::MAX, any]),
+        What::Char => {
+            let edges = [
+                0xd7ff,
+                0xd800,
+                0xdfff,
+                0xe000,
+                0x10_ffff,
+                0x11_0000,
+                0xffff_ffff,
+            ];
+            high | random.pick(&edges)
+        }
+        What::Discriminant(count) => {
+            let count = count as u64;
+            random.pick(&[
+                count,
+                count - 1,
+                count + 1,
+                0xff,
+                0x100 | old,
+                0x8000_0000,
+                0xffff_ffff,
+            ])
+        }
+        What::Flags(count) => high | old | 1u64 << (count % 32) | any & 0xffff_0000,
+        What::Pointer { size, align } => {
+            high | u64::from(pointer_near(random, old as u32, size, align, end))
+        }
+        What::Length(element) => high | (random.pick(&len(element as u64)) & 0xffff_ffff),
+        What::Units => {
+            let tagged = old ^ 1 << 31;
+            let unit_size = random.pick(&[1, 2]);
+            let most = random.pick(&len(unit_size));
+            high | (random.pick(&[most, tagged, most ^ 1 << 31]) & 0xffff_ffff)
+        }
+        What::Text => old,
+    }
+}
+
+/// What `realloc` does: mostly what it should.
+fn random_script(random: &mut Random) -> Vec<Step> {
+    let behave = Step {
+        action: Action::Bump,
+        value: 0,
+    };
+    let mut script = vec![behave; 16];
+    for _ in 0..random.pick(&[0, 0, 0, 1, 1, 2]) {
+        let at = random.pick(&[0, 0, 1, 1, 2, 3, 5, 9]);
+        script[at] = random_step(random);
+    }
+    script
+}
+
+fn random_step(random: &mut Random) -> Step {
+    let near_end = (PAGE as u32).wrapping_sub(random.below(64) as u32);
+    let place = 16 * random.below(200) as u32;
+    let (action, value) = match random.below(16) {
+        0 => (
+            Action::Return,
+            random.pick(&[0, 1, 2, 3, 4, u32::MAX, 1 << 31, 8]),
+        ),
+        1 => (Action::Return, near_end),
+        2 => (Action::Return, place),
+        3 | 4 => (Action::Grow, 0),
+        5 => (Action::Scribble, place),
+        6 => (Action::Scribble, near_end),
+        7 => (Action::Trap, 0),
+        8 if random.one_in(4) => (Action::Recurse, 0),
+        8 | 9 => (Action::InPlace, 0),
+        10 => (Action::NoCopy, 0),
+        11 | 12 => (Action::Off, random.pick(&[1, 2, 4])),
+        13 | 14 => (Action::AtEnd, random.pick(&[0, 0, 1, 2, 4, 8])),
+        _ => (Action::Leave, 0),
+    };
+    Step { action, value }
+}

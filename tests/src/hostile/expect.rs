@@ -1,0 +1,251 @@
+//! What a case must do, from the reference.
+
+use cwasm::TrapCode;
+
+use super::case::{Case, Setup};
+use super::wat::{Func, Pages, Path};
+use crate::reference::{
+    Action, Behaviour, Encoding, Flat, Guest, Lift, Lower, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, Value,
+};
+
+/// How a call ends.
+#[derive(Clone, Debug)]
+pub enum End {
+    /// It returns; the result is what the host gets.
+    Returns(Option<Value>),
+    /// It traps with one of these; the first one is the specification's.
+    Traps(Vec<TrapCode>),
+    /// The host's function fails.
+    HostFails,
+    /// It traps or returns: a guest read back what it was not told.
+    Unsure,
+}
+
+/// What a case must do.
+#[derive(Clone, Debug)]
+pub struct Expected {
+    /// How the call ends.
+    pub end: End,
+    /// What the host's function is given.
+    pub received: Option<Vec<Value>>,
+    /// What the caller is afterwards, if it is a guest.
+    pub caller: Option<After>,
+    /// What the callee is afterwards, if it is a guest.
+    pub callee: Option<After>,
+}
+
+/// A guest after a call that returned.
+#[derive(Clone, Debug)]
+pub struct After {
+    /// Its memory, and the calls of its `realloc`.
+    pub guest: Guest,
+    /// What a callee was given.
+    pub args: Vec<Flat>,
+    /// What a caller was returned.
+    pub result: Option<Flat>,
+    /// What post-return was given, if it was called and takes anything.
+    pub post_arg: Option<u64>,
+    /// How often post-return was called.
+    pub posts: u32,
+}
+
+/// Why a call ended early.
+enum Stop {
+    Trap(Vec<TrapCode>),
+    HostFails,
+    Unsure,
+}
+
+impl From<TrapCode> for Stop {
+    fn from(code: TrapCode) -> Stop {
+        Stop::Trap(vec![code])
+    }
+}
+
+/// What the case must do.
+pub fn expect(path: Path, func: &Func, case: &Case, pages: [Pages; 2]) -> Expected {
+    let after = |setup: &Option<Setup>, pages: Pages| {
+        setup.as_ref().map(|setup| After {
+            guest: setup.guest(pages),
+            args: Vec::new(),
+            result: None,
+            post_arg: None,
+            posts: 0,
+        })
+    };
+    let mut expected = Expected {
+        end: End::Unsure,
+        received: None,
+        caller: after(&case.caller, pages[0]),
+        callee: after(&case.callee, pages[1]),
+    };
+    let end = match path {
+        Path::Export => export(func, case, &mut expected),
+        Path::Import => import(func, case, &mut expected).map(|()| None),
+        Path::Between => between(func, case, &mut expected).map(|()| None),
+    };
+    expected.end = match end {
+        Ok(result) => End::Returns(result),
+        Err(Stop::Trap(codes)) => End::Traps(codes),
+        Err(Stop::HostFails) => End::HostFails,
+        Err(Stop::Unsure) => End::Unsure,
+    };
+    expected
+}
+
+/// The host calls a guest.
+fn export(func: &Func, case: &Case, expected: &mut Expected) -> Result<Option<Value>, Stop> {
+    let (Some(setup), Some(after)) = (&case.callee, &mut expected.callee) else {
+        panic!("the callee is a guest");
+    };
+    let values = &case.host_params;
+    let lower = &mut Lower::new(&mut after.guest, func.callee);
+    after.args = lower.values(MAX_FLAT_PARAMS, values, &func.params, None)?;
+    let (mut results, trap) = called(func, setup, after)?;
+    if let Some(code) = trap {
+        return Err(code.into());
+    }
+    post_return(func, setup, after)?;
+    Ok(results.pop())
+}
+
+/// A guest calls the host.
+fn import(func: &Func, case: &Case, expected: &mut Expected) -> Result<(), Stop> {
+    let (Some(setup), Some(after)) = (&case.caller, &mut expected.caller) else {
+        panic!("the caller is a guest");
+    };
+    let (values, trap) = lift(
+        &mut after.guest,
+        func.caller,
+        MAX_FLAT_PARAMS,
+        setup,
+        &func.params,
+    )?;
+    if let Some(code) = trap {
+        return Err(code.into());
+    }
+    expected.received = Some(values);
+    let Some(result) = &case.host_result else {
+        return Err(Stop::HostFails);
+    };
+    let types = func.result.as_slice();
+    let out = setup.out_pointer(func);
+    let lower = &mut Lower::new(&mut after.guest, func.caller);
+    let flat = lower.values(MAX_FLAT_RESULTS, result, types, out)?;
+    after.result = flat.first().copied();
+    Ok(())
+}
+
+/// A guest calls another one.
+fn between(func: &Func, case: &Case, expected: &mut Expected) -> Result<(), Stop> {
+    let (Some(caller_setup), Some(caller)) = (&case.caller, &mut expected.caller) else {
+        panic!("the caller is a guest");
+    };
+    let (Some(callee_setup), Some(callee)) = (&case.callee, &mut expected.callee) else {
+        panic!("the callee is a guest");
+    };
+    let types = &func.params;
+    let lifted = lift(
+        &mut caller.guest,
+        func.caller,
+        MAX_FLAT_PARAMS,
+        caller_setup,
+        types,
+    )?;
+    let lower = &mut Lower::new(&mut callee.guest, func.callee);
+    callee.args = fused(lifted, callee_setup, |values| {
+        lower.values(MAX_FLAT_PARAMS, values, types, None)
+    })?;
+    let lifted = called(func, callee_setup, callee)?;
+    let types = func.result.as_slice();
+    let out = caller_setup.out_pointer(func);
+    let lower = &mut Lower::new(&mut caller.guest, func.caller);
+    let flat = fused(lifted, caller_setup, |values| {
+        lower.values(MAX_FLAT_RESULTS, values, types, out)
+    })?;
+    caller.result = flat.first().copied();
+    post_return(func, callee_setup, callee)
+}
+
+type Lifted = (Vec<Value>, Option<TrapCode>);
+
+/// Lifts parameters or results from what a guest passes.
+fn lift(
+    guest: &mut Guest,
+    encoding: Encoding,
+    max_flat: usize,
+    setup: &Setup,
+    types: &[crate::reference::Type],
+) -> Result<Lifted, Stop> {
+    let flat = setup.flat(max_flat, types);
+    let lifted = Lift::new(guest, encoding).values(max_flat, &flat, types);
+    if guest.unsure {
+        Err(Stop::Unsure)
+    } else {
+        Ok(lifted)
+    }
+}
+
+/// Runs the callee, which has its arguments, and lifts its result.
+fn called(func: &Func, setup: &Setup, after: &mut After) -> Result<Lifted, Stop> {
+    if setup.behaviour != Behaviour::Return {
+        return Err(TrapCode::Unreachable.into());
+    }
+    let types = func.result.as_slice();
+    lift(
+        &mut after.guest,
+        func.callee,
+        MAX_FLAT_RESULTS,
+        setup,
+        types,
+    )
+}
+
+/// Lowers what was lifted. If something of it was wrong, both the specification's order and that of
+/// an adapter, which may lower what comes before, are right.
+fn fused(
+    (values, trap): Lifted,
+    setup: &Setup,
+    lower: impl FnOnce(&[Value]) -> Result<Vec<Flat>, TrapCode>,
+) -> Result<Vec<Flat>, Stop> {
+    let Some(code) = trap else {
+        return Ok(lower(&values)?);
+    };
+    let mut codes = vec![code];
+    if !values.is_empty() {
+        let Err(other) = lower(&values) else {
+            panic!("{values:?} is lowered");
+        };
+        codes.push(other);
+        // Strings are checked while they are copied, to memory that was given before.
+        if other == TrapCode::InvalidStringEncoding {
+            codes.push(TrapCode::StringOutOfBounds);
+            codes.push(TrapCode::MemoryOutOfBounds);
+            codes.extend(setup.script.iter().filter_map(|step| match step.action {
+                Action::Trap => Some(TrapCode::Unreachable),
+                Action::Recurse => Some(TrapCode::StackOverflow),
+                Action::Leave => Some(TrapCode::CannotLeave),
+                Action::Return | Action::AtEnd | Action::Off | Action::InPlace => {
+                    Some(TrapCode::UnalignedPointer)
+                }
+                _ => None,
+            }));
+        }
+    }
+    Err(Stop::Trap(codes))
+}
+
+fn post_return(func: &Func, setup: &Setup, after: &mut After) -> Result<(), Stop> {
+    if !func.post_return {
+        return Ok(());
+    }
+    match setup.post_behaviour {
+        Behaviour::Return => {
+            after.posts = 1;
+            after.post_arg = func.result.as_ref().map(|_| setup.result);
+            Ok(())
+        }
+        Behaviour::Trap => Err(TrapCode::Unreachable.into()),
+        Behaviour::Leave => Err(TrapCode::CannotLeave.into()),
+    }
+}

@@ -1,0 +1,454 @@
+//! Conditions that must trap, and those that must not, on every path and in every position.
+//!
+//! ```text
+//! Leaf: a value that a guest has      -> Trial: one call, for each Way and Position
+//! what is wrong with it, and who asks
+//! ```
+
+use cwasm::TrapCode;
+
+use super::case::{Case, Setup, change, plant};
+use super::expect::{End, expect};
+use super::run::{Outcome, Ready};
+use super::typed::{ROWS, padding};
+use super::wat::{Func, Pages, Path, World};
+use crate::artifact::Workshop;
+use crate::reference::Encoding::{Latin1Utf16, Utf8, Utf16};
+use crate::reference::{
+    Action, Encoding, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, PAGE, Place, Source, Step, Text, Type,
+    Value, What, flatten,
+};
+
+/// Where the wrong thing is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Position {
+    /// Alone.
+    Flat,
+    /// Alone, among so many parameters that all of them are in memory.
+    Spilled,
+    /// The element of a list.
+    List,
+    /// The second field of a record or tuple.
+    Record,
+    /// The payload of a variant.
+    Variant,
+    /// The payload of an option.
+    Option,
+    /// The payload of a result.
+    Result,
+}
+
+const POSITIONS: [Position; 7] = [
+    Position::Flat,
+    Position::Spilled,
+    Position::List,
+    Position::Record,
+    Position::Variant,
+    Position::Option,
+    Position::Result,
+];
+
+impl Position {
+    /// The type with `leaf` in this position. Rust has no records and variants here.
+    fn ty(self, leaf: &Type, typed: bool) -> Type {
+        let boxed = Box::new(leaf.clone());
+        match self {
+            Position::Flat | Position::Spilled => leaf.clone(),
+            Position::List => Type::List(boxed),
+            Position::Record if typed => Type::Tuple(vec![Type::U8, leaf.clone()]),
+            Position::Record => Type::Record(vec![Type::U8, leaf.clone()]),
+            Position::Variant => Type::Variant(vec![None, Some(leaf.clone()), Some(Type::U64)]),
+            Position::Option => Type::Option(boxed),
+            Position::Result => Type::Result(Some(boxed), Some(Box::new(Type::U8))),
+        }
+    }
+
+    fn value(self, leaf: Value) -> Value {
+        match self {
+            Position::Flat | Position::Spilled => leaf,
+            Position::List => Value::List(vec![leaf]),
+            Position::Record => Value::Record(vec![Value::Int(7), leaf]),
+            Position::Variant | Position::Option => Value::Case(1, Some(Box::new(leaf))),
+            Position::Result => Value::Case(0, Some(Box::new(leaf))),
+        }
+    }
+}
+
+/// Who lifts or lowers what is wrong.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    /// Who calls whom.
+    pub path: Path,
+    /// Whether the host's side is typed.
+    pub typed: bool,
+    /// Whether it is wrong in the parameter, or in the result.
+    pub in_param: bool,
+}
+
+const fn way(path: Path, typed: bool, in_param: bool) -> Way {
+    Way {
+        path,
+        typed,
+        in_param,
+    }
+}
+
+/// Who takes what a guest gives.
+pub const LIFTING: [Way; 6] = [
+    way(Path::Import, true, true),
+    way(Path::Import, false, true),
+    way(Path::Export, true, false),
+    way(Path::Export, false, false),
+    way(Path::Between, false, true),
+    way(Path::Between, false, false),
+];
+
+/// Who gives a guest something.
+pub const LOWERING: [Way; 6] = [
+    way(Path::Export, true, true),
+    way(Path::Export, false, true),
+    way(Path::Import, true, false),
+    way(Path::Import, false, false),
+    way(Path::Between, false, true),
+    way(Path::Between, false, false),
+];
+
+/// What must come of a trial.
+pub type Want = Result<(), TrapCode>;
+
+/// One call.
+#[derive(Clone, Debug)]
+pub struct Trial {
+    /// Who lifts or lowers.
+    pub way: Way,
+    /// Where the leaf is.
+    pub position: Position,
+    func: Func,
+    case: Case,
+    want: Want,
+}
+
+impl Trial {
+    /// Whether the leaf is in registers.
+    pub fn is_flat(&self) -> bool {
+        let (types, max_flat) = if self.way.in_param {
+            (self.func.params.as_slice(), MAX_FLAT_PARAMS)
+        } else {
+            (self.func.result.as_slice(), MAX_FLAT_RESULTS)
+        };
+        let count: usize = types.iter().map(|ty| flatten(ty).len()).sum();
+        count <= max_flat && self.position != Position::List
+    }
+}
+
+/// A value, and how a guest has it.
+#[derive(Clone)]
+pub struct Leaf {
+    ty: Type,
+    value: Value,
+    /// The encoding of strings.
+    pub encoding: Encoding,
+    /// Whether Latin-1+UTF-16 is UTF-16.
+    pub tagged: bool,
+}
+
+impl Leaf {
+    /// A value that is no string.
+    pub fn new(ty: Type, value: Value) -> Leaf {
+        Leaf {
+            ty,
+            value,
+            encoding: Utf8,
+            tagged: false,
+        }
+    }
+
+    /// A string.
+    pub fn text(text: &str, encoding: Encoding, tagged: bool) -> Leaf {
+        let value = Value::String(Text {
+            text: text.to_owned(),
+            source: Source::Utf8,
+        });
+        Leaf {
+            encoding,
+            tagged,
+            ..Leaf::new(Type::String, value)
+        }
+    }
+
+    /// A list of so many threes.
+    pub fn list(element: Type, items: usize) -> Leaf {
+        Leaf::new(
+            Type::List(Box::new(element)),
+            Value::List(vec![Value::Int(3); items]),
+        )
+    }
+
+    /// The three forms of a string that a guest can have, and the fourth.
+    pub fn texts(text: &str) -> [Leaf; 4] {
+        [
+            Leaf::text(text, Utf8, false),
+            Leaf::text(text, Utf16, false),
+            Leaf::text(text, Latin1Utf16, false),
+            Leaf::text(text, Latin1Utf16, true),
+        ]
+    }
+}
+
+/// A case in which nothing is wrong: a function that takes and returns the leaf in this position.
+/// `other` is the encoding of who does not have the leaf. `None` where there is no such function.
+fn right(leaf: &Leaf, other: Encoding, way: Way, position: Position) -> Option<(Func, Case)> {
+    if position == Position::Spilled && !way.in_param {
+        // A result of more than one flat value is in memory: all other positions are.
+        return None;
+    }
+    let ty = position.ty(&leaf.ty, way.typed);
+    let typed = if way.typed {
+        // Rust has no enums, flags and variants here.
+        Some(ROWS.iter().position(|row| (row.ty)() == ty)?)
+    } else {
+        None
+    };
+    let (mut params, mut values) = (vec![ty.clone()], vec![position.value(leaf.value.clone())]);
+    let result = values.clone();
+    if position == Position::Spilled {
+        params.push(padding());
+        values.push(Value::Record(vec![Value::Int(5); 16]));
+    }
+    let [caller, callee] = if way.in_param {
+        [leaf.encoding, other]
+    } else {
+        [other, leaf.encoding]
+    };
+    let func = Func {
+        params,
+        result: Some(ty),
+        caller,
+        callee,
+        post_return: true,
+        typed,
+    };
+    let guest = |types: &[Type], values: &[Value], encoding, max_flat| {
+        let encoding = (encoding, leaf.tagged);
+        let planted = plant(&[0xee; PAGE], 1024, encoding, (values, types), max_flat);
+        let planted = planted.expect("a page is enough");
+        let args = planted.flat.iter().map(|flat| flat.bits).collect();
+        Setup {
+            args,
+            ..Setup::new(planted.bytes, planted.next, vec![behave(); 16])
+        }
+    };
+    let caller = (way.path != Path::Export).then(|| {
+        let mut caller = guest(&func.params, &values, caller, MAX_FLAT_PARAMS);
+        if func.core_types(true).0.len() > caller.args.len() {
+            caller.args.push(0x8000);
+        }
+        caller
+    });
+    let callee = (way.path != Path::Import).then(|| {
+        let types = func.result.as_slice();
+        let mut callee = guest(types, &result, callee, MAX_FLAT_RESULTS);
+        callee.result = callee.args.pop().expect("a result");
+        callee
+    });
+    let case = Case {
+        host_params: values,
+        host_result: Some(result),
+        caller,
+        callee,
+    };
+    Some((func, case))
+}
+
+fn behave() -> Step {
+    step(Action::Bump, 0)
+}
+
+pub fn step(action: Action, value: u32) -> Step {
+    Step { action, value }
+}
+
+/// The trials, each made from what is right by `make`, which may say that there is none.
+pub fn trials(
+    ways: &[Way],
+    leaf: &Leaf,
+    other: Encoding,
+    want: Want,
+    make: impl Fn(Way, Position, &Func, &mut Case) -> bool,
+) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for way in ways {
+        for position in POSITIONS {
+            let Some((func, mut case)) = right(leaf, other, *way, position) else {
+                continue;
+            };
+            if make(*way, position, &func, &mut case) {
+                trials.push(Trial {
+                    way: *way,
+                    position,
+                    func,
+                    case,
+                    want,
+                });
+            }
+        }
+    }
+    trials
+}
+
+/// The guest that gives what is lifted: its values, their types, and how many fit.
+pub fn giver<'a>(
+    way: Way,
+    func: &'a Func,
+    case: &'a mut Case,
+) -> (&'a mut Setup, &'a [Type], usize) {
+    let (guest, types, max_flat) = if way.in_param {
+        (&mut case.caller, func.params.as_slice(), MAX_FLAT_PARAMS)
+    } else {
+        (&mut case.callee, func.result.as_slice(), MAX_FLAT_RESULTS)
+    };
+    (
+        guest.as_mut().expect("a guest gives the value"),
+        types,
+        max_flat,
+    )
+}
+
+/// The guest that takes what is lowered.
+pub fn taker(way: Way, case: &mut Case) -> &mut Setup {
+    let guest = if way.in_param {
+        &mut case.callee
+    } else {
+        &mut case.caller
+    };
+    guest.as_mut().expect("a guest takes the value")
+}
+
+/// What a guest gives is made wrong: the last place that says such a thing is changed.
+pub fn lifting(
+    leaf: &Leaf,
+    want: Want,
+    says: impl Fn(What) -> bool,
+    new: impl Fn(u64) -> u64,
+) -> Vec<Trial> {
+    trials(
+        &LIFTING,
+        leaf,
+        leaf.encoding,
+        want,
+        |way, position, func, case| {
+            let values = position.value(leaf.value.clone());
+            let mut values = vec![values];
+            if position == Position::Spilled {
+                values.push(Value::Record(vec![Value::Int(5); 16]));
+            }
+            let (guest, types, max_flat) = giver(way, func, case);
+            let encoding = (leaf.encoding, leaf.tagged);
+            let planted = plant(&[0xee; PAGE], 1024, encoding, (&values, types), max_flat);
+            let sites = planted.expect("as before").sites;
+            let said = |place: fn(&Place) -> bool| {
+                let mut sites = sites.iter().rev();
+                sites
+                    .find(|site| place(&site.place) && says(site.what))
+                    .copied()
+            };
+            let in_memory = said(|place| matches!(place, Place::Memory(..)));
+            let Some(site) = in_memory.or_else(|| said(|_| true)) else {
+                panic!("{position:?} of {:?} has no such place", leaf.ty);
+            };
+            if let Place::Memory(at, len @ 9..) = site.place {
+                panic!("{len} bytes at {at}");
+            }
+            let args = if way.in_param {
+                &mut guest.args[..]
+            } else {
+                std::slice::from_mut(&mut guest.result)
+            };
+            change(&mut guest.bytes, args, site.place, &new);
+            true
+        },
+    )
+}
+
+/// Which call of `realloc` is the first one for the leaf.
+fn first_call(way: Way, position: Position) -> usize {
+    usize::from(position == Position::List || position == Position::Spilled && way.in_param)
+}
+
+/// A call of the taker's `realloc` for the leaf does this; `other` is the taker's encoding.
+pub fn lowering(leaf: &Leaf, other: Encoding, call: usize, step: Step, want: Want) -> Vec<Trial> {
+    trials(&LOWERING, leaf, other, want, |way, position, _, case| {
+        // The host's strings are UTF-8.
+        if way.path != Path::Between && leaf.encoding != Utf8 {
+            return false;
+        }
+        let guest = taker(way, case);
+        let mut step = step;
+        if step.action == Action::Scribble {
+            // Where it has given memory before.
+            step.value += guest.next;
+        }
+        guest.script[first_call(way, position) + call] = step;
+        true
+    })
+}
+
+/// The trials of a value that Rust has a type for: 11 typed ones, 13 dynamic ones, and those from
+/// guest to guest.
+pub const ALL: usize = 11 + 13 + BETWEEN;
+
+/// The trials from guest to guest: 7 positions in parameters, and 6 in results.
+pub const BETWEEN: usize = 7 + 6;
+
+/// Runs the trials, of which there are `count`.
+#[track_caller]
+pub fn check(count: usize, trials: Vec<Trial>) {
+    let workshop = Workshop::new();
+    let pages = Pages { min: 1, max: 2 };
+    let found = trials.len();
+    for path in Path::ALL {
+        let trials: Vec<&Trial> = trials
+            .iter()
+            .filter(|trial| trial.way.path == path)
+            .collect();
+        let mut funcs: Vec<Func> = Vec::new();
+        for trial in &trials {
+            if !funcs.contains(&trial.func) {
+                funcs.push(trial.func.clone());
+            }
+        }
+        let world = World {
+            path,
+            funcs,
+            caller: pages,
+            callee: pages,
+        };
+        let ready = Ready::new(&workshop, world).unwrap();
+        for Trial {
+            way,
+            position,
+            func,
+            case,
+            want,
+        } in trials
+        {
+            let name = format!("{way:?} {position:?}");
+            let mut expected = expect(path, func, case, [pages, pages]);
+            match (&expected.end, want) {
+                (End::Returns(_), Ok(())) => {}
+                (End::Traps(codes), Err(code)) if codes[0] == *code => {
+                    expected.end = End::Traps(vec![*code]);
+                }
+                (end, want) => panic!("{name}: the reference says {end:?}, expected {want:?}"),
+            }
+            let index = ready.world.funcs.iter().position(|other| other == func);
+            let index = index.expect("the function is in its world");
+            match (ready.check(index, case, &expected), want) {
+                (Ok(Outcome::Returned(_)), Ok(())) => {}
+                (Ok(Outcome::Trapped(found)), Err(code)) if found == *code => {}
+                (found, want) => panic!("{name}: {found:?}, expected {want:?}\n{func:?}"),
+            }
+        }
+    }
+    assert_eq!(found, count, "the number of trials of this row");
+}

@@ -1,0 +1,396 @@
+//! Runs cases for real, and compares.
+
+use cwasm::{Error, Instance, InstancePre, Linker, Store, StoreContextMut, TrapCode, Val};
+
+use super::case::{Case, Setup};
+use super::expect::{After, End, Expected};
+use super::typed::ROWS;
+use super::vals::{of_val, to_val};
+use super::wat::{Func, Path, World, component, control};
+use crate::artifact::Workshop;
+use crate::reference::{Flat, State, Value};
+
+/// What the host's functions work on.
+#[derive(Debug, Default)]
+pub struct Host {
+    /// What the function was given.
+    received: Option<Vec<Value>>,
+    /// What it returns; it fails if there is nothing.
+    result: Option<Vec<Value>>,
+}
+
+/// Why the host's function failed.
+const REFUSAL: &str = "the host refuses";
+
+impl Host {
+    /// Takes what a function was given: its result.
+    pub(crate) fn exchange(&mut self, params: Vec<Value>) -> cwasm::Result<Value> {
+        match self.results(params)?.pop() {
+            Some(result) => Ok(result),
+            None => Err(Error::msg("the function has no result")),
+        }
+    }
+
+    fn results(&mut self, params: Vec<Value>) -> cwasm::Result<Vec<Value>> {
+        self.received = Some(params);
+        self.result.take().ok_or_else(|| Error::msg(REFUSAL))
+    }
+}
+
+/// A world that is compiled and linked.
+pub struct Ready {
+    /// The world.
+    pub world: World,
+    ready: InstancePre<Host>,
+}
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// It returned.
+    Returned(Option<Value>),
+    /// It trapped.
+    Trapped(TrapCode),
+    /// The host's function failed.
+    HostFailed,
+}
+
+impl Ready {
+    /// Compiles, maps and links a world.
+    ///
+    /// # Errors
+    /// What failed, and the world's text.
+    pub fn new(workshop: &Workshop, world: World) -> Result<Ready, String> {
+        let text = component(&world);
+        let failed = |error: &dyn std::fmt::Display| format!("{error}\nin {text}");
+        let artifact = workshop
+            .compile(text.as_bytes())
+            .map_err(|error| failed(&error))?;
+        let component = workshop
+            .map_component(&artifact)
+            .map_err(|error| failed(&error))?;
+        let mut linker = Linker::new(workshop.engine());
+        define(&mut linker, &world).map_err(|error| failed(&error))?;
+        let ready = linker
+            .instantiate_pre(&component)
+            .map_err(|error| failed(&error))?;
+        Ok(Ready { world, ready })
+    }
+
+    /// Runs a case of the function of this index and compares: how it ended.
+    ///
+    /// # Errors
+    /// What is not as expected.
+    pub fn check(&self, func: usize, case: &Case, expected: &Expected) -> Result<Outcome, String> {
+        let host = Host {
+            received: None,
+            result: case.host_result.clone(),
+        };
+        let mut store = Store::new(self.ready.component().engine(), host);
+        let instance = self.instantiate(&mut store)?;
+        for (prefix, setup) in self.guests(case) {
+            reset(&mut store, instance, prefix, setup)?;
+        }
+        let result = match self.world.path {
+            Path::Export => self.call_export(&mut store, instance, func, case),
+            Path::Import => run(&mut store, instance, &format!("run{func}")),
+            Path::Between => run(&mut store, instance, &format!("d#run{func}")),
+        };
+        let outcome = match result {
+            Ok(result) => Outcome::Returned(result),
+            Err(error) => outcome_of(&error)?,
+        };
+        check_end(&expected.end, &outcome)?;
+        let is_sure = !matches!(expected.end, End::Unsure);
+        if is_sure && expected.received != store.data().received {
+            let (found, expected) = (&store.data().received, &expected.received);
+            return Err(format!(
+                "the host was given {found:?}, expected {expected:?}"
+            ));
+        }
+        if let Outcome::Returned(_) = outcome {
+            let afters = [&expected.caller, &expected.callee].into_iter().flatten();
+            for ((prefix, setup), after) in self.guests(case).zip(afters) {
+                let report = report(&mut store, instance, prefix)?;
+                if is_sure {
+                    check_guest(&report, after, setup, &self.world.funcs[func])
+                        .map_err(|message| format!("guest `{prefix}`: {message}"))?;
+                }
+            }
+        } else {
+            self.check_poisoned(&mut store, instance, case)?;
+        }
+        Ok(outcome)
+    }
+
+    fn instantiate(&self, store: &mut Store<Host>) -> Result<Instance, String> {
+        let instance = self.ready.instantiate(store);
+        instance.map_err(|error| format!("cannot be instantiated: {error:?}"))
+    }
+
+    /// What the names of each guest's functions start with, and what it is before the call.
+    fn guests<'c>(&self, case: &'c Case) -> impl Iterator<Item = (&'static str, &'c Setup)> {
+        let between = self.world.path == Path::Between;
+        let (caller, callee) = if between { ("d#", "c#") } else { ("", "") };
+        let caller = case.caller.as_ref().map(|setup| (caller, setup));
+        caller
+            .into_iter()
+            .chain(case.callee.as_ref().map(|setup| (callee, setup)))
+    }
+
+    fn call_export(
+        &self,
+        store: &mut Store<Host>,
+        instance: Instance,
+        index: usize,
+        case: &Case,
+    ) -> cwasm::Result<Option<Value>> {
+        let (func, name) = (&self.world.funcs[index], format!("f{index}"));
+        let params = &case.host_params;
+        if let Some(row) = func.typed {
+            let call = ROWS[row].call[params.len() - 1];
+            return call(store, instance, &name, params).map(Some);
+        }
+        let Some(callee) = instance.get_func(&mut *store, &name) else {
+            return Err(Error::msg("the function is missing"));
+        };
+        let params = func.params.iter().zip(params);
+        let params: Vec<Val> = params.map(|(ty, value)| to_val(ty, value)).collect();
+        let mut results = vec![Val::Bool(false); usize::from(func.result.is_some())];
+        callee.call(store, &params, &mut results)?;
+        let Some(ty) = &func.result else {
+            return Ok(None);
+        };
+        let result = of_val(ty, &results[0]);
+        let wrong = || Error::msg(format!("{results:?} are not of the type {ty:?}"));
+        Ok(Some(result.ok_or_else(wrong)?))
+    }
+
+    /// After a trap: none of the guests can be entered, and another instance can.
+    fn check_poisoned(
+        &self,
+        store: &mut Store<Host>,
+        instance: Instance,
+        case: &Case,
+    ) -> Result<(), String> {
+        for (prefix, _) in self.guests(case) {
+            match call_report(store, instance, prefix) {
+                Err(error) if trap_of(&error) == Some(TrapCode::CannotEnter) => {}
+                found => return Err(format!("guest `{prefix}` is entered again: {found:?}")),
+            }
+        }
+        let other = self.instantiate(store)?;
+        for (prefix, setup) in self.guests(case) {
+            reset(store, other, prefix, setup)?;
+            let report = report(store, other, prefix)?;
+            if report[control::MEMORY..] != setup.bytes {
+                return Err(format!(
+                    "guest `{prefix}` of another instance has other bytes"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Defines what a world imports.
+fn define(linker: &mut Linker<Host>, world: &World) -> cwasm::Result<()> {
+    let mut root = linker.root();
+    root.func_wrap("tick", |_: StoreContextMut<'_, Host>, (): ()| Ok(()))?;
+    if world.path != Path::Import {
+        return Ok(());
+    }
+    for (index, func) in world.funcs.iter().enumerate() {
+        let name = format!("f{index}");
+        if let Some(row) = func.typed {
+            (ROWS[row].define[func.params.len() - 1])(&mut root, &name)?;
+            continue;
+        }
+        let Func { params, result, .. } = func.clone();
+        root.func_new(&name, move |mut store, given, results| {
+            let given = params.iter().zip(given).map(|(ty, val)| of_val(ty, val));
+            let given = given.collect::<Option<Vec<Value>>>();
+            let given = given.ok_or_else(|| Error::msg("parameters of other types"))?;
+            let values = store.data_mut().results(given)?;
+            if let (Some(ty), [place]) = (&result, results) {
+                *place = to_val(ty, &values[0]);
+            }
+            Ok(())
+        })?;
+    }
+    Ok(())
+}
+
+fn run(store: &mut Store<Host>, instance: Instance, name: &str) -> cwasm::Result<Option<Value>> {
+    let run = instance.get_typed_func::<(), ()>(&mut *store, name)?;
+    run.call(store, ()).map(|()| None)
+}
+
+fn trap_of(error: &Error) -> Option<TrapCode> {
+    error.trap().map(|trap| trap.code())
+}
+
+fn outcome_of(error: &Error) -> Result<Outcome, String> {
+    if error.chain().any(|cause| cause.to_string() == REFUSAL) {
+        return Ok(Outcome::HostFailed);
+    }
+    match trap_of(error) {
+        Some(code) => Ok(Outcome::Trapped(code)),
+        None => Err(format!("failed: {error:?}")),
+    }
+}
+
+/// Tells a guest what to do.
+fn reset(
+    store: &mut Store<Host>,
+    instance: Instance,
+    prefix: &str,
+    setup: &Setup,
+) -> Result<(), String> {
+    let mut state = vec![0; control::HEAD_SIZE];
+    let mut word = |at: usize, value: u32| {
+        state[at..at + 4].copy_from_slice(&value.to_le_bytes());
+    };
+    word(control::NEXT, setup.next);
+    word(control::BEHAVIOUR, setup.behaviour as u32);
+    word(control::POST_BEHAVIOUR, setup.post_behaviour as u32);
+    for (index, step) in setup.script.iter().enumerate() {
+        word(control::SCRIPT + 8 * index, step.action as u32);
+        word(control::SCRIPT + 8 * index + 4, step.value);
+    }
+    for (index, arg) in setup.args.iter().enumerate() {
+        let at = control::ARGS + 8 * index;
+        state[at..at + 8].copy_from_slice(&arg.to_le_bytes());
+    }
+    state[control::RESULT..control::RESULT + 8].copy_from_slice(&setup.result.to_le_bytes());
+    state.extend(&setup.bytes);
+    let name = format!("{prefix}reset");
+    let call = instance
+        .get_typed_func::<(&[u8],), ()>(&mut *store, &name)
+        .and_then(|reset| reset.call(store, (&state,)));
+    call.map_err(|error| format!("`{name}` fails: {error:?}"))
+}
+
+fn call_report(
+    store: &mut Store<Host>,
+    instance: Instance,
+    prefix: &str,
+) -> cwasm::Result<Vec<u8>> {
+    let report = instance.get_typed_func::<(), (Vec<u8>,)>(&mut *store, &format!("{prefix}report"));
+    Ok(report?.call(store, ())?.0)
+}
+
+/// What a guest has seen, and its memory.
+fn report(store: &mut Store<Host>, instance: Instance, prefix: &str) -> Result<Vec<u8>, String> {
+    let report = call_report(store, instance, prefix);
+    report.map_err(|error| format!("`{prefix}report` fails: {error:?}"))
+}
+
+fn check_end(expected: &End, found: &Outcome) -> Result<(), String> {
+    let is_expected = match (expected, found) {
+        (End::Returns(expected), Outcome::Returned(found)) => expected == found,
+        (End::Traps(codes), Outcome::Trapped(code)) => codes.contains(code),
+        (End::HostFails, Outcome::HostFailed) | (End::Unsure, _) => true,
+        _ => false,
+    };
+    if is_expected {
+        return Ok(());
+    }
+    Err(format!(
+        "the call ended with {found:?}, expected {expected:?}"
+    ))
+}
+
+/// Compares a guest's report with what is expected of it.
+fn check_guest(report: &[u8], after: &After, setup: &Setup, func: &Func) -> Result<(), String> {
+    let word = |at: usize| u32::from_le_bytes(report[at..at + 4].try_into().expect("4 bytes"));
+    let long = |at: usize| u64::from_le_bytes(report[at..at + 8].try_into().expect("8 bytes"));
+    let calls = &after.guest.calls;
+    let found: Vec<[u32; 4]> = (0..control::LOG_LEN.min(word(control::CALLS) as usize))
+        .map(|call| [0, 4, 8, 12].map(|at| word(control::LOG + 16 * call + at)))
+        .collect();
+    if word(control::CALLS) as usize != calls.len() || !calls.starts_with(&found) {
+        return Err(format!(
+            "`realloc` was called with {found:?}, expected {calls:?}"
+        ));
+    }
+    for (index, expected) in after.args.iter().enumerate() {
+        check_flat(expected, long(control::ARGS + 8 * index))
+            .map_err(|message| format!("argument {index} of {}: {message}", after.args.len()))?;
+    }
+    if let Some(expected) = &after.result {
+        check_flat(expected, long(control::RESULT))
+            .map_err(|message| format!("result: {message}"))?;
+    }
+    let posts = word(control::POSTS);
+    if posts != after.posts {
+        return Err(format!(
+            "post-return was called {posts} times, expected {}",
+            after.posts
+        ));
+    }
+    if let Some(expected) = after.post_arg.filter(|_| func.post_return) {
+        let found = long(control::POST_ARG);
+        if found != expected {
+            return Err(format!(
+                "post-return was given {found:#x}, expected {expected:#x}"
+            ));
+        }
+    }
+    check_memory(&report[control::MEMORY..], after, setup)
+}
+
+fn check_flat(expected: &Flat, found: u64) -> Result<(), String> {
+    let is_expected = match expected.nan {
+        0 => found == expected.bits,
+        4 => found >> 32 == 0 && f32::from_bits(found as u32).is_nan(),
+        _ => f64::from_bits(found).is_nan(),
+    };
+    if is_expected {
+        return Ok(());
+    }
+    Err(format!("found {found:#x}, expected {expected:x?}"))
+}
+
+fn check_memory(found: &[u8], after: &After, setup: &Setup) -> Result<(), String> {
+    let (expected, states) = (&after.guest.bytes, &after.guest.states);
+    if found.len() != expected.len() {
+        return Err(format!(
+            "{} bytes of memory, expected {}",
+            found.len(),
+            expected.len()
+        ));
+    }
+    let differs = |at: &usize| found[*at] != expected[*at] && states[*at] == State::Exact;
+    if let Some(at) = (0..found.len()).find(differs) {
+        let shown = at..(at + 16).min(found.len());
+        let before = setup.bytes.get(shown.clone()).unwrap_or(&[]);
+        return Err(format!(
+            "memory at {at:#x}: found {:02x?}, expected {:02x?}, before {before:02x?}",
+            &found[shown.clone()],
+            &expected[shown]
+        ));
+    }
+    for (at, len) in after.guest.nans.iter().copied() {
+        let range = at..at + len;
+        // One that something else was written to is not looked at.
+        let is_whole = states[range.clone()]
+            .iter()
+            .all(|state| *state == State::Nan);
+        if is_whole && !is_nan(&found[range.clone()]) {
+            let found = &found[range];
+            return Err(format!(
+                "memory at {at:#x}: found {found:02x?}, expected a NaN"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Whether these bytes are a NaN.
+fn is_nan(bytes: &[u8]) -> bool {
+    match bytes.len() {
+        4 => f32::from_le_bytes(bytes.try_into().expect("4 bytes")).is_nan(),
+        _ => f64::from_le_bytes(bytes.try_into().expect("8 bytes")).is_nan(),
+    }
+}

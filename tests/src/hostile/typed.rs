@@ -1,0 +1,289 @@
+//! The typed API: Rust types that stand for types of the reference, in the form of a table.
+
+use cwasm::{ComponentType, Instance, Lift, LinkerInstance, Lower, Store, StoreContextMut};
+
+use super::run::Host;
+use super::vals::{f32_value, f64_value, text};
+use crate::reference::{Type, Value};
+
+/// A Rust type whose values the reference has too.
+pub(crate) trait Native: ComponentType + Lift + Lower + 'static {
+    /// The type; `None` for `()`, which is no type.
+    fn ty() -> Option<Type>;
+    /// From a value of the type.
+    fn of(value: &Value) -> Self;
+    /// The same value.
+    fn value(&self) -> Value;
+}
+
+/// What is done with one Rust type `T`: functions that take and return a `T`; and, so that it does
+/// not fit in registers, others that take 16 numbers more.
+pub struct Row {
+    /// The type.
+    pub ty: fn() -> Type,
+    /// Calls an export.
+    pub(crate) call: [Call; 2],
+    /// Defines an import, which leaves its parameter in the store and returns what lies there.
+    pub(crate) define: [Define; 2],
+}
+
+type Call = fn(&mut Store<Host>, Instance, &str, &[Value]) -> cwasm::Result<Value>;
+type Define = fn(&mut LinkerInstance<'_, Host>, &str) -> cwasm::Result<()>;
+
+/// 16 numbers.
+type Padding = (
+    u64,
+    u64,
+    u64,
+    u64,
+    u64,
+    u64,
+    u64,
+    u64,
+    u64,
+    u64,
+    u64,
+    u64,
+    u64,
+    u64,
+    u64,
+    u64,
+);
+
+/// The type of the parameter that makes a function have too many.
+pub fn padding() -> Type {
+    Type::Tuple(vec![Type::U64; 16])
+}
+
+fn call<T: Native>(
+    store: &mut Store<Host>,
+    instance: Instance,
+    name: &str,
+    values: &[Value],
+) -> cwasm::Result<Value> {
+    let func = instance.get_typed_func::<(T,), (T,)>(&mut *store, name)?;
+    Ok(func.call(store, (T::of(&values[0]),))?.0.value())
+}
+
+fn call_spilled<T: Native>(
+    store: &mut Store<Host>,
+    instance: Instance,
+    name: &str,
+    values: &[Value],
+) -> cwasm::Result<Value> {
+    let func = instance.get_typed_func::<(T, Padding), (T,)>(&mut *store, name)?;
+    let params = (T::of(&values[0]), Padding::of(&values[1]));
+    Ok(func.call(store, params)?.0.value())
+}
+
+fn define<T: Native>(linker: &mut LinkerInstance<'_, Host>, name: &str) -> cwasm::Result<()> {
+    linker.func_wrap(
+        name,
+        |mut store: StoreContextMut<'_, Host>, (param,): (T,)| {
+            let result = store.data_mut().exchange(vec![param.value()])?;
+            Ok((T::of(&result),))
+        },
+    )
+}
+
+fn define_spilled<T: Native>(
+    linker: &mut LinkerInstance<'_, Host>,
+    name: &str,
+) -> cwasm::Result<()> {
+    type Params<T> = (T, Padding);
+    linker.func_wrap(
+        name,
+        |mut store: StoreContextMut<'_, Host>, (param, padding): Params<T>| {
+            let result = store
+                .data_mut()
+                .exchange(vec![param.value(), padding.value()])?;
+            Ok((T::of(&result),))
+        },
+    )
+}
+
+fn ty<T: Native>() -> Type {
+    T::ty().expect("a type")
+}
+
+const fn row<T: Native>() -> Row {
+    Row {
+        ty: ty::<T>,
+        call: [call::<T>, call_spilled::<T>],
+        define: [define::<T>, define_spilled::<T>],
+    }
+}
+
+macro_rules! rows {
+    ($($rust:ty;)*) => {
+        /// The Rust types.
+        pub const ROWS: &[Row] = &[$(row::<$rust>()),*];
+    };
+}
+
+rows! {
+    bool; i8; u8; i16; u16; i32; u32; i64; u64; f32; f64; char; String; Vec<u8>; Vec<u32>;
+    Option<u8>; Result<(), ()>;
+    // Each of those that can be wrong, inside of each other type.
+    Vec<char>; Vec<String>; Vec<Vec<u32>>; Vec<Vec<u8>>; Vec<Option<u8>>; Vec<Result<(), ()>>;
+    (u8, char); (u8, String); (u8, Vec<u32>); (u8, Vec<u8>); (u8, Option<u8>); (u8, Result<(), ()>);
+    Option<char>; Option<String>; Option<Vec<u32>>; Option<Vec<u8>>; Option<Option<u8>>;
+    Option<Result<(), ()>>;
+    Result<char, u8>; Result<String, u8>; Result<Vec<u32>, u8>; Result<Vec<u8>, u8>;
+    Result<Option<u8>, u8>; Result<Result<(), ()>, u8>;
+    // And others.
+    Vec<bool>; Vec<i16>; Vec<f64>; Vec<Vec<u16>>; Vec<Option<char>>; Vec<(u8, String)>;
+    Vec<Result<String, u8>>; Option<bool>; Option<Vec<u64>>; Result<u32, String>;
+    Result<(), char>; Result<f32, ()>; Result<f64, f32>; Result<Vec<char>, (u8, u64)>; (char, u8);
+    (String, String); (u8, (u16, (u32, Option<u64>))); (Option<f32>, Result<u64, f64>);
+    (Vec<u8>, Option<String>, char);
+}
+
+macro_rules! ints {
+    ($($rust:ty: $name:ident),*) => {$(
+        impl Native for $rust {
+            fn ty() -> Option<Type> {
+                Some(Type::$name)
+            }
+            fn of(value: &Value) -> $rust {
+                match value {
+                    Value::Int(int) => *int as $rust,
+                    value => mismatch(value),
+                }
+            }
+            fn value(&self) -> Value {
+                Value::Int((*self).into())
+            }
+        }
+    )*};
+}
+
+ints!(i8: S8, u8: U8, i16: S16, u16: U16, i32: S32, u32: U32, i64: S64, u64: U64);
+
+fn mismatch(value: &Value) -> ! {
+    panic!("{value:?} is of another type")
+}
+
+macro_rules! scalars {
+    ($($rust:ty: $name:ident, $pattern:pat => $of:expr, $this:ident => $value:expr;)*) => {$(
+        impl Native for $rust {
+            fn ty() -> Option<Type> {
+                Some(Type::$name)
+            }
+            fn of(value: &Value) -> $rust {
+                match value {
+                    $pattern => $of,
+                    value => mismatch(value),
+                }
+            }
+            fn value(&self) -> Value {
+                let $this = self;
+                $value
+            }
+        }
+    )*};
+}
+
+scalars! {
+    bool: Bool, Value::Bool(value) => *value, this => Value::Bool(*this);
+    f32: F32, Value::F32(bits) => f32::from_bits(*bits), this => f32_value(*this);
+    f64: F64, Value::F64(bits) => f64::from_bits(*bits), this => f64_value(*this);
+    char: Char, Value::Char(char) => *char, this => Value::Char(*this);
+    String: String, Value::String(text) => text.text.clone(), this => text(this.clone());
+}
+
+impl Native for () {
+    fn ty() -> Option<Type> {
+        None
+    }
+    fn of(_: &Value) {}
+    fn value(&self) -> Value {
+        unreachable!("`()` is no type")
+    }
+}
+
+impl<T: Native> Native for Vec<T> {
+    fn ty() -> Option<Type> {
+        Some(Type::List(Box::new(ty::<T>())))
+    }
+    fn of(value: &Value) -> Vec<T> {
+        match value {
+            Value::List(items) => items.iter().map(T::of).collect(),
+            value => mismatch(value),
+        }
+    }
+    fn value(&self) -> Value {
+        Value::List(self.iter().map(T::value).collect())
+    }
+}
+
+/// The payload of a case: `()` for none.
+fn payload<T: Native>(payload: Option<&Value>) -> T {
+    T::of(payload.unwrap_or(&Value::Flags(0)))
+}
+
+fn case<T: Native>(case: usize, payload: &T) -> Value {
+    Value::Case(case, T::ty().map(|_| Box::new(payload.value())))
+}
+
+impl<T: Native> Native for Option<T> {
+    fn ty() -> Option<Type> {
+        Some(Type::Option(Box::new(ty::<T>())))
+    }
+    fn of(value: &Value) -> Option<T> {
+        match value {
+            Value::Case(_, some) => some.as_deref().map(T::of),
+            value => mismatch(value),
+        }
+    }
+    fn value(&self) -> Value {
+        match self {
+            None => Value::Case(0, None),
+            Some(some) => case(1, some),
+        }
+    }
+}
+
+impl<T: Native, E: Native> Native for Result<T, E> {
+    fn ty() -> Option<Type> {
+        Some(Type::Result(T::ty().map(Box::new), E::ty().map(Box::new)))
+    }
+    fn of(value: &Value) -> Result<T, E> {
+        match value {
+            Value::Case(0, ok) => Ok(payload(ok.as_deref())),
+            Value::Case(_, error) => Err(payload(error.as_deref())),
+            value => mismatch(value),
+        }
+    }
+    fn value(&self) -> Value {
+        match self {
+            Ok(ok) => case(0, ok),
+            Err(error) => case(1, error),
+        }
+    }
+}
+
+macro_rules! tuples {
+    ($($($name:ident $index:tt)*;)*) => {$(
+        impl<$($name: Native),*> Native for ($($name,)*) {
+            fn ty() -> Option<Type> {
+                Some(Type::Tuple(vec![$(ty::<$name>()),*]))
+            }
+            fn of(value: &Value) -> Self {
+                match value {
+                    Value::Record(fields) => ($($name::of(&fields[$index]),)*),
+                    value => mismatch(value),
+                }
+            }
+            fn value(&self) -> Value {
+                Value::Record(vec![$(self.$index.value()),*])
+            }
+        }
+    )*};
+}
+
+tuples! {
+    A 0 B 1;
+    A 0 B 1 C 2;
+    A 0 B 1 C 2 D 3 E 4 F 5 G 6 H 7 I 8 J 9 K 10 L 11 M 12 N 13 O 14 P 15;
+}

@@ -1,0 +1,268 @@
+//! From a guest to values ("Loading", "Flat Lifting").
+
+use cwasm::TrapCode;
+
+use super::layout::{alignment, discriminant_size, flags_size, flatten, payload_offset, size};
+use super::{Core, Encoding, Guest, Shape, Source, Text, Type, Value};
+
+/// The longest string or list in bytes.
+const MAX_BYTE_LENGTH: u64 = (1 << 28) - 1;
+/// Set in the length of a string in Latin-1+UTF-16 that is UTF-16.
+const UTF16_TAG: u32 = 1 << 31;
+
+/// Lifts values of a guest.
+#[derive(Debug)]
+pub struct Lift<'g> {
+    guest: &'g mut Guest,
+    encoding: Encoding,
+    /// The first thing that was wrong.
+    trap: Option<TrapCode>,
+}
+
+impl<'g> Lift<'g> {
+    /// Lifts with these options.
+    pub fn new(guest: &'g mut Guest, encoding: Encoding) -> Lift<'g> {
+        Lift {
+            guest,
+            encoding,
+            trap: None,
+        }
+    }
+
+    /// "lift_flat_values": the values, and the trap that the specification has if there is
+    /// [`Value::Bad`] among them. There are none if they cannot be reached.
+    pub fn values(
+        mut self,
+        max_flat: usize,
+        flat: &[u64],
+        types: &[Type],
+    ) -> (Vec<Value>, Option<TrapCode>) {
+        let types: Vec<&Type> = types.iter().collect();
+        let count: usize = types.iter().map(|ty| flatten(ty).len()).sum();
+        let values = if count <= max_flat {
+            let mut flat = flat.iter().copied();
+            let values = types.iter().map(|ty| self.flat(ty, &mut flat)).collect();
+            assert!(flat.next().is_none(), "all flat values are of the types");
+            values
+        } else {
+            let tuple = Type::Tuple(types.iter().map(|ty| (*ty).clone()).collect());
+            let pointer = flat[0] as u32;
+            match self.check(pointer, size(&tuple) as u64, alignment(&tuple)) {
+                Ok(()) => match self.load(&tuple, pointer as usize) {
+                    Value::Record(values) => values,
+                    value => panic!("a tuple is loaded as {value:?}"),
+                },
+                Err(code) => {
+                    self.bad(code.unwrap_or(TrapCode::MemoryOutOfBounds));
+                    Vec::new()
+                }
+            }
+        };
+        (values, self.trap)
+    }
+
+    fn bad(&mut self, code: TrapCode) -> Value {
+        self.trap.get_or_insert(code);
+        Value::Bad(code)
+    }
+
+    /// Whether a range is inside the memory; the inner error is that it is not aligned.
+    fn check(&self, pointer: u32, len: u64, align: usize) -> Result<(), Option<TrapCode>> {
+        if !(pointer as usize).is_multiple_of(align) {
+            return Err(Some(TrapCode::UnalignedPointer));
+        }
+        if u64::from(pointer) + len > self.guest.bytes.len() as u64 {
+            return Err(None);
+        }
+        Ok(())
+    }
+
+    fn load_int(&mut self, at: usize, bytes: usize) -> u64 {
+        let bytes = self.guest.read(at, bytes);
+        bytes
+            .iter()
+            .rev()
+            .fold(0, |int, byte| int << 8 | u64::from(*byte))
+    }
+
+    /// "load"
+    fn load(&mut self, ty: &Type, at: usize) -> Value {
+        match ty.shape() {
+            Shape::Bool => Value::Bool(self.load_int(at, 1) != 0),
+            Shape::Int { bytes, signed } => int(self.load_int(at, bytes), bytes, signed),
+            Shape::Float { bytes } => float(self.load_int(at, bytes), bytes),
+            Shape::Char => {
+                let bits = self.load_int(at, 4);
+                self.char(bits as u32)
+            }
+            Shape::String => {
+                let (pointer, len) = self.load_pair(at);
+                self.string(pointer, len)
+            }
+            Shape::List(element) => {
+                let (pointer, len) = self.load_pair(at);
+                self.list(element, pointer, len)
+            }
+            Shape::Record(fields) => {
+                let (mut values, mut end) = (Vec::new(), at);
+                for field in fields {
+                    end = super::layout::align_to(end, alignment(field));
+                    values.push(self.load(field, end));
+                    end += size(field);
+                }
+                Value::Record(values)
+            }
+            Shape::Variant(cases) => {
+                let case = self.load_int(at, discriminant_size(cases.len())) as usize;
+                let Some(payload) = cases.get(case) else {
+                    return self.bad(TrapCode::InvalidDiscriminant);
+                };
+                let offset = payload_offset(&cases);
+                let payload = payload.map(|ty| Box::new(self.load(ty, at + offset)));
+                Value::Case(case, payload)
+            }
+            Shape::Flags(count) => flags(self.load_int(at, flags_size(count)), count),
+        }
+    }
+
+    fn load_pair(&mut self, at: usize) -> (u32, u32) {
+        (self.load_int(at, 4) as u32, self.load_int(at + 4, 4) as u32)
+    }
+
+    /// "convert_i32_to_char"
+    fn char(&mut self, bits: u32) -> Value {
+        if bits >= 0x11_0000 || (0xd800..=0xdfff).contains(&bits) {
+            return self.bad(TrapCode::InvalidChar);
+        }
+        Value::Char(char::from_u32(bits).expect("a scalar value"))
+    }
+
+    /// "load_string_from_range"
+    fn string(&mut self, pointer: u32, len: u32) -> Value {
+        let (source, align, byte_len) = match self.encoding {
+            Encoding::Utf8 => (Source::Utf8, 1, u64::from(len)),
+            Encoding::Utf16 => (Source::Utf16, 2, 2 * u64::from(len)),
+            Encoding::Latin1Utf16 if len & UTF16_TAG != 0 => {
+                (Source::TaggedUtf16, 2, 2 * u64::from(len ^ UTF16_TAG))
+            }
+            Encoding::Latin1Utf16 => (Source::Latin1, 2, u64::from(len)),
+        };
+        if byte_len > MAX_BYTE_LENGTH {
+            return self.bad(TrapCode::StringTooLong);
+        }
+        if let Err(code) = self.check(pointer, byte_len, align) {
+            return self.bad(code.unwrap_or(TrapCode::StringOutOfBounds));
+        }
+        let bytes = self
+            .guest
+            .read(pointer as usize, byte_len as usize)
+            .to_vec();
+        let text = match source {
+            Source::Utf8 => String::from_utf8(bytes).ok(),
+            Source::Latin1 => Some(bytes.into_iter().map(char::from).collect()),
+            Source::Utf16 | Source::TaggedUtf16 => {
+                let units = bytes
+                    .chunks(2)
+                    .map(|unit| u16::from_le_bytes([unit[0], unit[1]]));
+                String::from_utf16(&units.collect::<Vec<u16>>()).ok()
+            }
+        };
+        match text {
+            Some(text) => Value::String(Text { text, source }),
+            None => self.bad(TrapCode::InvalidStringEncoding),
+        }
+    }
+
+    /// "load_list_from_range"
+    fn list(&mut self, element: &Type, pointer: u32, len: u32) -> Value {
+        let element_size = size(element);
+        let byte_len = u64::from(len) * element_size as u64;
+        if byte_len > MAX_BYTE_LENGTH {
+            return self.bad(TrapCode::ListTooLong);
+        }
+        if let Err(code) = self.check(pointer, byte_len, alignment(element)) {
+            return self.bad(code.unwrap_or(TrapCode::ListOutOfBounds));
+        }
+        let mut items = Vec::new();
+        for index in 0..len as usize {
+            items.push(self.load(element, pointer as usize + index * element_size));
+            // Nothing after it is looked at, by whoever copies the list.
+            if let Some(code) = self.trap {
+                items.resize(len as usize, Value::Bad(code));
+                break;
+            }
+        }
+        Value::List(items)
+    }
+
+    /// "lift_flat"
+    fn flat(&mut self, ty: &Type, flat: &mut dyn Iterator<Item = u64>) -> Value {
+        let mut next = || flat.next().expect("as many flat values as the type has");
+        match ty.shape() {
+            Shape::Bool => Value::Bool(next() as u32 != 0),
+            Shape::Int { bytes, signed } => int(next(), bytes, signed),
+            Shape::Float { bytes } => float(next(), bytes),
+            Shape::Char => {
+                let bits = next();
+                self.char(bits as u32)
+            }
+            Shape::String => {
+                let (pointer, len) = (next(), next());
+                self.string(pointer as u32, len as u32)
+            }
+            Shape::List(element) => {
+                let (pointer, len) = (next(), next());
+                self.list(element, pointer as u32, len as u32)
+            }
+            Shape::Record(fields) => {
+                let fields = fields.into_iter();
+                Value::Record(fields.map(|field| self.flat(field, flat)).collect())
+            }
+            Shape::Variant(cases) => {
+                let case = next() as u32 as usize;
+                let rest: Vec<u64> = (1..flatten(ty).len()).map(|_| next()).collect();
+                let Some(payload) = cases.get(case) else {
+                    return self.bad(TrapCode::InvalidDiscriminant);
+                };
+                let payload = payload.map(|ty| {
+                    // "CoerceValueIter": the low half of what is wider than the payload.
+                    let narrowed = flatten(ty).into_iter().zip(rest);
+                    let mut narrowed = narrowed.map(|(core, bits)| match core {
+                        Core::I32 | Core::F32 => u64::from(bits as u32),
+                        Core::I64 | Core::F64 => bits,
+                    });
+                    Box::new(self.flat(ty, &mut narrowed))
+                });
+                Value::Case(case, payload)
+            }
+            Shape::Flags(count) => flags(next(), count),
+        }
+    }
+}
+
+/// The integer in the low bytes.
+fn int(bits: u64, bytes: usize, signed: bool) -> Value {
+    let modulus = 1i128 << (8 * bytes);
+    let int = i128::from(bits) % modulus;
+    Value::Int(if signed && int >= modulus / 2 {
+        int - modulus
+    } else {
+        int
+    })
+}
+
+/// The float in the low bytes; any NaN is the canonical one.
+fn float(bits: u64, bytes: usize) -> Value {
+    if bytes == 4 {
+        let bits = bits as u32;
+        let is_nan = f32::from_bits(bits).is_nan();
+        return Value::F32(if is_nan { 0x7fc0_0000 } else { bits });
+    }
+    let is_nan = f64::from_bits(bits).is_nan();
+    Value::F64(if is_nan { 0x7ff8_0000_0000_0000 } else { bits })
+}
+
+/// "unpack_flags_from_int"
+fn flags(bits: u64, count: usize) -> Value {
+    Value::Flags((0..count).fold(0, |flags, bit| flags | bits as u32 & 1 << bit))
+}

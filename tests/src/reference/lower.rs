@@ -1,0 +1,310 @@
+//! From values to a guest ("Storing", "Flat Lowering").
+
+use cwasm::TrapCode;
+
+use super::layout::{
+    align_to, alignment, discriminant_size, flags_size, flatten, payload_offset, size,
+};
+use super::{Core, Encoding, Guest, Shape, State, Type, Value};
+
+/// A flat value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Flat {
+    /// Its core type.
+    pub core: Core,
+    /// Its bits; narrow ones are zero-extended.
+    pub bits: u64,
+    /// The bytes of the float if it is some NaN, else 0.
+    pub nan: usize,
+    /// What it says.
+    pub what: What,
+}
+
+/// What a place of a lowered value says, so that it can be made wrong.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum What {
+    /// A number, of so many bytes.
+    Int(usize),
+    /// A bool.
+    Bool,
+    /// A float, of so many bytes.
+    Float(usize),
+    /// A char.
+    Char,
+    /// Which of so many cases.
+    Discriminant(usize),
+    /// Flags, so many.
+    Flags(usize),
+    /// A pointer to so many bytes, aligned to so many.
+    Pointer {
+        /// Bytes.
+        size: usize,
+        /// Bytes.
+        align: usize,
+    },
+    /// A number of elements of so many bytes.
+    Length(usize),
+    /// A number of code units.
+    Units,
+    /// Text.
+    Text,
+    /// Nothing: the payload is shorter.
+    Unused,
+}
+
+/// Where something lies.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Place {
+    /// That many bytes in memory at this address.
+    Memory(usize, usize),
+    /// In the flat value of this index.
+    Flat(usize),
+}
+
+/// A place of a lowered value, and what it says.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Site {
+    /// Where.
+    pub place: Place,
+    /// What.
+    pub what: What,
+}
+
+/// Lowers values into a guest.
+#[derive(Debug)]
+pub struct Lower<'g> {
+    pub(super) guest: &'g mut Guest,
+    pub(super) encoding: Encoding,
+    /// Whether strings in Latin-1+UTF-16 are UTF-16 even if they need not be: not what the
+    /// specification does, but what a guest may.
+    pub always_utf16: bool,
+    sites: Vec<Site>,
+}
+
+/// What is lowered: flat values, or the trap that ended it.
+type Lowered = Result<Vec<Flat>, TrapCode>;
+
+impl<'g> Lower<'g> {
+    /// Lowers with these options.
+    pub fn new(guest: &'g mut Guest, encoding: Encoding) -> Lower<'g> {
+        Lower {
+            guest,
+            encoding,
+            always_utf16: false,
+            sites: Vec::new(),
+        }
+    }
+
+    /// "lower_flat_values": the flat values. `out` is where a result is wanted that does not fit.
+    ///
+    /// # Errors
+    /// The trap.
+    pub fn values(
+        &mut self,
+        max_flat: usize,
+        values: &[Value],
+        types: &[Type],
+        out: Option<u32>,
+    ) -> Lowered {
+        let count: usize = types.iter().map(|ty| flatten(ty).len()).sum();
+        let mut flat = Vec::new();
+        if count <= max_flat {
+            for (value, ty) in values.iter().zip(types) {
+                flat.extend(self.flat(value, ty)?);
+            }
+            return Ok(flat);
+        }
+        let tuple = Type::Tuple(types.to_vec());
+        let (align, size) = (alignment(&tuple), size(&tuple));
+        let out_of_bounds = TrapCode::MemoryOutOfBounds;
+        let pointer = match out {
+            Some(out) => self.guest.place(out as usize, align, size, out_of_bounds)?,
+            None => {
+                let pointer = self.guest.allocate(align, size, out_of_bounds)?;
+                flat.push(narrow(pointer as u64, What::Pointer { size, align }));
+                pointer
+            }
+        };
+        self.fields(values, types.iter(), pointer)?;
+        Ok(flat)
+    }
+
+    /// All places in memory of what was lowered so far.
+    pub fn sites(&self) -> &[Site] {
+        &self.sites
+    }
+
+    fn put(&mut self, at: usize, bits: u64, bytes: usize, what: What) {
+        self.guest
+            .write(at, &bits.to_le_bytes()[..bytes], State::Exact);
+        self.site(at, bytes, what);
+    }
+
+    pub(super) fn site(&mut self, at: usize, bytes: usize, what: What) {
+        let place = Place::Memory(at, bytes);
+        self.sites.push(Site { place, what });
+    }
+
+    fn fields<'t>(
+        &mut self,
+        values: &[Value],
+        types: impl Iterator<Item = &'t Type>,
+        at: usize,
+    ) -> Result<(), TrapCode> {
+        let mut end = at;
+        for (value, ty) in values.iter().zip(types) {
+            end = align_to(end, alignment(ty));
+            self.store(value, ty, end)?;
+            end += size(ty);
+        }
+        Ok(())
+    }
+
+    /// "store"
+    fn store(&mut self, value: &Value, ty: &Type, at: usize) -> Result<(), TrapCode> {
+        match (ty.shape(), value) {
+            (_, Value::Bad(code)) => return Err(*code),
+            (Shape::Bool, Value::Bool(value)) => {
+                self.put(at, u64::from(*value), 1, What::Bool);
+            }
+            (Shape::Int { bytes, .. }, Value::Int(int)) => {
+                self.put(at, *int as u64, bytes, What::Int(bytes));
+            }
+            (Shape::Float { bytes }, Value::F32(_) | Value::F64(_)) => {
+                let (bits, is_nan) = float_bits(value);
+                self.put(at, bits, bytes, What::Float(bytes));
+                if is_nan {
+                    self.guest
+                        .write(at, &bits.to_le_bytes()[..bytes], State::Nan);
+                }
+            }
+            (Shape::Char, Value::Char(char)) => {
+                self.put(at, u64::from(u32::from(*char)), 4, What::Char);
+            }
+            (Shape::String | Shape::List(_), _) => {
+                for (index, half) in self.pair(value, ty)?.into_iter().enumerate() {
+                    self.put(at + 4 * index, half.bits, 4, half.what);
+                }
+            }
+            (Shape::Record(fields), Value::Record(values)) => {
+                self.fields(values, fields.into_iter(), at)?;
+            }
+            (Shape::Variant(cases), Value::Case(case, payload)) => {
+                let (count, bytes) = (cases.len(), discriminant_size(cases.len()));
+                self.put(at, *case as u64, bytes, What::Discriminant(count));
+                if let (Some(ty), Some(payload)) = (cases[*case], payload) {
+                    self.store(payload, ty, at + payload_offset(&cases))?;
+                }
+            }
+            (Shape::Flags(count), Value::Flags(bits)) => {
+                self.put(at, u64::from(*bits), flags_size(count), What::Flags(count));
+            }
+            (shape, value) => panic!("{value:?} is not of the type {shape:?}"),
+        }
+        Ok(())
+    }
+
+    /// Pointer and length of a string or list that is stored anew.
+    fn pair(&mut self, value: &Value, ty: &Type) -> Result<[Flat; 2], TrapCode> {
+        match (ty.shape(), value) {
+            (Shape::String, Value::String(text)) => {
+                let (pointer, units, align, size) = self.string(text)?;
+                let pointer = narrow(pointer as u64, What::Pointer { size, align });
+                Ok([pointer, narrow(u64::from(units), What::Units)])
+            }
+            (Shape::List(element), Value::List(items)) => {
+                let (align, element_size) = (alignment(element), size(element));
+                let size = items.len() * element_size;
+                let out_of_bounds = TrapCode::ListOutOfBounds;
+                let pointer = self.guest.allocate(align, size, out_of_bounds)?;
+                for (index, item) in items.iter().enumerate() {
+                    self.store(item, element, pointer + index * element_size)?;
+                }
+                let pointer = narrow(pointer as u64, What::Pointer { size, align });
+                let len = narrow(items.len() as u64, What::Length(element_size));
+                Ok([pointer, len])
+            }
+            (_, Value::Bad(code)) => Err(*code),
+            (shape, value) => panic!("{value:?} is not of the type {shape:?}"),
+        }
+    }
+
+    /// "lower_flat"
+    fn flat(&mut self, value: &Value, ty: &Type) -> Lowered {
+        let flat = match (ty.shape(), value) {
+            (_, Value::Bad(code)) => return Err(*code),
+            (Shape::Bool, Value::Bool(value)) => narrow(u64::from(*value), What::Bool),
+            (Shape::Int { bytes: 8, .. }, Value::Int(int)) => Flat {
+                core: Core::I64,
+                bits: *int as u64,
+                nan: 0,
+                what: What::Int(8),
+            },
+            (Shape::Int { bytes, .. }, Value::Int(int)) => {
+                narrow(u64::from(*int as u32), What::Int(bytes))
+            }
+            (Shape::Float { bytes }, Value::F32(_) | Value::F64(_)) => {
+                let (bits, is_nan) = float_bits(value);
+                Flat {
+                    core: if bytes == 4 { Core::F32 } else { Core::F64 },
+                    bits,
+                    nan: if is_nan { bytes } else { 0 },
+                    what: What::Float(bytes),
+                }
+            }
+            (Shape::Char, Value::Char(char)) => narrow(u64::from(u32::from(*char)), What::Char),
+            (Shape::String | Shape::List(_), _) => return Ok(self.pair(value, ty)?.to_vec()),
+            (Shape::Record(fields), Value::Record(values)) => {
+                let mut flat = Vec::new();
+                for (value, ty) in values.iter().zip(fields) {
+                    flat.extend(self.flat(value, ty)?);
+                }
+                return Ok(flat);
+            }
+            (Shape::Variant(cases), Value::Case(case, payload)) => {
+                let mut flat = vec![narrow(*case as u64, What::Discriminant(cases.len()))];
+                if let (Some(ty), Some(payload)) = (cases[*case], payload) {
+                    flat.extend(self.flat(payload, ty)?);
+                }
+                return Ok(widen(flat, &flatten(ty)));
+            }
+            (Shape::Flags(count), Value::Flags(bits)) => {
+                narrow(u64::from(*bits), What::Flags(count))
+            }
+            (shape, value) => panic!("{value:?} is not of the type {shape:?}"),
+        };
+        Ok(vec![flat])
+    }
+}
+
+/// An `i32`.
+fn narrow(bits: u64, what: What) -> Flat {
+    Flat {
+        core: Core::I32,
+        bits,
+        nan: 0,
+        what,
+    }
+}
+
+/// The flat form of one case in that of all.
+fn widen(flat: Vec<Flat>, cores: &[Core]) -> Vec<Flat> {
+    let unused = narrow(0, What::Unused);
+    let flat = flat.into_iter().chain(std::iter::repeat(unused));
+    let widened = flat.zip(cores);
+    widened
+        .map(|(flat, core)| Flat {
+            core: *core,
+            ..flat
+        })
+        .collect()
+}
+
+/// The bits of a float, and whether it is a NaN.
+fn float_bits(value: &Value) -> (u64, bool) {
+    match value {
+        Value::F32(bits) => (u64::from(*bits), f32::from_bits(*bits).is_nan()),
+        Value::F64(bits) => (*bits, f64::from_bits(*bits).is_nan()),
+        value => panic!("{value:?} is not a float"),
+    }
+}

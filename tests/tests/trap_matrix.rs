@@ -1,0 +1,648 @@
+//! The rows of `CANONICAL-ABI-TRAPS.md`: each condition that must trap, on every path and in every
+//! position, and those that must not. A row's number is in the name of its test.
+//!
+//! ```text
+//! row: what is wrong with which value     -> Trial, for each way and position
+//! ways: typed, dynamic, guest to guest; as parameter and as result
+//! ```
+//!
+//! The harness of `hostile` runs them, so each is also compared with the reference; after a trap it
+//! finds the guests poisoned and another instance of the same component fine.
+
+use cwasm::{Linker, Store, StoreContextMut, TrapCode};
+use cwasm_tests::artifact::Workshop;
+use cwasm_tests::hostile::matrix::{
+    ALL, BETWEEN, LIFTING, LOWERING, Leaf, Position, Trial, Want, check, giver, lifting, lowering,
+    step, taker, trials,
+};
+use cwasm_tests::reference::{Action, Behaviour, Encoding, PAGE, Step, Type, Value, What, flatten};
+
+use Encoding::{Latin1Utf16, Utf8, Utf16};
+
+/// The rows that have no test here.
+const ELSEWHERE: &[(usize, &str)] = &[
+    (12, "handles, with resources"),
+    (13, "handles, with resources"),
+    (14, "handles, with resources"),
+    (15, "handles, with resources"),
+    (16, "handles, with resources"),
+    (17, "handles, with resources"),
+    (27, "core exceptions are not supported yet"),
+    (29, "handles, with resources"),
+    (32, "handles, with resources"),
+    (33, "handles, with resources"),
+    (34, "handles, with resources"),
+    (35, "handles, with resources"),
+    (36, "handles, with resources"),
+];
+
+#[test]
+fn every_row_has_a_test() {
+    let text = include_str!("trap_matrix.rs");
+    for row in 1..=36 {
+        let here = text.contains(&format!("\nfn d{row:02}_"));
+        let elsewhere = ELSEWHERE.iter().any(|(number, _)| *number == row);
+        assert!(
+            here != elsewhere,
+            "D{row}: here {here}, elsewhere {elsewhere}"
+        );
+    }
+}
+
+fn char() -> Leaf {
+    Leaf::new(Type::Char, Value::Char('x'))
+}
+
+fn is_char(what: What) -> bool {
+    what == What::Char
+}
+
+fn is_units(what: What) -> bool {
+    what == What::Units
+}
+
+/// The pointer to so many bytes: that of the leaf, and not that of what it is in.
+fn pointer_to(size: usize, align: usize) -> impl Fn(What) -> bool {
+    move |what| what == What::Pointer { size, align }
+}
+
+#[test]
+fn d01_char_beyond_unicode() {
+    let bad = [0x11_0000, 0xffff_ffff];
+    let trials = bad.map(|bad| lifting(&char(), Err(TrapCode::InvalidChar), is_char, |_| bad));
+    check(2 * ALL, trials.into_iter().flatten().collect());
+}
+
+#[test]
+fn d02_char_is_a_surrogate() {
+    let bad = [0xd800, 0xdfff];
+    let trials = bad.map(|bad| lifting(&char(), Err(TrapCode::InvalidChar), is_char, |_| bad));
+    check(2 * ALL, trials.into_iter().flatten().collect());
+}
+
+#[test]
+fn d03_string_too_long() {
+    let leaves = Leaf::texts("ab").into_iter();
+    let units = [1 << 28, 1 << 27, 1 << 28, 1 << 31 | 1 << 27];
+    let trials = leaves.zip(units).flat_map(|(leaf, units)| {
+        lifting(&leaf, Err(TrapCode::StringTooLong), is_units, |_| units)
+    });
+    check(4 * ALL, trials.collect());
+}
+
+#[test]
+fn d04_string_pointer_is_odd() {
+    let leaves = Leaf::texts("abcd").into_iter().skip(1);
+    let trials = leaves.flat_map(|leaf| {
+        let size = if leaf.encoding == Utf16 || leaf.tagged {
+            8
+        } else {
+            4
+        };
+        let says = pointer_to(size, 2);
+        lifting(&leaf, Err(TrapCode::UnalignedPointer), says, |pointer| {
+            pointer + 1
+        })
+    });
+    check(3 * ALL, trials.collect());
+}
+
+#[test]
+fn d05_string_out_of_bounds() {
+    let end = PAGE as u64;
+    let trials = Leaf::texts("abcd").into_iter().flat_map(|leaf| {
+        let unit_size = if leaf.encoding == Utf16 || leaf.tagged {
+            2
+        } else {
+            1
+        };
+        // The last unit is outside; all is outside; the end wraps. In units of one byte the first
+        // would fit.
+        let bad = [end - 4 * unit_size + 2, end, 0xffff_fffe];
+        let align = if leaf.encoding == Utf8 { 1 } else { 2 };
+        let says = pointer_to(4 * unit_size as usize, align);
+        let want = Err(TrapCode::StringOutOfBounds);
+        let trials = bad
+            .into_iter()
+            .flat_map(|bad| lifting(&leaf, want, &says, |_| bad));
+        trials.collect::<Vec<_>>()
+    });
+    check(12 * ALL, trials.collect());
+}
+
+/// Text of four bytes is replaced by these.
+fn with_text(leaf: &Leaf, bytes: [u8; 4]) -> Vec<Trial> {
+    let new = u64::from(u32::from_le_bytes(bytes));
+    let want = Err(TrapCode::InvalidStringEncoding);
+    lifting(leaf, want, |what| what == What::Text, |_| new)
+}
+
+#[test]
+fn d06_string_undecodable() {
+    let utf8 = [
+        // Overlong; a surrogate; above U+10FFFF.
+        [0xc0, 0x80, b'a', b'a'],
+        [0xe0, 0x9f, 0xbf, b'a'],
+        [0xf0, 0x8f, 0xbf, 0xbf],
+        [0xed, 0xa0, 0x80, b'a'],
+        [0xf4, 0x90, 0x80, 0x80],
+        [0xf5, 0x80, 0x80, 0x80],
+        // Truncated; a continuation alone; no text at all.
+        [b'a', b'a', b'a', 0xc3],
+        [b'a', b'a', 0xe2, 0x98],
+        [b'a', 0xf0, 0x9f, 0x8d],
+        [0x80, b'a', b'a', b'a'],
+        [b'a', 0xff, b'a', b'a'],
+    ];
+    let utf16 = [
+        // A lone high surrogate, at the end too; a low one; both in the wrong order.
+        [0x00, 0xd8, b'a', 0],
+        [b'a', 0, 0xff, 0xdb],
+        [0x00, 0xdc, b'a', 0],
+        [0x00, 0xdc, 0x00, 0xd8],
+    ];
+    let mut trials = Vec::new();
+    for bytes in utf8 {
+        trials.extend(with_text(&Leaf::text("abcd", Utf8, false), bytes));
+    }
+    for bytes in utf16 {
+        trials.extend(with_text(&Leaf::text("ab", Utf16, false), bytes));
+        trials.extend(with_text(&Leaf::text("ab", Latin1Utf16, true), bytes));
+    }
+    check(19 * ALL, trials);
+}
+
+#[test]
+fn d07_list_too_long() {
+    let lens = [
+        (Type::U32, 1 << 26),
+        (Type::U32, 0xffff_ffff),
+        (Type::U8, 1 << 28),
+    ];
+    let trials = lens.into_iter().flat_map(|(element, len)| {
+        let says = What::Length(if element == Type::U8 { 1 } else { 4 });
+        let leaf = Leaf::list(element, 2);
+        lifting(
+            &leaf,
+            Err(TrapCode::ListTooLong),
+            |what| what == says,
+            |_| len,
+        )
+    });
+    check(3 * ALL, trials.collect());
+}
+
+#[test]
+fn d08_list_pointer_misaligned() {
+    let trials = [(3, 1), (3, 2), (0, 1), (0, 2)]
+        .into_iter()
+        .flat_map(|(items, off)| {
+            let (leaf, says) = (Leaf::list(Type::U32, items), pointer_to(4 * items, 4));
+            lifting(&leaf, Err(TrapCode::UnalignedPointer), says, |pointer| {
+                pointer + off
+            })
+        });
+    check(4 * ALL, trials.collect());
+}
+
+#[test]
+fn d09_list_out_of_bounds() {
+    let end = PAGE as u64;
+    let bad = [
+        (3, end - 8),
+        (3, end),
+        (3, 0xffff_fffc),
+        (0, end + 4),
+        (0, 0xffff_fffc),
+    ];
+    let trials = bad.into_iter().flat_map(|(items, bad)| {
+        let (leaf, says) = (Leaf::list(Type::U32, items), pointer_to(4 * items, 4));
+        lifting(&leaf, Err(TrapCode::ListOutOfBounds), says, |_| bad)
+    });
+    check(5 * ALL, trials.collect());
+}
+
+/// What has a discriminant of so many cases.
+fn discriminants() -> Vec<(Leaf, usize)> {
+    let none = || Value::Case(0, None);
+    let some = Some(Type::U8);
+    vec![
+        (Leaf::new(Type::Enum(3), none()), 3),
+        (Leaf::new(Type::Enum(256), none()), 256),
+        (Leaf::new(Type::Enum(257), none()), 257),
+        (Leaf::new(Type::Variant(vec![None, some, None]), none()), 3),
+        (Leaf::new(Type::Option(Box::new(Type::U8)), none()), 2),
+        (Leaf::new(Type::Result(None, None), none()), 2),
+    ]
+}
+
+/// All trials with wrong discriminants, or only those where it is a flat value.
+fn bad_discriminants(flat: bool) -> Vec<Trial> {
+    let mut trials = Vec::new();
+    for (leaf, cases) in discriminants() {
+        // One byte has no value that is not one of 256 cases.
+        let in_bytes = if cases == 257 {
+            vec![257, 0xffff]
+        } else {
+            vec![cases as u64, 0xff]
+        };
+        let in_registers = [cases as u64, 1 << 16 | 1, 0xffff_ffff];
+        let says = |what| what == What::Discriminant(cases);
+        let bad = if flat { &in_registers[..] } else { &in_bytes };
+        for bad in bad.iter().filter(|_| flat || cases != 256) {
+            let all = lifting(&leaf, Err(TrapCode::InvalidDiscriminant), says, |_| *bad);
+            trials.extend(all.into_iter().filter(|trial| trial.is_flat() == flat));
+        }
+    }
+    trials
+}
+
+#[test]
+fn d10_discriminant_in_memory() {
+    check(174, bad_discriminants(false));
+}
+
+#[test]
+fn d11_discriminant_in_a_register() {
+    check(231, bad_discriminants(true));
+}
+
+/// The pointer to what does not fit in registers is this.
+fn spilled(want: Want, bad: u64) -> Vec<Trial> {
+    let leaf = Leaf::text("ab", Utf8, false);
+    trials(&LIFTING, &leaf, Utf8, want, |way, _, func, case| {
+        let (guest, types, max_flat) = giver(way, func, case);
+        let count: usize = types.iter().map(|ty| flatten(ty).len()).sum();
+        let place = if way.in_param {
+            &mut guest.args[0]
+        } else {
+            &mut guest.result
+        };
+        *place = bad;
+        count > max_flat
+    })
+}
+
+#[test]
+fn d18_spilled_values_misplaced() {
+    let mut trials = Vec::new();
+    for bad in [1025, 1026, 0xffff_ffff] {
+        trials.extend(spilled(Err(TrapCode::UnalignedPointer), bad));
+    }
+    for bad in [PAGE as u64, 0xffff_fff8] {
+        trials.extend(spilled(Err(TrapCode::MemoryOutOfBounds), bad));
+    }
+    check(5 * 20, trials);
+}
+
+#[test]
+fn d19_place_for_spilled_values_misplaced() {
+    let leaf = Leaf::text("ab", Utf8, false);
+    let end = PAGE as u32;
+    let bad = [
+        (1025, TrapCode::UnalignedPointer),
+        (end, TrapCode::MemoryOutOfBounds),
+        // Parameters with padding are aligned to 8 bytes, and so is the variant; others to 4.
+        (end - 8, TrapCode::MemoryOutOfBounds),
+        (end - 4, TrapCode::MemoryOutOfBounds),
+    ];
+    let mut all = Vec::new();
+    for (bad, code) in bad {
+        all.extend(trials(
+            &LOWERING,
+            &leaf,
+            Utf8,
+            Err(code),
+            |way, position, _, case| {
+                let guest = taker(way, case);
+                if way.in_param {
+                    guest.script[0] = step(Action::Return, bad);
+                    return position == Position::Spilled && bad != end - 4;
+                }
+                *guest.args.last_mut().expect("where the result goes") = bad.into();
+                let too_near = if position == Position::Variant {
+                    end - 8
+                } else {
+                    end - 4
+                };
+                bad < end - 8 || bad == end || bad == too_near
+            },
+        ));
+    }
+    check(60, all);
+}
+
+/// What is wrong with a call of `realloc` for strings of this alignment.
+fn bad_places(align: u32) -> Vec<(Step, Want)> {
+    let out_of_bounds = Err(TrapCode::StringOutOfBounds);
+    let mut bad = vec![
+        (step(Action::AtEnd, align), out_of_bounds),
+        (
+            step(Action::Return, 0u32.wrapping_sub(align)),
+            out_of_bounds,
+        ),
+    ];
+    if align > 1 {
+        bad.push((step(Action::Off, 1), Err(TrapCode::UnalignedPointer)));
+    }
+    bad
+}
+
+/// Strings of which each of these calls of `realloc` gives a wrong place.
+fn bad_strings(leaf: &Leaf, to: Encoding, calls: &[usize]) -> Vec<Trial> {
+    let align = if to == Utf8 { 1 } else { 2 };
+    let mut trials = Vec::new();
+    for call in calls {
+        for (step, want) in bad_places(align) {
+            trials.extend(lowering(leaf, to, *call, step, want));
+        }
+    }
+    trials
+}
+
+#[test]
+fn d20_string_copied_to_a_wrong_place() {
+    let mut trials = Vec::new();
+    for encoding in Encoding::ALL {
+        trials.extend(bad_strings(
+            &Leaf::text("abcd", encoding, false),
+            encoding,
+            &[0],
+        ));
+    }
+    check(2 * ALL + 6 * BETWEEN, trials);
+}
+
+#[test]
+fn d21_string_to_utf8() {
+    let mut trials = bad_strings(&Leaf::text("aé☃", Utf16, false), Utf8, &[0, 1, 2]);
+    trials.extend(bad_strings(
+        &Leaf::text("aé", Latin1Utf16, false),
+        Utf8,
+        &[0, 1, 2],
+    ));
+    trials.extend(bad_strings(
+        &Leaf::text("aé☃", Latin1Utf16, true),
+        Utf8,
+        &[0, 1, 2],
+    ));
+    check(18 * BETWEEN, trials);
+}
+
+#[test]
+fn d22_string_from_utf8_to_utf16() {
+    check(
+        6 * ALL,
+        bad_strings(&Leaf::text("é☃", Utf8, false), Utf16, &[0, 1]),
+    );
+}
+
+#[test]
+fn d23_string_to_latin1_or_utf16() {
+    // First, inflating and shrinking; first and last, if it is Latin-1.
+    let mut trials = bad_strings(&Leaf::text("é☃x", Utf8, false), Latin1Utf16, &[0, 1, 2]);
+    trials.extend(bad_strings(
+        &Leaf::text("éé", Utf8, false),
+        Latin1Utf16,
+        &[0, 1],
+    ));
+    trials.extend(bad_strings(
+        &Leaf::text("é☃xx", Utf16, false),
+        Latin1Utf16,
+        &[0, 1],
+    ));
+    check(15 * ALL + 6 * BETWEEN, trials);
+}
+
+#[test]
+fn d24_string_deflated() {
+    let leaf = Leaf::text("éa", Latin1Utf16, true);
+    let mut trials = bad_strings(&leaf, Latin1Utf16, &[0]);
+    // What is deflated is a string of bytes: nothing is unaligned.
+    for (step, want) in bad_places(1) {
+        trials.extend(lowering(&leaf, Latin1Utf16, 1, step, want));
+    }
+    check(5 * BETWEEN, trials);
+}
+
+#[test]
+fn d25_list_to_a_wrong_place() {
+    let mut trials = Vec::new();
+    for items in [3, 0] {
+        let leaf = Leaf::list(Type::U32, items);
+        let bad = [
+            (step(Action::Off, 1), TrapCode::UnalignedPointer),
+            (step(Action::Off, 2), TrapCode::UnalignedPointer),
+            (step(Action::AtEnd, 4), TrapCode::ListOutOfBounds),
+            (step(Action::Return, 0xffff_fffc), TrapCode::ListOutOfBounds),
+        ];
+        for (step, code) in bad {
+            trials.extend(lowering(&leaf, Utf8, 0, step, Err(code)));
+        }
+    }
+    check(8 * ALL, trials);
+}
+
+#[test]
+fn d26_realloc_misbehaves() {
+    let steps = [
+        (step(Action::Trap, 0), Err(TrapCode::Unreachable)),
+        (step(Action::Recurse, 0), Err(TrapCode::StackOverflow)),
+        (step(Action::Grow, 0), Ok(())),
+        (step(Action::Scribble, 0), Ok(())),
+        (step(Action::Scribble, 5), Ok(())),
+        (step(Action::InPlace, 0), Ok(())),
+    ];
+    let mut trials = Vec::new();
+    for (step, want) in steps {
+        trials.extend(lowering(
+            &Leaf::text("aé☃", Utf16, false),
+            Utf8,
+            1,
+            step,
+            want,
+        ));
+        trials.extend(lowering(
+            &Leaf::text("aé☃", Utf8, false),
+            Latin1Utf16,
+            1,
+            step,
+            want,
+        ));
+        trials.extend(lowering(&Leaf::list(Type::U32, 3), Utf8, 0, step, want));
+    }
+    check(12 * ALL + 6 * BETWEEN, trials);
+}
+
+#[test]
+fn d28_import_called_from_realloc_or_post_return() {
+    let leave = step(Action::Leave, 0);
+    let want = Err(TrapCode::CannotLeave);
+    let mut all = lowering(&Leaf::text("a", Utf8, false), Utf16, 0, leave, want);
+    all.extend(lowering(&Leaf::list(Type::U8, 1), Utf8, 0, leave, want));
+    let ways = LIFTING
+        .into_iter()
+        .filter(|way| !way.in_param)
+        .collect::<Vec<_>>();
+    all.extend(trials(&ways, &char(), Utf8, want, |_, _, _, case| {
+        let callee = case.callee.as_mut().expect("a guest is called");
+        callee.post_behaviour = Behaviour::Leave;
+        true
+    }));
+    check(2 * ALL + 17, all);
+}
+
+/// A component that calls the host, which may call it again.
+const CALLS_BACK: &str = r#"(component
+  (import "again" (func $again))
+  (core func $again' (canon lower (func $again)))
+  (core module $m
+    (import "host" "again" (func $again))
+    (func (export "call") (call $again))
+    (func (export "trap") (unreachable))
+    (func (export "fine")))
+  (core instance $i (instantiate $m (with "host" (instance (export "again" (func $again'))))))
+  (func (export "call") (canon lift (core func $i "call")))
+  (func (export "trap") (canon lift (core func $i "trap")))
+  (func (export "fine") (canon lift (core func $i "fine"))))"#;
+
+/// Calls a function without parameters: the trap, if it ends with one.
+fn call(store: StoreContextMut<'_, ()>, instance: cwasm::Instance, name: &str) -> Want {
+    let mut store = store;
+    let func = instance.get_func(&mut store, name).unwrap();
+    match func.call(&mut store, &[], &mut []) {
+        Ok(()) => Ok(()),
+        Err(error) => Err(error.trap().unwrap_or_else(|| panic!("{error:?}")).code()),
+    }
+}
+
+/// From a host function; siblings, parents and children are in `adapters-calls.wast`.
+#[test]
+fn d30_reentrance() {
+    use std::sync::{Arc, Mutex};
+
+    use cwasm::{AsContextMut, Instance};
+
+    let workshop = Workshop::new();
+    let artifact = workshop.compile(CALLS_BACK.as_bytes()).unwrap();
+    let component = workshop.map_component(&artifact).unwrap();
+    let active: Arc<Mutex<Vec<Instance>>> = Arc::default();
+    let found: Arc<Mutex<Vec<Want>>> = Arc::default();
+    let mut linker = Linker::<()>::new(workshop.engine());
+    let (instances, seen) = (Arc::clone(&active), Arc::clone(&found));
+    linker
+        .root()
+        .func_wrap(
+            "again",
+            move |mut store: StoreContextMut<'_, ()>, (): ()| {
+                for instance in instances.lock().unwrap().iter() {
+                    for name in ["fine", "call"] {
+                        seen.lock()
+                            .unwrap()
+                            .push(call(store.as_context_mut(), *instance, name));
+                    }
+                }
+                Ok(())
+            },
+        )
+        .unwrap();
+    let mut store = Store::new(workshop.engine(), ());
+    let instance = linker.instantiate(&mut store, &component).unwrap();
+    active.lock().unwrap().push(instance);
+    // The call that was refused is no trap of the instance that is active.
+    for _ in 0..2 {
+        assert_eq!(call(store.as_context_mut(), instance, "call"), Ok(()));
+    }
+    assert_eq!(*found.lock().unwrap(), [Err(TrapCode::CannotEnter); 4]);
+    assert_eq!(call(store.as_context_mut(), instance, "fine"), Ok(()));
+}
+
+#[test]
+fn d31_any_call_after_a_trap() {
+    use cwasm::AsContextMut;
+
+    let workshop = Workshop::new();
+    let artifact = workshop.compile(CALLS_BACK.as_bytes()).unwrap();
+    let component = workshop.map_component(&artifact).unwrap();
+    let mut linker = Linker::<()>::new(workshop.engine());
+    linker
+        .root()
+        .func_wrap("again", |_, (): ()| Ok(()))
+        .unwrap();
+    let mut store = Store::new(workshop.engine(), ());
+    let other = linker.instantiate(&mut store, &component).unwrap();
+    let instance = linker.instantiate(&mut store, &component).unwrap();
+    let trapped = call(store.as_context_mut(), instance, "trap");
+    assert_eq!(trapped, Err(TrapCode::Unreachable));
+    for round in 0..300 {
+        let name = ["fine", "call", "trap"][round % 3];
+        let refused = call(store.as_context_mut(), instance, name);
+        assert_eq!(refused, Err(TrapCode::CannotEnter), "{name}");
+        assert_eq!(call(store.as_context_mut(), other, "call"), Ok(()));
+    }
+}
+
+/// What is unusual, but right.
+#[test]
+fn what_must_not_trap() {
+    let mut all = Vec::new();
+    let bool = Leaf::new(Type::Bool, Value::Bool(true));
+    for bits in [2, 0x80, 0xff] {
+        all.extend(lifting(&bool, Ok(()), |what| what == What::Bool, |_| bits));
+    }
+    for count in [3, 9, 17] {
+        let flags = Leaf::new(Type::Flags(count), Value::Flags(1));
+        let says = |what| what == What::Flags(count);
+        all.extend(lifting(&flags, Ok(()), says, |bits| {
+            bits | 0xffff_ffff << count & 0xffff_ffff
+        }));
+    }
+    for ty in [Type::U8, Type::S8, Type::U16, Type::S16] {
+        let is_wide = |what| matches!(what, What::Int(1 | 2));
+        let int = Leaf::new(ty, Value::Int(5));
+        all.extend(lifting(&int, Ok(()), is_wide, |bits| bits | 0xffff_ff80));
+    }
+    for (ty, value, bits) in [
+        (Type::F32, Value::F32(0), 0xffff_ffff),
+        (Type::F64, Value::F64(0), u64::MAX - 1),
+    ] {
+        let float = Leaf::new(ty, value);
+        all.extend(lifting(
+            &float,
+            Ok(()),
+            |what| matches!(what, What::Float(_)),
+            |_| bits,
+        ));
+    }
+    // An `i64` that holds an `i32` of another case.
+    let joined = Type::Variant(vec![Some(Type::U32), Some(Type::U64)]);
+    let joined = Leaf::new(joined, Value::Case(0, Some(Box::new(Value::Int(9)))));
+    let says = |what| what == What::Int(4);
+    let wide = lifting(&joined, Ok(()), says, |bits| bits | 0xffff_ffff << 32);
+    all.extend(wide);
+    // Empty at the very end.
+    let end = PAGE as u64;
+    all.extend(lifting(
+        &Leaf::list(Type::U32, 0),
+        Ok(()),
+        pointer_to(0, 4),
+        |_| end,
+    ));
+    all.extend(lifting(
+        &Leaf::text("", Utf16, false),
+        Ok(()),
+        pointer_to(0, 2),
+        |_| end,
+    ));
+    let at_end = step(Action::AtEnd, 0);
+    all.extend(lowering(&Leaf::list(Type::U32, 0), Utf8, 0, at_end, Ok(())));
+    all.extend(lowering(&Leaf::list(Type::U32, 3), Utf8, 0, at_end, Ok(())));
+    all.extend(lowering(
+        &Leaf::text("ab", Utf8, false),
+        Utf8,
+        0,
+        at_end,
+        Ok(()),
+    ));
+    check(570, all);
+}
