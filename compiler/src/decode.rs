@@ -11,7 +11,7 @@ use wasmparser::{
     ValidPayload, Validator,
 };
 
-use crate::component::types::{ResourceRef, TypeBuilder};
+use crate::component::types::{ResourcePaths, ResourceRef, TypeBuilder};
 use crate::component::{Component, ImportType, InstanceShape, Item, ModuleId, ResourceOp};
 use crate::error::{Error, Result};
 use crate::features::Features;
@@ -351,10 +351,12 @@ fn component_payload<'a>(
                 };
                 let (kind, index) = (export.kind, export.index);
                 let resource = resource_at(kind, index, types, builder);
-                let resources = match types.component_item_for_export(export.name.name) {
-                    Some(item) => builder.resources_of(&item.ty, types),
-                    None => unreachable!("the validator has seen the export"),
-                };
+                // With another type than its own, its resource types get other names.
+                let ascribed = export
+                    .ty
+                    .and(types.component_item_for_export(export.name.name));
+                let resources =
+                    ascribed.map_or_else(Vec::new, |item| builder.resources_of(&item.ty, types));
                 component.items.push(Item::Export {
                     name,
                     kind,
@@ -457,22 +459,24 @@ fn component_instance<'a>(
     types: TypesRef<'_>,
     builder: &mut TypeBuilder,
 ) -> Item<'a> {
+    let mut resources = ResourcePaths::new();
     let items: Vec<_> = match &instance {
         wasmparser::ComponentInstance::Instantiate { args, .. } => {
+            let ty = ComponentEntityType::Instance(types.component_instance_at(index));
+            resources = builder.resources_of(&ty, types);
             args.iter().map(|arg| (arg.kind, arg.index)).collect()
         }
+        // What it exports is known already.
         wasmparser::ComponentInstance::FromExports(exports) => exports
             .iter()
             .map(|export| (export.kind, export.index))
             .collect(),
     };
     let at = |(kind, index)| resource_at(kind, index, types, builder);
-    let item_types = items.into_iter().map(at).collect();
-    let ty = ComponentEntityType::Instance(types.component_instance_at(index));
     Item::Instance {
         instance,
-        types: item_types,
-        resources: builder.resources_of(&ty, types),
+        types: items.into_iter().map(at).collect(),
+        resources,
         offset,
     }
 }

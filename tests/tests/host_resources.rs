@@ -94,7 +94,7 @@ const USES: &str = r#"(component
     (func (export "both") (local $h i32)
       (local.set $h (call $new (i32.const 16) (i32.const 2)))
       (call $both (local.get $h) (local.get $h)))
-    (func (export "apart") 
+    (func (export "apart")
       (call $both (call $new (i32.const 16) (i32.const 2)) (call $new (i32.const 16) (i32.const 2))))
     (func (export "pass") (param i32) (result i32)
       (call $len (local.get 0))

@@ -269,7 +269,7 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                 scope.types.bind(*resource, number);
             }
             Item::ResourceFunc { op, resource } => {
-                let resource = scope.types.resource(*resource);
+                let resource = scope.types.resource(*resource)?;
                 let is_recursive = match self.plan.resources[resource.0 as usize].origin {
                     ResourceOrigin::Guest { component, .. } if component != scope.component => {
                         self.is_recursive(scope.component, component)
@@ -681,9 +681,9 @@ impl<'d, 'a> Scope<'d, 'a> {
                     _ => Def::Type,
                 };
             }
-            match found {
-                Def::Resource(number) => self.types.bind(*resource, number),
-                _ => unreachable!("validation checks that what is imported is exported"),
+            // What is not there is an error where it is used.
+            if let Def::Resource(number) = found {
+                self.types.bind(*resource, number);
             }
         }
     }
@@ -714,10 +714,10 @@ impl<'d, 'a> Scope<'d, 'a> {
                 Def::Component(self.outer.components.borrow()[index].clone())
             }
             ComponentExternalKind::Instance => Def::Instance(self.instances[index].clone()),
-            ComponentExternalKind::Type | ComponentExternalKind::Value => resource
-                .map_or(Def::Type, |resource| {
-                    Def::Resource(self.types.resource(resource))
-                }),
+            ComponentExternalKind::Type | ComponentExternalKind::Value => {
+                let number = resource.and_then(|resource| self.types.get(resource));
+                number.map_or(Def::Type, Def::Resource)
+            }
         }
     }
 

@@ -55,11 +55,12 @@ impl InstanceTypes {
     }
 
     /// Which resource type it is.
-    pub(crate) fn resource(&self, resource: ResourceRef) -> ResourceNumber {
-        match self.get(resource) {
-            Some(number) => number,
-            None => unreachable!("a resource type is imported or defined before it is used"),
-        }
+    ///
+    /// # Errors
+    /// If it is not known: it comes by another name than it is asked for, such as another version's.
+    pub(crate) fn resource(&self, resource: ResourceRef) -> Result<ResourceNumber> {
+        self.get(resource)
+            .ok_or_else(|| Error::unsupported("a resource type by another version's name", None))
     }
 }
 
@@ -117,7 +118,7 @@ impl Resolver<'_> {
         let mut def = definitions.types.def(id).clone();
         match &mut def {
             TypeDef::Own(number) | TypeDef::Borrow(number) => {
-                *number = scope.resource(ResourceRef(number.0));
+                *number = scope.resource(ResourceRef(number.0))?;
             }
             def => {
                 for part in def.parts_mut() {
