@@ -1,5 +1,6 @@
 //! Emits the artifact: fills its sections from a unit and its linked text.
 
+use cwasm_format::abi::PointerWidth;
 use cwasm_format::code::{CoreTypeRecord, FuncRefRecord, RefSlotRecord};
 use cwasm_format::describe::Description;
 use cwasm_format::exports::{CanonOptions, ExportRecord, IMPORTED, LiftRecord, StrRef, kind};
@@ -146,7 +147,7 @@ fn component_records(
         }),
         realloc: options.realloc.map_or(NONE, thunk),
         string_encoding: options.string_encoding,
-        reserved: 0,
+        is_64: (options.width == PointerWidth::W64).into(),
     };
     let lowers: Vec<LowerRecord> = plan
         .lowers

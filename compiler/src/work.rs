@@ -72,7 +72,7 @@ impl WorkList {
         }
         list.core_funcs = list.entries.len();
         for (index, lower) in plan.lowers.iter().enumerate() {
-            let ty = types.lowered(lower.ty);
+            let ty = types.lowered(lower.ty, lower.options.width);
             list.entries.push(Entry::Lower {
                 index: index as u32,
                 ty,
@@ -173,11 +173,13 @@ pub(crate) fn resolve(
 ) -> (FuncId, FuncType) {
     match func {
         CoreFunc::Lower(index) => {
-            let ty = types.lowered(plan.lowers[index as usize].ty);
+            let lower = &plan.lowers[index as usize];
+            let ty = types.lowered(lower.ty, lower.options.width);
             (FuncId(unit.first_lower.0 + index), ty)
         }
         CoreFunc::Adapter(index) => {
-            let ty = types.lowered(plan.adapters[index as usize].callee.ty);
+            let adapter = &plan.adapters[index as usize];
+            let ty = types.lowered(adapter.callee.ty, adapter.options.width);
             (FuncId(unit.first_adapter.0 + index), ty)
         }
         CoreFunc::Export { instance, index } => {

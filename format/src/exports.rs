@@ -96,8 +96,8 @@ pub struct CanonOptions {
     pub realloc: u32,
     /// A number of [`encoding`].
     pub string_encoding: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// 1 if the memory's addresses, and so pointers and lengths, have 64 bits; else 0.
+    pub is_64: u32,
 }
 
 /// String encodings: [`CanonOptions::string_encoding`].

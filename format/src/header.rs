@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0x200  magic            "cwasm\r\n\x1a"
-//! 0x208  abi_version      2                 rises with every change of layout or ABI
+//! 0x208  abi_version      3                 rises with every change of layout or ABI
 //! 0x20c  target           1 = x86_64-linux
 //! 0x210  cpu_features     bits of cpu.rs
 //! 0x218  file_size
@@ -22,8 +22,9 @@ pub const HEADER_OFFSET: usize = 0x200;
 pub const MAGIC: [u8; 8] = *b"cwasm\r\n\x1a";
 
 /// The version this crate writes. Version 2 has more builtins and traps, shared memories, and
-/// references to function types.
-pub const ABI_VERSION: u32 = 2;
+/// references to function types; version 3 has memories of 64 bits for the canonical ABI, lists of
+/// fixed length, and maps.
+pub const ABI_VERSION: u32 = 3;
 
 /// The lowest version this crate reads.
 pub const ABI_VERSION_MIN: u32 = 1;

@@ -245,6 +245,9 @@ impl Unit {
         if StringEncoding::from_number(options.string_encoding).is_none() {
             return Err(record.error("string_encoding", options.string_encoding));
         }
+        if options.is_64 > 1 {
+            return Err(record.error("is_64", options.is_64));
+        }
         self.check_slot::<u32>(record, "flags", flags, 1)
     }
 }

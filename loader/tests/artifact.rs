@@ -184,7 +184,7 @@ fn options() -> CanonOptions {
         memory: MEMORY,
         realloc,
         string_encoding,
-        reserved: 0,
+        is_64: 0,
     }
 }
 

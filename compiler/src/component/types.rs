@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use cwasm_format::abi::FlatType;
+use cwasm_format::abi::{FlatType, PointerWidth};
 use cwasm_format::types::{FuncType, TypeDef, Types, ValueType};
 use wasmparser::PrimitiveValType;
 use wasmparser::component_types::{
@@ -101,6 +101,17 @@ impl TypeBuilder {
         let def = match &types[id] {
             ComponentDefinedType::Primitive(ty) => return primitive(*ty, offset),
             ComponentDefinedType::List { element, .. } => TypeDef::List(value(self, *element)?),
+            ComponentDefinedType::FixedLengthList {
+                element, length, ..
+            } => TypeDef::FixedList(value(self, *element)?, *length),
+            ComponentDefinedType::Map {
+                key, value: held, ..
+            } => {
+                let (key, held) = (value(self, *key)?, value(self, *held)?);
+                let ty = ValueType::Def(self.types.push_map(key, held));
+                self.known.insert(id, ty);
+                return Ok(ty);
+            }
             ComponentDefinedType::Option { ty, .. } => TypeDef::Option(value(self, *ty)?),
             ComponentDefinedType::Result { ok, err, .. } => TypeDef::Result {
                 ok: ok.map(|ty| value(self, ty)).transpose()?,
@@ -142,10 +153,6 @@ impl TypeBuilder {
             ComponentDefinedType::Borrow(_) => {
                 return Err(Error::unsupported("resources (a borrow handle)", offset));
             }
-            ComponentDefinedType::FixedLengthList { .. } => {
-                return Err(Error::unsupported("cm-fixed-length-lists", offset));
-            }
-            ComponentDefinedType::Map { .. } => return Err(Error::unsupported("cm-map", offset)),
             ComponentDefinedType::Future { .. } => {
                 return Err(Error::unsupported(
                     "component-model async (a future)",
@@ -206,28 +213,29 @@ fn primitive(ty: PrimitiveValType, offset: u64) -> Result<ValueType> {
 impl TypeBuilder {
     /// The core type of a lowered function (`flatten_functype` with context `lower`): the flat
     /// parameters, or a pointer to them; the flat result, or a pointer to where it goes.
-    pub(crate) fn lowered(&self, ty: FuncTypeId) -> wasmparser::FuncType {
+    pub(crate) fn lowered(&self, ty: FuncTypeId, width: PointerWidth) -> wasmparser::FuncType {
         let func = self.get(ty);
-        let pointer = wasmparser::ValType::I32;
+        let pointer = core_type(FlatType::Pointer, width);
         let mut params = match self.types.params_flat(func).types() {
-            Some(types) => types.iter().copied().map(core_type).collect(),
+            Some(types) => types.iter().map(|ty| core_type(*ty, width)).collect(),
             None => vec![pointer],
         };
         let mut results = Vec::new();
         match self.types.result_flat(func).types() {
             Some([]) => {}
-            Some([one]) => results.push(core_type(*one)),
+            Some([one]) => results.push(core_type(*one, width)),
             Some(_) | None => params.push(pointer),
         }
         wasmparser::FuncType::new(params, results)
     }
 }
 
-fn core_type(ty: FlatType) -> wasmparser::ValType {
-    match ty {
+fn core_type(ty: FlatType, width: PointerWidth) -> wasmparser::ValType {
+    match ty.at(width) {
         FlatType::I32 => wasmparser::ValType::I32,
         FlatType::I64 => wasmparser::ValType::I64,
         FlatType::F32 => wasmparser::ValType::F32,
         FlatType::F64 => wasmparser::ValType::F64,
+        FlatType::Pointer => unreachable!("a pointer of known width is a number"),
     }
 }

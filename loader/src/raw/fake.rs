@@ -6,6 +6,7 @@ use std::mem::{offset_of, transmute};
 use std::ptr::NonNull;
 
 use cwasm_format::TrapCode;
+use cwasm_format::abi::PointerWidth;
 use cwasm_format::hash::TypeHash;
 use cwasm_format::header::NONE;
 use cwasm_format::vmctx::flags::INITIAL;
@@ -57,6 +58,7 @@ struct State {
 pub(crate) struct Guest {
     pub(crate) store: Store<u32>,
     pub(crate) encoding: StringEncoding,
+    pub(crate) width: PointerWidth,
     block: Box<Block>,
     /// `u64`s, so that it is aligned as a memory is.
     _memory: Box<[u64]>,
@@ -160,6 +162,7 @@ impl Guest {
         Guest {
             store,
             encoding: StringEncoding::Utf8,
+            width: PointerWidth::W32,
             block,
             _memory: memory,
         }
@@ -168,6 +171,13 @@ impl Guest {
     pub(crate) fn with_encoding(encoding: StringEncoding) -> Guest {
         Guest {
             encoding,
+            ..Guest::new()
+        }
+    }
+
+    pub(crate) fn with_width(width: PointerWidth) -> Guest {
+        Guest {
+            width,
             ..Guest::new()
         }
     }
@@ -189,6 +199,7 @@ impl Guest {
             // SAFETY: inside of the block.
             flags: unsafe { context.byte_add(offset_of!(Block, flags)) }.cast(),
             encoding: self.encoding,
+            width: self.width,
         }
     }
 
@@ -198,7 +209,7 @@ impl Guest {
             memory: offset_of!(Block, memory) as u32,
             realloc: NONE,
             string_encoding: cwasm_format::exports::encoding::UTF8,
-            reserved: 0,
+            is_64: (self.width == PointerWidth::W64).into(),
         };
         (options, offset_of!(Block, flags) as u32)
     }

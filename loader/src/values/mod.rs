@@ -17,8 +17,10 @@
 //! the one that Rust asks for.
 #![allow(unsafe_code, reason = "the traits are unsafe to implement")]
 
+mod arrays;
 mod context;
 mod lists;
+mod maps;
 mod options;
 mod pointers;
 mod scalars;
@@ -39,7 +41,7 @@ pub use context::{LiftContext, LowerContext};
 pub use lists::{WasmList, WasmListIter};
 pub use strings::WasmStr;
 
-pub(crate) use lists::{elements_layout, reserve};
+pub(crate) use lists::{elements_extent, reserve};
 pub(crate) use strings::{pair_of_bytes, pair_of_flat, pair_to_flat, pair_to_memory};
 
 /// A Rust type that stands for a component type.
@@ -49,6 +51,8 @@ pub(crate) use strings::{pair_of_bytes, pair_of_flat, pair_to_flat, pair_to_memo
 /// | `bool`, integers, floats, `char` | the same |
 /// | `string` | `String`, `&str`, `Box<str>`, [`WasmStr`] |
 /// | `list<T>` | `Vec<T>`, `&[T]`, `Box<[T]>`, [`WasmList<T>`] |
+/// | `list<T, N>` | `[T; N]` |
+/// | `map<K, V>` | `HashMap<K, V>`, `BTreeMap<K, V>` |
 /// | `option<T>`, `result<T, E>` | `Option<T>`, `Result<T, E>`; `()` for an absent side |
 /// | `tuple<A, B>` | `(A, B)`, up to 16 |
 ///
@@ -85,8 +89,8 @@ pub unsafe trait Lower: ComponentType {
     /// If the guest's `realloc` fails, or the value is too large for any guest.
     fn lower_flat(&self, cx: &mut LowerContext<'_>, out: &mut [u64]) -> Result<()>;
 
-    /// Writes the value to the guest's memory. `LAYOUT.size` bytes at `offset` are inside the
-    /// memory, and `offset` is aligned.
+    /// Writes the value to the guest's memory. As many bytes at `offset` as `LAYOUT` says for the
+    /// memory's pointers are inside of it, and `offset` is aligned.
     ///
     /// # Errors
     /// As [`Lower::lower_flat`].
@@ -100,7 +104,7 @@ pub unsafe trait Lower: ComponentType {
     where
         Self: Sized,
     {
-        let size = Self::LAYOUT.size as usize;
+        let size = Self::LAYOUT.at(cx.width()).size as usize;
         for (index, item) in items.iter().enumerate() {
             item.store(cx, offset + index * size)?;
         }
@@ -121,23 +125,32 @@ pub unsafe trait Lift: ComponentType + Sized {
     /// A [`Trap`](crate::Trap) that says what is wrong with the guest's value.
     fn lift_flat(cx: &mut LiftContext<'_>, flat: &[u64]) -> Result<Self>;
 
-    /// Reads a value in memory: `LAYOUT.size` bytes.
+    /// Reads a value in memory: as many bytes as `LAYOUT` says for the memory's pointers.
     ///
     /// # Errors
     /// As [`Lift::lift_flat`].
     fn load(cx: &mut LiftContext<'_>, bytes: &[u8]) -> Result<Self>;
 
-    /// Reads the elements of a list: a multiple of `LAYOUT.size` bytes.
+    /// Reads the elements of a list: a multiple of a value's bytes.
     ///
     /// # Errors
     /// As [`Lift::lift_flat`].
     fn load_list(cx: &mut LiftContext<'_>, bytes: &[u8]) -> Result<Vec<Self>> {
-        let size = Self::LAYOUT.size.max(1) as usize;
+        let size = Self::LAYOUT.at(cx.width()).size.max(1) as usize;
         let mut items = lists::reserve(bytes.len() / size)?;
         for bytes in bytes.chunks_exact(size) {
             items.push(Self::load(cx, bytes)?);
         }
         Ok(items)
+    }
+
+    /// Reads the elements of a list of fixed length: `N` times a value's bytes.
+    ///
+    /// # Errors
+    /// As [`Lift::lift_flat`].
+    fn load_array<const N: usize>(cx: &mut LiftContext<'_>, bytes: &[u8]) -> Result<[Self; N]> {
+        let size = Self::LAYOUT.at(cx.width()).size as usize;
+        arrays::try_from_fn(|index| Self::load(cx, &bytes[index * size..][..size]))
     }
 }
 

@@ -38,7 +38,8 @@ fn store_case<V: ComponentType, T: Lower>(
     offset: usize,
 ) -> Result<()> {
     cx.write(offset, &[case]);
-    payload.store(cx, offset + const { V::LAYOUT.payload_offset(2) as usize })
+    let payload_offset = V::LAYOUT.at(cx.width()).payload_offset(2);
+    payload.store(cx, offset + payload_offset as usize)
 }
 
 /// The payload's part of the flat form.
@@ -49,8 +50,13 @@ fn flat_payload<T: ComponentType>(flat: &[u64]) -> &[u64] {
 
 /// The payload's part of the bytes of a `V`.
 #[inline(always)]
-fn payload_bytes<V: ComponentType, T: ComponentType>(bytes: &[u8]) -> &[u8] {
-    &bytes[const { V::LAYOUT.payload_offset(2) as usize }..][..T::LAYOUT.size as usize]
+fn payload_bytes<'b, V: ComponentType, T: ComponentType>(
+    cx: &LiftContext<'_>,
+    bytes: &'b [u8],
+) -> &'b [u8] {
+    let width = cx.width();
+    let offset = V::LAYOUT.at(width).payload_offset(2);
+    &bytes[offset as usize..][..T::LAYOUT.at(width).size as usize]
 }
 
 #[cold]
@@ -105,7 +111,7 @@ unsafe impl<T: Lift> Lift for Option<T> {
     fn load(cx: &mut LiftContext<'_>, bytes: &[u8]) -> Result<Self> {
         match bytes[0] {
             0 => Ok(None),
-            1 => T::load(cx, payload_bytes::<Self, T>(bytes)).map(Some),
+            1 => T::load(cx, payload_bytes::<Self, T>(cx, bytes)).map(Some),
             _ => Err(invalid_discriminant()),
         }
     }
@@ -158,8 +164,8 @@ unsafe impl<T: Lift, E: Lift> Lift for Result<T, E> {
     #[inline]
     fn load(cx: &mut LiftContext<'_>, bytes: &[u8]) -> Result<Self> {
         match bytes[0] {
-            0 => T::load(cx, payload_bytes::<Self, T>(bytes)).map(Ok),
-            1 => E::load(cx, payload_bytes::<Self, E>(bytes)).map(Err),
+            0 => T::load(cx, payload_bytes::<Self, T>(cx, bytes)).map(Ok),
+            1 => E::load(cx, payload_bytes::<Self, E>(cx, bytes)).map(Err),
             _ => Err(invalid_discriminant()),
         }
     }

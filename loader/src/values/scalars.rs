@@ -39,6 +39,13 @@ fn copy_of<T: Plain>(bytes: &[u8]) -> Result<Vec<T>> {
     Ok(items)
 }
 
+/// The numbers that these bytes are, as many as there are.
+fn array_of<T: Plain, const N: usize>(bytes: &[u8]) -> [T; N] {
+    assert_eq!(bytes.len(), size_of::<[T; N]>());
+    // SAFETY: so many bytes are there, and any bytes are elements (contract of `Plain`).
+    unsafe { bytes.as_ptr().cast::<[T; N]>().read_unaligned() }
+}
+
 /// These bytes as numbers where they lie; `None` if they are not aligned for that.
 pub(super) fn cast<T: Plain>(bytes: &[u8]) -> Option<&[T]> {
     // SAFETY: any bytes are elements (contract of `Plain`).
@@ -113,6 +120,13 @@ macro_rules! number {
 
             fn load_list(_: &mut LiftContext<'_>, bytes: &[u8]) -> Result<Vec<Self>> {
                 copy_of(bytes)
+            }
+
+            fn load_array<const N: usize>(
+                _: &mut LiftContext<'_>,
+                bytes: &[u8],
+            ) -> Result<[Self; N]> {
+                Ok(array_of(bytes))
             }
         }
     };

@@ -8,10 +8,10 @@
 use std::borrow::Cow;
 
 use cwasm_format::TrapCode;
-use cwasm_format::abi::Layout;
+use cwasm_format::abi::Extent;
 
 use super::context::check_length;
-use super::strings::{StrPlace, UTF16_TAG, Units};
+use super::strings::{StrPlace, Units};
 use super::{LiftContext, LowerContext, lists};
 use crate::error::{Error, Result};
 use crate::raw::StringEncoding;
@@ -20,11 +20,11 @@ use crate::raw::StringEncoding;
 pub(super) fn bytes<'a>(cx: &LiftContext<'a>, place: StrPlace) -> Result<&'a [u8]> {
     // Latin-1 strings are aligned as if they were UTF-16.
     let align = if place.units == Units::Utf8 { 1 } else { 2 };
-    let layout = Layout {
+    let extent = Extent {
         size: place.byte_len,
         align,
     };
-    cx.bytes(place.pointer, layout, TrapCode::StringOutOfBounds)
+    cx.bytes(place.pointer, extent, TrapCode::StringOutOfBounds)
 }
 
 /// The string of these code units.
@@ -84,12 +84,12 @@ fn invalid() -> Error {
 }
 
 /// Copies the string to the guest's memory: pointer and length.
-pub(super) fn encode(cx: &mut LowerContext<'_>, string: &str) -> Result<(u32, u32)> {
+pub(super) fn encode(cx: &mut LowerContext<'_>, string: &str) -> Result<(u64, u64)> {
     match cx.encoding() {
         StringEncoding::Utf8 => {
             let pointer = Buffer::allocate(cx, string.len() as u64, 1)?;
             pointer.bytes(cx).copy_from_slice(string.as_bytes());
-            Ok((pointer.offset as u32, pointer.len as u32))
+            Ok((pointer.offset as u64, pointer.len as u64))
         }
         StringEncoding::Utf16 => {
             let buffer = Buffer::allocate(cx, string.len() as u64 * 2, 2)?;
@@ -100,12 +100,12 @@ pub(super) fn encode(cx: &mut LowerContext<'_>, string: &str) -> Result<(u32, u3
             match write_latin1(buffer.bytes(cx), string) {
                 Some(len) => {
                     let buffer = buffer.resize(cx, len as u64)?;
-                    Ok((buffer.offset as u32, len as u32))
+                    Ok((buffer.offset as u64, len as u64))
                 }
                 None => {
                     let buffer = buffer.resize(cx, string.len() as u64 * 2)?;
                     let (pointer, units) = encode_utf16(cx, string, buffer)?;
-                    Ok((pointer, units | UTF16_TAG))
+                    Ok((pointer, units | cx.width().utf16_tag()))
                 }
             }
         }
@@ -114,7 +114,7 @@ pub(super) fn encode(cx: &mut LowerContext<'_>, string: &str) -> Result<(u32, u3
 
 /// Encodes the string to a buffer of two bytes for each of UTF-8, and gives back what is left:
 /// pointer and code units.
-fn encode_utf16(cx: &mut LowerContext<'_>, string: &str, buffer: Buffer) -> Result<(u32, u32)> {
+fn encode_utf16(cx: &mut LowerContext<'_>, string: &str, buffer: Buffer) -> Result<(u64, u64)> {
     let places = buffer.bytes(cx).as_chunks_mut::<2>().0;
     let mut units = 0;
     for (unit, place) in string.encode_utf16().zip(places) {
@@ -122,7 +122,7 @@ fn encode_utf16(cx: &mut LowerContext<'_>, string: &str, buffer: Buffer) -> Resu
         units += 1;
     }
     let buffer = buffer.resize(cx, units * 2)?;
-    Ok((buffer.offset as u32, units as u32))
+    Ok((buffer.offset as u64, units))
 }
 
 /// Writes the string as Latin-1: how many bytes. `None` at the first char that is none.

@@ -1,26 +1,12 @@
 //! Tuples: `tuple<...>` as values, and the parameters and results of functions.
 #![allow(unsafe_code, reason = "implements unsafe traits")]
 
-use cwasm_format::abi::{Flat, Layout};
+use cwasm_format::abi::{Flat, Layout, field_offsets};
 use cwasm_format::hash::{Tag, TypeHash};
 use cwasm_format::types::{TypeDef, Types, ValueType};
 
 use super::{ComponentNamedList, ComponentType, Lift, LiftContext, Lower, LowerContext};
 use crate::error::Result;
-
-/// Where each field of a record lies in memory.
-pub(super) const fn field_offsets<const N: usize>(fields: [Layout; N]) -> [usize; N] {
-    let mut offsets = [0; N];
-    let mut layout = Layout::EMPTY;
-    let mut i = 0;
-    while i < N {
-        let (offset, next) = layout.push_field(fields[i]);
-        offsets[i] = offset as usize;
-        layout = next;
-        i += 1;
-    }
-    offsets
-}
 
 /// Where the flat form of each field of a record starts. Means nothing where the whole does not
 /// fit.
@@ -135,7 +121,7 @@ macro_rules! tuples {
             #[inline]
             fn store(&self, cx: &mut LowerContext<'_>, offset: usize) -> Result<()> {
                 let offsets = const { field_offsets([$($name::LAYOUT),*]) };
-                $(self.$index.store(cx, offset + offsets[$index])?;)*
+                $(self.$index.store(cx, offset + offsets[$index].at(cx.width()))?;)*
                 Ok(())
             }
         }
@@ -151,7 +137,11 @@ macro_rules! tuples {
             #[inline]
             fn load(cx: &mut LiftContext<'_>, bytes: &[u8]) -> Result<Self> {
                 let offsets = const { field_offsets([$($name::LAYOUT),*]) };
-                Ok(($($name::load(cx, &bytes[offsets[$index]..][..$name::LAYOUT.size as usize])?,)*))
+                let width = cx.width();
+                Ok(($({
+                    let size = $name::LAYOUT.at(width).size as usize;
+                    $name::load(cx, &bytes[offsets[$index].at(width)..][..size])?
+                },)*))
             }
         }
 

@@ -7,7 +7,7 @@
 //!
 //! An adapter has the core signature of the lowered function. It lifts from one side and lowers
 //! into the other in one go, directed by the type, which is the same on both sides: so are layouts
-//! and flat forms, and a value passes from flat to flat ([`flat`]) or from memory to memory
+//! and flat forms, but for the width of pointers and what follows from it, and a value passes from flat to flat ([`flat`]) or from memory to memory
 //! ([`memory`]). [`variants`], [`lists`] (with [`vectors`]) and [`strings`] are what both have in common.
 //!
 //! **Invariants:** the two sides are different component instances, so their memories are different
@@ -27,6 +27,7 @@ mod vectors;
 use cranelift_codegen::ir::{self, InstBuilder, Value, types};
 use cranelift_frontend::FunctionBuilder;
 use cwasm_format::TrapCode;
+use cwasm_format::abi::{MAX_FLAT_RESULTS, PointerWidth};
 use cwasm_format::builtin::Builtin;
 use cwasm_format::types::{FuncType, Types};
 use cwasm_format::vmctx::flags::{INITIAL, MAY_ENTER, MAY_LEAVE};
@@ -49,6 +50,8 @@ struct Side {
     realloc: Option<ir::FuncRef>,
     /// A number of [`cwasm_format::exports::encoding`].
     encoding: u32,
+    /// How wide pointers and lengths are.
+    width: PointerWidth,
     /// Context offset of the instance's flags.
     flags: i32,
     /// The flags outside of `realloc`.
@@ -73,7 +76,8 @@ pub(crate) fn build(
     types: &TypeBuilder,
     adapter: &Adapter,
 ) {
-    let entry = begin(builder, core_signature(&types.lowered(adapter.callee.ty)));
+    let signature = types.lowered(adapter.callee.ty, adapter.options.width);
+    let entry = begin(builder, core_signature(&signature));
     let params = builder.block_params(entry).to_vec();
     let context = params[0];
     let flags_of = |id: ComponentInstanceId| unit.flags[id.0 as usize] as i32;
@@ -99,6 +103,7 @@ pub(crate) fn build(
         memory: options.memory.map(|memory| Memory::new(unit, memory)),
         realloc,
         encoding: options.string_encoding,
+        width: options.width,
         flags,
         outer_flags,
     };
@@ -183,7 +188,7 @@ impl Copier<'_, '_> {
             return results;
         };
         let abi = self.types.abi(ty);
-        if abi.flat.count() <= cwasm_format::abi::MAX_FLAT_RESULTS {
+        if abi.flat.count() <= MAX_FLAT_RESULTS {
             self.copy_flat(ty, returned, &mut results);
             return results;
         }
