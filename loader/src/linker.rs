@@ -19,9 +19,13 @@ use crate::signature;
 use crate::store::{AsContextMut, StoreContextMut};
 use crate::val::Val;
 use crate::values::{ComponentNamedList, Lift, Lower};
+use crate::versions::Names;
 
 /// Host functions by name, for components to import. `T` is the data of the stores that they work
 /// on.
+///
+/// An import of a version of an interface that is not there, as `example:host/log@1.0.2`, gets the
+/// newest compatible one: of the same major number, or minor number if the major one is 0.
 ///
 /// ```
 /// use cwasm::{Engine, Linker, StoreContextMut};
@@ -39,6 +43,7 @@ pub struct Linker<T: 'static> {
     engine: Engine,
     /// By path: `name` or `instance#name`.
     funcs: HashMap<Box<str>, HostFunc>,
+    instances: Names,
     data: PhantomData<fn(&mut T)>,
 }
 
@@ -82,6 +87,7 @@ impl<T: 'static> Linker<T> {
         Linker {
             engine: engine.clone(),
             funcs: HashMap::new(),
+            instances: Names::default(),
             data: PhantomData,
         }
     }
@@ -110,6 +116,7 @@ impl<T: 'static> Linker<T> {
                 "`{name}` is not the name of an instance"
             )));
         }
+        self.instances.add(name);
         Ok(LinkerInstance {
             linker: self,
             prefix: format!("{name}#"),
@@ -137,7 +144,7 @@ impl<T: 'static> Linker<T> {
             .filter(|record| record.kind == kind::FUNC)
         {
             let path = artifact.string(record.name).unwrap_or_default();
-            let Some(func) = self.funcs.get(path) else {
+            let Some(func) = self.funcs.get(&*self.instances.resolve(path)) else {
                 error.missing(path.into(), expected(component, record.func_type));
                 continue;
             };
@@ -312,6 +319,7 @@ impl<T: 'static> Clone for Linker<T> {
         Linker {
             engine: self.engine.clone(),
             funcs: self.funcs.clone(),
+            instances: self.instances.clone(),
             data: PhantomData,
         }
     }
