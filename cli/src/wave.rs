@@ -84,7 +84,12 @@ impl Converter<'_> {
     fn def(&mut self, def: &TypeDef) -> Result<Type> {
         let names = |names: &[String]| names.to_vec();
         let ty = match def {
-            TypeDef::List(ty) => Some(Type::list(self.ty(*ty)?)),
+            // WAVE reads no lists of fixed length; their length is checked when the call is made.
+            TypeDef::List(ty) | TypeDef::FixedList(ty, _) => Some(Type::list(self.ty(*ty)?)),
+            TypeDef::Map(entry) => match *self.types.fields_of(*entry) {
+                [key, value] => Type::map(self.ty(key)?, self.ty(value)?),
+                _ => None,
+            },
             TypeDef::Option(ty) => Some(Type::option(self.ty(*ty)?)),
             TypeDef::Result { ok, err } => {
                 Some(Type::result(self.payload(*ok)?, self.payload(*err)?))
@@ -140,6 +145,10 @@ fn to_val(value: &Value) -> Val {
         WasmTypeKind::Char => Val::Char(value.unwrap_char()),
         WasmTypeKind::String => Val::String(value.unwrap_string().into()),
         WasmTypeKind::List => Val::List(value.unwrap_list().map(|value| to_val(&value)).collect()),
+        WasmTypeKind::Map => {
+            let pairs = value.unwrap_map();
+            Val::Map(pairs.map(|(k, v)| (to_val(&k), to_val(&v))).collect())
+        }
         WasmTypeKind::Tuple => {
             Val::Tuple(value.unwrap_tuple().map(|value| to_val(&value)).collect())
         }
@@ -197,6 +206,16 @@ fn to_value(value: &Val, ty: &Type) -> Result<Value, WasmValueError> {
             let values = all(values, &mut element.iter().cycle().cloned())?;
             Value::make_list(ty, values)
         }
+        Val::Map(pairs) => {
+            // Without types of keys and values it is not a map, which `make_map` says.
+            let types = ty.map_key_value_types();
+            let pairs: Vec<_> = pairs
+                .iter()
+                .zip(types.iter().cycle())
+                .map(|((k, v), (key, value))| Ok((to_value(k, key)?, to_value(v, value)?)))
+                .collect::<Result<_, WasmValueError>>()?;
+            Value::make_map(ty, pairs)
+        }
         Val::Tuple(values) => {
             let values = all(values, &mut ty.tuple_element_types())?;
             Value::make_tuple(ty, values)
@@ -251,6 +270,12 @@ mod tests {
     fn values_come_back() {
         let id = |id| ValueType::Def(TypeId(id));
         round_trip("[1, 2, 3]", vec![TypeDef::List(ValueType::S32)]);
+        let fixed = TypeDef::FixedList(ValueType::S32, 3);
+        round_trip("[1, 2, 3]", vec![fixed]);
+        let entry = TypeDef::Tuple(vec![ValueType::String, ValueType::U8]);
+        let map = vec![entry, TypeDef::Map(id(0))];
+        round_trip("{\"a\": 1, \"b\": 2}", map.clone());
+        round_trip("{}", map);
         round_trip(
             "(\"a\\n\", 'x', true)",
             vec![TypeDef::Tuple(vec![

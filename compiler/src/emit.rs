@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use cwasm_format::abi::PointerWidth;
 use cwasm_format::code::{CoreTypeRecord, FuncRefRecord, RefSlotRecord};
 use cwasm_format::describe::Description;
 use cwasm_format::exports::{CanonOptions, ExportRecord, IMPORTED, LiftRecord, StrRef, kind};
@@ -155,6 +156,7 @@ fn component_records(
         string_encoding: options.string_encoding,
         handles: unit.handles[component.0 as usize],
         uses,
+        is_64: (options.width == PointerWidth::W64).into(),
     };
     let mut lowers = Vec::new();
     for lower in &plan.lowers {
@@ -176,6 +178,7 @@ fn component_records(
             options: canon_options(&lift.options, lift.component, uses),
             flags: unit.flags[lift.component.0 as usize],
             func_type: lift.ty.0,
+            reserved: 0,
         });
     }
     contents.set_records(SectionId::Lifts, &lifts);

@@ -78,6 +78,7 @@ const ALL: WasmFeatures = WasmFeatures::WASM3
     .union(WasmFeatures::CM_ERROR_CONTEXT)
     .union(WasmFeatures::CM_FIXED_LENGTH_LISTS)
     .union(WasmFeatures::CM_MAP)
+    .union(WasmFeatures::CM64)
     .union(WasmFeatures::CM_IMPLEMENTS);
 
 impl Features {

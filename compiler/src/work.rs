@@ -78,7 +78,7 @@ impl WorkList {
         }
         list.core_funcs = list.entries.len();
         for (index, lower) in plan.lowers.iter().enumerate() {
-            let ty = plan.types.lowered(lower.ty);
+            let ty = plan.types.lowered(lower.ty, lower.options.width);
             list.entries.push(Entry::Lower {
                 index: index as u32,
                 ty,
@@ -179,11 +179,13 @@ impl WorkList {
 pub(crate) fn resolve(unit: &Unit<'_>, plan: &Plan, func: CoreFunc) -> (FuncId, FuncType) {
     match func {
         CoreFunc::Lower(index) => {
-            let ty = plan.types.lowered(plan.lowers[index as usize].ty);
+            let lower = &plan.lowers[index as usize];
+            let ty = plan.types.lowered(lower.ty, lower.options.width);
             (FuncId(unit.first_lower.0 + index), ty)
         }
         CoreFunc::Adapter(index) => {
-            let ty = plan.types.lowered(plan.adapters[index as usize].callee.ty);
+            let adapter = &plan.adapters[index as usize];
+            let ty = plan.types.lowered(adapter.callee.ty, adapter.options.width);
             (FuncId(unit.first_adapter.0 + index), ty)
         }
         CoreFunc::Resource(index) => {

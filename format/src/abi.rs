@@ -1,99 +1,79 @@
 //! Sizes, alignments and flattening of the canonical ABI (component model, `CanonicalABI.md`,
 //! "Alignment", "Element Size" and "Flattening"). All of it is `const`, so that the compiler
 //! computes it for a component's types and Rust computes it for the host's.
+//!
+//! Pointers and lengths are as wide as the addresses of the memory that they are for. So a type has
+//! a layout for each [`PointerWidth`], but one flat form, in which [`FlatType::Pointer`] stands for
+//! either: how many values there are does not depend on it.
 
 /// A function of more flat parameters takes one pointer to a tuple instead.
 pub const MAX_FLAT_PARAMS: usize = 16;
 /// A function of more flat results returns one pointer instead.
 pub const MAX_FLAT_RESULTS: usize = 1;
+/// Bytes of a handle.
+pub const HANDLE_SIZE: u32 = 4;
 /// The longest string or list in bytes.
 pub const MAX_BYTE_LENGTH: u64 = (1 << 28) - 1;
 
-/// How a value lies in linear memory.
+/// How wide the addresses of a memory are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum PointerWidth {
+    /// 32 bits.
+    #[default]
+    W32,
+    /// 64 bits (`cm64`).
+    W64,
+}
+
+impl PointerWidth {
+    /// Both.
+    pub const ALL: [PointerWidth; 2] = [PointerWidth::W32, PointerWidth::W64];
+
+    /// Bytes of a pointer.
+    pub const fn bytes(self) -> u32 {
+        match self {
+            PointerWidth::W32 => 4,
+            PointerWidth::W64 => 8,
+        }
+    }
+
+    /// Set in the length of a string in Latin-1+UTF-16 that is UTF-16.
+    pub const fn utf16_tag(self) -> u64 {
+        1 << (self.bytes() * 8 - 1)
+    }
+}
+
+/// Size and alignment of a value in a memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Layout {
+pub struct Extent {
     /// Bytes.
     pub size: u32,
     /// Bytes: 1, 2, 4 or 8.
     pub align: u32,
 }
 
-impl Layout {
-    /// The layout of a value of `size` bytes that is aligned to its size.
-    pub const fn scalar(size: u32) -> Layout {
-        Layout { size, align: size }
-    }
+impl Extent {
+    /// That of nothing.
+    pub const EMPTY: Extent = Extent { size: 0, align: 1 };
 
-    /// The layout of strings and lists: pointer and length.
-    pub const POINTER_PAIR: Layout = Layout { size: 8, align: 4 };
-
-    /// The layout of nothing.
-    pub const EMPTY: Layout = Layout { size: 0, align: 1 };
-
-    /// Appends a field: its offset, and the layout so far. Close the record with
-    /// [`Layout::padded`].
-    pub const fn push_field(self, field: Layout) -> (u32, Layout) {
+    /// Appends a field: its offset, and the extent so far. Close the record with
+    /// [`Extent::padded`].
+    pub const fn push_field(self, field: Extent) -> (u32, Extent) {
         let offset = align_to(self.size, field.align);
-        let align = if field.align > self.align {
-            field.align
-        } else {
-            self.align
-        };
-        (
-            offset,
-            Layout {
-                size: offset.saturating_add(field.size),
-                align,
-            },
-        )
+        let align = max(self.align, field.align);
+        let size = offset.saturating_add(field.size);
+        (offset, Extent { size, align })
     }
 
-    /// The layout with its size rounded up to its alignment.
-    pub const fn padded(self) -> Layout {
-        Layout {
+    /// With the size rounded up to the alignment.
+    pub const fn padded(self) -> Extent {
+        Extent {
             size: align_to(self.size, self.align),
             align: self.align,
         }
     }
 
-    /// The layout of a record or tuple.
-    pub const fn record(fields: &[Layout]) -> Layout {
-        let mut layout = Layout::EMPTY;
-        let mut i = 0;
-        while i < fields.len() {
-            layout = layout.push_field(fields[i]).1;
-            i += 1;
-        }
-        layout.padded()
-    }
-
-    /// The layout of a variant, enum, option or result of these payloads; absent ones are
-    /// [`Layout::EMPTY`].
-    pub const fn variant(payloads: &[Layout]) -> Layout {
-        let discriminant = discriminant_size(payloads.len());
-        let mut layout = Layout {
-            size: 0,
-            align: discriminant,
-        };
-        let mut i = 0;
-        while i < payloads.len() {
-            if payloads[i].size > layout.size {
-                layout.size = payloads[i].size;
-            }
-            if payloads[i].align > layout.align {
-                layout.align = payloads[i].align;
-            }
-            i += 1;
-        }
-        let offset = align_to(discriminant, layout.align);
-        Layout {
-            size: offset.saturating_add(layout.size),
-            align: layout.align,
-        }
-        .padded()
-    }
-
-    /// Where the payload of a variant starts, from the layout of the whole variant and its number
+    /// Where the payload of a variant starts, from the extent of the whole variant and its number
     /// of cases.
     ///
     /// The alignment of the whole is the largest of discriminant and payloads, but the payload
@@ -101,6 +81,77 @@ impl Layout {
     /// the discriminant is never aligned stricter than it is long.
     pub const fn payload_offset(self, cases: usize) -> u32 {
         align_to(discriminant_size(cases), self.align)
+    }
+}
+
+/// How a value lies in linear memories of either pointer width.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    w32: Extent,
+    w64: Extent,
+}
+
+impl Layout {
+    /// The layout of nothing.
+    pub const EMPTY: Layout = Layout::same(Extent::EMPTY);
+
+    /// The layout of strings, lists and maps: pointer and length.
+    pub const POINTER_PAIR: Layout = Layout {
+        w32: Extent { size: 8, align: 4 },
+        w64: Extent { size: 16, align: 8 },
+    };
+
+    const fn same(extent: Extent) -> Layout {
+        Layout {
+            w32: extent,
+            w64: extent,
+        }
+    }
+
+    /// The layout of a value of `size` bytes that is aligned to its size.
+    pub const fn scalar(size: u32) -> Layout {
+        Layout::same(Extent { size, align: size })
+    }
+
+    /// Size and alignment in a memory of this pointer width. Where they do not depend on it and the
+    /// layout is a constant, nothing is decided at run time.
+    #[inline(always)]
+    pub const fn at(self, width: PointerWidth) -> Extent {
+        Extent {
+            size: pick(width, self.w32.size, self.w64.size),
+            align: pick(width, self.w32.align, self.w64.align),
+        }
+    }
+
+    /// Size and alignment of a value without pointers, which lies in all memories alike.
+    #[inline(always)]
+    pub const fn plain(self) -> Extent {
+        self.w32
+    }
+
+    /// The layout of a record or tuple.
+    pub const fn record(fields: &[Layout]) -> Layout {
+        Layout {
+            w32: record(fields, PointerWidth::W32),
+            w64: record(fields, PointerWidth::W64),
+        }
+    }
+
+    /// The layout of a variant, enum, option or result of these payloads; absent ones are
+    /// [`Layout::EMPTY`].
+    pub const fn variant(payloads: &[Layout]) -> Layout {
+        Layout {
+            w32: variant(payloads, PointerWidth::W32),
+            w64: variant(payloads, PointerWidth::W64),
+        }
+    }
+
+    /// The layout of `len` values of this one, as in a list of fixed length.
+    pub const fn repeat(self, len: u32) -> Layout {
+        Layout {
+            w32: repeat(self.w32, len),
+            w64: repeat(self.w64, len),
+        }
     }
 
     /// The layout of flags.
@@ -111,6 +162,91 @@ impl Layout {
             _ => Layout::scalar(4),
         }
     }
+}
+
+/// Where a field starts in a record, in bytes, for either pointer width.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FieldOffset {
+    w32: u32,
+    w64: u32,
+}
+
+impl FieldOffset {
+    /// The offset in a memory of this pointer width; decided at compile time where [`Layout::at`]
+    /// is.
+    #[inline(always)]
+    pub const fn at(self, width: PointerWidth) -> usize {
+        pick(width, self.w32, self.w64) as usize
+    }
+
+    /// The offset in a record [without pointers](Layout::plain).
+    #[inline(always)]
+    pub const fn plain(self) -> usize {
+        self.w32 as usize
+    }
+}
+
+/// Where each field of a record lies.
+pub const fn field_offsets<const N: usize>(fields: [Layout; N]) -> [FieldOffset; N] {
+    let mut offsets = [FieldOffset { w32: 0, w64: 0 }; N];
+    let (mut w32, mut w64) = (Extent::EMPTY, Extent::EMPTY);
+    let mut i = 0;
+    while i < N {
+        (offsets[i].w32, w32) = w32.push_field(fields[i].w32);
+        (offsets[i].w64, w64) = w64.push_field(fields[i].w64);
+        i += 1;
+    }
+    offsets
+}
+
+/// The one for this width. Equal ones first: what is constant stays so.
+#[inline(always)]
+const fn pick(width: PointerWidth, w32: u32, w64: u32) -> u32 {
+    if w32 == w64 {
+        return w32;
+    }
+    match width {
+        PointerWidth::W32 => w32,
+        PointerWidth::W64 => w64,
+    }
+}
+
+const fn record(fields: &[Layout], width: PointerWidth) -> Extent {
+    let mut extent = Extent::EMPTY;
+    let mut i = 0;
+    while i < fields.len() {
+        extent = extent.push_field(fields[i].at(width)).1;
+        i += 1;
+    }
+    extent.padded()
+}
+
+const fn variant(payloads: &[Layout], width: PointerWidth) -> Extent {
+    let discriminant = discriminant_size(payloads.len());
+    let (mut size, mut align) = (0, discriminant);
+    let mut i = 0;
+    while i < payloads.len() {
+        let payload = payloads[i].at(width);
+        size = max(size, payload.size);
+        align = max(align, payload.align);
+        i += 1;
+    }
+    Extent {
+        size: align_to(discriminant, align).saturating_add(size),
+        align,
+    }
+    .padded()
+}
+
+const fn repeat(element: Extent, len: u32) -> Extent {
+    Extent {
+        size: element.size.saturating_mul(len),
+        align: element.align,
+    }
+}
+
+const fn max(a: u32, b: u32) -> u32 {
+    if a > b { a } else { b }
 }
 
 /// Bytes of the discriminant of a variant with this many cases.
@@ -140,17 +276,30 @@ pub enum FlatType {
     I64,
     F32,
     F64,
+    /// `i32` or `i64`: a pointer or length, and what may be one.
+    Pointer,
 }
 
 impl FlatType {
-    /// The type that can hold either (`join` of the specification).
+    /// The type that can hold either (`join` of the specification). A pointer holds what `i32`
+    /// does, whatever its width.
     pub const fn join(self, other: FlatType) -> FlatType {
+        use FlatType::{F32, F64, I32, I64, Pointer};
         match (self, other) {
-            (FlatType::I32, FlatType::I32 | FlatType::F32) => FlatType::I32,
-            (FlatType::F32, FlatType::I32) => FlatType::I32,
-            (FlatType::F32, FlatType::F32) => FlatType::F32,
-            (FlatType::F64, FlatType::F64) => FlatType::F64,
-            _ => FlatType::I64,
+            (I32, I32 | F32) | (F32, I32) => I32,
+            (F32, F32) => F32,
+            (F64, F64) => F64,
+            (Pointer, I32 | F32 | Pointer) | (I32 | F32, Pointer) => Pointer,
+            _ => I64,
+        }
+    }
+
+    /// The core type, where pointers have this width: never [`FlatType::Pointer`].
+    pub const fn at(self, width: PointerWidth) -> FlatType {
+        match (self, width) {
+            (FlatType::Pointer, PointerWidth::W32) => FlatType::I32,
+            (FlatType::Pointer, PointerWidth::W64) => FlatType::I64,
+            (ty, _) => ty,
         }
     }
 }
@@ -182,7 +331,7 @@ impl Flat {
     }
 
     /// Pointer and length.
-    pub const POINTER_PAIR: Flat = Flat::one(FlatType::I32).push(FlatType::I32);
+    pub const POINTER_PAIR: Flat = Flat::one(FlatType::Pointer).push(FlatType::Pointer);
 
     /// With one more value.
     pub const fn push(mut self, ty: FlatType) -> Flat {
@@ -205,6 +354,20 @@ impl Flat {
             i += 1;
         }
         self
+    }
+
+    /// The values of so many of these, one after the other.
+    pub const fn repeat(self, len: u32) -> Flat {
+        if len as u64 * self.len as u64 > MAX_FLAT_PARAMS as u64 {
+            return Flat::TOO_MANY;
+        }
+        let mut flat = Flat::EMPTY;
+        let mut i = 0;
+        while self.len != 0 && i < len {
+            flat = flat.concat(self);
+            i += 1;
+        }
+        flat
     }
 
     /// The flat form of a variant: the discriminant, then the payloads joined value by value.
@@ -248,18 +411,40 @@ impl Flat {
 
 #[cfg(test)]
 mod tests {
+    use super::PointerWidth::{W32, W64};
     use super::*;
+
+    fn extent(size: u32, align: u32) -> Extent {
+        Extent { size, align }
+    }
 
     #[test]
     fn records_and_variants() {
         let record = Layout::record(&[Layout::scalar(4), Layout::scalar(4), Layout::scalar(1)]);
-        assert_eq!(record, Layout { size: 12, align: 4 });
+        assert_eq!(record, Layout::same(extent(12, 4)));
         let option = Layout::variant(&[Layout::EMPTY, Layout::scalar(8)]);
-        assert_eq!(option, Layout { size: 16, align: 8 });
-        assert_eq!(option.payload_offset(2), 8);
-        let wide = Layout::variant(&[Layout::EMPTY; 257]);
+        assert_eq!(option, Layout::same(extent(16, 8)));
+        assert_eq!(option.at(W32).payload_offset(2), 8);
+        let wide = Layout::variant(&[Layout::EMPTY; 257]).at(W32);
         assert_eq!((wide.size, wide.payload_offset(257)), (2, 2));
         assert_eq!(Layout::record(&[]), Layout::EMPTY);
+    }
+
+    #[test]
+    fn pointers_have_the_width_of_the_memory() {
+        let fields = [Layout::scalar(1), Layout::POINTER_PAIR, Layout::scalar(4)];
+        let record = Layout::record(&fields);
+        assert_eq!(record.at(W32), extent(16, 4));
+        assert_eq!(record.at(W64), extent(32, 8));
+        let offsets = |width| field_offsets(fields).map(|offset| offset.at(width));
+        assert_eq!(offsets(W32), [0, 4, 12]);
+        assert_eq!(offsets(W64), [0, 8, 24]);
+        let option = Layout::variant(&[Layout::EMPTY, record]);
+        assert_eq!(option.at(W32), extent(20, 4));
+        assert_eq!(option.at(W64), extent(40, 8));
+        assert_eq!(option.at(W64).payload_offset(2), 8);
+        let three = Layout::record(&[Layout::scalar(2), Layout::scalar(1)]).repeat(3);
+        assert_eq!(three, Layout::same(extent(12, 2)));
     }
 
     #[test]
@@ -271,8 +456,22 @@ mod tests {
         ]);
         let expected = [FlatType::I32, FlatType::I64, FlatType::I64];
         assert_eq!(flat.types(), Some(&expected[..]));
-        let sixteen = (0..16).fold(Flat::EMPTY, |flat, _| flat.push(FlatType::I64));
+        let sixteen = Flat::one(FlatType::I64).repeat(16);
         assert!(sixteen.fits() && !sixteen.push(FlatType::I32).fits());
         assert!(!Flat::variant(&[sixteen]).fits());
+        assert_eq!(sixteen.repeat(0), Flat::EMPTY);
+        assert_eq!(Flat::one(FlatType::I64).repeat(17), Flat::TOO_MANY);
+        assert_eq!(Flat::POINTER_PAIR.repeat(u32::MAX), Flat::TOO_MANY);
+    }
+
+    #[test]
+    fn joining_and_choosing_a_width_commute() {
+        use FlatType::{F32, F64, I32, I64, Pointer};
+        let all = [I32, I64, F32, F64, Pointer];
+        for (a, b) in all.iter().flat_map(|a| all.map(|b| (*a, b))) {
+            for width in PointerWidth::ALL {
+                assert_eq!(a.join(b).at(width), a.at(width).join(b.at(width)));
+            }
+        }
     }
 }

@@ -87,6 +87,8 @@ pub struct LiftRecord {
     pub flags: u32,
     /// Index of the function's type in [`Description::funcs`](crate::describe::Description).
     pub func_type: u32,
+    /// 0.
+    pub reserved: u32,
 }
 
 /// The canonical options of a lift or lower, resolved.
@@ -104,6 +106,8 @@ pub struct CanonOptions {
     pub handles: u32,
     /// The handles in the function's type.
     pub uses: UseRange,
+    /// 1 if the memory's addresses, and so pointers and lengths, have 64 bits; else 0.
+    pub is_64: u32,
 }
 
 /// String encodings: [`CanonOptions::string_encoding`].
@@ -116,4 +120,4 @@ pub mod encoding {
     pub const LATIN1_UTF16: u32 = 2;
 }
 
-const _: () = assert!(size_of::<ExportRecord>() == 24 && size_of::<LiftRecord>() == 56);
+const _: () = assert!(size_of::<ExportRecord>() == 24 && size_of::<LiftRecord>() == 64);

@@ -78,6 +78,14 @@ impl TypeHash {
         hasher.finish()
     }
 
+    /// The hash of a list of `len` elements.
+    pub const fn fixed_list(element: TypeHash, len: u32) -> TypeHash {
+        let mut hasher = Hasher::new(Tag::FixedList);
+        hasher.part(element);
+        hasher.count(len as usize);
+        hasher.finish()
+    }
+
     /// The hash of a function type from the hashes of its parameters and of its result
     /// ([`TypeHash::NONE`] without one). Names of parameters do not count.
     pub const fn func(params: &[TypeHash], result: TypeHash) -> TypeHash {

@@ -386,7 +386,7 @@ pub mod core_type {
     }
 }
 
-const _: () = assert!(size_of::<ImportRecord>() == 64 && size_of::<LowerRecord>() == 32);
+const _: () = assert!(size_of::<ImportRecord>() == 64 && size_of::<LowerRecord>() == 36);
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::abi::{Flat, FlatType, Layout, MAX_BYTE_LENGTH};
+use crate::abi::{Flat, FlatType, HANDLE_SIZE, Layout, MAX_BYTE_LENGTH, PointerWidth};
 use crate::hash::{Hasher, Tag, TypeHash};
 use crate::resources::HandleUse;
 
@@ -65,6 +65,10 @@ pub enum TypeDef {
     Own(ResourceNumber),
     /// `borrow<R>`: a handle for the time of a call.
     Borrow(ResourceNumber),
+    /// `list<T, N>`.
+    FixedList(ValueType, u32),
+    /// `map<K, V>`: a list of the type `tuple<K, V>`, which is named here.
+    Map(ValueType),
 }
 
 /// Which resource type: in an artifact, the place of its
@@ -127,8 +131,9 @@ impl Types {
     }
 
     /// A table of these types. `None` if they are not sound: a part that does not come before what
-    /// it is part of, or what no component has: an empty record, more than 32 flags, a type of
-    /// more than [`MAX_BYTE_LENGTH`] bytes or nested deeper than [`MAX_DEPTH`].
+    /// it is part of, or what no component has: an empty record or list of fixed length, a map of
+    /// something else than pairs, more than 32 flags, a type of more than [`MAX_BYTE_LENGTH`] bytes
+    /// or nested deeper than [`MAX_DEPTH`].
     pub fn from_defs(defs: Vec<TypeDef>) -> Option<Types> {
         let mut types = Types::new();
         let mut depths: Vec<u32> = Vec::with_capacity(defs.len());
@@ -139,16 +144,38 @@ impl Types {
                     deepest = deepest.max(*depths.get(id.0 as usize)?);
                 }
             }
-            if deepest >= MAX_DEPTH || !def.has_sound_count() {
+            if deepest >= MAX_DEPTH || !def.has_sound_count() || !types.has_sound_entry(&def) {
                 return None;
             }
             depths.push(deepest + 1);
             let id = types.push(def);
-            if u64::from(types.abi(ValueType::Def(id)).layout.size) > MAX_BYTE_LENGTH {
+            // Wider pointers make no type smaller.
+            let extent = types.abi(ValueType::Def(id)).layout.at(PointerWidth::W64);
+            if u64::from(extent.size) > MAX_BYTE_LENGTH {
                 return None;
             }
         }
         Some(types)
+    }
+
+    /// Whether the entries of a map are pairs.
+    fn has_sound_entry(&self, def: &TypeDef) -> bool {
+        match def {
+            TypeDef::Map(ValueType::Def(entry)) => {
+                matches!(self.def(*entry), TypeDef::Tuple(fields) if fields.len() == 2)
+            }
+            TypeDef::Map(_) => false,
+            _ => true,
+        }
+    }
+
+    /// Adds `map<key, value>`, and the type of its entries.
+    ///
+    /// # Panics
+    /// If a part is not in the table.
+    pub fn push_map(&mut self, key: ValueType, value: ValueType) -> TypeId {
+        let entry = self.push(TypeDef::Tuple(vec![key, value]));
+        self.push(TypeDef::Map(ValueType::Def(entry)))
     }
 
     /// Adds a type, all of whose parts are in the table.
@@ -173,6 +200,20 @@ impl Types {
     /// If it is of another table.
     pub fn def(&self, id: TypeId) -> &TypeDef {
         &self.defs[id.0 as usize]
+    }
+
+    /// The types of the fields of a tuple; none for other types.
+    ///
+    /// # Panics
+    /// If it is of another table.
+    pub fn fields_of(&self, ty: ValueType) -> &[ValueType] {
+        match ty {
+            ValueType::Def(id) => match self.def(id) {
+                TypeDef::Tuple(fields) => fields,
+                _ => &[],
+            },
+            _ => &[],
+        }
     }
 
     /// Whether `ty` is primitive or in this table.
@@ -307,7 +348,8 @@ impl Types {
             .map(|part| part.map_or(Flat::EMPTY, |abi| abi.flat))
             .collect();
         let (layout, flat) = match def {
-            TypeDef::List(_) => (Layout::POINTER_PAIR, Flat::POINTER_PAIR),
+            TypeDef::List(_) | TypeDef::Map(_) => (Layout::POINTER_PAIR, Flat::POINTER_PAIR),
+            TypeDef::FixedList(_, len) => (layouts[0].repeat(*len), flats[0].repeat(*len)),
             TypeDef::Record(_) | TypeDef::Tuple(_) => (
                 Layout::record(&layouts),
                 flats.into_iter().fold(Flat::EMPTY, Flat::concat),
@@ -317,9 +359,10 @@ impl Types {
             | TypeDef::Option(_)
             | TypeDef::Result { .. } => (Layout::variant(&layouts), Flat::variant(&flats)),
             TypeDef::Flags(names) => (Layout::flags(names.len()), Flat::one(FlatType::I32)),
-            TypeDef::Own(_) | TypeDef::Borrow(_) => {
-                (Layout::scalar(4), const { Flat::one(FlatType::I32) })
-            }
+            TypeDef::Own(_) | TypeDef::Borrow(_) => (
+                Layout::scalar(HANDLE_SIZE),
+                const { Flat::one(FlatType::I32) },
+            ),
         };
         let is_handle = matches!(def, TypeDef::Own(_) | TypeDef::Borrow(_));
         TypeAbi {
@@ -334,6 +377,8 @@ impl Types {
         let hash = |ty: &ValueType| self.abi(*ty).hash;
         match def {
             TypeDef::List(ty) => TypeHash::of_parts(Tag::List, &[hash(ty)]),
+            TypeDef::FixedList(ty, len) => TypeHash::fixed_list(hash(ty), *len),
+            TypeDef::Map(entry) => TypeHash::of_parts(Tag::Map, &[hash(entry)]),
             TypeDef::Option(ty) => TypeHash::of_parts(Tag::Option, &[hash(ty)]),
             TypeDef::Result { ok, err } => TypeHash::of_parts(
                 Tag::Result,
@@ -386,7 +431,10 @@ impl TypeDef {
     /// The types it is made of, in order; absent payloads are left out.
     pub fn parts(&self) -> impl Iterator<Item = ValueType> + '_ {
         let parts: Vec<ValueType> = match self {
-            TypeDef::List(ty) | TypeDef::Option(ty) => vec![*ty],
+            TypeDef::List(ty)
+            | TypeDef::FixedList(ty, _)
+            | TypeDef::Map(ty)
+            | TypeDef::Option(ty) => vec![*ty],
             TypeDef::Record(fields) => fields.iter().map(|(_, ty)| *ty).collect(),
             TypeDef::Tuple(fields) => fields.clone(),
             TypeDef::Variant(cases) => cases.iter().filter_map(|(_, ty)| *ty).collect(),
@@ -399,7 +447,10 @@ impl TypeDef {
     /// The types it is made of, to change them; as [`TypeDef::parts`].
     pub fn parts_mut(&mut self) -> impl Iterator<Item = &mut ValueType> {
         let parts: Vec<&mut ValueType> = match self {
-            TypeDef::List(ty) | TypeDef::Option(ty) => vec![ty],
+            TypeDef::List(ty)
+            | TypeDef::FixedList(ty, _)
+            | TypeDef::Map(ty)
+            | TypeDef::Option(ty) => vec![ty],
             TypeDef::Record(fields) => fields.iter_mut().map(|(_, ty)| ty).collect(),
             TypeDef::Tuple(fields) => fields.iter_mut().collect(),
             TypeDef::Variant(cases) => cases.iter_mut().filter_map(|(_, ty)| ty.as_mut()).collect(),
@@ -412,8 +463,11 @@ impl TypeDef {
     /// Whether it has as many parts as its kind may have.
     fn has_sound_count(&self) -> bool {
         match self {
-            TypeDef::List(_) | TypeDef::Option(_) | TypeDef::Result { .. } => true,
+            TypeDef::List(_) | TypeDef::Map(_) | TypeDef::Option(_) | TypeDef::Result { .. } => {
+                true
+            }
             TypeDef::Own(_) | TypeDef::Borrow(_) => true,
+            TypeDef::FixedList(_, len) => *len != 0,
             TypeDef::Record(fields) => !fields.is_empty(),
             TypeDef::Tuple(fields) => !fields.is_empty(),
             TypeDef::Variant(cases) => !cases.is_empty(),
@@ -475,6 +529,17 @@ mod tests {
         assert!(nested(MAX_DEPTH).is_some() && nested(MAX_DEPTH + 1).is_none());
         assert!(Types::from_defs(vec![TypeDef::Tuple(vec![])]).is_none());
         assert!(Types::from_defs(vec![TypeDef::Flags(vec![String::new(); 33])]).is_none());
+        let bytes = |len| vec![TypeDef::FixedList(ValueType::U8, len)];
+        assert!(Types::from_defs(bytes(1)).is_some() && Types::from_defs(bytes(0)).is_none());
+        assert!(Types::from_defs(bytes(u32::MAX)).is_none());
+        let wide = |len| vec![TypeDef::FixedList(ValueType::String, len)];
+        assert!(Types::from_defs(wide((1 << 24) - 1)).is_some());
+        assert!(Types::from_defs(wide(1 << 24)).is_none());
+        let map = |entry| vec![entry, TypeDef::Map(ValueType::Def(TypeId(0)))];
+        assert!(Types::from_defs(map(TypeDef::Tuple(vec![ValueType::U8; 2]))).is_some());
+        assert!(Types::from_defs(map(TypeDef::Tuple(vec![ValueType::U8; 3]))).is_none());
+        assert!(Types::from_defs(map(TypeDef::List(ValueType::U8))).is_none());
+        assert!(Types::from_defs(vec![TypeDef::Map(ValueType::U8)]).is_none());
         let doubled = |id| TypeDef::Tuple(vec![ValueType::Def(TypeId(id)); 2]);
         let first = [TypeDef::Tuple(vec![ValueType::U64; 2])];
         assert!(

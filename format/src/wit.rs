@@ -150,6 +150,12 @@ impl Text<'_> {
     fn def(&self, def: &TypeDef, f: &mut Formatter<'_>) -> fmt::Result {
         match def {
             TypeDef::List(element) => self.generic("list", &[*element], f),
+            TypeDef::FixedList(element, len) => {
+                f.write_str("list<")?;
+                self.value(*element, f)?;
+                write!(f, ", {len}>")
+            }
+            TypeDef::Map(entry) => self.generic("map", self.wit.types.fields_of(*entry), f),
             TypeDef::Tuple(fields) => self.generic("tuple", fields, f),
             TypeDef::Option(payload) => self.generic("option", &[*payload], f),
             TypeDef::Result { ok, err } => match (ok, err) {
@@ -276,13 +282,17 @@ mod tests {
             err: Some(shape),
         });
         let pair = push(TypeDef::Tuple(vec![err, ValueType::Char]));
+        let fixed = push(TypeDef::FixedList(bytes, 3));
         let flags = push(TypeDef::Flags(vec!["r".into(), "w".into()]));
+        let map = ValueType::Def(types.push_map(ValueType::String, fixed));
         let wit = Wit::new(&types);
         assert_eq!(
             wit.value(pair).to_string(),
             "tuple<result<_, variant { dot(record { x: s32, tags: list<u8> }), none }>, char>"
         );
         assert_eq!(wit.value(flags).to_string(), "flags { r, w }");
+        let expected = "map<string, list<list<u8>, 3>>";
+        assert_eq!(wit.value(map).to_string(), expected);
         let func = FuncType {
             params: vec![("a".into(), bytes), (String::new(), ValueType::U64)],
             result: Some(ValueType::String),

@@ -260,6 +260,9 @@ impl Unit {
         if options.uses.len != 0 && options.handles == NONE {
             return Err(record.error("handles", options.handles));
         }
+        if options.is_64 > 1 {
+            return Err(record.error("is_64", options.is_64));
+        }
         self.check_slot::<u32>(record, "flags", flags, 1)
     }
 

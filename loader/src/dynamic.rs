@@ -8,7 +8,7 @@
 //! a wrong one costs an error and not the instance.
 
 use cwasm_format::TrapCode;
-use cwasm_format::abi::{Layout, discriminant_size};
+use cwasm_format::abi::{Extent, Layout, PointerWidth, discriminant_size};
 use cwasm_format::resources::HandleUse;
 use cwasm_format::types::{TypeDef, Types, ValueType};
 use cwasm_format::wit::Wit;
@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::resource::ResourceAny;
 use crate::val::Val;
 use crate::values::{
-    Lift, LiftContext, Lower, LowerContext, elements_layout, pair_of_bytes, pair_of_flat,
+    Lift, LiftContext, Lower, LowerContext, elements_extent, pair_of_bytes, pair_of_flat,
     pair_to_flat, pair_to_memory, reserve,
 };
 
@@ -121,6 +121,18 @@ impl Check<'_> {
             (TypeDef::List(element), Val::List(items)) => {
                 items.iter().try_for_each(|item| self.one(*element, item))
             }
+            (TypeDef::FixedList(element, len), Val::List(items))
+                if items.len() == *len as usize =>
+            {
+                items.iter().try_for_each(|item| self.one(*element, item))
+            }
+            (TypeDef::Map(entry), Val::Map(pairs)) => {
+                let (key, value) = entry_types(self.types, *entry)?;
+                pairs.iter().try_for_each(|(k, v)| {
+                    self.one(key, k)?;
+                    self.one(value, v)
+                })
+            }
             (TypeDef::Record(fields), Val::Record(vals)) => {
                 let names = fields.iter().map(|(name, _)| name);
                 if !names.eq(vals.iter().map(|(name, _)| name)) {
@@ -191,6 +203,12 @@ fn mismatch(types: &Types, ty: ValueType, val: &Val) -> Error {
                 "found {found} of fields `{names}`, expected `{expected}`"
             ))
         }
+        Val::List(items) => {
+            let len = items.len();
+            Error::msg(format_args!(
+                "found {found} of {len} elements, expected `{expected}`"
+            ))
+        }
         _ => Error::msg(format_args!("found {found}, expected `{expected}`")),
     }
 }
@@ -199,6 +217,14 @@ fn mismatch(types: &Types, ty: ValueType, val: &Val) -> Error {
 #[cold]
 fn unchecked() -> Error {
     Error::msg("a value is not of its type")
+}
+
+/// The types of the keys and values of a map with these entries.
+fn entry_types(types: &Types, entry: ValueType) -> Result<(ValueType, ValueType)> {
+    match *types.fields_of(entry) {
+        [key, value] => Ok((key, value)),
+        _ => Err(unchecked()),
+    }
 }
 
 /// The case of a variant, enum, option or result that a value is, and its payload with its type.
@@ -285,7 +311,8 @@ fn build_flags(names: &[String], bits: u32) -> Val {
     Val::Flags(set.map(|(_, name)| name.clone()).collect())
 }
 
-/// Gives each field of a record or tuple and its value to `visit`.
+/// Gives each field of a record or tuple, or element of a list of fixed length, and its value to
+/// `visit`.
 fn each_field<'v>(
     def: &TypeDef,
     val: &'v Val,
@@ -300,11 +327,14 @@ fn each_field<'v>(
             .iter()
             .zip(vals)
             .try_for_each(|(ty, val)| visit(*ty, val)),
+        (TypeDef::FixedList(element, _), Val::List(items)) => {
+            items.iter().try_for_each(|item| visit(*element, item))
+        }
         _ => Err(unchecked()),
     }
 }
 
-/// A record or tuple of what `visit` makes of each field.
+/// A record, tuple or list of fixed length of what `visit` makes of each field or element.
 fn build_fields(def: &TypeDef, mut visit: impl FnMut(ValueType) -> Result<Val>) -> Result<Val> {
     match def {
         TypeDef::Record(fields) => {
@@ -318,18 +348,34 @@ fn build_fields(def: &TypeDef, mut visit: impl FnMut(ValueType) -> Result<Val>) 
             .map(|ty| visit(*ty))
             .collect::<Result<_>>()
             .map(Val::Tuple),
+        TypeDef::FixedList(element, len) => {
+            let mut items = reserve(*len as usize)?;
+            for _ in 0..*len {
+                items.push(visit(*element)?);
+            }
+            Ok(Val::List(items))
+        }
         _ => Err(unchecked()),
     }
 }
 
 /// Goes through the fields of a record: the place of each.
-#[derive(Default)]
 pub(crate) struct Places {
     flat: usize,
-    layout: Option<Layout>,
+    extent: Extent,
+    width: PointerWidth,
 }
 
 impl Places {
+    /// The places in flat values, or in a memory of this pointer width.
+    pub(crate) fn new(width: PointerWidth) -> Places {
+        Places {
+            flat: 0,
+            extent: Extent::EMPTY,
+            width,
+        }
+    }
+
     /// The range of the next field's flat form.
     pub(crate) fn next_flat(&mut self, types: &Types, ty: ValueType) -> std::ops::Range<usize> {
         let start = self.flat;
@@ -339,9 +385,9 @@ impl Places {
 
     /// The range of the next field's bytes.
     pub(crate) fn next_bytes(&mut self, types: &Types, ty: ValueType) -> std::ops::Range<usize> {
-        let field = types.abi(ty).layout;
-        let (offset, layout) = self.layout.unwrap_or(Layout::EMPTY).push_field(field);
-        self.layout = Some(layout);
+        let field = types.abi(ty).layout.at(self.width);
+        let (offset, extent) = self.extent.push_field(field);
+        self.extent = extent;
         offset as usize..offset as usize + field.size as usize
     }
 }
@@ -358,12 +404,12 @@ pub(crate) fn lower_flat(
         return lower_primitive_flat(ty, val, cx, out);
     };
     match types.def(id) {
-        TypeDef::List(element) => {
+        TypeDef::List(element) | TypeDef::Map(element) => {
             pair_to_flat(lower_list(types, *element, val, cx)?, out);
             Ok(())
         }
-        def @ (TypeDef::Record(_) | TypeDef::Tuple(_)) => {
-            let mut places = Places::default();
+        def @ (TypeDef::Record(_) | TypeDef::Tuple(_) | TypeDef::FixedList(..)) => {
+            let mut places = Places::new(cx.width());
             each_field(def, val, |ty, val| {
                 lower_flat(types, ty, val, cx, &mut out[places.next_flat(types, ty)])
             })
@@ -400,13 +446,13 @@ pub(crate) fn store(
         return store_primitive(ty, val, cx, offset);
     };
     match types.def(id) {
-        TypeDef::List(element) => {
+        TypeDef::List(element) | TypeDef::Map(element) => {
             let pair = lower_list(types, *element, val, cx)?;
             pair_to_memory(pair, cx, offset);
             Ok(())
         }
-        def @ (TypeDef::Record(_) | TypeDef::Tuple(_)) => {
-            let mut places = Places::default();
+        def @ (TypeDef::Record(_) | TypeDef::Tuple(_) | TypeDef::FixedList(..)) => {
+            let mut places = Places::new(cx.width());
             each_field(def, val, |ty, val| {
                 store(
                     types,
@@ -419,7 +465,8 @@ pub(crate) fn store(
         }
         TypeDef::Flags(names) => {
             let bits = flag_bits(names, val)?.to_le_bytes();
-            cx.write(offset, &bits[..Layout::flags(names.len()).size as usize]);
+            let size = Layout::flags(names.len()).at(cx.width()).size;
+            cx.write(offset, &bits[..size as usize]);
             Ok(())
         }
         def @ (TypeDef::Own(_) | TypeDef::Borrow(_)) => {
@@ -436,35 +483,51 @@ pub(crate) fn store(
             let Some((ty, val)) = payload else {
                 return Ok(());
             };
-            let payload_offset = types.abi(ValueType::Def(id)).layout.payload_offset(count);
+            let extent = types.abi(ValueType::Def(id)).layout.at(cx.width());
+            let payload_offset = extent.payload_offset(count);
             store(types, ty, val, cx, offset + payload_offset as usize)
         }
     }
 }
 
-/// Copies a list to the guest's memory: pointer and length.
+/// Copies a list or map to the guest's memory: pointer and length.
 fn lower_list(
     types: &Types,
     element: ValueType,
     val: &Val,
     cx: &mut LowerContext<'_>,
-) -> Result<(u32, u32)> {
-    let Val::List(items) = val else {
-        return Err(unchecked());
+) -> Result<(u64, u64)> {
+    let extent = types.abi(element).layout.at(cx.width());
+    let (pointer, len) = match val {
+        Val::List(items) => {
+            let pointer = allocate_list(items.len(), extent, cx)?;
+            let offsets = (pointer..).step_by(extent.size as usize);
+            for (item, offset) in items.iter().zip(offsets) {
+                store(types, element, item, cx, offset)?;
+            }
+            (pointer, items.len())
+        }
+        Val::Map(pairs) => {
+            let (key, value) = entry_types(types, element)?;
+            let mut places = Places::new(cx.width());
+            let [key_offset, value_offset] =
+                [key, value].map(|ty| places.next_bytes(types, ty).start);
+            let pointer = allocate_list(pairs.len(), extent, cx)?;
+            let offsets = (pointer..).step_by(extent.size as usize);
+            for ((k, v), offset) in pairs.iter().zip(offsets) {
+                store(types, key, k, cx, offset + key_offset)?;
+                store(types, value, v, cx, offset + value_offset)?;
+            }
+            (pointer, pairs.len())
+        }
+        _ => return Err(unchecked()),
     };
-    let layout = types.abi(element).layout;
-    let all = elements_layout(items.len() as u64, layout)?;
-    let pointer = cx.allocate(all, TrapCode::ListOutOfBounds)?;
-    for (index, item) in items.iter().enumerate() {
-        store(
-            types,
-            element,
-            item,
-            cx,
-            pointer + index * layout.size as usize,
-        )?;
-    }
-    Ok((pointer as u32, items.len() as u32))
+    Ok((pointer as u64, len as u64))
+}
+
+fn allocate_list(len: usize, element: Extent, cx: &mut LowerContext<'_>) -> Result<usize> {
+    let all = elements_extent(len as u64, element)?;
+    cx.allocate(all, TrapCode::ListOutOfBounds)
 }
 
 /// Reads the flat form of a value.
@@ -479,9 +542,16 @@ pub(crate) fn lift_flat(
     };
     cx.charge(1, own_size(types.def(id)))?;
     match types.def(id) {
-        TypeDef::List(element) => lift_list(types, *element, cx, pair_of_flat(flat)),
-        def @ (TypeDef::Record(_) | TypeDef::Tuple(_)) => {
-            let mut places = Places::default();
+        TypeDef::List(element) => {
+            let pair = pair_of_flat(cx, flat);
+            lift_list(types, *element, cx, pair).map(Val::List)
+        }
+        TypeDef::Map(entry) => {
+            let pair = pair_of_flat(cx, flat);
+            lift_map(types, *entry, cx, pair)
+        }
+        def @ (TypeDef::Record(_) | TypeDef::Tuple(_) | TypeDef::FixedList(..)) => {
+            let mut places = Places::new(cx.width());
             build_fields(def, |ty| {
                 lift_flat(types, ty, cx, &flat[places.next_flat(types, ty)])
             })
@@ -506,24 +576,33 @@ pub(crate) fn load(
     };
     cx.charge(1, own_size(types.def(id)))?;
     match types.def(id) {
-        TypeDef::List(element) => lift_list(types, *element, cx, pair_of_bytes(bytes)),
-        def @ (TypeDef::Record(_) | TypeDef::Tuple(_)) => {
-            let mut places = Places::default();
+        TypeDef::List(element) => {
+            let pair = pair_of_bytes(cx, bytes);
+            lift_list(types, *element, cx, pair).map(Val::List)
+        }
+        TypeDef::Map(entry) => {
+            let pair = pair_of_bytes(cx, bytes);
+            lift_map(types, *entry, cx, pair)
+        }
+        def @ (TypeDef::Record(_) | TypeDef::Tuple(_) | TypeDef::FixedList(..)) => {
+            let mut places = Places::new(cx.width());
             build_fields(def, |ty| {
                 load(types, ty, cx, &bytes[places.next_bytes(types, ty)])
             })
         }
         TypeDef::Flags(names) => {
-            let size = Layout::flags(names.len()).size as usize;
+            let size = Layout::flags(names.len()).at(cx.width()).size as usize;
             Ok(build_flags(names, number(&bytes[..size])))
         }
         def @ (TypeDef::Own(_) | TypeDef::Borrow(_)) => lift_handle(def, cx, number(&bytes[..4])),
         def => {
             let count = case_count(def);
             let case = number(&bytes[..discriminant_size(count) as usize]);
-            let payload_offset = types.abi(ValueType::Def(id)).layout.payload_offset(count);
+            let width = cx.width();
+            let extent = types.abi(ValueType::Def(id)).layout.at(width);
+            let payload_offset = extent.payload_offset(count);
             lift_case(def, case, |ty| {
-                let size = types.abi(ty).layout.size as usize;
+                let size = types.abi(ty).layout.at(width).size as usize;
                 load(types, ty, cx, &bytes[payload_offset as usize..][..size])
             })
         }
@@ -542,7 +621,8 @@ fn own_size(def: &TypeDef) -> usize {
     let longest = |names: &mut dyn Iterator<Item = &String>| names.map(String::len).max();
     match def {
         // What the host's table takes is counted when it is added there.
-        TypeDef::List(_) | TypeDef::Own(_) | TypeDef::Borrow(_) => 0,
+        TypeDef::List(_) | TypeDef::Map(_) | TypeDef::Own(_) | TypeDef::Borrow(_) => 0,
+        TypeDef::FixedList(_, len) => *len as usize * size_of::<Val>(),
         TypeDef::Record(fields) => fields
             .iter()
             .map(|(name, _)| size_of::<(String, Val)>() + name.len())
@@ -579,22 +659,45 @@ fn lift_list(
     types: &Types,
     element: ValueType,
     cx: &mut LiftContext<'_>,
-    (pointer, len): (u32, u32),
-) -> Result<Val> {
-    let layout = types.abi(element).layout;
-    let all = elements_layout(len.into(), layout)?;
+    (pointer, len): (u64, u64),
+) -> Result<Vec<Val>> {
+    let extent = types.abi(element).layout.at(cx.width());
+    let all = elements_extent(len, extent)?;
     let bytes = cx.bytes(pointer, all, TrapCode::ListOutOfBounds)?;
     cx.charge(len as usize, size_of::<Val>())?;
     let mut items = reserve(len as usize)?;
-    for bytes in bytes.chunks_exact(layout.size as usize) {
+    for bytes in bytes.chunks_exact(extent.size as usize) {
         items.push(load(types, element, cx, bytes)?);
     }
-    Ok(Val::List(items))
+    Ok(items)
+}
+
+fn lift_map(
+    types: &Types,
+    entry: ValueType,
+    cx: &mut LiftContext<'_>,
+    (pointer, len): (u64, u64),
+) -> Result<Val> {
+    let (key, value) = entry_types(types, entry)?;
+    let mut places = Places::new(cx.width());
+    let [key_range, value_range] = [key, value].map(|ty| places.next_bytes(types, ty));
+    let extent = types.abi(entry).layout.at(cx.width());
+    let all = elements_extent(len, extent)?;
+    let bytes = cx.bytes(pointer, all, TrapCode::ListOutOfBounds)?;
+    let mut pairs = reserve(len as usize)?;
+    for bytes in bytes.chunks_exact(extent.size as usize) {
+        let key = load(types, key, cx, &bytes[key_range.clone()])?;
+        let value = load(types, value, cx, &bytes[value_range.clone()])?;
+        pairs.push((key, value));
+    }
+    Ok(Val::Map(pairs))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
+
     use crate::raw::fake::Guest;
 
     /// A check of values without resources.
@@ -612,11 +715,17 @@ mod tests {
     /// What the typed side makes of a value, the dynamic side makes of the same value, in memory
     /// and flat, and both read it back.
     fn same<T: Lower + Lift>(value: &T, val: Val) {
+        for width in PointerWidth::ALL {
+            same_at(width, value, &val);
+        }
+    }
+
+    fn same_at<T: Lower + Lift>(width: PointerWidth, value: &T, val: &Val) {
         let mut types = Types::new();
         let ty = T::describe(&mut types).unwrap();
-        check(&types, ty, &val).unwrap();
+        check(&types, ty, val).unwrap();
         let lowered = |lower: &dyn Fn(&mut LowerContext<'_>, &mut [u64])| {
-            let mut guest = Guest::new();
+            let mut guest = Guest::with_width(width);
             let mut out = vec![u64::MAX; T::FLAT.count()];
             guest.lower(|cx| lower(cx, &mut out));
             (out, guest.memory().to_vec(), guest.take_reallocs())
@@ -626,19 +735,50 @@ mod tests {
             value.store(cx, 512).unwrap();
         });
         let by_val = lowered(&|cx, out| {
-            lower_flat(&types, ty, &val, cx, out).unwrap();
-            store(&types, ty, &val, cx, 512).unwrap();
+            lower_flat(&types, ty, val, cx, out).unwrap();
+            store(&types, ty, val, cx, 512).unwrap();
         });
         assert!(typed == by_val);
         let (flat, memory, _) = by_val;
-        let mut guest = Guest::new();
+        let mut guest = Guest::with_width(width);
         guest.memory().copy_from_slice(&memory);
-        let bytes = &memory[512..][..T::LAYOUT.size as usize];
-        assert_eq!(
-            guest.lift(|cx| lift_flat(&types, ty, cx, &flat)).unwrap(),
-            val
+        let bytes = &memory[512..][..T::LAYOUT.at(width).size as usize];
+        let from_flat = guest.lift(|cx| lift_flat(&types, ty, cx, &flat)).unwrap();
+        assert_eq!(&from_flat, val);
+        let loaded = guest.lift(|cx| load(&types, ty, cx, bytes)).unwrap();
+        assert_eq!(&loaded, val);
+    }
+
+    /// A list.
+    fn list(vals: impl IntoIterator<Item = Val>) -> Val {
+        Val::List(vals.into_iter().collect())
+    }
+
+    #[test]
+    fn arrays_and_maps_agree() {
+        same(&[1u8, 2, 3], list([1, 2, 3].map(Val::U8)));
+        let texts = ["a", "bc"].map(String::from);
+        same(&texts, list(texts.clone().map(Val::String)));
+        same(
+            &Some([1.5f64; 2]),
+            some(list([Val::F64(1.5), Val::F64(1.5)])),
         );
-        assert_eq!(guest.lift(|cx| load(&types, ty, cx, bytes)).unwrap(), val);
+        let pair = (Val::String("k".into()), list([Val::Bool(true)]));
+        let map = BTreeMap::from([(String::from("k"), vec![true])]);
+        same(&map, Val::Map(vec![pair.clone()]));
+        same(
+            &(7u8, [map]),
+            Val::Tuple(vec![Val::U8(7), list([Val::Map(vec![pair])])]),
+        );
+        let mut guest = Guest::new();
+        guest.memory()[512..516].copy_from_slice(&[1, 2, 1, 3]);
+        let mut types = Types::new();
+        let ty = ValueType::Def(types.push_map(ValueType::U8, ValueType::U8));
+        let twice = guest
+            .lift(|cx| lift_flat(&types, ty, cx, &[512, 2]))
+            .unwrap();
+        let expected = [(1, 2), (1, 3)].map(|(k, v)| (Val::U8(k), Val::U8(v)));
+        assert_eq!(twice, Val::Map(expected.into()));
     }
 
     fn some(val: Val) -> Val {
@@ -692,7 +832,8 @@ mod tests {
             .lower(|cx| lower_flat(types, ty, val, cx, &mut flat))
             .unwrap();
         guest.lower(|cx| store(types, ty, val, cx, 512)).unwrap();
-        let bytes = guest.memory()[512..][..abi.layout.size as usize].to_vec();
+        let bytes =
+            guest.memory()[512..][..abi.layout.at(PointerWidth::W32).size as usize].to_vec();
         assert_eq!(
             guest.lift(|cx| lift_flat(types, ty, cx, &flat)).unwrap(),
             *val
@@ -795,6 +936,19 @@ mod tests {
             message(flags, Val::Flags(vec!["n2".into()])),
             "found flags, expected `flags { n0, n1 }`"
         );
+        let mut push = |def| ValueType::Def(types.push(def));
+        let two = push(TypeDef::FixedList(ValueType::U8, 2));
+        let map = ValueType::Def(types.push_map(ValueType::U8, two));
+        let message = |ty, val| format!("{}", check(&types, ty, &val).unwrap_err());
+        let three = || Val::List(vec![Val::U8(1); 3]);
+        let expected = "found a list of 3 elements, expected `list<u8, 2>`";
+        assert_eq!(message(two, three()), expected);
+        let pair = vec![(Val::U8(1), three())];
+        assert_eq!(message(map, Val::Map(pair)), expected);
+        let pair = vec![(Val::S8(1), Val::List(vec![Val::U8(1); 2]))];
+        assert_eq!(message(map, Val::Map(pair)), "found an s8, expected `u8`");
+        let expected = "found a map, expected `list<u8, 2>`";
+        assert_eq!(message(two, Val::Map(vec![])), expected);
         let all = [ValueType::U8, ValueType::U8].into_iter();
         let error = check_of(&types)
             .all(all.clone(), &[Val::U8(1)], "parameter")

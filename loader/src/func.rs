@@ -265,14 +265,14 @@ fn lower_vals(
 ) -> Result<usize> {
     let flat = types.params_flat(func);
     let fields = func.params.iter().map(|(_, ty)| *ty).zip(params);
-    let mut places = Places::default();
+    let mut places = Places::new(cx.width());
     if flat.fits() {
         for (ty, val) in fields {
             dynamic::lower_flat(types, ty, val, cx, &mut args[places.next_flat(types, ty)])?;
         }
         return Ok(flat.count());
     }
-    let pointer = cx.allocate(types.params_layout(func), TrapCode::MemoryOutOfBounds)?;
+    let pointer = cx.allocate_value(types.params_layout(func))?;
     for (ty, val) in fields {
         let place = places.next_bytes(types, ty);
         dynamic::store(types, ty, val, cx, pointer + place.start)?;
@@ -290,7 +290,7 @@ fn lift_val(types: &Types, func: &FuncType, cx: &mut LiftContext<'_>, value: u64
     if abi.flat.count() <= MAX_FLAT_RESULTS {
         return dynamic::lift_flat(types, ty, cx, &[value][..abi.flat.count()]);
     }
-    let bytes = cx.bytes(value as u32, abi.layout, TrapCode::MemoryOutOfBounds)?;
+    let bytes = cx.pointed(value, abi.layout)?;
     dynamic::load(types, ty, cx, bytes)
 }
 
@@ -452,7 +452,7 @@ fn lower_params<P: Lower>(
     if P::FLAT.fits() {
         return params.lower_flat(cx, &mut args[..P::FLAT.count()]);
     }
-    let pointer = cx.allocate(P::LAYOUT, TrapCode::MemoryOutOfBounds)?;
+    let pointer = cx.allocate_value(P::LAYOUT)?;
     args[0] = pointer as u64;
     params.store(cx, pointer)
 }
@@ -462,7 +462,7 @@ fn lift_result<R: Lift>(cx: &mut LiftContext<'_>, value: u64) -> Result<R> {
     if R::FLAT.count() <= MAX_FLAT_RESULTS {
         return R::lift_flat(cx, &[value][..R::FLAT.count()]);
     }
-    let bytes = cx.bytes(value as u32, R::LAYOUT, TrapCode::MemoryOutOfBounds)?;
+    let bytes = cx.pointed(value, R::LAYOUT)?;
     R::load(cx, bytes)
 }
 

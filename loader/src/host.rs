@@ -359,16 +359,14 @@ where
         if P::FLAT.fits() {
             return P::lift_flat(cx, &args[..P::FLAT.count()]);
         }
-        P::load(
-            cx,
-            cx.bytes(args[0] as u32, P::LAYOUT, TrapCode::MemoryOutOfBounds)?,
-        )
+        let bytes = cx.pointed(args[0], P::LAYOUT)?;
+        P::load(cx, bytes)
     }
 
     #[inline(always)]
     fn lower(cx: &mut LowerContext<'_>, results: &R, args: &[u64]) -> Result<u64> {
         if Self::HAS_OUT_POINTER {
-            let offset = cx.out_pointer(args[Self::PARAM_COUNT] as u32, R::LAYOUT)?;
+            let offset = cx.out_pointer(args[Self::PARAM_COUNT], R::LAYOUT)?;
             results.store(cx, offset)?;
             return Ok(0);
         }
@@ -479,13 +477,12 @@ impl<T: 'static> Dynamic<T> {
         args: &[u64],
     ) -> Result<Vec<Val>> {
         let params = ty.params.iter().map(|(_, ty)| *ty);
-        let mut places = Places::default();
+        let mut places = Places::new(cx.width());
         if types.params_flat(ty).fits() {
             let lift = |ty| dynamic::lift_flat(types, ty, cx, &args[places.next_flat(types, ty)]);
             return params.map(lift).collect();
         }
-        let layout = types.params_layout(ty);
-        let bytes = cx.bytes(args[0] as u32, layout, TrapCode::MemoryOutOfBounds)?;
+        let bytes = cx.pointed(args[0], types.params_layout(ty))?;
         params
             .map(|ty| dynamic::load(types, ty, cx, &bytes[places.next_bytes(types, ty)]))
             .collect()
@@ -503,7 +500,7 @@ impl<T: 'static> Dynamic<T> {
         };
         let abi = types.abi(ty);
         if shape.has_out_pointer {
-            let offset = cx.out_pointer(args[shape.param_count] as u32, abi.layout)?;
+            let offset = cx.out_pointer(args[shape.param_count], abi.layout)?;
             dynamic::store(types, ty, result, cx, offset)?;
             return Ok(0);
         }

@@ -44,6 +44,7 @@ mod trap;
 mod unwind;
 mod val;
 mod values;
+mod versions;
 
 pub use cwasm_format as format;
 pub use cwasm_format::TrapCode;

@@ -21,9 +21,13 @@ use crate::signature;
 use crate::store::{AsContextMut, StoreContextMut};
 use crate::val::Val;
 use crate::values::{ComponentNamedList, Lift, Lower};
+use crate::versions::Names;
 
 /// Host functions by name, for components to import. `T` is the data of the stores that they work
 /// on.
+///
+/// An import of a version of an interface that is not there, as `example:host/log@1.0.2`, gets the
+/// newest compatible one: of the same major number, or minor number if the major one is 0.
 ///
 /// ```
 /// use cwasm::{Engine, Linker, StoreContextMut};
@@ -41,6 +45,7 @@ pub struct Linker<T: 'static> {
     engine: Engine,
     /// By path: `name` or `instance#name`.
     items: HashMap<Box<str>, HostItem>,
+    instances: Names,
     data: PhantomData<fn(&mut T)>,
 }
 
@@ -92,6 +97,7 @@ impl<T: 'static> Linker<T> {
         Linker {
             engine: engine.clone(),
             items: HashMap::new(),
+            instances: Names::default(),
             data: PhantomData,
         }
     }
@@ -120,6 +126,7 @@ impl<T: 'static> Linker<T> {
                 "`{name}` is not the name of an instance"
             )));
         }
+        self.instances.add(name);
         Ok(LinkerInstance {
             linker: self,
             prefix: format!("{name}#"),
@@ -154,7 +161,7 @@ impl<T: 'static> Linker<T> {
         let mut resources = vec![None; artifact.resources().len()];
         for record in artifact.imports() {
             let path = artifact.string(record.name).unwrap_or_default();
-            match (record.kind, self.items.get(path)) {
+            match (record.kind, self.items.get(&*self.instances.resolve(path))) {
                 (kind::FUNC, None) => {
                     error.missing(path.into(), expected(component, record.index));
                 }
@@ -381,6 +388,7 @@ impl<T: 'static> Clone for Linker<T> {
         Linker {
             engine: self.engine.clone(),
             items: self.items.clone(),
+            instances: self.instances.clone(),
             data: PhantomData,
         }
     }

@@ -15,6 +15,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use cwasm_format::TrapCode;
+use cwasm_format::abi::PointerWidth;
 use cwasm_format::exports::{self, encoding};
 use cwasm_format::hash::TypeHash;
 use cwasm_format::header::NONE;
@@ -102,6 +103,8 @@ pub(crate) struct CanonOptions {
     handles: u32,
     /// Invariant 6: handles of that instance's artifact.
     uses: UseRange,
+    /// How wide the memory's addresses are.
+    width: PointerWidth,
 }
 
 // SAFETY: plain addresses; using them needs the store.
@@ -142,6 +145,10 @@ impl CanonOptions {
         let flags = unsafe { context.byte_add(flags as usize) }.cast();
         let encoding = StringEncoding::from_number(record.string_encoding);
         let encoding = encoding.unwrap_or(StringEncoding::Utf8);
+        let width = match record.is_64 {
+            0 => PointerWidth::W32,
+            _ => PointerWidth::W64,
+        };
         CanonOptions {
             context,
             memory,
@@ -150,6 +157,7 @@ impl CanonOptions {
             encoding,
             handles: record.handles,
             uses: record.uses,
+            width,
         }
     }
 
@@ -202,6 +210,21 @@ impl CanonOptions {
 
     pub(crate) fn encoding(&self) -> StringEncoding {
         self.encoding
+    }
+
+    #[inline(always)]
+    pub(crate) fn width(&self) -> PointerWidth {
+        self.width
+    }
+
+    /// The pointer or length in a flat value, whose high half means nothing where they have 32
+    /// bits.
+    #[inline(always)]
+    pub(crate) fn pointer(&self, bits: u64) -> u64 {
+        match self.width {
+            PointerWidth::W32 => u64::from(bits as u32),
+            PointerWidth::W64 => bits,
+        }
     }
 
     /// The flags of the component instance: see [`cwasm_format::vmctx::flags`].
@@ -288,7 +311,7 @@ impl CanonOptions {
         }
         // SAFETY: as above.
         unsafe { self.set_flags(flags) };
-        let pointer = result.value as u32 as usize;
+        let pointer = self.pointer(result.value) as usize;
         if !pointer.is_multiple_of(align) {
             return Err(Error::trapped(TrapCode::UnalignedPointer));
         }

@@ -21,7 +21,10 @@ pub enum Val {
     F64(f64),
     Char(char),
     String(String),
+    /// The elements, of a list of fixed length too.
     List(Vec<Val>),
+    /// Keys and values. A guest may give a key twice: the last pair counts.
+    Map(Vec<(Val, Val)>),
     /// Names and values of all fields, in the order of the type.
     Record(Vec<(String, Val)>),
     Tuple(Vec<Val>),
@@ -56,6 +59,7 @@ impl Val {
             Val::Char(_) => "a char",
             Val::String(_) => "a string",
             Val::List(_) => "a list",
+            Val::Map(_) => "a map",
             Val::Record(_) => "a record",
             Val::Tuple(_) => "a tuple",
             Val::Variant(..) => "a variant",

@@ -187,6 +187,7 @@ fn options() -> CanonOptions {
         string_encoding,
         handles: NONE,
         uses: UseRange::default(),
+        is_64: 0,
     }
 }
 
@@ -226,6 +227,7 @@ fn contents() -> Contents {
             options: options(),
             flags: FLAGS,
             func_type: index as u32,
+            reserved: 0,
         });
         let params = params.iter().map(|ty| ("x".to_owned(), *ty)).collect();
         description.funcs.push(FuncType { params, result });

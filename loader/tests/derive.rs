@@ -97,7 +97,7 @@ fn constants_are_the_compilers() {
         described::<Permissions>(),
         r#"Flags(["read", "write-it", "execute"])"#
     );
-    assert_eq!(Nine::LAYOUT.size, 2);
+    assert_eq!(Nine::LAYOUT.plain().size, 2);
     described::<Nine>();
 }
 

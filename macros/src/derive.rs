@@ -140,8 +140,13 @@ fn record_lower(krate: &Path, fields: &[NamedField]) -> TokenStream {
             let offsets = const {
                 #derive::field_offsets([#(<#types as #krate::ComponentType>::LAYOUT),*])
             };
+            let width = cx.width();
             #(
-                <#types as #krate::Lower>::store(&self.#idents, cx, offset + offsets[#indices])?;
+                <#types as #krate::Lower>::store(
+                    &self.#idents,
+                    cx,
+                    offset + offsets[#indices].at(width),
+                )?;
                 cx.forward(<#types as #krate::ComponentType>::HANDLES);
             )*
             cx.back(<Self as #krate::ComponentType>::HANDLES);
@@ -155,8 +160,8 @@ fn record_lower(krate: &Path, fields: &[NamedField]) -> TokenStream {
             };
             #(<#types as #krate::Lower>::write(
                 &self.#idents,
-                &mut bytes[offsets[#indices]..]
-                    [..<#types as #krate::ComponentType>::LAYOUT.size as usize],
+                &mut bytes[offsets[#indices].plain()..]
+                    [..<#types as #krate::ComponentType>::LAYOUT.plain().size as usize],
             );)*
         }
     }
@@ -194,12 +199,13 @@ fn record_lift(krate: &Path, fields: &[NamedField]) -> TokenStream {
             let offsets = const {
                 #derive::field_offsets([#(<#types as #krate::ComponentType>::LAYOUT),*])
             };
+            let width = cx.width();
             let value = Self {
                 #(#idents: {
                     let field = <#types as #krate::Lift>::load(
                         cx,
-                        &bytes[offsets[#indices]..]
-                            [..<#types as #krate::ComponentType>::LAYOUT.size as usize],
+                        &bytes[offsets[#indices].at(width)..]
+                            [..<#types as #krate::ComponentType>::LAYOUT.at(width).size as usize],
                     )?;
                     cx.forward(<#types as #krate::ComponentType>::HANDLES);
                     field
@@ -371,7 +377,7 @@ fn cases_lift(krate: &Path, cases: &[Case]) -> TokenStream {
         )
     });
     let loaded = all().map(|((case, ty), before)| {
-        let bytes = quote!(#derive::payload_bytes::<Self, #ty, #count>(bytes));
+        let bytes = quote!(#derive::payload_bytes::<Self, #ty, #count>(cx, bytes));
         make(case, before, quote!(load(cx, #bytes)))
     });
     let (flat_cx, load_cx) = match cases.iter().all(|case| case.payload.is_none()) {

@@ -2,6 +2,8 @@
 //!
 //! The names are those of Wasmtime's scripts; `host` also has functions for our own.
 
+use std::collections::{BTreeMap, HashMap};
+
 use cwasm::{Component, Engine, Instance, Linker, Store, Val};
 use cwasm_format::exports::kind;
 use wast::WastInvoke;
@@ -31,6 +33,19 @@ fn define(linker: &mut Linker<()>) -> cwasm::Result<()> {
         Ok((values.iter().sum::<u32>(),))
     })?;
     host.func_wrap("pair", |_, (): ()| Ok(((7u32, String::from("seven")),)))?;
+    host.func_wrap("sum-four", |_, (values,): ([u32; 4],)| {
+        Ok((values.iter().sum::<u32>(),))
+    })?;
+    host.func_wrap("repeat", |_, (text,): (String,)| {
+        Ok((std::array::repeat::<_, 2>(text),))
+    })?;
+    host.func_wrap("find", |_, (map, key): (HashMap<String, u32>, String)| {
+        Ok((map.get(&key).copied(),))
+    })?;
+    host.func_wrap("lengths", |_, (texts,): (Vec<String>,)| {
+        let lengths = texts.into_iter().map(|text| (text.len() as u8, text));
+        Ok((lengths.collect::<BTreeMap<_, _>>(),))
+    })?;
     host.func_wrap("fail", |_, (): ()| -> cwasm::Result<()> {
         Err(cwasm::Error::msg("the host function `fail` fails"))
     })?;

@@ -144,7 +144,12 @@ fn component_value(arg: &WastVal<'_>) -> Option<Val> {
         WastVal::Result(Ok(value)) => Val::Result(Ok(payload(value)?)),
         WastVal::Result(Err(value)) => Val::Result(Err(payload(value)?)),
         WastVal::Flags(names) => Val::Flags(names.iter().map(|name| (*name).into()).collect()),
-        WastVal::Map(_) => return None,
+        WastVal::Map(pairs) => Val::Map(
+            pairs
+                .iter()
+                .map(|(key, value)| Some((component_value(key)?, component_value(value)?)))
+                .collect::<Option<_>>()?,
+        ),
     })
 }
 
@@ -182,6 +187,12 @@ fn same(a: &Val, b: &Val) -> bool {
         (Val::F32(a), Val::F32(b)) => a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan(),
         (Val::F64(a), Val::F64(b)) => a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan(),
         (Val::List(a), Val::List(b)) | (Val::Tuple(a), Val::Tuple(b)) => all(a, b),
+        (Val::Map(a), Val::Map(b)) => {
+            a.len() == b.len()
+                && a.iter()
+                    .zip(b)
+                    .all(|(a, b)| same(&a.0, &b.0) && same(&a.1, &b.1))
+        }
         (Val::Record(a), Val::Record(b)) => {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.0 == b.0 && same(&a.1, &b.1))
         }

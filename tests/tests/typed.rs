@@ -1,6 +1,7 @@
 //! Every type through a component and back: a guest passes what it is called with to a host function,
 //! and returns what that returns. Export and import are each called typed and dynamically.
 
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 
@@ -66,6 +67,11 @@ fn text(types: &Types, ty: ValueType, defined: &mut String) -> String {
     let name = format!("t{}", id.0);
     let definition = match types.def(id) {
         TypeDef::List(element) => return format!("(list {})", part(element)),
+        TypeDef::FixedList(element, len) => return format!("(list {} {len})", part(element)),
+        TypeDef::Map(entry) => {
+            let fields: Vec<_> = types.fields_of(*entry).iter().map(part).collect();
+            return format!("(map {})", fields.join(" "));
+        }
         TypeDef::Option(payload) => return format!("(option {})", part(payload)),
         TypeDef::Tuple(fields) => {
             let fields: Vec<_> = fields.iter().map(part).collect();
@@ -96,23 +102,25 @@ fn text(types: &Types, ty: ValueType, defined: &mut String) -> String {
     format!("${name}")
 }
 
-fn core_types(flat: &Flat) -> Option<String> {
+fn core_types(flat: &Flat, pointer: &'static str) -> Option<String> {
     let names = flat.types()?.iter().map(|ty| match ty {
         FlatType::I32 => "i32",
         FlatType::I64 => "i64",
         FlatType::F32 => "f32",
         FlatType::F64 => "f64",
+        FlatType::Pointer => pointer,
     });
     Some(names.collect::<Vec<_>>().join(" "))
 }
 
-/// A component that imports `f: func(v: T) -> T` and exports `g`, which calls it.
-fn component<T: ComponentType>(encoding: &str) -> String {
+/// A component that imports `f: func(v: T) -> T` and exports `g`, which calls it. Its memory has
+/// addresses of the type `ptr`.
+fn component<T: ComponentType>(encoding: &str, ptr: &'static str) -> String {
     let mut types = Types::new();
     let ty = T::describe(&mut types).expect("a type");
     let mut defined = String::new();
     let ty = text(&types, ty, &mut defined);
-    let params = core_types(&T::FLAT).unwrap_or_else(|| "i32".to_owned());
+    let params = core_types(&T::FLAT, ptr).unwrap_or_else(|| ptr.to_owned());
     let count = params.split_whitespace().count();
     let locals: String = (0..count).map(|i| format!("(local.get {i})")).collect();
     let is_flat = T::FLAT.count() <= 1;
@@ -121,9 +129,9 @@ fn component<T: ComponentType>(encoding: &str) -> String {
         (ty.clone(), ty, format!("(call $f {locals})"))
     } else {
         (
-            format!("(param {params} i32)"),
-            format!("(param {params}) (result i32)"),
-            format!("(call $f {locals} (i32.const 16)) (i32.const 16)"),
+            format!("(param {params} {ptr})"),
+            format!("(param {params}) (result {ptr})"),
+            format!("(call $f {locals} ({ptr}.const 16)) ({ptr}.const 16)"),
         )
     };
     format!(
@@ -131,14 +139,14 @@ fn component<T: ComponentType>(encoding: &str) -> String {
           {defined}
           (import "f" (func $f (param "v" {ty}) (result {ty})))
           (core module $libc
-            (memory (export "memory") 2)
-            (global $next (mut i32) (i32.const 4096))
-            (func (export "realloc") (param i32 i32 i32 i32) (result i32)
+            (memory (export "memory") {ptr} 2)
+            (global $next (mut {ptr}) ({ptr}.const 4096))
+            (func (export "realloc") (param {ptr} {ptr} {ptr} {ptr}) (result {ptr})
               (global.set $next
-                (i32.and (i32.add (global.get $next) (i32.const 15)) (i32.const -16)))
+                ({ptr}.and ({ptr}.add (global.get $next) ({ptr}.const 15)) ({ptr}.const -16)))
               (memory.copy (global.get $next) (local.get 0) (local.get 1))
               (global.get $next)
-              (global.set $next (i32.add (global.get $next) (local.get 3)))))
+              (global.set $next ({ptr}.add (global.get $next) (local.get 3)))))
           (core instance $libc (instantiate $libc))
           (core func $f (canon lower (func $f) {encoding}
             (memory (core memory $libc "memory")) (realloc (core func $libc "realloc"))))
@@ -158,9 +166,14 @@ where
     T: Lower + Lift + Clone + Debug + PartialEq + Send + Sync + 'static,
     (T,): ComponentNamedList,
 {
-    for encoding in ["string-encoding=utf8", "string-encoding=utf16"] {
+    for (encoding, ptr) in [
+        ("string-encoding=utf8", "i32"),
+        ("string-encoding=utf16", "i32"),
+        ("string-encoding=utf8", "i64"),
+        ("string-encoding=latin1+utf16", "i64"),
+    ] {
         let workshop = Workshop::new();
-        let wat = component::<T>(encoding);
+        let wat = component::<T>(encoding, ptr);
         let artifact = workshop
             .compile(wat.as_bytes())
             .unwrap_or_else(|error| panic!("{error}\n{wat}"));
@@ -250,6 +263,26 @@ fn compound_types() {
     matrix(vec![Ok::<(), f32>(()), Err(1.5)]);
     matrix(vec![Ok::<(), ()>(()), Err(())]);
     matrix(vec![vec![(1u16, Some(2.5f64)), (3, None)]]);
+}
+
+#[test]
+fn arrays_and_maps() {
+    matrix(vec![[1u8, 2, 3]]);
+    matrix(vec![[0.5f64; 20]]);
+    matrix(vec![vec![[1u32, 2], [3, 4]], vec![]]);
+    matrix(vec![[Some("a".to_owned()), None]]);
+    matrix(vec![[[1u16, 2], [3, 4]], [[5, 6], [7, 8]]]);
+    matrix(vec![vec![[(1u8, 2u32), (3, 4)]]]);
+    matrix(vec![
+        BTreeMap::from([(1u32, 2u8), (3, 4)]),
+        BTreeMap::default(),
+    ]);
+    // Of one pair each: the order of more is another in each map.
+    matrix(vec![
+        HashMap::from([("ü".to_owned(), vec![1u8])]),
+        HashMap::new(),
+    ]);
+    matrix(vec![(1u8, BTreeMap::from([('x', Some([1u64, 2]))]))]);
 }
 
 #[test]

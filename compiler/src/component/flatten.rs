@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use cwasm_format::abi::PointerWidth;
 use cwasm_format::exports::encoding;
 use cwasm_format::resources::MAX_RESOURCES;
 use cwasm_format::types::ResourceNumber;
@@ -225,7 +226,7 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                 offset,
             } => {
                 let func = scope.core_funcs[*core_func as usize];
-                let options = scope.options(options, *offset)?;
+                let options = self.options(scope, options, *offset)?;
                 let ty = self.types.func(*ty, &mut scope.types)?;
                 self.lifts.push(Lift {
                     func,
@@ -240,7 +241,7 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                 options,
                 offset,
             } => {
-                let options = scope.options(options, *offset)?;
+                let options = self.options(scope, options, *offset)?;
                 let func = self.lower(scope.funcs[*func as usize], options, scope.component);
                 scope.core_funcs.push(func);
             }
@@ -332,6 +333,59 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
         }
         self.plan.resources.push(PlanResource { name, origin });
         Ok(ResourceNumber(found as u32 - 1))
+    }
+
+    /// Resolves canonical options. `offset` is where they stand, for errors.
+    fn options(
+        &self,
+        scope: &Scope<'_, 'a>,
+        options: &[CanonicalOption],
+        offset: u64,
+    ) -> Result<Options> {
+        let mut resolved = Options {
+            memory: None,
+            realloc: None,
+            post_return: None,
+            string_encoding: encoding::UTF8,
+            width: PointerWidth::W32,
+        };
+        for option in options {
+            match *option {
+                CanonicalOption::UTF8 => resolved.string_encoding = encoding::UTF8,
+                CanonicalOption::UTF16 => resolved.string_encoding = encoding::UTF16,
+                CanonicalOption::CompactUTF16 => {
+                    resolved.string_encoding = encoding::LATIN1_UTF16;
+                }
+                CanonicalOption::Memory(index) => {
+                    let memory = scope.core_memories[index as usize];
+                    resolved.memory = Some(memory);
+                    resolved.width = self.width(memory);
+                }
+                CanonicalOption::Realloc(index) => {
+                    resolved.realloc = Some(scope.core_funcs[index as usize]);
+                }
+                CanonicalOption::PostReturn(index) => {
+                    resolved.post_return = Some(scope.core_funcs[index as usize]);
+                }
+                CanonicalOption::Async | CanonicalOption::Callback(_) => {
+                    return Err(Error::unsupported("component-model async", offset));
+                }
+                CanonicalOption::CoreType(_) | CanonicalOption::Gc => {
+                    return Err(Error::unsupported("cm-gc", offset));
+                }
+            }
+        }
+        Ok(resolved)
+    }
+
+    /// How wide the addresses of a memory are.
+    fn width(&self, memory: CoreItem) -> PointerWidth {
+        let instance = &self.plan.instances[memory.instance.0 as usize];
+        let module = &self.modules[instance.module.0 as usize];
+        match module.memories[memory.index as usize].memory64 {
+            false => PointerWidth::W32,
+            true => PointerWidth::W64,
+        }
     }
 
     /// A component instance, the one that it is nested in, and so on.
@@ -730,40 +784,5 @@ impl<'d, 'a> Scope<'d, 'a> {
             ExternalKind::Global => CoreDef::Global(self.core_globals[index]),
             ExternalKind::Tag => unreachable!("modules with tags are refused when decoded"),
         }
-    }
-
-    /// Resolves canonical options. `offset` is where they stand, for errors.
-    fn options(&self, options: &[CanonicalOption], offset: u64) -> Result<Options> {
-        let mut resolved = Options {
-            memory: None,
-            realloc: None,
-            post_return: None,
-            string_encoding: encoding::UTF8,
-        };
-        for option in options {
-            match *option {
-                CanonicalOption::UTF8 => resolved.string_encoding = encoding::UTF8,
-                CanonicalOption::UTF16 => resolved.string_encoding = encoding::UTF16,
-                CanonicalOption::CompactUTF16 => {
-                    resolved.string_encoding = encoding::LATIN1_UTF16;
-                }
-                CanonicalOption::Memory(index) => {
-                    resolved.memory = Some(self.core_memories[index as usize]);
-                }
-                CanonicalOption::Realloc(index) => {
-                    resolved.realloc = Some(self.core_funcs[index as usize]);
-                }
-                CanonicalOption::PostReturn(index) => {
-                    resolved.post_return = Some(self.core_funcs[index as usize]);
-                }
-                CanonicalOption::Async | CanonicalOption::Callback(_) => {
-                    return Err(Error::unsupported("component-model async", offset));
-                }
-                CanonicalOption::CoreType(_) | CanonicalOption::Gc => {
-                    return Err(Error::unsupported("cm-gc", offset));
-                }
-            }
-        }
-        Ok(resolved)
     }
 }

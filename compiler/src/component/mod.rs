@@ -9,6 +9,7 @@ pub(crate) mod flatten;
 pub(crate) mod resolve;
 pub(crate) mod types;
 
+use cwasm_format::abi::PointerWidth;
 use cwasm_format::types::{ResourceNumber, ValueType};
 use wasmparser::{
     CanonicalOption, ComponentAlias, ComponentExternalKind, ComponentInstance, Instance,
@@ -156,6 +157,8 @@ pub(crate) struct Options {
     pub(crate) post_return: Option<CoreFunc>,
     /// A number of [`cwasm_format::exports::encoding`].
     pub(crate) string_encoding: u32,
+    /// How wide the memory's addresses are.
+    pub(crate) width: PointerWidth,
 }
 
 /// A component flattened.

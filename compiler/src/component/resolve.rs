@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use cwasm_format::abi::FlatType;
+use cwasm_format::abi::{FlatType, PointerWidth};
 use cwasm_format::types::{FuncType, ResourceNumber, TypeDef, TypeId, Types, ValueType};
 
 use super::types::{FuncDefId, ResourceRef, TypeBuilder};
@@ -156,28 +156,29 @@ impl UnitTypes {
 
     /// The core type of a lowered function (`flatten_functype` with context `lower`): the flat
     /// parameters, or a pointer to them; the flat result, or a pointer to where it goes.
-    pub(crate) fn lowered(&self, ty: FuncTypeId) -> wasmparser::FuncType {
+    pub(crate) fn lowered(&self, ty: FuncTypeId, width: PointerWidth) -> wasmparser::FuncType {
         let func = self.get(ty);
-        let pointer = wasmparser::ValType::I32;
+        let pointer = core_type(FlatType::Pointer, width);
         let mut params = match self.types.params_flat(func).types() {
-            Some(types) => types.iter().copied().map(core_type).collect(),
+            Some(types) => types.iter().map(|ty| core_type(*ty, width)).collect(),
             None => vec![pointer],
         };
         let mut results = Vec::new();
         match self.types.result_flat(func).types() {
             Some([]) => {}
-            Some([one]) => results.push(core_type(*one)),
+            Some([one]) => results.push(core_type(*one, width)),
             Some(_) | None => params.push(pointer),
         }
         wasmparser::FuncType::new(params, results)
     }
 }
 
-fn core_type(ty: FlatType) -> wasmparser::ValType {
-    match ty {
+fn core_type(ty: FlatType, width: PointerWidth) -> wasmparser::ValType {
+    match ty.at(width) {
         FlatType::I32 => wasmparser::ValType::I32,
         FlatType::I64 => wasmparser::ValType::I64,
         FlatType::F32 => wasmparser::ValType::F32,
         FlatType::F64 => wasmparser::ValType::F64,
+        FlatType::Pointer => unreachable!("a pointer of known width is a number"),
     }
 }

@@ -166,6 +166,17 @@ impl TypeBuilder {
         let def = match &types[id] {
             ComponentDefinedType::Primitive(ty) => return primitive(*ty, offset),
             ComponentDefinedType::List { element, .. } => TypeDef::List(value(self, *element)?),
+            ComponentDefinedType::FixedLengthList {
+                element, length, ..
+            } => TypeDef::FixedList(value(self, *element)?, *length),
+            ComponentDefinedType::Map {
+                key, value: held, ..
+            } => {
+                let (key, held) = (value(self, *key)?, value(self, *held)?);
+                let ty = ValueType::Def(self.types.push_map(key, held));
+                self.known.insert(id, ty);
+                return Ok(ty);
+            }
             ComponentDefinedType::Option { ty, .. } => TypeDef::Option(value(self, *ty)?),
             ComponentDefinedType::Result { ok, err, .. } => TypeDef::Result {
                 ok: ok.map(|ty| value(self, ty)).transpose()?,
@@ -207,10 +218,6 @@ impl TypeBuilder {
             ComponentDefinedType::Borrow(id) => {
                 TypeDef::Borrow(ResourceNumber(self.resource(id.resource()).0))
             }
-            ComponentDefinedType::FixedLengthList { .. } => {
-                return Err(Error::unsupported("cm-fixed-length-lists", offset));
-            }
-            ComponentDefinedType::Map { .. } => return Err(Error::unsupported("cm-map", offset)),
             ComponentDefinedType::Future { .. } => {
                 return Err(Error::unsupported(
                     "component-model async (a future)",

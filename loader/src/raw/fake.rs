@@ -6,6 +6,7 @@ use std::mem::{offset_of, transmute};
 use std::ptr::NonNull;
 
 use cwasm_format::TrapCode;
+use cwasm_format::abi::PointerWidth;
 use cwasm_format::hash::TypeHash;
 use cwasm_format::header::NONE;
 use cwasm_format::resources::UseRange;
@@ -58,6 +59,7 @@ struct State {
 pub(crate) struct Guest {
     pub(crate) store: Store<u32>,
     pub(crate) encoding: StringEncoding,
+    pub(crate) width: PointerWidth,
     block: Box<Block>,
     /// `u64`s, so that it is aligned as a memory is.
     _memory: Box<[u64]>,
@@ -161,6 +163,7 @@ impl Guest {
         Guest {
             store,
             encoding: StringEncoding::Utf8,
+            width: PointerWidth::W32,
             block,
             _memory: memory,
         }
@@ -169,6 +172,13 @@ impl Guest {
     pub(crate) fn with_encoding(encoding: StringEncoding) -> Guest {
         Guest {
             encoding,
+            ..Guest::new()
+        }
+    }
+
+    pub(crate) fn with_width(width: PointerWidth) -> Guest {
+        Guest {
+            width,
             ..Guest::new()
         }
     }
@@ -192,6 +202,7 @@ impl Guest {
             encoding: self.encoding,
             handles: NONE,
             uses: UseRange::default(),
+            width: self.width,
         }
     }
 
@@ -203,6 +214,7 @@ impl Guest {
             string_encoding: cwasm_format::exports::encoding::UTF8,
             handles: NONE,
             uses: UseRange::default(),
+            is_64: (self.width == PointerWidth::W64).into(),
         };
         (options, offset_of!(Block, flags) as u32)
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use cwasm_format::abi::{Flat, FlatType, Layout};
+use cwasm_format::abi::{Flat, FlatType, HANDLE_SIZE, Layout};
 use cwasm_format::hash::{Tag, TypeHash};
 use cwasm_format::types::{ResourceNumber, TypeDef, Types, ValueType};
 
@@ -140,7 +140,7 @@ macro_rules! handle {
         // SAFETY: the constants are those of a handle.
         unsafe impl$(<$parameter: 'static>)? ComponentType for $rust {
             const HASH: TypeHash = TypeHash::primitive(Tag::Handle);
-            const LAYOUT: Layout = Layout::scalar(4);
+            const LAYOUT: Layout = Layout::scalar(HANDLE_SIZE);
             const FLAT: Flat = Flat::one(FlatType::I32);
             const HAS_POINTERS: bool = true;
             const HANDLES: usize = 1;

@@ -5,7 +5,7 @@
 )]
 
 use cwasm_format::TrapCode;
-use cwasm_format::abi::{Layout, MAX_BYTE_LENGTH};
+use cwasm_format::abi::{Extent, Layout, MAX_BYTE_LENGTH, PointerWidth};
 use cwasm_format::resources::HandleUse;
 use cwasm_format::types::ResourceNumber;
 
@@ -240,11 +240,28 @@ impl<'a> LiftContext<'a> {
     #[inline]
     pub(crate) fn bytes(
         &self,
-        pointer: u32,
-        layout: Layout,
+        pointer: u64,
+        extent: Extent,
         out_of_bounds: TrapCode,
     ) -> Result<&'a [u8]> {
-        bytes_at(self.memory, pointer, layout, out_of_bounds)
+        bytes_at(self.memory, pointer, extent, out_of_bounds)
+    }
+
+    /// The value that a flat value points to.
+    ///
+    /// # Errors
+    /// [`TrapCode::UnalignedPointer`] or [`TrapCode::MemoryOutOfBounds`].
+    #[inline]
+    pub(crate) fn pointed(&self, bits: u64, layout: Layout) -> Result<&'a [u8]> {
+        let pointer = self.options.pointer(bits);
+        let extent = layout.at(self.width());
+        self.bytes(pointer, extent, TrapCode::MemoryOutOfBounds)
+    }
+
+    /// How wide pointers and lengths are.
+    #[inline(always)]
+    pub fn width(&self) -> PointerWidth {
+        self.options.width()
     }
 
     pub(crate) fn options(&self) -> &'a CanonOptions {
@@ -260,14 +277,14 @@ impl<'a> LiftContext<'a> {
     }
 }
 
-/// `layout.size` bytes of `memory` at an aligned pointer.
+/// `extent.size` bytes of `memory` at an aligned pointer.
 #[inline]
-fn bytes_at(memory: &[u8], pointer: u32, layout: Layout, out_of_bounds: TrapCode) -> Result<&[u8]> {
-    if !pointer.is_multiple_of(layout.align) {
+fn bytes_at(memory: &[u8], pointer: u64, extent: Extent, out_of_bounds: TrapCode) -> Result<&[u8]> {
+    if !pointer.is_multiple_of(extent.align.into()) {
         return Err(Error::trapped(TrapCode::UnalignedPointer));
     }
-    let start = pointer as usize;
-    match memory.get(start..start + layout.size as usize) {
+    let rest = memory.get(pointer as usize..);
+    match rest.and_then(|rest| rest.get(..extent.size as usize)) {
         Some(bytes) => Ok(bytes),
         None => Err(Error::trapped(out_of_bounds)),
     }
@@ -309,13 +326,21 @@ impl<'a> LowerContext<'a> {
     }
 
     /// Takes memory from the guest's `realloc`: its offset, which is aligned, and behind which
-    /// `layout.size` bytes are in bounds.
+    /// `extent.size` bytes are in bounds.
     ///
     /// # Errors
     /// The guest's trap, [`TrapCode::UnalignedPointer`] or `out_of_bounds`.
-    pub(crate) fn allocate(&mut self, layout: Layout, out_of_bounds: TrapCode) -> Result<usize> {
-        let args = [0, 0, layout.align as usize, layout.size as usize];
+    pub(crate) fn allocate(&mut self, extent: Extent, out_of_bounds: TrapCode) -> Result<usize> {
+        let args = [0, 0, extent.align as usize, extent.size as usize];
         self.realloc(args, out_of_bounds)
+    }
+
+    /// Takes memory for one value: its offset.
+    ///
+    /// # Errors
+    /// As [`LowerContext::allocate`].
+    pub(crate) fn allocate_value(&mut self, layout: Layout) -> Result<usize> {
+        self.allocate(layout.at(self.width()), TrapCode::MemoryOutOfBounds)
     }
 
     /// Calls the guest's `realloc` with (old, old size, align, new size).
@@ -331,9 +356,17 @@ impl<'a> LowerContext<'a> {
     ///
     /// # Errors
     /// [`TrapCode::UnalignedPointer`] or [`TrapCode::MemoryOutOfBounds`].
-    pub(crate) fn out_pointer(&mut self, pointer: u32, layout: Layout) -> Result<usize> {
-        bytes_at(self.memory(), pointer, layout, TrapCode::MemoryOutOfBounds)?;
+    pub(crate) fn out_pointer(&mut self, bits: u64, layout: Layout) -> Result<usize> {
+        let pointer = self.options.pointer(bits);
+        let extent = layout.at(self.width());
+        bytes_at(self.memory(), pointer, extent, TrapCode::MemoryOutOfBounds)?;
         Ok(pointer as usize)
+    }
+
+    /// How wide pointers and lengths are.
+    #[inline(always)]
+    pub fn width(&self) -> PointerWidth {
+        self.options.width()
     }
 
     /// The guest's memory.

@@ -4,11 +4,11 @@ use cwasm_format::hash::{Hasher, Tag};
 use cwasm_format::types::TypeDef;
 
 pub use crate::resource::HandleType;
-pub use cwasm_format::abi::{Flat, FlatType, Layout};
+pub use cwasm_format::abi::{Flat, FlatType, Layout, field_offsets};
 pub use cwasm_format::hash::TypeHash;
 pub use cwasm_format::types::{Types, ValueType};
 
-pub use super::tuples::{concat, describe_part, field_offsets, flat_offsets, is_canonical};
+pub use super::tuples::{concat, describe_part, flat_offsets, is_canonical};
 pub use super::variants::{
     discriminant, flat_payload, invalid_discriminant, lower_case, payload_bytes, store_case,
     write_case,

@@ -9,7 +9,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use cwasm_format::TrapCode;
-use cwasm_format::abi::{Flat, Layout};
+use cwasm_format::abi::{Extent, Flat, Layout, PointerWidth};
 use cwasm_format::hash::{Tag, TypeHash};
 use cwasm_format::types::{TypeDef, Types, ValueType};
 
@@ -29,8 +29,9 @@ use crate::store::{AsContext, StoreId};
 /// they are read: a view that a host function keeps beyond the call reads whatever the guest has
 /// put there since.
 pub struct WasmList<T> {
-    pointer: u32,
-    len: u32,
+    pointer: u64,
+    /// So many elements are no longer than a list can be.
+    len: u64,
     options: CanonOptions,
     store: StoreId,
     element: PhantomData<fn() -> T>,
@@ -71,7 +72,7 @@ impl<T: Lift> WasmList<T> {
     /// Another store than the one that the view is from.
     pub fn iter<'a>(&'a self, store: &'a impl AsContext) -> Result<WasmListIter<'a, T>> {
         let (cx, bytes) = self.bytes(store)?;
-        let elements = bytes.chunks_exact(element_size::<T>());
+        let elements = bytes.chunks_exact(element_size::<T>(cx.width()));
         Ok(WasmListIter {
             cx,
             elements,
@@ -147,8 +148,8 @@ impl<T> fmt::Debug for WasmList<T> {
 }
 
 /// The size of an element; 1 for `()`, of which no component has lists.
-const fn element_size<T: ComponentType>() -> usize {
-    match T::LAYOUT.size {
+fn element_size<T: ComponentType>(width: PointerWidth) -> usize {
+    match T::LAYOUT.at(width).size {
         0 => 1,
         size => size as usize,
     }
@@ -178,36 +179,36 @@ pub(super) fn out_of_memory(error: TryReserveError) -> Error {
     Error::new(error).context("no memory for a guest's value")
 }
 
-/// The layout of a list's elements, one after the other.
+/// The extent of a list's elements, one after the other.
 ///
 /// # Errors
 /// [`TrapCode::ListTooLong`].
-pub(crate) fn elements_layout(len: u64, element: Layout) -> Result<Layout> {
+pub(crate) fn elements_extent(len: u64, element: Extent) -> Result<Extent> {
     // A length beyond 32 bits is too long, whatever the elements are.
     let len = len.min(1 << 32);
     let size = check_length(len * u64::from(element.size), TrapCode::ListTooLong)?;
-    Ok(Layout {
+    Ok(Extent {
         size,
         align: element.align,
     })
 }
 
 /// The bytes of a list's elements.
-fn list_bytes<'a, T: ComponentType>(
+pub(super) fn list_bytes<'a, T: ComponentType>(
     cx: &LiftContext<'a>,
-    (pointer, len): (u32, u32),
+    (pointer, len): (u64, u64),
 ) -> Result<&'a [u8]> {
-    let layout = elements_layout(len.into(), T::LAYOUT)?;
-    cx.bytes(pointer, layout, TrapCode::ListOutOfBounds)
+    let extent = elements_extent(len, T::LAYOUT.at(cx.width()))?;
+    cx.bytes(pointer, extent, TrapCode::ListOutOfBounds)
 }
 
-fn lift_vec<T: Lift>(cx: &mut LiftContext<'_>, pair: (u32, u32)) -> Result<Vec<T>> {
+fn lift_vec<T: Lift>(cx: &mut LiftContext<'_>, pair: (u64, u64)) -> Result<Vec<T>> {
     let bytes = list_bytes::<T>(cx, pair)?;
     cx.charge(pair.1 as usize, size_of::<T>())?;
     T::load_list(cx, bytes)
 }
 
-fn lift_view<T: Lift>(cx: &mut LiftContext<'_>, pair: (u32, u32)) -> Result<WasmList<T>> {
+fn lift_view<T: Lift>(cx: &mut LiftContext<'_>, pair: (u64, u64)) -> Result<WasmList<T>> {
     const {
         assert!(
             T::HANDLES == 0,
@@ -227,12 +228,11 @@ fn lift_view<T: Lift>(cx: &mut LiftContext<'_>, pair: (u32, u32)) -> Result<Wasm
 }
 
 /// Copies the elements to the guest's memory: pointer and length.
-fn lower_slice<T: Lower>(items: &[T], cx: &mut LowerContext<'_>) -> Result<(u32, u32)> {
-    let layout = elements_layout(items.len() as u64, T::LAYOUT)?;
-    let pointer = cx.allocate(layout, TrapCode::ListOutOfBounds)?;
+fn lower_slice<T: Lower>(items: &[T], cx: &mut LowerContext<'_>) -> Result<(u64, u64)> {
+    let extent = elements_extent(items.len() as u64, T::LAYOUT.at(cx.width()))?;
+    let pointer = cx.allocate(extent, TrapCode::ListOutOfBounds)?;
     T::store_list(items, cx, pointer)?;
-    // Inside the memory, and at most as many as bytes.
-    Ok((pointer as u32, items.len() as u32))
+    Ok((pointer as u64, items.len() as u64))
 }
 
 macro_rules! component_type {
@@ -295,12 +295,12 @@ unsafe impl<T: Lower> Lower for Vec<T> {
 unsafe impl<T: Lift> Lift for Vec<T> {
     #[inline]
     fn lift_flat(cx: &mut LiftContext<'_>, flat: &[u64]) -> Result<Vec<T>> {
-        lift_vec(cx, pair_of_flat(flat))
+        lift_vec(cx, pair_of_flat(cx, flat))
     }
 
     #[inline]
     fn load(cx: &mut LiftContext<'_>, bytes: &[u8]) -> Result<Vec<T>> {
-        lift_vec(cx, pair_of_bytes(bytes))
+        lift_vec(cx, pair_of_bytes(cx, bytes))
     }
 }
 
@@ -308,11 +308,11 @@ unsafe impl<T: Lift> Lift for Vec<T> {
 unsafe impl<T: Lift> Lift for WasmList<T> {
     #[inline]
     fn lift_flat(cx: &mut LiftContext<'_>, flat: &[u64]) -> Result<WasmList<T>> {
-        lift_view(cx, pair_of_flat(flat))
+        lift_view(cx, pair_of_flat(cx, flat))
     }
 
     #[inline]
     fn load(cx: &mut LiftContext<'_>, bytes: &[u8]) -> Result<WasmList<T>> {
-        lift_view(cx, pair_of_bytes(bytes))
+        lift_view(cx, pair_of_bytes(cx, bytes))
     }
 }

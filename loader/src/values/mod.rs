@@ -17,9 +17,11 @@
 //! the one that Rust asks for.
 #![allow(unsafe_code, reason = "the traits are unsafe to implement")]
 
+mod arrays;
 mod context;
 pub mod derive;
 mod lists;
+mod maps;
 mod options;
 mod pointers;
 mod scalars;
@@ -42,7 +44,7 @@ pub use context::{LiftContext, LowerContext};
 pub use lists::{WasmList, WasmListIter};
 pub use strings::WasmStr;
 
-pub(crate) use lists::{elements_layout, reserve};
+pub(crate) use lists::{elements_extent, reserve};
 pub(crate) use strings::{pair_of_bytes, pair_of_flat, pair_to_flat, pair_to_memory};
 
 /// A Rust type that stands for a component type.
@@ -52,6 +54,8 @@ pub(crate) use strings::{pair_of_bytes, pair_of_flat, pair_to_flat, pair_to_memo
 /// | `bool`, integers, floats, `char` | the same |
 /// | `string` | `String`, `&str`, `Box<str>`, [`WasmStr`] |
 /// | `list<T>` | `Vec<T>`, `&[T]`, `Box<[T]>`, [`WasmList<T>`] |
+/// | `list<T, N>` | `[T; N]` |
+/// | `map<K, V>` | `HashMap<K, V>`, `BTreeMap<K, V>` |
 /// | `option<T>`, `result<T, E>` | `Option<T>`, `Result<T, E>`; `()` for an absent side |
 /// | `tuple<A, B>` | `(A, B)`, up to 16 |
 /// | `record`, `variant`, `enum` | structs and enums that derive the traits |
@@ -127,7 +131,7 @@ pub unsafe trait ComponentType {
 /// # Safety
 /// - [`lower_flat`](Lower::lower_flat), [`store`](Lower::store) and [`write`](Lower::write) write all
 ///   of the value in the form of its [`ComponentType`].
-/// - If [`IS_CANONICAL`](Lower::IS_CANONICAL), the type's size is `LAYOUT.size`, and the bytes of a
+/// - If [`IS_CANONICAL`](Lower::IS_CANONICAL), the type's size is the size that `LAYOUT` says, and the bytes of a
 ///   value, none of which is padding, are its form in memory.
 pub unsafe trait Lower: ComponentType {
     /// Whether values lie in Rust's memory as they do in a guest's: lists of them are one copy.
@@ -140,18 +144,18 @@ pub unsafe trait Lower: ComponentType {
     /// If the guest's `realloc` fails, or the value is too large for any guest.
     fn lower_flat(&self, cx: &mut LowerContext<'_>, out: &mut [u64]) -> Result<()>;
 
-    /// Writes the value to the guest's memory. `LAYOUT.size` bytes at `offset` are inside the
-    /// memory, and `offset` is aligned.
+    /// Writes the value to the guest's memory. As many bytes at `offset` as `LAYOUT` says for the
+    /// memory's pointers are inside of it, and `offset` is aligned.
     ///
     /// # Errors
     /// As [`Lower::lower_flat`].
     #[inline]
     fn store(&self, cx: &mut LowerContext<'_>, offset: usize) -> Result<()> {
-        self.write(cx.place(offset, Self::LAYOUT.size as usize));
+        self.write(cx.place(offset, Self::LAYOUT.plain().size as usize));
         Ok(())
     }
 
-    /// Writes the value to `LAYOUT.size` bytes of the guest's memory. Only called of types without
+    /// Writes the value to as many bytes as `LAYOUT` says of the guest's memory. Only called of types without
     /// [pointers](ComponentType::HAS_POINTERS).
     fn write(&self, bytes: &mut [u8]) {
         unreachable!(
@@ -168,7 +172,7 @@ pub unsafe trait Lower: ComponentType {
     where
         Self: Sized,
     {
-        let size = Self::LAYOUT.size as usize;
+        let size = Self::LAYOUT.at(cx.width()).size as usize;
         if Self::IS_CANONICAL {
             cx.write(offset, scalars::bytes_of(items));
         } else if !Self::HAS_POINTERS && size != 0 {
@@ -191,7 +195,7 @@ pub unsafe trait Lower: ComponentType {
 /// # Safety
 /// - [`lift_flat`](Lift::lift_flat) and [`load`](Lift::load) read the form of the
 ///   [`ComponentType`], whatever the bytes are, and refuse what is not a value of it.
-/// - If [`IS_CANONICAL`](Lift::IS_CANONICAL), the type's size is `LAYOUT.size`, and any bytes of a
+/// - If [`IS_CANONICAL`](Lift::IS_CANONICAL), the type's size is the size that `LAYOUT` says, and any bytes of a
 ///   guest's memory are the value that they stand for.
 pub unsafe trait Lift: ComponentType + Sized {
     /// Whether values lie in Rust's memory as they do in a guest's, and any bytes are one: lists of
@@ -205,13 +209,13 @@ pub unsafe trait Lift: ComponentType + Sized {
     /// A [`Trap`](crate::Trap) that says what is wrong with the guest's value.
     fn lift_flat(cx: &mut LiftContext<'_>, flat: &[u64]) -> Result<Self>;
 
-    /// Reads a value in memory: `LAYOUT.size` bytes.
+    /// Reads a value in memory: as many bytes as `LAYOUT` says for the memory's pointers.
     ///
     /// # Errors
     /// As [`Lift::lift_flat`].
     fn load(cx: &mut LiftContext<'_>, bytes: &[u8]) -> Result<Self>;
 
-    /// Reads the elements of a list: a multiple of `LAYOUT.size` bytes.
+    /// Reads the elements of a list: a multiple of a value's bytes.
     ///
     /// # Errors
     /// As [`Lift::lift_flat`].
@@ -219,7 +223,7 @@ pub unsafe trait Lift: ComponentType + Sized {
         if Self::IS_CANONICAL {
             return scalars::copy_of(bytes);
         }
-        let size = Self::LAYOUT.size.max(1) as usize;
+        let size = Self::LAYOUT.at(cx.width()).size.max(1) as usize;
         let mut items = lists::reserve(bytes.len() / size)?;
         for bytes in bytes.chunks_exact(size) {
             items.push(Self::load(cx, bytes)?);

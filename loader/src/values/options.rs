@@ -74,7 +74,7 @@ unsafe impl<T: Lift> Lift for Option<T> {
     fn load(cx: &mut LiftContext<'_>, bytes: &[u8]) -> Result<Self> {
         match discriminant::<2>(bytes) {
             0 => Ok(None),
-            1 => T::load(cx, payload_bytes::<Self, T, 2>(bytes)).map(Some),
+            1 => T::load(cx, payload_bytes::<Self, T, 2>(cx, bytes)).map(Some),
             _ => Err(invalid_discriminant()),
         }
     }
@@ -157,10 +157,10 @@ unsafe impl<T: Lift, E: Lift> Lift for Result<T, E> {
     #[inline]
     fn load(cx: &mut LiftContext<'_>, bytes: &[u8]) -> Result<Self> {
         match discriminant::<2>(bytes) {
-            0 => T::load(cx, payload_bytes::<Self, T, 2>(bytes)).map(Ok),
+            0 => T::load(cx, payload_bytes::<Self, T, 2>(cx, bytes)).map(Ok),
             1 => {
                 cx.forward(T::HANDLES);
-                let payload = E::load(cx, payload_bytes::<Self, E, 2>(bytes))?;
+                let payload = E::load(cx, payload_bytes::<Self, E, 2>(cx, bytes))?;
                 cx.back(T::HANDLES);
                 Ok(Err(payload))
             }

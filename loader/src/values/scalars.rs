@@ -41,6 +41,13 @@ pub(super) fn copy_of<T: Lift>(bytes: &[u8]) -> Result<Vec<T>> {
     Ok(items)
 }
 
+/// The value that these bytes are.
+pub(super) fn value_of<T: Lift>(bytes: &[u8]) -> T {
+    assert!(T::IS_CANONICAL && bytes.len() == size_of::<T>());
+    // SAFETY: so many bytes are there, and any bytes are a value (contract of `Lift`, checked).
+    unsafe { bytes.as_ptr().cast::<T>().read_unaligned() }
+}
+
 /// These bytes as numbers where they lie; `None` if they are not aligned for that.
 pub(super) fn cast<T: Plain>(bytes: &[u8]) -> Option<&[T]> {
     // SAFETY: any bytes are elements (contract of `Plain`).

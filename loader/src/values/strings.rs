@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use cwasm_format::TrapCode;
-use cwasm_format::abi::{Flat, Layout};
+use cwasm_format::abi::{Flat, Layout, PointerWidth};
 use cwasm_format::hash::{Tag, TypeHash};
 use cwasm_format::types::{Types, ValueType};
 
@@ -16,9 +16,6 @@ use super::{ComponentType, Lift, LiftContext, Lower, LowerContext, lists, transc
 use crate::error::Result;
 use crate::raw::{CanonOptions, StringEncoding};
 use crate::store::{AsContext, StoreId};
-
-/// Set in the length of a string in Latin-1+UTF-16 that is UTF-16.
-pub(super) const UTF16_TAG: u32 = 1 << 31;
 
 /// A string in a guest's memory, read where it lies.
 ///
@@ -35,7 +32,7 @@ pub struct WasmStr {
 /// Where a string lies in memory: inside of it, and aligned.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct StrPlace {
-    pub(super) pointer: u32,
+    pub(super) pointer: u64,
     pub(super) byte_len: u32,
     pub(super) units: Units,
 }
@@ -77,16 +74,18 @@ impl WasmStr {
 
 impl StrPlace {
     /// The place of a string of this pointer and length, checked.
-    fn new(cx: &LiftContext<'_>, (pointer, len): (u32, u32)) -> Result<StrPlace> {
+    fn new(cx: &LiftContext<'_>, (pointer, len): (u64, u64)) -> Result<StrPlace> {
+        let utf16_tag = cx.width().utf16_tag();
         let (units, unit_size, len) = match cx.encoding() {
             StringEncoding::Utf8 => (Units::Utf8, 1, len),
             StringEncoding::Utf16 => (Units::Utf16, 2, len),
-            StringEncoding::Latin1Utf16 if len & UTF16_TAG != 0 => {
-                (Units::Utf16, 2, len ^ UTF16_TAG)
+            StringEncoding::Latin1Utf16 if len & utf16_tag != 0 => {
+                (Units::Utf16, 2, len ^ utf16_tag)
             }
             StringEncoding::Latin1Utf16 => (Units::Latin1, 1, len),
         };
-        let byte_len = check_length(u64::from(len) * unit_size, TrapCode::StringTooLong)?;
+        let byte_len = len.saturating_mul(unit_size);
+        let byte_len = check_length(byte_len, TrapCode::StringTooLong)?;
         let place = StrPlace {
             pointer,
             byte_len,
@@ -99,42 +98,60 @@ impl StrPlace {
 
 /// Pointer and length in the flat form.
 #[inline(always)]
-pub(crate) fn pair_of_flat(flat: &[u64]) -> (u32, u32) {
-    (flat[0] as u32, flat[1] as u32)
+pub(crate) fn pair_of_flat(cx: &LiftContext<'_>, flat: &[u64]) -> (u64, u64) {
+    let options = cx.options();
+    (options.pointer(flat[0]), options.pointer(flat[1]))
 }
 
 /// Pointer and length in memory.
 #[inline(always)]
-pub(crate) fn pair_of_bytes(bytes: &[u8]) -> (u32, u32) {
-    match bytes.as_chunks().0 {
-        [pointer, len] => (u32::from_le_bytes(*pointer), u32::from_le_bytes(*len)),
-        _ => unreachable!("pointer and length are 8 bytes"),
+pub(crate) fn pair_of_bytes(cx: &LiftContext<'_>, bytes: &[u8]) -> (u64, u64) {
+    let pair = match cx.width() {
+        PointerWidth::W32 => match bytes.as_chunks().0 {
+            [pointer, len] => Some((
+                u32::from_le_bytes(*pointer).into(),
+                u32::from_le_bytes(*len).into(),
+            )),
+            _ => None,
+        },
+        PointerWidth::W64 => match bytes.as_chunks().0 {
+            [pointer, len] => Some((u64::from_le_bytes(*pointer), u64::from_le_bytes(*len))),
+            _ => None,
+        },
+    };
+    match pair {
+        Some(pair) => pair,
+        None => unreachable!("{} bytes are not a pointer and a length", bytes.len()),
     }
 }
 
 /// Writes pointer and length in the flat form.
 #[inline(always)]
-pub(crate) fn pair_to_flat((pointer, len): (u32, u32), out: &mut [u64]) {
-    out[0] = pointer.into();
-    out[1] = len.into();
+pub(crate) fn pair_to_flat((pointer, len): (u64, u64), out: &mut [u64]) {
+    out[0] = pointer;
+    out[1] = len;
 }
 
 /// Writes pointer and length to memory.
 #[inline]
-pub(crate) fn pair_to_memory((pointer, len): (u32, u32), cx: &mut LowerContext<'_>, offset: usize) {
-    cx.write(
-        offset,
-        &(u64::from(len) << 32 | u64::from(pointer)).to_le_bytes(),
-    );
+pub(crate) fn pair_to_memory((pointer, len): (u64, u64), cx: &mut LowerContext<'_>, offset: usize) {
+    match cx.width() {
+        // What is inside of such a memory, and its length and tag, have 32 bits.
+        PointerWidth::W32 => cx.write(offset, &(len << 32 | pointer).to_le_bytes()),
+        PointerWidth::W64 => {
+            let pair = u128::from(len) << 64 | u128::from(pointer);
+            cx.write(offset, &pair.to_le_bytes());
+        }
+    }
 }
 
-fn lift_string(cx: &mut LiftContext<'_>, pair: (u32, u32)) -> Result<String> {
+fn lift_string(cx: &mut LiftContext<'_>, pair: (u64, u64)) -> Result<String> {
     let place = StrPlace::new(cx, pair)?;
     cx.charge(place.byte_len as usize, place.units.utf8_growth())?;
     transcode::decode_owned(transcode::bytes(cx, place)?, place.units)
 }
 
-fn lift_view(cx: &mut LiftContext<'_>, pair: (u32, u32)) -> Result<WasmStr> {
+fn lift_view(cx: &mut LiftContext<'_>, pair: (u64, u64)) -> Result<WasmStr> {
     let place = StrPlace::new(cx, pair)?;
     Ok(WasmStr {
         place,
@@ -197,12 +214,12 @@ unsafe impl Lower for String {
 unsafe impl Lift for String {
     #[inline]
     fn lift_flat(cx: &mut LiftContext<'_>, flat: &[u64]) -> Result<String> {
-        lift_string(cx, pair_of_flat(flat))
+        lift_string(cx, pair_of_flat(cx, flat))
     }
 
     #[inline]
     fn load(cx: &mut LiftContext<'_>, bytes: &[u8]) -> Result<String> {
-        lift_string(cx, pair_of_bytes(bytes))
+        lift_string(cx, pair_of_bytes(cx, bytes))
     }
 }
 
@@ -210,11 +227,11 @@ unsafe impl Lift for String {
 unsafe impl Lift for WasmStr {
     #[inline]
     fn lift_flat(cx: &mut LiftContext<'_>, flat: &[u64]) -> Result<WasmStr> {
-        lift_view(cx, pair_of_flat(flat))
+        lift_view(cx, pair_of_flat(cx, flat))
     }
 
     #[inline]
     fn load(cx: &mut LiftContext<'_>, bytes: &[u8]) -> Result<WasmStr> {
-        lift_view(cx, pair_of_bytes(bytes))
+        lift_view(cx, pair_of_bytes(cx, bytes))
     }
 }

@@ -1,10 +1,12 @@
 //! Lifting and lowering against a guest made of Rust.
 
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use cwasm_format::TrapCode;
+use cwasm_format::abi::PointerWidth;
 use cwasm_format::types::{FuncType, Types};
 
 use super::{ComponentNamedList, ComponentType, Lift, Lower, WasmList, WasmStr};
@@ -28,7 +30,8 @@ fn lift<T: Lift>(guest: &mut Guest, flat: &[u64]) -> Result<T> {
 /// Lowers a value to memory at 512: its bytes.
 fn stored<T: Lower>(guest: &mut Guest, value: &T) -> Result<Vec<u8>> {
     guest.lower(|cx| value.store(cx, 512))?;
-    Ok(guest.memory()[512..][..T::LAYOUT.size as usize].to_vec())
+    let size = T::LAYOUT.at(guest.width).size as usize;
+    Ok(guest.memory()[512..][..size].to_vec())
 }
 
 fn load<T: Lift>(guest: &mut Guest, bytes: &[u8]) -> Result<T> {
@@ -43,8 +46,10 @@ fn code<T>(result: Result<T>) -> TrapCode {
 }
 
 fn round_trip<T: Lower + Lift + PartialEq + Debug>(value: T) {
-    for encoding in [Utf8, Utf16, Latin1Utf16] {
+    let encodings = [Utf8, Utf16, Latin1Utf16].into_iter();
+    for (encoding, width) in encodings.flat_map(|e| PointerWidth::ALL.map(|width| (e, width))) {
         let mut guest = Guest::with_encoding(encoding);
+        guest.width = width;
         if T::FLAT.fits() {
             let flat = flat(&mut guest, &value).unwrap();
             assert_eq!(
@@ -114,6 +119,10 @@ fn constants_are_the_compilers() {
     same_as_described::<&Box<Rc<Arc<Vec<String>>>>>();
     same_as_described::<(u8, u64, (u8, u16))>();
     same_as_described::<Option<(f32, String)>>();
+    same_as_described::<[u16; 7]>();
+    same_as_described::<Option<[(u8, String); 3]>>();
+    same_as_described::<HashMap<String, [u64; 2]>>();
+    same_as_described::<(u8, BTreeMap<u8, HashMap<char, Vec<bool>>>)>();
     same_as_described::<Result<(), ()>>();
     same_as_described::<Result<f32, (i32, f64)>>();
     same_as_described::<Result<(), Option<Result<u64, WasmList<WasmStr>>>>>();
@@ -151,6 +160,21 @@ fn values_come_back() {
     round_trip(vec![(1.5f32, vec![(2u8, 3u64)]), (0.5, vec![])]);
     round_trip([None, Some(1u8)].to_vec());
     round_trip(Some(Some(String::from("x"))));
+    round_trip([1u8, 2, 3]);
+    round_trip([[0.5f32, -0.5]; 9]);
+    round_trip(vec![(1u8, [i64::MIN, 1]), (2, [3, 4])]);
+    round_trip([String::from("a"), String::from("ü☃")]);
+    round_trip(Some([Some('x'), None, Some('😀')]));
+    round_trip(Box::new([7u32; 1000]));
+    round_trip(HashMap::from([
+        (1u8, String::from("ü")),
+        (2, String::new()),
+    ]));
+    round_trip(BTreeMap::from([(
+        String::from("k"),
+        HashMap::from([('c', vec![1u64])]),
+    )]));
+    round_trip(HashMap::<String, u8>::new());
     round_trip(Some(None::<u64>));
     round_trip(Ok::<(), u8>(()));
     round_trip(Err::<(), u8>(9));
@@ -206,6 +230,76 @@ fn flat_forms_are_canonical() {
     assert_eq!(wrapped, Ok(1));
     let joined = lift::<Result<f32, u64>>(guest, &[0, 0xdead_bfc0_0000]).unwrap();
     assert_eq!(joined, Ok(-1.5));
+}
+
+#[test]
+fn pointers_have_the_width_of_the_memory() {
+    let guest = &mut Guest::with_width(PointerWidth::W64);
+    let value = (1u8, String::from("ab"));
+    let heap = u64::from(HEAP);
+    assert_eq!(flat(guest, &value).unwrap(), [1, heap, 2]);
+    let mut expected = vec![0; 24];
+    expected[0] = 1;
+    expected[8..10].copy_from_slice(&(heap as u16 + 2).to_le_bytes());
+    expected[16] = 2;
+    guest.memory()[512..536].fill(0);
+    assert_eq!(stored(guest, &value).unwrap(), expected);
+    // No bits are ignored, and nothing overflows.
+    let text = |guest: &mut Guest, pointer, len| code(lift::<String>(guest, &[pointer, len]));
+    let list = |guest: &mut Guest, pointer, len| code(lift::<Vec<u64>>(guest, &[pointer, len]));
+    let out_of_bounds = TrapCode::StringOutOfBounds;
+    assert_eq!(text(guest, 1 << 32, 1), out_of_bounds);
+    assert_eq!(text(guest, u64::MAX, 2), out_of_bounds);
+    assert_eq!(text(guest, 0, 1 << 32), TrapCode::StringTooLong);
+    assert_eq!(text(guest, 0, u64::MAX), TrapCode::StringTooLong);
+    assert_eq!(list(guest, u64::MAX - 7, 1), TrapCode::ListOutOfBounds);
+    assert_eq!(list(guest, u64::MAX - 7, 0), TrapCode::ListOutOfBounds);
+    assert_eq!(list(guest, u64::MAX, 0), TrapCode::UnalignedPointer);
+    assert_eq!(list(guest, 0, 1 << 61), TrapCode::ListTooLong);
+    assert_eq!(list(guest, 0, 1 << 25), TrapCode::ListTooLong);
+    guest.encoding = Utf16;
+    assert_eq!(text(guest, 0, 1 << 63 | 1), TrapCode::StringTooLong);
+    assert_eq!(text(guest, 0, 1 << 31), TrapCode::StringTooLong);
+    guest.encoding = Latin1Utf16;
+    guest.memory()[..4].copy_from_slice(&[0xfc, 0, 0x03, 0x26]);
+    let tagged = lift::<String>(guest, &[0, 1 << 63 | 2]).unwrap();
+    assert_eq!(tagged, "ü☃");
+    assert_eq!(text(guest, 0, 1 << 31 | 2), TrapCode::StringTooLong);
+    guest.set_realloc(Realloc::Gives(MEMORY_SIZE as u32 - 4));
+    assert_eq!(code(flat(guest, &vec![1u64])), TrapCode::UnalignedPointer);
+    // Where pointers have 32 bits, the others mean nothing.
+    let guest = &mut Guest::new();
+    assert_eq!(lift::<String>(guest, &[1 << 32, 1 << 32]).unwrap(), "");
+}
+
+#[test]
+fn the_last_pair_of_a_key_counts() {
+    let guest = &mut Guest::new();
+    guest.memory()[512..518].copy_from_slice(&[1, 10, 2, 20, 1, 30]);
+    let expected = [(1u8, 30u8), (2, 20)];
+    let hashed = lift::<HashMap<u8, u8>>(guest, &[512, 3]).unwrap();
+    assert_eq!(hashed, HashMap::from(expected));
+    let sorted = load::<BTreeMap<u8, u8>>(guest, &[0, 2, 0, 0, 3, 0, 0, 0]).unwrap();
+    assert_eq!(sorted, BTreeMap::from(expected));
+    let lift = |guest: &mut Guest, pair: &[u64]| code(lift::<HashMap<u16, bool>>(guest, pair));
+    assert_eq!(lift(guest, &[513, 0]), TrapCode::UnalignedPointer);
+    assert_eq!(
+        lift(guest, &[MEMORY_SIZE as u64 - 2, 1]),
+        TrapCode::ListOutOfBounds
+    );
+    assert_eq!(lift(guest, &[0, 1 << 26]), TrapCode::ListTooLong);
+}
+
+#[test]
+fn the_first_bad_element_of_an_array_is_its_error() {
+    let guest = &mut Guest::new();
+    let elements = [u64::from('a'), 0xd800, 1 << 31];
+    let flat = lift::<[char; 3]>(guest, &elements);
+    assert_eq!(code(flat), TrapCode::InvalidChar);
+    let bytes = [1, 0, 2, 0, 3, 0];
+    assert_eq!(load::<[u16; 3]>(guest, &bytes).unwrap(), [1, 2, 3]);
+    let options = load::<[Option<u8>; 2]>(guest, &[1, 7, 2, 0]);
+    assert_eq!(code(options), TrapCode::InvalidDiscriminant);
 }
 
 #[test]

@@ -9,10 +9,10 @@ use std::borrow::Cow;
 use std::collections::TryReserveError;
 
 use cwasm_format::TrapCode;
-use cwasm_format::abi::Layout;
+use cwasm_format::abi::Extent;
 
 use super::context::check_length;
-use super::strings::{StrPlace, UTF16_TAG, Units};
+use super::strings::{StrPlace, Units};
 use super::{LiftContext, LowerContext, lists};
 use crate::error::{Error, Result};
 use crate::raw::StringEncoding;
@@ -22,11 +22,11 @@ use crate::transcode;
 pub(super) fn bytes<'a>(cx: &LiftContext<'a>, place: StrPlace) -> Result<&'a [u8]> {
     // Latin-1 strings are aligned as if they were UTF-16.
     let align = if place.units == Units::Utf8 { 1 } else { 2 };
-    let layout = Layout {
+    let extent = Extent {
         size: place.byte_len,
         align,
     };
-    cx.bytes(place.pointer, layout, TrapCode::StringOutOfBounds)
+    cx.bytes(place.pointer, extent, TrapCode::StringOutOfBounds)
 }
 
 /// The string of these code units.
@@ -82,12 +82,12 @@ fn invalid() -> Error {
 }
 
 /// Copies the string to the guest's memory: pointer and length.
-pub(super) fn encode(cx: &mut LowerContext<'_>, string: &str) -> Result<(u32, u32)> {
+pub(super) fn encode(cx: &mut LowerContext<'_>, string: &str) -> Result<(u64, u64)> {
     match cx.encoding() {
         StringEncoding::Utf8 => {
             let pointer = Buffer::allocate(cx, string.len() as u64, 1)?;
             pointer.bytes(cx).copy_from_slice(string.as_bytes());
-            Ok((pointer.offset as u32, pointer.len as u32))
+            Ok((pointer.offset as u64, pointer.len as u64))
         }
         StringEncoding::Utf16 => {
             let buffer = Buffer::allocate(cx, string.len() as u64 * 2, 2)?;
@@ -99,13 +99,13 @@ pub(super) fn encode(cx: &mut LowerContext<'_>, string: &str) -> Result<(u32, u3
             let (read, written) = transcode::utf8_to_latin1(string.as_bytes(), out);
             if read == string.len() {
                 let buffer = buffer.resize(cx, written as u64)?;
-                return Ok((buffer.offset as u32, written as u32));
+                return Ok((buffer.offset as u64, written as u64));
             }
             let buffer = buffer.resize(cx, string.len() as u64 * 2)?;
             // What the guest moved is widened where it is now, and not written again.
             transcode::inflate_latin1(&mut buffer.bytes(cx)[..2 * written], 0..written);
             let (pointer, units) = encode_utf16(cx, &string[read..], buffer, written)?;
-            Ok((pointer, units | UTF16_TAG))
+            Ok((pointer, units | cx.width().utf16_tag()))
         }
     }
 }
@@ -117,11 +117,11 @@ fn encode_utf16(
     string: &str,
     buffer: Buffer,
     before: usize,
-) -> Result<(u32, u32)> {
+) -> Result<(u64, u64)> {
     let out = &mut buffer.bytes(cx)[2 * before..];
     let units = before + transcode::utf8_to_utf16(string, out);
     let buffer = buffer.resize(cx, units as u64 * 2)?;
-    Ok((buffer.offset as u32, units as u32))
+    Ok((buffer.offset as u64, units as u64))
 }
 
 /// Memory that the guest gave for a string.

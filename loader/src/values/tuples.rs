@@ -3,27 +3,13 @@
 
 use std::mem::offset_of;
 
-use cwasm_format::abi::{Flat, Layout};
+use cwasm_format::abi::{Extent, Flat, Layout, field_offsets};
 use cwasm_format::hash::{Tag, TypeHash};
 use cwasm_format::types::{TypeDef, Types, ValueType};
 
 use super::{ComponentNamedList, ComponentType, Lift, LiftContext, Lower, LowerContext};
 use crate::error::Result;
 use crate::resource::HandleType;
-
-/// Where each field of a record lies in memory.
-pub const fn field_offsets<const N: usize>(fields: [Layout; N]) -> [usize; N] {
-    let mut offsets = [0; N];
-    let mut layout = Layout::EMPTY;
-    let mut i = 0;
-    while i < N {
-        let (offset, next) = layout.push_field(fields[i]);
-        offsets[i] = offset as usize;
-        layout = next;
-        i += 1;
-    }
-    offsets
-}
 
 /// Where the flat form of each field of a record starts. Means nothing where the whole does not
 /// fit.
@@ -53,20 +39,21 @@ pub const fn concat(fields: &[Flat]) -> Flat {
 /// Whether a Rust type of this size whose fields are canonical lies in memory as a record of them, with
 /// no padding. `fields` are offset and size in Rust, and the canonical layout, of each.
 pub const fn is_canonical(size: usize, fields: &[(usize, usize, Layout)]) -> bool {
-    let mut layout = Layout::EMPTY;
+    let mut extent = Extent::EMPTY;
     let mut i = 0;
     let mut sum = 0;
     while i < fields.len() {
         let (rust_offset, rust_size, field) = fields[i];
-        let (offset, next) = layout.push_field(field);
+        let field = field.plain();
+        let (offset, next) = extent.push_field(field);
         if offset as usize != rust_offset || field.size as usize != rust_size {
             return false;
         }
         sum += rust_size;
-        layout = next;
+        extent = next;
         i += 1;
     }
-    sum == size && layout.padded().size as usize == size
+    sum == size && extent.padded().size as usize == size
 }
 
 /// Adds the type of a part of another type. `()` is none: no component has what it is printed as.
@@ -170,8 +157,9 @@ macro_rules! tuples {
             #[inline]
             fn store(&self, cx: &mut LowerContext<'_>, offset: usize) -> Result<()> {
                 let offsets = const { field_offsets([$($name::LAYOUT),*]) };
+                let width = cx.width();
                 $(
-                    self.$index.store(cx, offset + offsets[$index])?;
+                    self.$index.store(cx, offset + offsets[$index].at(width))?;
                     cx.forward($name::HANDLES);
                 )*
                 cx.back(Self::HANDLES);
@@ -181,7 +169,10 @@ macro_rules! tuples {
             #[inline(always)]
             fn write(&self, bytes: &mut [u8]) {
                 let offsets = const { field_offsets([$($name::LAYOUT),*]) };
-                $(self.$index.write(&mut bytes[offsets[$index]..][..$name::LAYOUT.size as usize]);)*
+                $(
+                    let size = $name::LAYOUT.plain().size as usize;
+                    self.$index.write(&mut bytes[offsets[$index].plain()..][..size]);
+                )*
             }
         }
 
@@ -207,8 +198,10 @@ macro_rules! tuples {
             #[inline]
             fn load(cx: &mut LiftContext<'_>, bytes: &[u8]) -> Result<Self> {
                 let offsets = const { field_offsets([$($name::LAYOUT),*]) };
+                let width = cx.width();
                 let value = ($({
-                    let field = $name::load(cx, &bytes[offsets[$index]..][..$name::LAYOUT.size as usize])?;
+                    let size = $name::LAYOUT.at(width).size as usize;
+                    let field = $name::load(cx, &bytes[offsets[$index].at(width)..][..size])?;
                     cx.forward($name::HANDLES);
                     field
                 },)*);

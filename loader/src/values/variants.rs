@@ -10,7 +10,7 @@
 use cwasm_format::TrapCode;
 use cwasm_format::abi::discriminant_size;
 
-use super::{ComponentType, Lower, LowerContext};
+use super::{ComponentType, LiftContext, Lower, LowerContext};
 use crate::error::{Error, Result};
 
 /// Writes the flat form of a case and its payload.
@@ -38,7 +38,8 @@ pub fn store_case<V: ComponentType, T: Lower, const N: usize>(
 ) -> Result<()> {
     let size = const { discriminant_size(N) as usize };
     cx.write(offset, &case.to_le_bytes()[..size]);
-    payload.store(cx, offset + const { V::LAYOUT.payload_offset(N) as usize })
+    let payload_offset = V::LAYOUT.at(cx.width()).payload_offset(N);
+    payload.store(cx, offset + payload_offset as usize)
 }
 
 /// As [`store_case`], of a payload without pointers.
@@ -50,8 +51,8 @@ pub fn write_case<V: ComponentType, T: Lower, const N: usize>(
 ) {
     let size = const { discriminant_size(N) as usize };
     bytes[..size].copy_from_slice(&case.to_le_bytes()[..size]);
-    let start = const { V::LAYOUT.payload_offset(N) as usize };
-    payload.write(&mut bytes[start..][..T::LAYOUT.size as usize]);
+    let start = const { V::LAYOUT.plain().payload_offset(N) as usize };
+    payload.write(&mut bytes[start..][..T::LAYOUT.plain().size as usize]);
 }
 
 /// The discriminant in memory.
@@ -71,8 +72,13 @@ pub fn flat_payload<T: ComponentType>(flat: &[u64]) -> &[u64] {
 
 /// The payload's part of the bytes in memory.
 #[inline(always)]
-pub fn payload_bytes<V: ComponentType, T: ComponentType, const N: usize>(bytes: &[u8]) -> &[u8] {
-    &bytes[const { V::LAYOUT.payload_offset(N) as usize }..][..T::LAYOUT.size as usize]
+pub fn payload_bytes<'b, V: ComponentType, T: ComponentType, const N: usize>(
+    cx: &LiftContext<'_>,
+    bytes: &'b [u8],
+) -> &'b [u8] {
+    let width = cx.width();
+    let start = V::LAYOUT.at(width).payload_offset(N);
+    &bytes[start as usize..][..T::LAYOUT.at(width).size as usize]
 }
 
 /// What a discriminant that no case has is.

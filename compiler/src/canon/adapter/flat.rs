@@ -1,11 +1,11 @@
 //! Values that pass in flat form.
 
 use cranelift_codegen::ir::{self, BlockArg, InstBuilder, MemFlagsData, Value, types};
-use cwasm_format::abi::FlatType;
+use cwasm_format::abi::{FlatType, PointerWidth};
 use cwasm_format::types::{TypeDef, ValueType};
 
-use super::Copier;
 use super::variants::Cases;
+use super::{Copier, Side};
 
 impl Copier<'_, '_> {
     /// Appends the flat form of a value to `out`; `values` is that of the other side.
@@ -20,9 +20,12 @@ impl Copier<'_, '_> {
             return;
         };
         match self.types.def(id) {
-            TypeDef::List(element) => {
-                let pointer = self.list(*element, values[0], values[1]);
-                out.extend([pointer, values[1]]);
+            TypeDef::List(element) | TypeDef::Map(element) => {
+                let (pointer, len) = self.list(*element, values[0], values[1]);
+                out.extend([pointer, len]);
+            }
+            TypeDef::FixedList(element, len) => {
+                self.flat_fields(std::iter::repeat_n(*element, *len as usize), values, out);
             }
             TypeDef::Record(fields) => {
                 self.flat_fields(fields.iter().map(|(_, ty)| *ty), values, out);
@@ -64,17 +67,17 @@ impl Copier<'_, '_> {
             return;
         }
         // All payloads share these values, whose types can hold any of them.
-        let joined = self.flat_types(ty)[1..].to_vec();
+        let joined = self.flat_types(ty, self.to)[1..].to_vec();
         let merge = self.builder.create_block();
         for ty in &joined {
-            let value = self.builder.append_block_param(merge, core_type(*ty));
+            let value = self.builder.append_block_param(merge, *ty);
             out.push(value);
         }
         for (payload, block) in self.branch_to_cases(cases, discriminant) {
             self.builder.switch_to_block(block);
             let mut args = Vec::new();
             if let Some(payload) = payload {
-                let types = self.flat_types(payload);
+                let types = self.flat_types(payload, self.from);
                 let own: Vec<Value> = types
                     .iter()
                     .zip(&values[1..])
@@ -92,17 +95,16 @@ impl Copier<'_, '_> {
         self.builder.switch_to_block(merge);
     }
 
-    /// The flat types of a type that is passed flat.
-    fn flat_types(&self, ty: ValueType) -> Vec<FlatType> {
+    /// The core types of a type that is passed flat, as a side has them.
+    fn flat_types(&self, ty: ValueType, side: Side) -> Vec<ir::Type> {
         match self.types.abi(ty).flat.types() {
-            Some(types) => types.to_vec(),
+            Some(types) => types.iter().map(|ty| core_type(*ty, side.width)).collect(),
             None => unreachable!("what has too many flat values is passed in memory"),
         }
     }
 
     /// The value of a payload's own type in a value that all payloads share.
-    fn split(&mut self, ty: FlatType, value: Value) -> Value {
-        let ty = core_type(ty);
+    fn split(&mut self, ty: ir::Type, value: Value) -> Value {
         let found = self.builder.func.dfg.value_type(value);
         match (found, ty) {
             _ if found == ty => value,
@@ -116,8 +118,7 @@ impl Copier<'_, '_> {
     }
 
     /// A value that all payloads share, from the one of a payload: zero if it has none here.
-    fn join(&mut self, ty: FlatType, value: Option<Value>) -> Value {
-        let ty = core_type(ty);
+    fn join(&mut self, ty: ir::Type, value: Option<Value>) -> Value {
         let Some(value) = value else {
             return match ty {
                 types::F32 => self.builder.ins().f32const(0.0),
@@ -142,11 +143,13 @@ impl Copier<'_, '_> {
     }
 }
 
-fn core_type(ty: FlatType) -> ir::Type {
-    match ty {
+/// The core type of a flat value, where pointers have this width.
+pub(super) fn core_type(ty: FlatType, width: PointerWidth) -> ir::Type {
+    match ty.at(width) {
         FlatType::I32 => types::I32,
         FlatType::I64 => types::I64,
         FlatType::F32 => types::F32,
         FlatType::F64 => types::F64,
+        FlatType::Pointer => unreachable!("a pointer of known width is a number"),
     }
 }

@@ -3,7 +3,7 @@
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{BlockArg, InstBuilder, Value, types};
 use cwasm_format::TrapCode;
-use cwasm_format::abi::MAX_BYTE_LENGTH;
+use cwasm_format::abi::{MAX_BYTE_LENGTH, PointerWidth};
 use cwasm_format::types::ValueType;
 
 use super::memory::is_plain;
@@ -11,25 +11,66 @@ use super::vectors::check_of;
 use super::{Copier, Place};
 
 impl Copier<'_, '_> {
-    /// Copies a list: its pointer on the other side.
-    pub(super) fn list(&mut self, element: ValueType, pointer: Value, len: Value) -> Value {
-        let layout = self.types.abi(element).layout;
-        // Elements have less than 2^28 bytes, so this does not overflow.
-        let len = self.extend(len);
-        let size = self.builder.ins().imul_imm_u(len, i64::from(layout.size));
-        self.check_length(size, TrapCode::ListTooLong);
+    /// Copies a list: its pointer and length on the other side.
+    pub(super) fn list(
+        &mut self,
+        element: ValueType,
+        pointer: Value,
+        len: Value,
+    ) -> (Value, Value) {
+        let (read, written) = (
+            self.extent(element, self.from),
+            self.extent(element, self.to),
+        );
+        let wide_len = self.extend(len);
+        let size = self.byte_size(wide_len, read.size, TrapCode::ListTooLong);
         let out_of_bounds = TrapCode::ListOutOfBounds;
-        let src = self.check(self.from, pointer, size, layout.align, out_of_bounds);
-        let (pointer, dst) = self.allocate(size, layout.align, out_of_bounds);
+        let src = self.check(self.from, pointer, size, read.align, out_of_bounds);
+        let new_size = if read.size == written.size {
+            size
+        } else {
+            // Wider pointers at most double it, so that it stays below 2^32.
+            let step = i64::from(written.size);
+            self.builder.ins().imul_imm_u(wide_len, step)
+        };
+        let (pointer, dst) = self.allocate(new_size, written.align, out_of_bounds);
+        self.copy_elements(element, size, src, dst);
+        let len = if self.from.width == self.to.width {
+            len
+        } else {
+            self.narrow(wide_len)
+        };
+        (pointer, len)
+    }
+
+    /// The bytes of `len` elements or code units (64 bits) of this size, less than 2^28. Traps if
+    /// that is more than a string or list has.
+    pub(super) fn byte_size(&mut self, len: Value, size: u32, too_long: TrapCode) -> Value {
+        if self.from.width == PointerWidth::W64 {
+            // Else the product could overflow.
+            self.check_length(len, too_long);
+        }
+        let bytes = self.builder.ins().imul_imm_u(len, i64::from(size));
+        self.check_length(bytes, too_long);
+        bytes
+    }
+
+    /// Copies `size` bytes of elements, as many on the other side as their size is there.
+    pub(super) fn copy_elements(
+        &mut self,
+        element: ValueType,
+        size: Value,
+        src: Place,
+        dst: Place,
+    ) {
         if is_plain(self.types, element) {
             self.copy_range(size, src, dst);
         } else if let Some(check) = check_of(self.types, element) {
             let (rest, src, dst) = self.copy_vectors(check, size, src, dst);
-            self.copy_elements(element, rest, src, dst);
+            self.copy_one_by_one(element, rest, src, dst);
         } else {
-            self.copy_elements(element, size, src, dst);
+            self.copy_one_by_one(element, size, src, dst);
         }
-        pointer
     }
 
     /// Traps if a string or list has too many bytes.
@@ -40,9 +81,9 @@ impl Copier<'_, '_> {
         self.trap_if(is_beyond, too_long);
     }
 
-    /// Copies `size` bytes of elements one by one.
-    fn copy_elements(&mut self, element: ValueType, size: Value, src: Place, dst: Place) {
-        let step = i64::from(self.types.abi(element).layout.size);
+    fn copy_one_by_one(&mut self, element: ValueType, size: Value, src: Place, dst: Place) {
+        let step = |side| i64::from(self.extent(element, side).size);
+        let (src_step, dst_step) = (step(self.from), step(self.to));
         let body = self.builder.create_block();
         let done = self.builder.create_block();
         let src_addr = self.builder.append_block_param(body, types::I64);
@@ -54,8 +95,8 @@ impl Copier<'_, '_> {
         self.builder.switch_to_block(body);
         self.checks.emit(self.builder, self.context);
         self.copy_memory(element, Place::new(src_addr), Place::new(dst_addr));
-        let next_src = self.builder.ins().iadd_imm_u(src_addr, step);
-        let next_dst = self.builder.ins().iadd_imm_u(dst_addr, step);
+        let next_src = self.builder.ins().iadd_imm_u(src_addr, src_step);
+        let next_dst = self.builder.ins().iadd_imm_u(dst_addr, dst_step);
         let more = self.builder.ins().icmp(IntCC::NotEqual, next_src, end);
         let next = [BlockArg::from(next_src), BlockArg::from(next_dst)];
         self.builder.ins().brif(more, body, &next, done, &[]);

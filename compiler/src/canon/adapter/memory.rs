@@ -5,18 +5,20 @@ use std::mem::offset_of;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, Value, types};
 use cwasm_format::TrapCode;
-use cwasm_format::abi::Layout;
+use cwasm_format::abi::{Extent, FlatType, HANDLE_SIZE, Layout, PointerWidth};
 use cwasm_format::builtin::Builtin;
 use cwasm_format::types::{TypeDef, Types, ValueType};
 use cwasm_format::vmctx::VmMemory;
 use cwasm_format::vmctx::flags::MAY_LEAVE;
 
 use super::super::trusted;
+use super::flat::core_type;
 use super::variants::Cases;
 use super::{Copier, Side};
 use crate::component::CoreItem;
 use crate::env::MemoryBase;
 use crate::layout::Unit;
+use crate::translate::trap_code;
 
 /// The most bytes that are copied without a call.
 const MAX_INLINE_COPY: u32 = 128;
@@ -71,6 +73,7 @@ pub(super) fn is_plain(types: &Types, ty: ValueType) -> bool {
         return !matches!(ty, ValueType::Bool | ValueType::Char | ValueType::String);
     };
     match types.def(id) {
+        TypeDef::FixedList(element, _) => is_plain(types, *element),
         def @ (TypeDef::Record(_) | TypeDef::Tuple(_)) => {
             let size: u64 = def.parts().map(|ty| size_of_type(types, ty)).sum();
             size == size_of_type(types, ty) && def.parts().all(|ty| is_plain(types, ty))
@@ -80,8 +83,9 @@ pub(super) fn is_plain(types: &Types, ty: ValueType) -> bool {
     }
 }
 
+/// The size of a type, where it may be plain: then it has no pointers, whose width would matter.
 fn size_of_type(types: &Types, ty: ValueType) -> u64 {
-    types.abi(ty).layout.size.into()
+    types.abi(ty).layout.at(PointerWidth::W32).size.into()
 }
 
 /// Pointers and memory.
@@ -115,9 +119,31 @@ impl Copier<'_, '_> {
         self.builder.ins().iadd_imm_u(self.context, i64::from(desc))
     }
 
-    /// A 32-bit pointer or length as 64 bits.
+    /// Size and alignment of a type in the memory of a side.
+    pub(super) fn extent(&self, ty: ValueType, side: Side) -> Extent {
+        self.types.abi(ty).layout.at(side.width)
+    }
+
+    /// A pointer or length as 64 bits.
     pub(super) fn extend(&mut self, value: Value) -> Value {
-        self.builder.ins().uextend(types::I64, value)
+        match self.builder.func.dfg.value_type(value) {
+            types::I64 => value,
+            _ => self.builder.ins().uextend(types::I64, value),
+        }
+    }
+
+    /// A pointer or length of 64 bits as the side has it that is copied to.
+    pub(super) fn narrow(&mut self, value: Value) -> Value {
+        match self.to.width {
+            PointerWidth::W32 => self.builder.ins().ireduce(types::I32, value),
+            PointerWidth::W64 => value,
+        }
+    }
+
+    /// A number as a pointer or length of the side that is copied to.
+    fn pointer_const(&mut self, value: u32) -> Value {
+        let ty = core_type(FlatType::Pointer, self.to.width);
+        self.builder.ins().iconst(ty, i64::from(value))
     }
 
     /// Where a pointer points to. Traps if it is not aligned, or the memory does not have `size`
@@ -135,7 +161,13 @@ impl Copier<'_, '_> {
             self.trap_if(low, TrapCode::UnalignedPointer);
         }
         let start = self.extend(pointer);
-        let end = self.builder.ins().iadd(start, size);
+        let end = match side.width {
+            PointerWidth::W32 => self.builder.ins().iadd(start, size),
+            PointerWidth::W64 => {
+                let code = trap_code(out_of_bounds);
+                self.builder.ins().uadd_overflow_trap(start, size, code)
+            }
+        };
         let offset = self.memory(side).desc as i32 + offset_of!(VmMemory, byte_len) as i32;
         let context = self.context;
         let len = self
@@ -153,26 +185,16 @@ impl Copier<'_, '_> {
 
     /// Where a pointer to a value points to.
     pub(super) fn pointer_to(&mut self, side: Side, pointer: Value, layout: Layout) -> Place {
-        let size = self
-            .builder
-            .ins()
-            .iconst(types::I64, i64::from(layout.size));
-        self.check(
-            side,
-            pointer,
-            size,
-            layout.align,
-            TrapCode::MemoryOutOfBounds,
-        )
+        let Extent { size, align } = layout.at(side.width);
+        let size = self.builder.ins().iconst(types::I64, i64::from(size));
+        self.check(side, pointer, size, align, TrapCode::MemoryOutOfBounds)
     }
 
     /// Memory of the side that is copied to, for one value: pointer and place.
     pub(super) fn allocate_value(&mut self, layout: Layout) -> (Value, Place) {
-        let size = self
-            .builder
-            .ins()
-            .iconst(types::I64, i64::from(layout.size));
-        self.allocate(size, layout.align, TrapCode::MemoryOutOfBounds)
+        let Extent { size, align } = layout.at(self.to.width);
+        let size = self.builder.ins().iconst(types::I64, i64::from(size));
+        self.allocate(size, align, TrapCode::MemoryOutOfBounds)
     }
 
     /// Memory of the side that is copied to: pointer and place of `size` (64 bits) bytes.
@@ -182,7 +204,7 @@ impl Copier<'_, '_> {
         align: u32,
         out_of_bounds: TrapCode,
     ) -> (Value, Place) {
-        let old = self.builder.ins().iconst(types::I32, 0);
+        let old = self.pointer_const(0);
         let old_size = self.builder.ins().iconst(types::I64, 0);
         self.reallocate(old, old_size, size, align, out_of_bounds)
     }
@@ -206,9 +228,9 @@ impl Copier<'_, '_> {
         let inside = ins.band_imm_u(side.outer_flags, i64::from(!MAY_LEAVE));
         let ins = self.builder.ins();
         ins.store(trusted(), inside, context, side.flags);
-        let old_size = self.builder.ins().ireduce(types::I32, old_size);
-        let align_value = self.builder.ins().iconst(types::I32, i64::from(align));
-        let new_size = self.builder.ins().ireduce(types::I32, size);
+        let old_size = self.narrow(old_size);
+        let align_value = self.pointer_const(align);
+        let new_size = self.narrow(size);
         let args = [context, old, old_size, align_value, new_size];
         let call = self.builder.ins().call(realloc, &args);
         let pointer = self.builder.inst_results(call)[0];
@@ -224,7 +246,7 @@ impl Copier<'_, '_> {
     /// Copies a value from place to place.
     pub(super) fn copy_memory(&mut self, ty: ValueType, src: Place, dst: Place) {
         if is_plain(self.types, ty) {
-            self.copy_bytes(self.types.abi(ty).layout.size, src, dst);
+            self.copy_bytes(self.extent(ty, self.to).size, src, dst);
             return;
         }
         let ValueType::Def(id) = ty else {
@@ -237,33 +259,39 @@ impl Copier<'_, '_> {
             }
             return;
         };
-        let layout = self.types.abi(ty).layout;
         match self.types.def(id) {
-            TypeDef::List(element) => {
+            TypeDef::List(element) | TypeDef::Map(element) => {
                 let (pointer, len) = self.load_pair(src);
-                let pointer = self.list(*element, pointer, len);
-                self.store_pair((pointer, len), dst);
+                let pair = self.list(*element, pointer, len);
+                self.store_pair(pair, dst);
+            }
+            TypeDef::FixedList(element, _) => {
+                let size = i64::from(self.extent(ty, self.from).size);
+                let size = self.builder.ins().iconst(types::I64, size);
+                let (src, dst) = (self.whole_address(src), self.whole_address(dst));
+                self.copy_elements(*element, size, src, dst);
             }
             TypeDef::Record(fields) => {
                 self.memory_fields(fields.iter().map(|(_, ty)| *ty), src, dst);
             }
             TypeDef::Tuple(fields) => self.memory_fields(fields.iter().copied(), src, dst),
             TypeDef::Flags(names) => {
-                let value = self.load_uint(src, layout.size);
+                let size = Layout::flags(names.len()).at(PointerWidth::W32).size;
+                let value = self.load_uint(src, size);
                 let value = self.mask_flags(value, names.len());
-                self.store_uint(value, dst, layout.size);
+                self.store_uint(value, dst, size);
             }
             TypeDef::Own(resource) => {
-                let handle = self.load_uint(src, layout.size);
+                let handle = self.load_uint(src, HANDLE_SIZE);
                 let handle = self.own(handle, *resource);
-                self.store_uint(handle, dst, layout.size);
+                self.store_uint(handle, dst, HANDLE_SIZE);
             }
             TypeDef::Borrow(resource) => {
-                let handle = self.load_uint(src, layout.size);
+                let handle = self.load_uint(src, HANDLE_SIZE);
                 let handle = self.borrow(handle, *resource);
-                self.store_uint(handle, dst, layout.size);
+                self.store_uint(handle, dst, HANDLE_SIZE);
             }
-            def => self.memory_variant(layout, &Cases::new(def), src, dst),
+            def => self.memory_variant(ty, &Cases::new(def), src, dst),
         }
     }
 
@@ -274,40 +302,44 @@ impl Copier<'_, '_> {
         src: Place,
         dst: Place,
     ) {
-        let mut record = Layout::EMPTY;
-        // Start and end of the plain bytes that are not copied yet.
-        let (mut start, mut end) = (0, 0);
+        let (mut read, mut written) = (Extent::EMPTY, Extent::EMPTY);
+        // Plain bytes that are not copied yet: where they start on both sides, and how many.
+        let (mut start, mut size) = ((0, 0), 0);
         for ty in fields {
-            let layout = self.types.abi(ty).layout;
-            let (offset, extended) = record.push_field(layout);
-            record = extended;
+            let (from, to) = (self.extent(ty, self.from), self.extent(ty, self.to));
+            let mut offset = (0, 0);
+            (offset.0, read) = read.push_field(from);
+            (offset.1, written) = written.push_field(to);
             let is_plain = is_plain(self.types, ty);
-            if !is_plain || offset != end {
-                self.copy_bytes(end - start, src.at(start), dst.at(start));
-                start = offset;
+            if !is_plain || offset != (start.0 + size, start.1 + size) {
+                self.copy_bytes(size, src.at(start.0), dst.at(start.1));
+                (start, size) = (offset, 0);
             }
-            end = offset + layout.size;
-            if !is_plain {
-                self.copy_memory(ty, src.at(offset), dst.at(offset));
-                start = end;
+            if is_plain {
+                size += to.size;
+            } else {
+                self.copy_memory(ty, src.at(offset.0), dst.at(offset.1));
+                start = (offset.0 + from.size, offset.1 + to.size);
             }
         }
-        self.copy_bytes(end - start, src.at(start), dst.at(start));
+        self.copy_bytes(size, src.at(start.0), dst.at(start.1));
     }
 
-    fn memory_variant(&mut self, layout: Layout, cases: &Cases, src: Place, dst: Place) {
+    fn memory_variant(&mut self, ty: ValueType, cases: &Cases, src: Place, dst: Place) {
         let discriminant = self.load_discriminant(src, cases.count());
         if cases.payloads.is_empty() {
             self.check_discriminant(discriminant, cases.count());
             self.store_discriminant(discriminant, dst, cases.count());
             return;
         }
-        let offset = layout.payload_offset(cases.count());
+        let payload = |place: Place, extent: Extent| place.at(extent.payload_offset(cases.count()));
+        let src = payload(src, self.extent(ty, self.from));
+        let payload_dst = payload(dst, self.extent(ty, self.to));
         let merge = self.builder.create_block();
         for (payload, block) in self.branch_to_cases(cases, discriminant) {
             self.builder.switch_to_block(block);
             if let Some(payload) = payload {
-                self.copy_memory(payload, src.at(offset), dst.at(offset));
+                self.copy_memory(payload, src, payload_dst);
             }
             self.builder.ins().jump(merge, &[]);
         }
@@ -317,12 +349,23 @@ impl Copier<'_, '_> {
 
     /// Pointer and length of a string or list.
     fn load_pair(&mut self, src: Place) -> (Value, Value) {
-        (self.load_uint(src, 4), self.load_uint(src.at(4), 4))
+        let size = self.from.width.bytes();
+        (
+            self.load_uint(src, size),
+            self.load_uint(src.at(size), size),
+        )
     }
 
     fn store_pair(&mut self, (pointer, len): (Value, Value), dst: Place) {
-        self.store_uint(pointer, dst, 4);
-        self.store_uint(len, dst.at(4), 4);
+        let size = self.to.width.bytes();
+        self.store_uint(pointer, dst, size);
+        self.store_uint(len, dst.at(size), size);
+    }
+
+    /// A place as an address and nothing more.
+    fn whole_address(&mut self, place: Place) -> Place {
+        let offset = i64::from(place.offset);
+        Place::new(self.builder.ins().iadd_imm_u(place.addr, offset))
     }
 
     /// Copies bytes whose number is known.

@@ -7,7 +7,7 @@
 //!
 //! An adapter has the core signature of the lowered function. It lifts from one side and lowers
 //! into the other in one go, directed by the type, which is the same on both sides: so are layouts
-//! and flat forms, and a value passes from flat to flat ([`flat`]) or from memory to memory
+//! and flat forms, but for the width of pointers and what follows from it, and a value passes from flat to flat ([`flat`]) or from memory to memory
 //! ([`memory`]). [`variants`], [`lists`] (with [`vectors`]) and [`strings`] are what both have in common.
 //!
 //! **Invariants:** the two sides are different component instances, so their memories are different
@@ -29,7 +29,7 @@ use std::collections::HashSet;
 use cranelift_codegen::ir::{self, InstBuilder, Value, types};
 use cranelift_frontend::FunctionBuilder;
 use cwasm_format::TrapCode;
-use cwasm_format::abi::MAX_FLAT_RESULTS;
+use cwasm_format::abi::{MAX_FLAT_RESULTS, PointerWidth};
 use cwasm_format::builtin::Builtin;
 use cwasm_format::resources::HandleUse;
 use cwasm_format::types::{FuncType, ResourceNumber, TypeDef, Types, ValueType};
@@ -56,6 +56,8 @@ struct Side {
     realloc: Option<ir::FuncRef>,
     /// A number of [`cwasm_format::exports::encoding`].
     encoding: u32,
+    /// How wide pointers and lengths are.
+    width: PointerWidth,
     /// Context offset of the instance's flags.
     flags: i32,
     /// The flags outside of `realloc`.
@@ -87,7 +89,8 @@ pub(crate) fn build(
     is_leaf: bool,
 ) {
     let types = &plan.types;
-    let entry = begin(builder, core_signature(&types.lowered(adapter.callee.ty)));
+    let signature = types.lowered(adapter.callee.ty, adapter.options.width);
+    let entry = begin(builder, core_signature(&signature));
     let params = builder.block_params(entry).to_vec();
     let context = params[0];
     let flags_of = |id: ComponentInstanceId| unit.flags[id.0 as usize] as i32;
@@ -120,6 +123,7 @@ pub(crate) fn build(
         memory: options.memory.map(|memory| Memory::new(unit, memory)),
         realloc,
         encoding: options.string_encoding,
+        width: options.width,
         flags: flags_of(id),
         outer_flags,
     };
@@ -191,7 +195,7 @@ fn is_number(types: &Types, ty: ValueType) -> bool {
     };
     match types.def(id) {
         TypeDef::Flags(_) => true,
-        def @ (TypeDef::Record(_) | TypeDef::Tuple(_)) => {
+        def @ (TypeDef::Record(_) | TypeDef::Tuple(_) | TypeDef::FixedList(..)) => {
             def.parts().all(|ty| is_number(types, ty))
         }
         _ => false,

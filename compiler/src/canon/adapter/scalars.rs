@@ -39,7 +39,6 @@ impl Copier<'_, '_> {
     /// Copies the value of a primitive type that [`is_plain`](super::memory::is_plain) does not
     /// cover: bools and chars.
     pub(super) fn checked_scalar(&mut self, ty: ValueType, src: Place, dst: Place) {
-        let size = self.types.abi(ValueType::Char).layout.size;
         match ty {
             ValueType::Bool => {
                 let value = self.load_uint(src, 1);
@@ -47,9 +46,9 @@ impl Copier<'_, '_> {
                 self.store_uint(value, dst, 1);
             }
             ValueType::Char => {
-                let value = self.load_uint(src, size);
+                let value = self.load_uint(src, 4);
                 self.check_char(value);
-                self.store_uint(value, dst, size);
+                self.store_uint(value, dst, 4);
             }
             _ => unreachable!("numbers are plain, and strings are not scalars"),
         }
@@ -95,13 +94,14 @@ impl Copier<'_, '_> {
         self.store_uint(value, dst, discriminant_size(cases));
     }
 
-    /// An unsigned integer of this many bytes as 32 bits.
+    /// An unsigned integer of this many bytes: 32 bits, or 64 for 8 bytes.
     pub(super) fn load_uint(&mut self, src: Place, size: u32) -> Value {
         let ins = self.builder.ins();
         match size {
             1 => ins.uload8(types::I32, trusted(), src.addr, src.offset),
             2 => ins.uload16(types::I32, trusted(), src.addr, src.offset),
-            _ => ins.load(types::I32, trusted(), src.addr, src.offset),
+            4 => ins.load(types::I32, trusted(), src.addr, src.offset),
+            _ => ins.load(types::I64, trusted(), src.addr, src.offset),
         }
     }
 

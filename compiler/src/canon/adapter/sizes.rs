@@ -61,7 +61,19 @@ fn parts_of_defs(types: &Types) -> Vec<u64> {
                 let table = cases.len() as u64 / 8;
                 sum(payloads.iter().map(|ty| parts_of(&parts, *ty))).saturating_add(table)
             }
-            TypeDef::List(element) if is_plain(types, *element) => 1,
+            TypeDef::List(element) | TypeDef::FixedList(element, _)
+                if is_plain(types, *element) =>
+            {
+                1
+            }
+            // In memory a loop, flat a copy for each.
+            TypeDef::FixedList(element, len) => {
+                let copies = match types.abi(*element).flat.repeat(*len).fits() {
+                    true => u64::from(*len),
+                    false => 1,
+                };
+                parts_of(&parts, *element).saturating_mul(copies)
+            }
             def => sum(def.parts().map(|ty| parts_of(&parts, ty))),
         };
         parts.push(found.saturating_add(1));

@@ -5,15 +5,14 @@
 //! guest's own matter, so it is not written again.
 
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, Value, types};
+use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, Value};
 use cwasm_format::TrapCode;
+use cwasm_format::abi::FlatType;
 use cwasm_format::builtin::Builtin;
 use cwasm_format::exports::encoding;
 
+use super::flat::core_type;
 use super::{Copier, Place};
-
-/// Set in the length of a string in Latin-1+UTF-16 that is UTF-16.
-const UTF16_TAG: i64 = 1 << 31;
 
 /// Code units.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -54,17 +53,19 @@ impl Copier<'_, '_> {
     /// Copies a string: pointer and length on the other side.
     pub(super) fn string(&mut self, pointer: Value, len: Value) -> (Value, Value) {
         let done = self.builder.create_block();
-        let new_pointer = self.builder.append_block_param(done, types::I32);
-        let new_len = self.builder.append_block_param(done, types::I32);
+        let pointer_type = core_type(FlatType::Pointer, self.to.width);
+        let new_pointer = self.builder.append_block_param(done, pointer_type);
+        let new_len = self.builder.append_block_param(done, pointer_type);
         match self.from.encoding {
             encoding::UTF8 => self.string_of(Units::Utf8, 1, pointer, len, done),
             encoding::UTF16 => self.string_of(Units::Utf16, 2, pointer, len, done),
             _ => {
                 let (utf16, latin1) = self.two_blocks();
-                let tag = self.builder.ins().band_imm_u(len, UTF16_TAG);
+                let utf16_tag = self.from.width.utf16_tag() as i64;
+                let tag = self.builder.ins().band_imm_u(len, utf16_tag);
                 self.builder.ins().brif(tag, utf16, &[], latin1, &[]);
                 self.builder.switch_to_block(utf16);
-                let untagged = self.builder.ins().bxor_imm_u(len, UTF16_TAG);
+                let untagged = self.builder.ins().bxor_imm_u(len, utf16_tag);
                 self.string_of(Units::Utf16, 2, pointer, untagged, done);
                 self.builder.switch_to_block(latin1);
                 self.string_of(Units::Latin1, 2, pointer, len, done);
@@ -77,8 +78,7 @@ impl Copier<'_, '_> {
     /// Copies a string of these code units, and jumps to `done` with pointer and length.
     fn string_of(&mut self, units: Units, align: u32, pointer: Value, len: Value, done: Block) {
         let len = self.extend(len);
-        let size = self.builder.ins().imul_imm_u(len, units.size());
-        self.check_length(size, TrapCode::StringTooLong);
+        let size = self.byte_size(len, units.size() as u32, TrapCode::StringTooLong);
         let from = self.from;
         let place = self.check(from, pointer, size, align, TrapCode::StringOutOfBounds);
         let source = Source { place, units, len };
@@ -190,7 +190,7 @@ impl Copier<'_, '_> {
         let size = self.builder.ins().ishl_imm_u(units, 1);
         self.shrink(buffer, size, 2, done, |copier, size| {
             let units = copier.builder.ins().ushr_imm_u(size, 1);
-            copier.builder.ins().bor_imm_u(units, UTF16_TAG)
+            copier.with_utf16_tag(units)
         });
     }
 
@@ -202,7 +202,7 @@ impl Copier<'_, '_> {
         let (beyond, latin1) = self.two_blocks();
         self.builder.ins().brif(is_beyond, beyond, &[], latin1, &[]);
         self.builder.switch_to_block(beyond);
-        let tagged = self.builder.ins().bor_imm_u(source.len, UTF16_TAG);
+        let tagged = self.with_utf16_tag(source.len);
         self.finish(buffer, tagged, done);
 
         self.builder.switch_to_block(latin1);
@@ -214,6 +214,12 @@ impl Copier<'_, '_> {
 
 /// Steps of the above.
 impl Copier<'_, '_> {
+    /// The length of a string in UTF-16, where it could have been Latin-1.
+    fn with_utf16_tag(&mut self, units: Value) -> Value {
+        let tag = self.to.width.utf16_tag() as i64;
+        self.builder.ins().bor_imm_u(units, tag)
+    }
+
     fn two_blocks(&mut self) -> (Block, Block) {
         (self.builder.create_block(), self.builder.create_block())
     }
@@ -277,7 +283,7 @@ impl Copier<'_, '_> {
     }
 
     fn finish(&mut self, buffer: Buffer, len: Value, done: Block) {
-        let len = self.builder.ins().ireduce(types::I32, len);
+        let len = self.narrow(len);
         let args = [BlockArg::from(buffer.pointer), BlockArg::from(len)];
         self.builder.ins().jump(done, &args);
     }

@@ -4,6 +4,7 @@
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{self, BlockArg, InstBuilder, MemFlagsData, Value, types};
 use cwasm_format::TrapCode;
+use cwasm_format::abi::PointerWidth;
 use cwasm_format::types::{TypeDef, Types, ValueType};
 
 use super::{Copier, Place};
@@ -37,7 +38,8 @@ pub(super) fn check_of(types: &Types, element: ValueType) -> Option<(Check, ir::
         },
         _ => return None,
     };
-    match types.abi(element).layout.size {
+    // None of these depends on the width of pointers.
+    match types.abi(element).layout.at(PointerWidth::W32).size {
         1 => Some((check, types::I8X16)),
         2 => Some((check, types::I16X8)),
         4 => Some((check, types::I32X4)),
