@@ -1,13 +1,15 @@
 //! Every type through a component and back: a guest passes what it is called with to a host function,
 //! and returns what that returns. Export and import are each called typed and dynamically.
 
+mod common;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 
+use common::types::{core_types, text};
 use cwasm::{ComponentNamedList, ComponentType, Lift, Linker, Lower, Store, Val, flags};
-use cwasm_format::abi::{Flat, FlatType};
-use cwasm_format::types::{TypeDef, Types, ValueType};
+use cwasm_format::types::Types;
 use cwasm_tests::artifact::Workshop;
 
 #[derive(ComponentType, Lower, Lift, Clone, Debug, PartialEq)]
@@ -56,61 +58,6 @@ flags! {
         const A; const B; const C; const D; const E; const F; const G; const H; const I; const J;
         const K; const L; const M; const N; const O; const P; const Q;
     }
-}
-
-/// The type as the text of a component has it; what must have a name is defined and imported first.
-fn text(types: &Types, ty: ValueType, defined: &mut String) -> String {
-    let ValueType::Def(id) = ty else {
-        return format!("{ty:?}").to_lowercase();
-    };
-    let mut part = |ty: &ValueType| text(types, *ty, defined);
-    let name = format!("t{}", id.0);
-    let definition = match types.def(id) {
-        TypeDef::List(element) => return format!("(list {})", part(element)),
-        TypeDef::FixedList(element, len) => return format!("(list {} {len})", part(element)),
-        TypeDef::Map(entry) => {
-            let fields: Vec<_> = types.fields_of(*entry).iter().map(part).collect();
-            return format!("(map {})", fields.join(" "));
-        }
-        TypeDef::Option(payload) => return format!("(option {})", part(payload)),
-        TypeDef::Tuple(fields) => {
-            let fields: Vec<_> = fields.iter().map(part).collect();
-            return format!("(tuple {})", fields.join(" "));
-        }
-        TypeDef::Result { ok, err } => {
-            let ok = ok.as_ref().map(&mut part).unwrap_or_default();
-            let err = err.as_ref().map(|ty| format!("(error {})", part(ty)));
-            return format!("(result {ok} {})", err.unwrap_or_default());
-        }
-        TypeDef::Record(fields) => fields.iter().fold("record".to_owned(), |text, (name, ty)| {
-            format!("{text} (field \"{name}\" {})", part(ty))
-        }),
-        TypeDef::Variant(cases) => cases.iter().fold("variant".to_owned(), |text, (name, ty)| {
-            let payload = ty.as_ref().map(&mut part).unwrap_or_default();
-            format!("{text} (case \"{name}\" {payload})")
-        }),
-        TypeDef::Enum(names) => format!("enum \"{}\"", names.join("\" \"")),
-        TypeDef::Flags(names) => format!("flags \"{}\"", names.join("\" \"")),
-        TypeDef::Own(_) | TypeDef::Borrow(_) => unreachable!("no type here has handles"),
-    };
-    let known = format!("(type ${name} ");
-    if !defined.contains(&known) {
-        defined.push_str(&format!(
-            "(type ${name}' ({definition})) (import \"{name}\" (type ${name} (eq ${name}')))\n"
-        ));
-    }
-    format!("${name}")
-}
-
-fn core_types(flat: &Flat, pointer: &'static str) -> Option<String> {
-    let names = flat.types()?.iter().map(|ty| match ty {
-        FlatType::I32 => "i32",
-        FlatType::I64 => "i64",
-        FlatType::F32 => "f32",
-        FlatType::F64 => "f64",
-        FlatType::Pointer => pointer,
-    });
-    Some(names.collect::<Vec<_>>().join(" "))
 }
 
 /// A component that imports `f: func(v: T) -> T` and exports `g`, which calls it. Its memory has
