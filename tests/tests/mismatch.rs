@@ -133,6 +133,8 @@ flags! {
     ColorsSwapped { const GREEN; const RED; }
 }
 
+type LookUp = fn(&Instance, &mut Store<()>) -> [Result<(), Error>; 2];
+
 /// What a type is asked for with.
 struct Candidate {
     shape: String,
@@ -140,7 +142,7 @@ struct Candidate {
     /// The component whose functions have the type.
     component: fn() -> String,
     /// Looks up the exports `p` (with a parameter of the type) and `r` (with such a result).
-    exports: fn(&Instance, &mut Store<()>) -> [Result<(), Error>; 2],
+    exports: LookUp,
     /// Defines the imports `p` and `r`.
     imports: fn(&mut Linker<()>) -> Result<(), Error>,
 }
