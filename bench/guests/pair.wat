@@ -27,6 +27,22 @@
     (core instance $guest (instantiate $guest))
     (alias core export $guest "memory" (core memory $memory))
     (alias core export $guest "cabi_realloc" (core func $realloc))
+
+    ;; A resource that is a number.
+    (type $thing (resource (rep i32)))
+    (core func $thing-new (canon resource.new $thing))
+    (core module $things
+      (import "" "new" (func $new (param i32) (result i32)))
+      (func (export "new") (param i32) (result i32) (call $new (local.get 0)))
+      (func (export "number") (param i32) (result i32) (local.get 0)))
+    (core instance $things (instantiate $things
+      (with "" (instance (export "new" (func $thing-new))))))
+    (export $thing-out "thing" (type $thing))
+    (func (export "[constructor]thing") (param "number" u32) (result (own $thing-out))
+      (canon lift (core func $things "new")))
+    (func (export "[method]thing.number") (param "self" (borrow $thing-out)) (result u32)
+      (canon lift (core func $things "number")))
+
     (func (export "add") (param "a" u32) (param "b" u32) (result u32)
       (canon lift (core func $guest "add")))
     (func (export "div") (param "a" u32) (param "b" u32) (result u32)
@@ -40,6 +56,9 @@
 
   (component $caller
     (import "callee" (instance $callee
+      (export "thing" (type $thing (sub resource)))
+      (export "[constructor]thing" (func (param "number" u32) (result (own $thing))))
+      (export "[method]thing.number" (func (param "self" (borrow $thing)) (result u32)))
       (export "add" (func (param "a" u32) (param "b" u32) (result u32)))
       (export "div" (func (param "a" u32) (param "b" u32) (result u32)))
       (export "list-u8" (func (param "list" (list u8)) (result u32)))
@@ -54,6 +73,10 @@
         "\u{4f60}\u{597d}\u{4e16}\u{754c}\u{3002} \u{1f370} na\u{ef}ve pi\u{f9} "))
     (core instance $libc (instantiate $libc))
     (alias core export $libc "memory" (core memory $memory))
+    (alias export $callee "thing" (type $thing))
+    (core func $thing-drop (canon resource.drop $thing))
+    (core func $thing-new (canon lower (func $callee "[constructor]thing")))
+    (core func $thing-number (canon lower (func $callee "[method]thing.number")))
     (core func $add (canon lower (func $callee "add")))
     (core func $div (canon lower (func $callee "div")))
     (core func $list-u8 (canon lower (func $callee "list-u8") (memory $memory)))
@@ -61,6 +84,9 @@
     (core func $text (canon lower (func $callee "text") (memory $memory)))
 
     (core module $guest
+      (import "callee" "thing-new" (func $thing-new (param i32) (result i32)))
+      (import "callee" "thing-number" (func $thing-number (param i32) (result i32)))
+      (import "callee" "thing-drop" (func $thing-drop (param i32)))
       (import "callee" "add" (func $add (param i32 i32) (result i32)))
       (import "callee" "div" (func $div (param i32 i32) (result i32)))
       (import "callee" "list-u8" (func $list-u8 (param i32 i32) (result i32)))
@@ -82,6 +108,30 @@
         (call $repeat (i32.const 0x200000) (i32.const 64)))
       (start $start)
 
+      ;; The number of a resource, 7, n times.
+      (func (export "resource") (param $n i32) (result i32)
+        (local $sum i32) (local $thing i32)
+        (local.set $thing (call $thing-new (i32.const 7)))
+        (loop $again
+          (if (local.get $n)
+            (then
+              (local.set $sum
+                (i32.add (local.get $sum) (call $thing-number (local.get $thing))))
+              (local.set $n (i32.sub (local.get $n) (i32.const 1)))
+              (br $again))))
+        (call $thing-drop (local.get $thing))
+        (local.get $sum))
+      ;; n resources, one after the other.
+      (func (export "resource-new") (param $n i32) (result i32)
+        (local $count i32)
+        (loop $again
+          (if (local.get $n)
+            (then
+              (call $thing-drop (call $thing-new (local.get $n)))
+              (local.set $count (i32.add (local.get $count) (i32.const 1)))
+              (local.set $n (i32.sub (local.get $n) (i32.const 1)))
+              (br $again))))
+        (local.get $count))
       ;; 1 added n times to nothing.
       (func (export "add") (param $n i32) (result i32)
         (local $sum i32)
@@ -147,11 +197,18 @@
     (core instance $guest (instantiate $guest
       (with "libc" (instance $libc))
       (with "callee" (instance
+        (export "thing-new" (func $thing-new))
+        (export "thing-number" (func $thing-number))
+        (export "thing-drop" (func $thing-drop))
         (export "add" (func $add))
         (export "div" (func $div))
         (export "list-u8" (func $list-u8))
         (export "list-u32" (func $list-u32))
         (export "text" (func $text))))))
+    (func (export "resource") (param "n" u32) (result u32)
+      (canon lift (core func $guest "resource")))
+    (func (export "resource-new") (param "n" u32) (result u32)
+      (canon lift (core func $guest "resource-new")))
     (func (export "add") (param "n" u32) (result u32) (canon lift (core func $guest "add")))
     (func (export "div") (param "n" u32) (result u32) (canon lift (core func $guest "div")))
     (func (export "list-u8") (param "n" u32) (result u32)
@@ -167,6 +224,8 @@
 
   (instance $callee (instantiate $callee))
   (instance $caller (instantiate $caller (with "callee" (instance $callee))))
+  (export "resource" (func $caller "resource"))
+  (export "resource-new" (func $caller "resource-new"))
   (export "add" (func $caller "add"))
   (export "div" (func $caller "div"))
   (export "list-u8" (func $caller "list-u8"))

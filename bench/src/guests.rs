@@ -1,5 +1,8 @@
 //! The components that are measured: most are files in `guests/`, a large one is generated.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use anyhow::{Context as _, Result};
 
 use crate::generate;
@@ -19,6 +22,32 @@ pub(crate) enum Guest {
     Large,
     /// A small program that computes.
     Kernel(Kernel),
+    /// A language's interpreter.
+    Real(Real),
+}
+
+/// Components of `../shared/components`, which a checkout need not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Real {
+    Js,
+    Py,
+}
+
+impl Real {
+    fn name(self) -> &'static str {
+        match self {
+            Real::Js => "js",
+            Real::Py => "py",
+        }
+    }
+
+    /// Where the component is, if it is there.
+    pub(crate) fn path(self) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../shared/components")
+            .join(self.name())
+            .with_extension("wasm")
+    }
 }
 
 /// The kernels: each a file in `guests/kernels/`, which says what it does.
@@ -94,13 +123,14 @@ impl Guest {
             Guest::Medium => "medium",
             Guest::Large => "large",
             Guest::Kernel(kernel) => kernel.name(),
+            Guest::Real(real) => real.name(),
         }
     }
 
     /// The component's bytes.
     ///
     /// # Errors
-    /// If a text in `guests/` is malformed.
+    /// If a text in `guests/` is malformed, or a file cannot be read.
     pub(crate) fn wasm(self) -> Result<Vec<u8>> {
         let text = match self {
             Guest::Bench => include_str!("../guests/bench.wat"),
@@ -109,6 +139,11 @@ impl Guest {
             Guest::Medium => return Ok(generate::component(MEDIUM_FUNCTIONS)),
             Guest::Large => return Ok(generate::component(LARGE_FUNCTIONS)),
             Guest::Kernel(kernel) => kernel.text(),
+            Guest::Real(real) => {
+                let path = real.path();
+                let read = fs::read(&path);
+                return read.with_context(|| format!("cannot read `{}`", path.display()));
+            }
         };
         wat::parse_str(text).with_context(|| format!("guests/{}.wat", self.name()))
     }
@@ -118,14 +153,14 @@ impl Guest {
         match self {
             Guest::Bench | Guest::Pair | Guest::Small | Guest::Kernel(_) => 1,
             Guest::Medium => 1_000_000,
-            Guest::Large => 5_000_000,
+            Guest::Large | Guest::Real(_) => 5_000_000,
         }
     }
 
     /// An argument of the component's `run`, and what it must answer.
     pub(crate) fn run_case(self) -> Option<(u32, u32)> {
         match self {
-            Guest::Bench | Guest::Pair => None,
+            Guest::Bench | Guest::Pair | Guest::Real(_) => None,
             Guest::Small => Some((41, 42)),
             Guest::Medium => Some((1, MEDIUM_ANSWER)),
             Guest::Large => Some((1, LARGE_ANSWER)),

@@ -14,7 +14,9 @@ mod ours;
 mod peak;
 mod rows;
 mod runtime;
+mod side;
 mod theirs;
+mod work;
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -93,6 +95,10 @@ fn run(arguments: &Arguments) -> Result<()> {
     let bench = Bench::new()?;
     let mut records = Vec::new();
     for row in rows {
+        if let Some(real) = row.missing() {
+            eprintln!("{} is left out: no `{}`", row.name, real.path().display());
+            continue;
+        }
         let pair = row.measure(&bench)?;
         if arguments.json {
             records.push(record(row, pair));

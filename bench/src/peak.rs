@@ -10,8 +10,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::measure::median;
 use crate::ours::Ours;
-use crate::rows::failed;
 use crate::runtime::Runtime;
+use crate::side::failed;
 use crate::theirs::Theirs;
 
 /// The hidden subcommand of child processes.

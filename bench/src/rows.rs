@@ -1,28 +1,23 @@
-//! The rows: what each measures, on both sides by the same function.
+//! The rows: their names, in order, and how their figures come about.
 
-use std::fmt::Debug;
-use std::fs;
-use std::hint::black_box;
-use std::num::NonZeroUsize;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context as _, Error, Result, anyhow, ensure};
-use object::{Object as _, ObjectSection as _};
-use tempfile::TempDir;
+use anyhow::{Context as _, Result};
 
-use crate::guests::{Guest, Kernel};
+use crate::guests::{Kernel, Real};
 use crate::measure::{Pair, Sampling, Work, interleaved};
 use crate::ours::Ours;
-use crate::peak;
-use crate::runtime::{Instance, Kernel as _, Record, Runtime, host_nop_calls};
+use crate::side::Side;
 use crate::theirs::Theirs;
+use crate::work::{self, interrupt_cost, run_kernel};
 
 /// One row of the table.
 pub(crate) struct Row {
     pub(crate) name: &'static str,
     pub(crate) unit: Unit,
     measure: Measure,
+    /// What must be there to measure it.
+    needs: Option<Real>,
 }
 
 /// What a row's figures count.
@@ -58,178 +53,272 @@ pub(crate) struct Bench {
     our_interruptible: Side<Ours>,
     their_interruptible: Side<Theirs>,
 }
-
-/// One side. Artifacts are compiled when a row first needs them, into a folder that goes with it.
-pub(crate) struct Side<R> {
-    runtime: R,
-    folder: TempDir,
-}
-
 /// For all rows that are fast enough to be called many times. Many samples, each much shorter than a
 /// scheduler's time slice: what else runs on the machine interrupts few of them, and the median
 /// leaves those out.
-const OFTEN: Sampling = Sampling {
+pub(crate) const OFTEN: Sampling = Sampling {
     samples: 801,
     length: Some(Duration::from_micros(500)),
 };
 /// For compilation.
-const SELDOM: Sampling = Sampling {
+pub(crate) const SELDOM: Sampling = Sampling {
     samples: 5,
     length: None,
 };
 
+/// For compilation that takes many seconds.
+const RARELY: Sampling = Sampling {
+    samples: 3,
+    length: None,
+};
 /// For kernels: a call takes a few hundred microseconds, so that most are within one time slice.
-const KERNELS: Sampling = Sampling {
+pub(crate) const KERNELS: Sampling = Sampling {
     samples: 401,
     length: None,
 };
-const ONE: NonZeroUsize = NonZeroUsize::MIN;
-const TWO: NonZeroUsize = ONE.saturating_add(1);
-
-/// 32 bytes.
-const ECHO_TEXT: &str = "A string of 32 bytes, not of 31.";
-const _: () = assert!(ECHO_TEXT.len() == 32);
-/// The length of lists: 1 MiB.
-const LIST_LEN: usize = 1 << 20;
-/// The list that goes into guests.
-static LIST: [u8; LIST_LEN] = [LIST_BYTE; LIST_LEN];
-const LIST_BYTE: u8 = 0x5a;
-/// The records that go into guests.
-static RECORDS: [Record; 10_000] = [(1.5, -2.5, LIST_BYTE); 10_000];
-/// A MiB of ASCII.
-static TEXT: [u8; LIST_LEN] = [b'a'; LIST_LEN];
-/// What `bench.wat` fills the lists with that come out.
-const LIST_OUT_BYTE: u8 = 0xa5;
-
 /// All rows, in the order in which they are measured and printed.
 pub(crate) const ROWS: &[Row] = &[
     Row::time(
         "load.small",
         OFTEN,
-        load_small::<Ours>,
-        load_small::<Theirs>,
+        work::load_small::<Ours>,
+        work::load_small::<Theirs>,
     ),
     Row::time(
         "load.large",
         OFTEN,
-        load_large::<Ours>,
-        load_large::<Theirs>,
+        work::load_large::<Ours>,
+        work::load_large::<Theirs>,
     ),
+    Row::time(
+        "load.py",
+        OFTEN,
+        work::load_py::<Ours>,
+        work::load_py::<Theirs>,
+    )
+    .of(Real::Py),
+    Row::time(
+        "load.js",
+        OFTEN,
+        work::load_js::<Ours>,
+        work::load_js::<Theirs>,
+    )
+    .of(Real::Js),
     Row::time(
         "instantiate.fresh",
         OFTEN,
-        instantiate::<Ours>,
-        instantiate::<Theirs>,
+        work::instantiate::<Ours>,
+        work::instantiate::<Theirs>,
     ),
     Row::time(
         "first-call",
         OFTEN,
-        first_call::<Ours>,
-        first_call::<Theirs>,
+        work::first_call::<Ours>,
+        work::first_call::<Theirs>,
     ),
-    Row::time("call.nop", OFTEN, call_nop::<Ours>, call_nop::<Theirs>),
-    Row::time("call.add", OFTEN, call_add::<Ours>, call_add::<Theirs>),
-    Row::time("call.echo32", OFTEN, call_echo::<Ours>, call_echo::<Theirs>),
+    Row::time(
+        "call.handle",
+        OFTEN,
+        work::call_handle::<Ours>,
+        work::call_handle::<Theirs>,
+    ),
+    Row::time(
+        "call.nop",
+        OFTEN,
+        work::call_nop::<Ours>,
+        work::call_nop::<Theirs>,
+    ),
+    Row::time(
+        "call.add",
+        OFTEN,
+        work::call_add::<Ours>,
+        work::call_add::<Theirs>,
+    ),
+    Row::time(
+        "call.echo32",
+        OFTEN,
+        work::call_echo::<Ours>,
+        work::call_echo::<Theirs>,
+    ),
     Row::time(
         "call.echo1M",
         OFTEN,
-        call_echo_long::<Ours>,
-        call_echo_long::<Theirs>,
+        work::call_echo_long::<Ours>,
+        work::call_echo_long::<Theirs>,
     ),
     Row::time(
         "call.list-u8-in",
         OFTEN,
-        call_list_in::<Ours>,
-        call_list_in::<Theirs>,
+        work::call_list_in::<Ours>,
+        work::call_list_in::<Theirs>,
     ),
     Row::time(
         "call.list-u8-out",
         OFTEN,
-        call_list_out::<Ours>,
-        call_list_out::<Theirs>,
+        work::call_list_out::<Ours>,
+        work::call_list_out::<Theirs>,
     ),
     Row::time(
         "call.records",
         OFTEN,
-        call_records::<Ours>,
-        call_records::<Theirs>,
+        work::call_records::<Ours>,
+        work::call_records::<Theirs>,
     ),
-    Row::time("host.nop", OFTEN, host_nop::<Ours>, host_nop::<Theirs>),
-    Row::time("host.add", OFTEN, host_add::<Ours>, host_add::<Theirs>),
-    Row::time("host.len32", OFTEN, host_len::<Ours>, host_len::<Theirs>),
-    Row::time("guest.add", OFTEN, guest_add::<Ours>, guest_add::<Theirs>),
-    Row::time("guest.div", OFTEN, guest_div::<Ours>, guest_div::<Theirs>),
+    Row::time(
+        "host.nop",
+        OFTEN,
+        work::host_nop::<Ours>,
+        work::host_nop::<Theirs>,
+    ),
+    Row::time(
+        "host.add",
+        OFTEN,
+        work::host_add::<Ours>,
+        work::host_add::<Theirs>,
+    ),
+    Row::time(
+        "host.len32",
+        OFTEN,
+        work::host_len::<Ours>,
+        work::host_len::<Theirs>,
+    ),
+    Row::time(
+        "guest.add",
+        OFTEN,
+        work::guest_add::<Ours>,
+        work::guest_add::<Theirs>,
+    ),
+    Row::time(
+        "guest.div",
+        OFTEN,
+        work::guest_div::<Ours>,
+        work::guest_div::<Theirs>,
+    ),
     Row::time(
         "guest.list-u8",
         OFTEN,
-        guest_list_u8::<Ours>,
-        guest_list_u8::<Theirs>,
+        work::guest_list_u8::<Ours>,
+        work::guest_list_u8::<Theirs>,
     ),
     Row::amount(
         "guest.list-u8.memcpy",
         Unit::Ratio,
-        guest_list_by_memcpy::<Ours>,
-        guest_list_by_memcpy::<Theirs>,
+        work::guest_list_by_memcpy::<Ours>,
+        work::guest_list_by_memcpy::<Theirs>,
     ),
     Row::time(
         "guest.list-u32",
         OFTEN,
-        guest_list_u32::<Ours>,
-        guest_list_u32::<Theirs>,
+        work::guest_list_u32::<Ours>,
+        work::guest_list_u32::<Theirs>,
     ),
     Row::time(
         "guest.string32",
         OFTEN,
-        guest_string32::<Ours>,
-        guest_string32::<Theirs>,
+        work::guest_string32::<Ours>,
+        work::guest_string32::<Theirs>,
     ),
     Row::time(
         "guest.string-ascii",
         OFTEN,
-        guest_string_ascii::<Ours>,
-        guest_string_ascii::<Theirs>,
+        work::guest_string_ascii::<Ours>,
+        work::guest_string_ascii::<Theirs>,
     ),
     Row::time(
         "guest.string-text",
         OFTEN,
-        guest_string_text::<Ours>,
-        guest_string_text::<Theirs>,
+        work::guest_string_text::<Ours>,
+        work::guest_string_text::<Theirs>,
+    ),
+    Row::time(
+        "guest.resource",
+        OFTEN,
+        work::guest_resource::<Ours>,
+        work::guest_resource::<Theirs>,
+    ),
+    Row::time(
+        "guest.resource-new",
+        OFTEN,
+        work::guest_resource_new::<Ours>,
+        work::guest_resource_new::<Theirs>,
     ),
     Row::time(
         "compile.wall",
         SELDOM,
-        compile_large::<Ours>,
-        compile_large::<Theirs>,
+        work::compile_large::<Ours>,
+        work::compile_large::<Theirs>,
     ),
     Row::amount(
         "compile.peak",
         Unit::Bytes,
-        compile_large_peak::<Ours>,
-        compile_large_peak::<Theirs>,
+        work::compile_large_peak::<Ours>,
+        work::compile_large_peak::<Theirs>,
     ),
     Row::time(
         "compile.one-thread",
         SELDOM,
-        compile_medium::<Ours>,
-        compile_medium::<Theirs>,
+        work::compile_medium::<Ours>,
+        work::compile_medium::<Theirs>,
     ),
     Row::amount(
         "compile.one-thread.peak",
         Unit::Bytes,
-        compile_medium_peak::<Ours>,
-        compile_medium_peak::<Theirs>,
+        work::compile_medium_peak::<Ours>,
+        work::compile_medium_peak::<Theirs>,
     ),
     Row::amount(
         "compile.scaling",
         Unit::Ratio,
-        compile_scaling::<Ours>,
-        compile_scaling::<Theirs>,
+        work::compile_scaling::<Ours>,
+        work::compile_scaling::<Theirs>,
     ),
+    Row::time(
+        "compile.py.wall",
+        RARELY,
+        work::compile_py::<Ours>,
+        work::compile_py::<Theirs>,
+    )
+    .of(Real::Py),
+    Row::amount(
+        "compile.py.peak",
+        Unit::Bytes,
+        work::compile_py_peak::<Ours>,
+        work::compile_py_peak::<Theirs>,
+    )
+    .of(Real::Py),
+    Row::time(
+        "compile.js.wall",
+        RARELY,
+        work::compile_js::<Ours>,
+        work::compile_js::<Theirs>,
+    )
+    .of(Real::Js),
+    Row::amount(
+        "compile.js.peak",
+        Unit::Bytes,
+        work::compile_js_peak::<Ours>,
+        work::compile_js_peak::<Theirs>,
+    )
+    .of(Real::Js),
+    Row::amount(
+        "size.py",
+        Unit::Bytes,
+        work::size_py::<Ours>,
+        work::size_py::<Theirs>,
+    )
+    .of(Real::Py),
+    Row::amount(
+        "size.js",
+        Unit::Bytes,
+        work::size_js::<Ours>,
+        work::size_js::<Theirs>,
+    )
+    .of(Real::Js),
     Row::amount(
         "size.artifact",
         Unit::Bytes,
-        artifact_size::<Ours>,
-        artifact_size::<Theirs>,
+        work::size_large::<Ours>,
+        work::size_large::<Theirs>,
     ),
     Row::kernel("run.bytes", Kernel::Bytes),
     Row::kernel("run.fib", Kernel::Fib),
@@ -241,6 +330,7 @@ pub(crate) const ROWS: &[Row] = &[
         name: "interruptible.cost",
         unit: Unit::Ratio,
         measure: Measure::InterruptCost,
+        needs: None,
     },
 ];
 
@@ -260,6 +350,7 @@ impl Row {
             name,
             unit: Unit::Nanoseconds,
             measure,
+            needs: None,
         }
     }
 
@@ -273,6 +364,7 @@ impl Row {
             name,
             unit,
             measure: Measure::Amount { ours, theirs },
+            needs: None,
         }
     }
 
@@ -281,7 +373,21 @@ impl Row {
             name,
             unit: Unit::Nanoseconds,
             measure: Measure::Kernel(kernel),
+            needs: None,
         }
+    }
+
+    /// The same row, to be left out where this component is not there.
+    const fn of(self, real: Real) -> Row {
+        Row {
+            needs: Some(real),
+            ..self
+        }
+    }
+
+    /// What the row needs and is not there.
+    pub(crate) fn missing(&self) -> Option<Real> {
+        self.needs.filter(|real| !real.path().exists())
     }
 
     /// Measures both sides.
@@ -350,423 +456,6 @@ impl Bench {
             their_interruptible: Side::new(true)?,
         })
     }
-}
-
-impl<R: Runtime> Side<R> {
-    fn new(interruptible: bool) -> Result<Side<R>> {
-        let runtime = R::new(interruptible).map_err(failed::<R>)?;
-        let folder = tempfile::tempdir().context("cannot make a folder for artifacts")?;
-        Ok(Side { runtime, folder })
-    }
-
-    /// The guest's artifact, compiled if it is not there yet.
-    fn artifact(&self, guest: Guest) -> Result<PathBuf> {
-        let path = self.folder.path().join(guest.name());
-        if path.exists() {
-            return Ok(path);
-        }
-        let bytes = self
-            .runtime
-            .compile(&guest.wasm()?, None)
-            .map_err(failed::<R>)?;
-        let code = code_size(&bytes)?;
-        let wanted = guest.least_code_size();
-        ensure!(
-            code >= wanted,
-            "{}: {code} bytes of code, wanted {wanted}",
-            R::NAME
-        );
-        if guest == Guest::Large {
-            let (code, artifact) = (
-                Unit::Bytes.show(code as f64),
-                Unit::Bytes.show(bytes.len() as f64),
-            );
-            eprintln!(
-                "the large component: {code} of machine code in {artifact} ({})",
-                R::NAME
-            );
-        }
-        fs::write(&path, bytes).with_context(|| format!("cannot write `{}`", path.display()))?;
-        if let Some((seed, expected)) = guest.run_case() {
-            let answer = self.runtime.run(&path, seed).map_err(failed::<R>)?;
-            check::<R, _>("run", answer, expected)?;
-        }
-        Ok(path)
-    }
-
-    /// An instance of the bench's guest.
-    fn guest(&self) -> Result<R::Instance> {
-        self.runtime
-            .guest(&self.artifact(Guest::Bench)?)
-            .map_err(failed::<R>)
-    }
-}
-
-fn load_small<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
-    load(side, Guest::Small)
-}
-
-fn load_large<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
-    load(side, Guest::Large)
-}
-
-fn load<R: Runtime>(side: &Side<R>, guest: Guest) -> Result<Work<'_>> {
-    let artifact = side.artifact(guest)?;
-    Ok(Box::new(move |calls| {
-        for _ in 0..calls {
-            side.runtime
-                .load(black_box(&artifact))
-                .map_err(failed::<R>)?;
-        }
-        Ok(())
-    }))
-}
-
-fn instantiate<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
-    let linked = side
-        .runtime
-        .link(&side.artifact(Guest::Bench)?)
-        .map_err(failed::<R>)?;
-    Ok(Box::new(move |calls| {
-        for _ in 0..calls {
-            side.runtime
-                .instantiate(black_box(&linked))
-                .map_err(failed::<R>)?;
-        }
-        Ok(())
-    }))
-}
-
-fn first_call<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
-    let artifact = side.artifact(Guest::Bench)?;
-    Ok(Box::new(move |calls| {
-        for a in 0..calls as u32 {
-            let sum = side
-                .runtime
-                .first_call(black_box(&artifact), a, 3)
-                .map_err(failed::<R>)?;
-            check::<R, _>("add", sum, a.wrapping_add(3))?;
-        }
-        Ok(())
-    }))
-}
-
-fn call_nop<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
-    let mut guest = side.guest()?;
-    Ok(Box::new(move |calls| {
-        for _ in 0..calls {
-            guest.nop().map_err(failed::<R>)?;
-        }
-        Ok(())
-    }))
-}
-
-fn call_add<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
-    let mut guest = side.guest()?;
-    Ok(Box::new(move |calls| {
-        for a in 0..calls as u32 {
-            let sum = guest.add(black_box(a), black_box(3)).map_err(failed::<R>)?;
-            check::<R, _>("add", sum, a.wrapping_add(3))?;
-        }
-        Ok(())
-    }))
-}
-
-fn call_echo<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
-    let mut guest = side.guest()?;
-    Ok(Box::new(move |calls| {
-        let mut text = String::new();
-        for _ in 0..calls {
-            text = black_box(guest.echo(black_box(ECHO_TEXT)).map_err(failed::<R>)?);
-        }
-        check::<R, _>("echo", text.as_str(), ECHO_TEXT)
-    }))
-}
-
-fn call_echo_long<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
-    let mut guest = side.guest()?;
-    let text = str::from_utf8(&TEXT)?;
-    let first = guest.same(text).map_err(failed::<R>)?;
-    ensure!(first == text, "{}: `same` answered another text", R::NAME);
-    Ok(Box::new(move |calls| {
-        for _ in 0..calls {
-            let answer = black_box(guest.same(black_box(text)).map_err(failed::<R>)?);
-            check::<R, _>("same", answer.len(), text.len())?;
-        }
-        Ok(())
-    }))
-}
-
-fn call_records<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
-    let mut guest = side.guest()?;
-    let expected = RECORDS.len() as u32 + u32::from(LIST_BYTE);
-    Ok(Box::new(move |calls| {
-        for _ in 0..calls {
-            let answer = guest.records(black_box(&RECORDS)).map_err(failed::<R>)?;
-            check::<R, _>("records", answer, expected)?;
-        }
-        Ok(())
-    }))
-}
-
-fn call_list_in<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
-    let mut guest = side.guest()?;
-    let expected = LIST_LEN as u32 + 2 * u32::from(LIST_BYTE);
-    Ok(Box::new(move |calls| {
-        for _ in 0..calls {
-            let answer = guest.list_u8_in(black_box(&LIST)).map_err(failed::<R>)?;
-            check::<R, _>("list-u8-in", answer, expected)?;
-        }
-        Ok(())
-    }))
-}
-
-fn call_list_out<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
-    let mut guest = side.guest()?;
-    let first = guest.list_u8_out(LIST_LEN as u32).map_err(failed::<R>)?;
-    ensure!(
-        first.iter().all(|byte| *byte == LIST_OUT_BYTE),
-        "{}: `list-u8-out` returned other elements than {LIST_OUT_BYTE:#x}",
-        R::NAME
-    );
-    Ok(Box::new(move |calls| {
-        for _ in 0..calls {
-            let list = guest
-                .list_u8_out(black_box(LIST_LEN as u32))
-                .map_err(failed::<R>)?;
-            let list = black_box(list);
-            let ends = (list.len(), list.first().copied(), list.last().copied());
-            check::<R, _>(
-                "list-u8-out",
-                ends,
-                (LIST_LEN, Some(LIST_OUT_BYTE), Some(LIST_OUT_BYTE)),
-            )?;
-        }
-        Ok(())
-    }))
-}
-
-fn host_nop<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
-    let mut guest = side.guest()?;
-    Ok(Box::new(move |calls| {
-        let before = host_nop_calls();
-        guest.run_host_nop(calls as u32).map_err(failed::<R>)?;
-        check::<R, _>(
-            "run-host-nop",
-            host_nop_calls().wrapping_sub(before),
-            calls as u32,
-        )
-    }))
-}
-
-fn host_add<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
-    let mut guest = side.guest()?;
-    Ok(Box::new(move |calls| {
-        let sum = guest.run_host_add(calls as u32).map_err(failed::<R>)?;
-        check::<R, _>("run-host-add", sum, calls as u32)
-    }))
-}
-
-fn host_len<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
-    let mut guest = side.guest()?;
-    Ok(Box::new(move |calls| {
-        let sum = guest.run_host_len(calls as u32).map_err(failed::<R>)?;
-        check::<R, _>("run-host-len", sum, (calls as u32).wrapping_mul(32))
-    }))
-}
-
-/// The loop of `pair.wat` of this name, and what it must answer for a number of rounds.
-fn guest_loop<'a, R: Runtime>(
-    side: &'a Side<R>,
-    name: &'static str,
-    expected: impl Fn(u32) -> u32 + 'a,
-) -> Result<Work<'a>> {
-    let artifact = side.artifact(Guest::Pair)?;
-    let mut guest = side.runtime.kernel(&artifact, name).map_err(failed::<R>)?;
-    Ok(Box::new(move |calls| {
-        let answer = guest.run(calls as u32).map_err(failed::<R>)?;
-        check::<R, _>(name, answer, expected(calls as u32))
-    }))
-}
-
-/// A loop that passes a MiB that starts and ends with these bytes.
-fn guest_bytes<'a, R: Runtime>(
-    side: &'a Side<R>,
-    name: &'static str,
-    ends: [u8; 2],
-) -> Result<Work<'a>> {
-    let answer = LIST_LEN as u32 + u32::from(ends[0]) + u32::from(ends[1]);
-    guest_loop(side, name, move |n| answer.wrapping_mul(n))
-}
-
-fn guest_add<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
-    guest_loop(side, "add", |n| n)
-}
-
-fn guest_div<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
-    guest_loop(side, "div", |n| {
-        (u64::from(n) * (u64::from(n) + 1) / 2) as u32
-    })
-}
-
-fn guest_list_u8<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
-    guest_bytes(side, "list-u8", *b"A.")
-}
-
-fn guest_list_u32<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
-    guest_bytes(side, "list-u32", *b"A.")
-}
-
-/// The time of a list as a multiple of the C library's for the same copy.
-fn guest_list_by_memcpy<R: Runtime>(side: &Side<R>) -> Result<f64> {
-    let (source, mut target) = (vec![LIST_BYTE; LIST_LEN], vec![0; LIST_LEN]);
-    let copy = Box::new(move |calls| {
-        for _ in 0..calls {
-            black_box(&mut target[..]).copy_from_slice(black_box(&source));
-        }
-        Ok(())
-    });
-    let pair = interleaved(guest_list_u8(side)?, copy, OFTEN)?;
-    Ok(pair.ratio())
-}
-
-fn guest_string32<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
-    let answer = 32 + u32::from(b'A') + u32::from(b'.');
-    guest_loop(side, "string32", move |n| answer.wrapping_mul(n))
-}
-
-fn guest_string_ascii<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
-    guest_bytes(side, "string-ascii", *b"A.")
-}
-
-fn guest_string_text<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
-    guest_bytes(side, "string-text", *b"G ")
-}
-
-fn compile_large<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
-    compile(side, Guest::Large, None)
-}
-
-fn compile_medium<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
-    compile(side, Guest::Medium, Some(ONE))
-}
-
-/// Compiles a component. The artifact that is loaded elsewhere is compiled again, and tried; here
-/// the same must come out.
-fn compile<R: Runtime>(
-    side: &Side<R>,
-    guest: Guest,
-    threads: Option<NonZeroUsize>,
-) -> Result<Work<'_>> {
-    let wasm = guest.wasm()?;
-    let expected = fs::read(side.artifact(guest)?)?;
-    Ok(Box::new(move |calls| {
-        for _ in 0..calls {
-            let bytes = side
-                .runtime
-                .compile(black_box(&wasm), threads)
-                .map_err(failed::<R>)?;
-            ensure!(
-                bytes == expected,
-                "{} compiled other bytes than before",
-                R::NAME
-            );
-        }
-        Ok(())
-    }))
-}
-
-/// The time with two threads as part of that with one: a half at best.
-fn compile_scaling<R: Runtime>(side: &Side<R>) -> Result<f64> {
-    let two = compile(side, Guest::Medium, Some(TWO))?;
-    let one = compile(side, Guest::Medium, Some(ONE))?;
-    let pair = interleaved(two, one, SELDOM)?;
-    Ok(pair.ratio())
-}
-
-fn compile_large_peak<R: Runtime>(side: &Side<R>) -> Result<f64> {
-    compile_peak(side, Guest::Large, None)
-}
-
-fn compile_medium_peak<R: Runtime>(side: &Side<R>) -> Result<f64> {
-    compile_peak(side, Guest::Medium, Some(ONE))
-}
-
-fn compile_peak<R: Runtime>(
-    side: &Side<R>,
-    guest: Guest,
-    threads: Option<NonZeroUsize>,
-) -> Result<f64> {
-    let path = side.folder.path().join(guest.name()).with_extension("wasm");
-    fs::write(&path, guest.wasm()?)?;
-    peak::of_compiling::<R>(&path, threads)
-}
-
-fn artifact_size<R: Runtime>(side: &Side<R>) -> Result<f64> {
-    Ok(fs::metadata(side.artifact(Guest::Large)?)?.len() as f64)
-}
-
-fn run_kernel<R: Runtime>(side: &Side<R>, kernel: Kernel) -> Result<Work<'_>> {
-    let artifact = side.artifact(Guest::Kernel(kernel))?;
-    let mut instance = side.runtime.kernel(&artifact, "run").map_err(failed::<R>)?;
-    let (n, expected) = kernel.case();
-    let first = instance.run(n).map_err(failed::<R>)?;
-    check::<R, _>("run", first, expected)?;
-    Ok(Box::new(move |calls| {
-        for _ in 0..calls {
-            black_box(instance.run(black_box(n)).map_err(failed::<R>)?);
-        }
-        Ok(())
-    }))
-}
-
-/// How many times as long kernels run with code that can be interrupted, on one side: the geometric
-/// mean. The figure of each goes to standard error.
-fn interrupt_cost<R: Runtime>(interruptible: &Side<R>, plain: &Side<R>) -> Result<f64> {
-    let mut sum = 0.0;
-    for kernel in Kernel::ALL {
-        let with = run_kernel(interruptible, kernel)?;
-        let pair = interleaved(with, run_kernel(plain, kernel)?, KERNELS)?;
-        eprintln!(
-            "interruptible {kernel:?}: {:.3} ({})",
-            pair.ratio(),
-            R::NAME
-        );
-        sum += pair.ratio().ln();
-    }
-    Ok((sum / Kernel::ALL.len() as f64).exp())
-}
-
-/// How much machine code is in an artifact: both sides' are ELF files.
-fn code_size(artifact: &[u8]) -> Result<u64> {
-    let file = object::File::parse(artifact)?;
-    let text = file
-        .section_by_name(".text")
-        .context("an artifact has no `.text`")?;
-    Ok(text.size())
-}
-
-/// The error of a side, with its name.
-#[cold]
-pub(crate) fn failed<R: Runtime>(error: R::Error) -> Error {
-    Error::from_boxed(error.into()).context(R::NAME)
-}
-
-#[inline(always)]
-fn check<R: Runtime, T: PartialEq + Debug>(function: &str, found: T, expected: T) -> Result<()> {
-    if found == expected {
-        Ok(())
-    } else {
-        Err(wrong::<R>(function, &found, &expected))
-    }
-}
-
-#[cold]
-fn wrong<R: Runtime>(function: &str, found: &dyn Debug, expected: &dyn Debug) -> Error {
-    anyhow!(
-        "{}: `{function}` answered {found:?}, expected {expected:?}",
-        R::NAME
-    )
 }
 
 #[cfg(test)]

@@ -57,6 +57,8 @@ pub(crate) trait Instance {
     /// The runtime's own error.
     type Error: Into<Box<dyn StdError + Send + Sync>>;
 
+    /// Makes a handle of the export of this name, whose type is `add`'s.
+    fn handle(&mut self, name: &str) -> Result<(), Self::Error>;
     fn nop(&mut self) -> Result<(), Self::Error>;
     fn add(&mut self, a: u32, b: u32) -> Result<u32, Self::Error>;
     fn echo(&mut self, text: &'static str) -> Result<String, Self::Error>;
