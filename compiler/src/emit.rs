@@ -202,7 +202,7 @@ fn component_records(
             }
         })
         .collect();
-    contents.set_records(SectionId::Exports, &exports);
+    contents.set_exports(&exports, strings);
     resource_records(parts, text, strings, contents);
     let mut types = types.types.clone();
     types.resource_names = plan
@@ -328,7 +328,7 @@ fn module_records(
             core_type: strings.add(&ty),
         });
     }
-    contents.set_records(SectionId::Exports, &exports);
+    contents.set_exports(&exports, strings);
     open_records(parts, text, strings, contents)
 }
 

@@ -97,6 +97,8 @@ sections! {
     Strings = ".cwasm.strings", 1;
     /// [`crate::exports::ExportRecord`]s, sorted by name.
     Exports = ".cwasm.exports", size_of::<crate::exports::ExportRecord>();
+    /// [`crate::lookup::ExportSlot`]s: finds exports by name.
+    ExportSlots = ".cwasm.export_slots", size_of::<crate::lookup::ExportSlot>();
     /// [`crate::imports::ImportRecord`]s, in the order of the unit's imports.
     Imports = ".cwasm.imports", size_of::<crate::imports::ImportRecord>();
     /// [`crate::exports::LiftRecord`]s.

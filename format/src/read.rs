@@ -11,6 +11,7 @@ use crate::header::{
     Header, Kind, MAGIC, PAGE_SIZE, SectionId, SectionRange, checksum,
 };
 use crate::imports::{ImportRecord, LowerRecord};
+use crate::lookup::{self, ExportSlot};
 use crate::resources::{HandleTableRecord, HandleUse, ResourceRecord};
 use crate::traps::TrapBlock;
 
@@ -170,12 +171,14 @@ impl<'a> Artifact<'a> {
     }
 
     /// The bytes of a section.
+    #[inline]
     pub fn section(&self, id: SectionId) -> &'a [u8] {
         let range = self.range(id);
         // Checked by `check_sections`.
         &self.bytes[range.offset as usize..(range.offset + range.size) as usize]
     }
 
+    #[inline]
     fn records<T: FromBytes + Immutable + KnownLayout>(&self, id: SectionId) -> &'a [T] {
         match <[T]>::ref_from_bytes(self.section(id)) {
             Ok(records) => records,
@@ -184,8 +187,15 @@ impl<'a> Artifact<'a> {
     }
 
     /// The exports, sorted by name.
+    #[inline]
     pub fn exports(&self) -> &'a [ExportRecord] {
         self.records(SectionId::Exports)
+    }
+
+    /// What finds exports by name.
+    #[inline]
+    pub fn export_slots(&self) -> &'a [ExportSlot] {
+        self.records(SectionId::ExportSlots)
     }
 
     /// The imports.
@@ -194,6 +204,7 @@ impl<'a> Artifact<'a> {
     }
 
     /// The lifted functions.
+    #[inline]
     pub fn lifts(&self) -> &'a [LiftRecord] {
         self.records(SectionId::Lifts)
     }
@@ -276,14 +287,16 @@ impl<'a> Artifact<'a> {
     }
 
     /// The export of this name.
+    #[inline]
     pub fn export(&self, name: &str) -> Option<&'a ExportRecord> {
-        let exports = self.exports();
-        let place = exports.binary_search_by(|export| {
-            self.string_bytes(export.name)
-                .unwrap_or_default()
-                .cmp(name.as_bytes())
-        });
-        exports.get(place.ok()?)
+        let name_of = |index| self.export_name(index);
+        let slot = lookup::find(self.export_slots(), name.as_bytes(), name_of)?;
+        self.exports().get(slot.export as usize)
+    }
+
+    /// The name of an export, by its index.
+    pub fn export_name(&self, index: u32) -> Option<&'a [u8]> {
+        self.string_bytes(self.exports().get(index as usize)?.name)
     }
 }
 

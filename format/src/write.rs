@@ -6,11 +6,12 @@ use sha2::{Digest, Sha256};
 use zerocopy::{Immutable, IntoBytes};
 
 use crate::data::{IMAGE_CONTEXT, ImageRecord};
-use crate::exports::StrRef;
+use crate::exports::{ExportRecord, StrRef, kind};
 use crate::header::{
     ABI_VERSION, CHECKSUM_OFFSET, DIGEST_OFFSET, HEADER_END, HEADER_OFFSET, Header, Kind, MAGIC,
-    PAGE_SIZE, SECTION_COUNT, SectionId, SectionRange, checksum,
+    NONE, PAGE_SIZE, SECTION_COUNT, SectionId, SectionRange, checksum,
 };
+use crate::lookup;
 
 /// Text that records refer to; equal texts are kept once.
 #[derive(Debug, Default)]
@@ -34,6 +35,14 @@ impl Strings {
         let reference = StrRef { offset, len };
         self.known.insert(text.to_vec(), reference);
         reference
+    }
+
+    /// The text of a reference that [`add`](Strings::add) has returned.
+    ///
+    /// # Panics
+    /// If it is another's.
+    pub fn get(&self, reference: StrRef) -> &[u8] {
+        &self.bytes[reference.offset as usize..][..reference.len as usize]
     }
 
     /// All text.
@@ -169,6 +178,19 @@ impl Contents {
             id.name()
         );
         self.set(id, records.as_bytes().to_vec());
+    }
+
+    /// Sets the exports, and what finds them by name.
+    pub fn set_exports(&mut self, exports: &[ExportRecord], strings: &Strings) {
+        self.set_records(SectionId::Exports, exports);
+        let is_component = self.facts.kind == Kind::Component;
+        let named = exports.iter().map(|export| {
+            let is_lift = is_component && export.kind == kind::FUNC;
+            let lift = if is_lift { export.index } else { NONE };
+            (strings.get(export.name), lift)
+        });
+        let slots = lookup::table(named);
+        self.set_records(SectionId::ExportSlots, &slots);
     }
 
     /// Where each section will stand in the file. What is set afterwards must keep its size.

@@ -16,8 +16,9 @@ use std::sync::{Arc, OnceLock};
 use memmap2::{Mmap, MmapOptions};
 
 use cwasm_format::describe::Description;
-use cwasm_format::exports::CanonOptions;
+use cwasm_format::exports::{CanonOptions, LiftRecord};
 use cwasm_format::header::{Kind, NO_INTERRUPTS, NONE, SectionId};
+use cwasm_format::lookup::{self, ExportSlot};
 use cwasm_format::resources::{HandleUse, UseRange};
 use cwasm_format::vmctx::VmContext;
 use cwasm_format::{Artifact, FormatError};
@@ -32,6 +33,9 @@ use crate::{registry, sys};
 pub(crate) struct Unit {
     /// Invariant 1: points into `map`, so it must not leave with its lifetime.
     artifact: Artifact<'static>,
+    /// Sections of `artifact` that are wanted often: what finds its exports, and its lifts.
+    slots: &'static [ExportSlot],
+    lifts: &'static [LiftRecord],
     /// Invariant 2: the text section of `map`, executable.
     text: Text,
     plan: OnceLock<Plan>,
@@ -140,6 +144,8 @@ impl Unit {
         }
         let unit = Arc::new(Unit {
             artifact,
+            slots: artifact.export_slots(),
+            lifts: artifact.lifts(),
             text,
             plan: OnceLock::new(),
             description: OnceLock::new(),
@@ -147,6 +153,13 @@ impl Unit {
         });
         registry::register(text.range(), Arc::as_ptr(&unit))?;
         Ok(unit)
+    }
+
+    /// The exported function of a component of this name or path.
+    pub(crate) fn lift(&self, name: &str) -> Option<&LiftRecord> {
+        let name_of = |index| self.artifact.export_name(index);
+        let slot = lookup::find(self.slots, name.as_bytes(), name_of)?;
+        self.lifts.get(slot.lift as usize)
     }
 
     /// The artifact's records.

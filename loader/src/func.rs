@@ -16,6 +16,7 @@ use std::sync::Arc;
 use cwasm_format::FormatError;
 use cwasm_format::TrapCode;
 use cwasm_format::abi::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
+use cwasm_format::hash::TypeHash;
 use cwasm_format::types::{FuncType, Types};
 use cwasm_format::vmctx::flags::{MAY_ENTER, MAY_LEAVE};
 
@@ -292,6 +293,20 @@ fn lift_val(types: &Types, func: &FuncType, cx: &mut LiftContext<'_>, value: u64
     }
     let bytes = cx.pointed(value, abi.layout)?;
     dynamic::load(types, ty, cx, bytes)
+}
+
+impl<P: ComponentNamedList, R: ComponentNamedList> TypedFunc<P, R> {
+    /// The function whose type has this hash. `None` if that is the hash of another type, or there are
+    /// handles, which take another look.
+    #[inline(always)]
+    pub(crate) fn of_plain(hash: TypeHash, target: impl FnOnce() -> CallTarget) -> Option<Self> {
+        let same = hash == const { signature::hash::<P, R>() };
+        let plain = const { P::HANDLES + R::HANDLES == 0 };
+        (same && plain).then(|| TypedFunc {
+            target: target(),
+            signature: PhantomData,
+        })
+    }
 }
 
 impl<P, R> TypedFunc<P, R> {

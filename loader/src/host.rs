@@ -25,6 +25,7 @@ use crate::component::Component;
 use crate::dynamic::{self, Check, Places};
 use crate::error::{Error, Result};
 use crate::hook::CallHook;
+use crate::instance::InstanceData;
 use crate::raw::{CanonOptions, HostImport};
 use crate::resource::{HandleType, HostResource, check_handles};
 use crate::signature;
@@ -214,9 +215,11 @@ unsafe fn run<H: HostCall>(
     let host = unsafe { data.as_ref() };
     // SAFETY: a record of a mapped artifact (the caller's contract).
     let lower = unsafe { lower.as_ref() };
+    // SAFETY: a live context (the caller's contract).
+    let text = || unsafe { InstanceData::of(context) }.text();
     // SAFETY: a live context; the plan has checked all lower records of the artifact before it was
     // instantiated.
-    let options = unsafe { CanonOptions::new(context, &lower.options, lower.flags) };
+    let options = unsafe { CanonOptions::new(context, text, &lower.options, lower.flags) };
     // SAFETY: the store of the instance; whoever called into wasm waits for us.
     let mut store = unsafe { StoreContextMut::<H::Data>::from_context(context) };
     let outcome = catch_unwind(AssertUnwindSafe(|| {

@@ -5,7 +5,7 @@ use std::any::Any;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use cwasm_format::exports::kind;
+use cwasm_format::exports::{LiftRecord, kind};
 use cwasm_format::types::ResourceNumber;
 use cwasm_format::vmctx::{VmContext, VmHandles, VmHostImport, VmTable};
 
@@ -260,6 +260,7 @@ impl Instance {
     ///
     /// # Errors
     /// If there is none, its type is another one, or the instance is of another store.
+    #[inline]
     pub fn get_typed_func<P, R>(
         &self,
         mut store: impl AsContextMut,
@@ -270,12 +271,13 @@ impl Instance {
         R: ComponentNamedList + Lift,
     {
         let mut context = store.as_context_mut();
-        let Some(target) = self.call_target(context.opaque(), name)? else {
-            return Err(Error::msg(format!(
-                "the component exports no function `{name}`"
-            )));
+        let Some((data, lift)) = self.lift(context.opaque(), name)? else {
+            return Err(no_function(name));
         };
-        let func = Func::new(target).typed(&context);
+        if let Some(func) = TypedFunc::of_plain(lift.hash, || self.target(data, lift)) {
+            return Ok(func);
+        }
+        let func = Func::new(self.target(data, lift)).typed(&context);
         func.with_context(|| format!("cannot use the export `{name}`"))
     }
 
@@ -300,16 +302,26 @@ impl Instance {
         store: &StoreOpaque,
         name: &str,
     ) -> Result<Option<CallTarget>> {
+        let found = self.lift(store, name)?;
+        Ok(found.map(|(data, lift)| self.target(data, lift)))
+    }
+
+    /// The exported function of this name or path, as the artifact has it.
+    ///
+    /// # Errors
+    /// If the instance belongs to another store.
+    fn lift<'s>(
+        &self,
+        store: &'s StoreOpaque,
+        name: &str,
+    ) -> Result<Option<(&'s InstanceData, &'s LiftRecord)>> {
         let data = self.data(store)?;
-        let artifact = data.unit.artifact();
-        let Some(export) = artifact
-            .export(name)
-            .filter(|export| export.kind == kind::FUNC)
-        else {
-            return Ok(None);
-        };
-        // All of this was checked by the plan.
-        let lift = &artifact.lifts()[export.index as usize];
+        Ok(data.unit.lift(name).map(|lift| (data, lift)))
+    }
+
+    /// How a function of this instance is called. The plan has checked its record.
+    #[inline(always)]
+    fn target(&self, data: &InstanceData, lift: &LiftRecord) -> CallTarget {
         // SAFETY: checked by the plan.
         let code = unsafe { data.text.at(lift.thunk) };
         let post_return = (lift.post_return != cwasm_format::header::NONE).then(|| {
@@ -317,8 +329,9 @@ impl Instance {
             unsafe { data.text.at(lift.post_return) }
         });
         // SAFETY: checked by the plan, and the context is that of a live instance.
-        let options = unsafe { CanonOptions::new(data.context(), &lift.options, lift.flags) };
-        Ok(Some(CallTarget {
+        let options =
+            unsafe { CanonOptions::new(data.context(), || data.text, &lift.options, lift.flags) };
+        CallTarget {
             store: self.store,
             instance: self.index,
             code,
@@ -326,15 +339,21 @@ impl Instance {
             options,
             hash: lift.hash,
             func_type: lift.func_type,
-        }))
+        }
     }
 
+    #[inline]
     fn data<'a>(&self, store: &'a StoreOpaque) -> Result<&'a InstanceData> {
         if self.store != store.id() {
             return Err(Error::msg("the instance belongs to another store"));
         }
         Ok(store.instance(self.index))
     }
+}
+
+#[cold]
+fn no_function(name: &str) -> Error {
+    Error::msg(format!("the component exports no function `{name}`"))
 }
 
 /// What each resource of an instance is.

@@ -11,6 +11,7 @@
 pub(crate) mod fake;
 
 use std::any::Any;
+use std::mem::MaybeUninit;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -22,7 +23,7 @@ use cwasm_format::header::NONE;
 use cwasm_format::resources::{HandleUse, UseRange};
 use cwasm_format::vmctx::{RawReturn, VmContext, VmHandles, VmMemory, flags};
 
-use crate::artifact::Code;
+use crate::artifact::{Code, Text};
 use crate::error::{Error, Result};
 use crate::instance::InstanceData;
 use crate::store::{StoreId, StoreOpaque};
@@ -98,13 +99,38 @@ pub(crate) struct CanonOptions {
     realloc: Option<Code>,
     /// Invariant 4: flags in that context.
     flags: NonNull<u32>,
-    encoding: StringEncoding,
+    encoding: Plain<StringEncoding>,
     /// Invariant 5: `NONE`, or the offset of a `VmHandles` in that context.
     handles: u32,
     /// Invariant 6: handles of that instance's artifact.
     uses: UseRange,
     /// How wide the memory's addresses are.
-    width: PointerWidth,
+    width: Plain<PointerWidth>,
+}
+
+/// A value whose unused bit patterns stay unused: `Option` and `Result` of a handle that is made of such
+/// values are then told apart by a pointer, so that moving a handle out of them is a few wide copies.
+/// With the tag at an odd place in the middle, making a typed handle took half as long again.
+#[derive(Clone, Copy)]
+pub(crate) struct Plain<T: Copy>(MaybeUninit<T>);
+
+impl<T: Copy> Plain<T> {
+    #[inline(always)]
+    pub(crate) const fn new(value: T) -> Plain<T> {
+        Plain(MaybeUninit::new(value))
+    }
+
+    #[inline(always)]
+    fn get(self) -> T {
+        // SAFETY: `new` is the only way to make one.
+        unsafe { self.0.assume_init() }
+    }
+}
+
+impl<T: Copy + std::fmt::Debug> std::fmt::Debug for Plain<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.get().fmt(f)
+    }
 }
 
 // SAFETY: plain addresses; using them needs the store.
@@ -116,12 +142,13 @@ impl CanonOptions {
     /// The options of a record of the instance's artifact.
     ///
     /// # Safety
-    /// - `context` is the context of a live instance.
+    /// - `context` is the context of a live instance whose code `text` returns.
     /// - `flags` and `record` have passed [`Unit::check_options`](crate::artifact::Unit) for the
     ///   artifact of that instance.
     #[inline]
     pub(crate) unsafe fn new(
         context: NonNull<VmContext>,
+        text: impl FnOnce() -> Text,
         record: &exports::CanonOptions,
         flags: u32,
     ) -> CanonOptions {
@@ -136,10 +163,8 @@ impl CanonOptions {
         let realloc = if record.realloc == NONE {
             None
         } else {
-            // SAFETY: the context is live (the caller's contract).
-            let instance = unsafe { InstanceData::of(context) };
             // SAFETY: the offset is inside the text (checked by `check_options`).
-            Some(unsafe { instance.text().at(record.realloc) })
+            Some(unsafe { text().at(record.realloc) })
         };
         // SAFETY: the offset is inside the context (checked by `check_options`).
         let flags = unsafe { context.byte_add(flags as usize) }.cast();
@@ -154,10 +179,10 @@ impl CanonOptions {
             memory,
             realloc,
             flags,
-            encoding,
+            encoding: Plain::new(encoding),
             handles: record.handles,
             uses: record.uses,
-            width,
+            width: Plain::new(width),
         }
     }
 
@@ -209,19 +234,19 @@ impl CanonOptions {
     }
 
     pub(crate) fn encoding(&self) -> StringEncoding {
-        self.encoding
+        self.encoding.get()
     }
 
     #[inline(always)]
     pub(crate) fn width(&self) -> PointerWidth {
-        self.width
+        self.width.get()
     }
 
     /// The pointer or length in a flat value, whose high half means nothing where they have 32
     /// bits.
     #[inline(always)]
     pub(crate) fn pointer(&self, bits: u64) -> u64 {
-        match self.width {
+        match self.width() {
             PointerWidth::W32 => u64::from(bits as u32),
             PointerWidth::W64 => bits,
         }

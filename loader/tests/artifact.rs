@@ -232,7 +232,7 @@ fn contents() -> Contents {
         let params = params.iter().map(|ty| ("x".to_owned(), *ty)).collect();
         description.funcs.push(FuncType { params, result });
     }
-    contents.set_records(SectionId::Exports, &exports);
+    contents.set_exports(&exports, &strings);
     contents.set_records(SectionId::Lifts, &lifts);
     let import = ImportRecord {
         module: StrRef::default(),

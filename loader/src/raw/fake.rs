@@ -13,7 +13,7 @@ use cwasm_format::resources::UseRange;
 use cwasm_format::vmctx::flags::INITIAL;
 use cwasm_format::vmctx::{RawReturn, VmContext, VmMemory};
 
-use super::{CallTarget, CanonOptions, StringEncoding};
+use super::{CallTarget, CanonOptions, Plain, StringEncoding};
 use crate::artifact::Code;
 use crate::engine::Engine;
 use crate::store::{AsContextMut, Store};
@@ -199,10 +199,10 @@ impl Guest {
             realloc: Some(code(realloc as *const ())),
             // SAFETY: inside of the block.
             flags: unsafe { context.byte_add(offset_of!(Block, flags)) }.cast(),
-            encoding: self.encoding,
+            encoding: Plain::new(self.encoding),
             handles: NONE,
             uses: UseRange::default(),
-            width: self.width,
+            width: Plain::new(self.width),
         }
     }
 
