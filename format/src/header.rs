@@ -22,11 +22,12 @@ pub const HEADER_OFFSET: usize = 0x200;
 pub const MAGIC: [u8; 8] = *b"cwasm\r\n\x1a";
 
 /// The version this crate writes. Version 2 has more builtins and traps, shared memories, and
-/// references to function types; version 3 has interruptible code and resources.
-pub const ABI_VERSION: u32 = 3;
+/// references to function types; version 3 has interruptible code and resources; in version 4 thunks
+/// keep their context.
+pub const ABI_VERSION: u32 = 4;
 
 /// The lowest version this crate reads.
-pub const ABI_VERSION_MIN: u32 = 3;
+pub const ABI_VERSION_MIN: u32 = 4;
 
 /// Bytes of a page in the file and of the unit that images are mapped by.
 pub const PAGE_SIZE: u64 = 4096;
