@@ -268,7 +268,7 @@ fn vector() -> Vec<Op> {
 /// A function for each load and operator in `chosen`, named by its place: `PLACE` absorbs the load,
 /// `PLACE separate` loads in another block.
 fn module(family: &Family, chosen: &[(&Load, &Op)]) -> String {
-    let mut text = format!("(module (memory (export \"memory\") 1 1)");
+    let mut text = String::from("(module (memory (export \"memory\") 1 1)");
     let other = operand(family.ty, VALUE);
     for (place, (load, op)) in chosen.iter().enumerate() {
         let load = load

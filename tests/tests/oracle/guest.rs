@@ -21,7 +21,7 @@ impl Model {
         const DISTANCE: u64 = 128;
         let around = |middle: u64| middle.saturating_sub(DISTANCE)..size.min(middle + DISTANCE);
         let ranges: Vec<Range<u64>> = match size <= SMALL {
-            true => vec![0..size],
+            true => std::iter::once(0..size).collect(),
             false => [0, GUARD_SIZE, 1 << 31, 1 << 32, size].map(around).into(),
         };
         let mut windows: Vec<_> = ranges

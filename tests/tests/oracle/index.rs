@@ -61,7 +61,7 @@ const MAX_32: u64 = u32::MAX as u64;
 /// The constant offsets of accesses: around powers of two, and what decides whether an access to a
 /// memory with a guard is compared.
 pub(crate) fn offsets(is_64: bool) -> Vec<u64> {
-    let mut offsets = vec![0, 1, 7, 8, GUARD_SIZE - 4, GUARD_SIZE];
+    let mut offsets = vec![0, 1, 7, 8, GUARD_SIZE - 4, GUARD_SIZE, GUARD_SIZE + 1];
     offsets.extend([(1 << 31) - 1, (1 << 31) + 1, MAX_32]);
     if is_64 {
         offsets.extend([1 << 32, 1 << 63, !0 - 8, !0]);
