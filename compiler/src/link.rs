@@ -131,7 +131,7 @@ impl Text {
                     return_offset: start + enter.return_offset,
                     handler_offset: start + enter.handler_offset,
                     frame_size: enter.frame_size,
-                    reserved: 0,
+                    context_offset: enter.context_offset,
                 })
             })
             .collect()

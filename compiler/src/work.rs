@@ -225,6 +225,7 @@ pub(crate) struct EnterCall {
     pub(crate) return_offset: u32,
     pub(crate) handler_offset: u32,
     pub(crate) frame_size: u32,
+    pub(crate) context_offset: u32,
 }
 
 /// What compiling an entry needs.
@@ -386,6 +387,8 @@ fn compile_entry(
             return_offset: site.ret_addr,
             handler_offset: handler,
             frame_size: site.frame_offset.unwrap_or(0),
+            // The only stack slot of a thunk.
+            context_offset: buffer.frame_layout()?.stackslots.values().next()?.offset,
         })
     });
     let traps = buffer

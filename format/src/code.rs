@@ -20,7 +20,8 @@
 //!
 //! How a trap finds its landing pad: every frame of compiled code keeps a frame pointer. From the
 //! frame that traps, the chain is walked up to the first return address that is in the table of
-//! entries: that frame is a thunk's. Entering wasm stores nothing for this.
+//! entries: that frame is a thunk's. All that entering wasm stores for this is one word, the thunk's
+//! first argument: through it a signal handler finds the store whose memories may fault.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -37,8 +38,9 @@ pub struct EntryRecord {
     pub handler_offset: u32,
     /// Bytes from the stack pointer up to the frame pointer at the call.
     pub frame_size: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// Bytes from the stack pointer at the call up to where the thunk keeps its first argument: a
+    /// context, or a [`VmHostFunc`](crate::vmctx::VmHostFunc).
+    pub context_offset: u32,
 }
 
 /// What a function of the text is; in [`FunctionRecord::kind`].

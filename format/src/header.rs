@@ -23,7 +23,8 @@ pub const MAGIC: [u8; 8] = *b"cwasm\r\n\x1a";
 
 /// The version this crate writes. Version 2 has more builtins and traps, shared memories, and
 /// references to function types; version 3 has interruptible code and resources; version 4 has memories
-/// of 64 bits for the canonical ABI, lists of fixed length, and maps.
+/// of 64 bits for the canonical ABI, lists of fixed length, maps, and modules as imports and exports;
+/// its thunks keep their context.
 pub const ABI_VERSION: u32 = 4;
 
 /// The lowest version this crate reads.

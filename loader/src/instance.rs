@@ -120,6 +120,11 @@ impl InstanceData {
         self.slot.context()
     }
 
+    /// Whether an address is in the instance's address space.
+    pub(crate) fn reserves(&self, address: usize) -> bool {
+        self.slot.contains(address)
+    }
+
     /// What stops the code, if it can be stopped.
     pub(crate) fn interrupts(&self) -> Option<&Interrupts> {
         self.interrupts.as_deref()

@@ -14,7 +14,7 @@
 //! because of the flag never runs on. Requests are withdrawn by the store's owner alone, while
 //! nothing of the store runs.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -81,6 +81,8 @@ pub(crate) struct Interrupts {
     engine: Engine,
     /// The bits of the requests there are. A copy of what is in `state`.
     flag: AtomicU8,
+    /// The address of the page in `state`, or 0: what signal handlers ask for.
+    page: AtomicUsize,
     state: Mutex<State>,
 }
 
@@ -103,6 +105,7 @@ impl Interrupts {
         Interrupts {
             engine: engine.clone(),
             flag: AtomicU8::new(0),
+            page: AtomicUsize::new(0),
             state: Mutex::default(),
         }
     }
@@ -120,13 +123,22 @@ impl Interrupts {
         if state.page.is_none() {
             let accessible = if state.requests == 0 { PAGE_SIZE } else { 0 };
             let page = self.engine.pool().take(2 * PAGE_SIZE, accessible);
-            state.page = Some(page.with_context(|| "cannot allocate a page for interrupts")?);
+            let page = page.with_context(|| "cannot allocate a page for interrupts")?;
+            self.page
+                .store(page.start().addr().get(), Ordering::Release);
+            state.page = Some(page);
         }
         let address = state
             .page
             .as_ref()
             .map(|page| page.start().expose_provenance().get());
         Ok(address.unwrap_or_default() as u64)
+    }
+
+    /// Whether an address is in the page. Safe in signal handlers.
+    pub(crate) fn is_page(&self, address: usize) -> bool {
+        let page = self.page.load(Ordering::Acquire);
+        page != 0 && address.wrapping_sub(page) < PAGE_SIZE
     }
 
     /// Whether what runs shall stop. The page is inaccessible then.

@@ -104,6 +104,15 @@ impl Slot {
         }
     }
 
+    /// Whether an address is in the slot, guards included.
+    pub(crate) fn contains(&self, address: usize) -> bool {
+        let mut all = self
+            .first
+            .iter()
+            .chain(self.others.iter().flat_map(|(_, other)| other));
+        all.any(|reservation| reservation.contains(address))
+    }
+
     /// Where a memory or the context lies: its reservation and the offset there.
     fn place(&self, plan: &Plan, memory: Option<usize>) -> (&Reservation, usize) {
         let (reservation, start) = match memory {
@@ -343,7 +352,7 @@ pub(crate) unsafe fn grow(memory: NonNull<VmMemory>, delta: u64) -> Option<u64> 
 pub(crate) struct HostMemory {
     /// Invariant 1: its `base` is the start of the reservation. Must be the first field.
     vm: VmMemory,
-    _reservation: Reservation,
+    reservation: Reservation,
 }
 
 impl HostMemory {
@@ -375,10 +384,18 @@ impl HostMemory {
             page_log2: 16,
             is_shared: is_shared.into(),
         };
-        Ok(HostMemory {
-            vm,
-            _reservation: reservation,
-        })
+        Ok(HostMemory { vm, reservation })
+    }
+
+    /// Whether an address is in the memory or its guard. Safe in signal handlers.
+    ///
+    /// # Safety
+    /// - `memory` is live.
+    pub(crate) unsafe fn contains(memory: NonNull<HostMemory>, address: usize) -> bool {
+        // Not of the whole, because another thread may be writing the size.
+        // SAFETY: live (the caller's contract), and nobody writes it.
+        let reservation = unsafe { &(*memory.as_ptr()).reservation };
+        reservation.contains(address)
     }
 }
 

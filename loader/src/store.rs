@@ -20,6 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
+use cwasm_format::TrapCode;
 use cwasm_format::vmctx::{VmContext, VmStore};
 
 use crate::builtins;
@@ -351,6 +352,38 @@ impl StoreOpaque {
         // `StoreInner` and `StoreOpaque` are `repr(C)`: all start at the same address, whose
         // provenance `Store::new` exposed.
         self.vm.host
+    }
+
+    /// The store of a context or host function at this address; `None` for 0. Safe in signal handlers.
+    ///
+    /// # Safety
+    /// - `context` is 0, or the address of a [`VmContext`] or `VmHostFunc` whose store lives for
+    ///   `'a`, and for `'a` nothing changes the store.
+    pub(crate) unsafe fn of_context<'a>(context: usize) -> Option<&'a StoreOpaque> {
+        // Both begin with the address of the store (checked in the format).
+        let context = NonNull::new(std::ptr::with_exposed_provenance_mut::<u64>(context))?;
+        // SAFETY: live (the caller's contract).
+        let store = unsafe { context.read() };
+        let store = std::ptr::with_exposed_provenance::<StoreOpaque>(store as usize);
+        // SAFETY: `VmStore` is the start of the `StoreOpaque` (checked below), which is live and does
+        // not change (the caller's contract).
+        unsafe { store.as_ref() }
+    }
+
+    /// Whether code of the store can get to this address, by the kind of access that traps with
+    /// `code`. Safe in signal handlers while wasm of the store runs.
+    pub(crate) fn may_fault_at(&self, code: TrapCode, address: usize) -> bool {
+        match code {
+            TrapCode::Interrupt => self
+                .interrupts
+                .get()
+                .is_some_and(|interrupts| interrupts.is_page(address)),
+            _ => {
+                let mut instances = self.instances.iter();
+                instances.any(|(instance, _)| instance.reserves(address))
+                    || self.host_items.reserve(address)
+            }
+        }
     }
 
     /// What the store shares with its interruptible instances and its handles.

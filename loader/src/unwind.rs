@@ -9,6 +9,10 @@
 //! The chain is walked from where the trap happened up to the first return address that is in the
 //! table of entries of its artifact: that frame is the innermost thunk's, and its landing pad takes
 //! over. Only frames of compiled code are passed, because wasm is entered through thunks alone.
+//!
+//! A fault is a trap only if the instruction is in the trap table and could get to the address that it
+//! failed at: the thunk's frame holds the context, through which the store and its memories are found.
+//! Anything else is a fault of ours or the host's, and is left to others.
 #![allow(unsafe_code, reason = "reads the stack of compiled code")]
 
 use std::cell::Cell;
@@ -17,7 +21,8 @@ use cwasm_format::code::EntryRecord;
 use cwasm_format::header::SectionId;
 use cwasm_format::{TrapCode, traps};
 
-use crate::sys::signals::{Fault, Resume};
+use crate::store::StoreOpaque;
+use crate::sys::signals::{Cause, Fault, Resume};
 use crate::{registry, sys};
 
 /// Frames that a backtrace shows.
@@ -89,9 +94,7 @@ pub(crate) fn on_fault(fault: &Fault) -> Option<Resume> {
             artifact.trap_blocks(),
             artifact.section(SectionId::TrapBytes),
         );
-        let listed = traps::lookup(blocks, bytes, offset);
-        let code =
-            listed.or_else(|| is_stack_overflow(fault).then_some(TrapCode::StackOverflow))?;
+        let code = trap_of(fault, traps::lookup(blocks, bytes, offset))?;
         let functions = artifact.functions();
         let starts = functions
             .binary_search_by_key(&offset, |function| function.start)
@@ -114,7 +117,29 @@ pub(crate) fn on_fault(fault: &Fault) -> Option<Resume> {
     SITE.with(TrapSite::clear);
     SITE.with(|site| site.push(fault.pc));
     // SAFETY: the frame of running compiled code.
-    unsafe { find_entry(first, code) }
+    let entry = unsafe { find_entry(first, code) }?;
+    let is_ours = match (fault.cause, code) {
+        // The thread's own stack, as `trap_of` has seen.
+        (_, TrapCode::StackOverflow) => true,
+        // SAFETY: the store of the code that runs on this thread.
+        (Cause::Access(address), _) => unsafe { entry.store() }?.may_fault_at(code, address),
+        _ => true,
+    };
+    is_ours.then_some(entry.resume)
+}
+
+/// The trap that a fault is, if it is one, at an instruction of which the trap table says `listed`.
+/// It may also depend on the store whether the address is one that the guest may reach.
+fn trap_of(fault: &Fault, listed: Option<TrapCode>) -> Option<TrapCode> {
+    match (fault.cause, listed) {
+        (Cause::Access(address), None | Some(TrapCode::StackOverflow)) => {
+            is_stack_overflow(address, fault.sp).then_some(TrapCode::StackOverflow)
+        }
+        (Cause::Access(_), Some(TrapCode::MemoryOutOfBounds | TrapCode::Interrupt))
+        | (Cause::Division, Some(TrapCode::IntegerDivisionByZero | TrapCode::IntegerOverflow))
+        | (Cause::Instruction, _) => listed,
+        (Cause::Access(_) | Cause::Division, _) => None,
+    }
 }
 
 /// Leaves wasm with a trap: where the innermost thunk above the frame at `frame` goes on.
@@ -126,16 +151,39 @@ pub(crate) unsafe fn on_raise(code: TrapCode, frame: usize) -> Option<Resume> {
     // SAFETY: the caller's contract.
     let first = unsafe { Caller::of_frame(frame) }?;
     // SAFETY: as above.
-    unsafe { find_entry(first, code) }
+    unsafe { find_entry(first, code) }.map(|entry| entry.resume)
 }
 
-/// Whether a fault is an access just beyond the end of this thread's stack.
-fn is_stack_overflow(fault: &Fault) -> bool {
-    let (Some(address), Some((low, _))) = (fault.address, sys::thread::stack_bounds()) else {
+/// Whether `address` is just beyond the end of this thread's stack, and near its stack pointer.
+fn is_stack_overflow(address: usize, sp: usize) -> bool {
+    let Some((low, _)) = sys::thread::stack_bounds() else {
         return false;
     };
     let near_end = address.wrapping_sub(low - STACK_GUARD_GAP) < STACK_GUARD_GAP + PROBE_DISTANCE;
-    near_end && address.abs_diff(fault.sp) <= PROBE_DISTANCE
+    near_end && address.abs_diff(sp) <= PROBE_DISTANCE
+}
+
+/// How wasm was entered.
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    /// Where the thunk goes on after a trap.
+    resume: Resume,
+    /// Address of the word in the thunk's frame that is its first argument.
+    context: usize,
+}
+
+impl Entry {
+    /// The store whose code was entered.
+    ///
+    /// # Safety
+    /// - For `'a`, the thunk's frame is active on this thread, and nothing but its wasm runs.
+    unsafe fn store<'a>(&self) -> Option<&'a StoreOpaque> {
+        // SAFETY: a word of an active frame (the caller's contract).
+        let context = unsafe { read(self.context) }?;
+        // SAFETY: thunks are called with a context or host function of a store that lives meanwhile
+        // (the contract of `invoke`); nothing but wasm uses it.
+        unsafe { StoreOpaque::of_context(context) }
+    }
 }
 
 /// Where a function returns to.
@@ -168,11 +216,11 @@ impl Caller {
 ///
 /// # Safety
 /// - `caller` is that of compiled code that is active on this thread.
-unsafe fn find_entry(mut caller: Caller, code: TrapCode) -> Option<Resume> {
+unsafe fn find_entry(mut caller: Caller, code: TrapCode) -> Option<Entry> {
     loop {
         // The instruction before the return address is the call.
         let pc = caller.return_address.checked_sub(1)?;
-        let resume = registry::with_unit(pc, |unit| {
+        let entry = registry::with_unit(pc, |unit| {
             let offset = unit.text_offset(pc)? + 1;
             let artifact = unit.artifact();
             if offset < artifact.header().thunks_start {
@@ -183,10 +231,10 @@ unsafe fn find_entry(mut caller: Caller, code: TrapCode) -> Option<Resume> {
             let Some(entry) = place.ok().and_then(|place| entries.get(place)) else {
                 return Some(None);
             };
-            resume_at(entry, unit.text().range(), caller.fp, code).map(Some)
+            enter_at(entry, unit.text().range(), caller.fp, code).map(Some)
         })??;
-        if resume.is_some() {
-            return resume;
+        if entry.is_some() {
+            return entry;
         }
         SITE.with(|site| site.push(pc));
         // SAFETY: the return address is in compiled code, so the frame is one of compiled code.
@@ -194,17 +242,21 @@ unsafe fn find_entry(mut caller: Caller, code: TrapCode) -> Option<Resume> {
     }
 }
 
-/// The landing pad of a thunk whose frame pointer is `fp`.
-fn resume_at(
+/// The entry by a thunk whose frame pointer is `fp`.
+fn enter_at(
     entry: &EntryRecord,
     text: std::ops::Range<usize>,
     fp: usize,
     code: TrapCode,
-) -> Option<Resume> {
+) -> Option<Entry> {
     let pc = text.start + entry.handler_offset as usize;
     let sp = fp.checked_sub(entry.frame_size as usize)?;
+    let context = sp.checked_add(entry.context_offset as usize)?;
     let value = code.number().into();
-    text.contains(&pc).then_some(Resume { pc, sp, fp, value })
+    (text.contains(&pc) && context < fp).then_some(Entry {
+        resume: Resume { pc, sp, fp, value },
+        context,
+    })
 }
 
 /// The word at this address; `None` where no word of a frame can be.

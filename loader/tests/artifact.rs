@@ -25,7 +25,8 @@ use cwasm::format::write::{Contents, Facts, Images, Strings};
 use cwasm::{Component, Engine, Error, Instance, Linker, Store, StoreContextMut, TrapCode};
 
 // Core functions, a trampoline to the host, and thunks, as the compiler would make them: all
-// frames keep a frame pointer; a thunk saves what its caller owns and calls one core function.
+// frames keep a frame pointer; a thunk saves what its caller owns and its context, and calls one core
+// function.
 global_asm!(
     r#"
     .pushsection .rodata
@@ -98,7 +99,7 @@ loader_test_thunks:
     push r13
     push r14
     push r15
-    sub rsp, 8
+    push rdi
     call \callee
 \returned:
     xor edx, edx
@@ -306,7 +307,7 @@ fn set_code(contents: &mut Contents) {
                 return_offset,
                 handler_offset,
                 frame_size: THUNK_FRAME,
-                reserved: 0,
+                context_offset: 0,
             }
         });
     contents.set_records(SectionId::Entries, &entries.collect::<Vec<_>>());

@@ -6,10 +6,22 @@ use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Output, Stdio};
 
-use cwasm::{Component, Engine, Instance, Linker, Store, StoreContextMut};
-use cwasm_format::TrapCode;
+use cwasm::{
+    Component, CoreFunc, CoreVal, Engine, Extern, FuncType, Instance, Linker, Module,
+    ModuleInstance, Store, StoreContextMut, ValType,
+};
+use cwasm_format::header::{HEADER_END, HEADER_OFFSET, Header, SectionId};
+use cwasm_format::{TrapCode, traps};
+use cwasm_tests::artifact::Workshop;
+use iced_x86::{Code, Decoder, DecoderOptions, Register};
+use zerocopy::FromBytes as _;
 
 const CHILD: &str = "CWASM_FAULTS_CHILD";
+
+/// Names what a child is to do, where there are several things.
+const CASE: &str = "CWASM_FAULTS_CASE";
+
+const SIGSEGV: i32 = 11;
 
 const GUEST: &str = r#"(component
   (import "host" (func $host (param "depth" u32) (result u32)))
@@ -212,7 +224,6 @@ fn a_fault_of_the_host_is_not_taken_for_a_trap() {
         eprintln!("went on with {result:?}");
     });
     if let Some(output) = output {
-        const SIGSEGV: i32 = 11;
         assert_eq!(output.status.signal(), Some(SIGSEGV), "{output:?}");
         assert!(!String::from_utf8_lossy(&output.stderr).contains("went on"));
     }
@@ -299,4 +310,213 @@ fn traps_under_a_debugger_are_traps() {
     assert!(child.wait().unwrap().success());
     assert_eq!(faults, [libc::SIGSEGV, libc::SIGSEGV, libc::SIGFPE]);
     assert_eq!(steps, faults.len());
+}
+
+/// A module that calls the host with an address, and whose `load` was changed after it was compiled:
+/// the instruction that accesses the memory reads what is at the address of the function's argument,
+/// wherever that is.
+fn wild(workshop: &Workshop) -> Module {
+    const TEXT: &str = r#"(module
+        (import "" "host" (func $host (param i64) (result i32)))
+        (memory (export "memory") 1 1)
+        (func (export "load") (param i64) (result i32)
+            (i32.load (i32.wrap_i64 (local.get 0))))
+        (func (export "host") (param i64) (result i32) (call $host (local.get 0))))"#;
+    const PROLOGUE: [u8; 4] = [0x55, 0x48, 0x89, 0xe5];
+    const LOAD_FROM_ARGUMENT: [u8; 2] = [0x8b, 0x06];
+    const NOP: u8 = 0x90;
+    let mut bytes = workshop.compile(TEXT.as_bytes()).unwrap();
+    let text = {
+        let header = Header::read_from_bytes(&bytes[HEADER_OFFSET..HEADER_END]).unwrap();
+        let text = header.sections[SectionId::Text as usize];
+        text.offset as usize..(text.offset + text.size) as usize
+    };
+    // The only access is in the function that comes first.
+    let access = {
+        let module = workshop.map_module(&bytes).unwrap();
+        let artifact = module.artifact();
+        let (blocks, table) = (
+            artifact.trap_blocks(),
+            artifact.section(SectionId::TrapBytes),
+        );
+        let is_access = |offset: &usize| {
+            traps::lookup(blocks, table, *offset as u32) == Some(TrapCode::MemoryOutOfBounds)
+        };
+        let accesses: Vec<usize> = (0..text.len()).filter(is_access).collect();
+        assert_eq!(accesses.len(), 1, "{accesses:?}");
+        accesses[0]
+    };
+    let text = &mut bytes[text];
+    let load = Decoder::new(64, &text[access..], DecoderOptions::NONE).decode();
+    assert_eq!(
+        (load.code(), load.op0_register()),
+        (Code::Mov_r32_rm32, Register::EAX)
+    );
+    assert_eq!(text[..4], PROLOGUE);
+    text[4..access + load.len()].fill(NOP);
+    text[access..access + 2].copy_from_slice(&LOAD_FROM_ARGUMENT);
+    workshop.map_module(&bytes).unwrap()
+}
+
+/// An instance of [`wild`] in a store of its own.
+struct Wild {
+    store: Store<()>,
+    instance: ModuleInstance,
+}
+
+impl Wild {
+    fn new(
+        engine: &Engine,
+        module: &Module,
+        host: impl Fn(u64) -> i32 + Send + Sync + 'static,
+    ) -> Wild {
+        let mut store = Store::new(engine, ());
+        let ty = FuncType::new([ValType::I64], [ValType::I32]);
+        let host = CoreFunc::new(&mut store, ty, move |args| match args {
+            [CoreVal::I64(at)] => Ok(vec![CoreVal::I32(host(*at as u64))]),
+            _ => panic!("the arguments are {args:?}"),
+        });
+        let instance = module
+            .instantiate(&mut store, &[Extern::Func(host)])
+            .unwrap();
+        Wild { store, instance }
+    }
+
+    /// The address of the memory, behind whose first page the guard begins.
+    fn memory(&self) -> u64 {
+        match self.instance.get(&self.store, "memory").unwrap() {
+            Some(Extern::Memory(memory)) => {
+                memory.data(&self.store).unwrap().as_ptr().addr() as u64
+            }
+            _ => panic!("the module exports its memory"),
+        }
+    }
+
+    fn guard(&self) -> u64 {
+        self.memory() + 0x1_0000
+    }
+
+    fn call(&mut self, name: &str, at: u64) -> Result<i32, Option<TrapCode>> {
+        let Some(Extern::Func(func)) = self.instance.get(&self.store, name).unwrap() else {
+            panic!("the module exports functions")
+        };
+        match func.call(&mut self.store, &[CoreVal::I64(at as i64)]) {
+            Ok(results) => match results[..] {
+                [CoreVal::I32(value)] => Ok(value),
+                _ => panic!("the results are {results:?}"),
+            },
+            Err(error) => Err(error.trap().map(|trap| trap.code())),
+        }
+    }
+}
+
+#[test]
+fn faults_in_memories_of_the_store_are_traps() {
+    const TRAP: Result<i32, Option<TrapCode>> = Err(Some(TrapCode::MemoryOutOfBounds));
+    let workshop = Workshop::new();
+    let module = wild(&workshop);
+    let mut guest = Wild::new(workshop.engine(), &module, |_| 7);
+    let memory = guest.memory();
+    assert_eq!(guest.call("load", memory), Ok(0));
+    for at in [
+        guest.guard() - 3,
+        guest.guard(),
+        memory + (1 << 32),
+        memory + (1 << 32) + (31 << 20),
+    ] {
+        assert_eq!(guest.call("load", at), TRAP, "{:#x}", at - memory);
+    }
+    // Another instance's memory may be one that is imported, or its function be called.
+    let other = CoreFunc::new(
+        &mut guest.store,
+        FuncType::new([ValType::I64], [ValType::I32]),
+        |_| Ok(vec![CoreVal::I32(8)]),
+    );
+    let other = module
+        .instantiate(&mut guest.store, &[Extern::Func(other)])
+        .unwrap();
+    let first = std::mem::replace(&mut guest.instance, other);
+    let guard = guest.guard();
+    assert_ne!(guard, memory + 0x1_0000);
+    guest.instance = first;
+    assert_eq!(guest.call("load", guard), TRAP);
+    // Stores within stores: each has its own memories.
+    let (engine, inner_module) = (workshop.engine().clone(), module.clone());
+    let mut outer = Wild::new(workshop.engine(), &module, move |_| {
+        let mut inner = Wild::new(&engine, &inner_module, |_| 9);
+        let guard = inner.guard();
+        assert_eq!(inner.call("load", guard), TRAP);
+        inner.call("host", 0).unwrap()
+    });
+    assert_eq!(outer.call("host", 0), Ok(9));
+    let guard = outer.guard();
+    assert_eq!(outer.call("load", guard), TRAP);
+}
+
+/// What goes wrong in compiled code but is no guest's doing: a fault, at an instruction that may
+/// trap, of an address that the instruction cannot get to.
+#[test]
+#[allow(unsafe_code, reason = "installs a signal handler")]
+fn faults_of_compiled_code_elsewhere_are_no_traps() {
+    const CASES: [&str; 5] = [
+        "low",
+        "no address",
+        "another store",
+        "outer store",
+        "handler before",
+    ];
+    const EXIT: i32 = 77;
+    extern "C" fn handler(_: libc::c_int) {
+        // SAFETY: has no preconditions.
+        unsafe { libc::_exit(EXIT) }
+    }
+    fn run() {
+        let case = std::env::var(CASE).unwrap();
+        if case == "handler before" {
+            let handler: extern "C" fn(libc::c_int) = handler;
+            // SAFETY: the handler does what handlers may do.
+            unsafe { libc::signal(libc::SIGSEGV, handler as libc::sighandler_t) };
+        }
+        let workshop = Workshop::new();
+        let module = wild(&workshop);
+        let other = Wild::new(workshop.engine(), &module, |_| 0);
+        let (engine, inner_module) = (workshop.engine().clone(), module.clone());
+        let mut guest = Wild::new(workshop.engine(), &module, move |at| {
+            let mut inner = Wild::new(&engine, &inner_module, |_| 0);
+            eprintln!("went on with {:?}", inner.call("load", at));
+            0
+        });
+        let memory = guest.memory();
+        assert_eq!(guest.call("load", memory), Ok(0));
+        eprintln!("\nready");
+        let own = guest.guard();
+        let result = match &case[..] {
+            "low" | "handler before" => guest.call("load", 64),
+            "no address" => guest.call("load", 1 << 63),
+            "another store" => guest.call("load", other.guard()),
+            "outer store" => guest.call("host", own),
+            case => panic!("no case `{case}`"),
+        };
+        eprintln!("went on with {result:?}");
+    }
+    for case in CASES {
+        let Some(mut child) = child("faults_of_compiled_code_elsewhere_are_no_traps", run) else {
+            return;
+        };
+        let output = child.env(CASE, case).output().unwrap();
+        let expected = match case {
+            "handler before" => (Some(EXIT), None),
+            _ => (None, Some(SIGSEGV)),
+        };
+        assert_eq!(
+            (output.status.code(), output.status.signal()),
+            expected,
+            "{case}: {output:?}"
+        );
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            text.contains("ready") && !text.contains("went on"),
+            "{case}: {text}"
+        );
+    }
 }

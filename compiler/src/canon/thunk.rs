@@ -2,7 +2,7 @@
 
 use cranelift_codegen::ir::{
     self, AbiParam, BlockArg, BlockCall, ExceptionTableData, ExceptionTableItem, InstBuilder,
-    Value, types,
+    StackSlotData, StackSlotKind, Value, types,
 };
 use cranelift_frontend::FunctionBuilder;
 
@@ -29,6 +29,7 @@ pub(crate) fn thunk(builder: &mut FunctionBuilder<'_>, callee: Symbol, signature
         .zip(params)
         .map(|(param, bits)| from_bits(builder, param.value_type, bits))
         .collect::<Vec<_>>();
+    keep_context(builder, args[0]);
     let callee_signature = builder.func.import_signature(signature.clone());
     let callee = declare_function(builder.func, callee, callee_signature);
     let results = enter(builder, &Callee::Direct(callee), &args, signature);
@@ -45,6 +46,7 @@ pub(crate) fn array_thunk(builder: &mut FunctionBuilder<'_>, signature: &ir::Sig
     let [context, code, values] = *builder.block_params(entry) else {
         unreachable!("the signature has three parameters")
     };
+    keep_context(builder, context);
     let mut args = vec![context];
     for (place, param) in signature.params[1..].iter().enumerate() {
         let offset = place as i32 * VALUE_SIZE;
@@ -72,6 +74,14 @@ pub(crate) fn begin(builder: &mut FunctionBuilder<'_>, signature: ir::Signature)
     builder.switch_to_block(entry);
     builder.seal_block(entry);
     entry
+}
+
+/// Keeps the thunk's first argument where a signal handler finds it: in the only stack slot.
+fn keep_context(builder: &mut FunctionBuilder<'_>, context: Value) {
+    let size = types::I64.bytes();
+    let slot = StackSlotData::new(StackSlotKind::ExplicitSlot, size, size.ilog2() as u8);
+    let slot = builder.create_sized_stack_slot(slot);
+    builder.ins().stack_store(types::I64, context, slot, 0);
 }
 
 fn return_ok(builder: &mut FunctionBuilder<'_>, value: Value) {

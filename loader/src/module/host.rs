@@ -23,6 +23,21 @@ pub(crate) struct HostItems {
     pub(crate) shared_memories: Vec<SharedMemory>,
 }
 
+impl HostItems {
+    /// Whether an address is in a memory of these or its guard. Safe in signal handlers.
+    pub(crate) fn reserve(&self, address: usize) -> bool {
+        let own = |memory: &Owned<HostMemory>| {
+            // SAFETY: live as long as its owner.
+            unsafe { HostMemory::contains(memory.as_ptr(), address) }
+        };
+        self.memories.iter().any(own)
+            || self
+                .shared_memories
+                .iter()
+                .any(|memory| memory.contains(address))
+    }
+}
+
 /// A host function for core modules.
 #[repr(C)]
 pub(crate) struct HostFunc {

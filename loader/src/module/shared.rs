@@ -79,6 +79,12 @@ impl SharedMemory {
         unsafe { std::slice::from_raw_parts(base.cast(), byte_len as usize) }
     }
 
+    /// Whether an address is in the memory or its guard.
+    pub(super) fn contains(&self, address: usize) -> bool {
+        // SAFETY: live as long as `self`.
+        unsafe { HostMemory::contains(self.memory.0.as_ptr(), address) }
+    }
+
     pub(super) fn vm(&self) -> NonNull<VmMemory> {
         self.memory.0.as_ptr().cast()
     }

@@ -64,6 +64,11 @@ impl Reservation {
         self.size
     }
 
+    /// Whether an address is in the range.
+    pub(crate) fn contains(&self, address: usize) -> bool {
+        address.wrapping_sub(self.start.addr().get()) < self.size
+    }
+
     /// Makes whole pages of the range readable and writable.
     pub(crate) fn make_accessible(&self, offset: usize, size: usize) -> io::Result<()> {
         // SAFETY: the pages are ours (invariant 1); nobody relies on what is inaccessible here.

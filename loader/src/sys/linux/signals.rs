@@ -24,8 +24,18 @@ pub(crate) struct Fault {
     pub(crate) sp: usize,
     /// The frame pointer.
     pub(crate) fp: usize,
-    /// What the instruction tried to access, if that is why it failed.
-    pub(crate) address: Option<usize>,
+    pub(crate) cause: Cause,
+}
+
+/// Why an instruction failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// It may not access what is at this address; 0 if the number that it computed is none.
+    Access(usize),
+    /// There is no such instruction: how code raises a trap.
+    Instruction,
+    /// It divided by zero, or the quotient is too large.
+    Division,
 }
 
 /// Where to go on.
@@ -45,7 +55,9 @@ pub(crate) struct Resume {
 /// allocate, lock or panic.
 pub(crate) type Handler = fn(&Fault) -> Option<Resume>;
 
-const SIGNALS: [c_int; 4] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE];
+/// What faults of code raise. (`SIGBUS` is never a guest's doing: pages that are there cannot be read
+/// or written, because a mapped file was cut off or the hardware failed.)
+const SIGNALS: [c_int; 3] = [libc::SIGSEGV, libc::SIGILL, libc::SIGFPE];
 
 /// What our signal handlers need; set before they are installed.
 struct Installed {
@@ -129,11 +141,13 @@ unsafe extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, contex
         // SAFETY: the kernel passes a valid pointer, which nothing else uses meanwhile.
         let machine = unsafe { &mut *context.cast::<libc::ucontext_t>() };
         let registers = &mut machine.uc_mcontext.gregs;
-        let address = matches!(signal, libc::SIGSEGV | libc::SIGBUS).then(|| {
-            // SAFETY: faults of these signals have an address.
-            unsafe { details.si_addr() }.addr()
-        });
-        if let Some(resume) = (installed.handler)(&fault(registers, address)) {
+        let cause = match signal {
+            libc::SIGILL => Cause::Instruction,
+            libc::SIGFPE => Cause::Division,
+            // SAFETY: faults of this signal have an address.
+            _ => Cause::Access(unsafe { details.si_addr() }.addr()),
+        };
+        if let Some(resume) = (installed.handler)(&fault(registers, cause)) {
             set_registers(registers, &resume);
             return;
         }
@@ -145,13 +159,13 @@ unsafe extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, contex
     }
 }
 
-fn fault(registers: &[libc::greg_t], address: Option<usize>) -> Fault {
+fn fault(registers: &[libc::greg_t], cause: Cause) -> Fault {
     let register = |register: c_int| registers[register as usize] as usize;
     Fault {
         pc: register(libc::REG_RIP),
         sp: register(libc::REG_RSP),
         fp: register(libc::REG_RBP),
-        address,
+        cause,
     }
 }
 
