@@ -181,16 +181,19 @@ fn stages(
     let target = isa::target(options)?;
     let decoded = decode::decode(bytes, options.features)?;
     clock.end("decode");
-    let (kind, plan) = match &decoded.component {
+    let (kind, mut plan) = match &decoded.component {
         Some(component) => (
             Kind::Component,
             component::flatten::flatten(component, &decoded.modules, &decoded.types)?,
         ),
         None => (Kind::Module, component::flatten::module_plan()),
     };
-    module::validate_bodies(&plan.unused(&decoded.modules))?;
+    let passages = component::passage::modules(&plan)?;
+    let mut modules = decoded.modules;
+    component::passage::link(&mut plan, &passages, &mut modules)?;
+    module::validate_bodies(&plan.unused(&modules))?;
     clock.end("flatten");
-    let unit = layout::layout(kind, &plan, &decoded.modules, options.interruptible)?;
+    let unit = layout::layout(kind, &plan, &modules, options.interruptible)?;
     clock.end("layout");
     canon::adapter::check_sizes(&plan)?;
     let mut list = work::WorkList::new(&unit, &plan);

@@ -17,6 +17,7 @@ use wasmparser::{
     ComponentOuterAliasKind, ExternalKind, Instance,
 };
 
+use super::passage;
 use super::resolve::{FuncTypeId, InstanceTypes, Resolver};
 use super::types::{ResourcePaths, ResourceRef, TypeBuilder};
 use super::{
@@ -51,6 +52,15 @@ enum Def<'d, 'a> {
 enum Func {
     /// Index into the plan's imports.
     Host { import: u32, ty: FuncTypeId },
+    /// Index into [`Flattener::lifts`].
+    Lifted(usize),
+}
+
+/// A function that the outermost component exports: it has one lift, however many names.
+#[derive(PartialEq, Eq, Hash)]
+enum Exported {
+    /// Index into the plan's imports.
+    Host(u32),
     /// Index into [`Flattener::lifts`].
     Lifted(usize),
 }
@@ -126,6 +136,15 @@ pub(crate) fn flatten(
     flattener.export_paths("", &exports, component.offset, &mut exported)?;
     flattener.plan.types = flattener.types.types;
     Ok(flattener.plan)
+}
+
+/// The index of the core instance that the plan gets next.
+pub(crate) fn check_core_instances(plan: &Plan) -> Result<u32> {
+    let found = plan.instances.len() as u64 + 1;
+    if found > MAX_CORE_INSTANCES {
+        return Err(Error::limit("core instances", found, MAX_CORE_INSTANCES));
+    }
+    Ok(found as u32 - 1)
 }
 
 /// The plan of a core module on its own: one instance, whose imports are the unit's.
@@ -448,10 +467,7 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
     ) -> Result<CoreInstance<'a>> {
         match instance {
             Instance::Instantiate { module_index, args } => {
-                let found = self.plan.instances.len() as u64 + 1;
-                if found > MAX_CORE_INSTANCES {
-                    return Err(Error::limit("core instances", found, MAX_CORE_INSTANCES));
-                }
+                let id = InstanceId(check_core_instances(&self.plan)?);
                 let module = scope.outer.modules.borrow()[*module_index as usize];
                 let imports = self.modules[module.0 as usize]
                     .imports
@@ -464,7 +480,7 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                     })
                     .collect();
                 self.plan.instances.push(PlanInstance { module, imports });
-                Ok(CoreInstance::Real(InstanceId(found as u32 - 1)))
+                Ok(CoreInstance::Real(id))
             }
             Instance::FromExports(exports) => {
                 let defs = exports
@@ -584,28 +600,31 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
         prefix: &str,
         exports: &Exports<'_, 'a>,
         offset: u64,
-        lifts: &mut HashMap<usize, u32>,
+        exported: &mut HashMap<Exported, u32>,
     ) -> Result<()> {
         for (name, def) in &exports.defs {
             let path = format!("{prefix}{name}");
             match def {
                 Def::Func(Func::Lifted(lift)) => {
-                    let index = *lifts.entry(*lift).or_insert_with(|| {
+                    let index = *exported.entry(Exported::Lifted(*lift)).or_insert_with(|| {
                         self.plan.lifts.push(self.lifts[*lift]);
                         self.plan.lifts.len() as u32 - 1
                     });
                     let item = ExportItem::Func(index);
                     self.plan.exports.push(PlanExport { path, item });
                 }
-                Def::Func(Func::Host { .. }) => {
-                    let feature = format!("exporting an imported function (`{path}`)");
-                    return Err(Error::unsupported(feature, offset));
+                Def::Func(Func::Host { import, ty }) => {
+                    let index = *exported
+                        .entry(Exported::Host(*import))
+                        .or_insert_with(|| passage::add(&mut self.plan, *import, *ty));
+                    let item = ExportItem::Func(index);
+                    self.plan.exports.push(PlanExport { path, item });
                 }
                 Def::Instance(exports) => {
                     let inner = format!("{path}#");
                     let item = ExportItem::Instance;
                     self.plan.exports.push(PlanExport { path, item });
-                    self.export_paths(&inner, exports, offset, lifts)?;
+                    self.export_paths(&inner, exports, offset, exported)?;
                 }
                 Def::Module(_) => {
                     let feature = format!("exporting a core module (`{path}`)");

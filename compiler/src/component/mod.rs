@@ -6,6 +6,7 @@
 //! their imports comes from, what the host must provide and what it can call.
 
 pub(crate) mod flatten;
+pub(crate) mod passage;
 pub(crate) mod resolve;
 pub(crate) mod types;
 
@@ -14,6 +15,7 @@ use wasmparser::{
     CanonicalOption, ComponentAlias, ComponentExternalKind, ComponentInstance, Instance,
 };
 
+use passage::Passage;
 use resolve::{FuncTypeId, UnitTypes};
 use types::{FuncDefId, ResourcePaths, ResourceRef};
 
@@ -171,6 +173,8 @@ pub(crate) struct Plan {
     pub(crate) lifts: Vec<Lift>,
     pub(crate) imports: Vec<PlanImport>,
     pub(crate) exports: Vec<PlanExport>,
+    /// Imported functions that are exported.
+    pub(crate) passages: Vec<Passage>,
     /// Resource types by number.
     pub(crate) resources: Vec<PlanResource>,
     pub(crate) resource_funcs: Vec<ResourceFunc>,
