@@ -32,6 +32,7 @@ pub mod exports;
 pub mod hash;
 pub mod header;
 pub mod imports;
+pub mod modules;
 pub mod names;
 pub mod read;
 pub mod resources;

@@ -109,6 +109,8 @@ enum CoreInstance<'a> {
 
 struct Flattener<'m, 'a> {
     modules: &'m [Module<'a>],
+    /// The first of the modules that stand for imported ones.
+    first_declared: u32,
     plan: Plan,
     types: Resolver<'m>,
     /// All lifted functions; those that the outermost component exports go into the plan.
@@ -117,7 +119,8 @@ struct Flattener<'m, 'a> {
     parents: Vec<Option<ComponentInstanceId>>,
 }
 
-/// Flattens the outermost component.
+/// Flattens the outermost component. `modules` are those of the input, and then what stands for
+/// those that are imported.
 pub(crate) fn flatten(
     component: &Component<'_>,
     modules: &[Module<'_>],
@@ -125,6 +128,7 @@ pub(crate) fn flatten(
 ) -> Result<Plan> {
     let mut flattener = Flattener {
         modules,
+        first_declared: (modules.len() - types.declared.len()) as u32,
         plan: Plan::default(),
         types: Resolver::new(types),
         lifts: Vec::new(),
@@ -148,10 +152,10 @@ pub(crate) fn check_core_instances(plan: &Plan) -> Result<u32> {
 }
 
 /// The plan of a core module on its own: one instance, whose imports are the unit's.
-pub(crate) fn module_plan() -> Plan {
+pub(crate) fn module_plan(module: ModuleId) -> Plan {
     Plan {
         instances: vec![PlanInstance {
-            module: ModuleId(0),
+            module,
             imports: Vec::new(),
         }],
         ..Plan::default()
@@ -404,6 +408,11 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                 types.bind(*resource, number);
                 Def::Resource(number)
             }
+            ImportType::Module(declared) => {
+                let module = ModuleId(self.first_declared + declared);
+                import(ImportItem::Module(module));
+                Def::Module(module)
+            }
             ImportType::Unsupported(feature) => {
                 return Err(Error::unsupported(*feature, offset));
             }
@@ -535,7 +544,7 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
             ),
             ExternalKind::Tag => unreachable!("modules with tags are refused when decoded"),
         };
-        if index >= imported {
+        if index >= imported || module.is_declared {
             return def;
         }
         // A re-export of the index-th import of its kind.
@@ -626,9 +635,9 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                     self.plan.exports.push(PlanExport { path, item });
                     self.export_paths(&inner, exports, offset, exported)?;
                 }
-                Def::Module(_) => {
-                    let feature = format!("exporting a core module (`{path}`)");
-                    return Err(Error::unsupported(feature, offset));
+                Def::Module(module) => {
+                    let item = ExportItem::Module(*module);
+                    self.plan.exports.push(PlanExport { path, item });
                 }
                 Def::Component(_) => {
                     let feature = format!("exporting a component (`{path}`)");
