@@ -11,6 +11,7 @@ use wasmparser::{
     ValidPayload, Validator,
 };
 
+use crate::component::declared::DeclaredModule;
 use crate::component::types::{ResourcePaths, ResourceRef, TypeBuilder};
 use crate::component::{Component, ImportType, InstanceShape, Item, ModuleId, ResourceOp};
 use crate::error::{Error, Result};
@@ -502,7 +503,12 @@ fn import_type(
             Some(resource) => ImportType::Resource(resource),
             None => ImportType::Type(builder.any(created, types)),
         },
-        ComponentEntityType::Module(_) => ImportType::Unsupported("importing a core module"),
+        ComponentEntityType::Module(ty) => {
+            builder
+                .declared
+                .push(DeclaredModule::new(ty, types, offset)?);
+            ImportType::Module(builder.declared.len() as u32 - 1)
+        }
         ComponentEntityType::Component(_) => ImportType::Unsupported("importing a component"),
         ComponentEntityType::Value(_) => ImportType::Unsupported("cm-values"),
     })

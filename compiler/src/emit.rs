@@ -1,5 +1,7 @@
 //! Emits the artifact: fills its sections from a unit and its linked text.
 
+mod modules;
+
 use std::collections::HashMap;
 
 use cwasm_format::abi::PointerWidth;
@@ -8,30 +10,37 @@ use cwasm_format::describe::Description;
 use cwasm_format::exports::{CanonOptions, ExportRecord, IMPORTED, LiftRecord, StrRef, kind};
 use cwasm_format::hash::TypeHash;
 use cwasm_format::header::{Kind, NO_INTERRUPTS, NONE, SectionId};
-use cwasm_format::imports::core_type::{self, Limits};
 use cwasm_format::imports::{ImportRecord, LowerRecord};
 use cwasm_format::names;
 use cwasm_format::resources::{
     HandleTableRecord, HandleUse, MAX_HANDLE_USES, ResourceRecord, UseRange,
 };
 use cwasm_format::write::{Contents, Facts, Images, Strings, Symbol};
-use wasmparser::{ExternalKind, TypeRef};
+use wasmparser::ExternalKind;
 
 use crate::component::resolve::FuncTypeId;
 use crate::component::{
-    ComponentInstanceId, ExportItem, ImportItem, Options, Plan, ResourceOp, ResourceOrigin,
+    ComponentInstanceId, ExportItem, ImportItem, Options, Plan, PlanExport, ResourceOp,
+    ResourceOrigin,
 };
 use crate::env::{FuncLoc, GlobalLoc, MemoryBase, TableLoc};
 use crate::error::{Error, Result};
 use crate::isa::Target;
 use crate::layout::{Unit, patch};
 use crate::link::Text;
+use crate::module::Module;
 use crate::work::{Compiled, Entry, WorkList};
+
+pub(crate) use modules::ExportedModule;
 
 /// All that an artifact is made of.
 pub(crate) struct Parts<'p, 'a> {
     pub(crate) unit: &'p Unit<'a>,
     pub(crate) plan: &'p Plan,
+    /// The modules of the input.
+    pub(crate) modules: &'p [Module<'a>],
+    /// Those that the component exports, compiled.
+    pub(crate) exported: &'p [ExportedModule],
     pub(crate) list: &'p WorkList,
     pub(crate) compiled: &'p [Compiled],
     pub(crate) target: &'p Target,
@@ -65,7 +74,12 @@ pub(crate) fn contents(parts: &Parts<'_, '_>, text: &Text) -> Result<Contents> {
         cpu_features: target.cpu_features,
         kind: unit.kind,
         context_size: unit.context_size,
-        init_thunk: list.init_thunk.map_or(NONE, |func| text.offset(func)),
+        init_thunk: list
+            .init_thunks
+            .last()
+            .copied()
+            .flatten()
+            .map_or(NONE, |func| text.offset(func)),
         thunks_start: text.thunks_start,
         type_ids: unit.type_ids,
         interrupt_slot: unit.interrupt_slot.unwrap_or(NO_INTERRUPTS),
@@ -123,11 +137,16 @@ fn component_records(
     let hash = |ty: FuncTypeId| types.types.func_hash(types.get(ty));
     let mut uses = HandleUses::default();
     let mut imports = Vec::new();
+    let core_type = |item, strings: &mut Strings| match item {
+        ImportItem::Module(module) => modules::encoded_type(parts, strings, module),
+        _ => Ok(StrRef::default()),
+    };
     for (import, slot) in plan.imports.iter().zip(&unit.host_slots) {
         let (kind, index, func) = match import.item {
             ImportItem::Func(ty) => (kind::FUNC, ty.0, Some(ty)),
             ImportItem::Instance => (kind::INSTANCE, NONE, None),
             ImportItem::Resource(number) => (kind::RESOURCE, number.0, None),
+            ImportItem::Module(_) => (kind::MODULE, NONE, None),
         };
         imports.push(ImportRecord {
             module: StrRef::default(),
@@ -135,12 +154,13 @@ fn component_records(
             kind,
             slot: *slot,
             hash: func.map_or(TypeHash([0; 2]), hash),
-            core_type: StrRef::default(),
+            core_type: core_type(import.item, strings)?,
             index,
             uses: func.map_or(Ok(UseRange::default()), |ty| uses.of(plan, ty))?,
             reserved: 0,
         });
     }
+    modules::instances(parts, text, strings, &mut imports, contents)?;
     contents.set_records(SectionId::Imports, &imports);
 
     let thunk = |func| text.offset(parts.list.thunk(unit, plan, func));
@@ -149,7 +169,7 @@ fn component_records(
             let env = &unit.envs[memory.instance.0 as usize];
             match env.memories[memory.index as usize].base {
                 MemoryBase::First { desc, .. } | MemoryBase::Own { desc } => desc,
-                MemoryBase::Import { .. } => unreachable!("components are closed units"),
+                MemoryBase::Import { slot } => slot | IMPORTED,
             }
         }),
         realloc: options.realloc.map_or(NONE, thunk),
@@ -186,23 +206,26 @@ fn component_records(
 
     let mut exports: Vec<_> = plan.exports.iter().collect();
     exports.sort_by(|a, b| a.path.as_bytes().cmp(b.path.as_bytes()));
-    let exports: Vec<ExportRecord> = exports
-        .into_iter()
-        .map(|export| {
-            let (kind, index) = match export.item {
-                ExportItem::Func(lift) => (kind::FUNC, lift),
-                ExportItem::Instance => (kind::INSTANCE, 0),
-                ExportItem::Resource(number) => (kind::RESOURCE, number.0),
-            };
-            ExportRecord {
-                name: strings.add(export.path.as_bytes()),
-                kind,
-                index,
-                core_type: StrRef::default(),
-            }
+    let export = |export: &PlanExport| {
+        let (kind, (index, core_type)) = match export.item {
+            ExportItem::Func(lift) => (kind::FUNC, (lift, StrRef::default())),
+            ExportItem::Instance => (kind::INSTANCE, (0, StrRef::default())),
+            ExportItem::Resource(number) => (kind::RESOURCE, (number.0, StrRef::default())),
+            ExportItem::Module(id) => (kind::MODULE, modules::export(parts, id)?),
+        };
+        Ok(ExportRecord {
+            name: strings.add(export.path.as_bytes()),
+            kind,
+            index,
+            core_type,
         })
-        .collect();
+    };
+    let exports: Vec<ExportRecord> = exports.into_iter().map(export).collect::<Result<_>>()?;
     contents.set_exports(&exports, strings);
+    contents.set(SectionId::Modules, modules::section(parts.exported));
+    if unit.is_open {
+        open_records(parts, text, strings, contents);
+    }
     resource_records(parts, text, strings, contents);
     let mut types = types.types.clone();
     types.resource_names = plan
@@ -294,7 +317,7 @@ fn module_records(
     let module = unit.envs[0].module;
     let mut imports = Vec::new();
     for (import, slot) in module.imports.iter().zip(&unit.import_slots) {
-        let (kind, ty) = extern_type(module, import.ty, Some(import.offset))?;
+        let (kind, ty) = module.extern_type(import.ty, Some(import.offset))?;
         imports.push(ImportRecord {
             module: strings.add(import.module.as_bytes()),
             name: strings.add(import.name.as_bytes()),
@@ -312,15 +335,7 @@ fn module_records(
     sorted.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
     let mut exports = Vec::new();
     for export in sorted {
-        let index = export.index as usize;
-        let ty = match export.kind {
-            ExternalKind::Func | ExternalKind::FuncExact => TypeRef::Func(module.funcs[index]),
-            ExternalKind::Table => TypeRef::Table(module.tables[index]),
-            ExternalKind::Memory => TypeRef::Memory(module.memories[index]),
-            ExternalKind::Global => TypeRef::Global(module.globals[index]),
-            ExternalKind::Tag => unreachable!("modules with tags are refused when decoded"),
-        };
-        let (kind, ty) = extern_type(module, ty, None)?;
+        let (kind, ty) = module.extern_type(module.export_type(export), None)?;
         exports.push(ExportRecord {
             name: strings.add(export.name.as_bytes()),
             kind,
@@ -329,7 +344,8 @@ fn module_records(
         });
     }
     contents.set_exports(&exports, strings);
-    open_records(parts, text, strings, contents)
+    open_records(parts, text, strings, contents);
+    Ok(())
 }
 
 /// Types, references and what the loader fills in of an open unit.
@@ -338,7 +354,7 @@ fn open_records(
     text: &Text,
     strings: &mut Strings,
     contents: &mut Contents,
-) -> Result<()> {
+) {
     let Parts { unit, list, .. } = parts;
     let mut core_types = Vec::new();
     for (number, ty) in unit.types.iter().enumerate() {
@@ -379,87 +395,61 @@ fn open_records(
         })
         .collect();
     contents.set_records(SectionId::RefSlots, &ref_slots);
-    Ok(())
 }
 
 /// [`ExportRecord::index`] of a core export.
 fn export_place(unit: &Unit<'_>, export: &wasmparser::Export<'_>) -> u32 {
     let env = &unit.envs[0];
     let index = export.index as usize;
-    let imported = |slot: u32| match unit.import_slots.iter().position(|found| *found == slot) {
-        Some(import) => import as u32 | IMPORTED,
-        None => unreachable!("the slot is an import's"),
-    };
     match export.kind {
-        ExternalKind::Func | ExternalKind::FuncExact => match env.funcs[index] {
-            FuncLoc::Local {
-                func_ref: Some(slot),
-                ..
-            } => slot,
-            FuncLoc::Local { func_ref: None, .. } => {
-                unreachable!("what is exported has a reference")
-            }
-            FuncLoc::Import { slot } => imported(slot),
-        },
-        ExternalKind::Table => match env.tables[index] {
-            TableLoc::Fixed { desc, .. } | TableLoc::Own { desc } => desc,
-            TableLoc::Import { slot } => imported(slot),
-            TableLoc::Constant { .. } => unreachable!("tables of open units are not constant"),
-        },
-        ExternalKind::Memory => match env.memories[index].base {
-            MemoryBase::First { desc, .. } | MemoryBase::Own { desc } => desc,
-            MemoryBase::Import { slot } => imported(slot),
-        },
-        ExternalKind::Global => match env.globals[index] {
-            GlobalLoc::Own { offset } => offset,
-            GlobalLoc::Import { slot } => imported(slot),
-            GlobalLoc::Const(_) => unreachable!("exported globals have a place"),
-        },
+        ExternalKind::Func | ExternalKind::FuncExact => func_place(unit, env.funcs[index]),
+        ExternalKind::Table => table_place(unit, env.tables[index]),
+        ExternalKind::Memory => memory_place(unit, env.memories[index].base),
+        ExternalKind::Global => global_place(unit, env.globals[index]),
         ExternalKind::Tag => unreachable!("modules with tags are refused when decoded"),
     }
 }
 
-/// The kind and encoded type of a core import or export.
-fn extern_type(
-    module: &crate::module::Module<'_>,
-    ty: TypeRef,
-    offset: Option<u64>,
-) -> Result<(u32, Vec<u8>)> {
-    let mut out = Vec::new();
-    let kind = match ty {
-        TypeRef::Func(ty) => return Ok((kind::CORE_FUNC, module.core_types.encoded(ty).to_vec())),
-        TypeRef::Table(ty) => {
-            let element = wasmparser::ValType::Ref(ty.element_type);
-            let element = module.core_types.val_type(element)?;
-            let limits = Limits {
-                min: ty.initial,
-                max: ty.maximum,
-                is_64: ty.table64,
-                shared: ty.shared,
-            };
-            core_type::encode_table(element, limits, &mut out);
-            kind::CORE_TABLE
-        }
-        TypeRef::Memory(ty) => {
-            let limits = Limits {
-                min: ty.initial,
-                max: ty.maximum,
-                is_64: ty.memory64,
-                shared: ty.shared,
-            };
-            core_type::encode_memory(ty.page_size_log2.unwrap_or(16) as u8, limits, &mut out);
-            kind::CORE_MEMORY
-        }
-        TypeRef::Global(ty) => {
-            let content = module.core_types.val_type(ty.content_type)?;
-            core_type::encode_global(content, ty.mutable, &mut out);
-            kind::CORE_GLOBAL
-        }
-        TypeRef::Tag(_) | TypeRef::FuncExact(_) => {
-            return Err(Error::unsupported("exceptions", offset));
-        }
-    };
-    Ok((kind, out))
+/// As [`export_place`], of what is imported through this slot.
+fn imported(unit: &Unit<'_>, slot: u32) -> u32 {
+    match unit.import_slots.iter().position(|found| *found == slot) {
+        Some(import) => import as u32 | IMPORTED,
+        None => unreachable!("the slot is an import's"),
+    }
+}
+
+fn func_place(unit: &Unit<'_>, func: FuncLoc) -> u32 {
+    match func {
+        FuncLoc::Local {
+            func_ref: Some(slot),
+            ..
+        } => slot,
+        FuncLoc::Local { func_ref: None, .. } => unreachable!("what is exported has a reference"),
+        FuncLoc::Import { slot } => imported(unit, slot),
+    }
+}
+
+fn table_place(unit: &Unit<'_>, table: TableLoc) -> u32 {
+    match table {
+        TableLoc::Fixed { desc, .. } | TableLoc::Own { desc } => desc,
+        TableLoc::Import { slot } => imported(unit, slot),
+        TableLoc::Constant { .. } => unreachable!("tables of open units are not constant"),
+    }
+}
+
+fn memory_place(unit: &Unit<'_>, memory: MemoryBase) -> u32 {
+    match memory {
+        MemoryBase::First { desc, .. } | MemoryBase::Own { desc } => desc,
+        MemoryBase::Import { slot } => imported(unit, slot),
+    }
+}
+
+fn global_place(unit: &Unit<'_>, global: GlobalLoc) -> u32 {
+    match global {
+        GlobalLoc::Own { offset } => offset,
+        GlobalLoc::Import { slot } => imported(unit, slot),
+        GlobalLoc::Const(_) => unreachable!("exported globals have a place"),
+    }
 }
 
 /// Names for backtraces, symbols for debuggers and profilers.
@@ -532,7 +522,9 @@ pub(crate) fn entry_name(parts: &Parts<'_, '_>, entry: &Entry) -> String {
         }
         Entry::ArrayThunk(ty) => format!("array_thunk[{ty}]"),
         Entry::HostFunc(ty) => format!("host_func[{ty}]"),
-        Entry::Init => "init".to_owned(),
+        Entry::Bridge(index) => format!("bridge[{index}]"),
+        Entry::Init(0) => "init".to_owned(),
+        Entry::Init(number) => format!("init[{number}]"),
         Entry::Builtin(builtin) => format!("builtin[{}]", builtin.name()),
     }
 }

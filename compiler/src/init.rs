@@ -12,15 +12,16 @@ use crate::layout::{Step, Unit};
 use crate::module::{ElementItems, SegmentMode};
 use crate::translate::{Emitter, References, core_signature};
 
-/// Builds the function from the unit's steps.
+/// Builds the function from steps of the unit.
 pub(crate) fn build(
     builder: &mut FunctionBuilder<'_>,
     references: &mut References,
     unit: &Unit<'_>,
+    steps: &[Step],
 ) -> Result<()> {
     let entry = begin(builder, core_signature(&wasmparser::FuncType::new([], [])));
     let context = builder.block_params(entry)[0];
-    for step in &unit.steps {
+    for step in steps {
         let env = &unit.envs[step.instance() as usize];
         let mut emitter = Emitter::new(env, builder, context, references);
         match *step {
@@ -34,6 +35,7 @@ pub(crate) fn build(
             Step::Start { func, .. } => {
                 emitter.call(func, &[]);
             }
+            Step::Instantiate { .. } => unreachable!("steps are split there"),
         }
     }
     builder.ins().return_(&[]);
@@ -70,10 +72,10 @@ fn element_item(
     segment: u32,
     item: u32,
 ) -> Result<()> {
-    let ElementItems::Exprs(exprs) = &env.module.elements[segment as usize].items else {
-        unreachable!("items that are evaluated here are expressions");
+    let value = match &env.module.elements[segment as usize].items {
+        ElementItems::Exprs(exprs) => emitter.const_expr(&exprs[item as usize])?,
+        ElementItems::Funcs(funcs) => emitter.ref_func(funcs[item as usize]),
     };
-    let value = emitter.const_expr(&exprs[item as usize])?;
     let Some(SegmentLoc {
         start: SegmentStart::Context(start),
         ..

@@ -17,7 +17,11 @@ use cwasm_format::vmctx::{
 };
 use wasmparser::FuncType;
 
-use crate::component::{CoreDef, CoreFunc, CoreItem, ModuleId, Plan, ResourceOp, ResourceOrigin};
+use crate::canon::handles;
+use crate::component::{
+    CoreDef, CoreFunc, CoreItem, ModuleId, Plan, PlanInstance, ResourceOp, ResourceOrigin,
+};
+use crate::core_types::CoreTypes;
 use crate::env::{
     ConstValue, Env, FuncId, FuncLoc, FuncRefs, GlobalLoc, MemoryBase, MemoryLoc, TableLoc,
 };
@@ -42,6 +46,8 @@ const MAX_CODE_FACTOR: u64 = 8;
 /// A unit laid out.
 pub(crate) struct Unit<'a> {
     pub(crate) kind: Kind,
+    /// Whether references are addresses: whatever is not compiled with it can be linked to it.
+    pub(crate) is_open: bool,
     /// One per core instance.
     pub(crate) envs: Vec<Env<'a>>,
     /// The first function of each core instance; the k-th function that is not imported has the
@@ -53,6 +59,11 @@ pub(crate) struct Unit<'a> {
     pub(crate) first_adapter: FuncId,
     /// The first of `resource.new` and the like; the others follow.
     pub(crate) first_resource: FuncId,
+    /// The first of the functions through which functions of imported modules are called as if they
+    /// were in the unit; the others follow.
+    pub(crate) first_bridge: FuncId,
+    /// The functions that imported modules export.
+    pub(crate) bridges: Vec<Bridge>,
     /// Distance from the context to the first memory.
     pub(crate) context_size: u32,
     /// Initial bytes of the context.
@@ -68,7 +79,8 @@ pub(crate) struct Unit<'a> {
     pub(crate) tables: Vec<TableRecord>,
     /// Context offset of each host import of the plan, or [`NONE`].
     pub(crate) host_slots: Vec<u32>,
-    /// Context offset of each import of a module, in their order.
+    /// Context offset of each import of a module, in their order; of a component, those of the
+    /// exports of imported modules' instances.
     pub(crate) import_slots: Vec<u32>,
     /// Context offset of each component instance's flags.
     pub(crate) flags: Vec<u32>,
@@ -103,6 +115,13 @@ pub(crate) struct RefPatch {
     pub(crate) type_number: u32,
 }
 
+/// A function that an instance of an imported module exports.
+pub(crate) struct Bridge {
+    /// Context offset of its `VmFuncImport`.
+    pub(crate) slot: u32,
+    pub(crate) ty: FuncType,
+}
+
 /// A `VmFuncRef` in the context.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FuncRef {
@@ -130,6 +149,9 @@ pub(crate) enum Step {
     Data { instance: u32, segment: u32 },
     /// Call the start function.
     Start { instance: u32, func: u32 },
+    /// An instance of an imported module is made: the loader does it between the functions that run
+    /// the steps before and behind.
+    Instantiate { instance: u32 },
 }
 
 impl Step {
@@ -141,7 +163,8 @@ impl Step {
             | Step::ElementItem { instance, .. }
             | Step::Element { instance, .. }
             | Step::Data { instance, .. }
-            | Step::Start { instance, .. } => instance,
+            | Step::Start { instance, .. }
+            | Step::Instantiate { instance } => instance,
         }
     }
 }
@@ -160,14 +183,20 @@ pub(crate) fn layout<'a>(
         first_funcs.push(FuncId(next));
         next += modules[instance.module.0 as usize].bodies.len() as u32;
     }
+    let is_declared = |instance: &PlanInstance| modules[instance.module.0 as usize].is_declared;
+    let is_open = kind == Kind::Module || plan.instances.iter().any(is_declared);
+    let trampolines = plan.lowers.len() + plan.adapters.len() + plan.resource_funcs.len();
     let mut builder = Builder {
         unit: Unit {
             kind,
+            is_open,
             envs: Vec::new(),
             first_funcs,
             first_lower: FuncId(next),
             first_adapter: FuncId(next + plan.lowers.len() as u32),
             first_resource: FuncId(next + (plan.lowers.len() + plan.adapters.len()) as u32),
+            first_bridge: FuncId(next + trampolines as u32),
+            bridges: Vec::new(),
             context_size: 0,
             context: vec![0; size_of::<VmContext>()],
             context_refs: Vec::new(),
@@ -192,11 +221,15 @@ pub(crate) fn layout<'a>(
         stepped: Vec::new(),
         table_elements: Vec::new(),
         table_uses: tables::table_uses(plan, modules),
+        trampoline_refs: Vec::new(),
     };
     if is_interruptible {
         builder.unit.interrupt_slot = Some(builder.reserve(size_of::<u64>(), 8));
     }
     builder.host(plan);
+    if is_open {
+        builder.trampoline_refs(plan)?;
+    }
     builder.memories(plan, modules);
     for (id, instance) in plan.instances.iter().enumerate() {
         builder.instance(id as u32, instance.module, plan, modules)?;
@@ -233,6 +266,9 @@ struct Builder<'a> {
     stepped: Vec<usize>,
     /// Tables whose elements get their place at the end.
     table_elements: Vec<PlacedTable>,
+    /// Context offsets of the `VmFuncRef`s of lowered functions, adapters and functions for resources
+    /// of an open unit.
+    trampoline_refs: Vec<u32>,
     /// What code does with the tables of each module that the unit has.
     table_uses: HashMap<ModuleId, Vec<TableUse>>,
 }
@@ -369,9 +405,9 @@ impl<'a> Builder<'a> {
     ) -> Result<()> {
         let module = &modules[module_id.0 as usize];
         let planned = &plan.instances[id as usize];
-        let refs = match self.unit.kind {
-            Kind::Component => FuncRefs::Closed,
-            Kind::Module => FuncRefs::Open { type_ids: NONE },
+        let refs = match self.unit.is_open {
+            false => FuncRefs::Closed,
+            true => FuncRefs::Open { type_ids: NONE },
         };
         let types = module.types.iter().zip(module.core_types.all_encoded());
         let type_numbers = types.map(|(ty, encoded)| self.type_number(ty, encoded));
@@ -389,6 +425,12 @@ impl<'a> Builder<'a> {
             refs,
             interrupt_slot: self.unit.interrupt_slot,
         };
+        if module.is_declared {
+            self.declared_exports(&mut env);
+            self.unit.steps.push(Step::Instantiate { instance: id });
+            self.unit.envs.push(env);
+            return Ok(());
+        }
         match self.unit.kind {
             Kind::Component => self.linked_imports(&mut env, &planned.imports),
             Kind::Module => self.open_imports(&mut env),
@@ -410,22 +452,7 @@ impl<'a> Builder<'a> {
     fn linked_imports(&mut self, env: &mut Env<'a>, imports: &[CoreDef]) {
         for import in imports {
             match *import {
-                CoreDef::Func(CoreFunc::Lower(index)) => env.funcs.push(FuncLoc::Local {
-                    func: FuncId(self.unit.first_lower.0 + index),
-                    func_ref: None,
-                }),
-                CoreDef::Func(CoreFunc::Adapter(index)) => env.funcs.push(FuncLoc::Local {
-                    func: FuncId(self.unit.first_adapter.0 + index),
-                    func_ref: None,
-                }),
-                CoreDef::Func(CoreFunc::Resource(index)) => env.funcs.push(FuncLoc::Local {
-                    func: FuncId(self.unit.first_resource.0 + index),
-                    func_ref: None,
-                }),
-                CoreDef::Func(CoreFunc::Export { instance, index }) => {
-                    env.funcs
-                        .push(self.unit.envs[instance.0 as usize].funcs[index as usize]);
-                }
+                CoreDef::Func(func) => env.funcs.push(self.func(func)),
                 CoreDef::Table(CoreItem { instance, index }) => {
                     env.tables
                         .push(self.unit.envs[instance.0 as usize].tables[index as usize]);
@@ -442,44 +469,108 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// The place of a function of the plan.
+    fn func(&self, func: CoreFunc) -> FuncLoc {
+        let (first, index) = match func {
+            CoreFunc::Lower(index) => (self.unit.first_lower, index),
+            CoreFunc::Adapter(index) => (self.unit.first_adapter, index),
+            CoreFunc::Resource(index) => (self.unit.first_resource, index),
+            CoreFunc::Export { instance, index } => {
+                return self.unit.envs[instance.0 as usize].funcs[index as usize];
+            }
+        };
+        let func = FuncId(first.0 + index);
+        let place = func.0 - self.unit.first_lower.0;
+        FuncLoc::Local {
+            func,
+            func_ref: self.trampoline_refs.get(place as usize).copied(),
+        }
+    }
+
     /// Imports that the loader fills in.
     fn open_imports(&mut self, env: &mut Env<'a>) {
         for import in &env.module.imports {
-            let slot = match import.ty {
-                wasmparser::TypeRef::Func(_) => {
-                    let slot = self.reserve(size_of::<VmFuncImport>(), 8);
-                    env.funcs.push(FuncLoc::Import { slot });
-                    slot
-                }
-                wasmparser::TypeRef::Table(_) => {
-                    let slot = self.reserve(8, 8);
-                    env.tables.push(TableLoc::Import { slot });
-                    slot
-                }
-                wasmparser::TypeRef::Memory(ty) => {
-                    let slot = self.reserve(8, 8);
-                    env.memories.push(imported_memory(&ty, slot));
-                    slot
-                }
-                wasmparser::TypeRef::Global(_) => {
-                    let slot = self.reserve(8, 8);
-                    env.globals.push(GlobalLoc::Import { slot });
-                    slot
-                }
-                wasmparser::TypeRef::Tag(_) | wasmparser::TypeRef::FuncExact(_) => {
-                    unreachable!("refused when decoded")
-                }
-            };
-            self.unit.import_slots.push(slot);
+            self.open_import(env, import.ty);
         }
+    }
+
+    /// What an instance of an imported module exports.
+    fn declared_exports(&mut self, env: &mut Env<'a>) {
+        for export in &env.module.exports {
+            let ty = env.module.export_type(export);
+            let slot = self.open_import(env, ty);
+            if let wasmparser::TypeRef::Func(ty) = ty {
+                let ty = env.module.types[ty as usize].clone();
+                self.unit.bridges.push(Bridge { slot, ty });
+            }
+        }
+    }
+
+    /// Something that the loader fills in, and where.
+    fn open_import(&mut self, env: &mut Env<'a>, ty: wasmparser::TypeRef) -> u32 {
+        let slot = match ty {
+            wasmparser::TypeRef::Func(_) => {
+                let slot = self.reserve(size_of::<VmFuncImport>(), 8);
+                env.funcs.push(FuncLoc::Import { slot });
+                slot
+            }
+            wasmparser::TypeRef::Table(_) => {
+                let slot = self.reserve(8, 8);
+                env.tables.push(TableLoc::Import { slot });
+                slot
+            }
+            wasmparser::TypeRef::Memory(ty) => {
+                let slot = self.reserve(8, 8);
+                env.memories.push(imported_memory(&ty, slot));
+                slot
+            }
+            wasmparser::TypeRef::Global(_) => {
+                let slot = self.reserve(8, 8);
+                env.globals.push(GlobalLoc::Import { slot });
+                slot
+            }
+            wasmparser::TypeRef::Tag(_) | wasmparser::TypeRef::FuncExact(_) => {
+                unreachable!("refused when decoded")
+            }
+        };
+        self.unit.import_slots.push(slot);
+        slot
+    }
+
+    /// References to what is no core function, but may be given to an imported module.
+    fn trampoline_refs(&mut self, plan: &Plan) -> Result<()> {
+        let lowers = plan.lowers.iter().map(|lower| (lower.ty, lower.options));
+        let adapters = plan.adapters.iter();
+        let adapters = adapters.map(|adapter| (adapter.callee.ty, adapter.options));
+        let lowered = lowers
+            .chain(adapters)
+            .map(|(ty, options)| plan.types.lowered(ty, options.width));
+        let resources = plan
+            .resource_funcs
+            .iter()
+            .map(|func| handles::core_type(func.op));
+        for (place, ty) in lowered.chain(resources).enumerate() {
+            let mut core_types = CoreTypes::default();
+            core_types.push_group(std::slice::from_ref(&ty))?;
+            let type_number = self.type_number(&ty, core_types.encoded(0));
+            let func = FuncId(self.unit.first_lower.0 + place as u32);
+            let slot = self.reserve(size_of::<VmFuncRef>(), 8);
+            self.unit.func_refs.push(FuncRef {
+                slot,
+                func,
+                type_number,
+            });
+            self.trampoline_refs.push(slot);
+        }
+        Ok(())
     }
 
     fn define_funcs(&mut self, env: &mut Env<'a>) {
         let module = env.module;
         let first = self.unit.first_funcs[env.instance as usize];
-        let escaped = match self.unit.kind {
-            Kind::Component => Vec::new(),
-            Kind::Module => escaped_funcs(module),
+        let escaped = match self.unit.is_open {
+            false => Vec::new(),
+            true => escaped_funcs(module),
         };
         for index in module.imported_funcs..module.funcs.len() as u32 {
             let func = FuncId(first.0 + index - module.imported_funcs);
@@ -545,8 +636,8 @@ impl<'a> Builder<'a> {
             let index = imported + own as u32;
             let ty = &env.module.globals[index as usize];
             let value = self.evaluate(env, expr)?;
-            // What the host can see must have a place.
-            let visible = self.unit.kind == Kind::Module && is_exported_global(env.module, index);
+            // What others can see must have a place.
+            let visible = self.unit.is_open && is_exported_global(env.module, index);
             if let (Some(value), false, false) = (value, ty.mutable, visible) {
                 env.globals.push(GlobalLoc::Const(value));
                 continue;
@@ -591,8 +682,7 @@ impl<'a> Builder<'a> {
     }
 
     fn finish(mut self, plan: &Plan) -> Result<Unit<'a>> {
-        let open = self.unit.kind == Kind::Module;
-        if open {
+        if self.unit.is_open {
             let type_ids = self.reserve(4 * self.unit.types.len(), 4);
             self.unit.type_ids = type_ids;
             self.unit

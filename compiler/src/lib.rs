@@ -180,57 +180,126 @@ fn stages(
 ) -> Result<Output> {
     let target = isa::target(options)?;
     let decoded = decode::decode(bytes, options.features)?;
+    let mut modules = decoded.modules;
+    for declared in &decoded.types.declared {
+        modules.push(declared.module()?);
+    }
     clock.end("decode");
-    let (kind, plan) = match &decoded.component {
+    let (kind, mut plan) = match &decoded.component {
         Some(component) => (
             Kind::Component,
-            component::flatten::flatten(component, &decoded.modules, &decoded.types)?,
+            component::flatten::flatten(component, &modules, &decoded.types)?,
         ),
-        None => (Kind::Module, component::flatten::module_plan()),
+        None => (
+            Kind::Module,
+            component::flatten::module_plan(component::ModuleId(0)),
+        ),
     };
-    module::validate_bodies(&plan.unused(&decoded.modules))?;
+    let passages = component::passage::modules(&plan)?;
+    component::passage::link(&mut plan, &passages, &mut modules)?;
+    module::validate_bodies(&plan.unused(&modules))?;
     clock.end("flatten");
-    let unit = layout::layout(kind, &plan, &decoded.modules, options.interruptible)?;
-    clock.end("layout");
-    canon::adapter::check_sizes(&plan)?;
-    let mut list = work::WorkList::new(&unit, &plan);
-    let job = work::Job {
-        unit: &unit,
-        plan: &plan,
+    let stage = Stage {
+        modules: &modules,
+        options,
         target: &target,
+        progress,
     };
-    if emit == Emit::Clif {
-        let bytes = work::clif(&list, job)?.into_bytes();
-        let functions = list.entries.len();
-        return Ok(Output {
-            bytes,
-            stats: Stats {
-                functions,
-                ..Stats::default()
-            },
-        });
+    let exported = match emit {
+        Emit::Clif => Vec::new(),
+        Emit::Artifact | Emit::Object => stage.exported_modules(&plan)?,
+    };
+    if !exported.is_empty() {
+        clock.end("modules");
     }
-    let compiled = work::compile(&mut list, job, progress)?;
-    clock.end("compile");
-    let parts = emit::Parts {
-        unit: &unit,
-        plan: &plan,
-        list: &list,
-        compiled: &compiled,
-        target: &target,
-        debug: options.debug,
-    };
-    let bytes = match emit {
-        Emit::Object => object::emit(&parts)?,
-        _ => emit::emit(&parts)?,
-    };
-    clock.end("emit");
-    let stats = Stats {
-        functions: compiled.len(),
-        code_size: compiled.iter().map(|function| function.code.len()).sum(),
-        stages: clock.stages,
-    };
-    Ok(Output { bytes, stats })
+    let mut output = stage.unit(kind, &plan, &exported, emit, &mut clock)?;
+    output.stats.stages = clock.stages;
+    Ok(output)
+}
+
+/// What all units of an input are compiled with.
+struct Stage<'s, 'a> {
+    modules: &'s [module::Module<'a>],
+    options: &'s Options,
+    target: &'s isa::Target,
+    progress: &'s (dyn Fn(Progress) + Sync),
+}
+
+impl Stage<'_, '_> {
+    /// The artifacts of the modules of the input that the component exports.
+    fn exported_modules(&self, plan: &component::Plan) -> Result<Vec<emit::ExportedModule>> {
+        let mut clock = Clock::new();
+        let found = plan.exported_modules(self.modules).into_iter();
+        let compile = |id| {
+            let plan = component::flatten::module_plan(id);
+            let output = self.unit(Kind::Module, &plan, &[], Emit::Artifact, &mut clock)?;
+            Ok(emit::ExportedModule {
+                id,
+                bytes: output.bytes,
+            })
+        };
+        found.map(compile).collect()
+    }
+
+    /// Lays out, compiles and emits a unit.
+    fn unit(
+        &self,
+        kind: Kind,
+        plan: &component::Plan,
+        exported: &[emit::ExportedModule],
+        emit: Emit,
+        clock: &mut Clock,
+    ) -> Result<Output> {
+        let Stage {
+            modules,
+            options,
+            target,
+            progress,
+        } = *self;
+        let unit = layout::layout(kind, plan, modules, options.interruptible)?;
+        clock.end("layout");
+        canon::adapter::check_sizes(plan)?;
+        let mut list = work::WorkList::new(&unit, plan);
+        let job = work::Job {
+            unit: &unit,
+            plan,
+            target,
+        };
+        if emit == Emit::Clif {
+            let bytes = work::clif(&list, job)?.into_bytes();
+            let functions = list.entries.len();
+            return Ok(Output {
+                bytes,
+                stats: Stats {
+                    functions,
+                    ..Stats::default()
+                },
+            });
+        }
+        let compiled = work::compile(&mut list, job, progress)?;
+        clock.end("compile");
+        let parts = emit::Parts {
+            unit: &unit,
+            plan,
+            modules,
+            exported,
+            list: &list,
+            compiled: &compiled,
+            target,
+            debug: options.debug,
+        };
+        let bytes = match emit {
+            Emit::Object => object::emit(&parts)?,
+            _ => emit::emit(&parts)?,
+        };
+        clock.end("emit");
+        let stats = Stats {
+            functions: compiled.len(),
+            code_size: compiled.iter().map(|function| function.code.len()).sum(),
+            stages: Vec::new(),
+        };
+        Ok(Output { bytes, stats })
+    }
 }
 
 /// An error of the text parser, which reports line and column in its message.

@@ -108,7 +108,8 @@ impl Text {
                     Entry::Thunk { ref func, .. } => (function_kind::THUNK, 0, func.0),
                     Entry::ArrayThunk(ty) => (function_kind::THUNK, 0, ty),
                     Entry::HostFunc(ty) => (function_kind::TRAMPOLINE, 0, ty),
-                    Entry::Init => (function_kind::INIT, 0, 0),
+                    Entry::Bridge(index) => (function_kind::ADAPTER, 0, index),
+                    Entry::Init(number) => (function_kind::INIT, 0, number),
                     Entry::Builtin(builtin) => (function_kind::BUILTIN, 0, builtin as u32),
                 };
                 FunctionRecord {

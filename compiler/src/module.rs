@@ -1,17 +1,22 @@
 //! A decoded core module: its index spaces and bodies, as the binary has them.
 
+use cwasm_format::exports::kind;
+use cwasm_format::imports::core_type::{self, Limits};
 use rayon::prelude::*;
 use wasmparser::{
-    ConstExpr, FuncToValidate, FuncType, FunctionBody, GlobalType, MemoryType, TableType, TypeRef,
-    ValidatorResources,
+    ConstExpr, ExternalKind, FuncToValidate, FuncType, FunctionBody, GlobalType, MemoryType,
+    TableType, TypeRef, ValidatorResources,
 };
 
 use crate::core_types::CoreTypes;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A core module. Index spaces list imports first, as the specification numbers them.
 #[derive(Default)]
 pub(crate) struct Module<'a> {
+    /// Whether it stands for a module that is imported: `imports` is what that is given, what it
+    /// exports counts as imported.
+    pub(crate) is_declared: bool,
     /// Function types, by type index.
     pub(crate) types: Vec<FuncType>,
     /// The same without type indices.
@@ -91,6 +96,59 @@ impl<'a> Module<'a> {
     /// The type of a function.
     pub(crate) fn func_type(&self, func: u32) -> &FuncType {
         &self.types[self.funcs[func as usize] as usize]
+    }
+
+    /// The type of an export.
+    pub(crate) fn export_type(&self, export: &wasmparser::Export<'_>) -> TypeRef {
+        let index = export.index as usize;
+        match export.kind {
+            ExternalKind::Func | ExternalKind::FuncExact => TypeRef::Func(self.funcs[index]),
+            ExternalKind::Table => TypeRef::Table(self.tables[index]),
+            ExternalKind::Memory => TypeRef::Memory(self.memories[index]),
+            ExternalKind::Global => TypeRef::Global(self.globals[index]),
+            ExternalKind::Tag => unreachable!("modules with tags are refused when decoded"),
+        }
+    }
+
+    /// The kind and encoded type of a core import or export.
+    pub(crate) fn extern_type(&self, ty: TypeRef, offset: Option<u64>) -> Result<(u32, Vec<u8>)> {
+        let mut out = Vec::new();
+        let kind = match ty {
+            TypeRef::Func(ty) => {
+                return Ok((kind::CORE_FUNC, self.core_types.encoded(ty).to_vec()));
+            }
+            TypeRef::Table(ty) => {
+                let element = wasmparser::ValType::Ref(ty.element_type);
+                let element = self.core_types.val_type(element)?;
+                let limits = Limits {
+                    min: ty.initial,
+                    max: ty.maximum,
+                    is_64: ty.table64,
+                    shared: ty.shared,
+                };
+                core_type::encode_table(element, limits, &mut out);
+                kind::CORE_TABLE
+            }
+            TypeRef::Memory(ty) => {
+                let limits = Limits {
+                    min: ty.initial,
+                    max: ty.maximum,
+                    is_64: ty.memory64,
+                    shared: ty.shared,
+                };
+                core_type::encode_memory(ty.page_size_log2.unwrap_or(16) as u8, limits, &mut out);
+                kind::CORE_MEMORY
+            }
+            TypeRef::Global(ty) => {
+                let content = self.core_types.val_type(ty.content_type)?;
+                core_type::encode_global(content, ty.mutable, &mut out);
+                kind::CORE_GLOBAL
+            }
+            TypeRef::Tag(_) | TypeRef::FuncExact(_) => {
+                return Err(Error::unsupported("exceptions", offset));
+            }
+        };
+        Ok((kind, out))
     }
 
     /// Bytes of all function bodies.

@@ -12,6 +12,7 @@ use cranelift_codegen::{Context, FinalizedMachReloc, FinalizedRelocTarget, binem
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use cwasm_format::TrapCode;
 use cwasm_format::builtin::Builtin;
+use cwasm_format::header::Kind;
 use wasmparser::FuncType;
 
 use crate::canon::handles::{self, HandleOp};
@@ -21,7 +22,7 @@ use crate::env::{FuncId, FuncLoc, Symbol};
 use crate::error::{Error, Result};
 use crate::inline::Bodies;
 use crate::isa::Target;
-use crate::layout::Unit;
+use crate::layout::{Bridge, Step, Unit};
 use crate::link::FUNCTION_ALIGN;
 use crate::translate::{self, Checks, TranslateState};
 use crate::{Progress, barriers, init};
@@ -45,8 +46,10 @@ pub(crate) enum Entry {
     ArrayThunk(u32),
     /// The trampoline to host functions of a type of an open unit, by number.
     HostFunc(u32),
-    /// What runs at instantiation.
-    Init,
+    /// Calls a function of an imported module's instance, by index into the unit's bridges.
+    Bridge(u32),
+    /// What runs at instantiation: a part of the steps, by number.
+    Init(u32),
     /// The trampoline to a builtin.
     Builtin(Builtin),
 }
@@ -60,7 +63,9 @@ pub(crate) struct WorkList {
     thunks: HashMap<FuncId, FuncId>,
     pub(crate) array_thunks: HashMap<u32, FuncId>,
     pub(crate) host_funcs: HashMap<u32, FuncId>,
-    pub(crate) init_thunk: Option<FuncId>,
+    /// For each part of the steps, what runs it: before each instance of an imported module, and
+    /// behind the last.
+    pub(crate) init_thunks: Vec<Option<FuncId>>,
     builtins: HashMap<Builtin, FuncId>,
     handles: HashMap<HandleOp, FuncId>,
 }
@@ -88,6 +93,8 @@ impl WorkList {
         list.entries.extend(adapters.map(Entry::Adapter));
         let resource_funcs = 0..plan.resource_funcs.len() as u32;
         list.entries.extend(resource_funcs.map(Entry::Resource));
+        let bridges = 0..unit.bridges.len() as u32;
+        list.entries.extend(bridges.map(Entry::Bridge));
         let options = |func: &Option<CoreFunc>| func.iter().copied().collect::<Vec<_>>();
         for lift in &plan.lifts {
             list.add_thunk(unit, plan, lift.func);
@@ -113,10 +120,13 @@ impl WorkList {
             }
         }
         list.add_open(unit);
-        if !unit.steps.is_empty() {
-            let init = list.push(Entry::Init);
-            let ty = FuncType::new([], []);
-            list.init_thunk = Some(list.push(Entry::Thunk { func: init, ty }));
+        for (number, steps) in parts(&unit.steps).enumerate() {
+            let thunk = (!steps.is_empty()).then(|| {
+                let func = list.push(Entry::Init(number as u32));
+                let ty = FuncType::new([], []);
+                list.push(Entry::Thunk { func, ty })
+            });
+            list.init_thunks.push(thunk);
         }
         list
     }
@@ -141,7 +151,7 @@ impl WorkList {
 
     /// Array thunks for functions that can leave an open unit, trampolines for those it imports.
     fn add_open(&mut self, unit: &Unit<'_>) {
-        if unit.kind != cwasm_format::header::Kind::Module {
+        if unit.kind != Kind::Module {
             return;
         }
         let env = &unit.envs[0];
@@ -175,6 +185,11 @@ impl WorkList {
     }
 }
 
+/// The steps before, between and behind those that make instances of imported modules.
+fn parts(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
+    steps.split(|step| matches!(step, Step::Instantiate { .. }))
+}
+
 /// The function and core type behind a core function of the plan.
 pub(crate) fn resolve(unit: &Unit<'_>, plan: &Plan, func: CoreFunc) -> (FuncId, FuncType) {
     match func {
@@ -196,7 +211,14 @@ pub(crate) fn resolve(unit: &Unit<'_>, plan: &Plan, func: CoreFunc) -> (FuncId, 
             let env = &unit.envs[instance.0 as usize];
             match env.funcs[index as usize] {
                 FuncLoc::Local { func, .. } => (func, env.module.func_type(index).clone()),
-                FuncLoc::Import { .. } => unreachable!("components are closed units"),
+                FuncLoc::Import { slot } => {
+                    let mut slots = unit.bridges.iter().map(|bridge| bridge.slot);
+                    let Some(place) = slots.position(|found| found == slot) else {
+                        unreachable!("each function of an imported module has a bridge")
+                    };
+                    let func = FuncId(unit.first_bridge.0 + place as u32);
+                    (func, unit.bridges[place].ty.clone())
+                }
             }
         }
     }
@@ -367,7 +389,10 @@ fn compile_entry(
     worker.context.clear();
     build(entry, job, bodies, worker)?;
     let context = &mut worker.context;
-    if !job.target.alias_analysis {
+    // What a component gave to an imported module may come back as that module's export: it has two
+    // names then.
+    let is_aliased = job.unit.is_open && job.unit.kind == Kind::Component;
+    if is_aliased || !job.target.alias_analysis {
         barriers::insert(&mut context.func);
     }
     let code = context
@@ -476,7 +501,14 @@ pub(crate) fn build(
             let signature = translate::core_signature(&unit.types[*ty as usize].ty);
             trampoline::host_func(&mut builder, &signature);
         }
-        Entry::Init => init::build(&mut builder, &mut worker.translate.references, unit)?,
+        Entry::Bridge(index) => {
+            let Bridge { slot, ty } = &unit.bridges[*index as usize];
+            trampoline::bridge(&mut builder, &translate::core_signature(ty), *slot);
+        }
+        Entry::Init(number) => {
+            let steps = parts(&unit.steps).nth(*number as usize).unwrap_or_default();
+            init::build(&mut builder, &mut worker.translate.references, unit, steps)?;
+        }
         Entry::Builtin(builtin) => {
             let checks = Checks::new(unit.interrupt_slot);
             trampoline::builtin(&mut builder, *builtin, checks);

@@ -32,6 +32,8 @@ pub mod kind {
     pub const INSTANCE: u32 = 2;
     /// A resource type.
     pub const RESOURCE: u32 = 3;
+    /// A core module.
+    pub const MODULE: u32 = 4;
     /// A core function.
     pub const CORE_FUNC: u32 = 16;
     /// A core table.
@@ -49,6 +51,7 @@ pub mod kind {
 /// | component function | its [`LiftRecord`] |
 /// | instance | 0 |
 /// | resource type | its [`ResourceRecord`](crate::resources::ResourceRecord) |
+/// | core module | 0, or its import with [`IMPORTED`] set |
 /// | core function | context offset of its `VmFuncRef`, or its import with [`IMPORTED`] set |
 /// | core table | context offset of its `VmTable`, or its import with [`IMPORTED`] set |
 /// | core memory | context offset of its `VmMemory`, or its import with [`IMPORTED`] set |
@@ -62,11 +65,13 @@ pub struct ExportRecord {
     pub kind: u32,
     /// Which one; see above.
     pub index: u32,
-    /// The core type, encoded as in [`crate::imports::core_type`]; empty for components.
+    /// The core type, encoded as in [`crate::imports::core_type`]; of a core module, the range of its
+    /// artifact in [`SectionId::Modules`](crate::header::SectionId) if it is not imported; otherwise
+    /// empty.
     pub core_type: StrRef,
 }
 
-/// Set in [`ExportRecord::index`] when a module exports what it imports.
+/// Set in [`ExportRecord::index`] when a unit exports what it imports.
 pub const IMPORTED: u32 = 1 << 31;
 
 /// How the host calls a lifted function.
@@ -95,7 +100,8 @@ pub struct LiftRecord {
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct CanonOptions {
-    /// Context offset of the `VmMemory`, or `NONE`.
+    /// Context offset of the `VmMemory`, or with [`IMPORTED`] of the slot of an import of a core
+    /// memory, or `NONE`.
     pub memory: u32,
     /// Text offset of the thunk of `realloc`: `(old, old_size, align, new_size) -> pointer`. Or
     /// `NONE`.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0x200  magic            "cwasm\r\n\x1a"
-//! 0x208  abi_version      3                 rises with every change of layout or ABI
+//! 0x208  abi_version      4                 rises with every change of layout or ABI
 //! 0x20c  target           1 = x86_64-linux
 //! 0x210  cpu_features     bits of cpu.rs
 //! 0x218  file_size
@@ -124,6 +124,10 @@ sections! {
     FuncRefs = ".cwasm.func_refs", size_of::<crate::code::FuncRefRecord>();
     /// [`crate::code::RefSlotRecord`]s.
     RefSlots = ".cwasm.ref_slots", size_of::<crate::code::RefSlotRecord>();
+    /// [`crate::modules::ModuleInstanceRecord`]s, in the order of instantiation.
+    ModuleInstances = ".cwasm.module_instances", size_of::<crate::modules::ModuleInstanceRecord>();
+    /// [`crate::modules::ModuleArgRecord`]s.
+    ModuleArgs = ".cwasm.module_args", size_of::<crate::modules::ModuleArgRecord>();
     /// [`crate::code::EntryRecord`]s, sorted by return address.
     Entries = ".cwasm.entries", size_of::<crate::code::EntryRecord>();
     /// [`crate::code::FunctionRecord`]s, sorted by start.
@@ -140,8 +144,17 @@ sections! {
     Text = ".text", PAGE_SIZE;
     /// The bytes of images, page by page.
     Images = ".cwasm.images", PAGE_SIZE;
+    /// The artifacts of core modules that the component exports; each starts at a page.
+    Modules = ".cwasm.modules", PAGE_SIZE;
     /// With `--debug`: the names of functions, see [`crate::names`].
     Names = ".cwasm.names", 1;
+}
+
+impl SectionId {
+    /// Whether the section starts and ends at a page.
+    pub const fn is_paged(self) -> bool {
+        self.record_size() == PAGE_SIZE
+    }
 }
 
 /// How many sections there are.
@@ -179,7 +192,8 @@ pub struct Header {
     /// memory.
     pub context_size: u32,
     /// Text offset of the thunk that runs what could not be evaluated at compile time (start
-    /// functions and the like), or [`NONE`].
+    /// functions and the like), or [`NONE`]; behind the last instance of an imported core module, if
+    /// there are any.
     pub init_thunk: u32,
     /// Text offset behind the last core function: thunks and trampolines follow.
     pub thunks_start: u32,

@@ -13,11 +13,13 @@ use crate::resources::UseRange;
 /// | component function | `VmHostImport` | the host's shim |
 /// | instance | nothing | |
 /// | resource type | `VmHostImport` | the host's destructor, or zero |
+/// | core module | nothing | |
 /// | core function | `VmFuncImport` | code, context and reference of the callee |
 /// | core table, memory, global | `u64` | address of the `VmTable`, `VmMemory` or value |
 ///
 /// A component's functions inside an imported instance are named by path, as exports are. `slot`
-/// is `NONE` where nothing in the unit uses the import.
+/// is `NONE` where nothing in the unit uses the import. Core items that a component imports are exports
+/// of its instances of imported core modules, and come last.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct ImportRecord {
@@ -31,10 +33,12 @@ pub struct ImportRecord {
     pub slot: u32,
     /// Hash of a component function's type; zero otherwise.
     pub hash: TypeHash,
-    /// The core type, encoded as in [`core_type`]; empty for components.
+    /// The core type, encoded as in [`core_type`]; of a core module, its encoded
+    /// [`ModuleType`](crate::modules::ModuleType); otherwise empty.
     pub core_type: StrRef,
     /// Index of a component function's type in the descriptions; for a resource type, its place in
-    /// the resources.
+    /// the resources; for a core item of a component, the place of the instance that exports it in
+    /// [`SectionId::ModuleInstances`](crate::header::SectionId).
     pub index: u32,
     /// The handles in a component function's type.
     pub uses: UseRange,

@@ -33,6 +33,7 @@ pub mod hash;
 pub mod header;
 pub mod imports;
 pub mod lookup;
+pub mod modules;
 pub mod names;
 pub mod read;
 pub mod resources;

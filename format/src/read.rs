@@ -12,6 +12,7 @@ use crate::header::{
 };
 use crate::imports::{ImportRecord, LowerRecord};
 use crate::lookup::{self, ExportSlot};
+use crate::modules::{ModuleArgRecord, ModuleInstanceRecord};
 use crate::resources::{HandleTableRecord, HandleUse, ResourceRecord};
 use crate::traps::TrapBlock;
 
@@ -101,8 +102,7 @@ impl<'a> Artifact<'a> {
     fn check_sections(&self) -> Result<(), FormatError> {
         let mut end = HEADER_END as u64;
         for (id, range) in SectionId::ALL.iter().zip(&self.header.sections) {
-            let paged = matches!(id, SectionId::Text | SectionId::Images);
-            let align = if paged { PAGE_SIZE } else { 16 };
+            let align = if id.is_paged() { PAGE_SIZE } else { 16 };
             let range_end = range.offset.checked_add(range.size);
             let sound = range.offset >= end
                 && range.offset % align == 0
@@ -201,6 +201,16 @@ impl<'a> Artifact<'a> {
     /// The imports.
     pub fn imports(&self) -> &'a [ImportRecord] {
         self.records(SectionId::Imports)
+    }
+
+    /// The instances of imported core modules.
+    pub fn module_instances(&self) -> &'a [ModuleInstanceRecord] {
+        self.records(SectionId::ModuleInstances)
+    }
+
+    /// What the instances of imported core modules are given.
+    pub fn module_args(&self) -> &'a [ModuleArgRecord] {
+        self.records(SectionId::ModuleArgs)
     }
 
     /// The lifted functions.

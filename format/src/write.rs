@@ -198,10 +198,9 @@ impl Contents {
         let mut ranges = [SectionRange::default(); SECTION_COUNT];
         let mut end = HEADER_END as u64;
         for id in SectionId::ALL {
-            let paged = matches!(id, SectionId::Text | SectionId::Images);
-            let offset = end.next_multiple_of(if paged { PAGE_SIZE } else { 16 });
+            let offset = end.next_multiple_of(if id.is_paged() { PAGE_SIZE } else { 16 });
             let mut size = self.sections[*id as usize].len() as u64;
-            if matches!(id, SectionId::Text | SectionId::Images) {
+            if id.is_paged() {
                 size = size.next_multiple_of(PAGE_SIZE);
             }
             ranges[*id as usize] = SectionRange { offset, size };
@@ -213,7 +212,7 @@ impl Contents {
     /// The bytes of the artifact. The same contents give the same bytes.
     pub fn write(mut self) -> Vec<u8> {
         let ranges = self.place();
-        for id in [SectionId::Text, SectionId::Images] {
+        for id in [SectionId::Text, SectionId::Images, SectionId::Modules] {
             let size = ranges[id as usize].size as usize;
             // Text is padded with `int3`.
             let fill = if id == SectionId::Text { 0xcc } else { 0 };
@@ -395,6 +394,14 @@ fn segments(ranges: &[SectionRange; SECTION_COUNT]) -> Vec<ProgramHeader> {
     if images.size != 0 {
         segments.push(load(elf::PF_R, images.offset, images.offset + images.size));
     }
+    let modules = ranges[SectionId::Modules as usize];
+    if modules.size != 0 {
+        segments.push(load(
+            elf::PF_R,
+            modules.offset,
+            modules.offset + modules.size,
+        ));
+    }
     segments.push(ProgramHeader {
         p_type: elf::PT_GNU_STACK,
         p_flags: elf::PF_R | elf::PF_W,
@@ -415,7 +422,6 @@ fn section_header(
         _ if loaded => elf::SHF_ALLOC,
         _ => 0,
     };
-    let paged = matches!(id, SectionId::Text | SectionId::Images);
     SectionHeader {
         name: Some(name),
         sh_type: elf::SHT_PROGBITS,
@@ -425,7 +431,7 @@ fn section_header(
         sh_size: range.size,
         sh_link: 0,
         sh_info: 0,
-        sh_addralign: if paged { PAGE_SIZE } else { 16 },
+        sh_addralign: if id.is_paged() { PAGE_SIZE } else { 16 },
         sh_entsize: 0,
     }
 }

@@ -7,16 +7,17 @@
 //! [`plan`](crate::plan) checks all that instantiation follows, once for each artifact.
 #![allow(unsafe_code, reason = "maps files and hands out addresses in them")]
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 use std::ptr::NonNull;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use memmap2::{Mmap, MmapOptions};
 
 use cwasm_format::describe::Description;
-use cwasm_format::exports::{CanonOptions, LiftRecord};
+use cwasm_format::exports::{CanonOptions, IMPORTED, LiftRecord, StrRef, kind};
 use cwasm_format::header::{Kind, NO_INTERRUPTS, NONE, SectionId};
 use cwasm_format::lookup::{self, ExportSlot};
 use cwasm_format::resources::{HandleUse, UseRange};
@@ -40,8 +41,11 @@ pub(crate) struct Unit {
     text: Text,
     plan: OnceLock<Plan>,
     description: OnceLock<Description>,
-    /// Unmapped when dropped.
-    _map: Mmap,
+    /// The modules that the component exports, by their offset in the section, as far as somebody
+    /// asked for them.
+    embedded: Mutex<HashMap<u32, Arc<Unit>>>,
+    /// Unmapped when the last unit in it is dropped.
+    map: Arc<Mmap>,
 }
 
 /// The machine code of a mapped artifact.
@@ -120,8 +124,24 @@ impl Unit {
         let mut options = MmapOptions::new();
         options.len(usize::try_from(size)?);
         // SAFETY: nobody changes the file while it is mapped (the caller's contract).
-        let map = unsafe { options.map_copy_read_only(file) }?;
-        let bytes: *const [u8] = &raw const *map;
+        let map = Arc::new(unsafe { options.map_copy_read_only(file) }?);
+        let range = 0..map.len();
+        // SAFETY: the caller's contract.
+        unsafe { Unit::in_map(engine, map, range, kind) }
+    }
+
+    /// The unit of a part of a mapping, which starts at a page.
+    ///
+    /// # Safety
+    /// - The part is the artifact of a unit that there is not yet, whose machine code may be run, and
+    ///   nobody changes it while it is mapped.
+    unsafe fn in_map(
+        engine: &Engine,
+        map: Arc<Mmap>,
+        range: Range<usize>,
+        kind: Kind,
+    ) -> Result<Arc<Unit>> {
+        let bytes: *const [u8] = &raw const map[range];
         // SAFETY: the mapping does not move and is kept as long as the reference (invariant 1).
         let artifact = Artifact::open(unsafe { &*bytes }, engine.host())?;
         if artifact.kind() != kind {
@@ -149,7 +169,8 @@ impl Unit {
             text,
             plan: OnceLock::new(),
             description: OnceLock::new(),
-            _map: map,
+            embedded: Mutex::default(),
+            map,
         });
         registry::register(text.range(), Arc::as_ptr(&unit))?;
         Ok(unit)
@@ -169,6 +190,28 @@ impl Unit {
 
     pub(crate) fn text(&self) -> Text {
         self.text
+    }
+
+    /// The unit of a core module that the component exports, by a range that the plan has checked.
+    ///
+    /// # Errors
+    /// If it is not the artifact of a module.
+    pub(crate) fn embedded(&self, engine: &Engine, range: StrRef) -> Result<Arc<Unit>> {
+        // Nothing panics while the lock is held.
+        let mut embedded = self.embedded.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = embedded.get(&range.offset) {
+            return Ok(Arc::clone(known));
+        }
+        let section = self.artifact.range(SectionId::Modules).offset;
+        let start = self.artifact.bytes().as_ptr().addr() - self.map.as_ptr().addr();
+        let start = start + section as usize + range.offset as usize;
+        let map = Arc::clone(&self.map);
+        // SAFETY: who mapped the component promised it for all of it, and there is none at this
+        // offset yet.
+        let unit =
+            unsafe { Unit::in_map(engine, map, start..start + range.len as usize, Kind::Module) }?;
+        embedded.insert(range.offset, Arc::clone(&unit));
+        Ok(unit)
     }
 
     /// Context offset of the address of the page that its code checks; `None` if it does not.
@@ -258,7 +301,14 @@ impl Unit {
         flags: u32,
     ) -> Result<(), FormatError> {
         let memories = self.artifact.memories();
-        if options.memory != NONE && !memories.iter().any(|memory| memory.slot == options.memory) {
+        let mut imports = self.artifact.imports().iter();
+        let has_memory = match options.memory {
+            NONE => true,
+            slot if slot & IMPORTED != 0 => imports
+                .any(|import| import.kind == kind::CORE_MEMORY && import.slot == slot & !IMPORTED),
+            slot => memories.iter().any(|memory| memory.slot == slot),
+        };
+        if !has_memory {
             return Err(record.error("memory", options.memory));
         }
         self.optional_code(record, "realloc", options.realloc)?;

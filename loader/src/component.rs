@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use cwasm_format::Artifact;
 use cwasm_format::describe::Description;
-use cwasm_format::exports::{StrRef, kind};
+use cwasm_format::exports::{IMPORTED, StrRef, kind};
 use cwasm_format::header::Kind;
 
 use crate::artifact::Unit;
 use crate::engine::Engine;
 use crate::error::Result;
+use crate::module::Module;
 
 /// A compiled component. Cheap to clone; unmapped when the last clone and the last instance go.
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ pub enum ItemKind {
     Instance,
     /// A resource type.
     Resource,
+    /// A core module.
+    Module,
 }
 
 impl Component {
@@ -100,8 +103,12 @@ impl Component {
     /// Names and kinds of what the component imports, in the order of declaration. A function
     /// inside an imported instance is named by its path, `instance#function`.
     pub fn imports(&self) -> impl ExactSizeIterator<Item = (&str, ItemKind)> {
-        let imports = self.unit.artifact().imports().iter();
-        imports.map(|import| (self.string(import.name), item_kind(import.kind)))
+        let imports = self.unit.artifact().imports();
+        // Behind these is what the component has of the modules that it imports.
+        let count = imports.partition_point(|import| import.kind < kind::CORE_FUNC);
+        imports[..count]
+            .iter()
+            .map(|import| (self.string(import.name), item_kind(import.kind)))
     }
 
     /// Names and kinds of what the component exports, sorted by name. A function inside an
@@ -109,6 +116,22 @@ impl Component {
     pub fn exports(&self) -> impl ExactSizeIterator<Item = (&str, ItemKind)> {
         let exports = self.unit.artifact().exports().iter();
         exports.map(|export| (self.string(export.name), item_kind(export.kind)))
+    }
+
+    /// The core module that the component exports by this name, or `instance#module`; `None` if there
+    /// is none, or it is one that the component imports: see
+    /// [`Instance::get_module`](crate::Instance::get_module).
+    ///
+    /// # Errors
+    /// If the artifact is malformed.
+    pub fn module(&self, name: &str) -> Result<Option<Module>> {
+        self.unit.plan()?;
+        match self.unit.artifact().export(name) {
+            Some(export) if export.kind == kind::MODULE && export.index & IMPORTED == 0 => {
+                Module::exported(&self.engine, &self.unit, export).map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 
     /// The full types of what the component imports and exports. Decoded at the first use: loading
@@ -139,6 +162,7 @@ fn item_kind(number: u32) -> ItemKind {
     match number {
         kind::FUNC => ItemKind::Func,
         kind::RESOURCE => ItemKind::Resource,
+        kind::MODULE => ItemKind::Module,
         _ => ItemKind::Instance,
     }
 }

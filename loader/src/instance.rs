@@ -5,17 +5,17 @@ use std::any::Any;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use cwasm_format::exports::{LiftRecord, kind};
+use cwasm_format::exports::{IMPORTED, LiftRecord, kind};
 use cwasm_format::types::ResourceNumber;
 use cwasm_format::vmctx::{VmContext, VmHandles, VmHostImport, VmTable};
 
-use crate::artifact::{Text, Unit};
+use crate::artifact::{Code, Text, Unit};
 use crate::component::Component;
 use crate::error::{Context as _, Error, Result};
 use crate::func::{Func, TypedFunc};
 use crate::interrupt::Interrupts;
 use crate::memory::Slot;
-use crate::module::ModuleState;
+use crate::module::{self, Module, ModuleState};
 use crate::plan::Plan;
 use crate::raw::{CallTarget, CanonOptions, enter, invoke};
 use crate::resource::{HostResource, HostResources, ResourceType, guest};
@@ -46,6 +46,9 @@ pub(crate) struct InstanceData {
     unit: Arc<Unit>,
 }
 
+/// Core modules that a component imports, by the index of the import.
+pub(crate) type Modules = Arc<[Option<Module>]>;
+
 /// What differs between instances of components and of core modules.
 #[derive(Debug)]
 pub(crate) enum InstanceKind {
@@ -55,6 +58,8 @@ pub(crate) enum InstanceKind {
         /// Resource types by number.
         resource_types: Box<[ResourceType]>,
         host_resources: HostResources,
+        /// The core modules that it imports, by the index of the import.
+        modules: Modules,
         /// Owner of what the slots for host functions point to.
         _imports: Arc<dyn Any + Send + Sync>,
     },
@@ -212,6 +217,7 @@ impl Instance {
         component: &Component,
         imports: &ImportTable,
         host_resources: &HostResources,
+        modules: &Modules,
         keep: Arc<dyn Any + Send + Sync>,
     ) -> Result<Instance> {
         let mut context = store.as_context_mut();
@@ -228,6 +234,7 @@ impl Instance {
             index,
             resource_types: resource_types(store.id(), index, host_resources),
             host_resources: Arc::clone(host_resources),
+            modules: Arc::clone(modules),
             _imports: keep,
         };
         let data = InstanceData::new(store, component.unit(), plan, kind)?;
@@ -237,13 +244,19 @@ impl Instance {
             // SAFETY: as above; aligned, and no code runs yet.
             unsafe { slot.write(*import) };
         }
+        module::fill_references(store, &data);
         let instance = Instance {
             store: store.id(),
             index,
         };
         store.push_instance(Arc::clone(&data), usage);
-        // SAFETY: an instance of this store by this plan, with all imports in place.
-        let initialized = unsafe { initialize(&mut context, &data, plan) };
+        // SAFETY: an instance of this store by this plan, whose imports and references are in place;
+        // the linker has checked the modules.
+        let linked = unsafe { module::instantiate_imported(&mut context, &data, plan, modules) };
+        let initialized = linked.and_then(|()| {
+            // SAFETY: as above, with all that comes from imported modules.
+            unsafe { initialize(&mut context, &data, plan) }
+        });
         if initialized.is_err() {
             context.opaque().pop_instance(instance.index);
         }
@@ -295,6 +308,31 @@ impl Instance {
         match export.kind {
             kind::RESOURCE => data.resource_type(ResourceNumber(export.index)),
             _ => None,
+        }
+    }
+
+    /// The exported core module of this name, or `instance#module`; `None` if there is none, or the
+    /// instance is of another store. It can be one that the component imports.
+    ///
+    /// # Errors
+    /// If the artifact is malformed.
+    pub fn get_module(&self, mut store: impl AsContextMut, name: &str) -> Result<Option<Module>> {
+        let mut context = store.as_context_mut();
+        let store = context.opaque();
+        let Ok(data) = self.data(store) else {
+            return Ok(None);
+        };
+        let export = data.unit.artifact().export(name);
+        match (export, &data.kind) {
+            (Some(export), InstanceKind::Component { modules, .. })
+                if export.kind == kind::MODULE =>
+            {
+                match export.index & IMPORTED {
+                    0 => Module::exported(store.engine(), &data.unit, export).map(Some),
+                    _ => Ok(modules[(export.index & !IMPORTED) as usize].clone()),
+                }
+            }
+            _ => Ok(None),
         }
     }
 
@@ -390,7 +428,26 @@ pub(crate) unsafe fn initialize<T: 'static>(
     data: &InstanceData,
     plan: &Plan,
 ) -> Result<()> {
-    let Some(init) = plan.init else { return Ok(()) };
+    match plan.init {
+        // SAFETY: a thunk without arguments, which can run (the caller's contract).
+        Some(init) => unsafe { run(context, data, init) },
+        None => Ok(()),
+    }
+}
+
+/// Runs a part of instantiation.
+///
+/// # Errors
+/// The guest's trap.
+///
+/// # Safety
+/// - `init` is a thunk without arguments of the instance `data` of the store, and what it needs is in
+///   place.
+pub(crate) unsafe fn run<T: 'static>(
+    context: &mut StoreContextMut<'_, T>,
+    data: &InstanceData,
+    init: Code,
+) -> Result<()> {
     enter(context.opaque())?;
     // SAFETY: a thunk without arguments, of this instance, which can run (the caller's contract);
     // the thread is ready.

@@ -8,13 +8,15 @@ use std::sync::Arc;
 
 use cwasm_format::exports::kind;
 use cwasm_format::header::NONE;
+use cwasm_format::modules::ModuleType;
 use cwasm_format::vmctx::VmHostImport;
 
 use crate::component::Component;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::host::{self, HostFunc};
-use crate::instance::{ImportTable, Instance};
+use crate::instance::{ImportTable, Instance, Modules};
+use crate::module::Module;
 use crate::raw::HostImport;
 use crate::resource::{HostResource, HostResources, ResourceType};
 use crate::signature;
@@ -54,6 +56,18 @@ pub struct Linker<T: 'static> {
 enum HostItem {
     Func(HostFunc),
     Resource(HostResource),
+    Module(Module),
+}
+
+impl HostItem {
+    /// What it is, for errors.
+    fn noun(&self) -> &'static str {
+        match self {
+            HostItem::Func(_) => "a function",
+            HostItem::Resource(_) => "a resource",
+            HostItem::Module(_) => "a core module",
+        }
+    }
 }
 
 /// The functions of one imported instance, or of none, in a [`Linker`].
@@ -73,6 +87,7 @@ struct PreInner {
     component: Component,
     imports: ImportTable,
     resources: HostResources,
+    modules: Modules,
     /// Owners of what `imports` points to.
     _keep: Box<[Arc<dyn Any + Send + Sync>]>,
 }
@@ -159,7 +174,8 @@ impl<T: 'static> Linker<T> {
         };
         let mut error = LinkError::default();
         let mut resources = vec![None; artifact.resources().len()];
-        for record in artifact.imports() {
+        let mut modules = vec![None; artifact.imports().len()];
+        for (index, record) in artifact.imports().iter().enumerate() {
             let path = artifact.string(record.name).unwrap_or_default();
             match (record.kind, self.items.get(&*self.instances.resolve(path))) {
                 (kind::FUNC, None) => {
@@ -171,9 +187,9 @@ impl<T: 'static> Linker<T> {
                         Err(detail) => error.mismatch(path.into(), detail),
                     }
                 }
-                (kind::FUNC, Some(HostItem::Resource(_))) => {
+                (kind::FUNC, Some(other)) => {
                     let expected = expected(component, record.index);
-                    error.mismatch(path.into(), format!("{expected}, found a resource"));
+                    error.mismatch(path.into(), format!("{expected}, found {}", other.noun()));
                 }
                 (kind::RESOURCE, None) => {
                     error.missing(path.into(), "expected a resource".to_owned());
@@ -185,8 +201,23 @@ impl<T: 'static> Linker<T> {
                     // The plan has checked the index.
                     resources[record.index as usize] = Some(resource.clone());
                 }
-                (kind::RESOURCE, Some(HostItem::Func(_))) => {
-                    let detail = "expected a resource, found a function".to_owned();
+                (kind::RESOURCE, Some(other)) => {
+                    let detail = format!("expected a resource, found {}", other.noun());
+                    error.mismatch(path.into(), detail);
+                }
+                (kind::MODULE, None) => {
+                    error.missing(path.into(), "expected a core module".to_owned());
+                }
+                (kind::MODULE, Some(HostItem::Module(module))) => {
+                    let ty = artifact.string_bytes(record.core_type);
+                    let ty = ty.and_then(ModuleType::decode).unwrap_or_default();
+                    for detail in module.mismatches(&ty)? {
+                        error.mismatch(path.into(), detail);
+                    }
+                    modules[index] = Some(module.clone());
+                }
+                (kind::MODULE, Some(other)) => {
+                    let detail = format!("expected a core module, found {}", other.noun());
                     error.mismatch(path.into(), detail);
                 }
                 _ => {}
@@ -199,6 +230,7 @@ impl<T: 'static> Linker<T> {
             component: component.clone(),
             imports,
             resources: resources.into(),
+            modules: modules.into(),
             _keep: keep.into(),
         };
         Ok(InstancePre {
@@ -281,6 +313,20 @@ impl<T: 'static> LinkerInstance<'_, T> {
         self.define(name, HostItem::Resource(HostResource { ty, dtor }))
     }
 
+    /// Defines a core module. The components that import it make instances of it, with what they give
+    /// it: what it imports must be part of that, and what they use must be exported.
+    ///
+    /// # Errors
+    /// If there is something of this name already, or the module is of another engine.
+    pub fn module(&mut self, name: &str, module: &Module) -> Result<()> {
+        if !module.engine().same(&self.linker.engine) {
+            return Err(Error::msg(
+                "the module and the linker belong to different engines",
+            ));
+        }
+        self.define(name, HostItem::Module(module.clone()))
+    }
+
     fn define(&mut self, name: &str, item: HostItem) -> Result<()> {
         let path = format!("{}{name}", self.prefix).into_boxed_str();
         if self.linker.items.contains_key(&path) {
@@ -302,10 +348,11 @@ impl<T: 'static> InstancePre<T> {
             component,
             imports,
             resources,
+            modules,
             ..
         } = &*self.inner;
         let keep: Arc<dyn Any + Send + Sync> = Arc::clone(&self.inner) as _;
-        Instance::instantiate(store, component, imports, resources, keep)
+        Instance::instantiate(store, component, imports, resources, modules, keep)
     }
 
     /// The component.

@@ -6,6 +6,7 @@
 mod externs;
 mod func;
 mod host;
+mod linked;
 mod shared;
 mod types;
 
@@ -17,6 +18,7 @@ use cwasm_format::Artifact;
 use cwasm_format::data::{GUARD_SIZE, RESERVATION_32};
 use cwasm_format::exports::{ExportRecord, IMPORTED, StrRef};
 use cwasm_format::header::{Kind, NONE};
+use cwasm_format::imports::ImportRecord;
 use cwasm_format::vmctx::{VmContext, VmFuncImport, VmFuncRef};
 
 use crate::artifact::Unit;
@@ -30,6 +32,7 @@ pub use cwasm_format::imports::core_type::{HeapType, Limits, RefType, ValType};
 pub use externs::{CoreGlobal, CoreMemory, CoreTable, Extern};
 pub use func::{CoreFunc, CoreVal};
 pub(crate) use host::HostItems;
+pub(crate) use linked::{fill_references, instantiate_imported};
 pub use shared::SharedMemory;
 pub use types::{ExternType, FuncType, GlobalType, MemoryType, TableType};
 
@@ -302,6 +305,13 @@ struct Setup<'a> {
 impl Setup<'_> {
     /// Fills in all that is not in the image: types, references and imports.
     fn fill(&self, store: &mut StoreOpaque) {
+        self.fill_types();
+        self.fill_imports(store);
+        self.fill_ref_slots();
+    }
+
+    /// Fills in types, and references to the unit's own functions.
+    fn fill_types(&self) {
         let artifact = self.data.unit().artifact();
         let types = artifact.core_types().iter();
         let type_ids: Vec<u32> = types
@@ -326,8 +336,11 @@ impl Setup<'_> {
             };
             self.write(func_ref.slot, value);
         }
-        self.fill_imports(store);
-        for slot in artifact.ref_slots() {
+    }
+
+    /// Fills in what holds references from the start.
+    fn fill_ref_slots(&self) {
+        for slot in self.data.unit().artifact().ref_slots() {
             let address = if slot.source & IMPORTED == 0 {
                 self.address(slot.source)
             } else {
@@ -350,7 +363,7 @@ impl Setup<'_> {
             .iter()
             .zip(self.data.unit().artifact().imports())
         {
-            let address = match import {
+            match import {
                 Extern::Func(func) => {
                     let func_ref = match func.func_ref() {
                         Some(func_ref) => func_ref,
@@ -364,28 +377,60 @@ impl Setup<'_> {
                             None => unreachable!("each host function has a reference"),
                         },
                     };
-                    // SAFETY: references live as long as the store.
-                    let VmFuncRef { code, context, .. } = unsafe { func_ref.read() };
-                    let func_ref = func_ref.as_ptr().expose_provenance() as u64;
-                    if record.slot != NONE {
-                        self.write(
-                            record.slot,
-                            VmFuncImport {
-                                code,
-                                context,
-                                func_ref,
-                            },
-                        );
-                    }
-                    continue;
+                    self.link_func(record.slot, func_ref);
                 }
-                Extern::Table(table) => table.address(),
-                Extern::Memory(memory) => memory.address(),
-                Extern::Global(global) => global.address(),
-            };
-            if record.slot != NONE {
-                self.write(record.slot, address);
+                import => self.link_address(record.slot, import),
             }
+        }
+    }
+
+    /// Fills in an import of a component.
+    ///
+    /// # Errors
+    /// If it is a function of the host, which has no code for components.
+    fn link(&self, record: &ImportRecord, import: &Extern) -> Result<()> {
+        let Extern::Func(func) = import else {
+            self.link_address(record.slot, import);
+            return Ok(());
+        };
+        match func.func_ref() {
+            Some(func_ref) => {
+                self.link_func(record.slot, func_ref);
+                Ok(())
+            }
+            None => Err(Error::msg(
+                "a component cannot use a host function that a core module exports",
+            )),
+        }
+    }
+
+    /// Fills in the slot of a function, if it has one.
+    fn link_func(&self, slot: u32, func_ref: NonNull<VmFuncRef>) {
+        // SAFETY: references live as long as the store.
+        let VmFuncRef { code, context, .. } = unsafe { func_ref.read() };
+        let func_ref = func_ref.as_ptr().expose_provenance() as u64;
+        if slot != NONE {
+            self.write(
+                slot,
+                VmFuncImport {
+                    code,
+                    context,
+                    func_ref,
+                },
+            );
+        }
+    }
+
+    /// Fills in the slot of anything else, if it has one.
+    fn link_address(&self, slot: u32, import: &Extern) {
+        let address = match import {
+            Extern::Func(_) => unreachable!("functions have more than an address"),
+            Extern::Table(table) => table.address(),
+            Extern::Memory(memory) => memory.address(),
+            Extern::Global(global) => global.address(),
+        };
+        if slot != NONE {
+            self.write(slot, address);
         }
     }
 

@@ -3,6 +3,8 @@
 //! Input: the records of an artifact, any of which may be wrong. Output: a [`Plan`], whose fields
 //! need no further check.
 
+mod modules;
+
 use cwasm_format::FormatError;
 use cwasm_format::data::{
     IMAGE_CONTEXT, ImageRecord, MAX_RESERVATION, MAX_TABLE_ELEMENTS, MemoryRecord,
@@ -16,6 +18,7 @@ use cwasm_format::vmctx::{VmFuncImport, VmFuncRef, VmHandles, VmHostImport, VmMe
 use crate::artifact::{Code, RecordId, Unit, record_id};
 use crate::module::ExternType;
 use crate::sys::memory::{PAGE_SIZE, round_up};
+pub(crate) use modules::ModuleInstancePlan;
 
 /// How an instance of an artifact is laid out, and what it starts from.
 #[derive(Debug)]
@@ -27,6 +30,8 @@ pub(crate) struct Plan {
     /// Context offset of the `VmHandles` of each handle table.
     pub(crate) handle_tables: Box<[u32]>,
     pub(crate) runs: Box<[Run]>,
+    /// Instances of imported core modules, in the order in which they are made.
+    pub(crate) module_instances: Box<[ModuleInstancePlan]>,
     /// What runs when everything else is done.
     pub(crate) init: Option<Code>,
     /// Context offset of the address of the page that interruptible code checks.
@@ -98,10 +103,17 @@ impl Plan {
             len: table.len,
         });
         let tables = tables.collect();
-        match artifact.kind() {
-            Kind::Component => check_component(unit, &claims)?,
-            Kind::Module => check_module(unit, &claims)?,
-        }
+        let references = References::check(unit, &claims)?;
+        let module_instances = match artifact.kind() {
+            Kind::Component => {
+                check_component(unit, &claims)?;
+                modules::plan_instances(unit, &claims, &references)?
+            }
+            Kind::Module => {
+                check_module(unit, &claims, &references)?;
+                Box::default()
+            }
+        };
         let header_record = RecordId {
             section: SectionId::Text,
             index: 0,
@@ -113,6 +125,7 @@ impl Plan {
             tables,
             handle_tables: artifact.handle_tables().iter().map(|t| t.slot).collect(),
             runs,
+            module_instances,
             init,
             interrupt_slot: unit.interrupt_slot(),
         })
@@ -342,7 +355,9 @@ fn check_component(unit: &Unit, claims: &Claims) -> Result<(), FormatError> {
             kind::RESOURCE if import.index as usize >= artifact.resources().len() => {
                 return Err(record.error("index", import.index));
             }
+            kind::MODULE => modules::check_module_type(unit, record, import.core_type)?,
             kind::FUNC | kind::INSTANCE | kind::RESOURCE => {}
+            kind::CORE_FUNC | kind::CORE_TABLE | kind::CORE_MEMORY | kind::CORE_GLOBAL => {}
             other => return Err(record.error("kind", other)),
         }
         unit.check_uses(record, import.uses)?;
@@ -357,6 +372,7 @@ fn check_component(unit: &Unit, claims: &Claims) -> Result<(), FormatError> {
             kind::RESOURCE if export.index as usize >= artifact.resources().len() => {
                 return Err(record.error("index", export.index));
             }
+            kind::MODULE => modules::check_export(unit, record, export)?,
             kind::FUNC | kind::INSTANCE | kind::RESOURCE => {}
             other => return Err(record.error("kind", other)),
         }
@@ -411,47 +427,81 @@ fn check_resources(unit: &Unit, claims: &Claims) -> Result<(), FormatError> {
     Ok(())
 }
 
-/// Checks what describes a core module's types, references, imports and exports.
-fn check_module(unit: &Unit, claims: &Claims) -> Result<(), FormatError> {
-    let artifact = unit.artifact();
-    for (index, ty) in artifact.core_types().iter().enumerate() {
-        let record = record_id(SectionId::CoreTypes, index);
-        check_type(unit, record, kind::CORE_FUNC, ty.core_type)?;
-        unit.optional_code(record, "array_thunk", ty.array_thunk)?;
-        unit.optional_code(record, "host_trampoline", ty.host_trampoline)?;
-    }
-    let mut func_refs = Vec::with_capacity(artifact.func_refs().len());
-    for (index, func_ref) in artifact.func_refs().iter().enumerate() {
-        let record = record_id(SectionId::FuncRefs, index);
-        unit.code(record, "code", func_ref.code)?;
-        if func_ref.core_type as usize >= artifact.core_types().len() {
-            return Err(record.error("core_type", func_ref.core_type));
+/// Where an open unit's references are, for what names them. Other units have none.
+struct References {
+    /// Context offsets of the `VmFuncRef`s, sorted.
+    func_refs: Vec<u32>,
+}
+
+impl References {
+    /// Checks types, references and what is filled in with them.
+    fn check(unit: &Unit, claims: &Claims) -> Result<References, FormatError> {
+        let artifact = unit.artifact();
+        for (index, ty) in artifact.core_types().iter().enumerate() {
+            let record = record_id(SectionId::CoreTypes, index);
+            check_type(unit, record, kind::CORE_FUNC, ty.core_type)?;
+            unit.optional_code(record, "array_thunk", ty.array_thunk)?;
+            unit.optional_code(record, "host_trampoline", ty.host_trampoline)?;
         }
-        func_refs.push(func_ref.slot);
+        let mut func_refs = Vec::with_capacity(artifact.func_refs().len());
+        for (index, func_ref) in artifact.func_refs().iter().enumerate() {
+            let record = record_id(SectionId::FuncRefs, index);
+            unit.code(record, "code", func_ref.code)?;
+            if func_ref.core_type as usize >= artifact.core_types().len() {
+                return Err(record.error("core_type", func_ref.core_type));
+            }
+            func_refs.push(func_ref.slot);
+        }
+        func_refs.sort_unstable();
+        // A component's imports of functions are not there yet when references are filled in.
+        let is_module = artifact.kind() == Kind::Module;
+        let imports = artifact
+            .imports()
+            .iter()
+            .filter(|import| is_module && import.kind == kind::CORE_FUNC && import.slot != NONE);
+        let mut func_imports: Vec<u32> = imports.map(|import| import.slot).collect();
+        func_imports.sort_unstable();
+        for (index, slot) in artifact.ref_slots().iter().enumerate() {
+            let record = record_id(SectionId::RefSlots, index);
+            claims.check_free::<u64>(unit, record, "slot", slot.slot, true)?;
+            let sources = if slot.source & IMPORTED == 0 {
+                &func_refs
+            } else {
+                &func_imports
+            };
+            if sources.binary_search(&(slot.source & !IMPORTED)).is_err() {
+                return Err(record.error("source", slot.source));
+            }
+        }
+        Ok(References { func_refs })
     }
-    func_refs.sort_unstable();
-    let mut func_imports = Vec::new();
+
+    /// Checks where something of the unit's own is that others can use.
+    fn check_item(
+        &self,
+        unit: &Unit,
+        claims: &Claims,
+        record: RecordId,
+        item: &ExportRecord,
+    ) -> Result<bool, FormatError> {
+        let artifact = unit.artifact();
+        Ok(match item.kind {
+            kind::CORE_FUNC => self.func_refs.binary_search(&item.index).is_ok(),
+            kind::CORE_TABLE => artifact.tables().iter().any(|t| t.slot == item.index),
+            kind::CORE_MEMORY => artifact.memories().iter().any(|m| m.slot == item.index),
+            _ => check_global(unit, claims, record, item)?,
+        })
+    }
+}
+
+/// Checks what describes a core module's imports and exports.
+fn check_module(unit: &Unit, claims: &Claims, references: &References) -> Result<(), FormatError> {
+    let artifact = unit.artifact();
     for (index, import) in artifact.imports().iter().enumerate() {
         let record = record_id(SectionId::Imports, index);
         check_name(unit, record, "module", import.module)?;
         check_name(unit, record, "name", import.name)?;
         check_type(unit, record, import.kind, import.core_type)?;
-        if import.kind == kind::CORE_FUNC && import.slot != NONE {
-            func_imports.push(import.slot);
-        }
-    }
-    func_imports.sort_unstable();
-    for (index, slot) in artifact.ref_slots().iter().enumerate() {
-        let record = record_id(SectionId::RefSlots, index);
-        claims.check_free::<u64>(unit, record, "slot", slot.slot, true)?;
-        let sources = if slot.source & IMPORTED == 0 {
-            &func_refs
-        } else {
-            &func_imports
-        };
-        if sources.binary_search(&(slot.source & !IMPORTED)).is_err() {
-            return Err(record.error("source", slot.source));
-        }
     }
     for (index, export) in artifact.exports().iter().enumerate() {
         let record = record_id(SectionId::Exports, index);
@@ -461,12 +511,7 @@ fn check_module(unit: &Unit, claims: &Claims) -> Result<(), FormatError> {
             let import = artifact.imports().get((export.index & !IMPORTED) as usize);
             import.is_some_and(|import| import.kind == export.kind)
         } else {
-            match export.kind {
-                kind::CORE_FUNC => func_refs.binary_search(&export.index).is_ok(),
-                kind::CORE_TABLE => artifact.tables().iter().any(|t| t.slot == export.index),
-                kind::CORE_MEMORY => artifact.memories().iter().any(|m| m.slot == export.index),
-                _ => check_global(unit, claims, record, export)?,
-            }
+            references.check_item(unit, claims, record, export)?
         };
         if !known {
             return Err(record.error("index", export.index));

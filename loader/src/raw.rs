@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use cwasm_format::TrapCode;
 use cwasm_format::abi::PointerWidth;
+use cwasm_format::exports::IMPORTED;
 use cwasm_format::exports::{self, encoding};
 use cwasm_format::hash::TypeHash;
 use cwasm_format::header::NONE;
@@ -93,7 +94,7 @@ impl StringEncoding {
 pub(crate) struct CanonOptions {
     /// Invariant 1: the context of a live instance.
     context: NonNull<VmContext>,
-    /// Invariant 2: null, or a memory of that instance.
+    /// Invariant 2: null, or a memory that that instance has or imports: it lives as long as the store.
     memory: *mut VmMemory,
     /// Invariant 3: a thunk of that instance, of four arguments.
     realloc: Option<Code>,
@@ -155,10 +156,17 @@ impl CanonOptions {
         let memory = if record.memory == NONE {
             std::ptr::null_mut()
         } else {
+            let offset = (record.memory & !IMPORTED) as usize;
             // SAFETY: the offset is inside the context (checked by `check_options`).
-            unsafe { context.byte_add(record.memory as usize) }
-                .cast()
-                .as_ptr()
+            let slot = unsafe { context.byte_add(offset) };
+            if record.memory & IMPORTED == 0 {
+                slot.cast().as_ptr()
+            } else {
+                // SAFETY: the slot of an imported memory (checked by `check_options`): its address, or
+                // zero before it is there.
+                let address = unsafe { slot.cast::<u64>().read() };
+                std::ptr::with_exposed_provenance_mut(address as usize)
+            }
         };
         let realloc = if record.realloc == NONE {
             None

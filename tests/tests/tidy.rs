@@ -38,6 +38,7 @@ const UNSAFE_FILES: &[&str] = &[
     "loader/src/module/externs.rs",
     "loader/src/module/func.rs",
     "loader/src/module/host.rs",
+    "loader/src/module/linked.rs",
     "loader/src/module/shared.rs",
     "loader/src/pool.rs",
     "loader/src/raw.rs",

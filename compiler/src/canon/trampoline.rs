@@ -11,13 +11,28 @@ use cranelift_codegen::isa::CallConv;
 use cranelift_frontend::FunctionBuilder;
 use cwasm_format::TrapCode;
 use cwasm_format::builtin::{Builtin, Returns};
-use cwasm_format::vmctx::{VmContext, VmHostFunc, VmHostImport, VmStore, flags};
+use cwasm_format::vmctx::{VmContext, VmFuncImport, VmHostFunc, VmHostImport, VmStore, flags};
 
 use super::short::return_short;
 use super::thunk::{VALUE_SIZE, begin};
 use super::{from_bits, host_signature, to_bits, trusted};
 use crate::env::Symbol;
 use crate::translate::{Checks, builtin_signature, symbol_address, trap_code};
+
+/// Builds a function that goes on as the one whose `VmFuncImport` is at this context offset.
+pub(crate) fn bridge(builder: &mut FunctionBuilder<'_>, signature: &ir::Signature, slot: u32) {
+    let entry = begin(builder, signature.clone());
+    let mut args = builder.block_params(entry).to_vec();
+    let mut load = |field: usize| {
+        let offset = slot as i32 + field as i32;
+        builder.ins().load(types::I64, trusted(), args[0], offset)
+    };
+    let code = load(offset_of!(VmFuncImport, code));
+    let context = load(offset_of!(VmFuncImport, context));
+    args[0] = context;
+    let signature = builder.func.import_signature(signature.clone());
+    builder.ins().return_call_indirect(signature, code, &args);
+}
 
 /// Builds the trampoline of a lowered host function.
 ///

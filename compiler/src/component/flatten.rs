@@ -18,6 +18,7 @@ use wasmparser::{
     ComponentOuterAliasKind, ExternalKind, Instance,
 };
 
+use super::passage;
 use super::resolve::{FuncTypeId, InstanceTypes, Resolver};
 use super::types::{ResourcePaths, ResourceRef, TypeBuilder};
 use super::{
@@ -52,6 +53,15 @@ enum Def<'d, 'a> {
 enum Func {
     /// Index into the plan's imports.
     Host { import: u32, ty: FuncTypeId },
+    /// Index into [`Flattener::lifts`].
+    Lifted(usize),
+}
+
+/// A function that the outermost component exports: it has one lift, however many names.
+#[derive(PartialEq, Eq, Hash)]
+enum Exported {
+    /// Index into the plan's imports.
+    Host(u32),
     /// Index into [`Flattener::lifts`].
     Lifted(usize),
 }
@@ -100,6 +110,8 @@ enum CoreInstance<'a> {
 
 struct Flattener<'m, 'a> {
     modules: &'m [Module<'a>],
+    /// The first of the modules that stand for imported ones.
+    first_declared: u32,
     plan: Plan,
     types: Resolver<'m>,
     /// All lifted functions; those that the outermost component exports go into the plan.
@@ -108,7 +120,8 @@ struct Flattener<'m, 'a> {
     parents: Vec<Option<ComponentInstanceId>>,
 }
 
-/// Flattens the outermost component.
+/// Flattens the outermost component. `modules` are those of the input, and then what stands for
+/// those that are imported.
 pub(crate) fn flatten(
     component: &Component<'_>,
     modules: &[Module<'_>],
@@ -116,6 +129,7 @@ pub(crate) fn flatten(
 ) -> Result<Plan> {
     let mut flattener = Flattener {
         modules,
+        first_declared: (modules.len() - types.declared.len()) as u32,
         plan: Plan::default(),
         types: Resolver::new(types),
         lifts: Vec::new(),
@@ -129,11 +143,20 @@ pub(crate) fn flatten(
     Ok(flattener.plan)
 }
 
+/// The index of the core instance that the plan gets next.
+pub(crate) fn check_core_instances(plan: &Plan) -> Result<u32> {
+    let found = plan.instances.len() as u64 + 1;
+    if found > MAX_CORE_INSTANCES {
+        return Err(Error::limit("core instances", found, MAX_CORE_INSTANCES));
+    }
+    Ok(found as u32 - 1)
+}
+
 /// The plan of a core module on its own: one instance, whose imports are the unit's.
-pub(crate) fn module_plan() -> Plan {
+pub(crate) fn module_plan(module: ModuleId) -> Plan {
     Plan {
         instances: vec![PlanInstance {
-            module: ModuleId(0),
+            module,
             imports: Vec::new(),
         }],
         ..Plan::default()
@@ -439,6 +462,11 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                 types.bind(*resource, number);
                 Def::Resource(number)
             }
+            ImportType::Module(declared) => {
+                let module = ModuleId(self.first_declared + declared);
+                import(ImportItem::Module(module));
+                Def::Module(module)
+            }
             ImportType::Unsupported(feature) => {
                 return Err(Error::unsupported(*feature, offset));
             }
@@ -502,10 +530,7 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
     ) -> Result<CoreInstance<'a>> {
         match instance {
             Instance::Instantiate { module_index, args } => {
-                let found = self.plan.instances.len() as u64 + 1;
-                if found > MAX_CORE_INSTANCES {
-                    return Err(Error::limit("core instances", found, MAX_CORE_INSTANCES));
-                }
+                let id = InstanceId(check_core_instances(&self.plan)?);
                 let module = scope.outer.modules.borrow()[*module_index as usize];
                 let imports = self.modules[module.0 as usize]
                     .imports
@@ -518,7 +543,7 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                     })
                     .collect();
                 self.plan.instances.push(PlanInstance { module, imports });
-                Ok(CoreInstance::Real(InstanceId(found as u32 - 1)))
+                Ok(CoreInstance::Real(id))
             }
             Instance::FromExports(exports) => {
                 let defs = exports
@@ -573,7 +598,7 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
             ),
             ExternalKind::Tag => unreachable!("modules with tags are refused when decoded"),
         };
-        if index >= imported {
+        if index >= imported || module.is_declared {
             return def;
         }
         // A re-export of the index-th import of its kind.
@@ -638,32 +663,35 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
         prefix: &str,
         exports: &Exports<'_, 'a>,
         offset: u64,
-        lifts: &mut HashMap<usize, u32>,
+        exported: &mut HashMap<Exported, u32>,
     ) -> Result<()> {
         for (name, def) in &exports.defs {
             let path = format!("{prefix}{name}");
             match def {
                 Def::Func(Func::Lifted(lift)) => {
-                    let index = *lifts.entry(*lift).or_insert_with(|| {
+                    let index = *exported.entry(Exported::Lifted(*lift)).or_insert_with(|| {
                         self.plan.lifts.push(self.lifts[*lift]);
                         self.plan.lifts.len() as u32 - 1
                     });
                     let item = ExportItem::Func(index);
                     self.plan.exports.push(PlanExport { path, item });
                 }
-                Def::Func(Func::Host { .. }) => {
-                    let feature = format!("exporting an imported function (`{path}`)");
-                    return Err(Error::unsupported(feature, offset));
+                Def::Func(Func::Host { import, ty }) => {
+                    let index = *exported
+                        .entry(Exported::Host(*import))
+                        .or_insert_with(|| passage::add(&mut self.plan, *import, *ty));
+                    let item = ExportItem::Func(index);
+                    self.plan.exports.push(PlanExport { path, item });
                 }
                 Def::Instance(exports) => {
                     let inner = format!("{path}#");
                     let item = ExportItem::Instance;
                     self.plan.exports.push(PlanExport { path, item });
-                    self.export_paths(&inner, exports, offset, lifts)?;
+                    self.export_paths(&inner, exports, offset, exported)?;
                 }
-                Def::Module(_) => {
-                    let feature = format!("exporting a core module (`{path}`)");
-                    return Err(Error::unsupported(feature, offset));
+                Def::Module(module) => {
+                    let item = ExportItem::Module(*module);
+                    self.plan.exports.push(PlanExport { path, item });
                 }
                 Def::Component(_) => {
                     let feature = format!("exporting a component (`{path}`)");

@@ -5,7 +5,9 @@
 //! and re-exports are all static, so what is left is a [`Plan`]: core instances, where each of
 //! their imports comes from, what the host must provide and what it can call.
 
+pub(crate) mod declared;
 pub(crate) mod flatten;
+pub(crate) mod passage;
 pub(crate) mod resolve;
 pub(crate) mod types;
 
@@ -15,13 +17,15 @@ use wasmparser::{
     CanonicalOption, ComponentAlias, ComponentExternalKind, ComponentInstance, Instance,
 };
 
+use passage::Passage;
 use resolve::{FuncTypeId, UnitTypes};
 use types::{FuncDefId, ResourcePaths, ResourceRef};
 
 use crate::module::Module;
 
-/// A core module of the input, in the order of the binary.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// A core module of the input, in the order of the binary; behind them what stands for those that are
+/// imported, and what is made for passages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct ModuleId(pub(crate) u32);
 
 /// A component's definition.
@@ -92,6 +96,8 @@ pub(crate) enum Item<'a> {
 pub(crate) enum ImportType {
     Func(FuncDefId),
     Instance(InstanceShape),
+    /// A core module: an index into [`TypeBuilder::declared`](types::TypeBuilder).
+    Module(u32),
     /// A type with its meaning, if it is a value type.
     Type(Option<ValueType>),
     Resource(ResourceRef),
@@ -174,6 +180,8 @@ pub(crate) struct Plan {
     pub(crate) lifts: Vec<Lift>,
     pub(crate) imports: Vec<PlanImport>,
     pub(crate) exports: Vec<PlanExport>,
+    /// Imported functions that are exported.
+    pub(crate) passages: Vec<Passage>,
     /// Resource types by number.
     pub(crate) resources: Vec<PlanResource>,
     pub(crate) resource_funcs: Vec<ResourceFunc>,
@@ -201,6 +209,27 @@ impl Plan {
 }
 
 impl Plan {
+    /// The modules of the input that the component exports, each once.
+    pub(crate) fn exported_modules(&self, modules: &[Module<'_>]) -> Vec<ModuleId> {
+        let ids = self.exports.iter().filter_map(|export| match export.item {
+            ExportItem::Module(id) if !modules[id.0 as usize].is_declared => Some(id),
+            _ => None,
+        });
+        let mut ids: Vec<_> = ids.collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// The import of a declared module.
+    pub(crate) fn module_import(&self, module: ModuleId) -> u32 {
+        let is_found = |import: &PlanImport| import.item == ImportItem::Module(module);
+        match self.imports.iter().position(is_found) {
+            Some(import) => import as u32,
+            None => unreachable!("what stands for a module is that of an import"),
+        }
+    }
+
     /// For each component instance, whether it has handles.
     pub(crate) fn instances_with_handles(&self) -> Vec<bool> {
         let mut found = vec![false; self.component_instances as usize];
@@ -270,6 +299,8 @@ pub(crate) enum ImportItem {
     Func(FuncTypeId),
     Instance,
     Resource(ResourceNumber),
+    /// What stands for the module.
+    Module(ModuleId),
 }
 
 pub(crate) struct PlanExport {
@@ -284,6 +315,7 @@ pub(crate) enum ExportItem {
     Func(u32),
     Instance,
     Resource(ResourceNumber),
+    Module(ModuleId),
 }
 
 /// A resource type: each instance of a component that defines one has its own.

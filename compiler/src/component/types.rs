@@ -10,6 +10,7 @@ use wasmparser::component_types::{
 };
 use wasmparser::types::TypesRef;
 
+use super::declared::DeclaredModule;
 use crate::error::{Error, Result};
 
 /// Index of a function type in [`TypeBuilder::funcs`]: as a component's definition has it.
@@ -33,6 +34,8 @@ pub(crate) struct TypeBuilder {
     known: HashMap<ComponentDefinedTypeId, ValueType>,
     known_funcs: HashMap<ComponentFuncTypeId, FuncDefId>,
     known_resources: HashMap<ResourceId, ResourceRef>,
+    /// Core modules that are imported: each import has its own.
+    pub(crate) declared: Vec<DeclaredModule>,
 }
 
 impl TypeBuilder {

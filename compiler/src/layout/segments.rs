@@ -44,9 +44,9 @@ impl<'a> Builder<'a> {
                     continue;
                 }
             }
-            let start = match self.unit.kind {
-                Kind::Component => self.element_data(&values),
-                Kind::Module => self.element_slots(env, segment, &values),
+            let start = match self.unit.is_open {
+                false => self.element_data(&values),
+                true => self.element_slots(env, segment, &values),
             };
             let len = self.reserve(8, 8);
             if !matches!(element.mode, SegmentMode::Declared) {
@@ -133,13 +133,17 @@ impl<'a> Builder<'a> {
                 // Known values of an open unit are null.
                 continue;
             }
-            match &env.module.elements[segment as usize].items {
-                ElementItems::Funcs(funcs) => {
-                    self.unit
-                        .ref_slots
-                        .push((slot, env.funcs[funcs[place] as usize]));
+            let func = match &env.module.elements[segment as usize].items {
+                ElementItems::Funcs(funcs) => Some(env.funcs[funcs[place] as usize]),
+                ElementItems::Exprs(_) => None,
+            };
+            match func {
+                Some(func @ FuncLoc::Local { .. }) => self.unit.ref_slots.push((slot, func)),
+                // The imports of a module are there before anything runs.
+                Some(func) if self.unit.kind == Kind::Module => {
+                    self.unit.ref_slots.push((slot, func));
                 }
-                ElementItems::Exprs(_) => self.unit.steps.push(Step::ElementItem {
+                _ => self.unit.steps.push(Step::ElementItem {
                     instance: env.instance,
                     segment,
                     item: place as u32,

@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 
 use cwasm_format::data::{MAX_TABLE_ELEMENTS, TableRecord};
-use cwasm_format::header::Kind;
 use cwasm_format::vmctx::VmTable;
 use rayon::prelude::*;
 use wasmparser::Operator;
@@ -186,7 +185,7 @@ impl<'a> Builder<'a> {
             let is_complete = table.elements.len() as u64 == ty.initial;
             let grows = ty.maximum != Some(ty.initial);
             let uses = uses.get(&table.desc).copied().unwrap_or_default();
-            if is_complete && self.unit.kind == Kind::Component && uses == TableUse::default() {
+            if is_complete && !self.unit.is_open && uses == TableUse::default() {
                 places.insert(table.desc, self.constant_table(&table.elements, len));
                 continue;
             }
@@ -246,7 +245,7 @@ impl<'a> Builder<'a> {
             for (table, uses) in uses.iter().enumerate() {
                 add(env, table as u32, *uses);
             }
-            if self.unit.kind == Kind::Module {
+            if self.unit.is_open {
                 // Whoever imports it can do anything with it.
                 env.module
                     .exports

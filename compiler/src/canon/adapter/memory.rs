@@ -25,20 +25,12 @@ const MAX_INLINE_COPY: u32 = 128;
 
 /// Where a side's memory is.
 #[derive(Clone, Copy)]
-pub(super) struct Memory {
-    base: MemoryBase,
-    /// Context offset of its `VmMemory`.
-    desc: u32,
-}
+pub(super) struct Memory(MemoryBase);
 
 impl Memory {
     pub(super) fn new(unit: &Unit<'_>, memory: CoreItem) -> Memory {
         let env = &unit.envs[memory.instance.0 as usize];
-        let base = env.memories[memory.index as usize].base;
-        match base {
-            MemoryBase::First { desc, .. } | MemoryBase::Own { desc } => Memory { base, desc },
-            MemoryBase::Import { .. } => unreachable!("components are closed units"),
-        }
+        Memory(env.memories[memory.index as usize].base)
     }
 }
 
@@ -99,24 +91,45 @@ impl Copier<'_, '_> {
 
     /// The address of byte 0 of a side's memory.
     fn base(&mut self, side: Side) -> Value {
-        match self.memory(side).base {
+        match self.memory(side).0 {
             MemoryBase::First { context_size, .. } => self
                 .builder
                 .ins()
                 .iadd_imm_u(self.context, i64::from(context_size)),
             _ => {
-                let offset = self.memory(side).desc as i32 + offset_of!(VmMemory, base) as i32;
+                let (desc, offset) = self.memory_field(side, offset_of!(VmMemory, base));
+                let flags = trusted().with_readonly().with_can_move();
+                self.builder.ins().load(types::I64, flags, desc, offset)
+            }
+        }
+    }
+
+    /// Where a field of the `VmMemory` of a side is: an address, and bytes from there.
+    fn memory_field(&mut self, side: Side, field: usize) -> (Value, i32) {
+        let field = field as i32;
+        match self.memory(side).0 {
+            MemoryBase::First { desc, .. } | MemoryBase::Own { desc } => {
+                (self.context, desc as i32 + field)
+            }
+            MemoryBase::Import { slot } => {
                 let flags = trusted().with_readonly().with_can_move();
                 let context = self.context;
-                self.builder.ins().load(types::I64, flags, context, offset)
+                let desc = self
+                    .builder
+                    .ins()
+                    .load(types::I64, flags, context, slot as i32);
+                (desc, field)
             }
         }
     }
 
     /// The address of the `VmMemory` of a side, for builtins.
     pub(super) fn memory_desc(&mut self, side: Side) -> Value {
-        let desc = self.memory(side).desc;
-        self.builder.ins().iadd_imm_u(self.context, i64::from(desc))
+        let (desc, offset) = self.memory_field(side, 0);
+        match offset {
+            0 => desc,
+            _ => self.builder.ins().iadd_imm_u(desc, i64::from(offset)),
+        }
     }
 
     /// Size and alignment of a type in the memory of a side.
@@ -168,12 +181,8 @@ impl Copier<'_, '_> {
                 self.builder.ins().uadd_overflow_trap(start, size, code)
             }
         };
-        let offset = self.memory(side).desc as i32 + offset_of!(VmMemory, byte_len) as i32;
-        let context = self.context;
-        let len = self
-            .builder
-            .ins()
-            .load(types::I64, trusted(), context, offset);
+        let (desc, offset) = self.memory_field(side, offset_of!(VmMemory, byte_len));
+        let len = self.builder.ins().load(types::I64, trusted(), desc, offset);
         let beyond = self
             .builder
             .ins()

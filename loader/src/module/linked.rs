@@ -1,0 +1,160 @@
+//! Core modules that components import and export.
+#![allow(unsafe_code, reason = "runs code of an instance that is being made")]
+
+use std::sync::Arc;
+
+use cwasm_format::exports::{ExportRecord, IMPORTED};
+use cwasm_format::modules::ModuleType;
+
+use super::{Extern, ExternType, Module, Setup, exported, string};
+use crate::artifact::Unit;
+use crate::engine::Engine;
+use crate::error::{Error, Result};
+use crate::instance::{InstanceData, run};
+use crate::plan::Plan;
+use crate::store::{StoreContextMut, StoreOpaque};
+
+impl Module {
+    /// A module that a component exports, by a record that the plan has checked.
+    ///
+    /// # Errors
+    /// If it is not the artifact of a module.
+    pub(crate) fn exported(
+        engine: &Engine,
+        component: &Arc<Unit>,
+        export: &ExportRecord,
+    ) -> Result<Module> {
+        Ok(Module {
+            engine: engine.clone(),
+            unit: component.embedded(engine, export.core_type)?,
+        })
+    }
+
+    /// The engine that the module was loaded for.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// What keeps the module from being of this type: it may import less than it is given, and export
+    /// more than it must.
+    ///
+    /// # Errors
+    /// If the artifact is malformed.
+    pub(crate) fn mismatches(&self, declared: &ModuleType) -> Result<Vec<String>> {
+        let mut found = Vec::new();
+        let decode = |kind, bytes: &[u8]| match ExternType::decode(kind, bytes) {
+            Some(ty) => ty,
+            None => unreachable!("the plan has checked all types"),
+        };
+        for import in self.imports()? {
+            let path = format!("{}::{}", import.module, import.name);
+            let given = declared.imports.iter().find(|(module, item)| {
+                (module.as_str(), item.name.as_str()) == (import.module, import.name)
+            });
+            let Some((_, item)) = given else {
+                found.push(format!("the module needs `{path}` ({})", import.ty));
+                continue;
+            };
+            let given = decode(item.kind, &item.core_type);
+            if !given.matches(&import.ty) {
+                let expected = &import.ty;
+                found.push(format!(
+                    "the module needs {expected} as `{path}`, it gets {given}"
+                ));
+            }
+        }
+        let exports = self.exports()?;
+        for item in &declared.exports {
+            let expected = decode(item.kind, &item.core_type);
+            let name = &item.name;
+            match exports.iter().find(|(found, _)| *found == name) {
+                None => found.push(format!("expected an export `{name}` ({expected})")),
+                Some((_, ty)) if !ty.matches(&expected) => {
+                    found.push(format!(
+                        "expected the export `{name}` as {expected}, found {ty}"
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Fills in what an instance of a component has of what the loader knows: types and references.
+pub(crate) fn fill_references(store: &StoreOpaque, data: &InstanceData) {
+    let setup = Setup {
+        engine: store.engine(),
+        data,
+    };
+    setup.fill_types();
+    setup.fill_ref_slots();
+}
+
+/// Makes the instances of imported modules, and runs what the component has to do before each.
+///
+/// # Errors
+/// The guest's trap; there is not enough memory; or what a module exports cannot be imported.
+///
+/// # Safety
+/// - `data` is an instance of the store, made by `plan`, whose imports and references are in place.
+/// - `modules` has a module for each import that is one, which is of the type of that import.
+pub(crate) unsafe fn instantiate_imported<T: 'static>(
+    context: &mut StoreContextMut<'_, T>,
+    data: &InstanceData,
+    plan: &Plan,
+    modules: &[Option<Module>],
+) -> Result<()> {
+    let artifact = data.unit().artifact();
+    let mut linked: Vec<Extern> = Vec::new();
+    for planned in &plan.module_instances {
+        if let Some(init) = planned.init {
+            // SAFETY: a thunk without arguments, which needs only what is there by now (the caller's
+            // contract).
+            unsafe { run(context, data, init) }?;
+        }
+        let Some(Some(module)) = modules.get(planned.import) else {
+            unreachable!("each import of a module was resolved")
+        };
+        let store = context.opaque().id();
+        let given = |(module, name): (&str, &str)| {
+            let args = artifact.module_args()[planned.args.clone()].iter();
+            let mut args = args.filter(|arg| {
+                let unit = data.unit();
+                string(unit, arg.module) == module && string(unit, arg.item.name) == name
+            });
+            let item = &args.next()?.item;
+            Some(match item.index & IMPORTED {
+                0 => exported(store, data, item),
+                _ => linked[(item.index & !IMPORTED) as usize],
+            })
+        };
+        let imports = module.imports()?.into_iter();
+        let given = imports.map(|import| {
+            given((import.module, import.name)).ok_or_else(|| {
+                Error::msg(format!(
+                    "nothing is given for `{}::{}`",
+                    import.module, import.name
+                ))
+            })
+        });
+        let given: Vec<Extern> = given.collect::<Result<_>>()?;
+        let instance = module.instantiate(&mut *context, &given)?;
+        for record in &artifact.imports()[planned.exports.clone()] {
+            let name = string(data.unit(), record.name);
+            let Some(found) = instance.get(&*context, name)? else {
+                return Err(Error::msg(format!("the module exports no `{name}`")));
+            };
+            let store = context.opaque();
+            // Some memories have too little address space.
+            found.ty(store)?;
+            let setup = Setup {
+                engine: module.engine(),
+                data,
+            };
+            setup.link(record, &found)?;
+            linked.push(found);
+        }
+    }
+    Ok(())
+}
