@@ -137,7 +137,7 @@ fn component_records(
             core_type: StrRef::default(),
             index,
             uses: func.map_or(Ok(UseRange::default()), |ty| uses.of(plan, ty))?,
-            reserved: 0,
+            is_checked: 0,
         });
     }
     contents.set_records(SectionId::Imports, &imports);
@@ -290,7 +290,13 @@ fn module_records(
     let unit = parts.unit;
     let module = unit.envs[0].module;
     let mut imports = Vec::new();
+    let mut memories = unit.envs[0].memories.iter();
     for (import, slot) in module.imports.iter().zip(&unit.import_slots) {
+        let memory = match import.ty {
+            TypeRef::Memory(_) => memories.next(),
+            _ => None,
+        };
+        let is_checked = memory.is_some_and(|memory| memory.is_checked);
         let (kind, ty) = extern_type(module, import.ty, Some(import.offset))?;
         imports.push(ImportRecord {
             module: strings.add(import.module.as_bytes()),
@@ -301,7 +307,7 @@ fn module_records(
             core_type: strings.add(&ty),
             index: NONE,
             uses: UseRange::default(),
-            reserved: 0,
+            is_checked: is_checked.into(),
         });
     }
     contents.set_records(SectionId::Imports, &imports);

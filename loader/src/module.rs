@@ -17,6 +17,7 @@ use cwasm_format::Artifact;
 use cwasm_format::data::{GUARD_SIZE, RESERVATION_32};
 use cwasm_format::exports::{ExportRecord, IMPORTED, StrRef};
 use cwasm_format::header::{Kind, NONE};
+use cwasm_format::imports::ImportRecord;
 use cwasm_format::vmctx::{VmContext, VmFuncImport, VmFuncRef};
 
 use crate::artifact::Unit;
@@ -194,11 +195,21 @@ impl Module {
     fn check_imports(&self, store: &StoreOpaque, imports: &[Extern]) -> Result<()> {
         let expected = self.imports()?;
         let mut error = LinkError::default();
-        for (index, import) in expected.iter().enumerate() {
+        let records = self.unit.artifact().imports();
+        for (index, (import, record)) in expected.iter().zip(records).enumerate() {
             let path = format!("{}::{}", import.module, import.name);
             match imports.get(index) {
                 None => error.missing(path, format!("expected {}", import.ty)),
                 Some(found) => {
+                    if let Extern::Memory(memory) = found
+                        && relies_on_guard(&import.ty, record)
+                        && !memory.has_guard()
+                    {
+                        let detail = "the memory has no guard, as its module was compiled with \
+                                      `--bounds check`; compile the importing module so too";
+                        error.mismatch(path, detail.to_owned());
+                        continue;
+                    }
                     let found = found.ty(store)?;
                     if !found.matches(&import.ty) {
                         let detail = format!("expected {}, found {found}", import.ty);
@@ -281,16 +292,20 @@ fn exported(store: StoreId, data: &InstanceData, export: &ExportRecord) -> Exter
         ExternType::Memory(ty) => {
             let memories = data.unit().artifact().memories();
             let memory = memories.iter().find(|memory| memory.slot == export.index);
-            // Code checks all accesses to other memories than these.
-            let is_guarded = !ty.limits.is_64 && ty.page_log2 == 16;
-            let importable = memory.is_some_and(|memory| {
-                !is_guarded
-                    || memory.reservation >= RESERVATION_32 && memory.guard_size >= GUARD_SIZE
+            let has_guard = memory.is_some_and(|memory| {
+                memory.reservation >= RESERVATION_32 && memory.guard_size >= GUARD_SIZE
             });
-            Extern::Memory(CoreMemory::new_at(store, address.cast(), ty, importable))
+            Extern::Memory(CoreMemory::new_at(store, address.cast(), ty, has_guard))
         }
         ExternType::Global(ty) => Extern::Global(CoreGlobal::new_at(store, address, ty)),
     }
+}
+
+/// Whether code that imports a memory of this type relies on inaccessible pages.
+fn relies_on_guard(ty: &ExternType, record: &ImportRecord) -> bool {
+    // All accesses to other memories are checked, whatever the record says.
+    matches!(ty, ExternType::Memory(ty) if !ty.limits.is_64 && ty.page_log2 == 16)
+        && record.is_checked == 0
 }
 
 /// A new instance whose context is being filled in.
