@@ -57,6 +57,10 @@ pub(crate) struct CompileArgs {
     /// Let hosts stop the code while it runs.
     #[arg(long)]
     pub(crate) interruptible: bool,
+    /// What keeps accesses inside of linear memories: `guard` reserves more than 4 GiB of address
+    /// space for each, `check` compares each access with the memory's size.
+    #[arg(long, value_name = "HOW", value_enum, default_value = "guard")]
+    pub(crate) bounds: Bounds,
 }
 
 /// Run a component, or call one of its functions.
@@ -94,6 +98,12 @@ pub(crate) enum Opt {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Bounds {
+    Guard,
+    Check,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Emit {
     /// An artifact for the loader.
     Artifact,
@@ -117,6 +127,10 @@ impl CompileArgs {
             jobs: self.jobs,
             debug: self.debug,
             interruptible: self.interruptible,
+            bounds: match self.bounds {
+                Bounds::Guard => cwasm_compiler::Bounds::Guard,
+                Bounds::Check => cwasm_compiler::Bounds::Check,
+            },
             ..Options::default()
         }
     }

@@ -16,14 +16,14 @@ use cwasm_format::resources::{
     HandleTableRecord, HandleUse, MAX_HANDLE_USES, ResourceRecord, UseRange,
 };
 use cwasm_format::write::{Contents, Facts, Images, Strings, Symbol};
-use wasmparser::ExternalKind;
+use wasmparser::{ExternalKind, TypeRef};
 
 use crate::component::resolve::FuncTypeId;
 use crate::component::{
     ComponentInstanceId, ExportItem, ImportItem, Options, Plan, PlanExport, ResourceOp,
     ResourceOrigin,
 };
-use crate::env::{FuncLoc, GlobalLoc, MemoryBase, TableLoc};
+use crate::env::{FuncLoc, GlobalLoc, MemoryBase, MemoryLoc, TableLoc};
 use crate::error::{Error, Result};
 use crate::isa::Target;
 use crate::layout::{Unit, patch};
@@ -157,7 +157,7 @@ fn component_records(
             core_type: core_type(import.item, strings)?,
             index,
             uses: func.map_or(Ok(UseRange::default()), |ty| uses.of(plan, ty))?,
-            reserved: 0,
+            is_checked: 0,
         });
     }
     modules::instances(parts, text, strings, &mut imports, contents)?;
@@ -307,6 +307,11 @@ impl HandleUses {
     }
 }
 
+/// Whether it is a memory all accesses to which are checked: the next of these then.
+fn is_checked<'m>(ty: TypeRef, memories: &mut impl Iterator<Item = &'m MemoryLoc>) -> bool {
+    matches!(ty, TypeRef::Memory(_)) && memories.next().is_some_and(|memory| memory.is_checked)
+}
+
 fn module_records(
     parts: &Parts<'_, '_>,
     text: &Text,
@@ -316,6 +321,7 @@ fn module_records(
     let unit = parts.unit;
     let module = unit.envs[0].module;
     let mut imports = Vec::new();
+    let mut memories = unit.envs[0].memories.iter();
     for (import, slot) in module.imports.iter().zip(&unit.import_slots) {
         let (kind, ty) = module.extern_type(import.ty, Some(import.offset))?;
         imports.push(ImportRecord {
@@ -327,7 +333,7 @@ fn module_records(
             core_type: strings.add(&ty),
             index: NONE,
             uses: UseRange::default(),
-            reserved: 0,
+            is_checked: is_checked(import.ty, &mut memories).into(),
         });
     }
     contents.set_records(SectionId::Imports, &imports);

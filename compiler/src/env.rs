@@ -64,6 +64,8 @@ pub(crate) struct MemoryLoc {
     pub(crate) is_64: bool,
     /// Whether each access that is not known to be inside is compared with the size.
     pub(crate) is_checked: bool,
+    /// Whether it always has its initial size.
+    pub(crate) is_fixed: bool,
     /// Whether other threads may access and grow it.
     pub(crate) is_shared: bool,
     pub(crate) page_log2: u32,

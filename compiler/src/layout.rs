@@ -28,6 +28,7 @@ use crate::env::{
 use crate::error::{Error, Result};
 use crate::image::MemoryImage;
 use crate::module::Module;
+use crate::{Bounds, Options};
 use tables::{PlacedTable, TableUse};
 
 /// Address space that a memory whose accesses are checked reserves to grow into, if it starts
@@ -174,7 +175,7 @@ pub(crate) fn layout<'a>(
     kind: Kind,
     plan: &Plan,
     modules: &'a [Module<'a>],
-    is_interruptible: bool,
+    options: &Options,
 ) -> Result<Unit<'a>> {
     check_code_size(plan, modules)?;
     let mut first_funcs = Vec::new();
@@ -222,8 +223,9 @@ pub(crate) fn layout<'a>(
         table_elements: Vec::new(),
         table_uses: tables::table_uses(plan, modules),
         trampoline_refs: Vec::new(),
+        bounds: options.bounds,
     };
-    if is_interruptible {
+    if options.interruptible {
         builder.unit.interrupt_slot = Some(builder.reserve(size_of::<u64>(), 8));
     }
     builder.host(plan);
@@ -271,6 +273,7 @@ struct Builder<'a> {
     trampoline_refs: Vec<u32>,
     /// What code does with the tables of each module that the unit has.
     table_uses: HashMap<ModuleId, Vec<TableUse>>,
+    bounds: Bounds,
 }
 
 impl<'a> Builder<'a> {
@@ -376,7 +379,7 @@ impl<'a> Builder<'a> {
             u64::from(u32::MAX).min((1 << 32) >> page_log2)
         };
         let max = ty.maximum.unwrap_or(most);
-        let (reservation, guard_size) = if is_checked(ty) {
+        let (reservation, guard_size) = if is_checked(ty, self.bounds) {
             // As much as it can need, but for what would be too much for most machines.
             let usual = byte_len(max, page_log2).min(RESERVATION_CHECKED);
             let size = usual.max(byte_len(ty.initial, page_log2));
@@ -521,7 +524,7 @@ impl<'a> Builder<'a> {
             }
             wasmparser::TypeRef::Memory(ty) => {
                 let slot = self.reserve(8, 8);
-                env.memories.push(imported_memory(&ty, slot));
+                env.memories.push(imported_memory(&ty, slot, self.bounds));
                 slot
             }
             wasmparser::TypeRef::Global(_) => {
@@ -614,7 +617,8 @@ impl<'a> Builder<'a> {
                 reservation: record.reservation,
                 guard_size: record.guard_size,
                 is_64: ty.memory64,
-                is_checked: is_checked(ty),
+                is_checked: is_checked(ty, self.bounds),
+                is_fixed: ty.maximum == Some(ty.initial),
                 is_shared: ty.shared,
                 page_log2: page_log2(ty),
             });
@@ -717,7 +721,7 @@ impl<'a> Builder<'a> {
 }
 
 /// Where an imported memory is; it has a reservation and a guard if accesses are not checked.
-fn imported_memory(ty: &wasmparser::MemoryType, slot: u32) -> MemoryLoc {
+fn imported_memory(ty: &wasmparser::MemoryType, slot: u32, bounds: Bounds) -> MemoryLoc {
     let page_log2 = page_log2(ty);
     MemoryLoc {
         base: MemoryBase::Import { slot },
@@ -725,7 +729,8 @@ fn imported_memory(ty: &wasmparser::MemoryType, slot: u32) -> MemoryLoc {
         reservation: RESERVATION_32,
         guard_size: GUARD_SIZE,
         is_64: ty.memory64,
-        is_checked: is_checked(ty),
+        is_checked: is_checked(ty, bounds),
+        is_fixed: ty.maximum == Some(ty.initial),
         is_shared: ty.shared,
         page_log2,
     }
@@ -740,10 +745,10 @@ fn byte_len(pages: u64, page_log2: u32) -> u64 {
     pages.saturating_mul(1 << page_log2)
 }
 
-/// Whether each access is compared with the size: indices reach beyond what can be reserved, or the
-/// memory may end inside of what the machine can protect.
-fn is_checked(ty: &wasmparser::MemoryType) -> bool {
-    ty.memory64 || 1 << page_log2(ty) < PAGE_SIZE
+/// Whether each access is compared with the size: it is asked for, indices reach beyond what can be
+/// reserved, or the memory may end inside of what the machine can protect.
+fn is_checked(ty: &wasmparser::MemoryType, bounds: Bounds) -> bool {
+    bounds == Bounds::Check || ty.memory64 || 1 << page_log2(ty) < PAGE_SIZE
 }
 
 fn is_exported_global(module: &Module<'_>, index: u32) -> bool {

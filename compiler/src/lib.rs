@@ -64,6 +64,8 @@ pub struct Options {
     pub debug: bool,
     /// Whether code checks, in loops and calls, if the host wants it to stop.
     pub interruptible: bool,
+    /// What keeps accesses inside of memories with 32-bit addresses and usual pages.
+    pub bounds: Bounds,
     /// Whether loads may be replaced by values that were stored or loaded before. On, except to test
     /// that it changes nothing.
     #[doc(hidden)]
@@ -80,6 +82,7 @@ impl Default for Options {
             jobs: None,
             debug: false,
             interruptible: false,
+            bounds: Bounds::default(),
             alias_analysis: true,
         }
     }
@@ -95,6 +98,19 @@ pub enum OptLevel {
     Speed,
     /// Speed and size.
     Size,
+}
+
+/// What keeps accesses inside of a linear memory with 32-bit addresses and pages of at least 4 KiB.
+/// Accesses to other memories are always compared with the size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Bounds {
+    /// Inaccessible pages: each memory reserves all that an address can reach, 4 GiB and a guard of
+    /// address space, and accesses are not checked.
+    #[default]
+    Guard,
+    /// Each access is compared with the memory's size: slower, but a memory reserves no more than
+    /// its maximum, and less where the host has less.
+    Check,
 }
 
 /// What to make.
@@ -256,7 +272,7 @@ impl Stage<'_, '_> {
             target,
             progress,
         } = *self;
-        let unit = layout::layout(kind, plan, modules, options.interruptible)?;
+        let unit = layout::layout(kind, plan, modules, self.options)?;
         clock.end("layout");
         canon::adapter::check_sizes(plan)?;
         let mut list = work::WorkList::new(&unit, plan);

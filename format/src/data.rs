@@ -10,7 +10,7 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Bytes of address space that a memory with 32-bit addresses reserves: all that an address can
-/// reach. Code relies on it for memories that it imports.
+/// reach. Code relies on it for memories that it imports, unless it checks all accesses.
 pub const RESERVATION_32: u64 = 1 << 32;
 
 /// Inaccessible bytes behind a reservation: an access whose constant offset is smaller needs no
@@ -38,9 +38,11 @@ pub struct MemoryRecord {
     /// Maximum in pages: the declared one, or the most that the address type allows.
     pub max: u64,
     /// Bytes behind the memory's reservation that code may touch without a check, so that must
-    /// never be accessible.
+    /// never be accessible. 0 if code compares all accesses with the memory's size and relies on no
+    /// address space.
     pub guard_size: u64,
-    /// Bytes that the memory reserves: code touches up to this without a check.
+    /// Bytes that the memory reserves: code touches up to this without a check. If there is no
+    /// guard, what it needs to grow as far as it may: it can do with less, but for its initial size.
     pub reservation: u64,
 }
 

@@ -42,8 +42,9 @@ pub struct ImportRecord {
     pub index: u32,
     /// The handles in a component function's type.
     pub uses: UseRange,
-    /// Zero.
-    pub reserved: u32,
+    /// 1 if code compares all accesses to an imported core memory with its size, so that it relies on
+    /// no address space; else 0.
+    pub is_checked: u32,
 }
 
 /// A lowered host function: what its shim needs to lift arguments and lower the result.

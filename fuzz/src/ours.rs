@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use cwasm::{CoreFunc, CoreVal, Engine, Extern, Module, ModuleInstance, Store, ValType};
-use cwasm_compiler::{ErrorKind, OptLevel, Options};
+use cwasm_compiler::{Bounds, ErrorKind, OptLevel, Options};
 use cwasm_format::cpu::CpuLevel;
 
 use crate::host::Host;
@@ -28,6 +28,7 @@ pub(crate) struct Ours {
 pub(crate) struct Settings {
     pub(crate) opt: OptLevel,
     pub(crate) cpu: CpuLevel,
+    pub(crate) bounds: Bounds,
     pub(crate) alias_analysis: bool,
 }
 
@@ -36,6 +37,7 @@ impl Default for Settings {
         Settings {
             opt: OptLevel::default(),
             cpu: CpuLevel::default(),
+            bounds: Bounds::default(),
             alias_analysis: true,
         }
     }
@@ -84,6 +86,7 @@ impl Ours {
         let options = Options {
             opt: settings.opt,
             cpu: settings.cpu,
+            bounds: settings.bounds,
             alias_analysis: settings.alias_analysis,
             jobs: NonZeroUsize::new(1),
             ..Options::default()

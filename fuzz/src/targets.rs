@@ -1,6 +1,6 @@
 //! What is compared with what.
 
-use cwasm_compiler::OptLevel;
+use cwasm_compiler::{Bounds, OptLevel};
 use cwasm_format::cpu::CpuLevel;
 
 use crate::interpreter;
@@ -13,7 +13,7 @@ use crate::run::{self, Log};
 pub enum Target {
     /// cwasm and an interpreter.
     Differential,
-    /// Optimisation levels and CPU levels.
+    /// Optimisation levels, CPU levels, and what keeps accesses inside of memories.
     Levels,
     /// With and without the alias analysis of Cranelift.
     Alias,
@@ -107,9 +107,14 @@ impl Lab {
             ..Settings::default()
         };
         let any = any_settings(program);
-        let sides = [low, Settings::default(), any].map(|settings| self.ours(program, settings));
-        let [low, high, any] = sides;
-        agree(program, [low?, high?, any?])
+        let checked = Settings {
+            bounds: Bounds::Check,
+            ..any
+        };
+        let sides =
+            [low, Settings::default(), any, checked].map(|settings| self.ours(program, settings));
+        let [low, high, any, checked] = sides;
+        agree(program, [low?, high?, any?, checked?])
     }
 
     fn alias(&self, program: &mut Program) -> Result<Option<Report>, String> {

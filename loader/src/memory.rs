@@ -6,7 +6,8 @@
 //! ```
 //!
 //! An instance without a memory has the context alone; further memories have reservations of their
-//! own. All memory starts as zeros, over which the runs of the images are laid: long runs are
+//! own. A memory whose accesses are all checked has no guard, and gets a smaller reservation where the
+//! system has no more. All memory starts as zeros, over which the runs of the images are laid: long runs are
 //! mapped from the artifact and copied by the kernel where they are written, short ones are copied
 //! at once, because a page fault costs more than copying a page. The address space comes from a
 //! [`Pool`] and goes back there.
@@ -69,13 +70,13 @@ impl Slot {
         }
         let pool = engine.pool();
         let first = match plan.memories.first() {
-            Some(memory) => reserve(pool, plan.context_size, memory)?,
+            Some(memory) => reserve(pool, limits, plan.context_size, memory)?,
             None => pool
                 .take(plan.context_size, plan.context_size)
                 .with_context(|| "cannot allocate memory for an instance")?,
         };
         let others = plan.memories.iter().skip(1).map(|memory| {
-            reserve(pool, 0, memory).map(|reservation| (memory.slot, Some(reservation)))
+            reserve(pool, limits, 0, memory).map(|reservation| (memory.slot, Some(reservation)))
         });
         let mut slot = Slot {
             engine: engine.clone(),
@@ -158,10 +159,11 @@ impl Slot {
         for (index, memory) in plan.memories.iter().enumerate() {
             let (reservation, start) = self.place(plan, Some(index));
             let base = reservation.start().as_ptr().wrapping_add(start);
+            let max_byte_len = memory.max_byte_len.min(reservation.size() - start);
             let descriptor = VmMemory {
                 base: base.expose_provenance() as u64,
                 byte_len: memory.byte_len as u64,
-                max_byte_len: limits.memory_max(memory.max_byte_len as u64),
+                max_byte_len: limits.memory_max(max_byte_len as u64),
                 page_log2: memory.page_log2,
                 is_shared: memory.is_shared.into(),
             };
@@ -233,22 +235,62 @@ impl Drop for Slot {
 }
 
 /// Reserves accessible `before` bytes and a memory behind them, whose initial size is accessible.
-fn reserve(pool: &Pool, before: usize, memory: &MemoryPlan) -> Result<Reservation> {
-    let sizes = [memory.reservation, memory.guard_size];
-    let size = sizes
-        .iter()
-        .try_fold(before, |sum, size| sum.checked_add(*size));
-    let accessible = round_up(memory.byte_len).and_then(|len| len.checked_add(before));
-    let reservation = match (size, accessible) {
-        (Some(size), Some(accessible)) => pool.take(size.max(PAGE_SIZE), accessible),
-        _ => Err(io::ErrorKind::OutOfMemory.into()),
+fn reserve(
+    pool: &Pool,
+    limits: &StoreLimits,
+    before: usize,
+    memory: &MemoryPlan,
+) -> Result<Reservation> {
+    let is_checked = memory.guard_size == 0;
+    let wanted = match is_checked {
+        true => limits.memory_max(memory.reservation as u64) as usize,
+        false => memory.reservation.saturating_add(memory.guard_size),
+    };
+    let reservation = match round_up(memory.byte_len) {
+        None => Err(io::ErrorKind::OutOfMemory.into()),
+        Some(least) => {
+            let size = round_up(wanted).unwrap_or(wanted).max(least);
+            take(pool, before, least, size).or_else(|error| match is_checked {
+                true => take_smaller(pool, before, least, size).ok_or(error),
+                false => Err(error),
+            })
+        }
     };
     reservation.with_context(|| {
-        format!(
-            "cannot reserve {} of address space for a linear memory",
-            Bytes(memory.byte_len.max(memory.reservation + memory.guard_size))
-        )
+        let size = Bytes(wanted.max(memory.byte_len));
+        let least = Bytes(memory.byte_len);
+        match is_checked {
+            true => {
+                format!("cannot reserve {size}, nor {least}, of address space for a linear memory")
+            }
+            false => format!(
+                "cannot reserve {size} of address space for a linear memory; code compiled with \
+                 `--bounds check` can do with {least}"
+            ),
+        }
     })
+}
+
+/// Takes `before` and `accessible` bytes that are accessible, of `before` and `size` bytes.
+fn take(pool: &Pool, before: usize, accessible: usize, size: usize) -> io::Result<Reservation> {
+    match (before.checked_add(size), before.checked_add(accessible)) {
+        (Some(size), Some(accessible)) => pool.take(size.max(PAGE_SIZE), accessible),
+        _ => Err(io::ErrorKind::OutOfMemory.into()),
+    }
+}
+
+/// As [`take`], with half of `size` or half of that and so on, at least `least`. As much is left for
+/// the host, unless that would be too little for the memory.
+fn take_smaller(pool: &Pool, before: usize, least: usize, size: usize) -> Option<Reservation> {
+    let halves = std::iter::successors(Some(size), |size| round_up(size / 2));
+    let mut sizes = halves
+        .skip(1)
+        .take_while(|size| *size > least.max(PAGE_SIZE));
+    let found = sizes.find_map(|size| {
+        let reservation = take(pool, before, least, size).ok()?;
+        Reservation::new(size, 0).ok().map(|_| reservation)
+    });
+    found.or_else(|| take(pool, before, least, least).ok())
 }
 
 /// Copies to accessible pages of a slot that is not yet in use.
@@ -376,7 +418,7 @@ impl HostMemory {
             reservation: most as usize,
             guard_size: cwasm_format::data::GUARD_SIZE as usize,
         };
-        let reservation = reserve(engine.pool(), 0, &plan)?;
+        let reservation = reserve(engine.pool(), &StoreLimits::default(), 0, &plan)?;
         let vm = VmMemory {
             base: reservation.start().as_ptr().expose_provenance() as u64,
             byte_len,

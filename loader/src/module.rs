@@ -197,11 +197,16 @@ impl Module {
     fn check_imports(&self, store: &StoreOpaque, imports: &[Extern]) -> Result<()> {
         let expected = self.imports()?;
         let mut error = LinkError::default();
-        for (index, import) in expected.iter().enumerate() {
+        let records = self.unit.artifact().imports();
+        for (index, (import, record)) in expected.iter().zip(records).enumerate() {
             let path = format!("{}::{}", import.module, import.name);
             match imports.get(index) {
                 None => error.missing(path, format!("expected {}", import.ty)),
                 Some(found) => {
+                    if let Err(detail) = check_guard(found, &import.ty, record) {
+                        error.mismatch(path, detail.to_owned());
+                        continue;
+                    }
                     let found = found.ty(store)?;
                     if !found.matches(&import.ty) {
                         let detail = format!("expected {}, found {found}", import.ty);
@@ -284,15 +289,30 @@ fn exported(store: StoreId, data: &InstanceData, export: &ExportRecord) -> Exter
         ExternType::Memory(ty) => {
             let memories = data.unit().artifact().memories();
             let memory = memories.iter().find(|memory| memory.slot == export.index);
-            // Code checks all accesses to other memories than these.
-            let is_guarded = !ty.limits.is_64 && ty.page_log2 == 16;
-            let importable = memory.is_some_and(|memory| {
-                !is_guarded
-                    || memory.reservation >= RESERVATION_32 && memory.guard_size >= GUARD_SIZE
+            let has_guard = memory.is_some_and(|memory| {
+                memory.reservation >= RESERVATION_32 && memory.guard_size >= GUARD_SIZE
             });
-            Extern::Memory(CoreMemory::new_at(store, address.cast(), ty, importable))
+            Extern::Memory(CoreMemory::new_at(store, address.cast(), ty, has_guard))
         }
         ExternType::Global(ty) => Extern::Global(CoreGlobal::new_at(store, address, ty)),
+    }
+}
+
+/// Checks that a memory has the inaccessible pages that code relies on which imports it as this type.
+fn check_guard(
+    found: &Extern,
+    ty: &ExternType,
+    record: &ImportRecord,
+) -> std::result::Result<(), &'static str> {
+    // All accesses to other memories are checked, whatever the record says.
+    let relies = matches!(ty, ExternType::Memory(ty) if !ty.limits.is_64 && ty.page_log2 == 16)
+        && record.is_checked == 0;
+    match found {
+        Extern::Memory(memory) if relies && !memory.has_guard() => Err(
+            "the memory has no guard, as its module was compiled with `--bounds check`; compile what \
+             imports it so too",
+        ),
+        _ => Ok(()),
     }
 }
 

@@ -52,7 +52,8 @@ pub(crate) struct MemoryPlan {
     pub(crate) max_byte_len: usize,
     /// Bytes of address space that it may use and that code touches without a check.
     pub(crate) reservation: usize,
-    /// Inaccessible bytes behind these.
+    /// Inaccessible bytes behind these. If there are none, code checks all accesses, so that the
+    /// memory can do with less than its reservation.
     pub(crate) guard_size: usize,
 }
 

@@ -244,7 +244,7 @@ fn contents() -> Contents {
         core_type: StrRef::default(),
         index: 1,
         uses: UseRange::default(),
-        reserved: 0,
+        is_checked: 0,
     };
     contents.set_records(SectionId::Imports, &[import]);
     let lower = LowerRecord {

@@ -3,7 +3,7 @@
 
 mod common;
 
-use cwasm_compiler::{OptLevel, Options};
+use cwasm_compiler::{Bounds, OptLevel, Options};
 use cwasm_format::cpu::CpuLevel;
 use cwasm_tests::artifact::Workshop;
 use cwasm_tests::suite::{self, Script};
@@ -115,6 +115,26 @@ fn interruptible_code() {
     });
     let mut scripts = suite::of_path(&common::root().join("tests/cases")).unwrap();
     for name in ["wasm-v1", "tail-call", "function-references", "threads"] {
+        scripts.extend(suite::of_suite(name).unwrap());
+    }
+    common::run_with(&workshop, scripts);
+}
+
+/// Code that checks all accesses does the same as code that relies on guards.
+#[test]
+fn checked_bounds() {
+    let workshop = Workshop::with_options(Options {
+        bounds: Bounds::Check,
+        ..Options::default()
+    });
+    let mut scripts = suite::of_path(&common::root().join("tests/cases")).unwrap();
+    for name in [
+        "wasm-v2",
+        "multi-memory",
+        "memory64",
+        "threads",
+        "custom-page-sizes",
+    ] {
         scripts.extend(suite::of_suite(name).unwrap());
     }
     common::run_with(&workshop, scripts);

@@ -1,6 +1,6 @@
 //! Expected machine code: each `tests/listings/NAME.wat` is compiled and disassembled, and compared with
-//! `NAME.lst` beside it; with the first line `;;! interruptible`, as interruptible code. `UPDATE=1 cargo test -p cwasm-tests --test listings` writes the files anew, to be
-//! reviewed as a diff.
+//! `NAME.lst` beside it. A first line `;;! interruptible` or `;;! --bounds check` says how to compile it.
+//! `UPDATE=1 cargo test -p cwasm-tests --test listings` writes the files anew, to be reviewed as a diff.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -72,6 +72,10 @@ fn machine_code_is_as_expected() {
         let options = cwasm_compiler::Options {
             debug: true,
             interruptible: source.starts_with(b";;! interruptible\n"),
+            bounds: match source.starts_with(b";;! --bounds check\n") {
+                true => cwasm_compiler::Bounds::Check,
+                false => cwasm_compiler::Bounds::Guard,
+            },
             ..Default::default()
         };
         let found = disassemble(&cwasm_compiler::compile(&source, &options).unwrap().bytes);

@@ -9,7 +9,7 @@ use cwasm_format::resources::UseRange;
 use cwasm_format::write::{Contents, Strings};
 use wasmparser::TypeRef;
 
-use super::{Parts, func_place, global_place, memory_place, table_place};
+use super::{Parts, func_place, global_place, is_checked, memory_place, table_place};
 use crate::component::declared::module_type;
 use crate::component::{CoreDef, CoreFunc, CoreItem, ModuleId};
 use crate::env::FuncLoc;
@@ -47,13 +47,16 @@ pub(super) fn instances(
     let mut slots = unit.import_slots.iter();
     let mut inits = parts.list.init_thunks.iter();
     let (mut instances, mut args) = (Vec::new(), Vec::new());
-    for planned in &plan.instances {
+    for (planned, env) in plan.instances.iter().zip(&unit.envs) {
         let module = &parts.modules[planned.module.0 as usize];
         if !module.is_declared {
             continue;
         }
+        let mut memories = env.memories.iter();
         for (export, slot) in module.exports.iter().zip(&mut slots) {
-            let (kind, ty) = module.extern_type(module.export_type(export), None)?;
+            let ty = module.export_type(export);
+            let is_checked = is_checked(ty, &mut memories).into();
+            let (kind, ty) = module.extern_type(ty, None)?;
             imports.push(ImportRecord {
                 module: StrRef::default(),
                 name: strings.add(export.name.as_bytes()),
@@ -63,7 +66,7 @@ pub(super) fn instances(
                 core_type: strings.add(&ty),
                 index: instances.len() as u32,
                 uses: UseRange::default(),
-                reserved: 0,
+                is_checked,
             });
         }
         let init = inits.next().copied().flatten();

@@ -9,6 +9,7 @@ use cranelift_codegen::ir::{Block, BlockArg, BlockCall, Inst, InstBuilder, JumpT
 use cwasm_format::TrapCode;
 use wasmparser::{BlockType, BrTable, Operator};
 
+use super::bounds;
 use super::feature::unsupported;
 use super::interrupt::Mark;
 use super::operators::Translator;
@@ -25,6 +26,8 @@ pub(super) struct Frame {
     /// Where branches go: the head of a loop, else what follows the frame.
     pub(super) target: PackedOption<Block>,
     mark: Mark,
+    /// What was known of indices where it began.
+    pub(super) known: bounds::Mark,
 }
 
 #[derive(Clone, Copy)]
@@ -54,6 +57,7 @@ impl Translator<'_, '_> {
             height: 0,
             target: None.into(),
             mark: self.budget.mark(),
+            known: self.emit.refs.in_bounds.mark(),
         });
     }
 
@@ -79,7 +83,8 @@ impl Translator<'_, '_> {
     pub(super) fn loop_(&mut self, ty: BlockType) {
         let head = self.loop_head(ty);
         let args = self.params(ty).len();
-        self.jump(head, args);
+        let entry = self.jump(head, args);
+        self.emit.refs.in_bounds.enter_loop(entry);
         self.stack.truncate(self.stack.len() - args);
         self.continue_at(head);
         self.check();
@@ -132,6 +137,10 @@ impl Translator<'_, '_> {
         self.emit.builder.switch_to_block(otherwise);
         self.stack.truncate(height + self.params(ty).len());
         self.budget.merge(self.frames[index].mark);
+        self.emit
+            .refs
+            .in_bounds
+            .forget_since(self.frames[index].known);
         self.reachable = true;
     }
 
@@ -162,6 +171,9 @@ impl Translator<'_, '_> {
             unreachable!("`end` is validated")
         };
         self.budget.merge(frame.mark);
+        if let FrameKind::Loop = frame.kind {
+            self.emit.refs.in_bounds.leave_loop();
+        }
         match (frame.kind, frame.target.expand()) {
             (FrameKind::Loop, Some(head)) => self.emit.builder.seal_block(head),
             (FrameKind::Func, None) if self.reachable => self.return_values(frame.ty),
@@ -171,7 +183,7 @@ impl Translator<'_, '_> {
                 if self.reachable {
                     self.jump(target, self.result_count(frame.ty));
                 }
-                self.end_at(target, frame.height);
+                self.end_at(target, frame.height, frame.known);
                 if let FrameKind::Func = kind {
                     self.return_values(frame.ty);
                 }
@@ -187,6 +199,7 @@ impl Translator<'_, '_> {
             height,
             target,
             mark,
+            known,
             ..
         } = self.frames[index];
         let count = self.params(ty).len();
@@ -211,11 +224,13 @@ impl Translator<'_, '_> {
         }
         self.frames.pop();
         self.budget.merge(mark);
-        self.end_at(target, height);
+        self.end_at(target, height, known);
     }
 
-    /// Goes on at `target`, to which nothing else will branch.
-    pub(super) fn end_at(&mut self, target: Block, height: usize) {
+    /// Goes on at `target`, to which nothing else will branch; `known` is what was where the frame
+    /// began.
+    pub(super) fn end_at(&mut self, target: Block, height: usize, known: bounds::Mark) {
+        self.emit.refs.in_bounds.forget_since(known);
         self.emit.builder.seal_block(target);
         self.stack.truncate(height);
         self.continue_at(target);
@@ -330,6 +345,7 @@ impl Translator<'_, '_> {
             height,
             target: target.into(),
             mark: self.budget.mark(),
+            known: self.emit.refs.in_bounds.mark(),
         });
     }
 
@@ -366,12 +382,10 @@ impl Translator<'_, '_> {
     }
 
     /// Jumps with the topmost `count` operands.
-    pub(super) fn jump(&mut self, target: Block, count: usize) {
+    pub(super) fn jump(&mut self, target: Block, count: usize) -> Inst {
         self.collect_branch_args(count);
-        self.emit
-            .builder
-            .ins()
-            .jump(target, self.branch_args.iter());
+        let ins = self.emit.builder.ins();
+        ins.jump(target, self.branch_args.iter())
     }
 
     fn collect_branch_args(&mut self, count: usize) {

@@ -1,10 +1,8 @@
-//! Linear memories: addresses, bounds checks, `memory.size` and `memory.grow`.
+//! Linear memories: addresses, `memory.size` and `memory.grow`.
 
 use std::mem::offset_of;
 
-use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::immediates::Offset32;
-use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{InstBuilder, MemFlags, MemFlagsData, Opcode, TrapCode, Type, Value};
 use cwasm_format::builtin::Builtin;
 use cwasm_format::vmctx::VmMemory;
@@ -55,7 +53,6 @@ impl Emitter<'_, '_> {
         let memory = memory_index(memarg);
         let loc = self.env.memories[memory as usize];
         let constant = self.constant(index);
-        // Saturating is safe where it must be checked: no memory is 2^64-1 bytes long.
         let end_offset = memarg.offset.saturating_add(size);
         let in_bounds = constant.is_some_and(|index| {
             index
@@ -63,29 +60,25 @@ impl Emitter<'_, '_> {
                 .is_some_and(|end| end <= loc.min_byte_len)
         });
         let mut flags = self.flags(memory_region(&loc));
+
+        // The context and the memories never move; what is added to them is inside, or, without a
+        // check, does not get beyond the guard.
+        let (base, base_offset) = self.memory_base(&loc);
+        if !in_bounds && needs_check(&loc, end_offset) {
+            let (index, offset) = self.check_bounds(memory, &loc, index, memarg.offset, size);
+            let addr = self.builder.ins().iadd(base, index);
+            return self.at_offset(flags, addr, base_offset.wrapping_add(offset));
+        }
         if !in_bounds {
             flags = flags.with_trap_code(Some(TrapCode::HEAP_OUT_OF_BOUNDS));
         }
-
-        // The context and the memories never move; what is added to them wraps only after a
-        // bounds check that traps then.
-        let (base, base_offset) = self.memory_base(&loc);
+        let offset = base_offset.wrapping_add(memarg.offset);
         match constant {
-            Some(index) => {
-                if !in_bounds && needs_check(&loc, end_offset) {
-                    let index = self.builder.ins().iconst(I64, index as i64);
-                    self.check_bounds(memory, &loc, index, end_offset);
-                }
-                let offset = base_offset.wrapping_add(memarg.offset).wrapping_add(index);
-                self.at_offset(flags, base, offset)
-            }
+            Some(index) => self.at_offset(flags, base, offset.wrapping_add(index)),
             None => {
                 let index = self.extend(index);
-                if needs_check(&loc, end_offset) {
-                    self.check_bounds(memory, &loc, index, end_offset);
-                }
                 let addr = self.builder.ins().iadd(base, index);
-                self.at_offset(flags, addr, base_offset.wrapping_add(memarg.offset))
+                self.at_offset(flags, addr, offset)
             }
         }
     }
@@ -94,11 +87,10 @@ impl Emitter<'_, '_> {
     pub(super) fn checked_addr(&mut self, memarg: &MemArg, index: Value, size: u64) -> Value {
         let memory = memory_index(memarg);
         let loc = self.env.memories[memory as usize];
-        let index = self.extend(index);
-        self.check_bounds(memory, &loc, index, memarg.offset.saturating_add(size));
+        let (index, offset) = self.check_bounds(memory, &loc, index, memarg.offset, size);
         let (base, base_offset) = self.memory_base(&loc);
         let addr = self.builder.ins().iadd(base, index);
-        let offset = base_offset.wrapping_add(memarg.offset);
+        let offset = base_offset.wrapping_add(offset);
         self.builder.ins().iadd_imm_u(addr, offset as i64)
     }
 
@@ -134,47 +126,6 @@ impl Emitter<'_, '_> {
                 (self.load_constant_at(memory, BASE), 0)
             }
         }
-    }
-
-    /// Traps unless `index + end_offset` is within the memory.
-    fn check_bounds(&mut self, memory: u32, loc: &MemoryLoc, index: Value, end_offset: u64) {
-        let code = TrapCode::HEAP_OUT_OF_BOUNDS;
-        let byte_len = self.byte_len(memory);
-        let end_offset = self.builder.ins().iconst(I64, end_offset as i64);
-        // The sum of two 32-bit numbers and a size needs 34 bits.
-        let end = match loc.is_64 {
-            true => self
-                .builder
-                .ins()
-                .uadd_overflow_trap(index, end_offset, code),
-            false => self.builder.ins().iadd(index, end_offset),
-        };
-        let beyond = self
-            .builder
-            .ins()
-            .icmp(IntCC::UnsignedGreaterThan, end, byte_len);
-        self.builder.ins().trapnz(beyond, code);
-    }
-
-    /// The size in bytes at the moment.
-    fn byte_len(&mut self, memory: u32) -> Value {
-        const BYTE_LEN: i32 = field(offset_of!(VmMemory, byte_len));
-        let flags = self.flags(Region::Descriptors);
-        let (addr, offset) = match self.env.memories[memory as usize].base {
-            MemoryBase::First { desc, .. } | MemoryBase::Own { desc } => {
-                (self.vmctx, displacement(desc))
-            }
-            MemoryBase::Import { slot } => (self.load_constant(slot), 0),
-        };
-        if self.env.memories[memory as usize].is_shared {
-            // Another thread may grow it.
-            let place = self
-                .builder
-                .ins()
-                .iadd_imm_s(addr, i64::from(offset + BYTE_LEN));
-            return self.builder.ins().atomic_load(I64, flags, place);
-        }
-        self.builder.ins().load(I64, flags, addr, offset + BYTE_LEN)
     }
 
     /// The address of the memory's [`VmMemory`].

@@ -12,6 +12,7 @@
 //! is remembered in [`References`], and all buffers live in [`TranslateState`].
 
 mod atomic;
+mod bounds;
 mod bulk;
 mod call;
 mod const_expr;

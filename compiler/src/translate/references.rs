@@ -3,6 +3,7 @@
 use cranelift_codegen::entity::packed_option::{PackedOption, ReservedValue};
 use cranelift_codegen::ir::{AliasRegion, FuncRef, GlobalValue, SigRef, Value};
 
+use super::bounds::InBounds;
 use super::interrupt::Checks;
 
 /// The entities that stand for what the function at hand refers to. Reused from function to
@@ -21,6 +22,8 @@ pub(crate) struct References {
     pub(super) text: Memo<GlobalValue>,
     /// Checks for an interrupt.
     pub(super) checks: Checks,
+    /// What is known of indices into memories.
+    pub(super) in_bounds: InBounds,
     /// Arguments of the call that is being emitted.
     pub(super) args: Vec<Value>,
 }
@@ -34,6 +37,7 @@ impl References {
         self.text.clear();
         self.args.clear();
         self.checks = checks;
+        self.in_bounds.clear();
     }
 }
 

@@ -71,6 +71,7 @@ pub(crate) fn env<'a>(module: &'a Module<'a>, refs: FuncRefs) -> Env<'a> {
             guard_size: 32 << 20,
             is_64: ty.memory64,
             is_checked: ty.memory64 || page_log2 == 0,
+            is_fixed: ty.maximum == Some(ty.initial),
             is_shared: ty.shared,
             page_log2,
         }

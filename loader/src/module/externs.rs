@@ -43,8 +43,8 @@ pub struct CoreMemory {
     /// Invariant 1: lives as long as the store.
     memory: NonNull<VmMemory>,
     ty: MemoryType,
-    /// Whether it has as much address space as code relies on that imports it.
-    importable: bool,
+    /// Whether it has as much address space as code relies on that imports it and does not check.
+    has_guard: bool,
     /// Whether it is a [`SharedMemory`], which others may use at any time.
     is_foreign: bool,
 }
@@ -85,10 +85,6 @@ impl Extern {
             }
             Extern::Memory(memory) => {
                 let size = memory.size_in(store)?;
-                if !memory.importable {
-                    let message = "the memory has too little address space to be imported";
-                    return Err(Error::msg(message));
-                }
                 let limits = Limits {
                     min: size,
                     ..memory.ty.limits
@@ -245,7 +241,7 @@ impl CoreMemory {
             store: store.id(),
             memory,
             ty,
-            importable: true,
+            has_guard: true,
             is_foreign: false,
         })
     }
@@ -258,7 +254,7 @@ impl CoreMemory {
             store: store.id(),
             memory: memory.vm(),
             ty: memory.ty(),
-            importable: true,
+            has_guard: true,
             is_foreign: true,
         };
         // Keeps it as long as the store.
@@ -271,15 +267,19 @@ impl CoreMemory {
         store: StoreId,
         memory: NonNull<VmMemory>,
         ty: MemoryType,
-        importable: bool,
+        has_guard: bool,
     ) -> CoreMemory {
         CoreMemory {
             store,
             memory,
             ty,
-            importable,
+            has_guard,
             is_foreign: false,
         }
+    }
+
+    pub(super) fn has_guard(&self) -> bool {
+        self.has_guard
     }
 
     pub(super) fn address(&self) -> u64 {

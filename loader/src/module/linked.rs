@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cwasm_format::exports::{ExportRecord, IMPORTED};
 use cwasm_format::modules::ModuleType;
 
-use super::{Extern, ExternType, Module, Setup, exported, string};
+use super::{Extern, ExternType, Module, Setup, check_guard, exported, extern_type, string};
 use crate::artifact::Unit;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -145,9 +145,9 @@ pub(crate) unsafe fn instantiate_imported<T: 'static>(
             let Some(found) = instance.get(&*context, name)? else {
                 return Err(Error::msg(format!("the module exports no `{name}`")));
             };
-            let store = context.opaque();
-            // Some memories have too little address space.
-            found.ty(store)?;
+            let ty = extern_type(data.unit(), record.kind, record.core_type);
+            check_guard(&found, &ty, record)
+                .map_err(|detail| Error::msg(format!("the module's export `{name}`: {detail}")))?;
             let setup = Setup {
                 engine: module.engine(),
                 data,

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::{sync::mpsc, thread};
 
-use cwasm_compiler::{OptLevel, Options};
+use cwasm_compiler::{Bounds, OptLevel, Options};
 use cwasm_format::cpu::CpuLevel;
 use cwasm_tests::artifact::Workshop;
 use cwasm_tests::suite::{self, Script};
@@ -19,8 +19,8 @@ use cwasm_tests::{Report, Skips};
 const USAGE: &str = "\
 Runs .wast scripts: each module is compiled, written, mapped, instantiated and called.
 
-usage: wast [--trace] [--cpu LEVEL] [-O LEVEL] [--interruptible] [--as-component] [--spec] [--suite NAME]...
-            [PATH]...
+usage: wast [--trace] [--cpu LEVEL] [-O LEVEL] [--interruptible] [--bounds HOW] [--as-component]
+            [--spec] [--suite NAME]... [PATH]...
 
   PATH          a .wast file, or a folder of them
   --suite NAME  a core suite: wasm-v1, wasm-v2, wasm-v3, a proposal such as simd,
@@ -31,6 +31,7 @@ usage: wast [--trace] [--cpu LEVEL] [-O LEVEL] [--interruptible] [--as-component
   -O LEVEL      what to optimise for: none, speed or size
   --interruptible
                 compile code that can be stopped
+  --bounds HOW  what keeps accesses inside of memories: guard or check
   --as-component
                 wrap core modules into components that link them statically
   --trace       print each directive's place before it runs, one script after the other
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
         cpu: arguments.cpu,
         opt: arguments.opt,
         interruptible: arguments.interruptible,
+        bounds: arguments.bounds,
         ..Options::default()
     });
     if !workshop.runs_here() {
@@ -155,6 +157,7 @@ struct Arguments {
     cpu: CpuLevel,
     opt: OptLevel,
     interruptible: bool,
+    bounds: Bounds,
     /// Whether the figures of each suite are printed as a table.
     spec: bool,
 }
@@ -190,6 +193,13 @@ fn arguments() -> Result<Arguments, String> {
                     "speed" => OptLevel::Speed,
                     "size" => OptLevel::Size,
                     name => return Err(format!("no optimisation level is called `{name}`")),
+                }
+            }
+            "--bounds" => {
+                found.bounds = match value()?.as_str() {
+                    "guard" => Bounds::Guard,
+                    "check" => Bounds::Check,
+                    name => return Err(format!("bounds are not kept by `{name}`")),
                 }
             }
             "--suite" => found.scripts.extend(suite::of_suite(&value()?)?),
