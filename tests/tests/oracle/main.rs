@@ -287,14 +287,14 @@ fn check(modes: &[Mode], before: usize) {
     });
     for (place, memory) in memories.enumerate() {
         let mut cases = Vec::new();
-        let mut count = before + place;
+        let mut number = before + place;
         for op in &operators {
             for offset in index::offsets(memory.mode.is_64) {
                 for how in index::all(memory.size(), offset, op.width as u64, memory.mode.is_64) {
-                    if count.is_multiple_of(stride) {
+                    if number.is_multiple_of(stride) {
                         cases.push(Case { op, offset, how });
                     }
-                    count += 1;
+                    number += 1;
                 }
             }
         }
