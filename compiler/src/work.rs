@@ -408,12 +408,16 @@ fn compile_entry(
                 cranelift_codegen::FinalizedMachExceptionHandler::Default(offset) => Some(*offset),
                 _ => None,
             })?;
+        let layout = buffer.frame_layout();
+        let context_offset = match layout.and_then(|layout| layout.stackslots.values().next()) {
+            Some(slot) => slot.offset,
+            None => unreachable!("a thunk keeps its context in its only stack slot"),
+        };
         Some(EnterCall {
             return_offset: site.ret_addr,
             handler_offset: handler,
             frame_size: site.frame_offset.unwrap_or(0),
-            // The only stack slot of a thunk.
-            context_offset: buffer.frame_layout()?.stackslots.values().next()?.offset,
+            context_offset,
         })
     });
     let traps = buffer

@@ -7,8 +7,8 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Output, Stdio};
 
 use cwasm::{
-    Component, CoreFunc, CoreVal, Engine, Extern, FuncType, Instance, Linker, Module,
-    ModuleInstance, Store, StoreContextMut, ValType,
+    Component, CoreFunc, CoreMemory, CoreVal, Engine, Extern, FuncType, Instance, Linker, Module,
+    ModuleInstance, SharedMemory, Store, StoreContextMut, ValType,
 };
 use cwasm_format::header::{HEADER_END, HEADER_OFFSET, Header, SectionId};
 use cwasm_format::{TrapCode, traps};
@@ -451,6 +451,47 @@ fn faults_in_memories_of_the_store_are_traps() {
     assert_eq!(outer.call("host", 0), Ok(9));
     let guard = outer.guard();
     assert_eq!(outer.call("load", guard), TRAP);
+}
+
+/// Whoever owns a memory: a fault behind its end is a trap of the code that accesses it.
+#[test]
+fn faults_in_memories_of_any_owner_are_traps() {
+    let workshop = Workshop::new();
+    let module = |ty: &str| {
+        let text = format!(
+            r#"(module (import "" "memory" (memory $m {ty})) (memory 1) (memory 1)
+                (func (export "own") (param i32) (result i32) (i32.load 2 (local.get 0)))
+                (func (export "imported") (param i32) (result i32) (i32.load $m (local.get 0))))"#
+        );
+        workshop
+            .map_module(&workshop.compile(text.as_bytes()).unwrap())
+            .unwrap()
+    };
+    let mut store = Store::new(workshop.engine(), ());
+    let of_host = CoreMemory::new(&mut store, 1, Some(2)).unwrap();
+    let shared = SharedMemory::new(workshop.engine(), 1, 2).unwrap();
+    let shared = CoreMemory::from_shared(&mut store, &shared);
+    for (ty, memory) in [("1", of_host), ("1 2 shared", shared)] {
+        let instance = module(ty)
+            .instantiate(&mut store, &[Extern::Memory(memory)])
+            .unwrap();
+        for name in ["own", "imported"] {
+            let Some(Extern::Func(load)) = instance.get(&store, name).unwrap() else {
+                panic!("the module exports functions")
+            };
+            let mut call = |at: i32| load.call(&mut store, &[CoreVal::I32(at)]);
+            assert!(call(0xfffc).is_ok());
+            for at in [0xfffd, 0x1_0000, i32::MIN, -1] {
+                let error = call(at).unwrap_err();
+                let code = error.trap().map(|trap| trap.code());
+                assert_eq!(
+                    code,
+                    Some(TrapCode::MemoryOutOfBounds),
+                    "{ty} {name} {at:#x}"
+                );
+            }
+        }
+    }
 }
 
 /// What goes wrong in compiled code but is no guest's doing: a fault, at an instruction that may

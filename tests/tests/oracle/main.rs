@@ -3,8 +3,9 @@
 //! matters, computed in each way. The oracle itself is [`predict`].
 //!
 //! `cargo test` takes every [`STRIDE`]th combination of operator, offset and way, others in each
-//! memory, so that each is tried in some, and a part of the indices; `ORACLE=full` takes them all. An access that leaves the store's memories
-//! ends the process: `ORACLE=trace`, with `-- --nocapture`, says which it was.
+//! memory, so that each is tried in some, and a part of the indices; `ORACLE=full` takes them all. An
+//! access that leaves the store's memories ends the process: `ORACLE=trace`, with `-- --nocapture`,
+//! says which it was.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -47,6 +48,8 @@ fn predict(size: u64, index: u64, offset: u64, op: &Operator) -> Result<u64, Tra
 enum Place {
     /// The first one, right behind the context.
     First,
+    /// The first one, which cannot grow.
+    Fixed,
     /// The first one, which starts empty and has grown.
     Grown,
     /// Another one.
@@ -99,6 +102,7 @@ const fn mode(is_64: bool, page_size: u64, place: Place, sizes: &'static [u64]) 
 /// Memories whose guard spares the comparison.
 const GUARDED: &[Mode] = &[
     mode(false, 0x1_0000, Place::First, &[0, 1, 2, 65536]),
+    mode(false, 0x1_0000, Place::Fixed, &[1]),
     mode(false, 0x1_0000, Place::Grown, &[2]),
     mode(false, 0x1_0000, Place::Second, &[1]),
     mode(false, 0x1_0000, Place::Imported, &[1, 65536]),
@@ -111,6 +115,7 @@ const GUARDED: &[Mode] = &[
 /// Memories with 64-bit indices.
 const WIDE: &[Mode] = &[
     mode(true, 0x1_0000, Place::First, &[0, 1, 2, 65536, 65537]),
+    mode(true, 0x1_0000, Place::Fixed, &[2]),
     mode(true, 0x1_0000, Place::Grown, &[1]),
     mode(true, 0x1_0000, Place::Second, &[1]),
     mode(true, 0x1_0000, Place::Imported, &[1]),
@@ -120,6 +125,7 @@ const WIDE: &[Mode] = &[
 /// Memories that end anywhere in a page of the machine.
 const SMALL: &[Mode] = &[
     mode(false, 1, Place::First, &[0, 13, 4099, 0x1_0003]),
+    mode(false, 1, Place::Fixed, &[4095]),
     mode(false, 1, Place::Grown, &[4093]),
     mode(false, 1, Place::Imported, &[0x1_0003]),
     Mode {
@@ -146,23 +152,27 @@ impl Memory {
         self.pages * self.mode.page_size
     }
 
-    /// Its type as text, with at least so many pages.
-    fn ty(&self, min: u64) -> String {
+    /// Its type as text, with these limits.
+    fn ty(&self, limits: &str) -> String {
         let index = if self.mode.is_64 { "i64" } else { "" };
         let page_size = match self.mode.page_size {
             0x1_0000 => String::new(),
             size => format!("(pagesize {size})"),
         };
-        format!("{index} {min} {page_size}")
+        format!("{index} {limits} {page_size}")
     }
 
     /// A module with a function for each case, named by its place; and the module that it imports
     /// its memory from, if it does.
     fn modules(&self, cases: &[Case<'_>]) -> (String, Option<String>) {
-        let ty = self.ty(self.pages);
+        let ty = self.ty(&self.pages.to_string());
         let memory = match self.mode.place {
             Place::First => format!("(memory $m (export \"memory\") {ty})"),
-            Place::Grown => format!("(memory $m (export \"memory\") {})", self.ty(0)),
+            Place::Fixed => {
+                let ty = self.ty(&format!("{0} {0}", self.pages));
+                format!("(memory $m (export \"memory\") {ty})")
+            }
+            Place::Grown => format!("(memory $m (export \"memory\") {})", self.ty("0")),
             Place::Second => format!("(memory 1) (memory $m (export \"memory\") {ty})"),
             Place::Imported => format!("(import \"\" \"memory\" (memory $m {ty}))"),
         };
@@ -250,7 +260,7 @@ impl Memory {
     fn describe(&self, case: &Case<'_>) -> String {
         let Mode { place, code, .. } = self.mode;
         let Case { op, offset, how } = case;
-        let (ty, name) = (self.ty(self.pages), &op.name);
+        let (ty, name) = (self.ty(&self.pages.to_string()), &op.name);
         format!("memory {ty} ({place:?}, {code:?}): {name} offset={offset:#x}, index {how:?}")
     }
 }
@@ -264,10 +274,9 @@ fn asks_for(word: &str) -> bool {
 /// Checks all sizes of these memories, which come after `before` others with indices of this width.
 fn check(modes: &[Mode], before: usize) {
     let operators = operators::operators();
-    let (stride, step) = if asks_for("full") {
-        (1, 1)
-    } else {
-        (STRIDE, STEP)
+    let (stride, step) = match asks_for("full") {
+        true => (1, 1),
+        false => (STRIDE, STEP),
     };
     let memories = modes.iter().flat_map(|mode| {
         let sizes = mode.sizes.iter();
@@ -278,14 +287,14 @@ fn check(modes: &[Mode], before: usize) {
     });
     for (place, memory) in memories.enumerate() {
         let mut cases = Vec::new();
-        let mut count = before + place;
+        let mut number = before + place;
         for op in &operators {
             for offset in index::offsets(memory.mode.is_64) {
                 for how in index::all(memory.size(), offset, op.width as u64, memory.mode.is_64) {
-                    if count.is_multiple_of(stride) {
+                    if number.is_multiple_of(stride) {
                         cases.push(Case { op, offset, how });
                     }
-                    count += 1;
+                    number += 1;
                 }
             }
         }
