@@ -68,7 +68,7 @@ fn linker(workshop: &Workshop) -> Linker<Option<Instance>> {
         let [Val::Tuple(values)] = args else {
             panic!("{args:?}")
         };
-        results[0] = Val::Tuple(values.iter().cloned().collect());
+        results[0] = Val::Tuple(values.to_vec());
         Ok(())
     })
     .unwrap();
