@@ -61,9 +61,9 @@ pub struct TypedFunc<P, R> {
 
 /// The result of [`TypedFunc::call_deferred`], and that the guest waits for its post-return.
 ///
-/// If this is dropped without [`post_return`](Deferred::post_return), the instance can never be
-/// entered again.
-#[must_use = "the instance cannot be entered again before `post_return`"]
+/// It dereferences to the result, and goes to [`TypedFunc::post_return`]: if it is dropped, the instance
+/// can never be entered again.
+#[must_use = "the instance cannot be entered again before `TypedFunc::post_return`"]
 pub struct Deferred<R> {
     result: R,
     pending: Pending,
@@ -359,15 +359,15 @@ where
         store.end(CallHook::ReturningFromWasm, result)
     }
 
-    /// Calls the function, but not its post-return: until [`Deferred::post_return`], views in the
-    /// result can be read, and the instance cannot be entered.
+    /// Calls the function, but not its post-return: until [`TypedFunc::post_return`], views in
+    /// the result can be read, and nothing can enter the instance.
     ///
     /// ```no_run
     /// # use cwasm::{AsContextMut, Result, TypedFunc, WasmStr};
     /// # fn example(mut store: impl AsContextMut, name: TypedFunc<(), (WasmStr,)>) -> Result<()> {
     /// let result = name.call_deferred(&mut store, ())?;
     /// println!("{}", result.0.to_str(&store)?);
-    /// result.post_return(&mut store)
+    /// name.post_return(&mut store, result)
     /// # }
     /// ```
     ///
@@ -390,6 +390,30 @@ where
                 value,
             },
         })
+    }
+
+    /// Ends a call of [`TypedFunc::call_deferred`]: lets the guest release what the result lies in.
+    ///
+    /// # Errors
+    /// - The guest traps: the instance can never be entered again.
+    /// - `result` is of another function, or `store` is not its store. The instance can never be
+    ///   entered again: the result is gone.
+    ///
+    /// # Panics
+    /// As [`TypedFunc::call`].
+    pub fn post_return(&self, mut store: impl AsContextMut, result: Deferred<R>) -> Result<()> {
+        let mut store = store.as_context_mut();
+        check_store(&result.pending.target, store.opaque())?;
+        let which = |target: &CallTarget| (target.instance, target.code, target.post_return);
+        if which(&self.target) != which(&result.pending.target) {
+            return Err(Error::msg(
+                "`post_return` is called with the result of another function",
+            ));
+        }
+        // Another thread than the one of the call may be here.
+        raw::enter(store.opaque())?;
+        // SAFETY: the store was just compared, and the call returned as many values.
+        unsafe { result.pending.finish(&mut store, Self::RESULT_COUNT) }
     }
 
     #[inline(always)]
@@ -540,23 +564,6 @@ impl Pending {
         // SAFETY: the store owns the instance, and is ours (the caller's contract).
         unsafe { target.options.set_flags(self.flags) };
         Ok(())
-    }
-}
-
-impl<R: ComponentNamedList> Deferred<R> {
-    /// Lets the guest release what the result lies in, and ends the call.
-    ///
-    /// # Errors
-    /// The guest traps: the instance can never be entered again. Or `store` is not the function's
-    /// store.
-    pub fn post_return(self, mut store: impl AsContextMut) -> Result<()> {
-        let mut store = store.as_context_mut();
-        check_store(&self.pending.target, store.opaque())?;
-        // Another thread than the one of the call may be here.
-        raw::enter(store.opaque())?;
-        let count = R::FLAT.count().min(MAX_FLAT_RESULTS);
-        // SAFETY: the store was just compared, and the call returned as many values.
-        unsafe { self.pending.finish(&mut store, count) }
     }
 }
 
@@ -719,10 +726,10 @@ mod tests {
         assert_eq!(guest.flags(), MAY_LEAVE);
         let (text, bytes) = &result.0;
         assert_eq!(text.to_str(&guest.store).unwrap(), "hi");
-        assert_eq!(bytes.as_slice(&guest.store).unwrap(), b"hi");
+        assert_eq!(bytes.as_le_slice(&guest.store).unwrap(), b"hi");
         let again = func.call_deferred(&mut guest.store, ());
         assert_eq!(code(again.map(drop)), TrapCode::CannotEnter);
-        result.post_return(&mut guest.store).unwrap();
+        func.post_return(&mut guest.store, result).unwrap();
         assert_eq!(guest.flags(), READY);
         assert_eq!(guest.take_calls(), [vec![], vec![8]]);
     }
@@ -738,7 +745,18 @@ mod tests {
                 .is_none()
         );
         let deferred = func.call_deferred(&mut guest.store, ()).unwrap();
-        assert!(deferred.post_return(&mut other.store).is_err());
+        assert!(func.post_return(&mut other.store, deferred).is_err());
         assert_eq!(guest.take_calls().len(), 1);
+    }
+
+    #[test]
+    fn results_of_other_functions_are_refused() {
+        let mut guest = Guest::new();
+        let func = typed::<(), ()>(&mut guest, 0, Some(1));
+        let other = typed::<(), ()>(&mut guest, 1, Some(1));
+        let deferred = func.call_deferred(&mut guest.store, ()).unwrap();
+        let error = other.post_return(&mut guest.store, deferred).unwrap_err();
+        assert!(error.to_string().contains("another function"), "{error}");
+        assert_eq!((guest.flags(), guest.take_calls().len()), (MAY_LEAVE, 1));
     }
 }

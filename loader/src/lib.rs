@@ -125,6 +125,80 @@ pub use cwasm_macros::flags;
 /// Functions that the world imports or exports by themselves are methods of `WorldImports` and `World`.
 /// Error types of results are errors of Rust.
 ///
+/// # Resources
+///
+/// A resource `file` that is imported is the host's: a type `File` that stands for it, and a trait
+/// `HostFile` with its functions (`new` is the constructor) and `drop`, its destructor. Handles are
+/// [`Resource<File>`](Resource), numbers that the host gives a meaning to, for instance with a
+/// [`ResourceTable`]; with `with`, `File` is a type of the host's own.
+///
+/// One that is exported is the guest's: handles are [`ResourceAny`], and its functions are methods of
+/// `GuestFile`, which `Guest` has by the resource's name: `call_constructor`, `call_` and the name for
+/// others. The host drops what it owns with [`ResourceAny::resource_drop`].
+///
+/// ```
+/// cwasm::bindgen!({
+///     inline: "
+///         package example:texts;
+///
+///         interface store {
+///             resource text {
+///                 constructor(initial: string);
+///                 len: func() -> u32;
+///             }
+///         }
+///
+///         interface views {
+///             use store.{text};
+///             resource view {
+///                 constructor(text: text);
+///                 line: func(number: u32) -> option<string>;
+///             }
+///         }
+///
+///         world editor {
+///             import store;
+///             export views;
+///         }
+///     ",
+///     with: { "example:texts/store/text": String },
+/// });
+///
+/// use cwasm::{Resource, ResourceTable, Result};
+/// use example::texts::store;
+///
+/// struct State {
+///     texts: ResourceTable,
+/// }
+///
+/// impl store::HostText for State {
+///     fn new(&mut self, initial: String) -> Resource<String> {
+///         self.texts.push(initial).expect("the table has room")
+///     }
+///
+///     fn len(&mut self, self_: Resource<String>) -> u32 {
+///         self.texts.get(&self_).map_or(0, |text| text.len() as u32)
+///     }
+///
+///     fn drop(&mut self, rep: Resource<String>) -> Result<()> {
+///         self.texts.delete(rep)?;
+///         Ok(())
+///     }
+/// }
+///
+/// impl store::Host for State {}
+///
+/// fn run(store: &mut cwasm::Store<State>, editor: &Editor) -> Result<Option<String>> {
+///     let view = editor.example_texts_views().view();
+///     let text = store.data_mut().texts.push("one\ntwo".to_owned())?;
+///     let shown = view.call_constructor(&mut *store, text)?;
+///     let line = view.call_line(&mut *store, shown, 2)?;
+///     shown.resource_drop(store)?;
+///     Ok(line)
+/// }
+/// # fn main() {}
+/// ```
+///
 /// # Options
 ///
 /// `bindgen!("world" in "path")`, either part of which may be absent, or
@@ -137,10 +211,10 @@ pub use cwasm_macros::flags;
 ///     inline: "...",
 ///     // Needed if there are several.
 ///     world: "plugin",
-///     // Interfaces and types that are there already.
+///     // Interfaces, types and resources that are there already.
 ///     with: { "a:b/c": crate::other::c, "a:b/d/point": crate::Point },
 ///     // Host functions that return a `cwasm::Result`: an error ends the call as a trap does.
-///     trappable_imports: true,      // or ["print", "a:b/c#f"]
+///     trappable_imports: true,      // or ["print", "a:b/c#f", "a:b/c#[method]file.len"]
 ///     // Host functions whose error is this type return the host's; `convert_error` makes the former.
 ///     trappable_error_type: { "a:b/c/error" => crate::Error },
 ///     // What types derive besides `Clone` and `Debug`.

@@ -8,6 +8,7 @@ mod functions;
 mod idents;
 mod modules;
 mod options;
+mod resources;
 mod types;
 mod world;
 

@@ -92,21 +92,21 @@ impl<T: Lift> WasmList<T> {
     }
 }
 
-macro_rules! as_slice {
+macro_rules! as_le_slice {
     ($($number:ty),*) => {$(
         impl WasmList<$number> {
-            /// The elements where they lie in the guest's memory.
+            /// The elements where they lie in the guest's memory, which is little-endian.
             ///
             /// # Errors
             /// Another store than the one that the view is from.
-            pub fn as_slice<'a>(&'a self, store: &'a impl AsContext) -> Result<&'a [$number]> {
+            pub fn as_le_slice<'a>(&'a self, store: &'a impl AsContext) -> Result<&'a [$number]> {
                 numbers(self, store)
             }
         }
     )*};
 }
 
-as_slice!(u8, i8, u16, i16, u32, i32, u64, i64, f32, f64);
+as_le_slice!(u8, i8, u16, i16, u32, i32, u64, i64, f32, f64);
 
 fn numbers<'a, T: Lift + Plain>(
     list: &'a WasmList<T>,

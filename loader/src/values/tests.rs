@@ -589,7 +589,7 @@ fn views_read_where_values_lie() {
     const { assert!(View::HOLDS_VIEWS && !<(Vec<String>, u8)>::HOLDS_VIEWS) };
     const { assert!(<Option<Vec<Result<u8, WasmStr>>>>::HOLDS_VIEWS) };
     let (numbers, strings, text) = lift::<View>(&mut guest, &flat).unwrap();
-    assert_eq!(numbers.as_slice(&guest.store).unwrap(), [1, 2, 3]);
+    assert_eq!(numbers.as_le_slice(&guest.store).unwrap(), [1, 2, 3]);
     assert_eq!((numbers.len(), numbers.is_empty()), (3, false));
     assert_eq!(numbers.get(&guest.store, 2).unwrap().unwrap(), 3);
     assert!(numbers.get(&guest.store, 3).is_none());
@@ -607,8 +607,34 @@ fn views_read_where_values_lie() {
     );
     let other = Guest::new();
     assert!(text.to_str(&other.store).unwrap_err().trap().is_none());
-    assert!(numbers.as_slice(&other.store).is_err());
+    assert!(numbers.as_le_slice(&other.store).is_err());
     assert!(numbers.get(&other.store, 0).unwrap().is_err());
+}
+
+#[test]
+fn numbers_are_read_where_they_lie() {
+    let mut guest = Guest::new();
+    macro_rules! check {
+        ($($number:ty: $values:expr),*) => {$({
+            let values: Vec<$number> = Vec::from($values);
+            let flat = flat(&mut guest, &values).unwrap();
+            let view = lift::<WasmList<$number>>(&mut guest, &flat).unwrap();
+            let place = guest.memory().as_ptr() as usize + flat[0] as usize;
+            let found = view.as_le_slice(&guest.store).unwrap();
+            assert_eq!(found, values);
+            let iterated = view.iter(&guest.store).unwrap().map(Result::unwrap);
+            assert!(iterated.eq(values));
+            // Nothing was copied.
+            assert_eq!(found.as_ptr() as usize, place);
+        })*};
+    }
+    check!(
+        u8: [0, 1, u8::MAX], i8: [i8::MIN, -1, i8::MAX],
+        u16: [0, 0x102, u16::MAX], i16: [i16::MIN, -2, i16::MAX],
+        u32: [0, 0x102_0304, u32::MAX], i32: [i32::MIN, -3, i32::MAX],
+        u64: [0, 0x102_0304_0506_0708, u64::MAX], i64: [i64::MIN, -4, i64::MAX],
+        f32: [-0.0, 1.5, f32::INFINITY], f64: [-0.0, 1e300, f64::NEG_INFINITY]
+    );
 }
 
 #[test]

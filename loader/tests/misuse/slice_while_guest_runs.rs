@@ -3,7 +3,7 @@ fn read(
     func: cwasm::TypedFunc<(), ()>,
     mut store: cwasm::Store<()>,
 ) -> u8 {
-    let bytes = view.as_slice(&store).unwrap();
+    let bytes = view.as_le_slice(&store).unwrap();
     func.call(&mut store, ()).unwrap();
     bytes[0]
 }

@@ -1,5 +1,7 @@
 //! Functions: methods that call exports, and what imports are defined with.
 
+use std::collections::HashSet;
+
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
 use syn::{Error, LitStr, Path, Result};
@@ -8,6 +10,7 @@ use wit_parser::{Function, FunctionKind, InterfaceId, Type, TypeDefKind, TypeId,
 use super::idents::{prefixed, snake};
 use super::modules::Scope;
 use super::options::Trappable;
+use super::resources::{Group, Resource};
 use super::types::{Mode, TypeWriter, docs, unsupported};
 
 /// So many parameters have a tuple.
@@ -77,12 +80,15 @@ fn allow() -> TokenStream {
     )])
 }
 
-/// Refuses what is no plain function.
-pub(super) fn check_kind(func: &Function) -> Result<()> {
+/// Refuses what is no function that is called and returns.
+fn check_kind(func: &Function) -> Result<()> {
     match func.kind {
-        FunctionKind::Freestanding => Ok(()),
+        FunctionKind::Freestanding
+        | FunctionKind::Constructor(_)
+        | FunctionKind::Method(_)
+        | FunctionKind::Static(_) => Ok(()),
         _ => Err(unsupported(&format!(
-            "`{}`, which is not a plain function",
+            "`{}`, which is async, or a property",
             func.name
         ))),
     }
@@ -95,18 +101,23 @@ pub(super) struct Export {
     pub(super) method: TokenStream,
 }
 
-/// What calls the exported function of this path.
+/// What calls an exported function; `instance` is the name of the interface that it is in.
 pub(super) fn export(
     types: &TypeWriter<'_>,
+    group: &Group<'_>,
     func: &Function,
-    path: &str,
+    instance: Option<&str>,
     scope: Scope,
 ) -> Result<Export> {
     check_kind(func)?;
     let krate = types.krate;
     let owned = Signature::new(types, func, Mode::Owned, scope)?;
     let borrowed = Signature::new(types, func, Mode::Borrowed, scope)?;
-    let (field, method) = (snake(&func.name), prefixed("call_", &func.name));
+    let (field, method) = (group.guest_field(func), group.guest_method(func));
+    let path = match instance {
+        Some(instance) => format!("{instance}#{}", func.name),
+        None => func.name.clone(),
+    };
     let (owned_types, results) = (&owned.types, owned.results());
     let (names, types, returned) = (&borrowed.names, &borrowed.types, owned.returned());
     let (store, instance, typed) = (own("store"), own("instance"), own("typed"));
@@ -137,31 +148,150 @@ pub(super) fn export(
     })
 }
 
-/// An imported function: the method of the host's trait, and how it is defined in a linker.
-pub(super) struct Import {
-    pub(super) method: TokenStream,
-    pub(super) definition: TokenStream,
+/// What is imported by one name, or by none.
+#[derive(Clone, Copy)]
+pub(super) struct Imports<'a> {
+    pub(super) types: &'a TypeWriter<'a>,
+    pub(super) failing: &'a Failing<'a>,
+    /// The trait of functions that are of no resource; it has the conversions of errors.
+    pub(super) host: &'a Ident,
+    /// The interface's name.
+    pub(super) instance: Option<&'a str>,
+    pub(super) scope: Scope,
 }
 
-/// What defines an imported function; `instance` is the name of the interface that it is in.
-pub(super) fn import(
-    types: &TypeWriter<'_>,
-    failing: &Failing<'_>,
+/// A trait of the host, and what defines its functions in a linker.
+pub(super) struct HostTrait {
+    pub(super) item: TokenStream,
+    pub(super) definitions: TokenStream,
+}
+
+impl Imports<'_> {
+    /// The trait of functions that are of no resource, with those of the resources as its supertraits.
+    pub(super) fn host(
+        &self,
+        docs: &TokenStream,
+        free: &Group<'_>,
+        resources: &[Group<'_>],
+    ) -> Result<HostTrait> {
+        let traits = resources.iter().filter_map(|group| group.resource);
+        let names: Vec<_> = traits.map(Resource::host).collect();
+        let supertraits = (!names.is_empty()).then(|| quote!(: #(#names)+*));
+        let (methods, mut definitions) = self.functions(free, self.host)?;
+        let funcs = resources
+            .iter()
+            .chain([free])
+            .flat_map(|group| &group.funcs);
+        let conversions = self.conversions(funcs.copied())?;
+        let host = self.host;
+        let mut item = quote!(#docs pub trait #host #supertraits { #methods #conversions });
+        for group in resources {
+            let Some(resource) = group.resource else {
+                continue;
+            };
+            let found = self.resource(group, resource)?;
+            item.extend(found.item);
+            definitions.extend(found.definitions);
+        }
+        Ok(HostTrait { item, definitions })
+    }
+
+    /// The trait of a resource's functions.
+    fn resource(&self, group: &Group<'_>, resource: Resource<'_>) -> Result<HostTrait> {
+        let krate = self.types.krate;
+        let (name, host) = (resource.name, resource.host());
+        let (methods, functions) = self.functions(group, &host)?;
+        let ty = self.types.named(resource.id, name, self.scope);
+        let (store, get, linker) = (own("store"), own("get"), own("linker"));
+        let docs = format!("What the host does for the resource `{name}`.");
+        Ok(HostTrait {
+            item: quote! {
+                #[doc = #docs]
+                pub trait #host {
+                    #methods
+
+                    /// A guest has dropped one that it owned. An error ends the call as a trap does.
+                    fn drop(&mut self, rep: #krate::Resource<#ty>) -> #krate::Result<()>;
+                }
+            },
+            definitions: quote! {
+                #linker.resource(
+                    #name,
+                    #krate::ResourceType::host::<#ty>(),
+                    move |mut #store: #krate::StoreContextMut<'_, _>, rep| {
+                        #host::drop(#get(#store.data_mut()), #krate::Resource::new_own(rep))
+                    },
+                )?;
+                #functions
+            },
+        })
+    }
+
+    /// The methods of a group, and what defines them.
+    fn functions(&self, group: &Group<'_>, host: &Ident) -> Result<(TokenStream, TokenStream)> {
+        let (mut methods, mut definitions) = (TokenStream::new(), TokenStream::new());
+        for func in &group.funcs {
+            let import = import(self, host, &group.host_method(func), func)?;
+            methods.extend(import.method);
+            definitions.extend(import.definition);
+        }
+        Ok((methods, definitions))
+    }
+
+    /// The methods that make the world's errors of the host's.
+    fn conversions<'f>(&self, funcs: impl Iterator<Item = &'f Function>) -> Result<TokenStream> {
+        let Imports { types, failing, .. } = *self;
+        let krate = types.krate;
+        let mut known = HashSet::new();
+        let mut methods = TokenStream::new();
+        let results = funcs.filter_map(|func| func.result);
+        for (error, _, path) in results.filter_map(|result| error_of(types, failing, &result)) {
+            if known.insert(error) {
+                let method = convert_method(types, error);
+                let ty = types.ty(&Type::Id(error), Mode::Owned, self.scope)?;
+                methods.extend(quote! {
+                    /// What the guest gets to see of an error; one that is returned here ends
+                    /// the call as a trap does.
+                    fn #method(&mut self, error: #path) -> #krate::Result<#ty>;
+                });
+            }
+        }
+        Ok(methods)
+    }
+}
+
+/// An imported function: the method of the host's trait, and how it is defined in a linker.
+struct Import {
+    method: TokenStream,
+    definition: TokenStream,
+}
+
+/// What defines an imported function, which is a method of the trait `host_trait`.
+fn import(
+    imports: &Imports<'_>,
+    host_trait: &Ident,
+    method: &Ident,
     func: &Function,
-    instance: Option<&str>,
-    scope: Scope,
 ) -> Result<Import> {
     check_kind(func)?;
+    let Imports {
+        types,
+        failing,
+        host: root_trait,
+        instance,
+        scope,
+    } = *imports;
     let krate = types.krate;
     let signature = Signature::new(types, func, Mode::Owned, scope)?;
     let (names, param_types) = (&signature.names, &signature.types);
-    let (method, name, docs) = (snake(&func.name), &func.name, docs(&func.docs));
+    let (name, docs) = (&func.name, docs(&func.docs));
     let (store, host, linker) = (own("store"), own("host"), own("linker"));
     let error = func
         .result
         .as_ref()
         .and_then(|ty| error_of(types, failing, ty));
-    let call = quote!(#host.#method(#(#names),*));
+    // By the names of the traits: those of several interfaces may have methods of one name.
+    let call = quote!(#host_trait::#method(#host, #(#names),*));
     let (returned, value) = match error {
         Some((error, ok, path)) => {
             let ok = match ok {
@@ -173,7 +303,7 @@ pub(super) fn import(
                 match #call {
                     ::core::result::Result::Ok(value) => ::core::result::Result::Ok(value),
                     ::core::result::Result::Err(error) => {
-                        ::core::result::Result::Err(#host.#convert(error)?)
+                        ::core::result::Result::Err(#root_trait::#convert(#host, error)?)
                     }
                 }
             };
@@ -249,7 +379,7 @@ fn error_of<'a>(
 }
 
 /// The type that an alias stands for.
-pub(super) fn resolved(types: &TypeWriter<'_>, mut id: TypeId) -> TypeId {
+fn resolved(types: &TypeWriter<'_>, mut id: TypeId) -> TypeId {
     while let TypeDefKind::Type(Type::Id(aliased)) = types.resolve.types[id].kind {
         id = aliased;
     }
@@ -257,7 +387,7 @@ pub(super) fn resolved(types: &TypeWriter<'_>, mut id: TypeId) -> TypeId {
 }
 
 /// The host's error for an error type.
-pub(super) fn replaced_error<'a>(
+fn replaced_error<'a>(
     types: &TypeWriter<'_>,
     failing: &Failing<'a>,
     error: TypeId,
@@ -281,7 +411,7 @@ fn keys(types: &TypeWriter<'_>, interface: InterfaceId, name: &str) -> Vec<Strin
 }
 
 /// The method that makes the world's error of the host's.
-pub(super) fn convert_method(types: &TypeWriter<'_>, error: TypeId) -> Ident {
+fn convert_method(types: &TypeWriter<'_>, error: TypeId) -> Ident {
     let name = types.resolve.types[error].name.as_deref();
     prefixed("convert_", name.unwrap_or("error"))
 }

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use proc_macro2::{Ident, TokenStream};
 use quote::quote;
 use syn::{LitStr, Path};
-use wit_parser::{InterfaceId, PackageId, Resolve, World, WorldItem, WorldKey};
+use wit_parser::{InterfaceId, PackageId, Resolve, TypeOwner, World, WorldItem, WorldKey};
 
 use super::idents::snake;
 
@@ -93,13 +93,19 @@ impl<'a> Tree<'a> {
         vec![snake(&package.namespace), package_name, name]
     }
 
+    /// Whether an interface means the exported one here.
+    pub(super) fn is_exported(&self, interface: InterfaceId, scope: Scope) -> bool {
+        scope.exporting && self.exported.contains(&interface)
+    }
+
     /// The path to the items of an interface, with `::` at the end.
     pub(super) fn path(&self, interface: InterfaceId, scope: Scope) -> TokenStream {
         if let Some(path) = self.replaced(interface) {
             return quote!(#path::);
         }
-        let exports =
-            (scope.exporting && self.exported.contains(&interface)).then(|| quote!(exports::));
+        let exports = self
+            .is_exported(interface, scope)
+            .then(|| quote!(exports::));
         let (root, segments) = (scope.root(), self.segments(interface));
         quote!(#root #exports #(#segments::)*)
     }
@@ -109,8 +115,11 @@ impl<'a> Tree<'a> {
         self.find(&self.keys(interface))
     }
 
-    /// The type that is used in place of one of an interface.
-    pub(super) fn replaced_type(&self, interface: InterfaceId, name: &str) -> Option<&'a Path> {
+    /// The type that is used in place of one of an interface, or of the world itself.
+    pub(super) fn replaced_type(&self, owner: TypeOwner, name: &str) -> Option<&'a Path> {
+        let TypeOwner::Interface(interface) = owner else {
+            return self.find(&[name.to_owned()]);
+        };
         let keys = self.keys(interface).into_iter();
         self.find(&keys.map(|key| format!("{key}/{name}")).collect::<Vec<_>>())
     }

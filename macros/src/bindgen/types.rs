@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
 use syn::{Error, Path, Result};
-use wit_parser::{Docs, Resolve, Type, TypeDefKind, TypeId, TypeOwner};
+use wit_parser::{Docs, Handle, Resolve, Type, TypeDefKind, TypeId, TypeOwner};
 
 use super::idents::{camel, screaming, snake};
 use super::modules::{Scope, Tree};
@@ -18,6 +18,17 @@ pub(super) enum Mode {
     Owned,
     /// A parameter of an export: what is large is borrowed.
     Borrowed,
+}
+
+/// What types are made of.
+enum Part {
+    /// Numbers, characters, cases and flags.
+    Scalar,
+    Text,
+    /// A list, whatever its elements are.
+    List,
+    /// A handle of this resource.
+    Handle(TypeId),
 }
 
 /// What types are generated with.
@@ -72,7 +83,8 @@ impl TypeWriter<'_> {
         let def = &self.resolve.types[id];
         if let Some(name) = &def.name {
             let path = self.named(id, name, scope);
-            let is_borrowed = mode == Mode::Borrowed && !self.is_copy(&Type::Id(id));
+            let is_value = self.is_copy(&Type::Id(id), scope) || is_handle(self.resolve, id);
+            let is_borrowed = mode == Mode::Borrowed && !is_value;
             return Ok(if is_borrowed { quote!(&#path) } else { path });
         }
         self.structure(&def.kind, mode, scope)
@@ -102,18 +114,50 @@ impl TypeWriter<'_> {
                 let fields = tuple.types.iter().map(part).collect::<Result<Vec<_>>>()?;
                 quote!((#(#fields,)*))
             }
+            TypeDefKind::Handle(handle) => self.handle(resource_of(handle), scope),
             kind => return Err(unsupported(kind.as_str())),
         })
     }
 
+    /// A handle, owned or borrowed: a guest's resources are known when the host runs only.
+    fn handle(&self, resource: TypeId, scope: Scope) -> TokenStream {
+        let krate = self.krate;
+        if self.is_guests(resource, scope) {
+            return quote!(#krate::ResourceAny);
+        }
+        // An unnamed one does not exist.
+        let name = self.resolve.types[resource].name.as_deref();
+        let path = self.named(resource, name.unwrap_or_default(), scope);
+        quote!(#krate::Resource<#path>)
+    }
+
+    /// Whether a resource, or what an alias stands for, is one that the guest defines.
+    fn is_guests(&self, mut id: TypeId, scope: Scope) -> bool {
+        loop {
+            let def = &self.resolve.types[id];
+            // The world itself and what it imports have imported resources only.
+            let TypeOwner::Interface(interface) = def.owner else {
+                return false;
+            };
+            if !self.tree.is_exported(interface, scope) {
+                return false;
+            }
+            match def.kind {
+                TypeDefKind::Type(Type::Id(aliased)) => id = aliased,
+                _ => return true,
+            }
+        }
+    }
+
     /// The path of a named type.
-    fn named(&self, id: TypeId, name: &str, scope: Scope) -> TokenStream {
+    pub(super) fn named(&self, id: TypeId, name: &str, scope: Scope) -> TokenStream {
         let ident = camel(name);
-        match self.resolve.types[id].owner {
+        let owner = self.resolve.types[id].owner;
+        if let Some(path) = self.tree.replaced_type(owner, name) {
+            return quote!(#path);
+        }
+        match owner {
             TypeOwner::Interface(interface) => {
-                if let Some(path) = self.tree.replaced_type(interface, name) {
-                    return quote!(#path);
-                }
                 let module = self.tree.path(interface, scope);
                 quote!(#module #ident)
             }
@@ -125,22 +169,43 @@ impl TypeWriter<'_> {
     }
 
     /// Whether values are copied rather than borrowed.
-    fn is_copy(&self, ty: &Type) -> bool {
+    fn is_copy(&self, ty: &Type, scope: Scope) -> bool {
+        self.all(ty, &|part| match part {
+            Part::Scalar => true,
+            Part::Text | Part::List => false,
+            Part::Handle(resource) => self.is_guests(resource, scope),
+        })
+    }
+
+    /// Whether values can be cloned: a handle of the host's resources cannot.
+    fn is_clone(&self, ty: &Type, scope: Scope) -> bool {
+        self.all(ty, &|part| match part {
+            Part::Handle(resource) => self.is_guests(resource, scope),
+            _ => true,
+        })
+    }
+
+    /// Whether this is so for all parts of a type.
+    fn all(&self, ty: &Type, so: &dyn Fn(Part) -> bool) -> bool {
         let Type::Id(id) = ty else {
-            return !matches!(ty, Type::String | Type::ErrorContext);
+            return match ty {
+                Type::String | Type::ErrorContext => so(Part::Text),
+                _ => so(Part::Scalar),
+            };
         };
-        let copied = |ty: &Option<Type>| ty.as_ref().is_none_or(|ty| self.is_copy(ty));
+        let all = |ty: &Type| self.all(ty, so);
+        let side = |ty: &Option<Type>| ty.as_ref().is_none_or(all);
         match &self.resolve.types[*id].kind {
-            TypeDefKind::Record(record) => {
-                record.fields.iter().all(|field| self.is_copy(&field.ty))
-            }
-            TypeDefKind::Tuple(tuple) => tuple.types.iter().all(|ty| self.is_copy(ty)),
-            TypeDefKind::Variant(variant) => variant.cases.iter().all(|case| copied(&case.ty)),
-            TypeDefKind::Option(payload) => self.is_copy(payload),
-            TypeDefKind::Result(result) => copied(&result.ok) && copied(&result.err),
-            TypeDefKind::Enum(_) | TypeDefKind::Flags(_) => true,
-            TypeDefKind::Type(ty) => self.is_copy(ty),
-            _ => false,
+            TypeDefKind::Record(record) => record.fields.iter().all(|field| all(&field.ty)),
+            TypeDefKind::Tuple(tuple) => tuple.types.iter().all(all),
+            TypeDefKind::Variant(variant) => variant.cases.iter().all(|case| side(&case.ty)),
+            TypeDefKind::Option(payload) => all(payload),
+            TypeDefKind::Result(result) => side(&result.ok) && side(&result.err),
+            TypeDefKind::Enum(_) | TypeDefKind::Flags(_) => so(Part::Scalar),
+            TypeDefKind::Type(ty) => all(ty),
+            TypeDefKind::Handle(handle) => so(Part::Handle(resource_of(handle))),
+            TypeDefKind::List(element) => so(Part::List) && all(element),
+            _ => so(Part::List),
         }
     }
 
@@ -148,7 +213,7 @@ impl TypeWriter<'_> {
     pub(super) fn definition(&self, id: TypeId, name: &str, scope: Scope) -> Result<TokenStream> {
         let def = &self.resolve.types[id];
         let (docs, ident) = (docs(&def.docs), camel(name));
-        let (krate, attributes) = (self.krate, self.attributes(id));
+        let (krate, attributes) = (self.krate, self.attributes(id, scope));
         let item = match &def.kind {
             TypeDefKind::Record(record) => {
                 let fields = record.fields.iter().map(|field| {
@@ -199,7 +264,10 @@ impl TypeWriter<'_> {
                 });
             }
             TypeDefKind::Resource => {
-                return Err(unsupported(&format!("resources (`{name}`)")));
+                return Ok(match self.is_guests(id, scope) {
+                    true => quote!(#docs pub type #ident = #krate::ResourceAny;),
+                    false => quote!(#docs #[derive(Debug)] pub enum #ident {}),
+                });
             }
             TypeDefKind::Type(ty) => {
                 let ty = self.ty(ty, Mode::Owned, scope)?;
@@ -224,16 +292,32 @@ impl TypeWriter<'_> {
         Ok(quote!(#docs #item #error))
     }
 
-    fn attributes(&self, id: TypeId) -> TokenStream {
+    fn attributes(&self, id: TypeId, scope: Scope) -> TokenStream {
         let (krate, derives) = (self.krate, self.derives);
-        let copy = self.is_copy(&Type::Id(id)).then(|| quote!(Copy,));
+        let clone = self.is_clone(&Type::Id(id), scope).then(|| quote!(Clone,));
+        let copy = self.is_copy(&Type::Id(id), scope).then(|| quote!(Copy,));
         quote! {
             #[derive(
-                Clone, #copy Debug, #krate::ComponentType, #krate::Lower, #krate::Lift
+                #clone #copy Debug, #krate::ComponentType, #krate::Lower, #krate::Lift
                 #(, #derives)*
             )]
             #[component(crate = #krate)]
         }
+    }
+}
+
+fn resource_of(handle: &Handle) -> TypeId {
+    match handle {
+        Handle::Own(resource) | Handle::Borrow(resource) => *resource,
+    }
+}
+
+/// Whether a type is a handle by another name.
+fn is_handle(resolve: &Resolve, id: TypeId) -> bool {
+    match resolve.types[id].kind {
+        TypeDefKind::Handle(_) => true,
+        TypeDefKind::Type(Type::Id(aliased)) => is_handle(resolve, aliased),
+        _ => false,
     }
 }
 

@@ -1,21 +1,21 @@
 //! A world: a struct with its exports, and what its imports are defined with.
 
 use std::collections::HashSet;
+use std::iter;
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};
 use syn::{Path, Result, parse_quote};
 use wit_parser::{
-    Function, InterfaceId, Resolve, Type, TypeDefKind, TypeId, World, WorldId, WorldItem, WorldKey,
+    InterfaceId, Resolve, Type, TypeDefKind, TypeId, World, WorldId, WorldItem, WorldKey,
 };
 
-use super::functions::{
-    self, Export, Failing, Import, convert_method, own, replaced_error, resolved,
-};
+use super::functions::{self, Export, Failing, HostTrait, Imports, own};
 use super::idents::{camel, camel_text};
 use super::modules::{Modules, Scope, Tree};
 use super::options::Options;
-use super::types::{Mode, TypeWriter, docs};
+use super::resources::{self, Group};
+use super::types::{TypeWriter, docs};
 
 struct Writer<'a> {
     resolve: &'a Resolve,
@@ -94,7 +94,7 @@ impl Writer<'_> {
     fn imports(&mut self, world: &World) -> Result<TokenStream> {
         let krate = self.krate;
         let (mut content, mut hosts, mut calls) = (TokenStream::new(), Vec::new(), Vec::new());
-        let mut funcs = Vec::new();
+        let (mut funcs, mut types) = (Vec::new(), Vec::new());
         let (linker, get, host) = (own("linker"), own("get"), own("H"));
         for (key, item) in &world.imports {
             match item {
@@ -109,25 +109,30 @@ impl Writer<'_> {
                     }
                 }
                 WorldItem::Function(func) => funcs.push(func),
-                WorldItem::Type { id, .. } => content.extend(self.world_type(*id)?),
+                WorldItem::Type { id, .. } => {
+                    content.extend(self.world_type(*id)?);
+                    types.push(*id);
+                }
             }
         }
-        if !funcs.is_empty() {
+        let (free, resources) =
+            resources::groups(self.resolve, types.into_iter(), funcs.into_iter());
+        if !free.funcs.is_empty() || !resources.is_empty() {
             let name = format_ident!("{}Imports", camel_text(&world.name));
-            let imports: Vec<Import> = funcs
-                .into_iter()
-                .map(|func| functions::import(&self.types, &self.failing, func, None, ROOT))
-                .collect::<Result<_>>()?;
-            let methods = imports.iter().map(|import| &import.method);
-            let definitions = imports.iter().map(|import| &import.definition);
-            content.extend(quote! {
-                /// What the host provides to the world by itself.
-                pub trait #name { #(#methods)* }
-            });
+            let imports = Imports {
+                types: &self.types,
+                failing: &self.failing,
+                host: &name,
+                instance: None,
+                scope: ROOT,
+            };
+            let docs = quote!(#[doc = " What the host provides to the world by itself."]);
+            let HostTrait { item, definitions } = imports.host(&docs, &free, &resources)?;
+            content.extend(item);
             hosts.push(quote!(#name));
             calls.push(quote!({
                 let mut #linker = #linker.root();
-                #(#definitions)*
+                #definitions
             }));
         }
         let world_name = camel(&world.name);
@@ -158,8 +163,15 @@ impl Writer<'_> {
     /// A type that belongs to the world itself.
     fn world_type(&self, id: TypeId) -> Result<TokenStream> {
         match &self.resolve.types[id].name {
-            Some(name) => self.types.definition(id, name, ROOT),
-            None => Ok(TokenStream::new()),
+            Some(name)
+                if self
+                    .tree
+                    .replaced_type(self.resolve.types[id].owner, name)
+                    .is_none() =>
+            {
+                self.types.definition(id, name, ROOT)
+            }
+            _ => Ok(TokenStream::new()),
         }
     }
 
@@ -167,7 +179,10 @@ impl Writer<'_> {
     fn definitions(&self, id: InterfaceId, scope: Scope) -> Result<TokenStream> {
         let types = self.resolve.interfaces[id].types.iter();
         types
-            .filter(|(name, _)| self.tree.replaced_type(id, name).is_none())
+            .filter(|(name, ty)| {
+                let owner = self.resolve.types[**ty].owner;
+                self.tree.replaced_type(owner, name).is_none()
+            })
             .map(|(name, ty)| self.types.definition(*ty, name, scope))
             .collect()
     }
@@ -183,23 +198,23 @@ impl Writer<'_> {
         let interface = &self.resolve.interfaces[id];
         let mut content = self.definitions(id, scope)?;
         let name = self.resolve.name_world_key(key);
-        let imports: Vec<Import> = interface
-            .functions
-            .values()
-            .map(|func| functions::import(&self.types, &self.failing, func, Some(&name), scope))
-            .collect::<Result<_>>()?;
-        let has_host = !imports.is_empty();
+        let (free, resources) = self.groups(id);
+        let has_host = !free.funcs.is_empty() || !resources.is_empty();
         if has_host {
+            let imports = Imports {
+                types: &self.types,
+                failing: &self.failing,
+                host: &format_ident!("Host"),
+                instance: Some(&name),
+                scope,
+            };
             let docs = docs(&interface.docs);
-            let methods = imports.iter().map(|import| &import.method);
-            let definitions = imports.iter().map(|import| &import.definition);
-            let conversions = self.conversions(interface.functions.values(), scope)?;
+            let HostTrait { item, definitions } = imports.host(&docs, &free, &resources)?;
             let (linker, get, host) = (own("linker"), own("get"), own("H"));
             content.extend(quote! {
-                #docs
-                pub trait Host { #(#methods)* #conversions }
+                #item
 
-                /// Defines the functions of this interface. `get` gives the host of a store's data.
+                /// Defines what this interface has. `get` gives the host of a store's data.
                 ///
                 /// # Errors
                 /// If something of the same name is defined already.
@@ -208,7 +223,7 @@ impl Writer<'_> {
                     #get: fn(&mut T) -> &mut #host,
                 ) -> #krate::Result<()> {
                     let mut #linker = #linker.instance(#name)?;
-                    #(#definitions)*
+                    #definitions
                     ::core::result::Result::Ok(())
                 }
             });
@@ -217,36 +232,11 @@ impl Writer<'_> {
         Ok(has_host)
     }
 
-    /// The methods that make the interface's errors of the host's.
-    fn conversions<'f>(
-        &self,
-        funcs: impl Iterator<Item = &'f Function>,
-        scope: Scope,
-    ) -> Result<TokenStream> {
-        let krate = self.krate;
-        let mut known = HashSet::new();
-        let mut methods = TokenStream::new();
-        for func in funcs {
-            if let Some(Type::Id(result)) = func.result
-                && let TypeDefKind::Result(result) = &self.resolve.types[result].kind
-                && let Some(Type::Id(error)) = result.err
-            {
-                let error = resolved(&self.types, error);
-                let Some(path) = replaced_error(&self.types, &self.failing, error) else {
-                    continue;
-                };
-                if known.insert(error) {
-                    let method = convert_method(&self.types, error);
-                    let ty = self.types.ty(&Type::Id(error), Mode::Owned, scope)?;
-                    methods.extend(quote! {
-                        /// What the guest gets to see of an error; one that is returned here ends
-                        /// the call as a trap does.
-                        fn #method(&mut self, error: #path) -> #krate::Result<#ty>;
-                    });
-                }
-            }
-        }
-        Ok(methods)
+    /// The functions of an interface.
+    fn groups(&self, id: InterfaceId) -> (Group<'_>, Vec<Group<'_>>) {
+        let interface = &self.resolve.interfaces[id];
+        let (types, funcs) = (interface.types.values(), interface.functions.values());
+        resources::groups(self.resolve, types.copied(), funcs)
     }
 
     /// The struct of the world, and the modules of exported interfaces.
@@ -259,6 +249,8 @@ impl Writer<'_> {
         let (store, instance) = (own("store"), own("instance"));
         let (mut fields, mut values, mut methods) = (Vec::new(), Vec::new(), Vec::new());
         let mut content = TokenStream::new();
+        // The resources of a world are imported ones.
+        let (free, _) = resources::groups(self.resolve, iter::empty(), iter::empty());
         for (key, item) in &world.exports {
             match item {
                 WorldItem::Interface { id, .. } => {
@@ -273,7 +265,7 @@ impl Writer<'_> {
                     }
                 }
                 WorldItem::Function(func) => {
-                    let export = functions::export(&self.types, func, &func.name, scope)?;
+                    let export = functions::export(&self.types, &free, func, None, scope)?;
                     fields.push(export.field);
                     values.push(export.value);
                     methods.push(export.method);
@@ -323,54 +315,75 @@ impl Writer<'_> {
 
     /// The module of an exported interface. Whether it has functions.
     fn export_interface(&mut self, key: &WorldKey, id: InterfaceId) -> Result<bool> {
-        let krate = self.krate;
-        let segments = self.tree.segments(id);
         let mut path = vec![format_ident!("exports")];
-        path.extend(segments);
+        path.extend(self.tree.segments(id));
         let scope = Scope {
             depth: path.len(),
             exporting: true,
         };
-        let interface = &self.resolve.interfaces[id];
         let mut content = self.definitions(id, scope)?;
         let name = self.resolve.name_world_key(key);
-        let exports: Vec<Export> = interface
-            .functions
-            .values()
-            .map(|func| {
-                functions::export(&self.types, func, &format!("{name}#{}", func.name), scope)
-            })
-            .collect::<Result<_>>()?;
-        let has_functions = !exports.is_empty();
-        if has_functions {
-            let docs = docs(&interface.docs);
+        let (free, resources) = self.groups(id);
+        let mut members = self.members(&free, &name, scope)?;
+        for group in resources {
+            let Some(resource) = group.resource.filter(|_| !group.funcs.is_empty()) else {
+                continue;
+            };
+            let (ty, accessor) = (resource.guest(), resource.accessor());
+            let docs = format!("Calls the functions of the resource `{}`.", resource.name);
+            let functions = self.members(&group, &name, scope)?;
+            content.extend(self.guest(&ty, &quote!(#[doc = #docs]), &functions));
             let (store, instance) = (own("store"), own("instance"));
-            let fields = exports.iter().map(|export| &export.field);
-            let values = exports.iter().map(|export| &export.value);
-            let methods = exports.iter().map(|export| &export.method);
-            content.extend(quote! {
-                #docs
-                #[derive(Clone, Debug)]
-                pub struct Guest { #(#fields),* }
-
-                impl Guest {
-                    /// Finds the functions of this interface in an instance.
-                    ///
-                    /// # Errors
-                    /// If one is missing, or is of another type.
-                    pub fn new(
-                        mut #store: impl #krate::AsContextMut,
-                        #instance: &#krate::Instance,
-                    ) -> #krate::Result<Self> {
-                        ::core::result::Result::Ok(Self { #(#values),* })
-                    }
-
-                    #(#methods)*
-                }
+            members.push(Export {
+                field: quote!(#accessor: #ty),
+                value: quote!(#accessor: #ty::new(&mut #store, #instance)?),
+                method: quote!(#[doc = #docs] pub fn #accessor(&self) -> &#ty { &self.#accessor }),
             });
+        }
+        let has_functions = !members.is_empty();
+        if has_functions {
+            let docs = docs(&self.resolve.interfaces[id].docs);
+            content.extend(self.guest(&format_ident!("Guest"), &docs, &members));
         }
         self.modules.add(&path, content);
         Ok(has_functions)
+    }
+
+    /// What calls the exported functions of a group.
+    fn members(&self, group: &Group<'_>, instance: &str, scope: Scope) -> Result<Vec<Export>> {
+        let funcs = group.funcs.iter();
+        funcs
+            .map(|func| functions::export(&self.types, group, func, Some(instance), scope))
+            .collect()
+    }
+
+    /// A struct of what is exported.
+    fn guest(&self, name: &Ident, docs: &TokenStream, members: &[Export]) -> TokenStream {
+        let krate = self.krate;
+        let (store, instance) = (own("store"), own("instance"));
+        let fields = members.iter().map(|member| &member.field);
+        let values = members.iter().map(|member| &member.value);
+        let methods = members.iter().map(|member| &member.method);
+        quote! {
+            #docs
+            #[derive(Clone, Debug)]
+            pub struct #name { #(#fields),* }
+
+            impl #name {
+                /// Finds the functions in an instance.
+                ///
+                /// # Errors
+                /// If one is missing, or is of another type.
+                pub fn new(
+                    mut #store: impl #krate::AsContextMut,
+                    #instance: &#krate::Instance,
+                ) -> #krate::Result<Self> {
+                    ::core::result::Result::Ok(Self { #(#values),* })
+                }
+
+                #(#methods)*
+            }
+        }
     }
 }
 
