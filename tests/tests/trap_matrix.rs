@@ -15,7 +15,9 @@ use cwasm_tests::hostile::matrix::{
     ALL, BETWEEN, LIFTING, LOWERING, Leaf, Position, Trial, Want, check, giver, lifting, lowering,
     step, taker, trials,
 };
-use cwasm_tests::reference::{Action, Behaviour, Encoding, PAGE, Step, Type, Value, What, flatten};
+use cwasm_tests::reference::{
+    Action, Behaviour, Encoding, PAGE, Step, Type, Value, What, flat_count,
+};
 
 use Encoding::{Latin1Utf16, Utf8, Utf16};
 
@@ -272,14 +274,13 @@ fn spilled(want: Want, bad: u64) -> Vec<Trial> {
     let leaf = Leaf::text("ab", Utf8, false);
     trials(&LIFTING, &leaf, Utf8, want, |way, _, func, case| {
         let (guest, types, max_flat) = giver(way, func, case);
-        let count: usize = types.iter().map(|ty| flatten(ty).len()).sum();
         let place = if way.in_param {
             &mut guest.args[0]
         } else {
             &mut guest.result
         };
         *place = bad;
-        count > max_flat
+        flat_count(types) > max_flat
     })
 }
 
@@ -298,7 +299,7 @@ fn d18_spilled_values_misplaced() {
 #[test]
 fn d19_place_for_spilled_values_misplaced() {
     let leaf = Leaf::text("ab", Utf8, false);
-    let end = PAGE as u32;
+    let end = PAGE as u64;
     let bad = [
         (1025, TrapCode::UnalignedPointer),
         (end, TrapCode::MemoryOutOfBounds),
@@ -319,7 +320,7 @@ fn d19_place_for_spilled_values_misplaced() {
                     guest.script[0] = step(Action::Return, bad);
                     return position == Position::Spilled && bad != end - 4;
                 }
-                *guest.args.last_mut().expect("where the result goes") = bad.into();
+                *guest.args.last_mut().expect("where the result goes") = bad;
                 let too_near = if position == Position::Variant {
                     end - 8
                 } else {
@@ -333,12 +334,12 @@ fn d19_place_for_spilled_values_misplaced() {
 }
 
 /// What is wrong with a call of `realloc` for strings of this alignment.
-fn bad_places(align: u32) -> Vec<(Step, Want)> {
+fn bad_places(align: u64) -> Vec<(Step, Want)> {
     let out_of_bounds = Err(TrapCode::StringOutOfBounds);
     let mut bad = vec![
         (step(Action::AtEnd, align), out_of_bounds),
         (
-            step(Action::Return, 0u32.wrapping_sub(align)),
+            step(Action::Return, 0u64.wrapping_sub(align)),
             out_of_bounds,
         ),
     ];

@@ -1,5 +1,7 @@
 //! The typed API: Rust types that stand for types of the reference, in the form of a table.
 
+use std::collections::BTreeMap as Map;
+
 use cwasm::{ComponentType, Instance, Lift, LinkerInstance, Lower, Store, StoreContextMut};
 
 use super::run::Host;
@@ -21,6 +23,8 @@ pub(crate) trait Native: ComponentType + Lift + Lower + 'static {
 pub struct Row {
     /// The type.
     pub ty: fn() -> Type,
+    /// A value as Rust has it: of equal keys of a map the last, in their order.
+    pub(crate) normal: fn(&Value) -> Value,
     /// Calls an export.
     pub(crate) call: [Call; 2],
     /// Defines an import, which leaves its parameter in the store and returns what lies there.
@@ -109,6 +113,7 @@ fn ty<T: Native>() -> Type {
 const fn row<T: Native>() -> Row {
     Row {
         ty: ty::<T>,
+        normal: |value| T::of(value).value(),
         call: [call::<T>, call_spilled::<T>],
         define: [define::<T>, define_spilled::<T>],
     }
@@ -137,6 +142,12 @@ rows! {
     Result<(), char>; Result<f32, ()>; Result<f64, f32>; Result<Vec<char>, (u8, u64)>; (char, u8);
     (String, String); (u8, (u16, (u32, Option<u64>))); (Option<f32>, Result<u64, f64>);
     (Vec<u8>, Option<String>, char);
+    [char; 1]; [u8; 4]; [u32; 17]; [String; 2]; [Option<u8>; 3]; [(u8, u64); 3]; [Vec<u8>; 9];
+    Vec<[u16; 3]>; Vec<[bool; 5]>; Option<[char; 3]>; Result<[Vec<u32>; 2], [u8; 3]>; (u8, [u32; 3]);
+    [[u16; 2]; 3]; [[Option<char>; 2]; 9];
+    Map<u8, u8>; Map<u64, char>; Map<char, Option<u8>>; Map<String, Vec<u8>>; Map<bool, String>;
+    Map<u8, [u32; 2]>; Vec<Map<u16, u32>>; Option<Map<char, String>>; (u8, Map<String, u8>);
+    Map<i32, Map<u8, u8>>; [Map<u8, u8>; 2]; Result<Map<u8, u8>, u8>;
 }
 
 macro_rules! ints {
@@ -214,6 +225,42 @@ impl<T: Native> Native for Vec<T> {
     }
     fn value(&self) -> Value {
         Value::List(self.iter().map(T::value).collect())
+    }
+}
+
+impl<T: Native, const N: usize> Native for [T; N] {
+    fn ty() -> Option<Type> {
+        Some(Type::FixedList(Box::new(ty::<T>()), N))
+    }
+    fn of(value: &Value) -> [T; N] {
+        match value {
+            Value::Record(items) => std::array::from_fn(|index| T::of(&items[index])),
+            value => mismatch(value),
+        }
+    }
+    fn value(&self) -> Value {
+        Value::Record(self.iter().map(T::value).collect())
+    }
+}
+
+impl<K: Native + Ord, V: Native> Native for Map<K, V> {
+    fn ty() -> Option<Type> {
+        Some(Type::Map(Box::new(Type::Tuple(vec![ty::<K>(), ty::<V>()]))))
+    }
+    fn of(value: &Value) -> Map<K, V> {
+        let pair = |value: &Value| match value {
+            Value::Record(parts) => (K::of(&parts[0]), V::of(&parts[1])),
+            value => mismatch(value),
+        };
+        match value {
+            Value::List(pairs) => pairs.iter().map(pair).collect(),
+            value => mismatch(value),
+        }
+    }
+    fn value(&self) -> Value {
+        let pairs = self.iter();
+        let pairs = pairs.map(|(key, value)| Value::Record(vec![key.value(), value.value()]));
+        Value::List(pairs.collect())
     }
 }
 
