@@ -11,6 +11,7 @@
 //! One component holds many functions, since compiling costs the most; each case has a new instance.
 
 pub mod case;
+mod derived;
 pub mod expect;
 pub mod matrix;
 pub mod run;
