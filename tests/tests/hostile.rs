@@ -6,7 +6,7 @@ use cwasm_tests::artifact::Workshop;
 use cwasm_tests::hostile::case::Case;
 use cwasm_tests::hostile::expect::{End, Expected, expect};
 use cwasm_tests::hostile::run::Ready;
-use cwasm_tests::hostile::wat::{Func, Pages, Path};
+use cwasm_tests::hostile::wat::{Func, Memory, Path};
 use cwasm_tests::hostile::{Expect, Summary, random_world, run_case, run_worlds};
 use cwasm_tests::reference::{State, Value};
 
@@ -85,7 +85,7 @@ fn noticed(expect: Expect) -> (usize, usize) {
 
 #[test]
 fn wrong_ends_are_noticed() {
-    fn wrong(path: Path, func: &Func, case: &Case, pages: [Pages; 2]) -> Expected {
+    fn wrong(path: Path, func: &Func, case: &Case, pages: [Memory; 2]) -> Expected {
         let mut expected = expect(path, func, case, pages);
         expected.end = match expected.end {
             End::Returns(Some(_)) => End::Returns(Some(Value::Flags(77))),
@@ -102,7 +102,7 @@ fn wrong_ends_are_noticed() {
 
 #[test]
 fn wrong_bytes_are_noticed() {
-    fn wrong(path: Path, func: &Func, case: &Case, pages: [Pages; 2]) -> Expected {
+    fn wrong(path: Path, func: &Func, case: &Case, pages: [Memory; 2]) -> Expected {
         let mut expected = expect(path, func, case, pages);
         let guests = [&mut expected.caller, &mut expected.callee]
             .into_iter()
@@ -121,7 +121,7 @@ fn wrong_bytes_are_noticed() {
 
 #[test]
 fn wrong_calls_are_noticed() {
-    fn wrong(path: Path, func: &Func, case: &Case, pages: [Pages; 2]) -> Expected {
+    fn wrong(path: Path, func: &Func, case: &Case, pages: [Memory; 2]) -> Expected {
         let mut expected = expect(path, func, case, pages);
         let guests = [&mut expected.caller, &mut expected.callee]
             .into_iter()

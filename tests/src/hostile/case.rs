@@ -5,11 +5,11 @@
 //! discriminants, chars and text that are none.
 
 use super::values::random_values;
-use super::wat::{Func, Pages, Path};
+use super::wat::{Func, Memory, Path};
 use crate::random::Random;
 use crate::reference::{
     Action, Behaviour, Core, Encoding, Flat, Guest, Lower, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, PAGE,
-    Place, Site, Step, Type, Value, What, alignment, flatten, size,
+    Place, Site, Step, Type, Value, What, Width, alignment, flat_count, size,
 };
 
 /// One call.
@@ -31,7 +31,7 @@ pub struct Setup {
     /// What is in its memory.
     pub bytes: Vec<u8>,
     /// Where its `realloc` begins.
-    pub next: u32,
+    pub next: u64,
     /// What its `realloc` does; 16 steps at most.
     pub script: Vec<Step>,
     /// What a caller gives; the last may be where the result goes.
@@ -46,7 +46,7 @@ pub struct Setup {
 
 impl Setup {
     /// A guest that gives and returns nothing.
-    pub fn new(bytes: Vec<u8>, next: u32, script: Vec<Step>) -> Setup {
+    pub fn new(bytes: Vec<u8>, next: u64, script: Vec<Step>) -> Setup {
         Setup {
             bytes,
             next,
@@ -59,10 +59,10 @@ impl Setup {
     }
 
     /// The guest, for the reference.
-    pub fn guest(&self, pages: Pages) -> Guest {
+    pub fn guest(&self, memory: Memory) -> Guest {
         Guest::new(
             self.bytes.clone(),
-            pages.max,
+            (memory.max, memory.width),
             self.next,
             self.script.clone(),
         )
@@ -70,7 +70,7 @@ impl Setup {
 
     /// The flat parameters of a caller, or the flat result of a callee.
     pub(super) fn flat(&self, max_flat: usize, types: &[Type]) -> Vec<u64> {
-        let count: usize = types.iter().map(|ty| flatten(ty).len()).sum();
+        let count = flat_count(types);
         let count = if count > max_flat { 1 } else { count };
         if max_flat == MAX_FLAT_PARAMS {
             self.args[..count].to_vec()
@@ -80,26 +80,32 @@ impl Setup {
     }
 
     /// Where a caller wants the result that does not fit.
-    pub(super) fn out_pointer(&self, func: &Func) -> Option<u32> {
-        let count: usize = func.result.iter().map(|ty| flatten(ty).len()).sum();
-        (count > MAX_FLAT_RESULTS).then(|| *self.args.last().expect("an argument") as u32)
+    pub(super) fn out_pointer(&self, func: &Func) -> Option<u64> {
+        let count = flat_count(func.result.as_slice());
+        (count > MAX_FLAT_RESULTS).then(|| *self.args.last().expect("an argument"))
     }
 }
 
 /// A case for the function.
-pub fn random_case(random: &mut Random, path: Path, func: &Func, pages: [Pages; 2]) -> Case {
+pub fn random_case(random: &mut Random, path: Path, func: &Func, memories: [Memory; 2]) -> Case {
     let result = func.result.as_slice();
-    let host_result = random_values(random, result);
+    let host_result = func.as_host_has(random_values(random, result));
     let caller = (path != Path::Export).then(|| {
-        let mut setup = random_setup(random, func.caller, &func.params, MAX_FLAT_PARAMS, pages[0]);
-        if func.core_types(true).0.len() > setup.args.len() {
-            let out = random_out(random, &setup, result);
+        let mut setup = random_setup(
+            random,
+            func.caller,
+            &func.params,
+            MAX_FLAT_PARAMS,
+            memories[0],
+        );
+        if func.core_types(true, memories[0].width).0.len() > setup.args.len() {
+            let out = random_out(random, &setup, result, memories[0].width);
             setup.args.push(out);
         }
         setup
     });
     let callee = (path != Path::Import).then(|| {
-        let mut setup = random_setup(random, func.callee, result, MAX_FLAT_RESULTS, pages[1]);
+        let mut setup = random_setup(random, func.callee, result, MAX_FLAT_RESULTS, memories[1]);
         setup.result = setup.args.pop().unwrap_or(0);
         setup.behaviour = random_behaviour(random);
         setup.post_behaviour = random_behaviour(random);
@@ -109,7 +115,7 @@ pub fn random_case(random: &mut Random, path: Path, func: &Func, pages: [Pages; 
         setup
     });
     Case {
-        host_params: random_values(random, &func.params),
+        host_params: func.as_host_has(random_values(random, &func.params)),
         host_result: (!random.one_in(60)).then_some(host_result),
         caller,
         callee,
@@ -134,18 +140,23 @@ pub struct Planted {
     /// All places that say something.
     pub sites: Vec<Site>,
     /// Where the memory is free.
-    pub next: u32,
+    pub next: u64,
 }
 
 /// Puts values into a memory, as a guest would: from `start` on. `None` if there is no room.
 pub fn plant(
     bytes: &[u8],
     start: usize,
-    (encoding, always_utf16): (Encoding, bool),
+    (encoding, always_utf16, width): (Encoding, bool, Width),
     (values, types): (&[Value], &[Type]),
     max_flat: usize,
 ) -> Option<Planted> {
-    let mut guest = Guest::new(bytes.to_vec(), bytes.len() / PAGE, start as u32, Vec::new());
+    let mut guest = Guest::new(
+        bytes.to_vec(),
+        (bytes.len() / PAGE, width),
+        start as u64,
+        Vec::new(),
+    );
     let mut lower = Lower::new(&mut guest, encoding);
     lower.always_utf16 = always_utf16;
     let flat = lower.values(max_flat, values, types, None).ok()?;
@@ -168,11 +179,11 @@ fn random_setup(
     encoding: Encoding,
     types: &[Type],
     max_flat: usize,
-    pages: Pages,
+    memory: Memory,
 ) -> Setup {
-    let bytes = background(random, pages.min * PAGE);
+    let bytes = background(random, memory.min * PAGE);
     let values = random_values(random, types);
-    let encoding = (encoding, random.one_in(2));
+    let encoding = (encoding, random.one_in(2), memory.width);
     let plant = |start| plant(&bytes, start, encoding, (&values, types), max_flat);
     let start = 16 * (1 + random.below(100)) + random.below(2) * random.below(16);
     let mut planted = plant(start);
@@ -193,7 +204,7 @@ fn random_setup(
     }) = planted
     else {
         // The memory is too small.
-        let count: usize = types.iter().map(|ty| flatten(ty).len()).sum();
+        let count = flat_count(types);
         let count = if count > max_flat { 1 } else { count };
         let args = (0..count).map(|_| u64::from(random.next_u64() as u32 >> 15));
         return Setup {
@@ -233,35 +244,42 @@ fn background(random: &mut Random, len: usize) -> Vec<u8> {
 }
 
 /// Where a caller wants its result.
-fn random_out(random: &mut Random, setup: &Setup, result: &[Type]) -> u64 {
+fn random_out(random: &mut Random, setup: &Setup, result: &[Type], width: Width) -> u64 {
     let tuple = Type::Tuple(result.to_vec());
-    let (align, size, end) = (alignment(&tuple), size(&tuple), setup.bytes.len());
-    let good = ((setup.next as usize).next_multiple_of(align) + 8192) as u32;
+    let (align, size) = (alignment(&tuple, width), size(&tuple, width));
+    let end = setup.bytes.len();
+    let good = setup.next.next_multiple_of(align as u64) + 8192;
     let pointer = match random.below(8) {
         0 => pointer_near(random, good, size, align, end),
-        1 => (end.saturating_sub(size) / align * align) as u32,
+        1 => (end.saturating_sub(size) / align * align) as u64,
         _ => good,
     };
-    u64::from(pointer)
+    pointer & width.mask()
 }
 
 /// A pointer that may be wrong.
-fn pointer_near(random: &mut Random, pointer: u32, size: usize, align: usize, end: usize) -> u32 {
-    let (size, align, end) = (size as u32, align as u32, end as u32);
-    let flipped = pointer ^ 1 << random.below(32);
+fn pointer_near(random: &mut Random, pointer: u64, size: usize, align: usize, end: usize) -> u64 {
+    let (size, align, end) = (size as u64, align as u64, end as u64);
+    let flipped = pointer ^ 1 << random.below(64);
+    let flipped_low = pointer ^ 1 << random.below(20);
     random.pick(&[
         0,
         pointer.wrapping_add(1),
         pointer.wrapping_add(align / 2),
         flipped,
+        flipped_low,
         end,
         end.wrapping_add(align),
         end.wrapping_sub(size),
         end.wrapping_sub(size).wrapping_add(1),
         end.wrapping_sub(size).wrapping_add(align),
-        0u32.wrapping_sub(align),
-        u32::MAX,
+        0u64.wrapping_sub(align),
+        0u64.wrapping_sub(size),
+        u64::MAX,
+        u32::MAX.into(),
         1 << 31,
+        1 << 32 | pointer,
+        1 << 63 | pointer,
     ])
 }
 
@@ -305,7 +323,7 @@ fn damaged(random: &mut Random, old: u64, what: What, end: usize) -> u64 {
         let most = limit / element;
         [
             0,
-            old + 1,
+            old.wrapping_add(1),
             old.wrapping_sub(1),
             most,
             most + 1,
@@ -313,6 +331,9 @@ fn damaged(random: &mut Random, old: u64, what: What, end: usize) -> u64 {
             limit + 1,
             1 << 31,
             0xffff_ffff,
+            1 << 32 | old,
+            (u64::MAX / element).wrapping_add(1),
+            u64::MAX,
         ]
     };
     match what {
@@ -346,14 +367,15 @@ fn damaged(random: &mut Random, old: u64, what: What, end: usize) -> u64 {
         }
         What::Flags(count) => high | old | 1u64 << (count % 32) | any & 0xffff_0000,
         What::Pointer { size, align } => {
-            high | u64::from(pointer_near(random, old as u32, size, align, end))
+            let pointer = pointer_near(random, old, size, align, end);
+            pointer ^ high
         }
-        What::Length(element) => high | (random.pick(&len(element as u64)) & 0xffff_ffff),
+        What::Length(element) => high ^ random.pick(&len(element as u64)),
         What::Units => {
-            let tagged = old ^ 1 << 31;
+            let tag = random.pick(&[1 << 31, 1 << 63]);
             let unit_size = random.pick(&[1, 2]);
             let most = random.pick(&len(unit_size));
-            high | (random.pick(&[most, tagged, most ^ 1 << 31]) & 0xffff_ffff)
+            high ^ random.pick(&[most, old ^ tag, most ^ tag])
         }
         What::Text => old,
     }
@@ -374,12 +396,12 @@ fn random_script(random: &mut Random) -> Vec<Step> {
 }
 
 fn random_step(random: &mut Random) -> Step {
-    let near_end = (PAGE as u32).wrapping_sub(random.below(64) as u32);
-    let place = 16 * random.below(200) as u32;
+    let near_end = (PAGE - random.below(64)) as u64;
+    let place = 16 * random.below(200) as u64;
     let (action, value) = match random.below(16) {
         0 => (
             Action::Return,
-            random.pick(&[0, 1, 2, 3, 4, u32::MAX, 1 << 31, 8]),
+            random.pick(&[0, 1, 2, 3, 4, u64::MAX, 1 << 31, 1 << 32, 1 << 63, 8]),
         ),
         1 => (Action::Return, near_end),
         2 => (Action::Return, place),

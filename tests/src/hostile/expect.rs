@@ -3,7 +3,7 @@
 use cwasm::TrapCode;
 
 use super::case::{Case, Setup};
-use super::wat::{Func, Pages, Path};
+use super::wat::{Func, Memory, Path};
 use crate::reference::{
     Action, Behaviour, Encoding, Flat, Guest, Lift, Lower, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, Value,
 };
@@ -63,10 +63,10 @@ impl From<TrapCode> for Stop {
 }
 
 /// What the case must do.
-pub fn expect(path: Path, func: &Func, case: &Case, pages: [Pages; 2]) -> Expected {
-    let after = |setup: &Option<Setup>, pages: Pages| {
+pub fn expect(path: Path, func: &Func, case: &Case, memories: [Memory; 2]) -> Expected {
+    let after = |setup: &Option<Setup>, memory: Memory| {
         setup.as_ref().map(|setup| After {
-            guest: setup.guest(pages),
+            guest: setup.guest(memory),
             args: Vec::new(),
             result: None,
             post_arg: None,
@@ -76,8 +76,8 @@ pub fn expect(path: Path, func: &Func, case: &Case, pages: [Pages; 2]) -> Expect
     let mut expected = Expected {
         end: End::Unsure,
         received: None,
-        caller: after(&case.caller, pages[0]),
-        callee: after(&case.callee, pages[1]),
+        caller: after(&case.caller, memories[0]),
+        callee: after(&case.callee, memories[1]),
     };
     let end = match path {
         Path::Export => export(func, case, &mut expected),
@@ -101,12 +101,12 @@ fn export(func: &Func, case: &Case, expected: &mut Expected) -> Result<Option<Va
     let values = &case.host_params;
     let lower = &mut Lower::new(&mut after.guest, func.callee);
     after.args = lower.values(MAX_FLAT_PARAMS, values, &func.params, None)?;
-    let (mut results, trap) = called(func, setup, after)?;
+    let (results, trap) = called(func, setup, after)?;
     if let Some(code) = trap {
         return Err(code.into());
     }
     post_return(func, setup, after)?;
-    Ok(results.pop())
+    Ok(func.as_host_has(results).pop())
 }
 
 /// A guest calls the host.
@@ -124,7 +124,7 @@ fn import(func: &Func, case: &Case, expected: &mut Expected) -> Result<(), Stop>
     if let Some(code) = trap {
         return Err(code.into());
     }
-    expected.received = Some(values);
+    expected.received = Some(func.as_host_has(values));
     let Some(result) = &case.host_result else {
         return Err(Stop::HostFails);
     };

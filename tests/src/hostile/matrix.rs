@@ -11,12 +11,12 @@ use super::case::{Case, Setup, change, plant};
 use super::expect::{End, expect};
 use super::run::{Outcome, Ready};
 use super::typed::{ROWS, padding};
-use super::wat::{Func, Pages, Path, World};
+use super::wat::{Func, Memory, Path, World};
 use crate::artifact::Workshop;
 use crate::reference::Encoding::{Latin1Utf16, Utf8, Utf16};
 use crate::reference::{
     Action, Encoding, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, PAGE, Place, Source, Step, Text, Type,
-    Value, What, flatten,
+    Value, What, Width, flat_count,
 };
 
 /// Where the wrong thing is.
@@ -49,13 +49,12 @@ const POSITIONS: [Position; 7] = [
 ];
 
 impl Position {
-    /// The type with `leaf` in this position. Rust has no records and variants here.
-    fn ty(self, leaf: &Type, typed: bool) -> Type {
+    /// The type with `leaf` in this position.
+    fn ty(self, leaf: &Type) -> Type {
         let boxed = Box::new(leaf.clone());
         match self {
             Position::Flat | Position::Spilled => leaf.clone(),
             Position::List => Type::List(boxed),
-            Position::Record if typed => Type::Tuple(vec![Type::U8, leaf.clone()]),
             Position::Record => Type::Record(vec![Type::U8, leaf.clone()]),
             Position::Variant => Type::Variant(vec![None, Some(leaf.clone()), Some(Type::U64)]),
             Position::Option => Type::Option(boxed),
@@ -124,6 +123,7 @@ pub struct Trial {
     /// Where the leaf is.
     pub position: Position,
     func: Func,
+    memories: [Memory; 2],
     case: Case,
     want: Want,
 }
@@ -136,8 +136,7 @@ impl Trial {
         } else {
             (self.func.result.as_slice(), MAX_FLAT_RESULTS)
         };
-        let count: usize = types.iter().map(|ty| flatten(ty).len()).sum();
-        count <= max_flat && self.position != Position::List
+        flat_count(types) <= max_flat && self.position != Position::List
     }
 }
 
@@ -150,6 +149,8 @@ pub struct Leaf {
     pub encoding: Encoding,
     /// Whether Latin-1+UTF-16 is UTF-16.
     pub tagged: bool,
+    /// How wide pointers are for who has it, and for who has not.
+    widths: [Width; 2],
 }
 
 impl Leaf {
@@ -160,7 +161,14 @@ impl Leaf {
             value,
             encoding: Utf8,
             tagged: false,
+            widths: [Width::W32; 2],
         }
+    }
+
+    /// The same in a memory with addresses of another width, or for one.
+    #[must_use]
+    pub fn wide(self, widths: [Width; 2]) -> Leaf {
+        Leaf { widths, ..self }
     }
 
     /// A string.
@@ -197,14 +205,19 @@ impl Leaf {
 
 /// A case in which nothing is wrong: a function that takes and returns the leaf in this position.
 /// `other` is the encoding of who does not have the leaf. `None` where there is no such function.
-fn right(leaf: &Leaf, other: Encoding, way: Way, position: Position) -> Option<(Func, Case)> {
+fn right(
+    leaf: &Leaf,
+    other: Encoding,
+    way: Way,
+    position: Position,
+) -> Option<(Func, [Memory; 2], Case)> {
     if position == Position::Spilled && !way.in_param {
         // A result of more than one flat value is in memory: all other positions are.
         return None;
     }
-    let ty = position.ty(&leaf.ty, way.typed);
+    let ty = position.ty(&leaf.ty);
     let typed = if way.typed {
-        // Rust has no enums, flags and variants here.
+        // Not all types are there for each position.
         Some(ROWS.iter().position(|row| (row.ty)() == ty)?)
     } else {
         None
@@ -215,11 +228,17 @@ fn right(leaf: &Leaf, other: Encoding, way: Way, position: Position) -> Option<(
         params.push(padding());
         values.push(Value::Record(vec![Value::Int(5); 16]));
     }
-    let [caller, callee] = if way.in_param {
-        [leaf.encoding, other]
-    } else {
-        [other, leaf.encoding]
-    };
+    let (mut encodings, mut widths) = ([leaf.encoding, other], leaf.widths);
+    if !way.in_param {
+        encodings.reverse();
+        widths.reverse();
+    }
+    let [caller, callee] = encodings;
+    let memories = widths.map(|width| Memory {
+        min: 1,
+        max: 2,
+        width,
+    });
     let func = Func {
         params,
         result: Some(ty),
@@ -228,8 +247,8 @@ fn right(leaf: &Leaf, other: Encoding, way: Way, position: Position) -> Option<(
         post_return: true,
         typed,
     };
-    let guest = |types: &[Type], values: &[Value], encoding, max_flat| {
-        let encoding = (encoding, leaf.tagged);
+    let guest = |types: &[Type], values: &[Value], (encoding, width), max_flat| {
+        let encoding = (encoding, leaf.tagged, width);
         let planted = plant(&[0xee; PAGE], 1024, encoding, (values, types), max_flat);
         let planted = planted.expect("a page is enough");
         let args = planted.flat.iter().map(|flat| flat.bits).collect();
@@ -239,15 +258,15 @@ fn right(leaf: &Leaf, other: Encoding, way: Way, position: Position) -> Option<(
         }
     };
     let caller = (way.path != Path::Export).then(|| {
-        let mut caller = guest(&func.params, &values, caller, MAX_FLAT_PARAMS);
-        if func.core_types(true).0.len() > caller.args.len() {
+        let mut caller = guest(&func.params, &values, (caller, widths[0]), MAX_FLAT_PARAMS);
+        if func.core_types(true, widths[0]).0.len() > caller.args.len() {
             caller.args.push(0x8000);
         }
         caller
     });
     let callee = (way.path != Path::Import).then(|| {
         let types = func.result.as_slice();
-        let mut callee = guest(types, &result, callee, MAX_FLAT_RESULTS);
+        let mut callee = guest(types, &result, (callee, widths[1]), MAX_FLAT_RESULTS);
         callee.result = callee.args.pop().expect("a result");
         callee
     });
@@ -257,14 +276,14 @@ fn right(leaf: &Leaf, other: Encoding, way: Way, position: Position) -> Option<(
         caller,
         callee,
     };
-    Some((func, case))
+    Some((func, memories, case))
 }
 
 fn behave() -> Step {
     step(Action::Bump, 0)
 }
 
-pub fn step(action: Action, value: u32) -> Step {
+pub fn step(action: Action, value: u64) -> Step {
     Step { action, value }
 }
 
@@ -279,7 +298,7 @@ pub fn trials(
     let mut trials = Vec::new();
     for way in ways {
         for position in POSITIONS {
-            let Some((func, mut case)) = right(leaf, other, *way, position) else {
+            let Some((func, memories, mut case)) = right(leaf, other, *way, position) else {
                 continue;
             };
             if make(*way, position, &func, &mut case) {
@@ -287,6 +306,7 @@ pub fn trials(
                     way: *way,
                     position,
                     func,
+                    memories,
                     case,
                     want,
                 });
@@ -343,7 +363,7 @@ pub fn lifting(
                 values.push(Value::Record(vec![Value::Int(5); 16]));
             }
             let (guest, types, max_flat) = giver(way, func, case);
-            let encoding = (leaf.encoding, leaf.tagged);
+            let encoding = (leaf.encoding, leaf.tagged, leaf.widths[0]);
             let planted = plant(&[0xee; PAGE], 1024, encoding, (&values, types), max_flat);
             let sites = planted.expect("as before").sites;
             let said = |place: fn(&Place) -> bool| {
@@ -393,62 +413,61 @@ pub fn lowering(leaf: &Leaf, other: Encoding, call: usize, step: Step, want: Wan
     })
 }
 
-/// The trials of a value that Rust has a type for: 11 typed ones, 13 dynamic ones, and those from
-/// guest to guest.
-pub const ALL: usize = 11 + 13 + BETWEEN;
+/// The trials of a value that Rust has a type for: typed ones, dynamic ones, and those from guest to
+/// guest, each in all positions.
+pub const ALL: usize = 3 * BETWEEN;
 
 /// The trials from guest to guest: 7 positions in parameters, and 6 in results.
 pub const BETWEEN: usize = 7 + 6;
 
 /// Runs the trials, of which there are `count`.
 #[track_caller]
-pub fn check(count: usize, trials: Vec<Trial>) {
+pub fn check(count: usize, mut trials: Vec<Trial>) {
     let workshop = Workshop::new();
-    let pages = Pages { min: 1, max: 2 };
-    let found = trials.len();
-    for path in Path::ALL {
-        let trials: Vec<&Trial> = trials
-            .iter()
-            .filter(|trial| trial.way.path == path)
-            .collect();
-        let mut funcs: Vec<Func> = Vec::new();
-        for trial in &trials {
-            if !funcs.contains(&trial.func) {
-                funcs.push(trial.func.clone());
-            }
-        }
-        let world = World {
-            path,
-            funcs,
-            caller: pages,
-            callee: pages,
-        };
-        let ready = Ready::new(&workshop, world).unwrap();
-        for Trial {
-            way,
-            position,
-            func,
-            case,
-            want,
-        } in trials
-        {
-            let name = format!("{way:?} {position:?}");
-            let mut expected = expect(path, func, case, [pages, pages]);
-            match (&expected.end, want) {
-                (End::Returns(_), Ok(())) => {}
-                (End::Traps(codes), Err(code)) if codes[0] == *code => {
-                    expected.end = End::Traps(vec![*code]);
-                }
-                (end, want) => panic!("{name}: the reference says {end:?}, expected {want:?}"),
-            }
-            let index = ready.world.funcs.iter().position(|other| other == func);
-            let index = index.expect("the function is in its world");
-            match (ready.check(index, case, &expected), want) {
-                (Ok(Outcome::Returned(_)), Ok(())) => {}
-                (Ok(Outcome::Trapped(found)), Err(code)) if found == *code => {}
-                (found, want) => panic!("{name}: {found:?}, expected {want:?}\n{func:?}"),
-            }
+    assert_eq!(trials.len(), count, "the number of trials of this row");
+    while let Some(first) = trials.first() {
+        let (path, memories) = (first.way.path, first.memories);
+        let is_same = |trial: &Trial| trial.way.path == path && trial.memories == memories;
+        let (same, rest) = trials.into_iter().partition(is_same);
+        trials = rest;
+        check_world(&workshop, path, memories, same);
+    }
+}
+
+/// Runs trials of one path, between guests with these memories.
+#[track_caller]
+fn check_world(workshop: &Workshop, path: Path, memories: [Memory; 2], trials: Vec<Trial>) {
+    let mut funcs: Vec<Func> = Vec::new();
+    for trial in &trials {
+        if !funcs.contains(&trial.func) {
+            funcs.push(trial.func.clone());
         }
     }
-    assert_eq!(found, count, "the number of trials of this row");
+    let [caller, callee] = memories;
+    let world = World {
+        path,
+        funcs,
+        caller,
+        callee,
+    };
+    let ready = Ready::new(workshop, world).unwrap();
+    for trial in trials {
+        let (func, case, want) = (&trial.func, &trial.case, trial.want);
+        let name = format!("{:?} {:?}", trial.way, trial.position);
+        let mut expected = expect(path, func, case, memories);
+        match (&expected.end, want) {
+            (End::Returns(_), Ok(())) => {}
+            (End::Traps(codes), Err(code)) if codes[0] == code => {
+                expected.end = End::Traps(vec![code]);
+            }
+            (end, want) => panic!("{name}: the reference says {end:?}, expected {want:?}"),
+        }
+        let index = ready.world.funcs.iter().position(|other| other == func);
+        let index = index.expect("the function is in its world");
+        match (ready.check(index, case, &expected), want) {
+            (Ok(Outcome::Returned(_)), Ok(())) => {}
+            (Ok(Outcome::Trapped(found)), Err(code)) if found == code => {}
+            (found, want) => panic!("{name}: {found:?}, expected {want:?}\n{func:?}"),
+        }
+    }
 }

@@ -11,6 +11,7 @@
 //! One component holds many functions, since compiling costs the most; each case has a new instance.
 
 pub mod case;
+mod derived;
 pub mod expect;
 pub mod matrix;
 pub mod run;
@@ -30,10 +31,10 @@ use self::expect::{End, Expected, expect};
 use self::run::{Outcome, Ready};
 use self::typed::{ROWS, padding};
 use self::values::{random_params, random_type};
-use self::wat::{Func, Pages, Path, World, component};
+use self::wat::{Func, Memory, Path, World, component};
 use crate::artifact::Workshop;
 use crate::random::Random;
-use crate::reference::{Action, Encoding};
+use crate::reference::{Action, Encoding, Width};
 
 /// A case's number is that of its world, and this many bits for its place there.
 const CASE_BITS: u32 = 20;
@@ -140,18 +141,19 @@ pub fn random_world(number: u64, count: usize) -> World {
         func
     });
     let funcs = funcs.collect();
-    let mut pages = || {
+    let mut memory = || {
         let min = random.pick(&[1, 1, 1, 1, 1, 1, 2, 0]);
-        Pages {
+        Memory {
             min,
             max: min + random.below(2),
+            width: random.pick(&[Width::W32, Width::W32, Width::W64]),
         }
     };
     World {
         path,
         funcs,
-        caller: pages(),
-        callee: pages(),
+        caller: memory(),
+        callee: memory(),
     }
 }
 
@@ -202,16 +204,16 @@ pub fn run_number(
 }
 
 /// How the expectation of a case is made: [`expect()`], but for the test that comparing can fail.
-pub type Expect = fn(Path, &Func, &Case, [Pages; 2]) -> Expected;
+pub type Expect = fn(Path, &Func, &Case, [Memory; 2]) -> Expected;
 
 /// The function and the case of this number.
 pub fn case_of(world: &World, number: u64) -> (usize, Case) {
     let random = &mut Random::new(number.wrapping_mul(0x2545_f491_4f6c_dd1d));
     let index = random.below(world.funcs.len());
-    let pages = [world.caller, world.callee];
+    let memories = [world.caller, world.callee];
     (
         index,
-        random_case(random, world.path, &world.funcs[index], pages),
+        random_case(random, world.path, &world.funcs[index], memories),
     )
 }
 
@@ -274,12 +276,12 @@ fn describe(world: &World, index: usize, case: &Case, expected: &Expected, found
         .callee
         .iter()
         .map(|setup| ("callee", setup, world.callee));
-    for (name, setup, pages) in caller.chain(callee) {
+    for (name, setup, memory) in caller.chain(callee) {
         let (args, result, next) = (&setup.args, setup.result, setup.next);
         let (behaviour, post) = (setup.behaviour, setup.post_behaviour);
         let _ = writeln!(
             text,
-            "  {name}: {pages:?}, args {args:x?}, result {result:#x}, next {next:#x}, \
+            "  {name}: {memory:?}, args {args:x?}, result {result:#x}, next {next:#x}, \
              {behaviour:?}, post-return {post:?}"
         );
         let steps = setup.script.iter().enumerate();

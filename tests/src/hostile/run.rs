@@ -248,21 +248,20 @@ fn reset(
     setup: &Setup,
 ) -> Result<(), String> {
     let mut state = vec![0; control::HEAD_SIZE];
-    let mut word = |at: usize, value: u32| {
-        state[at..at + 4].copy_from_slice(&value.to_le_bytes());
+    let mut word = |at: usize, value: u64| {
+        state[at..at + 8].copy_from_slice(&value.to_le_bytes());
     };
     word(control::NEXT, setup.next);
-    word(control::BEHAVIOUR, setup.behaviour as u32);
-    word(control::POST_BEHAVIOUR, setup.post_behaviour as u32);
+    word(control::BEHAVIOUR, setup.behaviour as u64);
+    word(control::POST_BEHAVIOUR, setup.post_behaviour as u64);
     for (index, step) in setup.script.iter().enumerate() {
-        word(control::SCRIPT + 8 * index, step.action as u32);
-        word(control::SCRIPT + 8 * index + 4, step.value);
+        word(control::SCRIPT + 16 * index, step.action as u64);
+        word(control::SCRIPT + 16 * index + 8, step.value);
     }
     for (index, arg) in setup.args.iter().enumerate() {
-        let at = control::ARGS + 8 * index;
-        state[at..at + 8].copy_from_slice(&arg.to_le_bytes());
+        word(control::ARGS + 8 * index, *arg);
     }
-    state[control::RESULT..control::RESULT + 8].copy_from_slice(&setup.result.to_le_bytes());
+    word(control::RESULT, setup.result);
     state.extend(&setup.bytes);
     let name = format!("{prefix}reset");
     let call = instance
@@ -306,8 +305,8 @@ fn check_guest(report: &[u8], after: &After, setup: &Setup, func: &Func) -> Resu
     let word = |at: usize| u32::from_le_bytes(report[at..at + 4].try_into().expect("4 bytes"));
     let long = |at: usize| u64::from_le_bytes(report[at..at + 8].try_into().expect("8 bytes"));
     let calls = &after.guest.calls;
-    let found: Vec<[u32; 4]> = (0..control::LOG_LEN.min(word(control::CALLS) as usize))
-        .map(|call| [0, 4, 8, 12].map(|at| word(control::LOG + 16 * call + at)))
+    let found: Vec<[u64; 4]> = (0..control::LOG_LEN.min(word(control::CALLS) as usize))
+        .map(|call| [0, 8, 16, 24].map(|at| long(control::LOG + 32 * call + at)))
         .collect();
     if word(control::CALLS) as usize != calls.len() || !calls.starts_with(&found) {
         return Err(format!(

@@ -1,7 +1,13 @@
 //! The typed API: Rust types that stand for types of the reference, in the form of a table.
 
+use std::collections::BTreeMap as Map;
+
 use cwasm::{ComponentType, Instance, Lift, LinkerInstance, Lower, Store, StoreContextMut};
 
+use super::derived::{
+    Choice, Enum3, Enum257, Flags3, Flags8, Flags9, Flags17, Flags32, Floats, Mixed, Nested,
+    Padded, Pair, Pixel, Three, Wide,
+};
 use super::run::Host;
 use super::vals::{f32_value, f64_value, text};
 use crate::reference::{Type, Value};
@@ -21,6 +27,8 @@ pub(crate) trait Native: ComponentType + Lift + Lower + 'static {
 pub struct Row {
     /// The type.
     pub ty: fn() -> Type,
+    /// A value as Rust has it: of equal keys of a map the last, in their order.
+    pub(crate) normal: fn(&Value) -> Value,
     /// Calls an export.
     pub(crate) call: [Call; 2],
     /// Defines an import, which leaves its parameter in the store and returns what lies there.
@@ -102,13 +110,14 @@ fn define_spilled<T: Native>(
     )
 }
 
-fn ty<T: Native>() -> Type {
+pub(crate) fn ty<T: Native>() -> Type {
     T::ty().expect("a type")
 }
 
 const fn row<T: Native>() -> Row {
     Row {
         ty: ty::<T>,
+        normal: |value| T::of(value).value(),
         call: [call::<T>, call_spilled::<T>],
         define: [define::<T>, define_spilled::<T>],
     }
@@ -123,20 +132,33 @@ macro_rules! rows {
 
 rows! {
     bool; i8; u8; i16; u16; i32; u32; i64; u64; f32; f64; char; String; Vec<u8>; Vec<u32>;
-    Option<u8>; Result<(), ()>;
+    Option<u8>; Result<(), ()>; Enum3; Enum257; Three; Flags9; Map<u32, u32>; [char; 2];
     // Each of those that can be wrong, inside of each other type.
     Vec<char>; Vec<String>; Vec<Vec<u32>>; Vec<Vec<u8>>; Vec<Option<u8>>; Vec<Result<(), ()>>;
-    (u8, char); (u8, String); (u8, Vec<u32>); (u8, Vec<u8>); (u8, Option<u8>); (u8, Result<(), ()>);
+    Vec<Enum3>; Vec<Enum257>; Vec<Three>; Vec<Flags9>; Vec<Map<u32, u32>>; Vec<[char; 2]>;
+    Pair<char>; Pair<String>; Pair<Vec<u32>>; Pair<Vec<u8>>; Pair<Option<u8>>; Pair<Result<(), ()>>;
+    Pair<Enum3>; Pair<Enum257>; Pair<Three>; Pair<Flags9>; Pair<Map<u32, u32>>; Pair<[char; 2]>;
+    Choice<char>; Choice<String>; Choice<Vec<u32>>; Choice<Vec<u8>>; Choice<Option<u8>>;
+    Choice<Result<(), ()>>; Choice<Enum3>; Choice<Enum257>; Choice<Three>; Choice<Flags9>;
+    Choice<Map<u32, u32>>; Choice<[char; 2]>;
     Option<char>; Option<String>; Option<Vec<u32>>; Option<Vec<u8>>; Option<Option<u8>>;
-    Option<Result<(), ()>>;
+    Option<Result<(), ()>>; Option<Enum3>; Option<Enum257>; Option<Three>; Option<Flags9>;
+    Option<Map<u32, u32>>; Option<[char; 2]>;
     Result<char, u8>; Result<String, u8>; Result<Vec<u32>, u8>; Result<Vec<u8>, u8>;
-    Result<Option<u8>, u8>; Result<Result<(), ()>, u8>;
+    Result<Option<u8>, u8>; Result<Result<(), ()>, u8>; Result<Enum3, u8>; Result<Enum257, u8>;
+    Result<Three, u8>; Result<Flags9, u8>; Result<Map<u32, u32>, u8>; Result<[char; 2], u8>;
     // And others.
     Vec<bool>; Vec<i16>; Vec<f64>; Vec<Vec<u16>>; Vec<Option<char>>; Vec<(u8, String)>;
     Vec<Result<String, u8>>; Option<bool>; Option<Vec<u64>>; Result<u32, String>;
     Result<(), char>; Result<f32, ()>; Result<f64, f32>; Result<Vec<char>, (u8, u64)>; (char, u8);
     (String, String); (u8, (u16, (u32, Option<u64>))); (Option<f32>, Result<u64, f64>);
     (Vec<u8>, Option<String>, char);
+    [u8; 4]; [u32; 17]; [String; 2]; [Option<u8>; 3]; [Vec<u8>; 9]; Vec<[u16; 3]>; Vec<[bool; 5]>;
+    (u8, [u32; 3]); [[Option<char>; 2]; 9];
+    Map<char, Option<u8>>; Map<String, Vec<u8>>; Vec<Map<u16, u32>>; (u8, Map<bool, String>);
+    Map<i32, Map<u8, u8>>; [Map<u8, [u64; 2]>; 2];
+    Mixed; Vec<Mixed>; Pixel; Vec<Pixel>; Vec<Padded>; Vec<Nested>; [Pixel; 3]; Option<Nested>;
+    Floats; Vec<Floats>; Wide; Vec<Wide>; Vec<Flags3>; Flags8; Flags17; Vec<Flags32>;
 }
 
 macro_rules! ints {
@@ -160,7 +182,7 @@ macro_rules! ints {
 
 ints!(i8: S8, u8: U8, i16: S16, u16: U16, i32: S32, u32: U32, i64: S64, u64: U64);
 
-fn mismatch(value: &Value) -> ! {
+pub(crate) fn mismatch(value: &Value) -> ! {
     panic!("{value:?} is of another type")
 }
 
@@ -214,6 +236,42 @@ impl<T: Native> Native for Vec<T> {
     }
     fn value(&self) -> Value {
         Value::List(self.iter().map(T::value).collect())
+    }
+}
+
+impl<T: Native, const N: usize> Native for [T; N] {
+    fn ty() -> Option<Type> {
+        Some(Type::FixedList(Box::new(ty::<T>()), N))
+    }
+    fn of(value: &Value) -> [T; N] {
+        match value {
+            Value::Record(items) => std::array::from_fn(|index| T::of(&items[index])),
+            value => mismatch(value),
+        }
+    }
+    fn value(&self) -> Value {
+        Value::Record(self.iter().map(T::value).collect())
+    }
+}
+
+impl<K: Native + Ord, V: Native> Native for Map<K, V> {
+    fn ty() -> Option<Type> {
+        Some(Type::Map(Box::new(Type::Tuple(vec![ty::<K>(), ty::<V>()]))))
+    }
+    fn of(value: &Value) -> Map<K, V> {
+        let pair = |value: &Value| match value {
+            Value::Record(parts) => (K::of(&parts[0]), V::of(&parts[1])),
+            value => mismatch(value),
+        };
+        match value {
+            Value::List(pairs) => pairs.iter().map(pair).collect(),
+            value => mismatch(value),
+        }
+    }
+    fn value(&self) -> Value {
+        let pairs = self.iter();
+        let pairs = pairs.map(|(key, value)| Value::Record(vec![key.value(), value.value()]));
+        Value::List(pairs.collect())
     }
 }
 

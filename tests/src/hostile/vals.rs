@@ -47,8 +47,15 @@ pub(crate) fn to_val(ty: &Type, value: &Value) -> Val {
         (Type::F64, Value::F64(bits)) => Val::F64(f64::from_bits(*bits)),
         (Type::Char, Value::Char(char)) => Val::Char(*char),
         (Type::String, Value::String(text)) => Val::String(text.text.clone()),
-        (Type::List(ty), Value::List(items)) => {
+        (Type::List(ty), Value::List(items)) | (Type::FixedList(ty, _), Value::Record(items)) => {
             Val::List(items.iter().map(|item| to_val(ty, item)).collect())
+        }
+        (Type::Map(pair), Value::List(items)) => {
+            let items = items.iter().map(|item| match to_val(pair, item) {
+                Val::Tuple(parts) => parts.try_into().expect("a pair"),
+                val => panic!("{val:?} is not a pair"),
+            });
+            Val::Map(items.map(|[key, value]: [Val; 2]| (key, value)).collect())
         }
         (Type::Record(types), Value::Record(fields)) => {
             let fields = types.iter().zip(fields).enumerate();
@@ -102,6 +109,16 @@ pub(crate) fn of_val(ty: &Type, val: &Val) -> Option<Value> {
         (Type::String, Val::String(value)) => Some(text(value.clone())),
         (Type::List(ty), Val::List(items)) => {
             let items = items.iter().map(|item| of_val(ty, item));
+            Some(Value::List(items.collect::<Option<_>>()?))
+        }
+        (Type::FixedList(ty, len), Val::List(items)) if items.len() == *len => {
+            let items = items.iter().map(|item| of_val(ty, item));
+            Some(Value::Record(items.collect::<Option<_>>()?))
+        }
+        (Type::Map(pair), Val::Map(items)) => {
+            let items = items
+                .iter()
+                .map(|(key, value)| of_val(pair, &Val::Tuple(vec![key.clone(), value.clone()])));
             Some(Value::List(items.collect::<Option<_>>()?))
         }
         (Type::Record(types), Val::Record(fields)) if types.len() == fields.len() => {

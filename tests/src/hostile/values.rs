@@ -2,7 +2,7 @@
 
 use super::vals::text;
 use crate::random::Random;
-use crate::reference::{Shape, Type, Value};
+use crate::reference::{Shape, Type, Value, flat_count};
 
 const LEAVES: [Type; 13] = [
     Type::Bool,
@@ -20,6 +20,16 @@ const LEAVES: [Type; 13] = [
     Type::String,
 ];
 
+/// What the keys of maps can be.
+const KEYS: [Type; 6] = [
+    Type::Bool,
+    Type::U8,
+    Type::S16,
+    Type::U64,
+    Type::Char,
+    Type::String,
+];
+
 /// A type that is nested at most `depth` deep. A new kind of type is one more arm.
 pub(crate) fn random_type(random: &mut Random, depth: usize) -> Type {
     let leaf = |random: &mut Random| LEAVES[random.below(LEAVES.len())].clone();
@@ -29,7 +39,7 @@ pub(crate) fn random_type(random: &mut Random, depth: usize) -> Type {
     let nested = |random: &mut Random| random_type(random, depth - 1);
     let payload = |random: &mut Random| (!random.one_in(3)).then(|| Box::new(nested(random)));
     let some = |random: &mut Random, max: usize| 1 + random.below(max);
-    match random.below(16) {
+    match random.below(19) {
         0..=2 => leaf(random),
         3 | 4 => [Type::Char, Type::String, Type::String, Type::Bool][random.below(4)].clone(),
         5..=7 => Type::List(Box::new(nested(random))),
@@ -42,8 +52,24 @@ pub(crate) fn random_type(random: &mut Random, depth: usize) -> Type {
         11 => Type::Enum(random.pick(&[1, 2, 3, 7, 200, 256, 257])),
         12 | 13 => Type::Option(Box::new(nested(random))),
         14 => Type::Result(payload(random), payload(random)),
+        15 | 16 => random_fixed_list(random, depth),
+        17 => {
+            let key = KEYS[random.below(KEYS.len())].clone();
+            Type::Map(Box::new(Type::Tuple(vec![key, nested(random)])))
+        }
         _ => Type::Flags(random.pick(&[1, 3, 8, 9, 16, 17, 31, 32])),
     }
+}
+
+/// A list of fixed length: a long one only of what is small.
+fn random_fixed_list(random: &mut Random, depth: usize) -> Type {
+    let element = random_type(random, depth - 1);
+    let len = match flat_count(std::slice::from_ref(&element)) {
+        1 => random.pick(&[1, 2, 3, 4, 7, 8, 16, 17, 33, 40]),
+        2..=8 => random.pick(&[1, 2, 3, 4, 9]),
+        _ => random.pick(&[1, 2]),
+    };
+    Type::FixedList(Box::new(element), len)
 }
 
 /// The types of a function's parameters: some fit in registers, some do not.

@@ -6,36 +6,39 @@
 
 use std::fmt::Write as _;
 
-use crate::reference::{Core, Encoding, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, Type, flatten};
+use super::typed::ROWS;
+use crate::reference::{
+    Core, Encoding, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, Type, Value, Width, flatten,
+};
 
 /// Places in the memory `control`, in bytes. All numbers are little-endian.
 pub mod control {
     /// How often `realloc` was called: 4 bytes.
     pub const CALLS: usize = 0x00;
-    /// Where the next free place is: 4 bytes.
-    pub const NEXT: usize = 0x04;
     /// How often post-return was called: 4 bytes.
-    pub const POSTS: usize = 0x08;
-    /// What the callee does: 4 bytes.
+    pub const POSTS: usize = 0x04;
+    /// Where the next free place is: 8 bytes.
+    pub const NEXT: usize = 0x08;
+    /// What the callee does: 8 bytes.
     pub const BEHAVIOUR: usize = 0x10;
-    /// What post-return does: 4 bytes.
-    pub const POST_BEHAVIOUR: usize = 0x14;
+    /// What post-return does: 8 bytes.
+    pub const POST_BEHAVIOUR: usize = 0x18;
     /// What post-return was given: 8 bytes.
-    pub const POST_ARG: usize = 0x18;
-    /// What `realloc` does: action and value, 4 bytes each, 16 times.
+    pub const POST_ARG: usize = 0x20;
+    /// What `realloc` does: action and value, 8 bytes each, 16 times.
     pub const SCRIPT: usize = 0x40;
     /// What the caller gives, or the callee was given: 8 bytes each, 17 times.
-    pub const ARGS: usize = 0x100;
+    pub const ARGS: usize = 0x200;
     /// What the callee returns, or the caller was returned: 8 bytes.
-    pub const RESULT: usize = 0x200;
+    pub const RESULT: usize = 0x300;
     /// The size of all of these.
     pub const HEAD_SIZE: usize = 0x1000;
-    /// The arguments of `realloc`: 4 times 4 bytes, 512 times.
+    /// The arguments of `realloc`: 4 times 8 bytes, 512 times.
     pub const LOG: usize = 0x1000;
     /// The entries of the log.
     pub const LOG_LEN: usize = 512;
     /// What a report has behind head and log: the other memory.
-    pub const MEMORY: usize = 0x3000;
+    pub const MEMORY: usize = 0x5000;
 }
 
 /// A function of a world.
@@ -71,13 +74,15 @@ impl Path {
     pub const ALL: [Path; 3] = [Path::Export, Path::Import, Path::Between];
 }
 
-/// The pages of a guest's memory.
-#[derive(Clone, Copy, Debug)]
-pub struct Pages {
-    /// At first.
+/// A guest's memory.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Memory {
+    /// Pages at first.
     pub min: usize,
-    /// At most.
+    /// Pages at most.
     pub max: usize,
+    /// How wide its addresses are.
+    pub width: Width,
 }
 
 /// A component with many functions.
@@ -88,9 +93,9 @@ pub struct World {
     /// The functions `f0`, `f1`...
     pub funcs: Vec<Func>,
     /// The caller's memory.
-    pub caller: Pages,
+    pub caller: Memory,
     /// The callee's memory.
-    pub callee: Pages,
+    pub callee: Memory,
 }
 
 /// The component that a world is.
@@ -129,6 +134,13 @@ impl Names {
         };
         match ty {
             Type::List(element) => format!("(list {})", self.of(element)),
+            Type::FixedList(element, len) => format!("(list {} {len})", self.of(element)),
+            Type::Map(pair) => {
+                let Type::Tuple(parts) = &**pair else {
+                    panic!("{pair:?} is not a pair");
+                };
+                format!("(map {})", list(self, parts))
+            }
             Type::Tuple(fields) => format!("(tuple {})", list(self, fields)),
             Type::Option(some) => format!("(option {})", self.of(some)),
             Type::Result(ok, error) => {
@@ -192,9 +204,20 @@ fn signatures(world: &World) -> (Vec<String>, Vec<String>) {
 }
 
 /// What comes first in every guest.
-fn libc(pages: Pages) -> String {
-    let text = include_str!("libc.wat");
-    let text = text.replace("MIN MAX", &format!("{} {}", pages.min, pages.max));
+fn libc(memory: Memory) -> String {
+    let (pointer, narrow, widen) = match memory.width {
+        Width::W32 => (
+            "i32",
+            "(i32.wrap_i64 (local.get 0))",
+            "(i64.extend_i32_u (local.get 0))",
+        ),
+        Width::W64 => ("i64", "(local.get 0)", "(local.get 0)"),
+    };
+    let text = include_str!("libc.wat")
+        .replace("MIN MAX", &format!("{} {}", memory.min, memory.max))
+        .replace("POINTER", pointer)
+        .replace("NARROW", narrow)
+        .replace("WIDEN", widen);
     format!("(core func $tick' (canon lower (func $tick)))\n{text}")
 }
 
@@ -218,7 +241,7 @@ fn exporter(world: &World) -> (String, usize) {
     text += "(core module $m\n(import \"host\" \"tick\" (func $tick))\n";
     text += "(import \"libc\" \"control\" (memory $control 5 5))\n";
     for (index, func) in world.funcs.iter().enumerate() {
-        callee(&mut text, index, func);
+        callee(&mut text, index, func, world.callee.width);
     }
     text += ")\n(core instance $i (instantiate $m (with \"libc\" (instance $libc)) \
              (with \"host\" (instance (export \"tick\" (func $tick'))))))\n";
@@ -241,8 +264,8 @@ fn exporter(world: &World) -> (String, usize) {
 }
 
 /// The core function that is called, and its post-return.
-fn callee(text: &mut String, index: usize, func: &Func) {
-    let (params, results) = func.core_types(false);
+fn callee(text: &mut String, index: usize, func: &Func, width: Width) {
+    let (params, results) = func.core_types(false, width);
     let result = results.first().copied();
     let _ = write!(
         text,
@@ -310,11 +333,11 @@ fn importer(world: &World) -> (String, usize) {
             "(core func $f{index}' (canon lower (func $f{index}) {options}))"
         );
         let _ = write!(with, " (export \"f{index}\" (func $f{index}'))");
-        caller_import(&mut module, index, func);
+        caller_import(&mut module, index, func, world.caller.width);
     }
     module += "(import \"libc\" \"control\" (memory $control 5 5))\n";
     for (index, func) in world.funcs.iter().enumerate() {
-        caller(&mut module, index, func);
+        caller(&mut module, index, func, world.caller.width);
     }
     let _ = write!(
         text,
@@ -330,8 +353,8 @@ fn importer(world: &World) -> (String, usize) {
     (text, names.len())
 }
 
-fn caller_import(text: &mut String, index: usize, func: &Func) {
-    let (params, results) = func.core_types(true);
+fn caller_import(text: &mut String, index: usize, func: &Func, width: Width) {
+    let (params, results) = func.core_types(true, width);
     let signature = core_signature(&params, results.first().copied());
     let _ = writeln!(
         text,
@@ -340,8 +363,8 @@ fn caller_import(text: &mut String, index: usize, func: &Func) {
 }
 
 /// The core function that calls.
-fn caller(text: &mut String, index: usize, func: &Func) {
-    let (params, results) = func.core_types(true);
+fn caller(text: &mut String, index: usize, func: &Func, width: Width) {
+    let (params, results) = func.core_types(true, width);
     let mut call = format!("(call $f{index}");
     for (param, core) in params.iter().enumerate() {
         let value = format!(
@@ -363,19 +386,32 @@ fn caller(text: &mut String, index: usize, func: &Func) {
 
 impl Func {
     /// Core parameters and results ("flatten_functype"), lifted or `lowered`.
-    pub fn core_types(&self, lowered: bool) -> (Vec<Core>, Vec<Core>) {
-        let mut params: Vec<Core> = self.params.iter().flat_map(flatten).collect();
-        let mut results: Vec<Core> = self.result.iter().flat_map(flatten).collect();
+    pub fn core_types(&self, lowered: bool, width: Width) -> (Vec<Core>, Vec<Core>) {
+        let flat = |types: &[Type]| -> Vec<Core> {
+            types.iter().flat_map(|ty| flatten(ty, width)).collect()
+        };
+        let (mut params, mut results) = (flat(&self.params), flat(self.result.as_slice()));
         if params.len() > MAX_FLAT_PARAMS {
-            params = vec![Core::I32];
+            params = vec![Core::pointer(width)];
         }
         if results.len() > MAX_FLAT_RESULTS {
-            results = vec![Core::I32];
+            results = vec![Core::pointer(width)];
             if lowered {
                 params.append(&mut results);
             }
         }
         (params, results)
+    }
+}
+
+impl Func {
+    /// Parameters or results as the host has them.
+    pub(super) fn as_host_has(&self, mut values: Vec<Value>) -> Vec<Value> {
+        // What may follow is padding.
+        if let (Some(row), Some(value)) = (self.typed, values.first_mut()) {
+            *value = (ROWS[row].normal)(value);
+        }
+        values
     }
 }
 

@@ -4,6 +4,8 @@
 
 use cwasm::TrapCode;
 
+use super::Width;
+
 /// Bytes of a page of memory.
 pub const PAGE: usize = 65536;
 
@@ -44,8 +46,8 @@ pub enum Action {
 pub struct Step {
     /// What.
     pub action: Action,
-    /// Where, for some.
-    pub value: u32,
+    /// Where, for some; a pointer has the low bits.
+    pub value: u64,
 }
 
 /// What happens in a function of a guest besides what is compared.
@@ -89,12 +91,14 @@ pub struct Guest {
     owners: Vec<u32>,
     next_owner: u32,
     max_pages: usize,
+    /// How wide its pointers are.
+    pub width: Width,
     /// Where [`Action::Bump`] goes on.
-    pub next: u32,
+    pub next: u64,
     /// What the calls of `realloc` do, one after the other; those beyond behave.
     pub script: Vec<Step>,
     /// The arguments of each call of `realloc`: old pointer, old size, alignment, new size.
-    pub calls: Vec<[u32; 4]>,
+    pub calls: Vec<[u64; 4]>,
     /// Whether lifting has read what is not known exactly.
     pub unsure: bool,
 }
@@ -109,7 +113,12 @@ pub(super) struct Buffer {
 
 impl Guest {
     /// A guest whose memory holds `bytes`, a multiple of [`PAGE`].
-    pub fn new(bytes: Vec<u8>, max_pages: usize, next: u32, script: Vec<Step>) -> Guest {
+    pub fn new(
+        bytes: Vec<u8>,
+        (max_pages, width): (usize, Width),
+        next: u64,
+        script: Vec<Step>,
+    ) -> Guest {
         Guest {
             states: vec![State::Exact; bytes.len()],
             owners: vec![NOBODY; bytes.len()],
@@ -117,11 +126,18 @@ impl Guest {
             nans: Vec::new(),
             next_owner: NOBODY,
             max_pages,
+            width,
             next,
             script,
             calls: Vec::new(),
             unsure: false,
         }
+    }
+
+    /// Whether a range is inside.
+    pub(super) fn has(&self, at: usize, len: usize) -> bool {
+        at.checked_add(len)
+            .is_some_and(|end| end <= self.bytes.len())
     }
 
     /// Reads bytes, which are inside.
@@ -183,7 +199,7 @@ impl Guest {
         if !pointer.is_multiple_of(align) {
             return Err(TrapCode::UnalignedPointer);
         }
-        if pointer + size > self.bytes.len() {
+        if !self.has(pointer, size) {
             return Err(TrapCode::StringOutOfBounds);
         }
         self.own(pointer, size, owner);
@@ -224,7 +240,7 @@ impl Guest {
         if !pointer.is_multiple_of(align) {
             return Err(TrapCode::UnalignedPointer);
         }
-        if pointer + size > self.bytes.len() {
+        if !self.has(pointer, size) {
             return Err(out_of_bounds);
         }
         self.claim(pointer, size);
@@ -233,7 +249,7 @@ impl Guest {
 
     /// Calls `realloc` on behalf of `owner`.
     fn realloc(&mut self, args: [usize; 4], owner: u32) -> Result<usize, TrapCode> {
-        let args = args.map(|arg| arg as u32);
+        let args = args.map(|arg| arg as u64);
         let behave = Step {
             action: Action::Bump,
             value: 0,
@@ -247,7 +263,7 @@ impl Guest {
             Action::Recurse => return Err(TrapCode::StackOverflow),
             Action::Leave => return Err(TrapCode::CannotLeave),
             Action::Return => value,
-            Action::AtEnd => (self.bytes.len() as u32)
+            Action::AtEnd => (self.bytes.len() as u64)
                 .wrapping_sub(size)
                 .wrapping_add(value),
             Action::InPlace if old_size != 0 => old,
@@ -255,13 +271,14 @@ impl Guest {
             Action::Bump | Action::Grow | Action::Scribble | Action::InPlace | Action::Off => {
                 match action {
                     Action::Grow => self.grow(),
-                    Action::Scribble => self.scribble(value as usize),
+                    Action::Scribble => self.scribble((value & self.width.mask()) as usize),
                     _ => {}
                 }
                 let mut pointer = self.bump(align, size);
                 if action == Action::Off {
                     pointer = pointer.wrapping_add(value);
                 }
+                pointer &= self.width.mask();
                 self.copy(
                     pointer as usize,
                     old as usize,
@@ -271,10 +288,10 @@ impl Guest {
                 pointer
             }
         };
-        Ok(pointer as usize)
+        Ok((pointer & self.width.mask()) as usize)
     }
 
-    fn bump(&mut self, align: u32, size: u32) -> u32 {
+    fn bump(&mut self, align: u64, size: u64) -> u64 {
         let pointer = self.next.wrapping_add(align - 1) & align.wrapping_neg();
         self.next = pointer.wrapping_add(size);
         pointer
@@ -283,7 +300,7 @@ impl Guest {
     fn grow(&mut self) {
         let end = self.bytes.len();
         if end / PAGE < self.max_pages {
-            self.next = end as u32;
+            self.next = end as u64;
             self.bytes.resize(end + PAGE, 0);
             self.states.resize(end + PAGE, State::Exact);
             self.owners.resize(end + PAGE, NOBODY);
@@ -291,7 +308,7 @@ impl Guest {
     }
 
     fn scribble(&mut self, at: usize) {
-        if at + SCRIBBLE > self.bytes.len() {
+        if !self.has(at, SCRIBBLE) {
             return;
         }
         self.bytes[at..at + SCRIBBLE].fill(0x5a);
@@ -308,7 +325,7 @@ impl Guest {
 
     /// `memory.copy`
     fn copy(&mut self, to: usize, from: usize, len: usize, owner: u32) -> Result<(), TrapCode> {
-        if to + len > self.bytes.len() || from + len > self.bytes.len() {
+        if !self.has(to, len) || !self.has(from, len) {
             return Err(TrapCode::MemoryOutOfBounds);
         }
         self.bytes.copy_within(from..from + len, to);

@@ -1,6 +1,6 @@
 //! Alignments, sizes and flat forms ("Alignment", "Element Size", "Flattening").
 
-use super::{Shape, Type};
+use super::{Shape, Type, Width};
 
 /// A function of more flat parameters takes one pointer.
 pub const MAX_FLAT_PARAMS: usize = 16;
@@ -17,35 +17,60 @@ pub enum Core {
     F64,
 }
 
+impl Core {
+    /// A pointer or length.
+    pub fn pointer(width: Width) -> Core {
+        match width {
+            Width::W32 => Core::I32,
+            Width::W64 => Core::I64,
+        }
+    }
+}
+
+/// How many flat values values of these types have together, whatever the width.
+pub fn flat_count(types: &[Type]) -> usize {
+    types.iter().map(|ty| flatten(ty, Width::W32).len()).sum()
+}
+
 /// "alignment"
-pub fn alignment(ty: &Type) -> usize {
+pub fn alignment(ty: &Type, width: Width) -> usize {
     match ty.shape() {
         Shape::Bool => 1,
         Shape::Int { bytes, .. } | Shape::Float { bytes } => bytes,
-        Shape::Char | Shape::String | Shape::List(_) => 4,
-        Shape::Record(fields) => fields.into_iter().map(alignment).max().unwrap_or(1),
-        Shape::Variant(cases) => discriminant_size(cases.len()).max(payload_alignment(&cases)),
+        Shape::Char => 4,
+        Shape::String | Shape::List(_) => width.bytes(),
+        Shape::Record(fields) => {
+            let fields = fields.into_iter();
+            fields.map(|ty| alignment(ty, width)).max().unwrap_or(1)
+        }
+        Shape::Variant(cases) => {
+            discriminant_size(cases.len()).max(payload_alignment(&cases, width))
+        }
         Shape::Flags(count) => flags_size(count),
     }
 }
 
 /// "elem_size"
-pub fn size(ty: &Type) -> usize {
+pub fn size(ty: &Type, width: Width) -> usize {
     match ty.shape() {
         Shape::Bool => 1,
         Shape::Int { bytes, .. } | Shape::Float { bytes } => bytes,
         Shape::Char => 4,
-        Shape::String | Shape::List(_) => 8,
+        Shape::String | Shape::List(_) => 2 * width.bytes(),
         Shape::Record(fields) => {
             let mut end = 0;
             for field in fields {
-                end = align_to(end, alignment(field)) + size(field);
+                end = align_to(end, alignment(field, width)) + size(field, width);
             }
-            align_to(end, alignment(ty))
+            align_to(end, alignment(ty, width))
         }
         Shape::Variant(cases) => {
-            let payload = cases.iter().flatten().map(|ty| size(ty)).max().unwrap_or(0);
-            align_to(payload_offset(&cases) + payload, alignment(ty))
+            let payloads = cases.iter().flatten();
+            let payload = payloads.map(|ty| size(ty, width)).max().unwrap_or(0);
+            align_to(
+                payload_offset(&cases, width) + payload,
+                alignment(ty, width),
+            )
         }
         Shape::Flags(count) => flags_size(count),
     }
@@ -66,14 +91,17 @@ pub(super) fn discriminant_size(cases: usize) -> usize {
 }
 
 /// "max_case_alignment"
-fn payload_alignment(cases: &[Option<&Type>]) -> usize {
+fn payload_alignment(cases: &[Option<&Type>], width: Width) -> usize {
     let payloads = cases.iter().flatten();
-    payloads.map(|ty| alignment(ty)).max().unwrap_or(1)
+    payloads.map(|ty| alignment(ty, width)).max().unwrap_or(1)
 }
 
 /// Where the payload of a variant begins.
-pub(super) fn payload_offset(cases: &[Option<&Type>]) -> usize {
-    align_to(discriminant_size(cases.len()), payload_alignment(cases))
+pub(super) fn payload_offset(cases: &[Option<&Type>], width: Width) -> usize {
+    align_to(
+        discriminant_size(cases.len()),
+        payload_alignment(cases, width),
+    )
 }
 
 /// The bytes of so many flags.
@@ -86,27 +114,30 @@ pub(super) fn flags_size(count: usize) -> usize {
 }
 
 /// "flatten_type"
-pub fn flatten(ty: &Type) -> Vec<Core> {
+pub fn flatten(ty: &Type, width: Width) -> Vec<Core> {
     match ty.shape() {
         Shape::Int { bytes: 8, .. } => vec![Core::I64],
         Shape::Bool | Shape::Int { .. } | Shape::Char | Shape::Flags(_) => vec![Core::I32],
         Shape::Float { bytes: 4 } => vec![Core::F32],
         Shape::Float { .. } => vec![Core::F64],
-        Shape::String | Shape::List(_) => vec![Core::I32, Core::I32],
-        Shape::Record(fields) => fields.into_iter().flat_map(flatten).collect(),
+        Shape::String | Shape::List(_) => vec![Core::pointer(width); 2],
+        Shape::Record(fields) => {
+            let fields = fields.into_iter();
+            fields.flat_map(|ty| flatten(ty, width)).collect()
+        }
         Shape::Variant(cases) => {
             let mut flat = vec![Core::I32];
-            flat.extend(join_payloads(&cases));
+            flat.extend(join_payloads(&cases, width));
             flat
         }
     }
 }
 
 /// The flat form that all payloads fit in.
-fn join_payloads(cases: &[Option<&Type>]) -> Vec<Core> {
+fn join_payloads(cases: &[Option<&Type>], width: Width) -> Vec<Core> {
     let mut joined: Vec<Core> = Vec::new();
     for payload in cases.iter().flatten() {
-        for (index, core) in flatten(payload).into_iter().enumerate() {
+        for (index, core) in flatten(payload, width).into_iter().enumerate() {
             match joined.get_mut(index) {
                 Some(other) => *other = join(*other, core),
                 None => joined.push(core),
@@ -127,21 +158,43 @@ fn join(a: Core, b: Core) -> Core {
 
 #[cfg(test)]
 mod tests {
+    use super::Width::{W32, W64};
     use super::*;
+
+    fn extent(ty: &Type, width: Width) -> (usize, usize) {
+        (size(ty, width), alignment(ty, width))
+    }
 
     #[test]
     fn layouts_by_hand() {
         let option = Type::Option(Box::new(Type::U64));
-        assert_eq!((size(&option), alignment(&option)), (16, 8));
-        assert_eq!(flatten(&option), [Core::I32, Core::I64]);
+        assert_eq!(extent(&option, W32), (16, 8));
+        assert_eq!(flatten(&option, W32), [Core::I32, Core::I64]);
         let mixed = Type::Variant(vec![
             Some(Type::F32),
             Some(Type::String),
             Some(Type::Tuple(vec![Type::F64, Type::F32])),
         ]);
-        assert_eq!((size(&mixed), alignment(&mixed)), (24, 8));
-        assert_eq!(flatten(&mixed), [Core::I32, Core::I64, Core::I32]);
+        assert_eq!(extent(&mixed, W32), (24, 8));
+        assert_eq!(flatten(&mixed, W32), [Core::I32, Core::I64, Core::I32]);
+        assert_eq!(flatten(&mixed, W64), [Core::I32, Core::I64, Core::I64]);
         let record = Type::Record(vec![Type::U8, Type::Enum(257), Type::Flags(9), Type::Bool]);
-        assert_eq!((size(&record), alignment(&record)), (8, 2));
+        assert_eq!(extent(&record, W32), (8, 2));
+        assert_eq!(extent(&record, W64), (8, 2));
+    }
+
+    #[test]
+    fn layouts_by_hand_of_lists() {
+        let pair = Type::Tuple(vec![Type::U8, Type::String]);
+        assert_eq!(extent(&pair, W32), (12, 4));
+        assert_eq!(extent(&pair, W64), (24, 8));
+        let three = Type::FixedList(Box::new(pair.clone()), 3);
+        assert_eq!(extent(&three, W32), (36, 4));
+        assert_eq!(extent(&three, W64), (72, 8));
+        assert_eq!(flatten(&three, W64)[2..4], [Core::I64, Core::I32]);
+        let map = Type::Map(Box::new(pair));
+        assert_eq!(extent(&map, W32), (8, 4));
+        assert_eq!(extent(&map, W64), (16, 8));
+        assert_eq!(flat_count(&[map, three]), 11);
     }
 }

@@ -2,19 +2,20 @@
 
 use cwasm::TrapCode;
 
-use super::layout::{alignment, discriminant_size, flags_size, flatten, payload_offset, size};
-use super::{Core, Encoding, Guest, Shape, Source, Text, Type, Value};
+use super::layout::{
+    alignment, discriminant_size, flags_size, flat_count, flatten, payload_offset, size,
+};
+use super::{Core, Encoding, Guest, Shape, Source, Text, Type, Value, Width};
 
 /// The longest string or list in bytes.
 const MAX_BYTE_LENGTH: u64 = (1 << 28) - 1;
-/// Set in the length of a string in Latin-1+UTF-16 that is UTF-16.
-const UTF16_TAG: u32 = 1 << 31;
 
 /// Lifts values of a guest.
 #[derive(Debug)]
 pub struct Lift<'g> {
     guest: &'g mut Guest,
     encoding: Encoding,
+    width: Width,
     /// The first thing that was wrong.
     trap: Option<TrapCode>,
 }
@@ -23,6 +24,7 @@ impl<'g> Lift<'g> {
     /// Lifts with these options.
     pub fn new(guest: &'g mut Guest, encoding: Encoding) -> Lift<'g> {
         Lift {
+            width: guest.width,
             guest,
             encoding,
             trap: None,
@@ -37,17 +39,15 @@ impl<'g> Lift<'g> {
         flat: &[u64],
         types: &[Type],
     ) -> (Vec<Value>, Option<TrapCode>) {
-        let types: Vec<&Type> = types.iter().collect();
-        let count: usize = types.iter().map(|ty| flatten(ty).len()).sum();
-        let values = if count <= max_flat {
+        let values = if flat_count(types) <= max_flat {
             let mut flat = flat.iter().copied();
             let values = types.iter().map(|ty| self.flat(ty, &mut flat)).collect();
             assert!(flat.next().is_none(), "all flat values are of the types");
             values
         } else {
-            let tuple = Type::Tuple(types.iter().map(|ty| (*ty).clone()).collect());
-            let pointer = flat[0] as u32;
-            match self.check(pointer, size(&tuple) as u64, alignment(&tuple)) {
+            let tuple = Type::Tuple(types.to_vec());
+            let (pointer, width) = (flat[0] & self.width.mask(), self.width);
+            match self.check(pointer, size(&tuple, width), alignment(&tuple, width)) {
                 Ok(()) => match self.load(&tuple, pointer as usize) {
                     Value::Record(values) => values,
                     value => panic!("a tuple is loaded as {value:?}"),
@@ -67,11 +67,11 @@ impl<'g> Lift<'g> {
     }
 
     /// Whether a range is inside the memory; the inner error is that it is not aligned.
-    fn check(&self, pointer: u32, len: u64, align: usize) -> Result<(), Option<TrapCode>> {
+    fn check(&self, pointer: u64, len: usize, align: usize) -> Result<(), Option<TrapCode>> {
         if !(pointer as usize).is_multiple_of(align) {
             return Err(Some(TrapCode::UnalignedPointer));
         }
-        if u64::from(pointer) + len > self.guest.bytes.len() as u64 {
+        if !self.guest.has(pointer as usize, len) {
             return Err(None);
         }
         Ok(())
@@ -106,9 +106,9 @@ impl<'g> Lift<'g> {
             Shape::Record(fields) => {
                 let (mut values, mut end) = (Vec::new(), at);
                 for field in fields {
-                    end = super::layout::align_to(end, alignment(field));
+                    end = super::layout::align_to(end, alignment(field, self.width));
                     values.push(self.load(field, end));
-                    end += size(field);
+                    end += size(field, self.width);
                 }
                 Value::Record(values)
             }
@@ -117,7 +117,7 @@ impl<'g> Lift<'g> {
                 let Some(payload) = cases.get(case) else {
                     return self.bad(TrapCode::InvalidDiscriminant);
                 };
-                let offset = payload_offset(&cases);
+                let offset = payload_offset(&cases, self.width);
                 let payload = payload.map(|ty| Box::new(self.load(ty, at + offset)));
                 Value::Case(case, payload)
             }
@@ -125,8 +125,9 @@ impl<'g> Lift<'g> {
         }
     }
 
-    fn load_pair(&mut self, at: usize) -> (u32, u32) {
-        (self.load_int(at, 4) as u32, self.load_int(at + 4, 4) as u32)
+    fn load_pair(&mut self, at: usize) -> (u64, u64) {
+        let bytes = self.width.bytes();
+        (self.load_int(at, bytes), self.load_int(at + bytes, bytes))
     }
 
     /// "convert_i32_to_char"
@@ -138,19 +139,20 @@ impl<'g> Lift<'g> {
     }
 
     /// "load_string_from_range"
-    fn string(&mut self, pointer: u32, len: u32) -> Value {
+    fn string(&mut self, pointer: u64, len: u64) -> Value {
+        let tag = self.width.utf16_tag();
         let (source, align, byte_len) = match self.encoding {
-            Encoding::Utf8 => (Source::Utf8, 1, u64::from(len)),
-            Encoding::Utf16 => (Source::Utf16, 2, 2 * u64::from(len)),
-            Encoding::Latin1Utf16 if len & UTF16_TAG != 0 => {
-                (Source::TaggedUtf16, 2, 2 * u64::from(len ^ UTF16_TAG))
+            Encoding::Utf8 => (Source::Utf8, 1, len),
+            Encoding::Utf16 => (Source::Utf16, 2, len.saturating_mul(2)),
+            Encoding::Latin1Utf16 if len & tag != 0 => {
+                (Source::TaggedUtf16, 2, (len ^ tag).saturating_mul(2))
             }
-            Encoding::Latin1Utf16 => (Source::Latin1, 2, u64::from(len)),
+            Encoding::Latin1Utf16 => (Source::Latin1, 2, len),
         };
         if byte_len > MAX_BYTE_LENGTH {
             return self.bad(TrapCode::StringTooLong);
         }
-        if let Err(code) = self.check(pointer, byte_len, align) {
+        if let Err(code) = self.check(pointer, byte_len as usize, align) {
             return self.bad(code.unwrap_or(TrapCode::StringOutOfBounds));
         }
         let bytes = self
@@ -174,13 +176,13 @@ impl<'g> Lift<'g> {
     }
 
     /// "load_list_from_range"
-    fn list(&mut self, element: &Type, pointer: u32, len: u32) -> Value {
-        let element_size = size(element);
-        let byte_len = u64::from(len) * element_size as u64;
+    fn list(&mut self, element: &Type, pointer: u64, len: u64) -> Value {
+        let element_size = size(element, self.width);
+        let byte_len = len.saturating_mul(element_size as u64);
         if byte_len > MAX_BYTE_LENGTH {
             return self.bad(TrapCode::ListTooLong);
         }
-        if let Err(code) = self.check(pointer, byte_len, alignment(element)) {
+        if let Err(code) = self.check(pointer, byte_len as usize, alignment(element, self.width)) {
             return self.bad(code.unwrap_or(TrapCode::ListOutOfBounds));
         }
         let mut items = Vec::new();
@@ -207,12 +209,14 @@ impl<'g> Lift<'g> {
                 self.char(bits as u32)
             }
             Shape::String => {
-                let (pointer, len) = (next(), next());
-                self.string(pointer as u32, len as u32)
+                let mask = self.width.mask();
+                let (pointer, len) = (next() & mask, next() & mask);
+                self.string(pointer, len)
             }
             Shape::List(element) => {
-                let (pointer, len) = (next(), next());
-                self.list(element, pointer as u32, len as u32)
+                let mask = self.width.mask();
+                let (pointer, len) = (next() & mask, next() & mask);
+                self.list(element, pointer, len)
             }
             Shape::Record(fields) => {
                 let fields = fields.into_iter();
@@ -220,13 +224,13 @@ impl<'g> Lift<'g> {
             }
             Shape::Variant(cases) => {
                 let case = next() as u32 as usize;
-                let rest: Vec<u64> = (1..flatten(ty).len()).map(|_| next()).collect();
+                let rest: Vec<u64> = (1..flatten(ty, self.width).len()).map(|_| next()).collect();
                 let Some(payload) = cases.get(case) else {
                     return self.bad(TrapCode::InvalidDiscriminant);
                 };
                 let payload = payload.map(|ty| {
                     // "CoerceValueIter": the low half of what is wider than the payload.
-                    let narrowed = flatten(ty).into_iter().zip(rest);
+                    let narrowed = flatten(ty, self.width).into_iter().zip(rest);
                     let mut narrowed = narrowed.map(|(core, bits)| match core {
                         Core::I32 | Core::F32 => u64::from(bits as u32),
                         Core::I64 | Core::F64 => bits,

@@ -3,9 +3,9 @@
 use cwasm::TrapCode;
 
 use super::layout::{
-    align_to, alignment, discriminant_size, flags_size, flatten, payload_offset, size,
+    align_to, alignment, discriminant_size, flags_size, flat_count, flatten, payload_offset, size,
 };
-use super::{Core, Encoding, Guest, Shape, State, Type, Value};
+use super::{Core, Encoding, Guest, Shape, State, Type, Value, Width};
 
 /// A flat value.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -75,6 +75,7 @@ pub struct Site {
 pub struct Lower<'g> {
     pub(super) guest: &'g mut Guest,
     pub(super) encoding: Encoding,
+    width: Width,
     /// Whether strings in Latin-1+UTF-16 are UTF-16 even if they need not be: not what the
     /// specification does, but what a guest may.
     pub always_utf16: bool,
@@ -88,6 +89,7 @@ impl<'g> Lower<'g> {
     /// Lowers with these options.
     pub fn new(guest: &'g mut Guest, encoding: Encoding) -> Lower<'g> {
         Lower {
+            width: guest.width,
             guest,
             encoding,
             always_utf16: false,
@@ -104,24 +106,23 @@ impl<'g> Lower<'g> {
         max_flat: usize,
         values: &[Value],
         types: &[Type],
-        out: Option<u32>,
+        out: Option<u64>,
     ) -> Lowered {
-        let count: usize = types.iter().map(|ty| flatten(ty).len()).sum();
         let mut flat = Vec::new();
-        if count <= max_flat {
+        if flat_count(types) <= max_flat {
             for (value, ty) in values.iter().zip(types) {
                 flat.extend(self.flat(value, ty)?);
             }
             return Ok(flat);
         }
         let tuple = Type::Tuple(types.to_vec());
-        let (align, size) = (alignment(&tuple), size(&tuple));
+        let (align, size) = (alignment(&tuple, self.width), size(&tuple, self.width));
         let out_of_bounds = TrapCode::MemoryOutOfBounds;
         let pointer = match out {
             Some(out) => self.guest.place(out as usize, align, size, out_of_bounds)?,
             None => {
                 let pointer = self.guest.allocate(align, size, out_of_bounds)?;
-                flat.push(narrow(pointer as u64, What::Pointer { size, align }));
+                flat.push(self.pointer(pointer, size, align));
                 pointer
             }
         };
@@ -132,6 +133,20 @@ impl<'g> Lower<'g> {
     /// All places in memory of what was lowered so far.
     pub fn sites(&self) -> &[Site] {
         &self.sites
+    }
+
+    /// A flat pointer.
+    fn pointer(&self, pointer: usize, size: usize, align: usize) -> Flat {
+        let what = What::Pointer { size, align };
+        self.wide(pointer as u64, what)
+    }
+
+    /// A flat value as wide as a pointer.
+    fn wide(&self, bits: u64, what: What) -> Flat {
+        Flat {
+            core: Core::pointer(self.width),
+            ..narrow(bits, what)
+        }
     }
 
     fn put(&mut self, at: usize, bits: u64, bytes: usize, what: What) {
@@ -153,9 +168,9 @@ impl<'g> Lower<'g> {
     ) -> Result<(), TrapCode> {
         let mut end = at;
         for (value, ty) in values.iter().zip(types) {
-            end = align_to(end, alignment(ty));
+            end = align_to(end, alignment(ty, self.width));
             self.store(value, ty, end)?;
-            end += size(ty);
+            end += size(ty, self.width);
         }
         Ok(())
     }
@@ -182,8 +197,9 @@ impl<'g> Lower<'g> {
                 self.put(at, u64::from(u32::from(*char)), 4, What::Char);
             }
             (Shape::String | Shape::List(_), _) => {
+                let bytes = self.width.bytes();
                 for (index, half) in self.pair(value, ty)?.into_iter().enumerate() {
-                    self.put(at + 4 * index, half.bits, 4, half.what);
+                    self.put(at + bytes * index, half.bits, bytes, half.what);
                 }
             }
             (Shape::Record(fields), Value::Record(values)) => {
@@ -193,7 +209,7 @@ impl<'g> Lower<'g> {
                 let (count, bytes) = (cases.len(), discriminant_size(cases.len()));
                 self.put(at, *case as u64, bytes, What::Discriminant(count));
                 if let (Some(ty), Some(payload)) = (cases[*case], payload) {
-                    self.store(payload, ty, at + payload_offset(&cases))?;
+                    self.store(payload, ty, at + payload_offset(&cases, self.width))?;
                 }
             }
             (Shape::Flags(count), Value::Flags(bits)) => {
@@ -209,20 +225,20 @@ impl<'g> Lower<'g> {
         match (ty.shape(), value) {
             (Shape::String, Value::String(text)) => {
                 let (pointer, units, align, size) = self.string(text)?;
-                let pointer = narrow(pointer as u64, What::Pointer { size, align });
-                Ok([pointer, narrow(u64::from(units), What::Units)])
+                let pointer = self.pointer(pointer, size, align);
+                Ok([pointer, self.wide(units, What::Units)])
             }
             (Shape::List(element), Value::List(items)) => {
-                let (align, element_size) = (alignment(element), size(element));
+                let (align, element_size) =
+                    (alignment(element, self.width), size(element, self.width));
                 let size = items.len() * element_size;
                 let out_of_bounds = TrapCode::ListOutOfBounds;
                 let pointer = self.guest.allocate(align, size, out_of_bounds)?;
                 for (index, item) in items.iter().enumerate() {
                     self.store(item, element, pointer + index * element_size)?;
                 }
-                let pointer = narrow(pointer as u64, What::Pointer { size, align });
-                let len = narrow(items.len() as u64, What::Length(element_size));
-                Ok([pointer, len])
+                let len = self.wide(items.len() as u64, What::Length(element_size));
+                Ok([self.pointer(pointer, size, align), len])
             }
             (_, Value::Bad(code)) => Err(*code),
             (shape, value) => panic!("{value:?} is not of the type {shape:?}"),
@@ -266,7 +282,7 @@ impl<'g> Lower<'g> {
                 if let (Some(ty), Some(payload)) = (cases[*case], payload) {
                     flat.extend(self.flat(payload, ty)?);
                 }
-                return Ok(widen(flat, &flatten(ty)));
+                return Ok(widen(flat, &flatten(ty, self.width)));
             }
             (Shape::Flags(count), Value::Flags(bits)) => {
                 narrow(u64::from(*bits), What::Flags(count))

@@ -27,7 +27,7 @@ mod strings;
 mod types;
 
 pub use guest::{Action, Behaviour, Guest, PAGE, State, Step};
-pub use layout::{Core, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, alignment, flatten, size};
+pub use layout::{Core, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, alignment, flat_count, flatten, size};
 pub use lift::Lift;
 pub use lower::{Flat, Lower, Place, Site, What};
-pub use types::{Encoding, Shape, Source, Text, Type, Value};
+pub use types::{Encoding, Shape, Source, Text, Type, Value, Width};

@@ -5,11 +5,8 @@ use cwasm::TrapCode;
 use super::guest::Buffer;
 use super::{Encoding, Lower, Source, State, Text, What};
 
-/// Set in the length of a string in Latin-1+UTF-16 that is UTF-16.
-const UTF16_TAG: u32 = 1 << 31;
-
 /// A string in memory: pointer, tagged code units, alignment and bytes.
-type Stored = (usize, u32, usize, usize);
+type Stored = (usize, u64, usize, usize);
 
 impl Lower<'_> {
     /// "store_string_into_range"
@@ -25,7 +22,7 @@ impl Lower<'_> {
                 let encoded = utf16(string);
                 let units = encoded.len() / 2;
                 let copied = self.copy(units, 2, &encoded, 2);
-                copied.map(|(at, units, align, size)| (at, units | UTF16_TAG, align, size))
+                copied.map(|(at, units, align, size)| (at, units | self.utf16_tag(), align, size))
             }
             (Encoding::Latin1Utf16, Source::Latin1) => self.copy(units, 1, &latin1(string), 2),
             (Encoding::Latin1Utf16, Source::TaggedUtf16) => self.tagged(string, units),
@@ -33,6 +30,10 @@ impl Lower<'_> {
         }?;
         self.site(pointer, size, What::Text);
         Ok((pointer, units, align, size))
+    }
+
+    fn utf16_tag(&self) -> u64 {
+        self.guest.width.utf16_tag()
     }
 
     fn write(&mut self, buffer: Buffer, from: usize, bytes: &[u8]) {
@@ -50,7 +51,7 @@ impl Lower<'_> {
         assert_eq!(units * unit_size, encoded.len());
         let buffer = self.guest.string_buffer(None, align, encoded.len())?;
         self.write(buffer, 0, encoded);
-        Ok((buffer.pointer, units as u32, align, encoded.len()))
+        Ok((buffer.pointer, units as u64, align, encoded.len()))
     }
 
     /// "store_string_to_utf8"
@@ -58,7 +59,7 @@ impl Lower<'_> {
         let mut buffer = self.guest.string_buffer(None, 1, units)?;
         let Some(ascii) = text.bytes().position(|byte| byte >= 0x80) else {
             self.write(buffer, 0, text.as_bytes());
-            return Ok((buffer.pointer, units as u32, 1, units));
+            return Ok((buffer.pointer, units as u64, 1, units));
         };
         self.write(buffer, 0, &text.as_bytes()[..ascii]);
         buffer = self.guest.string_buffer(Some(buffer), 1, worst)?;
@@ -66,7 +67,7 @@ impl Lower<'_> {
         if worst > text.len() {
             buffer = self.guest.string_buffer(Some(buffer), 1, text.len())?;
         }
-        Ok((buffer.pointer, text.len() as u32, 1, text.len()))
+        Ok((buffer.pointer, text.len() as u64, 1, text.len()))
     }
 
     /// "store_utf8_to_utf16"
@@ -77,7 +78,7 @@ impl Lower<'_> {
         if encoded.len() < worst {
             buffer = self.guest.string_buffer(Some(buffer), 2, encoded.len())?;
         }
-        Ok((buffer.pointer, encoded.len() as u32 / 2, 2, encoded.len()))
+        Ok((buffer.pointer, encoded.len() as u64 / 2, 2, encoded.len()))
     }
 
     /// "store_string_to_latin1_or_utf16"
@@ -92,7 +93,7 @@ impl Lower<'_> {
             if narrow.len() < units {
                 buffer = self.guest.string_buffer(Some(buffer), 2, narrow.len())?;
             }
-            return Ok((buffer.pointer, narrow.len() as u32, 2, narrow.len()));
+            return Ok((buffer.pointer, narrow.len() as u64, 2, narrow.len()));
         }
         let (worst, encoded) = (2 * units, utf16(text));
         buffer = self.guest.string_buffer(Some(buffer), 2, worst)?;
@@ -111,7 +112,7 @@ impl Lower<'_> {
         if worst > encoded.len() {
             buffer = self.guest.string_buffer(Some(buffer), 2, encoded.len())?;
         }
-        let tagged = (encoded.len() as u32 / 2) | UTF16_TAG;
+        let tagged = (encoded.len() as u64 / 2) | self.utf16_tag();
         Ok((buffer.pointer, tagged, 2, encoded.len()))
     }
 
@@ -121,11 +122,16 @@ impl Lower<'_> {
         let buffer = self.guest.string_buffer(None, 2, 2 * units)?;
         self.write(buffer, 0, &encoded);
         if text.chars().any(|char| u8::try_from(char).is_err()) {
-            return Ok((buffer.pointer, units as u32 | UTF16_TAG, 2, 2 * units));
+            return Ok((
+                buffer.pointer,
+                units as u64 | self.utf16_tag(),
+                2,
+                2 * units,
+            ));
         }
         self.write(buffer, 0, &latin1(text));
         let buffer = self.guest.string_buffer(Some(buffer), 1, units)?;
-        Ok((buffer.pointer, units as u32, 2, units))
+        Ok((buffer.pointer, units as u64, 2, units))
     }
 }
 

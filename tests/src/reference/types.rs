@@ -20,6 +20,10 @@ pub enum Type {
     Char,
     String,
     List(Box<Type>),
+    /// Of so many elements.
+    FixedList(Box<Type>, usize),
+    /// Of the tuple of key and value.
+    Map(Box<Type>),
     Record(Vec<Type>),
     Tuple(Vec<Type>),
     Variant(Vec<Option<Type>>),
@@ -62,7 +66,9 @@ impl Type {
             Type::F64 => Shape::Float { bytes: 8 },
             Type::Char => Shape::Char,
             Type::String => Shape::String,
-            Type::List(element) => Shape::List(element),
+            Type::List(element) | Type::Map(element) => Shape::List(element),
+            // Not despecialized by the specification, but in all places treated alike.
+            Type::FixedList(element, len) => Shape::Record(vec![element; *len]),
             Type::Record(fields) | Type::Tuple(fields) => Shape::Record(fields.iter().collect()),
             Type::Variant(cases) => Shape::Variant(cases.iter().map(Option::as_ref).collect()),
             Type::Enum(count) => Shape::Variant(vec![None; *count]),
@@ -88,9 +94,9 @@ pub enum Value {
     Char(char),
     /// A string.
     String(Text),
-    /// A list.
+    /// A list, or the pairs of a map.
     List(Vec<Value>),
-    /// A record or tuple.
+    /// A record, tuple or list of fixed length.
     Record(Vec<Value>),
     /// A variant, enum, option or result.
     Case(usize, Option<Box<Value>>),
@@ -138,6 +144,35 @@ impl Text {
             Source::Latin1 => self.text.chars().count(),
             Source::Utf16 | Source::TaggedUtf16 => self.text.encode_utf16().count(),
         }
+    }
+}
+
+/// How wide pointers and lengths are ("ptr_type"): as the addresses of the guest's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Width {
+    /// 32 bits.
+    W32,
+    /// 64 bits.
+    W64,
+}
+
+impl Width {
+    /// "ptr_size"
+    pub fn bytes(self) -> usize {
+        match self {
+            Width::W32 => 4,
+            Width::W64 => 8,
+        }
+    }
+
+    /// The bits of a pointer.
+    pub fn mask(self) -> u64 {
+        u64::MAX >> (64 - 8 * self.bytes())
+    }
+
+    /// "utf16_tag": set in the length of a string in Latin-1+UTF-16 that is UTF-16.
+    pub fn utf16_tag(self) -> u64 {
+        1 << (8 * self.bytes() - 1)
     }
 }
 
