@@ -325,3 +325,57 @@ mod options {
         assert!(format!("{error:?}").contains("five"));
     }
 }
+
+mod arrays {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    cwasm::bindgen!({
+        inline: "
+            package test:arrays;
+            world arrays {
+                record corner { at: list<u32, 2>, names: map<u8, string> }
+                export turn: func(v: list<u32, 2>) -> list<u32, 2>;
+                export count: func(m: map<u8, u32>, c: corner) -> u32;
+            }
+        ",
+    });
+
+    #[test]
+    fn arrays_and_maps() {
+        let workshop = Workshop::new();
+        let wat = r#"(component
+            (type $corner' (record (field "at" (list u32 2)) (field "names" (map u8 string))))
+            (export $corner "corner" (type $corner'))
+            (core module $m
+              (memory (export "memory") 1)
+              (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 1024))
+              (func (export "turn") (param i32 i32) (result i32)
+                (i32.store (i32.const 16) (local.get 1))
+                (i32.store (i32.const 20) (local.get 0))
+                (i32.const 16))
+              ;; The numbers of pairs, and the second of the array.
+              (func (export "count") (param i32 i32 i32 i32 i32 i32) (result i32)
+                (i32.add (local.get 1) (i32.add (local.get 3) (local.get 5)))))
+            (core instance $i (instantiate $m))
+            (func (export "turn") (param "v" (list u32 2)) (result (list u32 2))
+              (canon lift (core func $i "turn") (memory (core memory $i "memory"))))
+            (func (export "count") (param "m" (map u8 u32)) (param "c" $corner) (result u32)
+              (canon lift (core func $i "count") (memory (core memory $i "memory"))
+                (realloc (core func $i "realloc")))))"#;
+        let artifact = workshop.compile(wat.as_bytes()).unwrap();
+        let component = workshop.map_component(&artifact).unwrap();
+        let linker = Linker::<()>::new(workshop.engine());
+        let mut store = Store::new(workshop.engine(), ());
+        let arrays = Arrays::instantiate(&mut store, &component, &linker).unwrap();
+        assert_eq!(arrays.call_turn(&mut store, [1, 2]).unwrap(), [2, 1]);
+        let map = HashMap::from([(1, 2), (3, 4), (5, 6)]);
+        let corner = Corner {
+            at: [10, 100],
+            names: HashMap::from([(7, "seven".to_owned())]),
+        };
+        let count = arrays.call_count(&mut store, &map, &corner).unwrap();
+        assert_eq!(count, 3 + 1 + 100);
+    }
+}

@@ -209,7 +209,7 @@ fn results_stay_while_other_functions_are_called() {
     let (sums,) =
         call!(passing, "sums", (vec![vec![9]],), (Vec<Vec<u16>>,) => (Vec<u64>,)).unwrap();
     assert_eq!(sums, [9]);
-    deferred.post_return(&mut passing.store).unwrap();
+    func.post_return(&mut passing.store, deferred).unwrap();
     let (loud,) = call!(passing, "shout", ("b",), (&str,) => (String,)).unwrap();
     assert_eq!(loud, "B");
 }

@@ -102,6 +102,24 @@ impl TypeWriter<'_> {
                     Mode::Borrowed => quote!(&[#element]),
                 }
             }
+            TypeDefKind::FixedLengthList(element, len) => {
+                let is_value = self.is_copy(element, scope);
+                let element = self.ty(element, Mode::Owned, scope)?;
+                let len = *len as usize;
+                match mode {
+                    Mode::Borrowed if !is_value => quote!(&[#element; #len]),
+                    _ => quote!([#element; #len]),
+                }
+            }
+            TypeDefKind::Map(key, value) => {
+                let key = self.ty(key, Mode::Owned, scope)?;
+                let value = self.ty(value, Mode::Owned, scope)?;
+                let map = quote!(::std::collections::HashMap<#key, #value>);
+                match mode {
+                    Mode::Owned => map,
+                    Mode::Borrowed => quote!(&#map),
+                }
+            }
             TypeDefKind::Option(payload) => {
                 let payload = part(payload)?;
                 quote!(::core::option::Option<#payload>)
@@ -205,6 +223,8 @@ impl TypeWriter<'_> {
             TypeDefKind::Type(ty) => all(ty),
             TypeDefKind::Handle(handle) => so(Part::Handle(resource_of(handle))),
             TypeDefKind::List(element) => so(Part::List) && all(element),
+            TypeDefKind::FixedLengthList(element, _) => all(element),
+            TypeDefKind::Map(key, value) => so(Part::List) && all(key) && all(value),
             _ => so(Part::List),
         }
     }

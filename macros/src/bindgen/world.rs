@@ -136,10 +136,6 @@ impl Writer<'_> {
             }));
         }
         let world_name = camel(&world.name);
-        let bounds = match hosts.is_empty() {
-            true => quote!(),
-            false => quote!(: #(#hosts)+*),
-        };
         let unused = calls.is_empty().then(|| quote!(let _ = (&#linker, #get);));
         content.extend(quote! {
             impl #world_name {
@@ -147,7 +143,7 @@ impl Writer<'_> {
                 ///
                 /// # Errors
                 /// If something of the same name is defined already.
-                pub fn add_to_linker<T: 'static, #host #bounds + 'static>(
+                pub fn add_to_linker<T: 'static, #host: #(#hosts +)* 'static>(
                     #linker: &mut #krate::Linker<T>,
                     #get: fn(&mut T) -> &mut #host,
                 ) -> #krate::Result<()> {

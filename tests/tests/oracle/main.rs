@@ -16,7 +16,7 @@ mod index;
 mod operators;
 
 use cwasm::CoreFunc;
-use cwasm_compiler::{OptLevel, Options};
+use cwasm_compiler::{Bounds, OptLevel, Options};
 use cwasm_format::TrapCode;
 use cwasm_tests::artifact::Workshop;
 
@@ -63,6 +63,8 @@ enum Place {
 enum Code {
     Optimised,
     Unoptimised,
+    /// With [`Bounds::Check`].
+    Checked,
 }
 
 impl Code {
@@ -72,6 +74,10 @@ impl Code {
             Code::Optimised => defaults,
             Code::Unoptimised => Options {
                 opt: OptLevel::None,
+                ..defaults
+            },
+            Code::Checked => Options {
+                bounds: Bounds::Check,
                 ..defaults
             },
         }
@@ -132,6 +138,22 @@ const SMALL: &[Mode] = &[
         code: Code::Unoptimised,
         ..mode(false, 1, Place::First, &[4099])
     },
+];
+
+const fn checked(mode: Mode) -> Mode {
+    Mode {
+        code: Code::Checked,
+        ..mode
+    }
+}
+
+/// Memories that could have a guard, and need none.
+const CHECKED: &[Mode] = &[
+    checked(mode(false, 0x1_0000, Place::First, &[0, 1, 2, 65536])),
+    checked(mode(false, 0x1_0000, Place::Fixed, &[1])),
+    checked(mode(false, 0x1_0000, Place::Grown, &[2])),
+    checked(mode(false, 0x1_0000, Place::Second, &[1])),
+    checked(mode(false, 0x1_0000, Place::Imported, &[1, 65536])),
 ];
 
 /// An access of one function.
@@ -321,4 +343,10 @@ fn memories_with_wide_indices() {
 fn memories_of_small_pages() {
     check(SMALL, count(GUARDED));
     assert!(count(GUARDED) + count(SMALL) >= STRIDE);
+}
+
+#[test]
+fn memories_with_forced_checks() {
+    check(CHECKED, 0);
+    assert!(count(CHECKED) >= STRIDE);
 }
