@@ -336,12 +336,12 @@ fn bad_discriminants(flat: bool) -> Vec<Trial> {
 
 #[test]
 fn d10_discriminant_in_memory() {
-    check(174, bad_discriminants(false));
+    check(222, bad_discriminants(false));
 }
 
 #[test]
 fn d11_discriminant_in_a_register() {
-    check(231, bad_discriminants(true));
+    check(288, bad_discriminants(true));
 }
 
 /// The pointer to what does not fit in registers is this.
@@ -368,7 +368,7 @@ fn d18_spilled_values_misplaced() {
     for bad in [PAGE as u64, 0xffff_fff8] {
         trials.extend(spilled(Err(TrapCode::MemoryOutOfBounds), bad));
     }
-    check(5 * 20, trials);
+    check(5 * 21, trials);
 }
 
 #[test]
@@ -405,7 +405,7 @@ fn d19_place_for_spilled_values_misplaced() {
             },
         ));
     }
-    check(60, all);
+    check(63, all);
 }
 
 /// What is wrong with a call of `realloc` for strings of this alignment.
@@ -565,7 +565,7 @@ fn d28_import_called_from_realloc_or_post_return() {
         callee.post_behaviour = Behaviour::Leave;
         true
     }));
-    check(2 * ALL + 17, all);
+    check(2 * ALL + 18, all);
 }
 
 /// A component that calls the host, which may call it again.
@@ -781,5 +781,5 @@ fn what_must_not_trap() {
         at_end,
         Ok(()),
     ));
-    check(570, all);
+    check(598, all);
 }

@@ -8,8 +8,9 @@ use super::values::random_values;
 use super::wat::{Func, Memory, Path};
 use crate::random::Random;
 use crate::reference::{
-    Action, Behaviour, Core, Encoding, Flat, Guest, Lower, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, PAGE,
-    Place, Site, Step, Type, Value, What, Width, alignment, flat_count, size,
+    Action, Behaviour, Core, Encoding, Flat, Guest, Handles, Lower, MAX_FLAT_PARAMS,
+    MAX_FLAT_RESULTS, PAGE, Place, Site, Step, Type, Value, What, Width, alignment, flat_count,
+    size,
 };
 
 /// One call.
@@ -42,6 +43,10 @@ pub struct Setup {
     pub behaviour: Behaviour,
     /// What its post-return does.
     pub post_behaviour: Behaviour,
+    /// Its handles, and how it came by them.
+    pub handles: Handles,
+    /// Whether it keeps a borrow that it must drop.
+    pub keeps: bool,
 }
 
 impl Setup {
@@ -55,17 +60,21 @@ impl Setup {
             result: 0,
             behaviour: Behaviour::Return,
             post_behaviour: Behaviour::Return,
+            handles: Handles::default(),
+            keeps: false,
         }
     }
 
     /// The guest, for the reference.
     pub fn guest(&self, memory: Memory) -> Guest {
-        Guest::new(
+        let mut guest = Guest::new(
             self.bytes.clone(),
             (memory.max, memory.width),
             self.next,
             self.script.clone(),
-        )
+        );
+        guest.handles = self.handles.clone();
+        guest
     }
 
     /// The flat parameters of a caller, or the flat result of a callee.
@@ -102,11 +111,14 @@ pub fn random_case(random: &mut Random, path: Path, func: &Func, memories: [Memo
             let out = random_out(random, &setup, result, memories[0].width);
             setup.args.push(out);
         }
+        // Between guests the callee would have returned, and could be entered again.
+        setup.keeps = path == Path::Import && random.one_in(30);
         setup
     });
     let callee = (path != Path::Import).then(|| {
         let mut setup = random_setup(random, func.callee, result, MAX_FLAT_RESULTS, memories[1]);
         setup.result = setup.args.pop().unwrap_or(0);
+        setup.keeps = random.one_in(30);
         setup.behaviour = random_behaviour(random);
         setup.post_behaviour = random_behaviour(random);
         if setup.behaviour == Behaviour::Leave {
@@ -141,24 +153,41 @@ pub struct Planted {
     pub sites: Vec<Site>,
     /// Where the memory is free.
     pub next: u64,
+    /// The handles, with those of the values.
+    pub handles: Handles,
+}
+
+/// Who has values, and in what form.
+#[derive(Clone, Debug)]
+pub struct Giver {
+    /// The encoding of strings.
+    pub encoding: Encoding,
+    /// Whether those in Latin-1+UTF-16 are UTF-16.
+    pub always_utf16: bool,
+    /// How wide pointers are.
+    pub width: Width,
+    /// The handles that there are before.
+    pub handles: Handles,
 }
 
 /// Puts values into a memory, as a guest would: from `start` on. `None` if there is no room.
 pub fn plant(
     bytes: &[u8],
     start: usize,
-    (encoding, always_utf16, width): (Encoding, bool, Width),
+    giver: &Giver,
     (values, types): (&[Value], &[Type]),
     max_flat: usize,
 ) -> Option<Planted> {
     let mut guest = Guest::new(
         bytes.to_vec(),
-        (bytes.len() / PAGE, width),
+        (bytes.len() / PAGE, giver.width),
         start as u64,
         Vec::new(),
     );
-    let mut lower = Lower::new(&mut guest, encoding);
-    lower.always_utf16 = always_utf16;
+    guest.handles = giver.handles.clone();
+    let mut lower = Lower::new(&mut guest, giver.encoding);
+    lower.always_utf16 = giver.always_utf16;
+    lower.lends = true;
     let flat = lower.values(max_flat, values, types, None).ok()?;
     let mut sites = lower.sites().to_vec();
     sites.extend(flat.iter().enumerate().map(|(index, flat)| Site {
@@ -170,6 +199,7 @@ pub fn plant(
         flat,
         sites,
         next: guest.next,
+        handles: guest.handles,
     })
 }
 
@@ -183,8 +213,16 @@ fn random_setup(
 ) -> Setup {
     let bytes = background(random, memory.min * PAGE);
     let values = random_values(random, types);
-    let encoding = (encoding, random.one_in(2), memory.width);
-    let plant = |start| plant(&bytes, start, encoding, (&values, types), max_flat);
+    let giver = Giver {
+        encoding,
+        always_utf16: random.one_in(2),
+        width: memory.width,
+        handles: match types.iter().any(Type::has_handles) {
+            true => random_handles(random),
+            false => Handles::default(),
+        },
+    };
+    let plant = |start| plant(&bytes, start, &giver, (&values, types), max_flat);
     let start = 16 * (1 + random.below(100)) + random.below(2) * random.below(16);
     let mut planted = plant(start);
     if let Some(low) = &planted
@@ -201,6 +239,7 @@ fn random_setup(
         flat,
         sites,
         next,
+        handles,
     }) = planted
     else {
         // The memory is too small.
@@ -226,8 +265,22 @@ fn random_setup(
     }
     Setup {
         args,
+        handles,
         ..Setup::new(bytes, next, script)
     }
+}
+
+/// A few handles, and free places among them.
+fn random_handles(random: &mut Random) -> Handles {
+    let mut handles = Handles::default();
+    for _ in 0..random.below(5) {
+        let ty = random.below(2);
+        let handle = handles.add(ty, random.next_u64() as u32, true);
+        if random.one_in(3) {
+            handles.drop(ty, handle);
+        }
+    }
+    handles
 }
 
 /// What a memory holds where nothing was put.
@@ -376,6 +429,10 @@ fn damaged(random: &mut Random, old: u64, what: What, end: usize) -> u64 {
             let unit_size = random.pick(&[1, 2]);
             let most = random.pick(&len(unit_size));
             high ^ random.pick(&[most, old ^ tag, most ^ tag])
+        }
+        What::Handle => {
+            let near = random.below(8) as u64;
+            high ^ random.pick(&[0, near, near, near, old + 1, 15, 16, 0xffff_ffff])
         }
         What::Text => old,
     }

@@ -47,7 +47,25 @@ pub struct After {
     pub post_arg: Option<u64>,
     /// How often post-return was called.
     pub posts: u32,
+    /// What it drops before it returns: types and handles.
+    pub drops: Vec<(usize, u32)>,
 }
+
+impl After {
+    /// Drops what is borrowed, as `setup` says: whether nothing is left.
+    fn drop_borrows(&mut self, setup: &Setup) -> bool {
+        let borrows = self.guest.handles.borrows().into_iter();
+        self.drops = borrows.map(|(handle, found)| (found.ty, handle)).collect();
+        let keeps = setup.keeps && self.drops.pop().is_some();
+        for (ty, handle) in &self.drops {
+            self.guest.handles.drop(*ty, *handle);
+        }
+        !keeps
+    }
+}
+
+/// What the caller's resource stands for that it is lent.
+pub const LENT: u32 = 900;
 
 /// Why a call ended early.
 enum Stop {
@@ -71,6 +89,7 @@ pub fn expect(path: Path, func: &Func, case: &Case, memories: [Memory; 2]) -> Ex
             result: None,
             post_arg: None,
             posts: 0,
+            drops: Vec::new(),
         })
     };
     let mut expected = Expected {
@@ -109,11 +128,19 @@ fn export(func: &Func, case: &Case, expected: &mut Expected) -> Result<Option<Va
     Ok(func.as_host_has(results).pop())
 }
 
+/// Lends the caller a resource, so that it has one that it does not own.
+fn lend(func: &Func, caller: &mut After) {
+    if func.has_handles() {
+        caller.guest.handles.add(0, LENT, false);
+    }
+}
+
 /// A guest calls the host.
 fn import(func: &Func, case: &Case, expected: &mut Expected) -> Result<(), Stop> {
     let (Some(setup), Some(after)) = (&case.caller, &mut expected.caller) else {
         panic!("the caller is a guest");
     };
+    lend(func, after);
     let (values, trap) = lift(
         &mut after.guest,
         func.caller,
@@ -133,7 +160,10 @@ fn import(func: &Func, case: &Case, expected: &mut Expected) -> Result<(), Stop>
     let lower = &mut Lower::new(&mut after.guest, func.caller);
     let flat = lower.values(MAX_FLAT_RESULTS, result, types, out)?;
     after.result = flat.first().copied();
-    Ok(())
+    match after.drop_borrows(setup) {
+        true => Ok(()),
+        false => Err(TrapCode::BorrowsRemain.into()),
+    }
 }
 
 /// A guest calls another one.
@@ -144,6 +174,7 @@ fn between(func: &Func, case: &Case, expected: &mut Expected) -> Result<(), Stop
     let (Some(callee_setup), Some(callee)) = (&case.callee, &mut expected.callee) else {
         panic!("the callee is a guest");
     };
+    lend(func, caller);
     let types = &func.params;
     let lifted = lift(
         &mut caller.guest,
@@ -164,6 +195,7 @@ fn between(func: &Func, case: &Case, expected: &mut Expected) -> Result<(), Stop
         lower.values(MAX_FLAT_RESULTS, values, types, out)
     })?;
     caller.result = flat.first().copied();
+    caller.drop_borrows(caller_setup);
     post_return(func, callee_setup, callee)
 }
 
@@ -191,14 +223,22 @@ fn called(func: &Func, setup: &Setup, after: &mut After) -> Result<Lifted, Stop>
     if setup.behaviour != Behaviour::Return {
         return Err(TrapCode::Unreachable.into());
     }
+    let is_clean = after.drop_borrows(setup);
     let types = func.result.as_slice();
-    lift(
+    let lifted = lift(
         &mut after.guest,
         func.callee,
         MAX_FLAT_RESULTS,
         setup,
         types,
-    )
+    )?;
+    if is_clean {
+        return Ok(lifted);
+    }
+    // The specification lifts the result first.
+    let mut codes = Vec::from_iter(lifted.1);
+    codes.push(TrapCode::BorrowsRemain);
+    Err(Stop::Trap(codes))
 }
 
 /// Lowers what was lifted. If something of it was wrong, both the specification's order and that of

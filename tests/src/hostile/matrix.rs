@@ -7,7 +7,7 @@
 
 use cwasm::TrapCode;
 
-use super::case::{Case, Setup, change, plant};
+use super::case::{Case, Giver, Setup, change, plant};
 use super::expect::{End, expect};
 use super::run::{Outcome, Ready};
 use super::typed::{ROWS, padding};
@@ -15,8 +15,8 @@ use super::wat::{Func, Memory, Path, World};
 use crate::artifact::Workshop;
 use crate::reference::Encoding::{Latin1Utf16, Utf8, Utf16};
 use crate::reference::{
-    Action, Encoding, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, PAGE, Place, Source, Step, Text, Type,
-    Value, What, Width, flat_count,
+    Action, Encoding, Handles, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, PAGE, Place, Source, Step, Text,
+    Type, Value, What, Width, flat_count,
 };
 
 /// Where the wrong thing is.
@@ -184,6 +184,15 @@ impl Leaf {
         }
     }
 
+    fn giver(&self, encoding: Encoding, width: Width) -> Giver {
+        Giver {
+            encoding,
+            always_utf16: self.tagged,
+            width,
+            handles: Handles::default(),
+        }
+    }
+
     /// A list of so many threes.
     pub fn list(element: Type, items: usize) -> Leaf {
         Leaf::new(
@@ -248,8 +257,8 @@ fn right(
         typed,
     };
     let guest = |types: &[Type], values: &[Value], (encoding, width), max_flat| {
-        let encoding = (encoding, leaf.tagged, width);
-        let planted = plant(&[0xee; PAGE], 1024, encoding, (values, types), max_flat);
+        let giver = leaf.giver(encoding, width);
+        let planted = plant(&[0xee; PAGE], 1024, &giver, (values, types), max_flat);
         let planted = planted.expect("a page is enough");
         let args = planted.flat.iter().map(|flat| flat.bits).collect();
         Setup {
@@ -363,8 +372,8 @@ pub fn lifting(
                 values.push(Value::Record(vec![Value::Int(5); 16]));
             }
             let (guest, types, max_flat) = giver(way, func, case);
-            let encoding = (leaf.encoding, leaf.tagged, leaf.widths[0]);
-            let planted = plant(&[0xee; PAGE], 1024, encoding, (&values, types), max_flat);
+            let giver = leaf.giver(leaf.encoding, leaf.widths[0]);
+            let planted = plant(&[0xee; PAGE], 1024, &giver, (&values, types), max_flat);
             let sites = planted.expect("as before").sites;
             let said = |place: fn(&Place) -> bool| {
                 let mut sites = sites.iter().rev();

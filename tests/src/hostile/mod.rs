@@ -34,7 +34,7 @@ use self::values::{random_params, random_type};
 use self::wat::{Func, Memory, Path, World, component};
 use crate::artifact::Workshop;
 use crate::random::Random;
-use crate::reference::{Action, Encoding, Width};
+use crate::reference::{Action, Encoding, Type, Width};
 
 /// A case's number is that of its world, and this many bits for its place there.
 const CASE_BITS: u32 = 20;
@@ -116,6 +116,12 @@ pub fn random_world(number: u64, count: usize) -> World {
     let random = &mut Random::new(number);
     let path = Path::ALL[(number % 3) as usize];
     let is_typed = path != Path::Between && (number / 3).is_multiple_of(3);
+    let handles: &[Type] = match !is_typed && random.one_in(3) {
+        true => &[Type::Own(0), Type::Own(1), Type::Borrow(0), Type::Borrow(1)],
+        false => &[],
+    };
+    // Results do not borrow.
+    let owned = &handles[..handles.len() / 2];
     let funcs = (0..count).map(|_| {
         let mut func = Func {
             params: Vec::new(),
@@ -135,8 +141,8 @@ pub fn random_world(number: u64, count: usize) -> World {
             }
         } else {
             let depth = random.below(4);
-            func.params = random_params(random);
-            func.result = (!random.one_in(8)).then(|| random_type(random, depth));
+            func.params = random_params(random, handles);
+            func.result = (!random.one_in(8)).then(|| random_type(random, depth, owned));
         }
         func
     });
@@ -285,6 +291,13 @@ fn describe(world: &World, index: usize, case: &Case, expected: &Expected, found
              {behaviour:?}, post-return {post:?}"
         );
         let steps = setup.script.iter().enumerate();
+        if func.has_handles() {
+            let _ = writeln!(
+                text,
+                "    {:?}, keeps a borrow: {}",
+                setup.handles, setup.keeps
+            );
+        }
         for (call, step) in steps.filter(|(_, step)| step.action != Action::Bump) {
             let _ = writeln!(
                 text,

@@ -1,14 +1,17 @@
 //! Runs cases for real, and compares.
 
-use cwasm::{Error, Instance, InstancePre, Linker, Store, StoreContextMut, TrapCode, Val};
+use cwasm::{
+    AsContextMut, Error, Instance, InstancePre, Linker, Resource, ResourceType, Store,
+    StoreContextMut, TrapCode, Val,
+};
 
 use super::case::{Case, Setup};
-use super::expect::{After, End, Expected};
-use super::typed::ROWS;
+use super::expect::{After, End, Expected, LENT};
+use super::typed::{R0, R1, ROWS};
 use super::vals::{of_val, to_val};
 use super::wat::{Func, Path, World, component, control};
 use crate::artifact::Workshop;
-use crate::reference::{Flat, State, Value};
+use crate::reference::{Flat, HandleStep, Handles, State, Value};
 
 /// What the host's functions work on.
 #[derive(Debug, Default)]
@@ -17,6 +20,8 @@ pub struct Host {
     received: Option<Vec<Value>>,
     /// What it returns; it fails if there is nothing.
     result: Option<Vec<Value>>,
+    /// The resources that were dropped: types, and what they stood for.
+    dropped: Vec<(usize, u32)>,
 }
 
 /// Why the host's function failed.
@@ -85,16 +90,21 @@ impl Ready {
         let host = Host {
             received: None,
             result: case.host_result.clone(),
+            dropped: Vec::new(),
         };
         let mut store = Store::new(self.ready.component().engine(), host);
         let instance = self.instantiate(&mut store)?;
-        for (prefix, setup) in self.guests(case) {
-            reset(&mut store, instance, prefix, setup)?;
+        let afters = || [&expected.caller, &expected.callee].into_iter().flatten();
+        for ((prefix, setup), after) in self.guests(case).zip(afters()) {
+            reset(&mut store, instance, prefix, (setup, &after.drops))?;
+            make_handles(&mut store, instance, prefix, &setup.handles)?;
         }
+        store.data_mut().dropped.clear();
+        let has_handles = self.world.funcs[func].has_handles();
         let result = match self.world.path {
             Path::Export => self.call_export(&mut store, instance, func, case),
-            Path::Import => run(&mut store, instance, &format!("run{func}")),
-            Path::Between => run(&mut store, instance, &format!("d#run{func}")),
+            Path::Import => run(&mut store, instance, &format!("run{func}"), has_handles),
+            Path::Between => run(&mut store, instance, &format!("d#run{func}"), has_handles),
         };
         let outcome = match result {
             Ok(result) => Outcome::Returned(result),
@@ -109,12 +119,14 @@ impl Ready {
             ));
         }
         if let Outcome::Returned(_) = outcome {
-            let afters = [&expected.caller, &expected.callee].into_iter().flatten();
-            for ((prefix, setup), after) in self.guests(case).zip(afters) {
+            for ((prefix, setup), after) in self.guests(case).zip(afters()) {
                 let report = report(&mut store, instance, prefix)?;
                 if is_sure {
                     check_guest(&report, after, setup, &self.world.funcs[func])
                         .map_err(|message| format!("guest `{prefix}`: {message}"))?;
+                    if has_handles {
+                        check_handles(&mut store, instance, prefix, &after.guest.handles)?;
+                    }
                 }
             }
         } else {
@@ -155,13 +167,14 @@ impl Ready {
             return Err(Error::msg("the function is missing"));
         };
         let params = func.params.iter().zip(params);
-        let params: Vec<Val> = params.map(|(ty, value)| to_val(ty, value)).collect();
+        let params = params.map(|(ty, value)| to_val(&mut store.as_context_mut(), ty, value));
+        let params: Vec<Val> = params.collect();
         let mut results = vec![Val::Bool(false); usize::from(func.result.is_some())];
-        callee.call(store, &params, &mut results)?;
+        callee.call(&mut *store, &params, &mut results)?;
         let Some(ty) = &func.result else {
             return Ok(None);
         };
-        let result = of_val(ty, &results[0]);
+        let result = of_val(&mut store.as_context_mut(), ty, &results[0]);
         let wrong = || Error::msg(format!("{results:?} are not of the type {ty:?}"));
         Ok(Some(result.ok_or_else(wrong)?))
     }
@@ -181,7 +194,7 @@ impl Ready {
         }
         let other = self.instantiate(store)?;
         for (prefix, setup) in self.guests(case) {
-            reset(store, other, prefix, setup)?;
+            reset(store, other, prefix, (setup, &[]))?;
             let report = report(store, other, prefix)?;
             if report[control::MEMORY..] != setup.bytes {
                 return Err(format!(
@@ -197,6 +210,22 @@ impl Ready {
 fn define(linker: &mut Linker<Host>, world: &World) -> cwasm::Result<()> {
     let mut root = linker.root();
     root.func_wrap("tick", |_: StoreContextMut<'_, Host>, (): ()| Ok(()))?;
+    if world.has_handles() {
+        root.resource("r0", ResourceType::host::<R0>(), |mut store, rep| {
+            store.data_mut().dropped.push((0, rep));
+            Ok(())
+        })?;
+        root.resource("r1", ResourceType::host::<R1>(), |mut store, rep| {
+            store.data_mut().dropped.push((1, rep));
+            Ok(())
+        })?;
+        root.func_wrap("make0", |_: StoreContextMut<'_, Host>, (rep,): (u32,)| {
+            Ok((Resource::<R0>::new_own(rep),))
+        })?;
+        root.func_wrap("make1", |_: StoreContextMut<'_, Host>, (rep,): (u32,)| {
+            Ok((Resource::<R1>::new_own(rep),))
+        })?;
+    }
     if world.path != Path::Import {
         return Ok(());
     }
@@ -208,12 +237,13 @@ fn define(linker: &mut Linker<Host>, world: &World) -> cwasm::Result<()> {
         }
         let Func { params, result, .. } = func.clone();
         root.func_new(&name, move |mut store, given, results| {
-            let given = params.iter().zip(given).map(|(ty, val)| of_val(ty, val));
+            let given = params.iter().zip(given);
+            let given = given.map(|(ty, val)| of_val(&mut store, ty, val));
             let given = given.collect::<Option<Vec<Value>>>();
             let given = given.ok_or_else(|| Error::msg("parameters of other types"))?;
             let values = store.data_mut().results(given)?;
             if let (Some(ty), [place]) = (&result, results) {
-                *place = to_val(ty, &values[0]);
+                *place = to_val(&mut store, ty, &values[0]);
             }
             Ok(())
         })?;
@@ -221,7 +251,17 @@ fn define(linker: &mut Linker<Host>, world: &World) -> cwasm::Result<()> {
     Ok(())
 }
 
-fn run(store: &mut Store<Host>, instance: Instance, name: &str) -> cwasm::Result<Option<Value>> {
+/// Runs a caller, which is lent a resource if it has to do with any.
+fn run(
+    store: &mut Store<Host>,
+    instance: Instance,
+    name: &str,
+    has_handles: bool,
+) -> cwasm::Result<Option<Value>> {
+    if has_handles {
+        let run = instance.get_typed_func::<(Resource<R0>,), ()>(&mut *store, name)?;
+        return run.call(store, (Resource::new_own(LENT),)).map(|()| None);
+    }
     let run = instance.get_typed_func::<(), ()>(&mut *store, name)?;
     run.call(store, ()).map(|()| None)
 }
@@ -245,7 +285,7 @@ fn reset(
     store: &mut Store<Host>,
     instance: Instance,
     prefix: &str,
-    setup: &Setup,
+    (setup, drops): (&Setup, &[(usize, u32)]),
 ) -> Result<(), String> {
     let mut state = vec![0; control::HEAD_SIZE];
     let mut word = |at: usize, value: u64| {
@@ -262,12 +302,87 @@ fn reset(
         word(control::ARGS + 8 * index, *arg);
     }
     word(control::RESULT, setup.result);
+    assert!(drops.len() <= control::MAX_DROPS);
+    word(control::DROPS, drops.len() as u64);
+    for (index, (ty, handle)) in drops.iter().enumerate() {
+        let at = control::DROPPED + 8 * index;
+        word(at, *ty as u64 | u64::from(*handle) << 32);
+    }
     state.extend(&setup.bytes);
     let name = format!("{prefix}reset");
     let call = instance
         .get_typed_func::<(&[u8],), ()>(&mut *store, &name)
         .and_then(|reset| reset.call(store, (&state,)));
     call.map_err(|error| format!("`{name}` fails: {error:?}"))
+}
+
+/// Makes and drops handles as was done to a table.
+fn make_handles(
+    store: &mut Store<Host>,
+    instance: Instance,
+    prefix: &str,
+    handles: &Handles,
+) -> Result<(), String> {
+    for step in &handles.steps {
+        let result = match *step {
+            HandleStep::Make(ty, rep) => make(store, instance, prefix, (ty, rep)).map(drop),
+            HandleStep::Drop(ty, handle) => drop_handle(store, instance, prefix, (ty, handle)),
+        };
+        result.map_err(|error| format!("guest `{prefix}`: {step:?} fails: {error:?}"))?;
+    }
+    Ok(())
+}
+
+fn make(
+    store: &mut Store<Host>,
+    instance: Instance,
+    prefix: &str,
+    (ty, rep): (usize, u32),
+) -> cwasm::Result<u32> {
+    let name = format!("{prefix}make");
+    let make = instance.get_typed_func::<(u32, u32), (u32,)>(&mut *store, &name)?;
+    Ok(make.call(store, (ty as u32, rep))?.0)
+}
+
+fn drop_handle(
+    store: &mut Store<Host>,
+    instance: Instance,
+    prefix: &str,
+    (ty, handle): (usize, u32),
+) -> cwasm::Result<()> {
+    let name = format!("{prefix}drop");
+    let drop = instance.get_typed_func::<(u32, u32), ()>(&mut *store, &name)?;
+    drop.call(store, (ty as u32, handle))
+}
+
+/// Compares a guest's handles with what is expected, by dropping them all and making another.
+fn check_handles(
+    store: &mut Store<Host>,
+    instance: Instance,
+    prefix: &str,
+    expected: &Handles,
+) -> Result<(), String> {
+    let failed = |error: cwasm::Error| format!("guest `{prefix}` of {expected:?}: {error:?}");
+    let mut left = expected.clone();
+    for (index, handle) in expected.all() {
+        store.data_mut().dropped.clear();
+        drop_handle(store, instance, prefix, (handle.ty, index)).map_err(failed)?;
+        let (found, expected) = (&store.data().dropped, (handle.ty, handle.rep));
+        if *found != [expected] {
+            return Err(format!(
+                "guest `{prefix}`: handle {index} was {found:?}, expected {expected:?}"
+            ));
+        }
+        left.drop(handle.ty, index);
+    }
+    let found = make(store, instance, prefix, (0, 1)).map_err(failed)?;
+    let expected = left.add(0, 1, true);
+    if found != expected {
+        return Err(format!(
+            "guest `{prefix}`: the next handle is {found}, expected {expected}"
+        ));
+    }
+    Ok(())
 }
 
 fn call_report(

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap as Map;
 
-use cwasm::{ComponentType, Instance, Lift, LinkerInstance, Lower, Store, StoreContextMut};
+use cwasm::{
+    ComponentType, Instance, Lift, LinkerInstance, Lower, Resource, Store, StoreContextMut,
+};
 
 use super::derived::{
     Choice, Enum3, Enum257, Flags3, Flags8, Flags9, Flags17, Flags32, Floats, Mixed, Nested,
@@ -158,6 +160,8 @@ rows! {
     Map<char, Option<u8>>; Map<String, Vec<u8>>; Vec<Map<u16, u32>>; (u8, Map<bool, String>);
     Map<i32, Map<u8, u8>>; [Map<u8, [u64; 2]>; 2];
     Mixed; Vec<Mixed>; Pixel; Vec<Pixel>; Vec<Padded>; Vec<Nested>; [Pixel; 3]; Option<Nested>;
+    Resource<R0>; Vec<Resource<R1>>; Option<Resource<R0>>; Result<Resource<R1>, Resource<R0>>;
+    Pair<Resource<R0>>; Choice<Resource<R1>>; Vec<(Resource<R0>, Resource<R1>)>; [Resource<R1>; 3];
     Floats; Vec<Floats>; Wide; Vec<Wide>; Vec<Flags3>; Flags8; Flags17; Vec<Flags32>;
 }
 
@@ -273,6 +277,35 @@ impl<K: Native + Ord, V: Native> Native for Map<K, V> {
         let pairs = pairs.map(|(key, value)| Value::Record(vec![key.value(), value.value()]));
         Value::List(pairs.collect())
     }
+}
+
+/// The host's resources of type 0.
+pub(crate) struct R0;
+/// The host's resources of type 1.
+pub(crate) struct R1;
+
+macro_rules! resources {
+    ($($rust:ty: $number:literal;)*) => {$(
+        impl Native for Resource<$rust> {
+            fn ty() -> Option<Type> {
+                Some(Type::Own($number))
+            }
+            fn of(value: &Value) -> Self {
+                match value {
+                    Value::Resource(rep) => Resource::new_own(*rep),
+                    value => mismatch(value),
+                }
+            }
+            fn value(&self) -> Value {
+                Value::Resource(self.rep())
+            }
+        }
+    )*};
+}
+
+resources! {
+    R0: 0;
+    R1: 1;
 }
 
 /// The payload of a case: `()` for none.

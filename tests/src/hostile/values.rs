@@ -30,13 +30,18 @@ const KEYS: [Type; 6] = [
     Type::String,
 ];
 
-/// A type that is nested at most `depth` deep. A new kind of type is one more arm.
-pub(crate) fn random_type(random: &mut Random, depth: usize) -> Type {
-    let leaf = |random: &mut Random| LEAVES[random.below(LEAVES.len())].clone();
+/// A type that is nested at most `depth` deep, with any of these handles in it. A new kind of type is one more arm.
+pub(crate) fn random_type(random: &mut Random, depth: usize, handles: &[Type]) -> Type {
+    let leaf = |random: &mut Random| {
+        if !handles.is_empty() && random.one_in(3) {
+            return handles[random.below(handles.len())].clone();
+        }
+        LEAVES[random.below(LEAVES.len())].clone()
+    };
     if depth == 0 {
         return leaf(random);
     }
-    let nested = |random: &mut Random| random_type(random, depth - 1);
+    let nested = |random: &mut Random| random_type(random, depth - 1, handles);
     let payload = |random: &mut Random| (!random.one_in(3)).then(|| Box::new(nested(random)));
     let some = |random: &mut Random, max: usize| 1 + random.below(max);
     match random.below(19) {
@@ -52,18 +57,20 @@ pub(crate) fn random_type(random: &mut Random, depth: usize) -> Type {
         11 => Type::Enum(random.pick(&[1, 2, 3, 7, 200, 256, 257])),
         12 | 13 => Type::Option(Box::new(nested(random))),
         14 => Type::Result(payload(random), payload(random)),
-        15 | 16 => random_fixed_list(random, depth),
+        15 | 16 => random_fixed_list(random, depth, handles),
         17 => {
             let key = KEYS[random.below(KEYS.len())].clone();
-            Type::Map(Box::new(Type::Tuple(vec![key, nested(random)])))
+            // Validation has no handles there.
+            let value = random_type(random, depth - 1, &[]);
+            Type::Map(Box::new(Type::Tuple(vec![key, value])))
         }
         _ => Type::Flags(random.pick(&[1, 3, 8, 9, 16, 17, 31, 32])),
     }
 }
 
 /// A list of fixed length: a long one only of what is small.
-fn random_fixed_list(random: &mut Random, depth: usize) -> Type {
-    let element = random_type(random, depth - 1);
+fn random_fixed_list(random: &mut Random, depth: usize, handles: &[Type]) -> Type {
+    let element = random_type(random, depth - 1, handles);
     let len = match flat_count(std::slice::from_ref(&element)) {
         1 => random.pick(&[1, 2, 3, 4, 7, 8, 16, 17, 33, 40]),
         2..=8 => random.pick(&[1, 2, 3, 4, 9]),
@@ -73,10 +80,10 @@ fn random_fixed_list(random: &mut Random, depth: usize) -> Type {
 }
 
 /// The types of a function's parameters: some fit in registers, some do not.
-pub(crate) fn random_params(random: &mut Random) -> Vec<Type> {
+pub(crate) fn random_params(random: &mut Random, handles: &[Type]) -> Vec<Type> {
     let depth = random.below(4);
     let mut params: Vec<Type> = (0..random.below(4))
-        .map(|_| random_type(random, depth))
+        .map(|_| random_type(random, depth, handles))
         .collect();
     if random.one_in(4) {
         let wide = LEAVES[random.below(LEAVES.len())].clone();
@@ -122,6 +129,7 @@ pub(crate) fn random_value(random: &mut Random, ty: &Type, budget: &mut usize) -
             let all = u32::MAX >> (32 - count);
             Value::Flags(random.next_u64() as u32 & all)
         }
+        Shape::Own(_) | Shape::Borrow(_) => Value::Resource(random.next_u64() as u32),
     }
 }
 

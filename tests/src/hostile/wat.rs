@@ -25,12 +25,18 @@ pub mod control {
     pub const POST_BEHAVIOUR: usize = 0x18;
     /// What post-return was given: 8 bytes.
     pub const POST_ARG: usize = 0x20;
+    /// How many handles are dropped at the end: 4 bytes.
+    pub const DROPS: usize = 0x28;
     /// What `realloc` does: action and value, 8 bytes each, 16 times.
     pub const SCRIPT: usize = 0x40;
     /// What the caller gives, or the callee was given: 8 bytes each, 17 times.
     pub const ARGS: usize = 0x200;
     /// What the callee returns, or the caller was returned: 8 bytes.
     pub const RESULT: usize = 0x300;
+    /// The type and the handle of each that is dropped, 4 bytes each.
+    pub const DROPPED: usize = 0x400;
+    /// The most that are dropped.
+    pub const MAX_DROPS: usize = 0x180;
     /// The size of all of these.
     pub const HEAD_SIZE: usize = 0x1000;
     /// The arguments of `realloc`: 4 times 8 bytes, 512 times.
@@ -109,16 +115,40 @@ pub fn component(world: &World) -> String {
             for index in 0..types {
                 let _ = write!(with, " (with \"n{index}\" (type $c \"n{index}\"))");
             }
+            let mut resources = "";
+            let mut given = "";
+            if world.has_handles() {
+                resources = RESOURCES;
+                given = RESOURCES_GIVEN;
+            }
             for index in 0..world.funcs.len() {
                 let _ = write!(with, " (with \"f{index}\" (func $c \"f{index}\"))");
             }
             format!(
-                "(component\n(import \"tick\" (func $tick))\n(component $C\n{callee})\n(component \
-                 $D\n{caller})\n(instance $c (instantiate $C (with \"tick\" (func $tick))))\n\
-                 (instance $d (instantiate $D (with \"tick\" (func $tick)){with}))\n(export \"c\" \
+                "(component\n(import \"tick\" (func $tick))\n{resources}(component $C\n{callee})\n(component \
+                 $D\n{caller})\n(instance $c (instantiate $C (with \"tick\" (func $tick)){given}))\n\
+                 (instance $d (instantiate $D (with \"tick\" (func $tick)){given}{with}))\n(export \"c\" \
                  (instance $c))\n(export \"d\" (instance $d)))\n"
             )
         }
+    }
+}
+
+/// The resources of the host, and functions that make them.
+const RESOURCES: &str = r#"(import "r0" (type $r0 (sub resource)))
+(import "r1" (type $r1 (sub resource)))
+(import "make0" (func $make0 (param "rep" u32) (result (own $r0))))
+(import "make1" (func $make1 (param "rep" u32) (result (own $r1))))
+"#;
+
+/// The same, passed on.
+const RESOURCES_GIVEN: &str = r#" (with "r0" (type $r0)) (with "r1" (type $r1))
+(with "make0" (func $make0)) (with "make1" (func $make1))"#;
+
+impl World {
+    /// Whether the functions have handles.
+    pub fn has_handles(&self) -> bool {
+        self.funcs.iter().any(Func::has_handles)
     }
 }
 
@@ -171,6 +201,8 @@ impl Names {
             }
             Type::Enum(count) => self.define(labels("enum", 'c', *count)),
             Type::Flags(count) => self.define(labels("flags", 'n', *count)),
+            Type::Own(resource) => format!("(own $r{resource})"),
+            Type::Borrow(resource) => format!("(borrow $r{resource})"),
             simple => format!("{simple:?}").to_lowercase(),
         }
     }
@@ -203,8 +235,14 @@ fn signatures(world: &World) -> (Vec<String>, Vec<String>) {
     (signatures, names.0)
 }
 
+/// What every guest imports.
+fn imports(world: &World) -> String {
+    let resources = if world.has_handles() { RESOURCES } else { "" };
+    format!("(import \"tick\" (func $tick))\n{resources}")
+}
+
 /// What comes first in every guest.
-fn libc(memory: Memory) -> String {
+fn libc(memory: Memory, has_handles: bool) -> String {
     let (pointer, narrow, widen) = match memory.width {
         Width::W32 => (
             "i32",
@@ -218,7 +256,11 @@ fn libc(memory: Memory) -> String {
         .replace("POINTER", pointer)
         .replace("NARROW", narrow)
         .replace("WIDEN", widen);
-    format!("(core func $tick' (canon lower (func $tick)))\n{text}")
+    let handles = match has_handles {
+        true => include_str!("handles.wat"),
+        false => "",
+    };
+    format!("(core func $tick' (canon lower (func $tick)))\n{text}{handles}")
 }
 
 /// The canonical options of a guest.
@@ -230,21 +272,26 @@ fn options(encoding: Encoding) -> String {
 /// The body of the component that exports the functions, and how many types it names.
 fn exporter(world: &World) -> (String, usize) {
     let (signatures, names) = signatures(world);
-    let mut text = String::from("(import \"tick\" (func $tick))\n");
+    let mut text = imports(world);
     for (index, name) in names.iter().enumerate() {
         let _ = writeln!(
             text,
             "(type $n{index}' {name}) (export $n{index} \"n{index}\" (type $n{index}'))"
         );
     }
-    text += &libc(world.callee);
+    let (import, with) = drop_all(world);
+    text += &libc(world.callee, world.has_handles());
     text += "(core module $m\n(import \"host\" \"tick\" (func $tick))\n";
+    text += import;
     text += "(import \"libc\" \"control\" (memory $control 5 5))\n";
     for (index, func) in world.funcs.iter().enumerate() {
         callee(&mut text, index, func, world.callee.width);
     }
-    text += ")\n(core instance $i (instantiate $m (with \"libc\" (instance $libc)) \
-             (with \"host\" (instance (export \"tick\" (func $tick'))))))\n";
+    let _ = writeln!(
+        text,
+        ")\n(core instance $i (instantiate $m (with \"libc\" (instance $libc)){with} (with \"host\" \
+         (instance (export \"tick\" (func $tick'))))))"
+    );
     for (index, (func, signature)) in world.funcs.iter().zip(signatures).enumerate() {
         let mut options = options(func.callee);
         if func.post_return {
@@ -282,6 +329,9 @@ fn callee(text: &mut String, index: usize, func: &Func, width: Width) {
         text,
         "\n  (if (i32.load $control (i32.const {at})) (then (unreachable)))"
     );
+    if func.has_handles() {
+        *text += "\n  (call $drop-all)";
+    }
     if let Some(core) = result {
         let value = format!("(i64.load $control (i32.const {}))", control::RESULT);
         let _ = write!(text, "\n  {}", from_i64(core, &value));
@@ -314,7 +364,7 @@ fn callee(text: &mut String, index: usize, func: &Func, width: Width) {
 /// The body of the component that imports the functions, and how many types it names.
 fn importer(world: &World) -> (String, usize) {
     let (signatures, names) = signatures(world);
-    let mut text = String::from("(import \"tick\" (func $tick))\n");
+    let mut text = imports(world);
     for (index, name) in names.iter().enumerate() {
         let _ = writeln!(
             text,
@@ -324,7 +374,7 @@ fn importer(world: &World) -> (String, usize) {
     for (index, signature) in signatures.iter().enumerate() {
         let _ = writeln!(text, "(import \"f{index}\" (func $f{index}{signature}))");
     }
-    text += &libc(world.caller);
+    text += &libc(world.caller, world.has_handles());
     let (mut module, mut with) = (String::new(), String::new());
     for (index, func) in world.funcs.iter().enumerate() {
         let options = options(func.caller);
@@ -335,6 +385,8 @@ fn importer(world: &World) -> (String, usize) {
         let _ = write!(with, " (export \"f{index}\" (func $f{index}'))");
         caller_import(&mut module, index, func, world.caller.width);
     }
+    let (import, with_handles) = drop_all(world);
+    module += import;
     module += "(import \"libc\" \"control\" (memory $control 5 5))\n";
     for (index, func) in world.funcs.iter().enumerate() {
         caller(&mut module, index, func, world.caller.width);
@@ -342,15 +394,30 @@ fn importer(world: &World) -> (String, usize) {
     let _ = write!(
         text,
         "(core module $m\n{module})\n(core instance $i (instantiate $m (with \"libc\" (instance \
-         $libc)) (with \"f\" (instance{with}))))\n"
+         $libc)){with_handles} (with \"f\" (instance{with}))))\n"
     );
-    for index in 0..world.funcs.len() {
+    for (index, func) in world.funcs.iter().enumerate() {
+        let lent = match func.has_handles() {
+            true => " (param \"lent\" (borrow $r0))",
+            false => "",
+        };
         let _ = writeln!(
             text,
-            "(func (export \"run{index}\") (canon lift (core func $i \"run{index}\")))"
+            "(func (export \"run{index}\"){lent} (canon lift (core func $i \"run{index}\")))"
         );
     }
     (text, names.len())
+}
+
+/// How a core module imports what drops handles, and what it is given.
+fn drop_all(world: &World) -> (&'static str, &'static str) {
+    match world.has_handles() {
+        true => (
+            "(import \"handles\" \"drop-all\" (func $drop-all))\n",
+            " (with \"handles\" (instance $handles))",
+        ),
+        false => ("", ""),
+    }
 }
 
 fn caller_import(text: &mut String, index: usize, func: &Func, width: Width) {
@@ -381,7 +448,11 @@ fn caller(text: &mut String, index: usize, func: &Func, width: Width) {
             control::RESULT
         );
     }
-    let _ = writeln!(text, "(func (export \"run{index}\") {call})");
+    let (lent, end) = match func.has_handles() {
+        true => ("(param i32)", "(call $drop-all)"),
+        false => ("", ""),
+    };
+    let _ = writeln!(text, "(func (export \"run{index}\") {lent} {call} {end})");
 }
 
 impl Func {
@@ -405,6 +476,14 @@ impl Func {
 }
 
 impl Func {
+    /// Whether it takes or returns handles.
+    pub fn has_handles(&self) -> bool {
+        self.params
+            .iter()
+            .chain(&self.result)
+            .any(Type::has_handles)
+    }
+
     /// Parameters or results as the host has them.
     pub(super) fn as_host_has(&self, mut values: Vec<Value>) -> Vec<Value> {
         // What may follow is padding.

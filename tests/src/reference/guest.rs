@@ -4,7 +4,7 @@
 
 use cwasm::TrapCode;
 
-use super::Width;
+use super::{Handles, Width};
 
 /// Bytes of a page of memory.
 pub const PAGE: usize = 65536;
@@ -99,6 +99,8 @@ pub struct Guest {
     pub script: Vec<Step>,
     /// The arguments of each call of `realloc`: old pointer, old size, alignment, new size.
     pub calls: Vec<[u64; 4]>,
+    /// Its handles.
+    pub handles: Handles,
     /// Whether lifting has read what is not known exactly.
     pub unsure: bool,
 }
@@ -130,6 +132,7 @@ impl Guest {
             next,
             script,
             calls: Vec::new(),
+            handles: Handles::default(),
             unsure: false,
         }
     }

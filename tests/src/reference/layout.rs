@@ -37,7 +37,7 @@ pub fn alignment(ty: &Type, width: Width) -> usize {
     match ty.shape() {
         Shape::Bool => 1,
         Shape::Int { bytes, .. } | Shape::Float { bytes } => bytes,
-        Shape::Char => 4,
+        Shape::Char | Shape::Own(_) | Shape::Borrow(_) => 4,
         Shape::String | Shape::List(_) => width.bytes(),
         Shape::Record(fields) => {
             let fields = fields.into_iter();
@@ -55,7 +55,7 @@ pub fn size(ty: &Type, width: Width) -> usize {
     match ty.shape() {
         Shape::Bool => 1,
         Shape::Int { bytes, .. } | Shape::Float { bytes } => bytes,
-        Shape::Char => 4,
+        Shape::Char | Shape::Own(_) | Shape::Borrow(_) => 4,
         Shape::String | Shape::List(_) => 2 * width.bytes(),
         Shape::Record(fields) => {
             let mut end = 0;
@@ -118,6 +118,7 @@ pub fn flatten(ty: &Type, width: Width) -> Vec<Core> {
     match ty.shape() {
         Shape::Int { bytes: 8, .. } => vec![Core::I64],
         Shape::Bool | Shape::Int { .. } | Shape::Char | Shape::Flags(_) => vec![Core::I32],
+        Shape::Own(_) | Shape::Borrow(_) => vec![Core::I32],
         Shape::Float { bytes: 4 } => vec![Core::F32],
         Shape::Float { .. } => vec![Core::F64],
         Shape::String | Shape::List(_) => vec![Core::pointer(width); 2],

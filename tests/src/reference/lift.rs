@@ -58,6 +58,7 @@ impl<'g> Lift<'g> {
                 }
             }
         };
+        self.guest.handles.release();
         (values, self.trap)
     }
 
@@ -122,6 +123,10 @@ impl<'g> Lift<'g> {
                 Value::Case(case, payload)
             }
             Shape::Flags(count) => flags(self.load_int(at, flags_size(count)), count),
+            Shape::Own(_) | Shape::Borrow(_) => {
+                let handle = self.load_int(at, 4);
+                self.handle(ty, handle as u32)
+            }
         }
     }
 
@@ -136,6 +141,20 @@ impl<'g> Lift<'g> {
             return self.bad(TrapCode::InvalidChar);
         }
         Value::Char(char::from_u32(bits).expect("a scalar value"))
+    }
+
+    /// "lift_own", "lift_borrow"
+    fn handle(&mut self, ty: &Type, handle: u32) -> Value {
+        let handles = &mut self.guest.handles;
+        let rep = match ty.shape() {
+            Shape::Own(resource) => handles.take(resource, handle),
+            Shape::Borrow(resource) => handles.lend(resource, handle),
+            shape => panic!("{shape:?} is no handle"),
+        };
+        match rep {
+            Ok(rep) => Value::Resource(rep),
+            Err(code) => self.bad(code),
+        }
     }
 
     /// "load_string_from_range"
@@ -240,6 +259,10 @@ impl<'g> Lift<'g> {
                 Value::Case(case, payload)
             }
             Shape::Flags(count) => flags(next(), count),
+            Shape::Own(_) | Shape::Borrow(_) => {
+                let handle = next();
+                self.handle(ty, handle as u32)
+            }
         }
     }
 }

@@ -46,6 +46,8 @@ pub enum What {
     Length(usize),
     /// A number of code units.
     Units,
+    /// A handle.
+    Handle,
     /// Text.
     Text,
     /// Nothing: the payload is shorter.
@@ -79,6 +81,8 @@ pub struct Lower<'g> {
     /// Whether strings in Latin-1+UTF-16 are UTF-16 even if they need not be: not what the
     /// specification does, but what a guest may.
     pub always_utf16: bool,
+    /// Whether what is lent is owned: what a guest has before it lends it.
+    pub lends: bool,
     sites: Vec<Site>,
 }
 
@@ -93,6 +97,7 @@ impl<'g> Lower<'g> {
             guest,
             encoding,
             always_utf16: false,
+            lends: false,
             sites: Vec::new(),
         }
     }
@@ -215,6 +220,10 @@ impl<'g> Lower<'g> {
             (Shape::Flags(count), Value::Flags(bits)) => {
                 self.put(at, u64::from(*bits), flags_size(count), What::Flags(count));
             }
+            (Shape::Own(_) | Shape::Borrow(_), Value::Resource(rep)) => {
+                let handle = self.handle(ty, *rep);
+                self.put(at, handle.into(), 4, What::Handle);
+            }
             (shape, value) => panic!("{value:?} is not of the type {shape:?}"),
         }
         Ok(())
@@ -243,6 +252,16 @@ impl<'g> Lower<'g> {
             (_, Value::Bad(code)) => Err(*code),
             (shape, value) => panic!("{value:?} is not of the type {shape:?}"),
         }
+    }
+
+    /// "lower_own", "lower_borrow"
+    fn handle(&mut self, ty: &Type, rep: u32) -> u32 {
+        let (resource, own) = match ty.shape() {
+            Shape::Own(resource) => (resource, true),
+            Shape::Borrow(resource) => (resource, self.lends),
+            shape => panic!("{shape:?} is no handle"),
+        };
+        self.guest.handles.add(resource, rep, own)
     }
 
     /// "lower_flat"
@@ -286,6 +305,9 @@ impl<'g> Lower<'g> {
             }
             (Shape::Flags(count), Value::Flags(bits)) => {
                 narrow(u64::from(*bits), What::Flags(count))
+            }
+            (Shape::Own(_) | Shape::Borrow(_), Value::Resource(rep)) => {
+                narrow(self.handle(ty, *rep).into(), What::Handle)
             }
             (shape, value) => panic!("{value:?} is not of the type {shape:?}"),
         };

@@ -5,7 +5,7 @@
 //! types (Type, Value) -> layout (alignment, size, flat form)
 //!                        lift   guest's memory and flat values -> Value
 //!                        lower  Value -> guest's memory and flat values, strings
-//!                        guest  a memory, and a `realloc` that follows a script
+//!                        guest  a memory, and a `realloc` that follows a script; its handles
 //! ```
 //!
 //! **Invariant:** nothing here calls what it is compared with; of `cwasm` it has the names of the
@@ -20,6 +20,7 @@
 //!   lowering traps.
 
 mod guest;
+mod handles;
 mod layout;
 mod lift;
 mod lower;
@@ -27,6 +28,7 @@ mod strings;
 mod types;
 
 pub use guest::{Action, Behaviour, Guest, PAGE, State, Step};
+pub use handles::{Handle, HandleStep, Handles};
 pub use layout::{Core, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, alignment, flat_count, flatten, size};
 pub use lift::Lift;
 pub use lower::{Flat, Lower, Place, Site, What};

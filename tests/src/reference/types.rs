@@ -31,6 +31,10 @@ pub enum Type {
     Option(Box<Type>),
     Result(Option<Box<Type>>, Option<Box<Type>>),
     Flags(usize),
+    /// Of resources of this number.
+    Own(usize),
+    /// Of resources of this number.
+    Borrow(usize),
 }
 
 /// What is left of a type: what determines its form.
@@ -46,6 +50,8 @@ pub enum Shape<'t> {
     Record(Vec<&'t Type>),
     Variant(Vec<Option<&'t Type>>),
     Flags(usize),
+    Own(usize),
+    Borrow(usize),
 }
 
 impl Type {
@@ -75,6 +81,19 @@ impl Type {
             Type::Option(some) => Shape::Variant(vec![None, Some(some)]),
             Type::Result(ok, error) => Shape::Variant(vec![ok.as_deref(), error.as_deref()]),
             Type::Flags(count) => Shape::Flags(*count),
+            Type::Own(resource) => Shape::Own(*resource),
+            Type::Borrow(resource) => Shape::Borrow(*resource),
+        }
+    }
+
+    /// Whether there are handles in it.
+    pub fn has_handles(&self) -> bool {
+        match self.shape() {
+            Shape::Own(_) | Shape::Borrow(_) => true,
+            Shape::List(element) => element.has_handles(),
+            Shape::Record(fields) => fields.into_iter().any(Type::has_handles),
+            Shape::Variant(cases) => cases.into_iter().flatten().any(Type::has_handles),
+            _ => false,
         }
     }
 }
@@ -102,6 +121,8 @@ pub enum Value {
     Case(usize, Option<Box<Value>>),
     /// Flags, the first one in the lowest bit.
     Flags(u32),
+    /// A resource, owned or borrowed: what it stands for.
+    Resource(u32),
     /// No value: it cannot be lifted, for this reason.
     Bad(TrapCode),
 }

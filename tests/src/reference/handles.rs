@@ -1,0 +1,167 @@
+//! The handles of a component instance ("Table", "ResourceHandle").
+//!
+//! All resources here are the host's: no guest defines one, so that a borrow is a handle everywhere.
+
+use cwasm::TrapCode;
+
+/// "ResourceHandle"
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handle {
+    /// Which type of resources.
+    pub ty: usize,
+    /// What it stands for.
+    pub rep: u32,
+    /// Whether it is owned, or borrowed.
+    pub own: bool,
+    lends: u32,
+}
+
+/// What was done to a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandleStep {
+    /// A resource of this type that stands for this was added.
+    Make(usize, u32),
+    /// This handle of a resource of this type was dropped.
+    Drop(usize, u32),
+}
+
+/// "Table"
+#[derive(Clone, Debug)]
+pub struct Handles {
+    array: Vec<Option<Handle>>,
+    free: Vec<u32>,
+    /// What was made and dropped, in this order, so that a guest can be made to do the same.
+    pub steps: Vec<HandleStep>,
+}
+
+impl Default for Handles {
+    fn default() -> Handles {
+        Handles {
+            // Handle 0 is never used.
+            array: vec![None],
+            free: Vec::new(),
+            steps: Vec::new(),
+        }
+    }
+}
+
+impl Handles {
+    /// "add"
+    pub fn add(&mut self, ty: usize, rep: u32, own: bool) -> u32 {
+        let lends = 0;
+        let handle = Some(Handle {
+            ty,
+            rep,
+            own,
+            lends,
+        });
+        self.steps.push(HandleStep::Make(ty, rep));
+        match self.free.pop() {
+            Some(index) => {
+                self.array[index as usize] = handle;
+                index
+            }
+            None => {
+                self.array.push(handle);
+                self.array.len() as u32 - 1
+            }
+        }
+    }
+
+    /// "get", and the check of the type.
+    fn get(&mut self, ty: usize, index: u32) -> Result<&mut Handle, TrapCode> {
+        match self.array.get_mut(index as usize) {
+            Some(Some(handle)) if handle.ty == ty => Ok(handle),
+            Some(Some(_)) => Err(TrapCode::WrongResourceType),
+            _ => Err(TrapCode::UnknownHandle),
+        }
+    }
+
+    fn remove(&mut self, index: u32) {
+        self.array[index as usize] = None;
+        self.free.push(index);
+    }
+
+    /// "lift_own"
+    pub(super) fn take(&mut self, ty: usize, index: u32) -> Result<u32, TrapCode> {
+        let handle = *self.get(ty, index)?;
+        if handle.lends != 0 {
+            return Err(TrapCode::ResourceBorrowed);
+        }
+        if !handle.own {
+            return Err(TrapCode::NotOwned);
+        }
+        self.remove(index);
+        Ok(handle.rep)
+    }
+
+    /// "lift_borrow"
+    pub(super) fn lend(&mut self, ty: usize, index: u32) -> Result<u32, TrapCode> {
+        let handle = self.get(ty, index)?;
+        handle.lends += 1;
+        Ok(handle.rep)
+    }
+
+    /// "deliver_resolve"
+    pub(super) fn release(&mut self) {
+        for handle in self.array.iter_mut().flatten() {
+            handle.lends = 0;
+        }
+    }
+
+    /// "canon_resource_drop"
+    ///
+    /// # Panics
+    /// If it is not there: only what is right is done with this.
+    pub fn drop(&mut self, ty: usize, index: u32) {
+        self.get(ty, index).expect("a handle");
+        self.steps.push(HandleStep::Drop(ty, index));
+        self.remove(index);
+    }
+
+    /// All handles.
+    pub fn all(&self) -> impl Iterator<Item = (u32, Handle)> {
+        let entries = (0..).zip(&self.array);
+        entries.filter_map(|(index, handle)| Some((index, (*handle)?)))
+    }
+
+    /// Those that must be dropped before the call returns ("num_borrows").
+    pub fn borrows(&self) -> Vec<(u32, Handle)> {
+        self.all().filter(|(_, handle)| !handle.own).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_free_is_given_out_again() {
+        let mut handles = Handles::default();
+        for index in 1..5 {
+            assert_eq!(handles.add(0, 10 + index, true), index);
+        }
+        assert_eq!(handles.take(0, 2), Ok(12));
+        assert_eq!(handles.take(0, 2), Err(TrapCode::UnknownHandle));
+        handles.drop(0, 4);
+        assert_eq!([4, 2, 5].map(|_| handles.add(1, 0, true)), [4, 2, 5]);
+        assert_eq!(handles.take(0, 4), Err(TrapCode::WrongResourceType));
+        assert_eq!(handles.take(0, 0), Err(TrapCode::UnknownHandle));
+        assert_eq!(handles.take(0, 6), Err(TrapCode::UnknownHandle));
+    }
+
+    #[test]
+    fn what_is_lent_is_not_taken() {
+        let mut handles = Handles::default();
+        let (own, borrow) = (handles.add(0, 7, true), handles.add(0, 8, false));
+        assert_eq!(
+            [own, borrow, own].map(|handle| handles.lend(0, handle)),
+            [Ok(7), Ok(8), Ok(7)]
+        );
+        assert_eq!(handles.take(0, own), Err(TrapCode::ResourceBorrowed));
+        handles.release();
+        assert_eq!(handles.take(0, own), Ok(7));
+        assert_eq!(handles.take(0, borrow), Err(TrapCode::NotOwned));
+        assert_eq!(handles.borrows().len(), 1);
+    }
+}
