@@ -24,6 +24,9 @@ const TRAPS: &[TrapCode] = &[
     TrapCode::Unreachable,
     TrapCode::StackOverflow,
     TrapCode::CannotLeave,
+    TrapCode::UnknownHandle,
+    TrapCode::WrongResourceType,
+    TrapCode::BorrowsRemain,
 ];
 
 /// Address ranges that this process has mapped.
@@ -117,6 +120,22 @@ fn wrong_bytes_are_noticed() {
     }
     let (found, all) = noticed(wrong);
     assert!(found > all / 3 && found < all, "{found} of {all}");
+}
+
+#[test]
+fn wrong_handles_are_noticed() {
+    fn wrong(path: Path, func: &Func, case: &Case, memories: [Memory; 2]) -> Expected {
+        let mut expected = expect(path, func, case, memories);
+        let guests = [&mut expected.caller, &mut expected.callee]
+            .into_iter()
+            .flatten();
+        for after in guests {
+            after.guest.handles.add(1, 7, true);
+        }
+        expected
+    }
+    let (found, all) = noticed(wrong);
+    assert!(found > 20 && found < all, "{found} of {all}");
 }
 
 #[test]

@@ -7,10 +7,10 @@
 //! ```
 //!
 //! The harness of `hostile` runs them, so each is also compared with the reference; after a trap it
-//! finds the guests poisoned and another instance of the same component fine.
+//! finds the guests poisoned and another instance of the same component fine. Rows about calls and
+//! builtins are in `trap_matrix_calls.rs`; those about pointers, with 64 bits, in `trap_matrix64.rs`.
 
-use cwasm::{Linker, Store, StoreContextMut, TrapCode, Val};
-use cwasm_tests::artifact::Workshop;
+use cwasm::TrapCode;
 use cwasm_tests::hostile::matrix::{
     ALL, BETWEEN, LIFTING, LOWERING, Leaf, Position, Trial, Want, check, giver, lifting, lowering,
     step, taker, trials,
@@ -47,7 +47,11 @@ const CASES: &str = include_str!("../cases/component/resources.wast");
 
 #[test]
 fn every_row_has_a_test() {
-    let text = include_str!("trap_matrix.rs");
+    let text = [
+        include_str!("trap_matrix.rs"),
+        include_str!("trap_matrix_calls.rs"),
+    ]
+    .concat();
     for row in 1..=36 {
         let here = text.contains(&format!("\nfn d{row:02}_"));
         let elsewhere = ELSEWHERE.iter().find(|(number, _, _)| *number == row);
@@ -299,7 +303,8 @@ fn d09_list_out_of_bounds() {
     check(5 * ALL, trials.collect());
 }
 
-/// What has a discriminant of so many cases.
+/// What has a discriminant of so many cases. Validation has at most 10,000 cases, so that none has four
+/// bytes.
 fn discriminants() -> Vec<(Leaf, usize)> {
     let none = || Value::Case(0, None);
     let some = Some(Type::U8);
@@ -566,157 +571,6 @@ fn d28_import_called_from_realloc_or_post_return() {
         true
     }));
     check(2 * ALL + 18, all);
-}
-
-/// A component that calls the host, which may call it again.
-const CALLS_BACK: &str = r#"(component
-  (import "again" (func $again))
-  (core func $again' (canon lower (func $again)))
-  (core module $m
-    (import "host" "again" (func $again))
-    (func (export "call") (call $again))
-    (func (export "trap") (unreachable))
-    (func (export "fine")))
-  (core instance $i (instantiate $m (with "host" (instance (export "again" (func $again'))))))
-  (func (export "call") (canon lift (core func $i "call")))
-  (func (export "trap") (canon lift (core func $i "trap")))
-  (func (export "fine") (canon lift (core func $i "fine"))))"#;
-
-/// Calls a function without parameters: the trap, if it ends with one.
-fn call(store: StoreContextMut<'_, ()>, instance: cwasm::Instance, name: &str) -> Want {
-    let mut store = store;
-    let func = instance.get_func(&mut store, name).unwrap();
-    match func.call(&mut store, &[], &mut []) {
-        Ok(()) => Ok(()),
-        Err(error) => Err(error.trap().unwrap_or_else(|| panic!("{error:?}")).code()),
-    }
-}
-
-/// From a host function; siblings, parents and children are in `adapters-calls.wast`.
-#[test]
-fn d30_reentrance() {
-    use std::sync::{Arc, Mutex};
-
-    use cwasm::{AsContextMut, Instance};
-
-    let workshop = Workshop::new();
-    let artifact = workshop.compile(CALLS_BACK.as_bytes()).unwrap();
-    let component = workshop.map_component(&artifact).unwrap();
-    let active: Arc<Mutex<Vec<Instance>>> = Arc::default();
-    let found: Arc<Mutex<Vec<Want>>> = Arc::default();
-    let mut linker = Linker::<()>::new(workshop.engine());
-    let (instances, seen) = (Arc::clone(&active), Arc::clone(&found));
-    linker
-        .root()
-        .func_wrap(
-            "again",
-            move |mut store: StoreContextMut<'_, ()>, (): ()| {
-                for instance in instances.lock().unwrap().iter() {
-                    for name in ["fine", "call"] {
-                        seen.lock()
-                            .unwrap()
-                            .push(call(store.as_context_mut(), *instance, name));
-                    }
-                }
-                Ok(())
-            },
-        )
-        .unwrap();
-    let mut store = Store::new(workshop.engine(), ());
-    let instance = linker.instantiate(&mut store, &component).unwrap();
-    active.lock().unwrap().push(instance);
-    // The call that was refused is no trap of the instance that is active.
-    for _ in 0..2 {
-        assert_eq!(call(store.as_context_mut(), instance, "call"), Ok(()));
-    }
-    assert_eq!(*found.lock().unwrap(), [Err(TrapCode::CannotEnter); 4]);
-    assert_eq!(call(store.as_context_mut(), instance, "fine"), Ok(()));
-}
-
-#[test]
-fn d31_any_call_after_a_trap() {
-    use cwasm::AsContextMut;
-
-    let workshop = Workshop::new();
-    let artifact = workshop.compile(CALLS_BACK.as_bytes()).unwrap();
-    let component = workshop.map_component(&artifact).unwrap();
-    let mut linker = Linker::<()>::new(workshop.engine());
-    linker
-        .root()
-        .func_wrap("again", |_, (): ()| Ok(()))
-        .unwrap();
-    let mut store = Store::new(workshop.engine(), ());
-    let other = linker.instantiate(&mut store, &component).unwrap();
-    let instance = linker.instantiate(&mut store, &component).unwrap();
-    let trapped = call(store.as_context_mut(), instance, "trap");
-    assert_eq!(trapped, Err(TrapCode::Unreachable));
-    for round in 0..300 {
-        let name = ["fine", "call", "trap"][round % 3];
-        let refused = call(store.as_context_mut(), instance, name);
-        assert_eq!(refused, Err(TrapCode::CannotEnter), "{name}");
-        assert_eq!(call(store.as_context_mut(), other, "call"), Ok(()));
-    }
-}
-
-/// A component that makes, drops and looks at resources of two types.
-const BUILTINS: &str = r#"(component
-  (type $R (resource (rep i32)))
-  (type $S (resource (rep i32)))
-  (core func $new (canon resource.new $R))
-  (core func $new-s (canon resource.new $S))
-  (core func $drop (canon resource.drop $R))
-  (core func $rep (canon resource.rep $R))
-  (func (export "new") (param "rep" u32) (result u32) (canon lift (core func $new)))
-  (func (export "new-s") (param "rep" u32) (result u32) (canon lift (core func $new-s)))
-  (func (export "drop") (param "handle" u32) (canon lift (core func $drop)))
-  (func (export "rep") (param "handle" u32) (result u32) (canon lift (core func $rep))))"#;
-
-/// Calls `builtin`, which has so many results, with wrong handles: 0, free, beyond the table, dropped,
-/// and of the other type.
-fn bad_handles(builtin: &str, results: usize) {
-    let workshop = Workshop::new();
-    let artifact = workshop.compile(BUILTINS.as_bytes()).unwrap();
-    let component = workshop.map_component(&artifact).unwrap();
-    let linker = Linker::<()>::new(workshop.engine());
-    for handle in [0, 4, 15, 16, 1 << 28, 0xffff_ffff, 1, 3, 2] {
-        let mut store = Store::new(workshop.engine(), ());
-        let instance = linker.instantiate(&mut store, &component).unwrap();
-        let mut call = |name: &str, arg: u32, results: usize| {
-            let func = instance.get_func(&mut store, name).unwrap();
-            let mut found = vec![Val::Bool(false); results];
-            let result = func.call(&mut store, &[Val::U32(arg)], &mut found);
-            result
-                .map(|()| found)
-                .map_err(|error| error.trap().unwrap().code())
-        };
-        for (expected, name) in [(1, "new"), (2, "new-s"), (3, "new"), (4, "new")] {
-            assert_eq!(call(name, 70 + expected, 1), Ok(vec![Val::U32(expected)]));
-        }
-        call("drop", 1, 0).unwrap();
-        call("drop", 4, 0).unwrap();
-        let expected = match handle {
-            3 => None,
-            2 => Some(TrapCode::WrongResourceType),
-            _ => Some(TrapCode::UnknownHandle),
-        };
-        let found = call(builtin, handle, results);
-        assert_eq!(found.as_ref().err().copied(), expected, "{handle}");
-        if builtin == "rep" && handle == 3 {
-            assert_eq!(found, Ok(vec![Val::U32(73)]));
-        }
-        let after = expected.map(|_| TrapCode::CannotEnter);
-        assert_eq!(call("new", 1, 1).err(), after, "{handle}, again");
-    }
-}
-
-#[test]
-fn d33_resource_drop() {
-    bad_handles("drop", 0);
-}
-
-#[test]
-fn d34_resource_rep() {
-    bad_handles("rep", 1);
 }
 
 /// What is unusual, but right.

@@ -7,7 +7,7 @@ use cwasm_tests::hostile::matrix::{
     ALL, BETWEEN, LIFTING, Leaf, Trial, Want, check, giver, lifting, lowering, step, trials,
 };
 use cwasm_tests::reference::Width::{W32, W64};
-use cwasm_tests::reference::{Action, Encoding, Type, What, flat_count};
+use cwasm_tests::reference::{Action, Encoding, PAGE, Type, What, flat_count};
 
 use Encoding::{Latin1Utf16, Utf8, Utf16};
 
@@ -167,6 +167,18 @@ fn d25_list_to_a_wrong_place() {
         }
     }
     check(2 * 4 * ALL, trials);
+}
+
+/// An empty list may be where the memory ends.
+#[test]
+fn empty_lists_must_not_trap() {
+    let mut trials = Vec::new();
+    for leaf in [Leaf::list(Type::U32, 0), Leaf::text("", Utf16, false)] {
+        let align = if leaf.encoding == Utf16 { 2 } else { 4 };
+        let end = [PAGE as u64];
+        trials.extend(bad_values(&leaf, Ok(()), pointer_to(0, align), &end));
+    }
+    check(2 * 2 * ALL, trials);
 }
 
 /// What each side has is fine, whatever the other has.

@@ -154,8 +154,10 @@ pub(crate) fn shared(builder: &mut FunctionBuilder<'_>, op: HandleOp) {
         (HandleOp::Add, &[rep, bits]) => vec![table.add(rep, bits)],
         (HandleOp::Take, &[handle, bits]) => {
             let entry = table.find(handle);
-            table.check_owned(entry, bits);
+            let found = table.check_resource(entry, bits);
+            // The order of `lift_own`.
             table.check_not_lent(entry);
+            table.check_owned(found);
             vec![table.free(entry, handle)]
         }
         (HandleOp::Rep, &[handle, bits]) => {
@@ -236,9 +238,8 @@ impl Table<'_, '_> {
         found
     }
 
-    /// As [`check_resource`](Self::check_resource); traps for a borrow too.
-    fn check_owned(&mut self, entry: Value, bits: Value) {
-        let found = self.check_resource(entry, bits);
+    /// Traps if a use is a borrow.
+    fn check_owned(&mut self, found: Value) {
         let is_borrow = self.builder.ins().band_imm_u(found, 1);
         let not_owned = trap_code(TrapCode::NotOwned);
         self.builder.ins().trapnz(is_borrow, not_owned);

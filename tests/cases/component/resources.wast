@@ -161,3 +161,50 @@
 (assert_return (invoke "make" (u32.const 5)) (u32.const 1))
 (assert_return (invoke "drop" (u32.const 1)))
 (assert_trap (invoke "drop-here" (u32.const 1)) "unknown handle index 1")
+
+;; A borrow that is lent and given away in one call: it is lent, says `lift_own`, before it says that it
+;; is not owned.
+(component $LentAndGiven
+  (component $Def
+    (type $R' (resource (rep i32)))
+    (core func $new (canon resource.new $R'))
+    (core module $m
+      (import "" "new" (func $new (param i32) (result i32)))
+      (func (export "make") (result i32) (call $new (i32.const 1))))
+    (core instance $i (instantiate $m (with "" (instance (export "new" (func $new))))))
+    (export $R "r" (type $R'))
+    (func (export "make") (result (own $R)) (canon lift (core func $i "make"))))
+  (component $Callee
+    (import "r" (type $R (sub resource)))
+    (core module $m (func (export "f") (param i32 i32)))
+    (core instance $i (instantiate $m))
+    (func (export "f") (param "b" (borrow $R)) (param "o" (own $R)) (canon lift (core func $i "f"))))
+  (component $Caller
+    (import "r" (type $R (sub resource)))
+    (import "f" (func $f (param "b" (borrow $R)) (param "o" (own $R))))
+    (core func $f (canon lower (func $f)))
+    (core module $m
+      (import "" "f" (func $f (param i32 i32)))
+      (func (export "run") (param i32) (call $f (local.get 0) (local.get 0))))
+    (core instance $i (instantiate $m (with "" (instance (export "f" (func $f))))))
+    (func (export "run") (param "b" (borrow $R)) (canon lift (core func $i "run"))))
+  (component $Main
+    (import "r" (type $R (sub resource)))
+    (import "make" (func $make (result (own $R))))
+    (import "run" (func $run (param "b" (borrow $R))))
+    (core func $make (canon lower (func $make)))
+    (core func $run (canon lower (func $run)))
+    (core module $m
+      (import "" "make" (func $make (result i32)))
+      (import "" "run" (func $run (param i32)))
+      (func (export "main") (call $run (call $make))))
+    (core instance $i (instantiate $m (with "" (instance (export "make" (func $make)) (export "run" (func $run))))))
+    (func (export "main") (canon lift (core func $i "main"))))
+  (instance $def (instantiate $Def))
+  (alias export $def "r" (type $R))
+  (instance $callee (instantiate $Callee (with "r" (type $R))))
+  (instance $caller (instantiate $Caller (with "r" (type $R)) (with "f" (func $callee "f"))))
+  (instance $main (instantiate $Main
+    (with "r" (type $R)) (with "make" (func $def "make")) (with "run" (func $caller "run"))))
+  (export "main" (func $main "main")))
+(assert_trap (invoke "main") "resource borrowed")

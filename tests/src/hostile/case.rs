@@ -112,13 +112,13 @@ pub fn random_case(random: &mut Random, path: Path, func: &Func, memories: [Memo
             setup.args.push(out);
         }
         // Between guests the callee would have returned, and could be entered again.
-        setup.keeps = path == Path::Import && random.one_in(30);
+        setup.keeps = path == Path::Import && random.one_in(15);
         setup
     });
     let callee = (path != Path::Import).then(|| {
         let mut setup = random_setup(random, func.callee, result, MAX_FLAT_RESULTS, memories[1]);
         setup.result = setup.args.pop().unwrap_or(0);
-        setup.keeps = random.one_in(30);
+        setup.keeps = random.one_in(15);
         setup.behaviour = random_behaviour(random);
         setup.post_behaviour = random_behaviour(random);
         if setup.behaviour == Behaviour::Leave {

@@ -110,13 +110,13 @@ impl fmt::Display for Summary {
     }
 }
 
-/// The world of this number, with `count` functions at most. Its path and whether it is typed go
-/// round.
+/// The world of this number, with `count` functions at most. Its path, whether it is typed and
+/// whether it has handles go round.
 pub fn random_world(number: u64, count: usize) -> World {
     let random = &mut Random::new(number);
     let path = Path::ALL[(number % 3) as usize];
     let is_typed = path != Path::Between && (number / 3).is_multiple_of(3);
-    let handles: &[Type] = match !is_typed && random.one_in(3) {
+    let handles: &[Type] = match !is_typed && number / 3 % 2 == 1 {
         true => &[Type::Own(0), Type::Own(1), Type::Borrow(0), Type::Borrow(1)],
         false => &[],
     };

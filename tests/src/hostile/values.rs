@@ -33,12 +33,12 @@ const KEYS: [Type; 6] = [
 /// A type that is nested at most `depth` deep, with any of these handles in it. A new kind of type is one more arm.
 pub(crate) fn random_type(random: &mut Random, depth: usize, handles: &[Type]) -> Type {
     let leaf = |random: &mut Random| {
-        if !handles.is_empty() && random.one_in(3) {
+        if !handles.is_empty() && random.one_in(2) {
             return handles[random.below(handles.len())].clone();
         }
         LEAVES[random.below(LEAVES.len())].clone()
     };
-    if depth == 0 {
+    if depth == 0 || !handles.is_empty() && random.one_in(4) {
         return leaf(random);
     }
     let nested = |random: &mut Random| random_type(random, depth - 1, handles);
