@@ -35,3 +35,8 @@ mod wrap;
 pub use report::Report;
 pub use script::run;
 pub use skips::Skips;
+
+/// The guide: its blocks are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/embedding.md")]
+struct Embedding;

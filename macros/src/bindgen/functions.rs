@@ -121,17 +121,34 @@ pub(super) fn export(
     let (owned_types, results) = (&owned.types, owned.results());
     let (names, types, returned) = (&borrowed.names, &borrowed.types, owned.returned());
     let (store, instance, typed) = (own("store"), own("instance"), own("typed"));
+    // Where nothing is borrowed, the type with which the function is found is that of calls. Otherwise
+    // calls have one with lifetimes, which no field can have: it is compared again.
+    let is_same = owned_types
+        .iter()
+        .map(TokenStream::to_string)
+        .eq(types.iter().map(TokenStream::to_string));
+    let (ty, untyped, call) = match is_same {
+        true => (
+            quote!(TypedFunc<(#(#types,)*), #results>),
+            quote!(),
+            quote!(&self.#field),
+        ),
+        false => (
+            quote!(Func),
+            quote!(.func()),
+            quote!(self.#field.typed::<(#(#types,)*), #results>(&#store)?),
+        ),
+    };
     let unpack = match owned.result {
         Some(_) => quote!(.map(|(result,)| result)),
         None => quote!(),
     };
     let (docs, allow) = (docs(&func.docs), allow());
     Ok(Export {
-        field: quote!(#field: #krate::Func),
+        field: quote!(#field: #krate::#ty),
         value: quote! {
             #field: #instance
-                .get_typed_func::<(#(#owned_types,)*), #results>(&mut #store, #path)?
-                .func()
+                .get_typed_func::<(#(#owned_types,)*), #results>(&mut #store, #path)? #untyped
         },
         method: quote! {
             #docs
@@ -141,7 +158,7 @@ pub(super) fn export(
                 #store: impl #krate::AsContextMut,
                 #(#names: #types),*
             ) -> #krate::Result<#returned> {
-                let #typed = self.#field.typed::<(#(#types,)*), #results>(&#store)?;
+                let #typed = #call;
                 #typed.call(#store, (#(#names,)*)) #unpack
             }
         },
@@ -292,34 +309,37 @@ fn import(
         .and_then(|ty| error_of(types, failing, ty));
     // By the names of the traits: those of several interfaces may have methods of one name.
     let call = quote!(#host_trait::#method(#host, #(#names),*));
-    let (returned, value) = match error {
+    let has_result = signature.result.is_some();
+    let (returned, body) = match error {
         Some((error, ok, path)) => {
             let ok = match ok {
                 Some(ok) => types.ty(&ok, Mode::Owned, scope)?,
                 None => quote!(()),
             };
             let convert = convert_method(types, error);
-            let value = quote! {
-                match #call {
+            let body = quote! {
+                let result = match #call {
                     ::core::result::Result::Ok(value) => ::core::result::Result::Ok(value),
                     ::core::result::Result::Err(error) => {
                         ::core::result::Result::Err(#root_trait::#convert(#host, error)?)
                     }
-                }
+                };
+                ::core::result::Result::Ok((result,))
             };
-            (quote!(::core::result::Result<#ok, #path>), value)
+            (quote!(::core::result::Result<#ok, #path>), body)
         }
         None => {
             let returned = signature.returned();
-            match is_trappable(failing.trappable, func, instance) {
-                true => (quote!(#krate::Result<#returned>), quote!(#call?)),
-                false => (returned, call),
+            match (is_trappable(failing.trappable, func, instance), has_result) {
+                (true, true) => (
+                    quote!(#krate::Result<#returned>),
+                    quote!(#call.map(|result| (result,))),
+                ),
+                (true, false) => (quote!(#krate::Result<#returned>), call),
+                (false, true) => (returned, quote!(::core::result::Result::Ok((#call,)))),
+                (false, false) => (returned, quote!(::core::result::Result::Ok(#call))),
             }
         }
-    };
-    let results = match signature.result {
-        Some(_) => quote!((#value,)),
-        None => value,
     };
     let (get, allow) = (own("get"), allow());
     Ok(Import {
@@ -334,7 +354,7 @@ fn import(
                 move |mut #store: #krate::StoreContextMut<'_, _>,
                       (#(#names,)*): (#(#param_types,)*)| {
                     let #host = #get(#store.data_mut());
-                    ::core::result::Result::Ok(#results)
+                    #body
                 },
             )?;
         },
