@@ -14,7 +14,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use cwasm_format::Artifact;
-use cwasm_format::data::{GUARD_SIZE, RESERVATION_32};
+use cwasm_format::data::{CHECKED_GUARD_SIZE, GUARD_SIZE, RESERVATION_32};
 use cwasm_format::exports::{ExportRecord, IMPORTED, StrRef};
 use cwasm_format::header::{Kind, NONE};
 use cwasm_format::imports::ImportRecord;
@@ -28,6 +28,7 @@ use crate::linker::LinkError;
 use crate::store::{AsContext, AsContextMut, StoreId, StoreOpaque};
 
 pub use cwasm_format::imports::core_type::{HeapType, Limits, RefType, ValType};
+use externs::Guard;
 pub use externs::{CoreGlobal, CoreMemory, CoreTable, Extern};
 pub use func::{CoreFunc, CoreVal};
 pub(crate) use host::HostItems;
@@ -202,11 +203,10 @@ impl Module {
                 None => error.missing(path, format!("expected {}", import.ty)),
                 Some(found) => {
                     if let Extern::Memory(memory) = found
-                        && relies_on_guard(&import.ty, record)
-                        && !memory.has_guard()
+                        && memory.guard() < needed_guard(&import.ty, record)
                     {
-                        let detail = "the memory has no guard, as its module was compiled with \
-                                      `--bounds check`; compile the importing module so too";
+                        let detail = "the memory has too small a guard: its module was compiled \
+                                      with `--bounds check`, which this one needs too";
                         error.mismatch(path, detail.to_owned());
                         continue;
                     }
@@ -292,20 +292,30 @@ fn exported(store: StoreId, data: &InstanceData, export: &ExportRecord) -> Exter
         ExternType::Memory(ty) => {
             let memories = data.unit().artifact().memories();
             let memory = memories.iter().find(|memory| memory.slot == export.index);
-            let has_guard = memory.is_some_and(|memory| {
-                memory.reservation >= RESERVATION_32 && memory.guard_size >= GUARD_SIZE
+            let guard = memory.map_or(Guard::None, |memory| {
+                match (memory.reservation, memory.guard_size) {
+                    (RESERVATION_32.., GUARD_SIZE..) => Guard::Address,
+                    (_, CHECKED_GUARD_SIZE..) => Guard::Size,
+                    _ => Guard::None,
+                }
             });
-            Extern::Memory(CoreMemory::new_at(store, address.cast(), ty, has_guard))
+            Extern::Memory(CoreMemory::new_at(store, address.cast(), ty, guard))
         }
         ExternType::Global(ty) => Extern::Global(CoreGlobal::new_at(store, address, ty)),
     }
 }
 
-/// Whether code that imports a memory of this type relies on inaccessible pages.
-fn relies_on_guard(ty: &ExternType, record: &ImportRecord) -> bool {
-    // All accesses to other memories are checked, whatever the record says.
-    matches!(ty, ExternType::Memory(ty) if !ty.limits.is_64 && ty.page_log2 == 16)
-        && record.is_checked == 0
+/// What an importing artifact's code relies on to be inaccessible behind a memory of this type.
+fn needed_guard(ty: &ExternType, record: &ImportRecord) -> Guard {
+    match ty {
+        // Accesses to other memories are always checked.
+        ExternType::Memory(ty) if !ty.limits.is_64 && ty.page_log2 == 16 => match record.is_checked
+        {
+            0 => Guard::Address,
+            _ => Guard::Size,
+        },
+        _ => Guard::Size,
+    }
 }
 
 /// A new instance whose context is being filled in.
