@@ -62,7 +62,8 @@ pub(crate) struct MemoryLoc {
     /// Bytes behind the reservation that fault too.
     pub(crate) guard_size: u64,
     pub(crate) is_64: bool,
-    /// Whether each access that is not known to be inside is compared with the size.
+    /// Whether each access that is not known to be inside is compared with the size; only the guard
+    /// of such memories is relied on.
     pub(crate) is_checked: bool,
     /// Whether it always has its initial size.
     pub(crate) is_fixed: bool,

@@ -10,7 +10,9 @@ mod tables;
 
 use std::collections::HashMap;
 
-use cwasm_format::data::{GUARD_SIZE, MAX_RESERVATION, MemoryRecord, RESERVATION_32, TableRecord};
+use cwasm_format::data::{
+    CHECKED_GUARD_SIZE, GUARD_SIZE, MAX_RESERVATION, MemoryRecord, RESERVATION_32, TableRecord,
+};
 use cwasm_format::header::{Kind, NONE, PAGE_SIZE};
 use cwasm_format::vmctx::{
     self, VmContext, VmFuncImport, VmFuncRef, VmHandles, VmHostImport, VmMemory, flags,
@@ -379,18 +381,20 @@ impl<'a> Builder<'a> {
             u64::from(u32::MAX).min((1 << 32) >> page_log2)
         };
         let max = ty.maximum.unwrap_or(most);
-        let (reservation, guard_size) = if is_checked(ty, self.bounds) {
+        let is_checked = is_checked(ty, self.bounds);
+        let (reservation, guard_size) = if is_checked {
             // As much as it can need, but for what would be too much for most machines.
             let usual = byte_len(max, page_log2).min(RESERVATION_CHECKED);
             let size = usual.max(byte_len(ty.initial, page_log2));
             let size = size.min(MAX_RESERVATION).next_multiple_of(PAGE_SIZE);
-            (size.max(PAGE_SIZE), 0)
+            (size.max(PAGE_SIZE), CHECKED_GUARD_SIZE)
         } else {
             (RESERVATION_32, GUARD_SIZE)
         };
         MemoryRecord {
             slot: self.reserve(size_of::<VmMemory>(), 8),
-            page_log2: page_log2 as u16,
+            page_log2: page_log2 as u8,
+            is_checked: is_checked.into(),
             is_shared: ty.shared.into(),
             min: ty.initial,
             max,
@@ -617,7 +621,7 @@ impl<'a> Builder<'a> {
                 reservation: record.reservation,
                 guard_size: record.guard_size,
                 is_64: ty.memory64,
-                is_checked: is_checked(ty, self.bounds),
+                is_checked: record.is_checked == 1,
                 is_fixed: ty.maximum == Some(ty.initial),
                 is_shared: ty.shared,
                 page_log2: page_log2(ty),
@@ -720,7 +724,7 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// Where an imported memory is; it has a reservation and a guard if accesses are not checked.
+/// Where an imported memory is; it has this reservation and guard if accesses are not checked.
 fn imported_memory(ty: &wasmparser::MemoryType, slot: u32, bounds: Bounds) -> MemoryLoc {
     let page_log2 = page_log2(ty);
     MemoryLoc {

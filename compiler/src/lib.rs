@@ -108,7 +108,7 @@ pub enum Bounds {
     /// address space, and accesses are not checked.
     #[default]
     Guard,
-    /// Each access is compared with the memory's size: slower, but a memory reserves no more than
+    /// Each access is compared with the memory's size: slower, but a memory reserves little more than
     /// its maximum, and less where the host has less.
     Check,
 }

@@ -17,6 +17,10 @@ pub const RESERVATION_32: u64 = 1 << 32;
 /// check. Larger offsets do not occur in practice.
 pub const GUARD_SIZE: u64 = 32 << 20;
 
+/// Inaccessible bytes behind the size of a memory whose accesses are compared with it: what starts
+/// inside, or at the end, and does not get further needs no other check.
+pub const CHECKED_GUARD_SIZE: u64 = 64 << 10;
+
 /// The most address space that a memory may reserve.
 pub const MAX_RESERVATION: u64 = 1 << 46;
 
@@ -30,7 +34,10 @@ pub struct MemoryRecord {
     /// Context offset of its `VmMemory`, which the loader fills.
     pub slot: u32,
     /// Log2 of the page size in bytes.
-    pub page_log2: u16,
+    pub page_log2: u8,
+    /// 1 if code compares accesses with the memory's size, so that they rely on the guard alone,
+    /// wherever it begins; else 0.
+    pub is_checked: u8,
     /// 1 if other threads may use it at the same time, else 0.
     pub is_shared: u16,
     /// Initial size in pages. If that is more than the reservation, there can be no instance.
@@ -38,11 +45,11 @@ pub struct MemoryRecord {
     /// Maximum in pages: the declared one, or the most that the address type allows.
     pub max: u64,
     /// Bytes behind the memory's reservation that code may touch without a check, so that must
-    /// never be accessible. 0 if code compares all accesses with the memory's size and relies on no
-    /// address space.
+    /// never be accessible.
     pub guard_size: u64,
-    /// Bytes that the memory reserves: code touches up to this without a check. If there is no
-    /// guard, what it needs to grow as far as it may: it can do with less, but for its initial size.
+    /// Bytes that the memory reserves: code touches up to this without a check. If accesses are
+    /// checked, what it needs to grow as far as it may: it can do with less, but for its initial
+    /// size.
     pub reservation: u64,
 }
 

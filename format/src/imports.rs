@@ -42,8 +42,8 @@ pub struct ImportRecord {
     pub index: u32,
     /// The handles in a component function's type.
     pub uses: UseRange,
-    /// 1 if code compares all accesses to an imported core memory with its size, so that it relies on
-    /// no address space; else 0.
+    /// 1 if code compares accesses to an imported core memory with its size, so that they rely on a
+    /// guard of [`CHECKED_GUARD_SIZE`](crate::data::CHECKED_GUARD_SIZE) alone; else 0.
     pub is_checked: u32,
 }
 

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! An instance without a memory has the context alone; further memories have reservations of their
-//! own. A memory whose accesses are all checked has no guard, and gets a smaller reservation where the
+//! own. A memory whose accesses are checked has a small guard, and gets a smaller reservation where the
 //! system has no more. All memory starts as zeros, over which the runs of the images are laid: long runs are
 //! mapped from the artifact and copied by the kernel where they are written, short ones are copied
 //! at once, because a page fault costs more than copying a page. The address space comes from a
@@ -159,7 +159,9 @@ impl Slot {
         for (index, memory) in plan.memories.iter().enumerate() {
             let (reservation, start) = self.place(plan, Some(index));
             let base = reservation.start().as_ptr().wrapping_add(start);
-            let max_byte_len = memory.max_byte_len.min(reservation.size() - start);
+            let max_byte_len = memory
+                .max_byte_len
+                .min(reservation.size() - start - memory.guard_size);
             let descriptor = VmMemory {
                 base: base.expose_provenance() as u64,
                 byte_len: memory.byte_len as u64,
@@ -241,23 +243,21 @@ fn reserve(
     before: usize,
     memory: &MemoryPlan,
 ) -> Result<Reservation> {
-    let is_checked = memory.guard_size == 0;
-    let wanted = match is_checked {
-        true => limits.memory_max(memory.reservation as u64) as usize,
-        false => memory.reservation.saturating_add(memory.guard_size),
-    };
-    let reservation = match round_up(memory.byte_len) {
-        None => Err(io::ErrorKind::OutOfMemory.into()),
-        Some(least) => {
-            let size = round_up(wanted).unwrap_or(wanted).max(least);
-            take(pool, before, least, size).or_else(|error| match is_checked {
-                true => take_smaller(pool, before, least, size).ok_or(error),
-                false => Err(error),
-            })
-        }
-    };
+    let is_checked = memory.is_checked;
+    let mut size = memory.reservation;
+    if is_checked {
+        size = limits.memory_max(size as u64) as usize;
+    }
+    let least = round_up(memory.byte_len).unwrap_or(usize::MAX);
+    // The limit may be no multiple of the page size.
+    size = size.next_multiple_of(PAGE_SIZE).max(least);
+    let guarded = |size: usize| take(pool, before, least, size.checked_add(memory.guard_size));
+    let reservation = guarded(size).or_else(|error| match is_checked {
+        true => take_smaller(guarded, least, size).ok_or(error),
+        false => Err(error),
+    });
     reservation.with_context(|| {
-        let size = Bytes(wanted.max(memory.byte_len));
+        let size = Bytes(size.saturating_add(memory.guard_size));
         let least = Bytes(memory.byte_len);
         match is_checked {
             true => {
@@ -272,25 +272,35 @@ fn reserve(
 }
 
 /// Takes `before` and `accessible` bytes that are accessible, of `before` and `size` bytes.
-fn take(pool: &Pool, before: usize, accessible: usize, size: usize) -> io::Result<Reservation> {
-    match (before.checked_add(size), before.checked_add(accessible)) {
+fn take(
+    pool: &Pool,
+    before: usize,
+    accessible: usize,
+    size: Option<usize>,
+) -> io::Result<Reservation> {
+    let size = size.and_then(|size| before.checked_add(size));
+    match (size, before.checked_add(accessible)) {
         (Some(size), Some(accessible)) => pool.take(size.max(PAGE_SIZE), accessible),
         _ => Err(io::ErrorKind::OutOfMemory.into()),
     }
 }
 
-/// As [`take`], with half of `size` or half of that and so on, at least `least`. As much is left for
-/// the host, unless that would be too little for the memory.
-fn take_smaller(pool: &Pool, before: usize, least: usize, size: usize) -> Option<Reservation> {
+/// Takes half of `size`, or half of that and so on, at least `least`. As much is left for the host,
+/// unless that would be too little for the memory.
+fn take_smaller(
+    take: impl Fn(usize) -> io::Result<Reservation>,
+    least: usize,
+    size: usize,
+) -> Option<Reservation> {
     let halves = std::iter::successors(Some(size), |size| round_up(size / 2));
     let mut sizes = halves
         .skip(1)
         .take_while(|size| *size > least.max(PAGE_SIZE));
     let found = sizes.find_map(|size| {
-        let reservation = take(pool, before, least, size).ok()?;
+        let reservation = take(size).ok()?;
         Reservation::new(size, 0).ok().map(|_| reservation)
     });
-    found.or_else(|| take(pool, before, least, least).ok())
+    found.or_else(|| take(least).ok())
 }
 
 /// Copies to accessible pages of a slot that is not yet in use.
@@ -417,6 +427,7 @@ impl HostMemory {
             max_byte_len: max.and_then(bytes).unwrap_or(most) as usize,
             reservation: most as usize,
             guard_size: cwasm_format::data::GUARD_SIZE as usize,
+            is_checked: false,
         };
         let reservation = reserve(engine.pool(), &StoreLimits::default(), 0, &plan)?;
         let vm = VmMemory {

@@ -15,7 +15,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use cwasm_format::Artifact;
-use cwasm_format::data::{GUARD_SIZE, RESERVATION_32};
+use cwasm_format::data::{CHECKED_GUARD_SIZE, GUARD_SIZE, RESERVATION_32};
 use cwasm_format::exports::{ExportRecord, IMPORTED, StrRef};
 use cwasm_format::header::{Kind, NONE};
 use cwasm_format::imports::ImportRecord;
@@ -29,6 +29,7 @@ use crate::linker::LinkError;
 use crate::store::{AsContext, AsContextMut, StoreId, StoreOpaque};
 
 pub use cwasm_format::imports::core_type::{HeapType, Limits, RefType, ValType};
+use externs::Guard;
 pub use externs::{CoreGlobal, CoreMemory, CoreTable, Extern};
 pub use func::{CoreFunc, CoreVal};
 pub(crate) use host::HostItems;
@@ -289,10 +290,14 @@ fn exported(store: StoreId, data: &InstanceData, export: &ExportRecord) -> Exter
         ExternType::Memory(ty) => {
             let memories = data.unit().artifact().memories();
             let memory = memories.iter().find(|memory| memory.slot == export.index);
-            let has_guard = memory.is_some_and(|memory| {
-                memory.reservation >= RESERVATION_32 && memory.guard_size >= GUARD_SIZE
+            let guard = memory.map_or(Guard::None, |memory| {
+                match (memory.reservation, memory.guard_size) {
+                    (RESERVATION_32.., GUARD_SIZE..) => Guard::Address,
+                    (_, CHECKED_GUARD_SIZE..) => Guard::Size,
+                    _ => Guard::None,
+                }
             });
-            Extern::Memory(CoreMemory::new_at(store, address.cast(), ty, has_guard))
+            Extern::Memory(CoreMemory::new_at(store, address.cast(), ty, guard))
         }
         ExternType::Global(ty) => Extern::Global(CoreGlobal::new_at(store, address, ty)),
     }
@@ -304,13 +309,19 @@ fn check_guard(
     ty: &ExternType,
     record: &ImportRecord,
 ) -> std::result::Result<(), &'static str> {
-    // All accesses to other memories are checked, whatever the record says.
-    let relies = matches!(ty, ExternType::Memory(ty) if !ty.limits.is_64 && ty.page_log2 == 16)
-        && record.is_checked == 0;
+    let needed = match ty {
+        // Accesses to other memories are always checked, whatever the record says.
+        ExternType::Memory(ty)
+            if !ty.limits.is_64 && ty.page_log2 == 16 && record.is_checked == 0 =>
+        {
+            Guard::Address
+        }
+        _ => Guard::Size,
+    };
     match found {
-        Extern::Memory(memory) if relies && !memory.has_guard() => Err(
-            "the memory has no guard, as its module was compiled with `--bounds check`; compile what \
-             imports it so too",
+        Extern::Memory(memory) if memory.guard() < needed => Err(
+            "the memory has too small a guard: its module was compiled with `--bounds check`, which \
+             what imports it needs too",
         ),
         _ => Ok(()),
     }

@@ -52,9 +52,10 @@ pub(crate) struct MemoryPlan {
     pub(crate) max_byte_len: usize,
     /// Bytes of address space that it may use and that code touches without a check.
     pub(crate) reservation: usize,
-    /// Inaccessible bytes behind these. If there are none, code checks all accesses, so that the
-    /// memory can do with less than its reservation.
+    /// Inaccessible bytes behind these.
     pub(crate) guard_size: usize,
+    /// Whether code checks accesses, so that a smaller reservation will do.
+    pub(crate) is_checked: bool,
 }
 
 /// A table: its elements lie in the context.
@@ -137,6 +138,9 @@ fn plan_memory(record: RecordId, memory: &MemoryRecord) -> Result<MemoryPlan, Fo
     if memory.page_log2 > 16 {
         return Err(record.error("page_log2", memory.page_log2));
     }
+    if memory.is_checked > 1 {
+        return Err(record.error("is_checked", memory.is_checked));
+    }
     if memory.is_shared > 1 {
         return Err(record.error("is_shared", memory.is_shared));
     }
@@ -164,6 +168,7 @@ fn plan_memory(record: RecordId, memory: &MemoryRecord) -> Result<MemoryPlan, Fo
         max_byte_len: max_byte_len as usize,
         reservation: memory.reservation as usize,
         guard_size: memory.guard_size as usize,
+        is_checked: memory.is_checked == 1,
     })
 }
 

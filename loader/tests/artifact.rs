@@ -264,6 +264,7 @@ fn set_memory(contents: &mut Contents) {
     let memory = MemoryRecord {
         slot: MEMORY,
         page_log2: 16,
+        is_checked: 0,
         is_shared: 0,
         min: PAGES,
         max: 10,

@@ -70,6 +70,12 @@ const PATHS: &str = r#"(module
         (drop (i32.load (i32.const 0)))
         (local.set 1 (i32.add (local.get 1) (local.get 0)))
         (i32.load (local.get 1)))
+    ;; Far behind the index, twice with the same comparison and once with another.
+    (func (export "bias") (param i32 i32) (result i32)
+        (i32.add (i32.load8_u offset=0x8000 (local.get 0))
+        (i32.add (i32.load8_u offset=0x8004 (local.get 0))
+            (i32.load offset=0xfff0 (local.get 0)))))
+    (func (export "far") (param i32 i32) (result i32) (i32.load offset=0x10004 (local.get 0)))
     ;; Checked in one branch only.
     (func (export "then") (param i32 i32) (result i32)
         (if (local.get 1) (then (drop (i32.load (local.get 0)))))
@@ -149,6 +155,12 @@ fn each_path_has_its_check() {
                 assert_eq!(call(name, last + 1, 0).1, outside, "{name}");
                 assert_eq!(call(name, last, 1).1.is_ok(), name == "longer");
             }
+            assert_eq!(call("bias", end - 0xfff4, 0).1, Ok(Some(0)));
+            assert_eq!(call("bias", end - 0xfff3, 0).1, outside);
+            assert_eq!(call("bias", u32::MAX - 0xffff, 0).1, outside);
+            let far = call("far", end.wrapping_sub(0x10008), 0).1;
+            assert_eq!(far.is_ok(), pages > 1);
+            assert_eq!(call("far", end.wrapping_sub(0x10007), 0).1, outside);
             assert_eq!(call("stores", end - 1, 0).1, outside);
             assert_eq!(call("byte", end - 1, 0).1, Ok(Some(7)));
             assert_eq!(call("grow", 1, 0).1, Ok(Some(pages)));
@@ -176,7 +188,7 @@ fn a_memory_without_a_guard_is_for_code_that_needs_none() {
             let importer = compile(to, IMPORTER).instantiate(&mut store, &[memory]);
             if (from, to) == (Bounds::Check, Bounds::Guard) {
                 let message = format!("{:?}", importer.unwrap_err());
-                assert!(message.contains("has no guard"), "{message}");
+                assert!(message.contains("too small a guard"), "{message}");
                 assert!(message.contains("--bounds check"), "{message}");
                 continue;
             }

@@ -1,19 +1,25 @@
 //! Bounds checks of accesses that are compared with the memory's size.
 //!
 //! ```text
-//! limit  = size - (offset + bytes)     loaded before the loop, if nothing there can change it
-//! trap if index > limit                a branch that is never taken to a place behind the code
-//! inside = index > limit ? 0 : index   a conditional move
-//! access at base + inside + offset
+//! limit  = size - bias                       bias = offset rounded down, mostly 0
+//! inside = index > limit ? limit : index     a conditional move
+//! access at base + inside + offset           faults if it is not inside
 //! ```
 //!
-//! The branch is what traps; the conditional move keeps the processor from accessing what is outside
-//! while it does not know yet where the branch goes (Spectre, variant 1). For this `offset + bytes`
-//! must be within the memory's minimum, as it nearly always is; others move the sum of index and
-//! offset, and check for an overflow.
+//! Behind the size there are always [`CHECKED_GUARD_SIZE`] inaccessible bytes, so what begins at
+//! `inside + bias`, which is not beyond the size, and is no longer than these either is in the memory
+//! or faults: one comparison serves many offsets. There is no branch that the processor could speculate
+//! about (Spectre, variant 1).
 //!
-//! A memory never gets smaller, so what was inside once stays inside: an index that was checked up to
-//! some end is not checked again where this check was always done before ([`InBounds`]).
+//! Other accesses are compared with the size themselves, followed by a trap, and moved to byte 0 for a
+//! processor that speculates that they do not trap:
+//!
+//! - to shared memories, which may grow between the comparison and the access;
+//! - to memories of small pages, which may end inside of what the machine can protect;
+//! - with a bias beyond the memory's minimum, so that the subtraction might overflow.
+//!
+//! Comparison and move have no side effects, so Cranelift merges those of equal indices. The size is
+//! loaded before each loop too, so that its alias analysis needs no load in loops that cannot change it.
 
 use std::mem::offset_of;
 
@@ -21,6 +27,8 @@ use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{Inst, InstBuilder, MemFlagsData, TrapCode, Value};
+use cwasm_format::data::CHECKED_GUARD_SIZE;
+use cwasm_format::header::PAGE_SIZE;
 use cwasm_format::vmctx::VmMemory;
 
 use super::emit::{CONSTANT, Emitter, Region, displacement, field};
@@ -28,31 +36,12 @@ use crate::env::{MemoryBase, MemoryLoc};
 
 const CODE: TrapCode = TrapCode::HEAP_OUT_OF_BOUNDS;
 const BYTE_LEN: i32 = field(offset_of!(VmMemory, byte_len));
-/// How many facts about one index are looked at: there is one for each memory and each larger end.
-const MOST_STEPS: usize = 4;
+/// What an offset is rounded down to a multiple of; an access is shorter.
+const BIAS_UNIT: u64 = CHECKED_GUARD_SIZE / 2;
 
-/// What is known of indices at the place that is being translated.
+/// The loops that are being translated, the innermost last.
 #[derive(Default)]
-pub(super) struct InBounds {
-    /// In the order of their checks.
-    facts: Vec<Fact>,
-    /// By index value: one more than the place of the newest fact about it, or 0.
-    newest: Vec<u32>,
-    /// The loops that are being translated, the innermost last.
-    loops: Vec<Loop>,
-}
-
-/// `index` was checked.
-struct Fact {
-    memory: u32,
-    index: Value,
-    /// So many bytes behind the index are in the memory.
-    end_offset: u64,
-    /// The index as 64 bits, and 0 if it is not inside, whatever the processor speculates.
-    inside: Value,
-    /// As [`InBounds::newest`]: the fact before about the same index.
-    older: u32,
-}
+pub(super) struct Loops(Vec<Loop>);
 
 struct Loop {
     /// The jump to its head.
@@ -61,68 +50,78 @@ struct Loop {
     has_size: bool,
 }
 
-/// What is known where a frame begins: the number of facts.
-#[derive(Clone, Copy)]
-pub(super) struct Mark(usize);
-
-impl InBounds {
+impl Loops {
     pub(super) fn clear(&mut self) {
-        self.forget_since(Mark(0));
-        self.loops.clear();
-    }
-
-    pub(super) fn mark(&self) -> Mark {
-        Mark(self.facts.len())
-    }
-
-    /// Forgets what was checked since: it was not on every path to here.
-    pub(super) fn forget_since(&mut self, mark: Mark) {
-        for fact in self.facts.drain(mark.0..).rev() {
-            self.newest[fact.index.as_u32() as usize] = fact.older;
-        }
+        self.0.clear();
     }
 
     /// The loop that `entry` jumps to begins.
-    pub(super) fn enter_loop(&mut self, entry: Inst) {
-        self.loops.push(Loop {
+    pub(super) fn enter(&mut self, entry: Inst) {
+        self.0.push(Loop {
             entry,
             has_size: false,
         });
     }
 
-    pub(super) fn leave_loop(&mut self) {
-        self.loops.pop();
-    }
-
-    fn find(&self, memory: u32, index: Value, end_offset: u64) -> Option<Value> {
-        let newest = *self.newest.get(index.as_u32() as usize)?;
-        let fact = |place: u32| self.facts.get((place as usize).checked_sub(1)?);
-        let mut facts = std::iter::successors(fact(newest), |found| fact(found.older));
-        facts
-            .by_ref()
-            .take(MOST_STEPS)
-            .find(|fact| fact.memory == memory && end_offset <= fact.end_offset)
-            .map(|fact| fact.inside)
-    }
-
-    fn insert(&mut self, memory: u32, index: Value, end_offset: u64, inside: Value) {
-        let place = index.as_u32() as usize;
-        if self.newest.len() <= place {
-            self.newest.resize(place + 1, 0);
-        }
-        self.facts.push(Fact {
-            memory,
-            index,
-            end_offset,
-            inside,
-            older: self.newest[place],
-        });
-        // A body has less than 2^32 operators.
-        self.newest[place] = self.facts.len() as u32;
+    pub(super) fn leave(&mut self) {
+        self.0.pop();
     }
 }
 
+/// Where an access goes: `offset` bytes behind `index`, which is a 64-bit value.
+pub(super) struct Inside {
+    pub(super) index: Value,
+    pub(super) offset: u64,
+    /// Whether the access faults if it is not in the memory.
+    pub(super) faults: bool,
+}
+
 impl Emitter<'_, '_> {
+    /// Compares an access of `size` bytes at `index + offset` with the memory's size: it goes where the
+    /// result says.
+    pub(super) fn compare(
+        &mut self,
+        memory: u32,
+        loc: &MemoryLoc,
+        index: Value,
+        offset: u64,
+        size: u64,
+    ) -> Inside {
+        let is_clamped = loc.is_checked && !loc.is_shared && 1 << loc.page_log2 >= PAGE_SIZE;
+        let bias = offset - offset % BIAS_UNIT;
+        if !is_clamped || bias > loc.min_byte_len {
+            let (index, offset) = self.check_bounds(memory, loc, index, offset, size);
+            return Inside {
+                index,
+                offset,
+                faults: false,
+            };
+        }
+        Inside {
+            index: self.clamp(memory, loc, index, bias),
+            offset,
+            faults: true,
+        }
+    }
+
+    /// The index, or the memory's size less `bias` if that is less.
+    fn clamp(&mut self, memory: u32, loc: &MemoryLoc, index: Value, bias: u64) -> Value {
+        let wide = self.extend(index);
+        let limit = if loc.is_fixed {
+            let limit = loc.min_byte_len - bias;
+            self.builder.ins().iconst(I64, limit as i64)
+        } else {
+            self.load_size_before_loops(loc);
+            let byte_len = self.byte_len(memory);
+            let bias = self.builder.ins().iconst(I64, bias as i64);
+            self.builder.ins().isub(byte_len, bias)
+        };
+        let greater = IntCC::UnsignedGreaterThan;
+        let beyond = self.builder.ins().icmp(greater, wide, limit);
+        let ins = self.builder.ins();
+        ins.select_spectre_guard(beyond, limit, wide)
+    }
+
     /// Traps unless `size` bytes at `index + offset` are in the memory. They are at the sum of the two
     /// that are returned, counted from byte 0.
     pub(super) fn check_bounds(
@@ -135,59 +134,24 @@ impl Emitter<'_, '_> {
     ) -> (Value, u64) {
         // Saturating is safe: no memory is 2^64-1 bytes long.
         let end_offset = offset.saturating_add(size);
-        if end_offset > loc.min_byte_len {
-            return (self.check_far(memory, loc, index, offset, end_offset), 0);
-        }
-        if let Some(inside) = self.refs.in_bounds.find(memory, index, end_offset) {
-            return (inside, offset);
-        }
         let wide = self.extend(index);
-        // No overflow: the size is never below the minimum.
-        let limit = if loc.is_fixed {
-            let limit = loc.min_byte_len - end_offset;
-            self.builder.ins().iconst(I64, limit as i64)
-        } else {
-            self.load_size_before_loops(loc);
-            let byte_len = self.byte_len(memory);
-            let end_offset = self.builder.ins().iconst(I64, end_offset as i64);
-            self.builder.ins().isub(byte_len, end_offset)
-        };
-        let beyond = self
-            .builder
-            .ins()
-            .icmp(IntCC::UnsignedGreaterThan, wide, limit);
-        let inside = self.trap_beyond(beyond, wide);
-        self.refs
-            .in_bounds
-            .insert(memory, index, end_offset, inside);
-        (inside, offset)
-    }
-
-    /// As [`check_bounds`](Self::check_bounds) for what may be beyond the memory at any index:
-    /// `index + offset`.
-    fn check_far(
-        &mut self,
-        memory: u32,
-        loc: &MemoryLoc,
-        index: Value,
-        offset: u64,
-        end_offset: u64,
-    ) -> Value {
-        let index = self.extend(index);
         let byte_len = self.byte_len(memory);
-        let end_offset = self.builder.ins().iconst(I64, end_offset as i64);
+        let end = self.builder.ins().iconst(I64, end_offset as i64);
+        let greater = IntCC::UnsignedGreaterThan;
+        if end_offset <= loc.min_byte_len {
+            // No overflow: the size is never below the minimum.
+            let limit = self.builder.ins().isub(byte_len, end);
+            let beyond = self.builder.ins().icmp(greater, wide, limit);
+            return (self.trap_beyond(beyond, wide), offset);
+        }
         // The sum of two 32-bit numbers and a size needs 34 bits.
         let end = match loc.is_64 {
-            true => self
-                .builder
-                .ins()
-                .uadd_overflow_trap(index, end_offset, CODE),
-            false => self.builder.ins().iadd(index, end_offset),
+            true => self.builder.ins().uadd_overflow_trap(wide, end, CODE),
+            false => self.builder.ins().iadd(wide, end),
         };
-        let greater = IntCC::UnsignedGreaterThan;
         let beyond = self.builder.ins().icmp(greater, end, byte_len);
-        let start = self.builder.ins().iadd_imm_u(index, offset as i64);
-        self.trap_beyond(beyond, start)
+        let start = self.builder.ins().iadd_imm_u(wide, offset as i64);
+        (self.trap_beyond(beyond, start), 0)
     }
 
     /// Traps if `beyond`; else gives `place`, and 0 to a processor that speculates that it is not.
@@ -221,11 +185,8 @@ impl Emitter<'_, '_> {
     /// Loads the size before the loops around, so that alias analysis finds it there if nothing in
     /// them can change it. One memory is enough for each loop.
     fn load_size_before_loops(&mut self, loc: &MemoryLoc) {
-        if loc.is_shared {
-            return;
-        }
         let flags = self.flags(Region::Descriptors);
-        let loops = self.refs.in_bounds.loops.iter_mut().rev();
+        let loops = self.refs.loops.0.iter_mut().rev();
         for found in loops.take_while(|found| !found.has_size) {
             found.has_size = true;
             load_size_before(self.builder.func, found.entry, loc, self.vmctx, flags);

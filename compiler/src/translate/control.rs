@@ -9,7 +9,6 @@ use cranelift_codegen::ir::{Block, BlockArg, BlockCall, Inst, InstBuilder, JumpT
 use cwasm_format::TrapCode;
 use wasmparser::{BlockType, BrTable, Operator};
 
-use super::bounds;
 use super::feature::unsupported;
 use super::interrupt::Mark;
 use super::operators::Translator;
@@ -26,8 +25,6 @@ pub(super) struct Frame {
     /// Where branches go: the head of a loop, else what follows the frame.
     pub(super) target: PackedOption<Block>,
     mark: Mark,
-    /// What was known of indices where it began.
-    pub(super) known: bounds::Mark,
 }
 
 #[derive(Clone, Copy)]
@@ -57,7 +54,6 @@ impl Translator<'_, '_> {
             height: 0,
             target: None.into(),
             mark: self.budget.mark(),
-            known: self.emit.refs.in_bounds.mark(),
         });
     }
 
@@ -84,7 +80,7 @@ impl Translator<'_, '_> {
         let head = self.loop_head(ty);
         let args = self.params(ty).len();
         let entry = self.jump(head, args);
-        self.emit.refs.in_bounds.enter_loop(entry);
+        self.emit.refs.loops.enter(entry);
         self.stack.truncate(self.stack.len() - args);
         self.continue_at(head);
         self.check();
@@ -137,10 +133,6 @@ impl Translator<'_, '_> {
         self.emit.builder.switch_to_block(otherwise);
         self.stack.truncate(height + self.params(ty).len());
         self.budget.merge(self.frames[index].mark);
-        self.emit
-            .refs
-            .in_bounds
-            .forget_since(self.frames[index].known);
         self.reachable = true;
     }
 
@@ -171,11 +163,11 @@ impl Translator<'_, '_> {
             unreachable!("`end` is validated")
         };
         self.budget.merge(frame.mark);
-        if let FrameKind::Loop = frame.kind {
-            self.emit.refs.in_bounds.leave_loop();
-        }
         match (frame.kind, frame.target.expand()) {
-            (FrameKind::Loop, Some(head)) => self.emit.builder.seal_block(head),
+            (FrameKind::Loop, Some(head)) => {
+                self.emit.refs.loops.leave();
+                self.emit.builder.seal_block(head);
+            }
             (FrameKind::Func, None) if self.reachable => self.return_values(frame.ty),
             // What follows is reached, if at all, by going on here.
             (_, None) => {}
@@ -183,7 +175,7 @@ impl Translator<'_, '_> {
                 if self.reachable {
                     self.jump(target, self.result_count(frame.ty));
                 }
-                self.end_at(target, frame.height, frame.known);
+                self.end_at(target, frame.height);
                 if let FrameKind::Func = kind {
                     self.return_values(frame.ty);
                 }
@@ -199,7 +191,6 @@ impl Translator<'_, '_> {
             height,
             target,
             mark,
-            known,
             ..
         } = self.frames[index];
         let count = self.params(ty).len();
@@ -224,13 +215,11 @@ impl Translator<'_, '_> {
         }
         self.frames.pop();
         self.budget.merge(mark);
-        self.end_at(target, height, known);
+        self.end_at(target, height);
     }
 
-    /// Goes on at `target`, to which nothing else will branch; `known` is what was where the frame
-    /// began.
-    pub(super) fn end_at(&mut self, target: Block, height: usize, known: bounds::Mark) {
-        self.emit.refs.in_bounds.forget_since(known);
+    /// Goes on at `target`, to which nothing else will branch.
+    pub(super) fn end_at(&mut self, target: Block, height: usize) {
         self.emit.builder.seal_block(target);
         self.stack.truncate(height);
         self.continue_at(target);
@@ -345,7 +334,6 @@ impl Translator<'_, '_> {
             height,
             target: target.into(),
             mark: self.budget.mark(),
-            known: self.emit.refs.in_bounds.mark(),
         });
     }
 

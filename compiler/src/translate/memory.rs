@@ -61,16 +61,20 @@ impl Emitter<'_, '_> {
         });
         let mut flags = self.flags(memory_region(&loc));
 
-        // The context and the memories never move; what is added to them is inside, or, without a
-        // check, does not get beyond the guard.
+        // The context and the memories never move; what is added to them is inside, or faults, or
+        // wraps behind a check that has trapped.
         let (base, base_offset) = self.memory_base(&loc);
+        let fault = Some(TrapCode::HEAP_OUT_OF_BOUNDS);
         if !in_bounds && needs_check(&loc, end_offset) {
-            let (index, offset) = self.check_bounds(memory, &loc, index, memarg.offset, size);
-            let addr = self.builder.ins().iadd(base, index);
-            return self.at_offset(flags, addr, base_offset.wrapping_add(offset));
+            let inside = self.compare(memory, &loc, index, memarg.offset, size);
+            if inside.faults {
+                flags = flags.with_trap_code(fault);
+            }
+            let addr = self.builder.ins().iadd(base, inside.index);
+            return self.at_offset(flags, addr, base_offset.wrapping_add(inside.offset));
         }
         if !in_bounds {
-            flags = flags.with_trap_code(Some(TrapCode::HEAP_OUT_OF_BOUNDS));
+            flags = flags.with_trap_code(fault);
         }
         let offset = base_offset.wrapping_add(memarg.offset);
         match constant {

@@ -3,7 +3,7 @@
 use cranelift_codegen::entity::packed_option::{PackedOption, ReservedValue};
 use cranelift_codegen::ir::{AliasRegion, FuncRef, GlobalValue, SigRef, Value};
 
-use super::bounds::InBounds;
+use super::bounds::Loops;
 use super::interrupt::Checks;
 
 /// The entities that stand for what the function at hand refers to. Reused from function to
@@ -22,8 +22,8 @@ pub(crate) struct References {
     pub(super) text: Memo<GlobalValue>,
     /// Checks for an interrupt.
     pub(super) checks: Checks,
-    /// What is known of indices into memories.
-    pub(super) in_bounds: InBounds,
+    /// The loops that are being translated.
+    pub(super) loops: Loops,
     /// Arguments of the call that is being emitted.
     pub(super) args: Vec<Value>,
 }
@@ -37,7 +37,7 @@ impl References {
         self.text.clear();
         self.args.clear();
         self.checks = checks;
-        self.in_bounds.clear();
+        self.loops.clear();
     }
 }
 

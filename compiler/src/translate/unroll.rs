@@ -13,7 +13,6 @@
 use cranelift_codegen::ir::Block;
 use wasmparser::{Operator, OperatorsReader};
 
-use super::control::Frame;
 use super::operators::Translator;
 use crate::error::Result;
 
@@ -69,9 +68,7 @@ impl<'e> Translator<'e, '_> {
     /// Ends the first copy of the innermost frame's body, and translates the second.
     pub(super) fn end_unrolled(&mut self, Unrolled { body, head }: Unrolled<'e>) -> Result<()> {
         let index = self.frames.len() - 1;
-        let Frame {
-            ty, height, known, ..
-        } = self.frames[index];
+        let (ty, height) = (self.frames[index].ty, self.frames[index].height);
         let results = self.result_count(ty);
         let behind = self.reachable.then(|| self.block_of_results(ty));
         if let Some(behind) = behind {
@@ -83,7 +80,6 @@ impl<'e> Translator<'e, '_> {
         self.frames[index].target = head.into();
         self.emit.builder.seal_block(second);
         self.stack.truncate(height);
-        self.emit.refs.in_bounds.forget_since(known);
         self.continue_at(second);
         self.reachable = true;
         for (op, offset) in &body {
@@ -93,7 +89,7 @@ impl<'e> Translator<'e, '_> {
         // Where the first copy reaches its end, so does the second.
         if let Some(behind) = behind {
             self.jump(behind, results);
-            self.end_at(behind, height, known);
+            self.end_at(behind, height);
         }
         Ok(())
     }

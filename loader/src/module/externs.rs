@@ -43,10 +43,20 @@ pub struct CoreMemory {
     /// Invariant 1: lives as long as the store.
     memory: NonNull<VmMemory>,
     ty: MemoryType,
-    /// Whether it has as much address space as code relies on that imports it and does not check.
-    has_guard: bool,
+    guard: Guard,
     /// Whether it is a [`SharedMemory`], which others may use at any time.
     is_foreign: bool,
+}
+
+/// What code that imports a memory may rely on to be inaccessible.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Guard {
+    /// Nothing.
+    None,
+    /// [`CHECKED_GUARD_SIZE`](cwasm_format::data::CHECKED_GUARD_SIZE) bytes behind its size.
+    Size,
+    /// All that a 32-bit index and a constant offset get to: what code without checks needs.
+    Address,
 }
 
 /// A global in a store.
@@ -241,7 +251,7 @@ impl CoreMemory {
             store: store.id(),
             memory,
             ty,
-            has_guard: true,
+            guard: Guard::Address,
             is_foreign: false,
         })
     }
@@ -254,7 +264,7 @@ impl CoreMemory {
             store: store.id(),
             memory: memory.vm(),
             ty: memory.ty(),
-            has_guard: true,
+            guard: Guard::Address,
             is_foreign: true,
         };
         // Keeps it as long as the store.
@@ -267,19 +277,19 @@ impl CoreMemory {
         store: StoreId,
         memory: NonNull<VmMemory>,
         ty: MemoryType,
-        has_guard: bool,
+        guard: Guard,
     ) -> CoreMemory {
         CoreMemory {
             store,
             memory,
             ty,
-            has_guard,
+            guard,
             is_foreign: false,
         }
     }
 
-    pub(super) fn has_guard(&self) -> bool {
-        self.has_guard
+    pub(super) fn guard(&self) -> Guard {
+        self.guard
     }
 
     pub(super) fn address(&self) -> u64 {
