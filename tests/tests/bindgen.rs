@@ -1,9 +1,9 @@
 //! `bindgen!`: a host of a world with all kinds of items, and a guest that sends everything through.
 
+mod common;
+
 use cwasm::{Linker, Store};
 use cwasm_tests::artifact::Workshop;
-use wit_component::{ComponentEncoder, StringEncoding};
-use wit_parser::Resolve;
 
 cwasm::bindgen!({
     path: "tests/wit",
@@ -109,25 +109,7 @@ const GUEST: &str = r#"(module
 
 /// The guest as a component.
 fn guest() -> Vec<u8> {
-    let mut resolve = Resolve::default();
-    let (package, _) = resolve
-        .push_path(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/wit"))
-        .unwrap();
-    let world = resolve
-        .select_world(&[package], Some("everything"))
-        .unwrap();
-    let mut module = wat::parse_str(GUEST).unwrap();
-    wit_component::embed_component_metadata(
-        &mut module,
-        &resolve,
-        world,
-        StringEncoding::UTF8,
-        false,
-    )
-    .unwrap();
-    let mut encoder = ComponentEncoder::default();
-    encoder.validate(true).module(&module).unwrap();
-    encoder.encode().unwrap()
+    common::component_of_world("tests/wit", "everything", GUEST)
 }
 
 fn everything() -> (Store<State>, Everything) {

@@ -1,9 +1,9 @@
 //! `bindgen!`: resources of the host and of a guest, in a world that has them everywhere.
 
+mod common;
+
 use cwasm::{Linker, Resource, ResourceTable, Store, TrapCode};
 use cwasm_tests::artifact::Workshop;
-use wit_component::{ComponentEncoder, StringEncoding};
-use wit_parser::Resolve;
 
 cwasm::bindgen!({ path: "tests/wit", world: "handles" });
 
@@ -199,16 +199,7 @@ const GUEST: &str = r#"(module
 
 /// The guest as a component.
 fn guest() -> Vec<u8> {
-    let mut resolve = Resolve::default();
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/wit");
-    let (package, _) = resolve.push_path(path).unwrap();
-    let world = resolve.select_world(&[package], Some("handles")).unwrap();
-    let mut module = wat::parse_str(GUEST).unwrap();
-    let utf8 = StringEncoding::UTF8;
-    wit_component::embed_component_metadata(&mut module, &resolve, world, utf8, false).unwrap();
-    let mut encoder = ComponentEncoder::default();
-    encoder.validate(true).module(&module).unwrap();
-    encoder.encode().unwrap()
+    common::component_of_world("tests/wit", "handles", GUEST)
 }
 
 fn handles() -> (Store<State>, Handles) {

@@ -234,6 +234,14 @@ impl TypeWriter<'_> {
         let def = &self.resolve.types[id];
         let (docs, ident) = (docs(&def.docs), camel(name));
         let (krate, attributes) = (self.krate, self.attributes(id, scope));
+        let is_guests = matches!(def.kind, TypeDefKind::Resource) && self.is_guests(id, scope);
+        if let Some(path) = self
+            .tree
+            .replaced_type(def.owner, name)
+            .filter(|_| !is_guests)
+        {
+            return Ok(quote!(#docs pub type #ident = #path;));
+        }
         let item = match &def.kind {
             TypeDefKind::Record(record) => {
                 let fields = record.fields.iter().map(|field| {
@@ -284,7 +292,7 @@ impl TypeWriter<'_> {
                 });
             }
             TypeDefKind::Resource => {
-                return Ok(match self.is_guests(id, scope) {
+                return Ok(match is_guests {
                     true => quote!(#docs pub type #ident = #krate::ResourceAny;),
                     false => quote!(#docs #[derive(Debug)] pub enum #ident {}),
                 });

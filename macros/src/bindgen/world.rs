@@ -158,13 +158,10 @@ impl Writer<'_> {
 
     /// A type that belongs to the world itself.
     fn world_type(&self, id: TypeId) -> Result<TokenStream> {
-        match &self.resolve.types[id].name {
-            Some(name)
-                if self
-                    .tree
-                    .replaced_type(self.resolve.types[id].owner, name)
-                    .is_none() =>
-            {
+        let def = &self.resolve.types[id];
+        match &def.name {
+            // One that is there already may well be in the same module.
+            Some(name) if self.tree.replaced_type(def.owner, name).is_none() => {
                 self.types.definition(id, name, ROOT)
             }
             _ => Ok(TokenStream::new()),
@@ -175,10 +172,6 @@ impl Writer<'_> {
     fn definitions(&self, id: InterfaceId, scope: Scope) -> Result<TokenStream> {
         let types = self.resolve.interfaces[id].types.iter();
         types
-            .filter(|(name, ty)| {
-                let owner = self.resolve.types[**ty].owner;
-                self.tree.replaced_type(owner, name).is_none()
-            })
             .map(|(name, ty)| self.types.definition(*ty, name, scope))
             .collect()
     }

@@ -10,6 +10,8 @@ use cwasm_format::cpu::CpuLevel;
 use cwasm_tests::artifact::Workshop;
 use cwasm_tests::suite::Script;
 use cwasm_tests::{Report, Skips};
+use wit_component::{ComponentEncoder, StringEncoding};
+use wit_parser::Resolve;
 
 /// Runs scripts and panics with all failures, if there are any.
 pub(crate) fn run_all(scripts: Vec<Script>) {
@@ -48,4 +50,18 @@ pub(crate) fn root() -> &'static Path {
 pub(crate) fn greet() -> Vec<u8> {
     let path: PathBuf = root().join("examples/greet/greet.wasm");
     std::fs::read(path).expect("greet.wasm is in the repository")
+}
+
+/// A core module in text as a component of a world, whose WIT is in this folder of the crate.
+pub(crate) fn component_of_world(path: &str, world: &str, module: &str) -> Vec<u8> {
+    let mut resolve = Resolve::default();
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    let (package, _) = resolve.push_path(path).unwrap();
+    let world = resolve.select_world(&[package], Some(world)).unwrap();
+    let mut module = wat::parse_str(module).unwrap();
+    let utf8 = StringEncoding::UTF8;
+    wit_component::embed_component_metadata(&mut module, &resolve, world, utf8, false).unwrap();
+    let mut encoder = ComponentEncoder::default();
+    encoder.validate(true).module(&module).unwrap();
+    encoder.encode().unwrap()
 }
