@@ -129,7 +129,9 @@ impl Ready {
                     }
                 }
             }
-        } else {
+        } else if is_sure {
+            // Else a caller may have kept the borrow that the reference did not come to: then its callee
+            // has returned, and is fine.
             self.check_poisoned(&mut store, instance, case)?;
         }
         Ok(outcome)
