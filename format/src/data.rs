@@ -10,7 +10,7 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Bytes of address space that a memory with 32-bit addresses reserves: all that an address can
-/// reach. Code relies on it for memories that it imports, unless it checks all accesses.
+/// reach. Code relies on it for memories that it imports, unless it checks accesses.
 pub const RESERVATION_32: u64 = 1 << 32;
 
 /// Inaccessible bytes behind a reservation: an access whose constant offset is smaller needs no

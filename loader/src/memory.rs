@@ -6,11 +6,11 @@
 //! ```
 //!
 //! An instance without a memory has the context alone; further memories have reservations of their
-//! own. A memory whose accesses are checked has a small guard, and gets a smaller reservation where the
-//! system has no more. All memory starts as zeros, over which the runs of the images are laid: long runs are
-//! mapped from the artifact and copied by the kernel where they are written, short ones are copied
-//! at once, because a page fault costs more than copying a page. The address space comes from a
-//! [`Pool`] and goes back there.
+//! own. A memory whose accesses are checked has a small guard, and gets a smaller reservation where
+//! the system has no more. All memory starts as zeros, over which the runs of the images are laid:
+//! long runs are mapped from the artifact and copied by the kernel where they are written, short ones
+//! are copied at once, because a page fault costs more than copying a page. The address space comes
+//! from a [`Pool`] and goes back there.
 #![allow(unsafe_code, reason = "owns the memory of instances")]
 
 use std::io;

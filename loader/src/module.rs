@@ -291,9 +291,9 @@ fn exported(store: StoreId, data: &InstanceData, export: &ExportRecord) -> Exter
             let memories = data.unit().artifact().memories();
             let memory = memories.iter().find(|memory| memory.slot == export.index);
             let guard = memory.map_or(Guard::None, |memory| {
-                match (memory.reservation, memory.guard_size) {
-                    (RESERVATION_32.., GUARD_SIZE..) => Guard::Address,
-                    (_, CHECKED_GUARD_SIZE..) => Guard::Size,
+                match (memory.is_checked, memory.reservation, memory.guard_size) {
+                    (0, RESERVATION_32.., GUARD_SIZE..) => Guard::Address,
+                    (_, _, CHECKED_GUARD_SIZE..) => Guard::Size,
                     _ => Guard::None,
                 }
             });
