@@ -235,7 +235,7 @@ impl Imports<'_> {
                 #linker.resource(
                     #name,
                     #krate::ResourceType::host::<#ty>(),
-                    move |mut #store: #krate::StoreContextMut<'_, _>, rep| {
+                    move |mut #store, rep| {
                         #host::drop(#get(#store.data_mut()), #krate::Resource::new_own(rep))
                     },
                 )?;
@@ -351,8 +351,7 @@ fn import(
         definition: quote! {
             #linker.func_wrap(
                 #name,
-                move |mut #store: #krate::StoreContextMut<'_, _>,
-                      (#(#names,)*): (#(#param_types,)*)| {
+                move |mut #store, (#(#names,)*)| {
                     let #host = #get(#store.data_mut());
                     #body
                 },

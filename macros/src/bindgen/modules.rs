@@ -19,6 +19,8 @@ use super::idents::snake;
 pub(super) struct Scope {
     /// How many modules deep.
     pub(super) depth: usize,
+    /// In the module of which interface.
+    pub(super) interface: Option<InterfaceId>,
     /// Whether it belongs to what the world exports.
     pub(super) exporting: bool,
 }
@@ -98,10 +100,13 @@ impl<'a> Tree<'a> {
         scope.exporting && self.exported.contains(&interface)
     }
 
-    /// The path to the items of an interface, with `::` at the end.
+    /// The path to the items of an interface, with `::` at the end; nothing in its own module.
     pub(super) fn path(&self, interface: InterfaceId, scope: Scope) -> TokenStream {
         if let Some(path) = self.replaced(interface) {
             return quote!(#path::);
+        }
+        if scope.interface == Some(interface) {
+            return TokenStream::new();
         }
         let exports = self
             .is_exported(interface, scope)

@@ -85,6 +85,7 @@ fn errors(resolve: &Resolve, world: &World) -> HashSet<TypeId> {
 
 const ROOT: Scope = Scope {
     depth: 0,
+    interface: None,
     exporting: false,
 };
 
@@ -182,6 +183,7 @@ impl Writer<'_> {
         let path = self.tree.segments(id);
         let scope = Scope {
             depth: path.len(),
+            interface: Some(id),
             exporting: false,
         };
         let interface = &self.resolve.interfaces[id];
@@ -232,6 +234,7 @@ impl Writer<'_> {
     fn exports(&mut self, world: &World) -> Result<TokenStream> {
         let scope = Scope {
             depth: 0,
+            interface: None,
             exporting: true,
         };
         let krate = self.krate;
@@ -308,6 +311,7 @@ impl Writer<'_> {
         path.extend(self.tree.segments(id));
         let scope = Scope {
             depth: path.len(),
+            interface: Some(id),
             exporting: true,
         };
         let mut content = self.definitions(id, scope)?;
