@@ -419,21 +419,16 @@ impl HostMemory {
         let Some(byte_len) = bytes(min) else {
             return Err(Error::msg(format!("a memory cannot have {min} pages")));
         };
-        let plan = MemoryPlan {
-            slot: 0,
-            page_log2: 16,
-            is_shared,
-            byte_len: byte_len as usize,
-            max_byte_len: max.and_then(bytes).unwrap_or(most) as usize,
-            reservation: most as usize,
-            guard_size: cwasm_format::data::GUARD_SIZE as usize,
-            is_checked: false,
-        };
-        let reservation = reserve(engine.pool(), &StoreLimits::default(), 0, &plan)?;
+        // Any module may import it, also one whose code relies on guards.
+        let size = (most + cwasm_format::data::GUARD_SIZE) as usize;
+        let reservation = take(engine.pool(), 0, byte_len as usize, Some(size)).with_context(|| {
+            let size = Bytes(size);
+            format!("cannot reserve {size} of address space for a memory of the host")
+        })?;
         let vm = VmMemory {
             base: reservation.start().as_ptr().expose_provenance() as u64,
             byte_len,
-            max_byte_len: plan.max_byte_len as u64,
+            max_byte_len: max.and_then(bytes).unwrap_or(most),
             page_log2: 16,
             is_shared: is_shared.into(),
         };

@@ -381,7 +381,7 @@ impl StoreOpaque {
             _ => {
                 let mut instances = self.instances.iter();
                 instances.any(|(instance, _)| instance.reserves(address))
-                    || self.host_items.reserve(address)
+                    || self.host_items.contains(address)
             }
         }
     }

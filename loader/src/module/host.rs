@@ -25,7 +25,7 @@ pub(crate) struct HostItems {
 
 impl HostItems {
     /// Whether an address is in a memory of these or its guard. Safe in signal handlers.
-    pub(crate) fn reserve(&self, address: usize) -> bool {
+    pub(crate) fn contains(&self, address: usize) -> bool {
         let own = |memory: &Owned<HostMemory>| {
             // SAFETY: live as long as its owner.
             unsafe { HostMemory::contains(memory.as_ptr(), address) }
