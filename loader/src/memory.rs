@@ -421,10 +421,11 @@ impl HostMemory {
         };
         // Any module may import it, also one whose code relies on guards.
         let size = (most + cwasm_format::data::GUARD_SIZE) as usize;
-        let reservation = take(engine.pool(), 0, byte_len as usize, Some(size)).with_context(|| {
-            let size = Bytes(size);
-            format!("cannot reserve {size} of address space for a memory of the host")
-        })?;
+        let reservation =
+            take(engine.pool(), 0, byte_len as usize, Some(size)).with_context(|| {
+                let size = Bytes(size);
+                format!("cannot reserve {size} of address space for a memory of the host")
+            })?;
         let vm = VmMemory {
             base: reservation.start().as_ptr().expose_provenance() as u64,
             byte_len,
