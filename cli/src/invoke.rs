@@ -1,6 +1,7 @@
 //! What `--invoke` names: a function, and arguments that are not typed yet.
 
-use cwasm::{Error, Result};
+use cwasm::types::{ComponentFunc, Type};
+use cwasm::{Error, Result, Val};
 use cwasm_format::types::FuncType;
 use wasm_wave::untyped::UntypedFuncCall;
 
@@ -11,7 +12,7 @@ pub(crate) struct Call<'a> {
     /// The function's own name.
     func: String,
     /// The arguments.
-    pub(crate) untyped: UntypedFuncCall<'a>,
+    untyped: UntypedFuncCall<'a>,
 }
 
 impl Call<'_> {
@@ -36,6 +37,21 @@ impl Call<'_> {
             instance: instance.or(in_name),
             func,
             untyped,
+        })
+    }
+
+    /// The arguments, by the types of the parameters.
+    pub(crate) fn params(&self, func: &ComponentFunc) -> Result<Vec<Val>> {
+        let types: Vec<Type> = func.params().map(|(_, ty)| ty).collect();
+        let params = self.untyped.to_wasm_params(&types);
+        params.map_err(|error| {
+            let types: Vec<_> = types.iter().map(Type::to_string).collect();
+            let (name, types) = (self.untyped.name(), types.join(", "));
+            let message = format!(
+                "wrong arguments: `{name}` takes ({types}), found `{}`",
+                self.untyped
+            );
+            Error::new(error).context(message)
         })
     }
 

@@ -11,7 +11,6 @@ mod inspect;
 mod invoke;
 mod output;
 mod run;
-mod wave;
 mod world;
 
 use std::process::ExitCode;

@@ -6,15 +6,16 @@
 
 use std::path::Path;
 
+use cwasm::types::{ComponentFunc, Type};
 use cwasm::{Component, Engine, Error, Linker, Result, Store, Val};
 use cwasm_compiler::Options;
 use cwasm_format::describe::Description;
-use cwasm_format::types::{FuncType, ValueType};
+use cwasm_format::types::FuncType;
 
 use crate::args::RunArgs;
 use crate::invoke::Call;
 use crate::world::{functions, wit};
-use crate::{input, invoke, output, wave};
+use crate::{input, invoke, output};
 
 /// The export that makes a component a command.
 const WASI_RUN: &str = "wasi:cli/run@";
@@ -31,21 +32,17 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
     };
     let call = Call::parse(call)?;
     let (name, ty) = invoke::find(&call, &exports)?;
-    let params = wave::read_params(&call, &description.types, ty)?;
-
     let mut store = Store::new(&engine, ());
     let instance = linker(&engine, &component)?.instantiate(&mut store, &component)?;
     let func = instance
         .get_func(&mut store, name)
         .ok_or_else(|| Error::msg(format!("`{name}` cannot be called")))?;
+    let params = call.params(&func.ty(&store)?)?;
     let mut results = vec![Val::Bool(false); usize::from(ty.result.is_some())];
     func.call(&mut store, &params, &mut results)?;
-    match (ty.result, results.first()) {
-        (Some(ty), Some(value)) => {
-            let text = wave::write(value, &description.types, ty)?;
-            output::print(&format!("{text}\n"))
-        }
-        _ => Ok(()),
+    match results.first() {
+        Some(value) => output::print(&format!("{}\n", value.to_wave()?)),
+        None => Ok(()),
     }
 }
 
@@ -73,35 +70,20 @@ fn open(engine: &Engine, path: &Path) -> Result<Component> {
 /// What the command gives to a component: `log` of the root, and for all else a function that
 /// fails when it is called.
 fn linker(engine: &Engine, component: &Component) -> Result<Linker<()>> {
-    let artifact = component.artifact();
-    let description = component.describe()?;
     let mut linker = Linker::new(engine);
-    for (name, ty) in functions(artifact.imports(), &artifact, description) {
-        let is_log = name == "log" && is_log_type(ty);
-        let (mut place, func) = match name.split_once('#') {
-            Some((instance, func)) => (linker.instance(instance)?, func),
-            None => (linker.root(), name),
-        };
-        if is_log {
-            place.func_wrap(func, |_, (message,): (String,)| {
-                output::note(&message);
-                Ok(())
-            })?;
-        } else {
-            let path = name.to_owned();
-            place.func_new(func, move |_, _: &[Val], _: &mut [Val]| -> Result<()> {
-                Err(Error::msg(format!(
-                    "`cwasm run` does not provide the import `{path}`"
-                )))
-            })?;
-        }
+    if component.import_type("log")?.is_some_and(|ty| is_log(&ty)) {
+        linker.root().func_wrap("log", |_, (message,): (String,)| {
+            output::note(&message);
+            Ok(())
+        })?;
     }
+    linker.define_unknown_imports_as_traps(component)?;
     Ok(linker)
 }
 
-/// `func(message: string)`, whatever the parameter's name.
-fn is_log_type(ty: &FuncType) -> bool {
-    matches!(ty.params[..], [(_, ValueType::String)]) && ty.result.is_none()
+/// Whether it is `func(message: string)`, whatever the parameter's name.
+fn is_log(ty: &ComponentFunc) -> bool {
+    ty.params().map(|(_, ty)| ty).eq([Type::String]) && ty.results().len() == 0
 }
 
 /// Says what can be called.

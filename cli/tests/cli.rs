@@ -254,7 +254,7 @@ fn imports_that_are_not_there_trap_when_called() {
         TRAPPED,
         &[
             "host function failed",
-            "does not provide the import `test:x/y#f`",
+            "the import `test:x/y#f` is called, which is not defined",
         ],
     );
 }

@@ -40,7 +40,7 @@ pub(crate) struct Unit {
     /// Invariant 2: the text section of `map`, executable.
     text: Text,
     plan: OnceLock<Plan>,
-    description: OnceLock<Description>,
+    description: OnceLock<Arc<Description>>,
     /// The modules that the component exports, by their offset in the section, as far as somebody
     /// asked for them.
     embedded: Mutex<HashMap<u32, Arc<Unit>>>,
@@ -238,12 +238,12 @@ impl Unit {
     }
 
     /// The full types and names, decoded at the first use.
-    pub(crate) fn description(&self) -> Result<&Description, FormatError> {
+    pub(crate) fn description(&self) -> Result<&Arc<Description>, FormatError> {
         if let Some(description) = self.description.get() {
             return Ok(description);
         }
         let description = Description::decode(self.artifact.section(SectionId::Describe))?;
-        Ok(self.description.get_or_init(|| description))
+        Ok(self.description.get_or_init(|| Arc::new(description)))
     }
 
     /// The code at a text offset that a record holds.

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cwasm_format::Artifact;
+use cwasm_format::FormatError;
 use cwasm_format::describe::Description;
 use cwasm_format::exports::{IMPORTED, StrRef, kind};
 use cwasm_format::header::Kind;
@@ -13,6 +14,7 @@ use crate::artifact::Unit;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::module::Module;
+use crate::types::ComponentFunc;
 
 /// A compiled component. Cheap to clone; unmapped when the last clone and the last instance go.
 #[derive(Clone, Debug)]
@@ -116,6 +118,43 @@ impl Component {
     pub fn exports(&self) -> impl ExactSizeIterator<Item = (&str, ItemKind)> {
         let exports = self.unit.artifact().exports().iter();
         exports.map(|export| (self.string(export.name), item_kind(export.kind)))
+    }
+
+    /// The type of an imported function, by its name or path; `None` if no function is imported by
+    /// this name.
+    ///
+    /// # Errors
+    /// If the artifact's descriptions are malformed.
+    pub fn import_type(&self, name: &str) -> Result<Option<ComponentFunc>> {
+        let artifact = self.unit.artifact();
+        let mut imports = artifact.imports().iter();
+        let found = imports
+            .find(|import| import.kind == kind::FUNC && self.string(import.name) == name)
+            .map(|import| import.index);
+        self.func_type(found)
+    }
+
+    /// The type of an exported function, by its name or path; `None` if no function is exported by
+    /// this name.
+    ///
+    /// # Errors
+    /// If the artifact's descriptions are malformed.
+    pub fn export_type(&self, name: &str) -> Result<Option<ComponentFunc>> {
+        let artifact = self.unit.artifact();
+        let found = artifact
+            .export(name)
+            .filter(|export| export.kind == kind::FUNC)
+            .and_then(|export| artifact.lifts().get(export.index as usize))
+            .map(|lift| lift.func_type);
+        self.func_type(found)
+    }
+
+    fn func_type(&self, index: Option<u32>) -> Result<Option<ComponentFunc>> {
+        let Some(index) = index else { return Ok(None) };
+        match ComponentFunc::new(Arc::clone(self.unit.description()?), index) {
+            Some(func) => Ok(Some(func)),
+            None => Err(FormatError::Describe.into()),
+        }
     }
 
     /// The core module that the component exports by this name, or `instance#module`; `None` if there

@@ -28,6 +28,7 @@ use crate::resource::{HandleType, check_handles};
 use crate::signature;
 use crate::store::{AsContext, AsContextMut, StoreContextMut, StoreOpaque};
 use crate::trap::take_trap;
+use crate::types::ComponentFunc;
 use crate::val::Val;
 use crate::values::{ComponentNamedList, Lift, LiftContext, Lower, LowerContext};
 
@@ -85,6 +86,18 @@ impl Func {
         Func { target }
     }
 
+    /// The function's type.
+    ///
+    /// # Errors
+    /// If `store` is not the function's store, or the artifact's descriptions are malformed.
+    pub fn ty(&self, store: impl AsContext) -> Result<ComponentFunc> {
+        let store = store.as_context();
+        check_store(&self.target, store.opaque())?;
+        let unit = store.opaque().instance(self.target.instance).unit();
+        ComponentFunc::new(Arc::clone(unit.description()?), self.target.func_type)
+            .ok_or_else(|| Error::new(FormatError::Describe))
+    }
+
     /// This function with parameters `P` and results `R`.
     ///
     /// # Errors
@@ -114,6 +127,7 @@ impl Func {
         // SAFETY: the instance is one of the store, which is borrowed meanwhile.
         let uses = unsafe { self.target.options.uses() };
         let description = instance.unit().description().ok();
+        let description = description.map(|description| &**description);
         check_handles(uses, rust, instance.host_resources(), description)
             .map_err(|error| Error::msg(format_args!("type mismatch: {error}")))
     }

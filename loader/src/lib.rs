@@ -41,10 +41,13 @@ mod sys;
 mod table;
 mod transcode;
 mod trap;
+pub mod types;
 mod unwind;
 mod val;
 mod values;
 mod versions;
+#[cfg(feature = "wave")]
+mod wave;
 
 pub use cwasm_format as format;
 pub use cwasm_format::TrapCode;

@@ -48,6 +48,7 @@ pub struct Linker<T: 'static> {
     /// By path: `name` or `instance#name`.
     items: HashMap<Box<str>, HostItem>,
     instances: Names,
+    allow_shadowing: bool,
     data: PhantomData<fn(&mut T)>,
 }
 
@@ -113,6 +114,7 @@ impl<T: 'static> Linker<T> {
             engine: engine.clone(),
             items: HashMap::new(),
             instances: Names::default(),
+            allow_shadowing: false,
             data: PhantomData,
         }
     }
@@ -146,6 +148,47 @@ impl<T: 'static> Linker<T> {
             linker: self,
             prefix: format!("{name}#"),
         })
+    }
+
+    /// Whether what is defined again replaces what was there; without this it is an error. What was
+    /// resolved before stays as it is.
+    pub fn allow_shadowing(&mut self, allow: bool) -> &mut Linker<T> {
+        self.allow_shadowing = allow;
+        self
+    }
+
+    /// Defines what a component imports and the linker does not have: functions that fail when they
+    /// are called, and resources of the host that nobody can make. Imported core modules stay
+    /// unknown.
+    ///
+    /// # Errors
+    /// If the artifact is malformed.
+    pub fn define_unknown_imports_as_traps(&mut self, component: &Component) -> Result<()> {
+        component.unit().plan()?;
+        let artifact = component.artifact();
+        for record in artifact.imports() {
+            let path = artifact.string(record.name).unwrap_or_default();
+            let resolved = self.instances.resolve(path);
+            if self.items.contains_key(&*resolved) {
+                continue;
+            }
+            let item = match record.kind {
+                kind::FUNC => {
+                    let message = format!("the import `{path}` is called, which is not defined");
+                    let fail = move |_: StoreContextMut<'_, T>, _: &[Val], _: &mut [Val]| {
+                        Err(Error::msg(&message))
+                    };
+                    HostItem::Func(HostFunc::dynamic(fail))
+                }
+                kind::RESOURCE => HostItem::Resource(HostResource {
+                    ty: ResourceType::host::<()>(),
+                    dtor: None,
+                }),
+                _ => continue,
+            };
+            self.items.insert(resolved.into(), item);
+        }
+        Ok(())
     }
 
     /// Resolves all imports of a component, so that instantiating it needs to look up nothing.
@@ -329,7 +372,7 @@ impl<T: 'static> LinkerInstance<'_, T> {
 
     fn define(&mut self, name: &str, item: HostItem) -> Result<()> {
         let path = format!("{}{name}", self.prefix).into_boxed_str();
-        if self.linker.items.contains_key(&path) {
+        if !self.linker.allow_shadowing && self.linker.items.contains_key(&path) {
             return Err(Error::msg(format!("`{path}` is defined already")));
         }
         self.linker.items.insert(path, item);
@@ -436,6 +479,7 @@ impl<T: 'static> Clone for Linker<T> {
             engine: self.engine.clone(),
             items: self.items.clone(),
             instances: self.instances.clone(),
+            allow_shadowing: self.allow_shadowing,
             data: PhantomData,
         }
     }
