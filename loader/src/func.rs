@@ -126,10 +126,18 @@ impl Func {
         let instance = store.instance(self.target.instance);
         // SAFETY: the instance is one of the store, which is borrowed meanwhile.
         let uses = unsafe { self.target.options.uses() };
-        let description = instance.unit().description().ok();
-        let description = description.map(|description| &**description);
-        check_handles(uses, rust, instance.host_resources(), description)
+        check_handles(uses, rust, instance.host_resources(), instance.unit())
             .map_err(|error| Error::msg(format_args!("type mismatch: {error}")))
+    }
+
+    /// Checks which of the handles in the function's type are borrowed.
+    ///
+    /// # Errors
+    /// If others are, or `store` is not its store.
+    pub(crate) fn check_borrows(&self, store: &StoreOpaque, is_borrow: &[bool]) -> Result<()> {
+        check_store(&self.target, store)?;
+        let expected = is_borrow.iter().map(|it| HandleType::ANY.expect(*it));
+        self.check_handles(store, &expected.collect::<Vec<_>>())
     }
 
     #[cold]

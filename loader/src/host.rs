@@ -45,6 +45,8 @@ enum Kind {
         import: HostImport,
         signature: fn() -> String,
         handles: fn() -> Vec<HandleType>,
+        /// Which of the handles must be borrowed, where more is known than `handles` says.
+        is_borrow: &'static [bool],
     },
     /// For imports of all types: makes a shim for one.
     Dynamic(Arc<Bind>),
@@ -67,6 +69,7 @@ impl HostFunc {
             import: Typed::<T, F, P, R>::import(func),
             signature: signature::of_rust::<P, R>,
             handles: signature::handles::<P, R>,
+            is_borrow: &[],
         })
     }
 
@@ -80,6 +83,13 @@ impl HostFunc {
         HostFunc(Kind::Dynamic(Arc::new(move |unit, func_type| {
             Dynamic::<T>::import(Arc::clone(&func), Arc::clone(unit), func_type)
         })))
+    }
+
+    /// Says which of the handles in the function's type are borrowed.
+    pub(crate) fn expect_borrows(&mut self, expected: &'static [bool]) {
+        if let Kind::Typed { is_borrow, .. } = &mut self.0 {
+            *is_borrow = expected;
+        }
     }
 
     /// What the slot of this import is filled with.
@@ -97,14 +107,16 @@ impl HostFunc {
                 hash,
                 import,
                 handles,
+                is_borrow,
                 ..
             } if *hash == record.hash => {
                 let uses = component.unit().handle_uses(record.uses);
-                let (uses, handles) = (uses.unwrap_or_default(), handles());
-                if !uses.is_empty() || !handles.is_empty() {
-                    let description = component.describe().ok();
-                    check_handles(uses, &handles, resources, description)?;
+                let mut handles = handles();
+                for (handle, is_borrow) in handles.iter_mut().zip(*is_borrow) {
+                    *handle = handle.expect(*is_borrow);
                 }
+                let uses = uses.unwrap_or_default();
+                check_handles(uses, &handles, resources, component.unit())?;
                 Ok(import.clone())
             }
             Kind::Typed { signature, .. } => {

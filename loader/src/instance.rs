@@ -299,6 +299,25 @@ impl Instance {
         func.with_context(|| format!("cannot use the export `{name}`"))
     }
 
+    /// Checks which of the handles in the type of an exported function are borrowed: for what
+    /// `bindgen!` makes, whose types stand for both.
+    ///
+    /// # Errors
+    /// As [`Instance::get_typed_func`]; or others are.
+    #[doc(hidden)]
+    pub fn check_borrows(
+        &self,
+        mut store: impl AsContextMut,
+        name: &str,
+        is_borrow: &[bool],
+    ) -> Result<()> {
+        let mut context = store.as_context_mut();
+        let func = self.get_func(&mut context, name);
+        let func = func.ok_or_else(|| no_function(name))?;
+        func.check_borrows(context.opaque(), is_borrow)
+            .with_context(|| format!("cannot use the export `{name}`"))
+    }
+
     /// The exported resource type of this name, or `instance#resource`; `None` if there is none, or
     /// the instance is of another store.
     pub fn get_resource(&self, mut store: impl AsContextMut, name: &str) -> Option<ResourceType> {

@@ -243,7 +243,7 @@ pub use module::{
     HeapType, ImportType, Limits, MemoryType, Module, ModuleInstance, RefType, SharedMemory,
     TableType, ValType,
 };
-pub use resource::{HandleType, Resource, ResourceAny, ResourceType};
+pub use resource::{Borrow, HandleType, Own, Resource, ResourceAny, ResourceType};
 pub use resource_table::{ResourceTable, ResourceTableError};
 pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
 pub use trap::{Frame, Trap};

@@ -310,6 +310,16 @@ impl<T: 'static> LinkerInstance<'_, T> {
         self.define(name, HostItem::Func(HostFunc::typed(func)))
     }
 
+    /// Says which of the handles in the type of a function that is defined are borrowed: for what
+    /// `bindgen!` makes, whose types stand for both.
+    #[doc(hidden)]
+    pub fn expect_borrows(&mut self, name: &str, is_borrow: &'static [bool]) {
+        let path = format!("{}{name}", self.prefix);
+        if let Some(HostItem::Func(func)) = self.linker.items.get_mut(&*path) {
+            func.expect_borrows(is_borrow);
+        }
+    }
+
     /// Defines a function of whatever type the component imports. `func` is given the arguments,
     /// and a place for each result.
     ///

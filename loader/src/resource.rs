@@ -12,20 +12,22 @@
 pub(crate) mod any;
 pub(crate) mod guest;
 pub(crate) mod host;
+pub(crate) mod ownership;
 pub(crate) mod typed;
 
 use std::any::TypeId;
 use std::fmt;
 use std::sync::Arc;
 
-use cwasm_format::describe::Description;
 use cwasm_format::resources::HandleUse;
 use cwasm_format::types::ResourceNumber;
 
+use crate::artifact::Unit;
 use crate::raw::HostImport;
 use crate::store::StoreId;
 
 pub use any::ResourceAny;
+pub use ownership::{Borrow, Own};
 pub use typed::Resource;
 
 /// A type of resources.
@@ -85,9 +87,13 @@ impl fmt::Debug for HostResource {
 /// The host's resources for a component, by number; `None` for those of the component.
 pub(crate) type HostResources = Arc<[Option<HostResource>]>;
 
-/// A handle in a Rust type: what its resource must be.
+/// A handle in a Rust type: what it must be.
 #[derive(Clone, Copy, Debug)]
-pub struct HandleType(Expected);
+pub struct HandleType {
+    resource: Expected,
+    /// Whether it must be borrowed; `None` if it may be either.
+    is_borrow: Option<bool>,
+}
 
 #[derive(Clone, Copy, Debug)]
 enum Expected {
@@ -97,13 +103,55 @@ enum Expected {
 }
 
 impl HandleType {
-    /// Whatever resource it is.
-    pub(crate) const ANY: HandleType = HandleType(Expected::Any);
+    /// Whatever resource it is, owned or borrowed.
+    pub(crate) const ANY: HandleType = HandleType {
+        resource: Expected::Any,
+        is_borrow: None,
+    };
 
-    /// The host's resource `T`.
+    /// The host's resource `T`, owned or borrowed.
     pub(crate) fn host<T: 'static>() -> HandleType {
         let name = std::any::type_name::<T>();
-        HandleType(Expected::Host(ResourceType::host::<T>(), name))
+        HandleType {
+            resource: Expected::Host(ResourceType::host::<T>(), name),
+            is_borrow: None,
+        }
+    }
+
+    /// The same, and borrowed or not.
+    pub(crate) fn expect(self, is_borrow: bool) -> HandleType {
+        HandleType {
+            is_borrow: Some(is_borrow),
+            ..self
+        }
+    }
+
+    /// Whether this stands for handles of the host's resource `resource`, or of another one.
+    fn is_of(&self, resource: Option<&HostResource>) -> bool {
+        match self.resource {
+            Expected::Any => true,
+            Expected::Host(ty, _) => resource.is_some_and(|resource| resource.ty == ty),
+        }
+    }
+
+    /// Whether this stands for such a handle, of whatever resource.
+    fn is_like(&self, handle: HandleUse) -> bool {
+        self.is_borrow.is_none_or(|it| it == handle.is_borrow())
+    }
+}
+
+/// As errors say what was found.
+impl fmt::Display for HandleType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.is_borrow {
+            Some(true) => "a borrowed ",
+            Some(false) => "an owned ",
+            None => "a ",
+        })?;
+        match self.resource {
+            Expected::Any => f.write_str("handle"),
+            Expected::Host(_, name) => write!(f, "`Resource<{name}>`"),
+        }
     }
 }
 
@@ -114,27 +162,30 @@ pub(crate) fn check_handles(
     uses: &[HandleUse],
     rust: &[HandleType],
     host: &[Option<HostResource>],
-    description: Option<&Description>,
+    unit: &Unit,
 ) -> Result<(), String> {
-    if uses.len() != rust.len() {
-        let (found, expected) = (rust.len(), uses.len());
-        return Err(format!("found {found} handles, expected {expected}"));
+    let count = uses.len();
+    if count != rust.len() {
+        let found = rust.len();
+        return Err(format!("found {found} handles, expected {count}"));
     }
-    for (handle, expected) in uses.iter().zip(rust) {
+    for (place, (handle, found)) in uses.iter().zip(rust).enumerate() {
         let number = handle.resource().0 as usize;
-        let found = host.get(number).and_then(Option::as_ref);
-        if let Expected::Host(ty, rust) = expected.0
-            && found.is_none_or(|found| found.ty != ty)
-        {
-            let names = description.map(|description| &description.types.resource_names);
-            let name = names.and_then(|names| names.get(number));
+        let resource = host.get(number).and_then(Option::as_ref);
+        let is_right = found.is_of(resource);
+        if !is_right || !found.is_like(*handle) {
+            let names = unit.description().map(|found| &*found.types.resource_names);
+            let name = names.unwrap_or_default().get(number);
             let name = name.map_or("?", String::as_str);
-            let what = match found {
-                Some(_) => "another type",
-                None => "the component (`ResourceAny` stands for it)",
+            let kind = if handle.is_borrow() { "borrow" } else { "own" };
+            let whose = match (is_right, resource) {
+                (true, _) => "",
+                (false, Some(_)) => ", a resource of another type",
+                (false, None) => ", a resource of the component (`ResourceAny` stands for it)",
             };
+            let place = place + 1;
             return Err(format!(
-                "found `Resource<{rust}>`, expected a handle of `{name}`, which is a resource of {what}"
+                "handle {place} of {count}: found {found}, expected `{kind}<{name}>`{whose}"
             ));
         }
     }

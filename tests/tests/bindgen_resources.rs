@@ -439,3 +439,101 @@ mod options {
         assert!(format!("{error:?}").contains("no disk"), "{error:?}");
     }
 }
+
+/// A component that borrows where the world owns, or the other way round.
+mod ownership {
+    use super::*;
+
+    cwasm::bindgen!({ path: "tests/ownership.wit" });
+
+    use self::files::{File, LentFiles, OwnedFiles};
+
+    const WIT: &str = include_str!("ownership.wit");
+
+    const GUEST: &str = r#"(module
+      (import "files" "[method]file.join" (func (param i32 i32)))
+      (import "files" "keep" (func (param i32) (result i32)))
+      (import "files" "look" (func (param i32)))
+      (import "files" "both" (func (param i32 i32)))
+      (import "files" "hold" (func (param i32 i32 i32 i32)))
+      (import "files" "lend" (func (param i32 i32 i32 i32)))
+      (memory (export "memory") 1)
+      (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) unreachable)
+      (func (export "counters#[method]counter.join") (param i32 i32))
+      (func (export "counters#keep") (param i32) (result i32) (local.get 0))
+      (func (export "counters#look") (param i32))
+      (func (export "counters#both") (param i32 i32))
+      (func (export "counters#hold") (param i32 i32 i32 i32))
+      (func (export "counters#lend") (param i32 i32 i32 i32)))"#;
+
+    struct Nothing;
+
+    impl files::HostFile for Nothing {
+        fn join(&mut self, _: Resource<File>, _: Resource<File>) {}
+
+        fn drop(&mut self, _: Resource<File>) -> cwasm::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl files::Host for Nothing {
+        fn keep(&mut self, file: Resource<File>) -> Resource<File> {
+            file
+        }
+
+        fn look(&mut self, _: Resource<File>) {}
+
+        fn both(&mut self, _: Resource<File>, _: Resource<File>) {}
+
+        fn hold(&mut self, _: OwnedFiles) {}
+
+        fn lend(&mut self, _: LentFiles) {}
+    }
+
+    /// Links a guest of this world and makes what the host calls.
+    fn connect(wit: &str) -> cwasm::Result<()> {
+        let workshop = Workshop::new();
+        let guest = common::component_of_wit(wit, "ownership", GUEST);
+        let artifact = workshop.compile(&guest).unwrap();
+        let component = workshop.map_component(&artifact).unwrap();
+        let mut linker = Linker::new(workshop.engine());
+        Ownership::add_to_linker(&mut linker, |host: &mut Nothing| host).unwrap();
+        let mut store = Store::new(workshop.engine(), Nothing);
+        Ownership::instantiate(&mut store, &component, &linker).map(drop)
+    }
+
+    #[test]
+    fn ownership_of_a_world_is_checked_when_it_is_made() {
+        connect(WIT).unwrap();
+        // The function, its part that is changed, and what it becomes; `R` is the resource.
+        let changes = [
+            (
+                "[method]R.join",
+                "join: func(R: borrow<R>)",
+                "join: func(R: R)",
+            ),
+            ("keep", "keep: func(R: R)", "keep: func(R: borrow<R>)"),
+            ("look", "look: func(R: borrow<R>)", "look: func(R: R)"),
+            ("both", "a: R, b: borrow<R>)", "a: borrow<R>, b: R)"),
+            ("both", "b: borrow<R>)", "b: R)"),
+            ("hold", "{ some: option<R>", "{ some: option<borrow<R>>"),
+            ("hold", "rest: list<R> }", "rest: list<borrow<R>> }"),
+            ("lend", "{ some: option<borrow<R>>", "{ some: option<R>"),
+            ("lend", "tuple<u8, borrow<R>>", "tuple<u8, R>"),
+        ];
+        for (func, from, to) in changes {
+            for (interface, resource) in [("files", "file"), ("counters", "counter")] {
+                let [func, from, to] = [func, from, to].map(|text| text.replace('R', resource));
+                assert_eq!(WIT.matches(&from).count(), 1, "{from}");
+                let error = connect(&WIT.replace(&from, &to)).expect_err(&to);
+                let error = format!("{error:?}");
+                assert!(error.contains(&format!("`{interface}#{func}`")), "{error}");
+                let found = error.contains("found a borrowed ");
+                assert_ne!(found, error.contains("found an owned "), "{error}");
+                let expected = if found { "own" } else { "borrow" };
+                let expected = format!("expected `{expected}<{interface}#{resource}>`");
+                assert!(error.contains(&expected), "{error}");
+            }
+        }
+    }
+}

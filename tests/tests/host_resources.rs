@@ -550,7 +550,7 @@ fn linking_compares_resources() {
     });
     assert!(error.contains("`files#keep`: expected `func(f: borrow<file>)`, found a resource"));
     assert!(
-        error.contains("found `Resource<u8>`, expected a handle of `files#file`"),
+        error.contains("handle 1 of 1: found a `Resource<u8>`, expected `borrow<files#file>`"),
         "{error}"
     );
 

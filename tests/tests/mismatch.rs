@@ -1,17 +1,17 @@
 //! Types that are not the same: an error when a function is looked up or linked, for each of many pairs
 //! of types and each direction; and equal hashes exactly where types are equal.
 //!
-//! A `Resource<R>` stands for `own<R>` and for `borrow<R>`, as it does for those who know other loaders;
-//! which resource it is of is compared.
+//! A `Resource<R>` stands for `own<R>` and for `borrow<R>`, as it does for those who know other loaders,
+//! `Own` and `Borrow` of it for one of the two; which resource it is of is compared.
 
 mod common;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use common::types::{core_types, text};
 use cwasm::{
-    ComponentNamedList, ComponentType, Error, Instance, Lift, Linker, Lower, Resource,
-    ResourceType, Store, flags,
+    Borrow, ComponentNamedList, ComponentType, Error, Instance, Lift, Linker, Lower, Own, Resource,
+    ResourceAny, ResourceType, Store, flags,
 };
 use cwasm_format::abi::MAX_FLAT_RESULTS;
 use cwasm_format::hash::TypeHash;
@@ -282,10 +282,53 @@ fn mismatches_are_errors_before_any_call() {
 
 /// A type with handles, as Rust has it.
 struct HandleCandidate {
-    /// Where the handles are, and of which resource.
+    /// Where the handles are, and which, each a [`Letter`].
     shape: &'static str,
     exports: fn(&Instance, &mut Store<()>) -> Result<(), Error>,
     imports: fn(&mut Linker<()>) -> Result<(), Error>,
+}
+
+/// A handle in a shape: what it is in text, if it is of one kind only, and for which of those it stands.
+struct Letter(char, Option<&'static str>, &'static str);
+
+const LETTERS: [Letter; 9] = [
+    Letter('O', Some("(own $a)"), "O"),
+    Letter('P', Some("(own $b)"), "P"),
+    Letter('Q', Some("(borrow $a)"), "Q"),
+    Letter('R', Some("(borrow $b)"), "R"),
+    Letter('A', None, "OQ"),
+    Letter('B', None, "PR"),
+    Letter('X', None, "OPQR"),
+    Letter('Y', None, "OP"),
+    Letter('Z', None, "QR"),
+];
+
+fn letter(c: char) -> Option<&'static Letter> {
+    LETTERS.iter().find(|letter| letter.0 == c)
+}
+
+/// Whether a type stands for a type each of whose handles is of one kind.
+fn stands_for(found: &str, expected: &str) -> bool {
+    found.len() == expected.len()
+        && found.chars().zip(expected.chars()).all(|(f, e)| {
+            let letter = letter(f);
+            letter.map_or(f == e, |letter| letter.2.contains(e))
+        })
+}
+
+/// The types that a type stands for, each of whose handles is of one kind.
+fn concrete(shape: &str) -> Vec<String> {
+    let at = shape.find(|c| letter(c).is_some_and(|letter| letter.1.is_none()));
+    let Some(at) = at else {
+        return vec![shape.to_owned()];
+    };
+    let kinds = shape[at..].chars().next().and_then(letter).unwrap().2;
+    let shapes = kinds.chars().flat_map(|kind| {
+        let mut shape = shape.to_owned();
+        shape.replace_range(at..=at, kind.encode_utf8(&mut [0]));
+        concrete(&shape)
+    });
+    shapes.collect()
 }
 
 fn handle_candidate<T>(shape: &'static str) -> HandleCandidate
@@ -304,26 +347,93 @@ where
     }
 }
 
-#[test]
-fn mismatches_of_handles_are_errors_before_any_call() {
+#[derive(ComponentType, Lower, Lift)]
+struct Held<F, R> {
+    first: F,
+    rest: R,
+}
+
+fn handle_candidates() -> Vec<HandleCandidate> {
     type A = Resource<u8>;
     type B = Resource<u16>;
-    let candidates = [
+    type Any = ResourceAny;
+    vec![
         handle_candidate::<A>("A"),
         handle_candidate::<B>("B"),
+        handle_candidate::<Own<A>>("O"),
+        handle_candidate::<Own<B>>("P"),
+        handle_candidate::<Borrow<A>>("Q"),
+        handle_candidate::<Borrow<B>>("R"),
+        handle_candidate::<Any>("X"),
+        handle_candidate::<Own<Any>>("Y"),
+        handle_candidate::<Borrow<Any>>("Z"),
         handle_candidate::<u32>("u32"),
         handle_candidate::<Vec<A>>("(list A)"),
         handle_candidate::<Vec<B>>("(list B)"),
+        handle_candidate::<Vec<Own<A>>>("(list O)"),
+        handle_candidate::<Box<[Borrow<A>]>>("(list Q)"),
+        handle_candidate::<Vec<Borrow<Any>>>("(list Z)"),
         handle_candidate::<Option<A>>("(option A)"),
+        handle_candidate::<Option<Own<A>>>("(option O)"),
+        handle_candidate::<Option<Borrow<A>>>("(option Q)"),
         handle_candidate::<Option<Option<A>>>("(option (option A))"),
         handle_candidate::<(A, B)>("(tuple A B)"),
         handle_candidate::<(B, A)>("(tuple B A)"),
         handle_candidate::<(A, A)>("(tuple A A)"),
+        handle_candidate::<(Own<A>, Borrow<B>)>("(tuple O R)"),
+        handle_candidate::<(Borrow<A>, Own<B>)>("(tuple Q P)"),
+        handle_candidate::<(Own<Any>, B)>("(tuple Y B)"),
         handle_candidate::<Result<A, B>>("(result A (error B))"),
         handle_candidate::<Result<B, A>>("(result B (error A))"),
+        handle_candidate::<Result<Own<A>, Borrow<B>>>("(result O (error R))"),
         handle_candidate::<(Vec<A>, Option<B>)>("(tuple (list A) (option B))"),
+        handle_candidate::<(Vec<Own<A>>, Option<Borrow<B>>)>("(tuple (list O) (option R))"),
+        handle_candidate::<Held<A, Vec<B>>>(
+            r#"(record (field "first" A) (field "rest" (list B)))"#,
+        ),
+        handle_candidate::<Held<Own<A>, Vec<Borrow<B>>>>(
+            r#"(record (field "first" O) (field "rest" (list R)))"#,
+        ),
         handle_candidate::<[A; 2]>("(list A 2)"),
-    ];
+        handle_candidate::<[Borrow<A>; 2]>("(list Q 2)"),
+    ]
+}
+
+/// A component with an import and an export `p` that take such a type.
+fn handle_component(shape: &str) -> String {
+    let (mut ty, mut defined) = (shape.to_owned(), String::new());
+    for Letter(c, text, _) in LETTERS {
+        ty = ty.replace(c, text.unwrap_or("none"));
+    }
+    if shape.starts_with("(record") {
+        // A record has a name.
+        defined = format!(r#"(type $r' {ty}) (import "r" (type $r (eq $r')))"#);
+        ty = "$r".to_owned();
+    }
+    format!(
+        r#"(component
+          (import "a" (type $a (sub resource)))
+          (import "b" (type $b (sub resource)))
+          {defined}
+          (type $t (func (param "v" {ty})))
+          (import "p" (func $p (type $t)))
+          (core module $libc
+            (memory (export "memory") 1)
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) unreachable))
+          (core instance $libc (instantiate $libc))
+          (core func $p (canon lower (func $p) (memory (core memory $libc "memory"))))
+          (core module $m (import "" "p" (func $p {})) (export "p" (func $p)))
+          (core instance $i (instantiate $m (with "" (instance (export "p" (func $p))))))
+          (func (export "p") (type $t) (canon lift (core func $i "p")
+            (memory (core memory $libc "memory"))
+            (realloc (core func $libc "realloc")))))"#,
+        flat_handles(shape)
+    )
+}
+
+#[test]
+fn mismatches_of_handles_are_errors_before_any_call() {
+    let candidates = handle_candidates();
     let workshop = Workshop::new();
     let resources = |linker: &mut Linker<()>| {
         let mut root = linker.root();
@@ -332,60 +442,45 @@ fn mismatches_of_handles_are_errors_before_any_call() {
         root.resource("b", ResourceType::host::<u16>(), |_, _| Ok(()))
             .unwrap();
     };
-    let mut pairs = 0;
-    for (expected, kind) in candidates
+    let shapes = candidates
         .iter()
-        .flat_map(|candidate| [(candidate, "own"), (candidate, "borrow")])
-    {
-        let ty = expected
-            .shape
-            .replace('A', &format!("({kind} $a)"))
-            .replace('B', &format!("({kind} $b)"));
-        let wat = format!(
-            r#"(component
-              (import "a" (type $a (sub resource)))
-              (import "b" (type $b (sub resource)))
-              (type $t (func (param "v" {ty})))
-              (import "p" (func $p (type $t)))
-              (core module $libc
-                (memory (export "memory") 1)
-                (func (export "realloc") (param i32 i32 i32 i32) (result i32) unreachable))
-              (core instance $libc (instantiate $libc))
-              (core func $p (canon lower (func $p) (memory (core memory $libc "memory"))))
-              (core module $m (import "" "p" (func $p {})) (export "p" (func $p)))
-              (core instance $i (instantiate $m (with "" (instance (export "p" (func $p))))))
-              (func (export "p") (type $t) (canon lift (core func $i "p")
-                (memory (core memory $libc "memory"))
-                (realloc (core func $libc "realloc")))))"#,
-            flat_handles(expected.shape)
-        );
+        .flat_map(|candidate| concrete(candidate.shape));
+    let (mut same_pairs, mut pairs) = (0, 0);
+    for expected in shapes.collect::<BTreeSet<_>>() {
+        let wat = handle_component(&expected);
         let artifact = workshop
             .compile(wat.as_bytes())
             .unwrap_or_else(|error| panic!("{error}\n{wat}"));
         let component = workshop.map_component(&artifact).unwrap();
         let mut linker = Linker::<()>::new(workshop.engine());
         resources(&mut linker);
-        (expected.imports)(&mut linker).unwrap();
+        linker.root().func_new("p", |_, _, _| Ok(())).unwrap();
         let mut store = Store::new(workshop.engine(), ());
         let instance = linker.instantiate(&mut store, &component).unwrap();
-        for found in &candidates {
-            let same = expected.shape == found.shape;
-            let export = (found.exports)(&instance, &mut store);
-            assert_eq!(export.is_ok(), same, "{ty} as {}: {export:?}", found.shape);
+        for HandleCandidate {
+            shape,
+            exports,
+            imports,
+        } in &candidates
+        {
+            let same = stands_for(shape, &expected);
+            let export = exports(&instance, &mut store);
+            assert_eq!(export.is_ok(), same, "{expected} as {shape}: {export:?}");
             let mut linker = Linker::<()>::new(workshop.engine());
             resources(&mut linker);
-            (found.imports)(&mut linker).unwrap();
+            imports(&mut linker).unwrap();
             let import = linker.instantiate_pre(&component).map(drop);
-            assert_eq!(
-                import.is_ok(),
-                same,
-                "{ty} given {}: {import:?}",
-                found.shape
-            );
+            assert_eq!(import.is_ok(), same, "{expected} given {shape}: {import:?}");
+            for error in [export, import].into_iter().filter_map(Result::err) {
+                let error = format!("{error:?}");
+                assert!(error.contains("expected `"), "{error}");
+                assert!(error.contains("found "), "{error}");
+            }
+            same_pairs += usize::from(same);
             pairs += usize::from(!same);
         }
     }
-    assert!(pairs >= 350, "{pairs} pairs");
+    assert!(pairs >= 1400 && same_pairs >= 70, "{pairs}, {same_pairs}");
 }
 
 /// The core parameters of such a type.
@@ -393,7 +488,8 @@ fn flat_handles(shape: &str) -> &'static str {
     match shape.split_once(' ').map_or(shape, |(kind, _)| kind) {
         "(list" if shape.ends_with(" 2)") => "(param i32 i32)",
         "(list" | "(result" => "(param i32 i32)",
-        "(option" if shape.contains("(option A)") && shape.len() > 12 => "(param i32 i32 i32)",
+        "(option" if shape.contains("(option (option") => "(param i32 i32 i32)",
+        "(record" => "(param i32 i32 i32)",
         "(option" => "(param i32 i32)",
         "(tuple" if shape.contains("list") => "(param i32 i32 i32 i32)",
         "(tuple" => "(param i32 i32)",

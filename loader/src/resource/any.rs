@@ -9,8 +9,9 @@ use cwasm_format::resources::HandleUse;
 use cwasm_format::vmctx::flags::MAY_ENTER;
 use cwasm_format::vmctx::{RawReturn, VmContext};
 
-use super::ResourceType;
 use super::host::{Entry, HostHandle, HostHandles};
+use super::typed::Handle;
+use super::{HandleType, ResourceType};
 use crate::error::{Error, Result};
 use crate::hook::CallHook;
 use crate::instance::InstanceData;
@@ -24,7 +25,8 @@ use crate::values::{LiftContext, LowerContext};
 /// An owned one (from `own<R>`) is the host's until it is given to a guest again or
 /// [dropped](ResourceAny::resource_drop); if it is forgotten, its destructor does not run. A borrowed
 /// one (from `borrow<R>`) can be used until the host function that got it returns. Using one after
-/// that, or with another store, is an error.
+/// that, or with another store, is an error. In a function's type it stands for both;
+/// [`Own`](crate::Own) and [`Borrow`](crate::Borrow) of it for one of the two only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResourceAny {
     store: StoreId,
@@ -188,11 +190,6 @@ impl ResourceAny {
         Ok(())
     }
 
-    pub(super) fn lower(&self, cx: &mut LowerContext<'_>) -> Result<u32> {
-        let handle = cx.handle_use()?;
-        self.lower_as(cx, handle)
-    }
-
     /// Gives the resource to a guest: its handle there, or what it stands for if the guest defines
     /// it and borrows.
     ///
@@ -209,11 +206,6 @@ impl ResourceAny {
             return Ok(entry.rep);
         }
         cx.add_handle(handle, entry.rep)
-    }
-
-    pub(super) fn lift(cx: &mut LiftContext<'_>, handle: u32) -> Result<ResourceAny> {
-        let handle_use = cx.handle_use()?;
-        ResourceAny::lift_as(cx, handle_use, handle)
     }
 
     /// Gets a resource from a guest.
@@ -236,6 +228,22 @@ impl ResourceAny {
         let rep = cx.take_handle(handle_use, handle)?;
         let entry = Entry::new(rep, ty, origin, !handle_use.is_borrow());
         cx.add_to_host(entry)
+    }
+}
+
+impl Handle for ResourceAny {
+    fn handle() -> HandleType {
+        HandleType::ANY
+    }
+
+    fn lower(&self, cx: &mut LowerContext<'_>) -> Result<u32> {
+        let handle = cx.handle_use()?;
+        self.lower_as(cx, handle)
+    }
+
+    fn lift(cx: &mut LiftContext<'_>, handle: u32) -> Result<ResourceAny> {
+        let handle_use = cx.handle_use()?;
+        ResourceAny::lift_as(cx, handle_use, handle)
     }
 }
 

@@ -10,7 +10,7 @@ use cwasm_format::hash::{Tag, TypeHash};
 use cwasm_format::types::{ResourceNumber, TypeDef, Types, ValueType};
 
 use super::host::Entry;
-use super::{HandleType, ResourceAny, ResourceType};
+use super::{Borrow, HandleType, Own, ResourceAny, ResourceType};
 use crate::error::{Error, Result};
 use crate::store::AsContextMut;
 use crate::values::{ComponentType, Lift, LiftContext, Lower, LowerContext};
@@ -18,7 +18,7 @@ use crate::values::{ComponentType, Lift, LiftContext, Lower, LowerContext};
 /// A resource that the host defines, as its functions get and give it: for `own<R>` and `borrow<R>`,
 /// where `R` was linked as [`ResourceType::host::<T>()`](ResourceType::host).
 ///
-/// It is a number, the *representation*, whose meaning is the host's:
+/// [`Own`] and [`Borrow`] of it stand for one of the two only. It is a number, the *representation*, whose meaning is the host's:
 /// [`ResourceTable`](crate::ResourceTable) gives such numbers to values. Giving an owned one to a
 /// guest takes it from the host: it cannot be given away again.
 pub struct Resource<T> {
@@ -104,6 +104,42 @@ impl<T: 'static> Resource<T> {
         };
         Ok(Resource::new(entry.rep, entry.owned))
     }
+}
+
+#[cold]
+fn given_away() -> Error {
+    Error::msg("a resource is used that was given away")
+}
+
+impl<T> fmt::Debug for Resource<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.owned { "own" } else { "borrow" };
+        f.debug_struct("Resource").field(kind, &self.rep).finish()
+    }
+}
+
+/// A Rust type that is a handle.
+pub trait Handle: Sized {
+    /// What the handle must be.
+    fn handle() -> HandleType;
+
+    /// The handle that a guest is given.
+    ///
+    /// # Errors
+    /// If there is no resource to give.
+    fn lower(&self, cx: &mut LowerContext<'_>) -> Result<u32>;
+
+    /// What a guest's handle stands for.
+    ///
+    /// # Errors
+    /// The traps of the specification.
+    fn lift(cx: &mut LiftContext<'_>, handle: u32) -> Result<Self>;
+}
+
+impl<T: 'static> Handle for Resource<T> {
+    fn handle() -> HandleType {
+        HandleType::host::<T>()
+    }
 
     fn lower(&self, cx: &mut LowerContext<'_>) -> Result<u32> {
         let handle = cx.handle_use()?;
@@ -123,22 +159,10 @@ impl<T: 'static> Resource<T> {
     }
 }
 
-#[cold]
-fn given_away() -> Error {
-    Error::msg("a resource is used that was given away")
-}
-
-impl<T> fmt::Debug for Resource<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = if self.owned { "own" } else { "borrow" };
-        f.debug_struct("Resource").field(kind, &self.rep).finish()
-    }
-}
-
 macro_rules! handle {
-    ($($rust:ty [$($parameter:ident)?], $handle:expr;)*) => {$(
+    ($($rust:ty [$($generics:tt)*], $def:ident;)*) => {$(
         // SAFETY: the constants are those of a handle.
-        unsafe impl$(<$parameter: 'static>)? ComponentType for $rust {
+        unsafe impl<$($generics)*> ComponentType for $rust {
             const HASH: TypeHash = TypeHash::primitive(Tag::Handle);
             const LAYOUT: Layout = Layout::scalar(HANDLE_SIZE);
             const FLAT: Flat = Flat::one(FlatType::I32);
@@ -146,42 +170,42 @@ macro_rules! handle {
             const HANDLES: usize = 1;
 
             fn describe(types: &mut Types) -> Option<ValueType> {
-                let handle = TypeDef::Own(ResourceNumber::ANY);
+                let handle = TypeDef::$def(ResourceNumber::ANY);
                 Some(ValueType::Def(types.push(handle)))
             }
 
             fn handles(found: &mut Vec<HandleType>) {
-                found.push($handle);
+                found.push(<$rust as Handle>::handle());
             }
         }
 
         // SAFETY: writes a handle that the guest has.
-        unsafe impl$(<$parameter: 'static>)? Lower for $rust {
+        unsafe impl<$($generics)*> Lower for $rust {
             #[inline]
             fn lower_flat(&self, cx: &mut LowerContext<'_>, out: &mut [u64]) -> Result<()> {
-                out[0] = self.lower(cx)?.into();
+                out[0] = Handle::lower(self, cx)?.into();
                 Ok(())
             }
 
             #[inline]
             fn store(&self, cx: &mut LowerContext<'_>, offset: usize) -> Result<()> {
-                let handle = self.lower(cx)?;
+                let handle = Handle::lower(self, cx)?;
                 cx.write(offset, &handle.to_le_bytes());
                 Ok(())
             }
         }
 
         // SAFETY: takes handles that the guest has.
-        unsafe impl$(<$parameter: 'static>)? Lift for $rust {
+        unsafe impl<$($generics)*> Lift for $rust {
             #[inline]
             fn lift_flat(cx: &mut LiftContext<'_>, flat: &[u64]) -> Result<Self> {
-                <$rust>::lift(cx, flat[0] as u32)
+                <$rust as Handle>::lift(cx, flat[0] as u32)
             }
 
             #[inline]
             fn load(cx: &mut LiftContext<'_>, bytes: &[u8]) -> Result<Self> {
                 match bytes.first_chunk() {
-                    Some(bytes) => <$rust>::lift(cx, u32::from_le_bytes(*bytes)),
+                    Some(bytes) => <$rust as Handle>::lift(cx, u32::from_le_bytes(*bytes)),
                     None => unreachable!("a handle has four bytes"),
                 }
             }
@@ -190,6 +214,8 @@ macro_rules! handle {
 }
 
 handle! {
-    Resource<T> [T], HandleType::host::<T>();
-    ResourceAny [], HandleType::ANY;
+    Resource<T> [T: 'static], Own;
+    ResourceAny [], Own;
+    Own<R> [R: Handle], Own;
+    Borrow<R> [R: Handle], Borrow;
 }

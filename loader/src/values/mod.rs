@@ -60,6 +60,7 @@ pub(crate) use strings::{pair_of_bytes, pair_of_flat, pair_to_flat, pair_to_memo
 /// | `tuple<A, B>` | `(A, B)`, up to 16 |
 /// | `record`, `variant`, `enum` | structs and enums that derive the traits |
 /// | `flags` | what [`flags!`](crate::flags) makes |
+/// | `own<R>`, `borrow<R>` | [`Resource<T>`](crate::Resource) or [`ResourceAny`](crate::ResourceAny), for one of the two only in [`Own`](crate::Own) or [`Borrow`](crate::Borrow) |
 ///
 /// `&T`, `Box<T>`, `Rc<T>` and `Arc<T>` stand for what `T` does.
 ///

@@ -110,7 +110,7 @@ pub(super) fn export(
     scope: Scope,
 ) -> Result<Export> {
     check_kind(func)?;
-    let krate = types.krate;
+    let (krate, borrows) = (types.krate, types.borrows(func));
     let owned = Signature::new(types, func, Mode::Owned, scope)?;
     let borrowed = Signature::new(types, func, Mode::Borrowed, scope)?;
     let (field, method) = (group.guest_field(func), group.guest_method(func));
@@ -127,6 +127,18 @@ pub(super) fn export(
         .iter()
         .map(TokenStream::to_string)
         .eq(types.iter().map(TokenStream::to_string));
+    let found = quote! {
+        #instance.get_typed_func::<(#(#owned_types,)*), #results>(&mut #store, #path)?
+    };
+    // Types stand for owned handles and for borrowed ones.
+    let found = match borrows {
+        Some(borrows) => quote!({
+            let #typed = #found;
+            #instance.check_borrows(&mut #store, #path, #borrows)?;
+            #typed
+        }),
+        None => found,
+    };
     let (ty, untyped, call) = match is_same {
         true => (
             quote!(TypedFunc<(#(#types,)*), #results>),
@@ -146,10 +158,7 @@ pub(super) fn export(
     let (docs, allow) = (docs(&func.docs), allow());
     Ok(Export {
         field: quote!(#field: #krate::#ty),
-        value: quote! {
-            #field: #instance
-                .get_typed_func::<(#(#owned_types,)*), #results>(&mut #store, #path)? #untyped
-        },
+        value: quote!(#field: #found #untyped),
         method: quote! {
             #docs
             #allow
@@ -342,6 +351,9 @@ fn import(
         }
     };
     let (get, allow) = (own("get"), allow());
+    // Types stand for owned handles and for borrowed ones.
+    let borrows = types.borrows(func);
+    let borrows = borrows.map(|borrows| quote!(#linker.expect_borrows(#name, #borrows);));
     Ok(Import {
         method: quote! {
             #docs
@@ -356,6 +368,7 @@ fn import(
                     #body
                 },
             )?;
+            #borrows
         },
     })
 }

@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::quote;
 use syn::{Error, Path, Result};
-use wit_parser::{Docs, Handle, Resolve, Type, TypeDefKind, TypeId, TypeOwner};
+use wit_parser::{
+    Docs, Function, FunctionKind, Handle, Resolve, Type, TypeDefKind, TypeId, TypeOwner,
+};
 
 use super::idents::{camel, screaming, snake};
 use super::modules::{Scope, Tree};
@@ -211,21 +213,42 @@ impl TypeWriter<'_> {
                 _ => so(Part::Scalar),
             };
         };
-        let all = |ty: &Type| self.all(ty, so);
-        let side = |ty: &Option<Type>| ty.as_ref().is_none_or(all);
-        match &self.resolve.types[*id].kind {
-            TypeDefKind::Record(record) => record.fields.iter().all(|field| all(&field.ty)),
-            TypeDefKind::Tuple(tuple) => tuple.types.iter().all(all),
-            TypeDefKind::Variant(variant) => variant.cases.iter().all(|case| side(&case.ty)),
-            TypeDefKind::Option(payload) => all(payload),
-            TypeDefKind::Result(result) => side(&result.ok) && side(&result.err),
+        let kind = &self.resolve.types[*id].kind;
+        let is_so = match kind {
             TypeDefKind::Enum(_) | TypeDefKind::Flags(_) => so(Part::Scalar),
-            TypeDefKind::Type(ty) => all(ty),
             TypeDefKind::Handle(handle) => so(Part::Handle(resource_of(handle))),
-            TypeDefKind::List(element) => so(Part::List) && all(element),
-            TypeDefKind::FixedLengthList(element, _) => all(element),
-            TypeDefKind::Map(key, value) => so(Part::List) && all(key) && all(value),
-            _ => so(Part::List),
+            TypeDefKind::List(_) | TypeDefKind::Map(..) => so(Part::List),
+            _ => true,
+        };
+        is_so && parts(kind).iter().all(|part| self.all(part, so))
+    }
+
+    /// Which of the handles in a function's type are borrowed, in the order of
+    /// `ComponentType::handles`. Nothing where a component cannot have it otherwise: results own, and the
+    /// first parameter of a method is borrowed, or it is not valid.
+    pub(super) fn borrows(&self, func: &Function) -> Option<TokenStream> {
+        let mut found = Vec::new();
+        let is_method = matches!(func.kind, FunctionKind::Method(_));
+        for param in &func.params {
+            self.add_borrows(&param.ty, &mut found);
+        }
+        if found.len() == usize::from(is_method) {
+            return None;
+        }
+        if let Some(result) = &func.result {
+            self.add_borrows(result, &mut found);
+        }
+        Some(quote!(&[#(#found),*]))
+    }
+
+    fn add_borrows(&self, ty: &Type, found: &mut Vec<bool>) {
+        let Type::Id(id) = ty else { return };
+        let kind = &self.resolve.types[*id].kind;
+        if let TypeDefKind::Handle(handle) = kind {
+            found.push(matches!(handle, Handle::Borrow(_)));
+        }
+        for part in parts(kind) {
+            self.add_borrows(part, found);
         }
     }
 
@@ -331,6 +354,25 @@ impl TypeWriter<'_> {
             )]
             #[component(crate = #krate)]
         }
+    }
+}
+
+/// The types that a type is made of, in the order in which it is written.
+fn parts(kind: &TypeDefKind) -> Vec<&Type> {
+    match kind {
+        TypeDefKind::Record(record) => record.fields.iter().map(|field| &field.ty).collect(),
+        TypeDefKind::Tuple(tuple) => tuple.types.iter().collect(),
+        TypeDefKind::Variant(variant) => {
+            let cases = variant.cases.iter();
+            cases.filter_map(|case| case.ty.as_ref()).collect()
+        }
+        TypeDefKind::Result(result) => result.ok.iter().chain(&result.err).collect(),
+        TypeDefKind::Map(key, value) => vec![key, value],
+        TypeDefKind::Type(ty)
+        | TypeDefKind::Option(ty)
+        | TypeDefKind::List(ty)
+        | TypeDefKind::FixedLengthList(ty, _) => vec![ty],
+        _ => vec![],
     }
 }
 

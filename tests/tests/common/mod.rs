@@ -1,6 +1,7 @@
 //! What several test files share.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod handles;
 pub(crate) mod types;
 
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use cwasm_tests::artifact::Workshop;
 use cwasm_tests::suite::Script;
 use cwasm_tests::{Report, Skips};
 use wit_component::{ComponentEncoder, StringEncoding};
-use wit_parser::Resolve;
+use wit_parser::{PackageId, Resolve};
 
 /// Runs scripts and panics with all failures, if there are any.
 pub(crate) fn run_all(scripts: Vec<Script>) {
@@ -57,10 +58,21 @@ pub(crate) fn component_of_world(path: &str, world: &str, module: &str) -> Vec<u
     let mut resolve = Resolve::default();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     let (package, _) = resolve.push_path(path).unwrap();
+    encode(&resolve, package, world, module)
+}
+
+/// A core module in text as a component of a world, whose package this is.
+pub(crate) fn component_of_wit(wit: &str, world: &str, module: &str) -> Vec<u8> {
+    let mut resolve = Resolve::default();
+    let package = resolve.push_str("package", wit).unwrap();
+    encode(&resolve, package, world, module)
+}
+
+fn encode(resolve: &Resolve, package: PackageId, world: &str, module: &str) -> Vec<u8> {
     let world = resolve.select_world(&[package], Some(world)).unwrap();
     let mut module = wat::parse_str(module).unwrap();
     let utf8 = StringEncoding::UTF8;
-    wit_component::embed_component_metadata(&mut module, &resolve, world, utf8, false).unwrap();
+    wit_component::embed_component_metadata(&mut module, resolve, world, utf8, false).unwrap();
     let mut encoder = ComponentEncoder::default();
     encoder.validate(true).module(&module).unwrap();
     encoder.encode().unwrap()
