@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use cwasm_format::Artifact;
-use cwasm_format::describe::Description;
+use cwasm_format::describe::{Description, Extern};
 use cwasm_format::exports::{IMPORTED, StrRef, kind};
 use cwasm_format::header::Kind;
 
@@ -13,6 +13,7 @@ use crate::artifact::Unit;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::module::Module;
+use crate::versions::are_compatible;
 
 /// A compiled component. Cheap to clone; unmapped when the last clone and the last instance go.
 #[derive(Clone, Debug)]
@@ -33,6 +34,44 @@ pub enum ItemKind {
     Resource,
     /// A core module.
     Module,
+}
+
+/// An import or export of a component, with what the component says about it.
+///
+/// A component that needs one interface more than once imports it by labels of its own, each of
+/// which *implements* the interface. The host finds out which these are, and defines each label:
+///
+/// ```no_run
+/// # fn define(linker: &mut cwasm::Linker<()>, component: &cwasm::Component) -> cwasm::Result<()> {
+/// for (name, _) in component.imports() {
+///     let Some(import) = component.get_import(name)? else { continue };
+///     if import.is_implements("example:db/store@1.0.0") {
+///         let label = name.to_owned();
+///         let mut store = linker.instance(name)?;
+///         store.func_wrap("get", move |_, (key,): (String,)| Ok((format!("{label}: {key}"),)))?;
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ComponentExtern<'a> {
+    /// What it is.
+    pub kind: ItemKind,
+    /// The interface that it implements, with the whole version: `(implements "a:b/c@1.2.3")`.
+    pub implements: Option<&'a str>,
+    /// What it says to hosts, in a form of their own: `(external-id "...")`.
+    pub external_id: Option<&'a str>,
+}
+
+impl ComponentExtern<'_> {
+    /// Whether it is a label that implements the interface of this name, in this version or in one
+    /// that is [compatible](crate::Linker).
+    pub fn is_implements(&self, name: &str) -> bool {
+        let implements = self.implements;
+        implements.is_some_and(|implements| are_compatible(implements, name))
+    }
 }
 
 impl Component {
@@ -118,6 +157,29 @@ impl Component {
         exports.map(|export| (self.string(export.name), item_kind(export.kind)))
     }
 
+    /// The import of this name or path, with what the component says about it; `None` if there is
+    /// none.
+    ///
+    /// # Errors
+    /// As [`Component::describe`].
+    pub fn get_import(&self, name: &str) -> Result<Option<ComponentExtern<'_>>> {
+        let said = self.describe()?.import(name);
+        let mut imports = self.imports();
+        let found = imports.find(|(import, _)| *import == name);
+        Ok(found.map(|(_, kind)| component_extern(kind, said)))
+    }
+
+    /// The export of this name or path, with what the component says about it; `None` if there is
+    /// none.
+    ///
+    /// # Errors
+    /// As [`Component::describe`].
+    pub fn get_export(&self, name: &str) -> Result<Option<ComponentExtern<'_>>> {
+        let said = self.describe()?.export(name);
+        let found = self.unit.artifact().export(name);
+        Ok(found.map(|export| component_extern(item_kind(export.kind), said)))
+    }
+
     /// The core module that the component exports by this name, or `instance#module`; `None` if there
     /// is none, or it is one that the component imports: see
     /// [`Instance::get_module`](crate::Instance::get_module).
@@ -155,6 +217,14 @@ impl Component {
     /// A name; empty if the artifact is malformed.
     fn string(&self, reference: StrRef) -> &str {
         self.unit.artifact().string(reference).unwrap_or_default()
+    }
+}
+
+fn component_extern(kind: ItemKind, said: Option<&Extern>) -> ComponentExtern<'_> {
+    ComponentExtern {
+        kind,
+        implements: said.and_then(|said| said.implements.as_deref()),
+        external_id: said.and_then(|said| said.external_id.as_deref()),
     }
 }
 

@@ -226,7 +226,7 @@ pub use cwasm_macros::flags;
 #[cfg(feature = "bindgen")]
 pub use cwasm_macros::bindgen;
 
-pub use component::{Component, ItemKind};
+pub use component::{Component, ComponentExtern, ItemKind};
 pub use engine::{Config, Engine};
 pub use error::{Error, Result};
 pub use func::{Deferred, Func, TypedFunc};
