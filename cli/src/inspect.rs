@@ -5,11 +5,10 @@ use std::fmt::Write as _;
 use cwasm::{Error, Result};
 use cwasm_format::Artifact;
 use cwasm_format::cpu::feature_names;
-use cwasm_format::describe::Description;
+use cwasm_format::describe::{Description, Extern};
 use cwasm_format::exports::{StrRef, kind};
 use cwasm_format::header::{Kind, SectionId, target_name};
 use cwasm_format::imports::core_type::{self, Limits};
-use cwasm_format::types::FuncType;
 use serde::Serialize;
 use zerocopy::IntoBytes as _;
 
@@ -43,9 +42,11 @@ struct Section {
 struct Item {
     /// The name or path; a core import's has the module's name before a dot.
     name: String,
-    /// The type as text: WIT, or core WebAssembly's.
+    /// The type as text: WIT, or core WebAssembly's; `instance`.
     #[serde(rename = "type")]
     ty: String,
+    #[serde(flatten)]
+    said: Extern,
 }
 
 /// Prints what an artifact is, needs and offers.
@@ -73,7 +74,7 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<()> {
         Kind::Component => text.push_str(&world::world(&artifact, &description)),
         Kind::Module => {
             for (word, items) in [("import", &facts.imports), ("export", &facts.exports)] {
-                for Item { name, ty } in items {
+                for Item { name, ty, .. } in items {
                     let _ = writeln!(text, "{word} {name}: {ty}");
                 }
             }
@@ -92,18 +93,10 @@ fn facts(artifact: &Artifact<'_>, description: &Description) -> Facts {
             size: range.size,
         }
     });
-    let wit = world::wit(description);
-    let functions = |items: Vec<(&str, &FuncType)>| {
-        let func = |(name, ty): (&str, &FuncType)| Item {
-            name: name.to_owned(),
-            ty: wit.func(ty).to_string(),
-        };
-        items.into_iter().map(func).collect()
-    };
     let (imports, exports) = match artifact.kind() {
         Kind::Component => (
-            functions(world::functions(artifact.imports(), artifact, description)),
-            functions(world::functions(artifact.exports(), artifact, description)),
+            component_items(artifact.imports(), artifact, description),
+            component_items(artifact.exports(), artifact, description),
         ),
         Kind::Module => (core_imports(artifact), core_exports(artifact)),
     };
@@ -124,6 +117,27 @@ fn facts(artifact: &Artifact<'_>, description: &Description) -> Facts {
         imports,
         exports,
     }
+}
+
+/// The functions among these, and then the instances.
+fn component_items<I: world::Item>(
+    items: &[I],
+    artifact: &Artifact<'_>,
+    description: &Description,
+) -> Vec<Item> {
+    let wit = world::wit(description);
+    let functions = world::functions(items, artifact, description).into_iter();
+    let functions = functions.map(|(name, ty)| (name, wit.func(ty).to_string()));
+    let instances = items.iter().filter(|item| item.kind() == kind::INSTANCE);
+    let instances = instances.filter_map(|item| artifact.string(item.name()));
+    functions
+        .chain(instances.map(|name| (name, "instance".to_owned())))
+        .map(|(name, ty)| Item {
+            name: name.to_owned(),
+            ty,
+            said: I::said(name, description).cloned().unwrap_or_default(),
+        })
+        .collect()
 }
 
 fn summary(facts: &Facts) -> String {
@@ -157,6 +171,7 @@ fn core_imports(artifact: &Artifact<'_>) -> Vec<Item> {
     let items = artifact.imports().iter().map(|import| Item {
         name: format!("{}.{}", name(import.module), name(import.name)),
         ty: core_type(artifact, import.kind, import.core_type),
+        said: Extern::default(),
     });
     items.collect()
 }
@@ -165,6 +180,7 @@ fn core_exports(artifact: &Artifact<'_>) -> Vec<Item> {
     let items = artifact.exports().iter().map(|export| Item {
         name: artifact.string(export.name).unwrap_or("?").to_owned(),
         ty: core_type(artifact, export.kind, export.core_type),
+        said: Extern::default(),
     });
     items.collect()
 }

@@ -71,7 +71,8 @@ fn open(engine: &Engine, path: &Path) -> Result<Component> {
 /// fails when it is called.
 fn linker(engine: &Engine, component: &Component) -> Result<Linker<()>> {
     let mut linker = Linker::new(engine);
-    if component.import_type("log")?.is_some_and(|ty| is_log(&ty)) {
+    let log = component.get_import("log")?.and_then(|log| log.func);
+    if log.is_some_and(|ty| is_log(&ty)) {
         linker.root().func_wrap("log", |_, (message,): (String,)| {
             output::note(&message);
             Ok(())

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use cwasm_format::Artifact;
-use cwasm_format::describe::Description;
+use cwasm_format::describe::{Description, Extern};
 use cwasm_format::exports::{ExportRecord, StrRef, kind};
 use cwasm_format::imports::ImportRecord;
 use cwasm_format::types::FuncType;
@@ -15,6 +15,8 @@ pub(crate) trait Item {
     fn kind(&self) -> u32;
     /// Index of a component function's type in the descriptions.
     fn func_type(&self, artifact: &Artifact<'_>) -> Option<u32>;
+    /// What is said about one of this path.
+    fn said<'a>(path: &str, description: &'a Description) -> Option<&'a Extern>;
 }
 
 impl Item for ImportRecord {
@@ -29,6 +31,10 @@ impl Item for ImportRecord {
     fn func_type(&self, _: &Artifact<'_>) -> Option<u32> {
         Some(self.index)
     }
+
+    fn said<'a>(path: &str, description: &'a Description) -> Option<&'a Extern> {
+        description.import(path)
+    }
 }
 
 impl Item for ExportRecord {
@@ -42,6 +48,10 @@ impl Item for ExportRecord {
 
     fn func_type(&self, artifact: &Artifact<'_>) -> Option<u32> {
         Some(artifact.lifts().get(self.index as usize)?.func_type)
+    }
+
+    fn said<'a>(path: &str, description: &'a Description) -> Option<&'a Extern> {
+        description.export(path)
     }
 }
 
@@ -93,9 +103,9 @@ pub(crate) fn world(artifact: &Artifact<'_>, description: &Description) -> Strin
 }
 
 /// All imports, or all exports.
-fn side(
+fn side<I: Item>(
     word: &str,
-    items: &[impl Item],
+    items: &[I],
     artifact: &Artifact<'_>,
     description: &Description,
     out: &mut String,
@@ -108,13 +118,20 @@ fn side(
         .filter_map(|item| artifact.string(item.name()))
         .map(split)
         .collect();
+    let external_id = |path: &str, indent: &str, out: &mut String| {
+        if let Some(id) = I::said(path, description).and_then(|said| said.external_id.as_ref()) {
+            let _ = writeln!(out, "{indent}@external-id({id:?})");
+        }
+    };
     for (instance, name) in &resources {
         if instance.is_none() {
+            external_id(name, "  ", out);
             let _ = writeln!(out, "  {word} resource {name};");
         }
     }
     for (path, ty) in &functions {
         if let (None, name) = split(path) {
+            external_id(path, "  ", out);
             let _ = writeln!(out, "  {word} {name}: {};", wit.func(ty));
         }
     }
@@ -122,9 +139,14 @@ fn side(
         let Some(instance) = artifact.string(item.name()) else {
             continue;
         };
-        let _ = writeln!(out, "  {word} {instance}: interface {{");
+        let said = I::said(instance, description);
+        let interface = said.and_then(|said| said.implements.as_deref());
+        external_id(instance, "  ", out);
+        let interface = interface.unwrap_or("interface");
+        let _ = writeln!(out, "  {word} {instance}: {interface} {{");
         for (of, name) in &resources {
             if *of == Some(instance) {
+                external_id(&format!("{instance}#{name}"), "    ", out);
                 let _ = writeln!(out, "    resource {name};");
             }
         }
@@ -132,6 +154,7 @@ fn side(
         for (path, ty) in &functions {
             let (of, name) = split(path);
             if of == Some(instance) {
+                external_id(path, "    ", out);
                 let _ = writeln!(out, "    {name}: {};", wit.func(ty));
             }
         }

@@ -439,6 +439,42 @@ fn inspect_shows_types_and_core_modules() {
 }
 
 #[test]
+fn inspect_shows_labels_and_ids() {
+    let folder = Folder::new();
+    let text = r#"(component
+      (import "main" (implements "test:db/store@1") (version-suffix ".2.3") (external-id "db-1")
+        (instance $main (export "get" (external-id "k") (func (param "key" u32)))))
+      (import "f" (external-id "a function") (func))
+      (export "copy" (implements "test:db/store@1.2.3") (instance $main)))"#;
+    let artifact = folder.path("labels.cwasm");
+    cwasm(&["compile", &folder.file("labels.wat", text), "-o", &artifact]).prints("");
+    let ran = cwasm(&["inspect", &artifact]);
+    let world = "\nworld root {
+  @external-id(\"a function\")
+  import f: func();
+  @external-id(\"db-1\")
+  import main: test:db/store@1.2.3 {
+    @external-id(\"k\")
+    get: func(key: u32);
+  }
+  export copy: test:db/store@1.2.3 {
+    @external-id(\"k\")
+    get: func(key: u32);
+  }
+}
+";
+    let text = ran.stdout();
+    assert!(text.ends_with(world), "no `{world}` in:\n{text}");
+    let ran = cwasm(&["inspect", &artifact, "--json"]);
+    let json: serde_json::Value = serde_json::from_str(ran.stdout()).unwrap();
+    assert_eq!(json["imports"][0]["external_id"], "k");
+    assert_eq!(json["imports"][0]["implements"], serde_json::Value::Null);
+    assert_eq!(json["imports"][2]["name"], "main");
+    assert_eq!(json["imports"][2]["implements"], "test:db/store@1.2.3");
+    assert_eq!(json["exports"][1]["implements"], "test:db/store@1.2.3");
+}
+
+#[test]
 fn bad_inputs_are_explained() {
     let folder = Folder::new();
     let missing = folder.path("missing.wasm");

@@ -12,6 +12,7 @@ use wasmparser::{
 };
 
 use crate::component::declared::DeclaredModule;
+use crate::component::names::ExternName;
 use crate::component::types::{ResourcePaths, ResourceRef, TypeBuilder};
 use crate::component::{Component, ImportType, InstanceShape, Item, ModuleId, ResourceOp};
 use crate::error::{Error, Result};
@@ -331,9 +332,8 @@ fn component_payload<'a>(
                 };
                 let ty = import_type(&item.ty, offset, types, builder)?;
                 let resources = builder.resources_of(&item.ty, types);
-                let name = import.name.full_name().into_owned();
                 component.items.push(Item::Import {
-                    name,
+                    name: import.name.into(),
                     ty,
                     resources,
                     offset,
@@ -343,7 +343,6 @@ fn component_payload<'a>(
         Payload::ComponentExportSection(reader) => {
             for export in reader {
                 let export = export?;
-                let name = export.name.full_name().into_owned();
                 let named_type = match export.kind {
                     ComponentExternalKind::Type => {
                         builder.any(types.component_any_type_at(export.index), types)
@@ -359,7 +358,7 @@ fn component_payload<'a>(
                 let resources =
                     ascribed.map_or_else(Vec::new, |item| builder.resources_of(&item.ty, types));
                 component.items.push(Item::Export {
-                    name,
+                    name: export.name.into(),
                     kind,
                     index,
                     named_type,
@@ -495,7 +494,7 @@ fn import_type(
             let mut exports = Vec::new();
             for (name, item) in &types[ty].exports {
                 let ty = import_type(&item.ty, offset, types, builder)?;
-                exports.push((item.full_name(name).into_owned(), ty));
+                exports.push((ExternName::of_item(name, item), ty));
             }
             ImportType::Instance(InstanceShape { exports })
         }

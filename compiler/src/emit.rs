@@ -237,6 +237,8 @@ fn component_records(
         types,
         funcs: plan.types.funcs.clone(),
         type_names: plan.type_names.clone(),
+        imports: plan.import_externs.clone(),
+        exports: plan.export_externs.clone(),
     };
     contents.set(SectionId::Describe, description.encode());
     Ok(())

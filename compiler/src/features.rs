@@ -79,7 +79,8 @@ const ALL: WasmFeatures = WasmFeatures::WASM3
     .union(WasmFeatures::CM_FIXED_LENGTH_LISTS)
     .union(WasmFeatures::CM_MAP)
     .union(WasmFeatures::CM64)
-    .union(WasmFeatures::CM_IMPLEMENTS);
+    .union(WasmFeatures::CM_IMPLEMENTS)
+    .union(WasmFeatures::CM_CANON_NAMES);
 
 impl Features {
     /// The names of all proposals that can be switched.

@@ -1,10 +1,28 @@
 //! Descriptions: full types and names, for errors, reflection and the dynamic API. Encoded with
 //! `serde` and `bincode`, which occur in this module only, and decoded only when asked for.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::error::FormatError;
 use crate::types::{FuncType, TypeDef, Types, ValueType};
+
+/// What a component says about an import or export, besides its name and type.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Extern {
+    /// The full name of the interface that it implements (`a:b/c@1.2.3`), where its own name is a
+    /// label: `(implements "...")`.
+    pub implements: Option<String>,
+    /// A text that means something to hosts: `(external-id "...")`.
+    pub external_id: Option<String>,
+}
+
+impl Extern {
+    /// Whether nothing is said.
+    pub fn is_empty(&self) -> bool {
+        self.implements.is_none() && self.external_id.is_none()
+    }
+}
 
 /// What a component imports or exports, in full.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +33,10 @@ pub struct Description {
     pub funcs: Vec<FuncType>,
     /// Names that the component gives to types, by path (`instance#name`, or `name`).
     pub type_names: Vec<(String, ValueType)>,
+    /// What is said about imports, by path, of those of which something is said.
+    pub imports: Vec<(String, Extern)>,
+    /// What is said about exports, likewise.
+    pub exports: Vec<(String, Extern)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -23,6 +45,13 @@ struct Encoded {
     defs: Vec<TypeDef>,
     funcs: Vec<FuncType>,
     type_names: Vec<(String, ValueType)>,
+}
+
+/// Stands behind [`Encoded`] where there is something in it: older artifacts have none.
+#[derive(Serialize, Deserialize)]
+struct EncodedExterns {
+    imports: Vec<(String, Extern)>,
+    exports: Vec<(String, Extern)>,
 }
 
 /// An encoding that does not depend on the machine.
@@ -41,10 +70,24 @@ impl Description {
             funcs: self.funcs.clone(),
             type_names: self.type_names.clone(),
         };
-        match bincode::serde::encode_to_vec(&encoded, config()) {
-            Ok(bytes) => bytes,
-            Err(error) => unreachable!("plain data always encodes: {error}"),
+        let mut bytes = to_vec(&encoded);
+        if !self.imports.is_empty() || !self.exports.is_empty() {
+            bytes.extend(to_vec(&EncodedExterns {
+                imports: self.imports.clone(),
+                exports: self.exports.clone(),
+            }));
         }
+        bytes
+    }
+
+    /// What is said about the import of this path, if anything is.
+    pub fn import(&self, path: &str) -> Option<&Extern> {
+        find(&self.imports, path)
+    }
+
+    /// What is said about the export of this path, if anything is.
+    pub fn export(&self, path: &str) -> Option<&Extern> {
+        find(&self.exports, path)
     }
 
     /// Reads the bytes of the section.
@@ -52,8 +95,17 @@ impl Description {
     /// # Errors
     /// [`FormatError::Describe`] if they are not descriptions, or refer to types they do not hold.
     pub fn decode(bytes: &[u8]) -> Result<Description, FormatError> {
-        let (encoded, read): (Encoded, usize) = bincode::serde::decode_from_slice(bytes, config())
-            .map_err(|_| FormatError::Describe)?;
+        let (encoded, rest) = from_slice::<Encoded>(bytes)?;
+        let (externs, rest) = match rest {
+            [] => (None, rest),
+            rest => {
+                let (externs, rest) = from_slice::<EncodedExterns>(rest)?;
+                (Some(externs), rest)
+            }
+        };
+        let (imports, exports) = externs
+            .map(|externs| (externs.imports, externs.exports))
+            .unwrap_or_default();
         let mut types = Types::from_defs(encoded.defs).ok_or(FormatError::Describe)?;
         types.resource_names = encoded.resource_names;
         let known = |ty: &ValueType| types.contains(*ty);
@@ -61,15 +113,36 @@ impl Description {
             func.params.iter().all(|(_, ty)| known(ty)) && func.result.iter().all(known)
         });
         let names_known = encoded.type_names.iter().all(|(_, ty)| known(ty));
-        if read != bytes.len() || !funcs_known || !names_known {
+        if !rest.is_empty() || !funcs_known || !names_known {
             return Err(FormatError::Describe);
         }
         Ok(Description {
             types,
             funcs: encoded.funcs,
             type_names: encoded.type_names,
+            imports,
+            exports,
         })
     }
+}
+
+fn to_vec(value: &impl Serialize) -> Vec<u8> {
+    match bincode::serde::encode_to_vec(value, config()) {
+        Ok(bytes) => bytes,
+        Err(error) => unreachable!("plain data always encodes: {error}"),
+    }
+}
+
+/// A value, and the bytes behind it.
+fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8]), FormatError> {
+    let decoded = bincode::serde::decode_from_slice(bytes, config());
+    let (value, read): (T, usize) = decoded.map_err(|_| FormatError::Describe)?;
+    Ok((value, bytes.get(read..).ok_or(FormatError::Describe)?))
+}
+
+fn find<'e>(externs: &'e [(String, Extern)], path: &str) -> Option<&'e Extern> {
+    let found = externs.iter().find(|(of, _)| of == path);
+    found.map(|(_, said)| said)
 }
 
 #[cfg(test)]
@@ -89,6 +162,20 @@ mod tests {
             types,
             funcs: vec![func],
             type_names: vec![("pair".into(), record)],
+            ..Description::default()
+        }
+    }
+
+    /// One of which there is something to say.
+    fn annotated() -> Description {
+        let said = Extern {
+            implements: Some("a:b/c@1.2.3".into()),
+            external_id: Some("ä".into()),
+        };
+        Description {
+            imports: vec![("a".into(), said.clone()), ("b".into(), Extern::default())],
+            exports: vec![("a#f".into(), said)],
+            ..sample()
         }
     }
 
@@ -105,11 +192,25 @@ mod tests {
     }
 
     #[test]
+    fn what_is_said_about_imports_and_exports_comes_back() {
+        let back = Description::decode(&annotated().encode()).unwrap();
+        assert_eq!(back.import("a"), Some(&annotated().exports[0].1));
+        assert_eq!(back.import("a#f"), None);
+        assert_eq!(
+            (back.imports, back.exports),
+            (annotated().imports, annotated().exports)
+        );
+        // One of which nothing is said is encoded as it was before this could be said.
+        assert!(annotated().encode().starts_with(&sample().encode()));
+    }
+
+    #[test]
     fn damaged_descriptions_are_errors() {
-        let bytes = sample().encode();
-        for len in 0..bytes.len() {
+        let (plain, bytes) = (sample().encode(), annotated().encode());
+        for len in (0..bytes.len()).filter(|len| *len != plain.len()) {
             assert!(Description::decode(&bytes[..len]).is_err());
         }
+        assert!(Description::decode(&[&bytes[..], &[0]].concat()).is_err());
         for at in 0..bytes.len() {
             for bit in 0..8 {
                 let mut bytes = bytes.clone();

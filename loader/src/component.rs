@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cwasm_format::Artifact;
 use cwasm_format::FormatError;
-use cwasm_format::describe::Description;
+use cwasm_format::describe::{Description, Extern};
 use cwasm_format::exports::{IMPORTED, StrRef, kind};
 use cwasm_format::header::Kind;
 
@@ -15,6 +15,7 @@ use crate::engine::Engine;
 use crate::error::Result;
 use crate::module::Module;
 use crate::types::ComponentFunc;
+use crate::versions::are_compatible;
 
 /// A compiled component. Cheap to clone; unmapped when the last clone and the last instance go.
 #[derive(Clone, Debug)]
@@ -35,6 +36,46 @@ pub enum ItemKind {
     Resource,
     /// A core module.
     Module,
+}
+
+/// An import or export of a component, with what the component says about it.
+///
+/// A component that needs one interface more than once imports it by labels of its own, each of
+/// which *implements* the interface. The host finds out which these are, and defines each label:
+///
+/// ```no_run
+/// # fn define(linker: &mut cwasm::Linker<()>, component: &cwasm::Component) -> cwasm::Result<()> {
+/// for (name, _) in component.imports() {
+///     let Some(import) = component.get_import(name)? else { continue };
+///     if import.is_implements("example:db/store@1.0.0") {
+///         let label = name.to_owned();
+///         let mut store = linker.instance(name)?;
+///         store.func_wrap("get", move |_, (key,): (String,)| Ok((format!("{label}: {key}"),)))?;
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ComponentExtern<'a> {
+    /// What it is.
+    pub kind: ItemKind,
+    /// The type of a function.
+    pub func: Option<ComponentFunc>,
+    /// The interface that it implements, with the whole version: `(implements "a:b/c@1.2.3")`.
+    pub implements: Option<&'a str>,
+    /// What it says to hosts, in a form of their own: `(external-id "...")`.
+    pub external_id: Option<&'a str>,
+}
+
+impl ComponentExtern<'_> {
+    /// Whether it is a label that implements the interface of this name, in this version or in one
+    /// that is [compatible](crate::Linker).
+    pub fn is_implements(&self, name: &str) -> bool {
+        let implements = self.implements;
+        implements.is_some_and(|implements| are_compatible(implements, name))
+    }
 }
 
 impl Component {
@@ -120,41 +161,57 @@ impl Component {
         exports.map(|export| (self.string(export.name), item_kind(export.kind)))
     }
 
-    /// The type of an imported function, by its name or path; `None` if no function is imported by
-    /// this name.
+    /// The import of this name or path, with what the component says about it; `None` if there is
+    /// none.
     ///
     /// # Errors
-    /// If the artifact's descriptions are malformed.
-    pub fn import_type(&self, name: &str) -> Result<Option<ComponentFunc>> {
-        let artifact = self.unit.artifact();
-        let mut imports = artifact.imports().iter();
-        let found = imports
-            .find(|import| import.kind == kind::FUNC && self.string(import.name) == name)
-            .map(|import| import.index);
-        self.func_type(found)
+    /// As [`Component::describe`].
+    pub fn get_import(&self, name: &str) -> Result<Option<ComponentExtern<'_>>> {
+        let said = self.describe()?.import(name);
+        let mut imports = self.unit.artifact().imports().iter();
+        let found = imports.find(|import| self.string(import.name) == name);
+        found
+            .map(|import| {
+                let func = (import.kind == kind::FUNC).then_some(import.index);
+                self.component_extern(import.kind, func, said)
+            })
+            .transpose()
     }
 
-    /// The type of an exported function, by its name or path; `None` if no function is exported by
-    /// this name.
+    /// The export of this name or path, with what the component says about it; `None` if there is
+    /// none.
     ///
     /// # Errors
-    /// If the artifact's descriptions are malformed.
-    pub fn export_type(&self, name: &str) -> Result<Option<ComponentFunc>> {
+    /// As [`Component::describe`].
+    pub fn get_export(&self, name: &str) -> Result<Option<ComponentExtern<'_>>> {
+        let said = self.describe()?.export(name);
         let artifact = self.unit.artifact();
-        let found = artifact
-            .export(name)
-            .filter(|export| export.kind == kind::FUNC)
-            .and_then(|export| artifact.lifts().get(export.index as usize))
-            .map(|lift| lift.func_type);
-        self.func_type(found)
+        let found = artifact.export(name);
+        found
+            .map(|export| {
+                let lift = artifact.lifts().get(export.index as usize);
+                let func = lift.filter(|_| export.kind == kind::FUNC);
+                self.component_extern(export.kind, func.map(|lift| lift.func_type), said)
+            })
+            .transpose()
     }
 
-    fn func_type(&self, index: Option<u32>) -> Result<Option<ComponentFunc>> {
-        let Some(index) = index else { return Ok(None) };
-        match ComponentFunc::new(Arc::clone(self.unit.description()?), index) {
-            Some(func) => Ok(Some(func)),
-            None => Err(FormatError::Describe.into()),
-        }
+    fn component_extern<'a>(
+        &self,
+        kind: u32,
+        func: Option<u32>,
+        said: Option<&'a Extern>,
+    ) -> Result<ComponentExtern<'a>> {
+        let description = self.unit.description()?;
+        let func = func.map(|index| {
+            ComponentFunc::new(Arc::clone(description), index).ok_or(FormatError::Describe)
+        });
+        Ok(ComponentExtern {
+            kind: item_kind(kind),
+            func: func.transpose()?,
+            implements: said.and_then(|said| said.implements.as_deref()),
+            external_id: said.and_then(|said| said.external_id.as_deref()),
+        })
     }
 
     /// The core module that the component exports by this name, or `instance#module`; `None` if there

@@ -202,6 +202,52 @@ pub use cwasm_macros::flags;
 /// # fn main() {}
 /// ```
 ///
+/// # Labels
+///
+/// What a world imports by a label, as in `import primary: a:b/c`, is the module `a::b::c` as well: there is one
+/// `Host` for an interface, and the world's `add_to_linker` gives all labels to it. Labels with hosts of
+/// their own are defined one by one; [`Component::get_import`] finds those that no world names.
+///
+/// ```
+/// cwasm::bindgen!({
+///     inline: "
+///         package example:db;
+///
+///         interface store { get: func(key: u32) -> u32; }
+///
+///         world copier {
+///             import source: store;
+///             import target: store;
+///             export store;
+///             export old: store;
+///         }
+///     ",
+/// });
+///
+/// use example::db::store;
+///
+/// struct Store(u32);
+///
+/// impl store::Host for Store {
+///     fn get(&mut self, key: u32) -> u32 {
+///         key + self.0
+///     }
+/// }
+///
+/// fn define(linker: &mut cwasm::Linker<[Store; 2]>) -> cwasm::Result<()> {
+///     for (index, label) in ["source", "target"].into_iter().enumerate() {
+///         let mut instance = linker.instance(label)?;
+///         store::add_to_linker_instance(&mut instance, move |data: &mut [Store; 2]| &mut data[index])?;
+///     }
+///     Ok(())
+/// }
+/// # fn main() {}
+/// ```
+///
+/// Exports are alike: `old()` of the struct above is the same type as `example_db_store()`, and
+/// `Guest::labelled` finds it by a label that the host knows when it runs. A resource of one label is none
+/// of another.
+///
 /// # Options
 ///
 /// `bindgen!("world" in "path")`, either part of which may be absent, or
@@ -229,7 +275,7 @@ pub use cwasm_macros::flags;
 #[cfg(feature = "bindgen")]
 pub use cwasm_macros::bindgen;
 
-pub use component::{Component, ItemKind};
+pub use component::{Component, ComponentExtern, ItemKind};
 pub use engine::{Config, Engine};
 pub use error::{Error, Result};
 pub use func::{Deferred, Func, TypedFunc};

@@ -1,7 +1,7 @@
 //! Reflection: the types of a component's functions, for hosts that learn them when they run.
 //!
 //! ```text
-//! Func::ty, Component::export_type, import_type -> ComponentFunc -> Type -> Record, Variant, ...
+//! Func::ty, Component::get_import, get_export -> ComponentFunc -> Type -> Record, Variant, ...
 //! ```
 //!
 //! All are views of the component's descriptions, which are decoded when the first one is asked for;
@@ -53,6 +53,15 @@ impl Display for ComponentFunc {
         wit(&self.description).func(self.func()).fmt(f)
     }
 }
+
+/// Equal if parameters and results are of equal names and types.
+impl PartialEq for ComponentFunc {
+    fn eq(&self, other: &ComponentFunc) -> bool {
+        self.params().eq(other.params()) && self.results().eq(other.results())
+    }
+}
+
+impl Eq for ComponentFunc {}
 
 impl Debug for ComponentFunc {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {

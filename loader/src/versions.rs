@@ -48,6 +48,12 @@ impl Names {
     }
 }
 
+/// Whether two names are those of one interface, in the same version or in compatible ones.
+pub(crate) fn are_compatible(a: &str, b: &str) -> bool {
+    let track = |name| track(name).map(|(track, _)| track);
+    a == b || track(a).is_some_and(|of_a| track(b) == Some(of_a))
+}
+
 /// What compatible versions of an interface have in common, `a:b/c@1` or `a:b/c@0.1`, and the
 /// version. `None` if no other version is compatible.
 fn track(instance: &str) -> Option<(&str, Version)> {
@@ -98,6 +104,18 @@ mod tests {
         assert_eq!(resolve(&known, "a:b/c@2.0.1+build.5#f"), "a:b/c@2.0.0#f");
         let known = ["a:b/c@0.2.6", "a:b/c@0.2.0"];
         assert_eq!(resolve(&known, "a:b/c@0.2.3#f"), "a:b/c@0.2.6#f");
+    }
+
+    #[test]
+    fn versions_are_compatible_both_ways() {
+        let name = "a:b/c@1.2.3";
+        for other in [name, "a:b/c@1.2.4", "a:b/c@1.0.0", "a:b/c@1.99.0+b"] {
+            assert!(are_compatible(name, other) && are_compatible(other, name));
+        }
+        for other in ["a:b/c@2.0.0", "a:b/c@1.2.3-rc", "a:b/d@1.2.3", "a:b/c", "a"] {
+            assert!(!are_compatible(name, other) && !are_compatible(other, name));
+            assert!(are_compatible(other, other));
+        }
     }
 
     #[test]

@@ -82,6 +82,14 @@ fn echo(workshop: &Workshop, ty: &str) -> Component {
     workshop.map_component(&artifact).unwrap()
 }
 
+fn exported(component: &Component, name: &str) -> Option<ComponentFunc> {
+    component.get_export(name).unwrap()?.func
+}
+
+fn imported(component: &Component, name: &str) -> Option<ComponentFunc> {
+    component.get_import(name).unwrap()?.func
+}
+
 fn element(func: &ComponentFunc) -> Type {
     let [Type::List(list)] = &func.results().collect::<Vec<_>>()[..] else {
         panic!("found {func}, expected a list as its result");
@@ -116,7 +124,7 @@ fn values_go_through_a_component_as_text() {
 fn functions_have_names_and_types() {
     let workshop = Workshop::new();
     let component = echo(&workshop, "(tuple u8 (map string char) (list bool 4))");
-    let func = component.export_type("echo").unwrap().unwrap();
+    let func = exported(&component, "echo").unwrap();
     let text = "list<tuple<u8, map<string, char>, list<bool, 4>>>";
     assert_eq!(func.to_string(), format!("func(values: {text}) -> {text}"));
     assert_eq!(func.params().next().unwrap().0, "values");
@@ -130,15 +138,15 @@ fn functions_have_names_and_types() {
     };
     assert_eq!((map.key(), map.value()), (Type::String, Type::Char));
     assert_eq!((list.ty(), list.elements()), (Type::Bool, 4));
-    assert!(component.export_type("t").unwrap().is_none());
-    assert!(component.export_type("nothing").unwrap().is_none());
-    assert!(component.import_type("echo").unwrap().is_none());
+    assert!(exported(&component, "t").is_none());
+    assert!(exported(&component, "nothing").is_none());
+    assert!(component.get_import("echo").unwrap().is_none());
 }
 
 #[test]
 fn parts_have_names() {
     let workshop = Workshop::new();
-    let reflect = |ty| element(&echo(&workshop, ty).export_type("echo").unwrap().unwrap());
+    let reflect = |ty| element(&exported(&echo(&workshop, ty), "echo").unwrap());
     let Type::Record(record) = reflect("(record (field \"a\" u8) (field \"b\" (list string)))")
     else {
         panic!("expected a record");
@@ -173,9 +181,8 @@ fn parts_have_names() {
 fn types_are_equal_by_structure() {
     let workshop = Workshop::new();
     let all = || -> Vec<Type> {
-        let reflect = |(ty, ..): &(&str, _, _)| {
-            element(&echo(&workshop, ty).export_type("echo").unwrap().unwrap())
-        };
+        let reflect =
+            |(ty, ..): &(&str, _, _)| element(&exported(&echo(&workshop, ty), "echo").unwrap());
         TYPES.iter().map(reflect).collect()
     };
     // Of two artifacts each.
@@ -197,7 +204,7 @@ fn handles_are_of_a_resource() {
         (param "d" (own $r)) (result (list (own $s))))))"#;
     let artifact = workshop.compile(text.as_bytes()).unwrap();
     let component = workshop.map_component(&artifact).unwrap();
-    let func = component.import_type("f").unwrap().unwrap();
+    let func = imported(&component, "f").unwrap();
     assert_eq!(
         func.to_string(),
         "func(a: own<r>, b: borrow<r>, c: own<s>, d: own<r>) -> list<own<s>>"
@@ -214,7 +221,7 @@ fn handles_are_of_a_resource() {
     }
     // The same resource of another loaded component is another one.
     let other = workshop.map_component(&artifact).unwrap();
-    let other = other.import_type("f").unwrap().unwrap();
+    let other = imported(&other, "f").unwrap();
     assert_ne!(other.params().next().unwrap().1, params[0]);
     assert!(Val::from_wave(&params[0], "1").is_err());
 }
@@ -223,7 +230,7 @@ fn handles_are_of_a_resource() {
 fn text_that_is_no_value_is_refused() {
     let workshop = Workshop::new();
     let refused = |ty, text, expected: &str| {
-        let ty = element(&echo(&workshop, ty).export_type("echo").unwrap().unwrap());
+        let ty = element(&exported(&echo(&workshop, ty), "echo").unwrap());
         let error = Val::from_wave(&ty, text).unwrap_err().to_string();
         assert!(error.contains(expected), "{text}: {error}");
     };

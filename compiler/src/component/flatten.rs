@@ -18,6 +18,7 @@ use wasmparser::{
     ComponentOuterAliasKind, ExternalKind, Instance,
 };
 
+use super::names::ExternName;
 use super::passage;
 use super::resolve::{FuncTypeId, InstanceTypes, Resolver};
 use super::types::{ResourcePaths, ResourceRef, TypeBuilder};
@@ -69,7 +70,8 @@ enum Exported {
 /// The exports of a component instance, in order.
 #[derive(Default)]
 struct Exports<'d, 'a> {
-    defs: Vec<(String, Def<'d, 'a>)>,
+    defs: Vec<(ExternName, Def<'d, 'a>)>,
+    /// Places in `defs`, by [`ExternName::key`].
     by_name: HashMap<String, usize>,
 }
 
@@ -198,8 +200,8 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                     offset,
                 } => {
                     let def = match args {
-                        None => self.host_import(&mut scope.types, name, ty, *offset)?,
-                        Some(args) => args.get(name.as_str()).cloned().unwrap_or(Def::Type),
+                        None => self.host_import(&mut scope.types, "", name, ty, *offset)?,
+                        Some(args) => args.get(name.key.as_str()).cloned().unwrap_or(Def::Type),
                     };
                     scope.bind(&def, resources);
                     scope.push(def);
@@ -279,7 +281,7 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                 let def = scope.def(*kind, *index, *resource);
                 if let (true, Some(ty)) = (outermost, named_type) {
                     let ty = self.types.value(*ty, &mut scope.types)?;
-                    self.plan.type_names.push((name.clone(), ty));
+                    self.plan.type_names.push((name.full().to_owned(), ty));
                 }
                 scope.bind(&def, resources);
                 scope.push(def.clone());
@@ -419,16 +421,23 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
         std::iter::successors(first, |id| self.parents[id.0 as usize])
     }
 
-    /// An import of the outermost component: the host provides it.
+    /// An import of the outermost component: the host provides it. `prefix` is what its path has
+    /// before its name.
     fn host_import<'d>(
         &mut self,
         types: &mut InstanceTypes,
-        path: &str,
+        prefix: &str,
+        name: &ExternName,
         ty: &ImportType,
         offset: u64,
     ) -> Result<Def<'d, 'a>> {
+        let path = format!("{prefix}{}", name.full());
+        if !name.says.is_empty() {
+            let says = (path.clone(), name.says.clone());
+            self.plan.import_externs.push(says);
+        }
         let mut import = |item| {
-            let path = path.to_owned();
+            let path = path.clone();
             self.plan.imports.push(PlanImport { path, item });
             self.plan.imports.len() as u32 - 1
         };
@@ -440,12 +449,12 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
             }
             ImportType::Instance(shape) => {
                 import(ImportItem::Instance);
-                Def::Instance(Rc::new(self.host_instance(types, path, shape, offset)?))
+                Def::Instance(Rc::new(self.host_instance(types, &path, shape, offset)?))
             }
             ImportType::Type(ty) => {
                 if let Some(ty) = ty {
                     let ty = self.types.value(*ty, types)?;
-                    self.plan.type_names.push((path.to_owned(), ty));
+                    self.plan.type_names.push((path, ty));
                 }
                 Def::Type
             }
@@ -458,7 +467,7 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                 let origin = ResourceOrigin::Host {
                     import: import(ImportItem::Resource(number)),
                 };
-                let number = self.new_resource(path.to_owned(), origin)?;
+                let number = self.new_resource(path, origin)?;
                 types.bind(*resource, number);
                 Def::Resource(number)
             }
@@ -481,8 +490,9 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
         offset: u64,
     ) -> Result<Exports<'d, 'a>> {
         let mut exports = Exports::default();
+        let prefix = format!("{path}#");
         for (name, ty) in &shape.exports {
-            let def = self.host_import(types, &format!("{path}#{name}"), ty, offset)?;
+            let def = self.host_import(types, &prefix, name, ty, offset)?;
             exports.insert(name.clone(), def);
         }
         Ok(exports)
@@ -515,8 +525,7 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                     if item.kind == ComponentExternalKind::Value {
                         return Err(Error::unsupported("cm-values", offset));
                     }
-                    let name = item.name.full_name().into_owned();
-                    exports.insert(name, scope.def(item.kind, item.index, *ty));
+                    exports.insert(item.name.into(), scope.def(item.kind, item.index, *ty));
                 }
                 Ok(exports)
             }
@@ -666,7 +675,11 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
         exported: &mut HashMap<Exported, u32>,
     ) -> Result<()> {
         for (name, def) in &exports.defs {
-            let path = format!("{prefix}{name}");
+            let path = format!("{prefix}{}", name.full());
+            if !name.says.is_empty() {
+                let says = (path.clone(), name.says.clone());
+                self.plan.export_externs.push(says);
+            }
             match def {
                 Def::Func(Func::Lifted(lift)) => {
                     let index = *exported.entry(Exported::Lifted(*lift)).or_insert_with(|| {
@@ -713,8 +726,8 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
 }
 
 impl<'d, 'a> Exports<'d, 'a> {
-    fn insert(&mut self, name: String, def: Def<'d, 'a>) {
-        self.by_name.insert(name.clone(), self.defs.len());
+    fn insert(&mut self, name: ExternName, def: Def<'d, 'a>) {
+        self.by_name.insert(name.key.clone(), self.defs.len());
         self.defs.push((name, def));
     }
 

@@ -7,16 +7,19 @@
 
 pub(crate) mod declared;
 pub(crate) mod flatten;
+pub(crate) mod names;
 pub(crate) mod passage;
 pub(crate) mod resolve;
 pub(crate) mod types;
 
 use cwasm_format::abi::PointerWidth;
+use cwasm_format::describe::Extern;
 use cwasm_format::types::{ResourceNumber, ValueType};
 use wasmparser::{
     CanonicalOption, ComponentAlias, ComponentExternalKind, ComponentInstance, Instance,
 };
 
+use names::ExternName;
 use passage::Passage;
 use resolve::{FuncTypeId, UnitTypes};
 use types::{FuncDefId, ResourcePaths, ResourceRef};
@@ -73,14 +76,14 @@ pub(crate) enum Item<'a> {
         offset: u64,
     },
     Import {
-        name: String,
+        name: ExternName,
         ty: ImportType,
         /// The resource types that come with it.
         resources: ResourcePaths,
         offset: u64,
     },
     Export {
-        name: String,
+        name: ExternName,
         kind: ComponentExternalKind,
         index: u32,
         /// The type that gets this name, for descriptions.
@@ -107,7 +110,7 @@ pub(crate) enum ImportType {
 
 /// What an imported instance exports.
 pub(crate) struct InstanceShape {
-    pub(crate) exports: Vec<(String, ImportType)>,
+    pub(crate) exports: Vec<(ExternName, ImportType)>,
 }
 
 /// A core instance of the plan.
@@ -190,6 +193,10 @@ pub(crate) struct Plan {
     pub(crate) types: UnitTypes,
     /// Types that the outermost component names, by path.
     pub(crate) type_names: Vec<(String, ValueType)>,
+    /// What is said about imports of the outermost component, by path, where there is something.
+    pub(crate) import_externs: Vec<(String, Extern)>,
+    /// As `import_externs`, of exports.
+    pub(crate) export_externs: Vec<(String, Extern)>,
 }
 
 impl Plan {

@@ -22,7 +22,8 @@ pub(crate) struct FuncDefId(pub(crate) u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ResourceRef(pub(crate) u32);
 
-/// Where exported resource types are: the names on the way, and what the definition has there.
+/// Where exported resource types are: the names on the way (as aliases have them), and what the
+/// definition has there.
 pub(crate) type ResourcePaths = Vec<(Vec<String>, ResourceRef)>;
 
 /// Collects the types of components' definitions. Each of the validator's types is taken over
@@ -86,7 +87,7 @@ impl TypeBuilder {
             return;
         }
         for (name, item) in &types[id].exports {
-            path.push(item.full_name(name).into_owned());
+            path.push(name.clone());
             match item.ty {
                 ComponentEntityType::Type { created, .. } => {
                     let found = self.any_resource(created);

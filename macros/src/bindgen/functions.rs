@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::quote;
+use quote::{ToTokens as _, quote};
 use syn::{Error, LitStr, Path, Result};
 use wit_parser::{Function, FunctionKind, InterfaceId, Type, TypeDefKind, TypeId, TypeOwner};
 
@@ -101,12 +101,23 @@ pub(super) struct Export {
     pub(super) method: TokenStream,
 }
 
-/// What calls an exported function; `instance` is the name of the interface that it is in.
+/// Where an exported function is found.
+#[derive(Clone, Copy)]
+pub(super) enum Place<'a> {
+    /// It is exported by itself.
+    World,
+    /// In the instance of this name.
+    Instance(&'a str),
+    /// In the instance that is called what `label` is when the host runs.
+    Labelled,
+}
+
+/// What calls an exported function.
 pub(super) fn export(
     types: &TypeWriter<'_>,
     group: &Group<'_>,
     func: &Function,
-    instance: Option<&str>,
+    place: Place<'_>,
     scope: Scope,
 ) -> Result<Export> {
     check_kind(func)?;
@@ -114,9 +125,13 @@ pub(super) fn export(
     let owned = Signature::new(types, func, Mode::Owned, scope)?;
     let borrowed = Signature::new(types, func, Mode::Borrowed, scope)?;
     let (field, method) = (group.guest_field(func), group.guest_method(func));
-    let path = match instance {
-        Some(instance) => format!("{instance}#{}", func.name),
-        None => func.name.clone(),
+    let path = match place {
+        Place::World => func.name.to_token_stream(),
+        Place::Instance(instance) => format!("{instance}#{}", func.name).to_token_stream(),
+        Place::Labelled => {
+            let (format, label) = (format!("{{}}#{}", func.name), own("label"));
+            quote!(&::std::format!(#format, #label))
+        }
     };
     let (owned_types, results) = (&owned.types, owned.results());
     let (names, types, returned) = (&borrowed.names, &borrowed.types, owned.returned());

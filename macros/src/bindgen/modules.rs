@@ -1,7 +1,8 @@
 //! The tree of modules that the interfaces of a world become.
 //!
 //! ```text
-//! imports  a::b::c for the interface a:b/c, or its name in the world
+//! imports  a::b::c for the interface a:b/c, whatever labels it has in the world; or the name there
+//!          of one that has none of its own
 //! exports  exports::a::b::c
 //! ```
 
@@ -39,6 +40,7 @@ pub(super) struct Tree<'a> {
     with: &'a [(LitStr, Path)],
     /// The names of interfaces that have none of their own.
     names: HashMap<InterfaceId, String>,
+    /// Those that are exported by another name than a label: what others that are exported mean.
     exported: HashSet<InterfaceId>,
     /// Packages of which there are several versions.
     versioned: HashSet<PackageId>,
@@ -49,12 +51,16 @@ impl<'a> Tree<'a> {
         let mut names = HashMap::new();
         let mut exported = HashSet::new();
         for (key, item) in world.imports.iter().chain(&world.exports) {
-            if let (WorldKey::Name(name), WorldItem::Interface { id, .. }) = (key, item) {
+            if let (WorldKey::Name(name), WorldItem::Interface { id, .. }) = (key, item)
+                && resolve.implements_interface(key, item).is_none()
+            {
                 names.insert(*id, name.clone());
             }
         }
-        for item in world.exports.values() {
-            if let WorldItem::Interface { id, .. } = item {
+        for (key, item) in &world.exports {
+            if let WorldItem::Interface { id, .. } = item
+                && resolve.implements_interface(key, item).is_none()
+            {
                 exported.insert(*id);
             }
         }
@@ -97,7 +103,8 @@ impl<'a> Tree<'a> {
 
     /// Whether an interface means the exported one here.
     pub(super) fn is_exported(&self, interface: InterfaceId, scope: Scope) -> bool {
-        scope.exporting && self.exported.contains(&interface)
+        let is_own = scope.interface == Some(interface);
+        scope.exporting && (is_own || self.exported.contains(&interface))
     }
 
     /// The path to the items of an interface, with `::` at the end; nothing in its own module.

@@ -1,17 +1,17 @@
 //! A world: a struct with its exports, and what its imports are defined with.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::iter;
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote};
 use syn::{Path, Result, parse_quote};
 use wit_parser::{
-    InterfaceId, Resolve, Type, TypeDefKind, TypeId, World, WorldId, WorldItem, WorldKey,
+    Function, InterfaceId, Resolve, Type, TypeDefKind, TypeId, World, WorldId, WorldItem, WorldKey,
 };
 
-use super::functions::{self, Export, Failing, HostTrait, Imports, own};
-use super::idents::{camel, camel_text};
+use super::functions::{self, Export, Failing, HostTrait, Imports, Place, own};
+use super::idents::{camel, camel_text, snake};
 use super::modules::{Modules, Scope, Tree};
 use super::options::Options;
 use super::resources::{self, Group};
@@ -96,6 +96,8 @@ impl Writer<'_> {
         let krate = self.krate;
         let (mut content, mut hosts, mut calls) = (TokenStream::new(), Vec::new(), Vec::new());
         let (mut funcs, mut types) = (Vec::new(), Vec::new());
+        // Each interface once, whatever labels it has; and whether it has a host.
+        let mut written = HashMap::new();
         let (linker, get, host) = (own("linker"), own("get"), own("H"));
         for (key, item) in &world.imports {
             match item {
@@ -103,11 +105,23 @@ impl Writer<'_> {
                     if self.tree.replaced(*id).is_some() {
                         continue;
                     }
-                    if self.import_interface(key, *id)? {
-                        let path = self.tree.path(*id, ROOT);
-                        hosts.push(quote!(#path Host));
-                        calls.push(quote!(#path add_to_linker(#linker, #get)?;));
-                    }
+                    let path = self.tree.path(*id, ROOT);
+                    let has_host = match written.get(id) {
+                        Some(has_host) => *has_host,
+                        None => {
+                            let has_host = self.import_interface(key, *id)?;
+                            hosts.extend(has_host.then(|| quote!(#path Host)));
+                            written.insert(*id, has_host);
+                            has_host
+                        }
+                    };
+                    let call = match label(self.resolve, key, item) {
+                        None => quote!(#path add_to_linker(#linker, #get)?;),
+                        Some(label) => quote! {
+                            #path add_to_linker_instance(&mut #linker.instance(#label)?, #get)?;
+                        },
+                    };
+                    calls.extend(has_host.then_some(call));
                 }
                 WorldItem::Function(func) => funcs.push(func),
                 WorldItem::Type { id, .. } => {
@@ -188,7 +202,7 @@ impl Writer<'_> {
         };
         let interface = &self.resolve.interfaces[id];
         let mut content = self.definitions(id, scope)?;
-        let name = self.resolve.name_world_key(key);
+        let name = self.instance_name(key, id);
         let (free, resources) = self.groups(id);
         let has_host = !free.funcs.is_empty() || !resources.is_empty();
         if has_host {
@@ -213,7 +227,22 @@ impl Writer<'_> {
                     #linker: &mut #krate::Linker<T>,
                     #get: fn(&mut T) -> &mut #host,
                 ) -> #krate::Result<()> {
-                    let mut #linker = #linker.instance(#name)?;
+                    add_to_linker_instance(&mut #linker.instance(#name)?, #get)
+                }
+
+                /// Defines what this interface has in an instance of another name: of a label that
+                /// implements the interface. `get` gives the host of a store's data for this label.
+                ///
+                /// # Errors
+                /// If something of the same name is defined already.
+                pub fn add_to_linker_instance<T: 'static, #host: Host + 'static>(
+                    #linker: &mut #krate::LinkerInstance<'_, T>,
+                    #get: impl Fn(&mut T) -> &mut #host
+                        + ::core::marker::Copy
+                        + ::core::marker::Send
+                        + ::core::marker::Sync
+                        + 'static,
+                ) -> #krate::Result<()> {
                     #definitions
                     ::core::result::Result::Ok(())
                 }
@@ -221,6 +250,12 @@ impl Writer<'_> {
         }
         self.modules.add(&path, content);
         Ok(has_host)
+    }
+
+    /// The name of an interface, which may be one that the world gives it.
+    fn instance_name(&self, key: &WorldKey, id: InterfaceId) -> String {
+        let name = self.resolve.id_of(id);
+        name.unwrap_or_else(|| self.resolve.name_world_key(key))
     }
 
     /// The functions of an interface.
@@ -243,21 +278,42 @@ impl Writer<'_> {
         let mut content = TokenStream::new();
         // The resources of a world are imported ones.
         let (free, _) = resources::groups(self.resolve, iter::empty(), iter::empty());
+        let finding = finding(self.resolve, world);
+        let mut written = HashMap::new();
         for (key, item) in &world.exports {
             match item {
                 WorldItem::Interface { id, .. } => {
-                    if self.export_interface(key, *id)? {
-                        let segments = self.tree.segments(*id);
-                        let field = interface_field(&segments);
-                        let ty = quote!(exports::#(#segments::)*Guest);
-                        fields.push(quote!(#field: #ty));
-                        values.push(quote!(#field: <#ty>::new(&mut #store, #instance)?));
-                        let docs = docs(&self.resolve.interfaces[*id].docs);
-                        methods.push(quote!(#docs pub fn #field(&self) -> &#ty { &self.#field }));
+                    let has_functions = match written.get(id) {
+                        Some(has_functions) => *has_functions,
+                        None => {
+                            let has_functions = self.export_interface(*id, &finding[id])?;
+                            written.insert(*id, has_functions);
+                            has_functions
+                        }
+                    };
+                    if !has_functions {
+                        continue;
                     }
+                    let segments = self.tree.segments(*id);
+                    let ty = quote!(exports::#(#segments::)*Guest);
+                    let (field, value) = match label(self.resolve, key, item) {
+                        None => {
+                            let field = interface_field(&segments);
+                            (field, quote!(<#ty>::new(&mut #store, #instance)?))
+                        }
+                        Some(label) => (
+                            snake(label),
+                            quote!(<#ty>::labelled(&mut #store, #instance, #label)?),
+                        ),
+                    };
+                    fields.push(quote!(#field: #ty));
+                    values.push(quote!(#field: #value));
+                    let docs = docs(&self.resolve.interfaces[*id].docs);
+                    methods.push(quote!(#docs pub fn #field(&self) -> &#ty { &self.#field }));
                 }
                 WorldItem::Function(func) => {
-                    let export = functions::export(&self.types, &free, func, None, scope)?;
+                    let place = Place::World;
+                    let export = functions::export(&self.types, &free, func, place, scope)?;
                     fields.push(export.field);
                     values.push(export.value);
                     methods.push(export.method);
@@ -306,7 +362,7 @@ impl Writer<'_> {
     }
 
     /// The module of an exported interface. Whether it has functions.
-    fn export_interface(&mut self, key: &WorldKey, id: InterfaceId) -> Result<bool> {
+    fn export_interface(&mut self, id: InterfaceId, finding: &Finding) -> Result<bool> {
         let mut path = vec![format_ident!("exports")];
         path.extend(self.tree.segments(id));
         let scope = Scope {
@@ -315,25 +371,33 @@ impl Writer<'_> {
             exporting: true,
         };
         let mut content = self.definitions(id, scope)?;
-        let name = self.resolve.name_world_key(key);
         let (free, resources) = self.groups(id);
-        let mut members = self.members(&free, &name, scope)?;
+        let mut members = self.members(&free, finding, scope)?;
         for group in resources {
             let Some(resource) = group.resource.filter(|_| !group.funcs.is_empty()) else {
                 continue;
             };
             let (ty, accessor) = (resource.guest(), resource.accessor());
             let docs = format!("Calls the functions of the resource `{}`.", resource.name);
-            let functions = self.members(&group, &name, scope)?;
+            let functions = self.members(&group, finding, scope)?;
             content.extend(self.guest(&ty, &quote!(#[doc = #docs]), &functions));
-            let (store, instance) = (own("store"), own("instance"));
-            members.push(Export {
-                field: quote!(#accessor: #ty),
-                value: quote!(#accessor: #ty::new(&mut #store, #instance)?),
-                method: quote!(#[doc = #docs] pub fn #accessor(&self) -> &#ty { &self.#accessor }),
-            });
+            let (store, instance, label) = (own("store"), own("instance"), own("label"));
+            for (place, members) in &mut members {
+                let found = match place {
+                    Place::Labelled => quote!(labelled(&mut #store, #instance, #label)),
+                    _ => quote!(new(&mut #store, #instance)),
+                };
+                members.push(Export {
+                    field: quote!(#accessor: #ty),
+                    value: quote!(#accessor: #ty::#found?),
+                    method: quote! {
+                        #[doc = #docs]
+                        pub fn #accessor(&self) -> &#ty { &self.#accessor }
+                    },
+                });
+            }
         }
-        let has_functions = !members.is_empty();
+        let has_functions = members.iter().any(|(_, members)| !members.is_empty());
         if has_functions {
             let docs = docs(&self.resolve.interfaces[id].docs);
             content.extend(self.guest(&format_ident!("Guest"), &docs, &members));
@@ -342,41 +406,112 @@ impl Writer<'_> {
         Ok(has_functions)
     }
 
-    /// What calls the exported functions of a group.
-    fn members(&self, group: &Group<'_>, instance: &str, scope: Scope) -> Result<Vec<Export>> {
-        let funcs = group.funcs.iter();
-        funcs
-            .map(|func| functions::export(&self.types, group, func, Some(instance), scope))
-            .collect()
+    /// What calls the exported functions of a group, for each place where they may be found.
+    fn members<'f>(
+        &self,
+        group: &Group<'_>,
+        finding: &'f Finding,
+        scope: Scope,
+    ) -> Result<Vec<(Place<'f>, Vec<Export>)>> {
+        let by_name = finding.name.as_deref().map(Place::Instance);
+        let places = by_name
+            .into_iter()
+            .chain(finding.labelled.then_some(Place::Labelled));
+        let members = places.map(|place| {
+            let funcs = group.funcs.iter();
+            let export =
+                |func: &&Function| functions::export(&self.types, group, func, place, scope);
+            Ok((place, funcs.map(export).collect::<Result<_>>()?))
+        });
+        members.collect()
     }
 
-    /// A struct of what is exported.
-    fn guest(&self, name: &Ident, docs: &TokenStream, members: &[Export]) -> TokenStream {
+    /// A struct of what is exported: the same members for each place where they may be found.
+    fn guest(
+        &self,
+        name: &Ident,
+        docs: &TokenStream,
+        members: &[(Place<'_>, Vec<Export>)],
+    ) -> TokenStream {
         let krate = self.krate;
-        let (store, instance) = (own("store"), own("instance"));
-        let fields = members.iter().map(|member| &member.field);
-        let values = members.iter().map(|member| &member.value);
-        let methods = members.iter().map(|member| &member.method);
+        let (store, instance, label) = (own("store"), own("instance"), own("label"));
+        let constructors = members.iter().map(|(place, members)| {
+            let values = members.iter().map(|member| &member.value);
+            let (docs, signature) = match place {
+                Place::Labelled => (
+                    " Finds the functions in what an instance exports as `label`.",
+                    quote!(labelled(
+                        mut #store: impl #krate::AsContextMut,
+                        #instance: &#krate::Instance,
+                        #label: &str,
+                    )),
+                ),
+                _ => (
+                    " Finds the functions in an instance.",
+                    quote!(new(
+                        mut #store: impl #krate::AsContextMut,
+                        #instance: &#krate::Instance,
+                    )),
+                ),
+            };
+            quote! {
+                #[doc = #docs]
+                ///
+                /// # Errors
+                /// If one is missing, or is of another type.
+                pub fn #signature -> #krate::Result<Self> {
+                    ::core::result::Result::Ok(Self { #(#values),* })
+                }
+            }
+        });
+        let (fields, methods): (Vec<_>, Vec<_>) = members
+            .iter()
+            .take(1)
+            .flat_map(|(_, members)| members)
+            .map(|member| (&member.field, &member.method))
+            .unzip();
         quote! {
             #docs
             #[derive(Clone, Debug)]
             pub struct #name { #(#fields),* }
 
             impl #name {
-                /// Finds the functions in an instance.
-                ///
-                /// # Errors
-                /// If one is missing, or is of another type.
-                pub fn new(
-                    mut #store: impl #krate::AsContextMut,
-                    #instance: &#krate::Instance,
-                ) -> #krate::Result<Self> {
-                    ::core::result::Result::Ok(Self { #(#values),* })
-                }
-
+                #(#constructors)*
                 #(#methods)*
             }
         }
+    }
+}
+
+/// By what names a world exports an interface.
+#[derive(Default)]
+struct Finding {
+    /// The interface's own, or that of one which has none.
+    name: Option<String>,
+    /// Whether there are labels.
+    labelled: bool,
+}
+
+/// By what names a world exports its interfaces.
+fn finding(resolve: &Resolve, world: &World) -> HashMap<InterfaceId, Finding> {
+    let mut found = HashMap::<_, Finding>::new();
+    for (key, item) in &world.exports {
+        if let WorldItem::Interface { id, .. } = item {
+            let finding = found.entry(*id).or_default();
+            match label(resolve, key, item) {
+                None => finding.name = Some(resolve.name_world_key(key)),
+                Some(_) => finding.labelled = true,
+            }
+        }
+    }
+    found
+}
+
+/// The label of an import or export that implements an interface.
+fn label<'k>(resolve: &Resolve, key: &'k WorldKey, item: &WorldItem) -> Option<&'k str> {
+    match key {
+        WorldKey::Name(name) if resolve.implements_interface(key, item).is_some() => Some(name),
+        _ => None,
     }
 }
 
@@ -386,5 +521,5 @@ fn interface_field(segments: &[Ident]) -> Ident {
         .iter()
         .map(|segment| segment.to_string().trim_start_matches("r#").to_owned())
         .collect();
-    super::idents::snake(&words.join("_"))
+    snake(&words.join("_"))
 }

@@ -1,0 +1,60 @@
+//! What imports and exports are called, and what else is said about them.
+
+use std::borrow::Cow;
+
+use cwasm_format::describe::Extern;
+use wasmparser::ComponentExternName;
+use wasmparser::component_types::ComponentItem;
+
+/// The name of an import or export.
+#[derive(Clone, Debug)]
+pub(crate) struct ExternName {
+    /// What aliases, arguments and types call it.
+    pub(crate) key: String,
+    /// What the host calls it, if that is not `key`: `a:b/c@0.2` with a version suffix of `.1` is
+    /// `a:b/c@0.2.1`.
+    full: Option<String>,
+    /// What else is said about it. A version suffix belongs to the interface that is implemented,
+    /// if there is one.
+    pub(crate) says: Extern,
+}
+
+impl ExternName {
+    /// What the host calls it.
+    pub(crate) fn full(&self) -> &str {
+        self.full.as_deref().unwrap_or(&self.key)
+    }
+
+    /// The name of an item of a type, where it is `key`.
+    pub(crate) fn of_item(key: &str, item: &ComponentItem) -> ExternName {
+        ExternName {
+            key: key.to_owned(),
+            full: only_owned(item.full_name(key)),
+            says: Extern {
+                implements: item.full_implements().map(Cow::into_owned),
+                external_id: item.external_id.clone(),
+            },
+        }
+    }
+}
+
+impl From<ComponentExternName<'_>> for ExternName {
+    fn from(name: ComponentExternName<'_>) -> ExternName {
+        ExternName {
+            key: name.name.to_owned(),
+            full: only_owned(name.full_name()),
+            says: Extern {
+                implements: name.full_implements().map(Cow::into_owned),
+                external_id: name.external_id.map(str::to_owned),
+            },
+        }
+    }
+}
+
+/// A text that is not the same as the one it is made of.
+fn only_owned(text: Cow<'_, str>) -> Option<String> {
+    match text {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(text) => Some(text),
+    }
+}
