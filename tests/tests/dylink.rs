@@ -84,7 +84,7 @@ fn libraries_share_memory_and_table() {
 
     // So much that the memory grows, with all that is in it.
     let long: Vec<u8> = (0..1u64 << 20)
-        .map(|index| (index * index >> 7) as u8 | 1)
+        .map(|index| ((index * index) >> 7) as u8 | 1)
         .collect();
     let found = zip.call(&mut store, (&long,)).unwrap().0;
     let unzipped = found.chunks(2).flat_map(|run| vec![run[1]; run[0].into()]);
