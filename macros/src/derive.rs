@@ -279,11 +279,14 @@ fn enum_type(krate: &Path, cases: &[Case]) -> TokenStream {
     }
 }
 
-/// How many handles the cases before each one have.
-fn handles_before(krate: &Path, types: &[TokenStream]) -> Vec<TokenStream> {
-    (0..types.len())
+/// How many handles the cases before each one have. Only payloads are named: an enum may have many cases,
+/// and this is written in every arm that has a payload.
+fn handles_before(krate: &Path, cases: &[Case]) -> Vec<TokenStream> {
+    (0..cases.len())
         .map(|case| {
-            let types = &types[..case];
+            let types = cases[..case]
+                .iter()
+                .filter_map(|case| case.payload.as_ref());
             quote!(const { 0 #(+ <#types as #krate::ComponentType>::HANDLES)* })
         })
         .collect()
@@ -309,7 +312,36 @@ fn cases_lower(krate: &Path, cases: &[Case]) -> TokenStream {
     let types = payloads(cases);
     let numbers: Vec<u32> = (0..cases.len() as u32).collect();
     let count = cases.len();
-    let before = handles_before(krate, &types);
+    let before = handles_before(krate, cases);
+    // What lowers each case; handles are in payloads only.
+    let bodies = |calls: Vec<TokenStream>| {
+        let cases = cases.iter().zip(&before).zip(calls);
+        let bodies = cases.map(|((case, before), call)| match case.payload {
+            Some(_) => quote!({
+                cx.forward(#before);
+                #call?;
+                cx.back(#before);
+                ::core::result::Result::Ok(())
+            }),
+            None => call,
+        });
+        bodies.collect::<Vec<_>>()
+    };
+    let rows = || numbers.iter().zip(&types).zip(&values);
+    let flat = bodies(
+        rows()
+            .map(|((number, ty), value)| {
+                quote!(#derive::lower_case::<#ty>(#number, #value, cx, out))
+            })
+            .collect(),
+    );
+    let stored = bodies(
+        rows()
+            .map(|((number, ty), value)| {
+                quote!(#derive::store_case::<Self, #ty, #count>(#number, #value, cx, offset))
+            })
+            .collect(),
+    );
     quote! {
         #[inline]
         fn lower_flat(
@@ -317,26 +349,12 @@ fn cases_lower(krate: &Path, cases: &[Case]) -> TokenStream {
             cx: &mut #krate::LowerContext<'_>,
             out: &mut [u64],
         ) -> #krate::Result<()> {
-            match self {
-                #(#patterns => {
-                    cx.forward(#before);
-                    #derive::lower_case::<#types>(#numbers, #values, cx, out)?;
-                    cx.back(#before);
-                })*
-            }
-            ::core::result::Result::Ok(())
+            match self { #(#patterns => #flat,)* }
         }
 
         #[inline]
         fn store(&self, cx: &mut #krate::LowerContext<'_>, offset: usize) -> #krate::Result<()> {
-            match self {
-                #(#patterns => {
-                    cx.forward(#before);
-                    #derive::store_case::<Self, #types, #count>(#numbers, #values, cx, offset)?;
-                    cx.back(#before);
-                })*
-            }
-            ::core::result::Result::Ok(())
+            match self { #(#patterns => #stored,)* }
         }
 
         #[inline]
@@ -353,7 +371,7 @@ fn cases_lower(krate: &Path, cases: &[Case]) -> TokenStream {
 fn cases_lift(krate: &Path, cases: &[Case]) -> TokenStream {
     let derive = quote!(#krate::__derive);
     let count = cases.len();
-    let before = handles_before(krate, &payloads(cases));
+    let before = handles_before(krate, cases);
     let make = |case: &Case, before: &TokenStream, read: TokenStream| {
         let ident = &case.ident;
         match &case.payload {
