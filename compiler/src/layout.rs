@@ -5,37 +5,28 @@
 //! the bytes of the context image. Core instances are laid out in the order of instantiation, so
 //! that what one imports has its place already.
 
+mod imports;
+mod memories;
 mod segments;
 mod tables;
 
 use std::collections::HashMap;
 
-use cwasm_format::data::{
-    CHECKED_GUARD_SIZE, GUARD_SIZE, MAX_RESERVATION, MemoryRecord, RESERVATION_32, TableRecord,
-};
+use cwasm_format::data::{MemoryRecord, TableRecord};
 use cwasm_format::header::{Kind, NONE, PAGE_SIZE};
-use cwasm_format::vmctx::{
-    self, VmContext, VmFuncImport, VmFuncRef, VmHandles, VmHostImport, VmMemory, flags,
-};
+use cwasm_format::vmctx::{self, VmContext, VmFuncRef, VmHandles, VmHostImport, flags};
 use wasmparser::FuncType;
 
 use crate::canon::handles;
-use crate::component::{
-    CoreDef, CoreFunc, CoreItem, ModuleId, Plan, PlanInstance, ResourceOp, ResourceOrigin,
-};
+use crate::component::{CoreItem, ModuleId, Plan, PlanInstance, ResourceOp, ResourceOrigin};
 use crate::core_types::CoreTypes;
-use crate::env::{
-    ConstValue, Env, FuncId, FuncLoc, FuncRefs, GlobalLoc, MemoryBase, MemoryLoc, TableLoc,
-};
+use crate::env::{ConstValue, Env, FuncId, FuncLoc, FuncRefs, GlobalLoc, MemoryBase, TableLoc};
 use crate::error::{Error, Result};
 use crate::image::MemoryImage;
 use crate::module::Module;
 use crate::{Bounds, Options};
 use tables::{PlacedTable, TableUse};
 
-/// Address space that a memory whose accesses are checked reserves to grow into, if it starts
-/// smaller and its maximum is not smaller.
-const RESERVATION_CHECKED: u64 = 1 << 34;
 /// The largest context in bytes: every offset in it must fit a signed 32-bit displacement with
 /// room for a memory's guard.
 const MAX_CONTEXT_SIZE: u64 = 1 << 30;
@@ -337,72 +328,6 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Numbers the memories. The one that most code uses becomes the first.
-    fn memories(&mut self, plan: &Plan, modules: &[Module<'_>]) {
-        let mut found: Vec<(CoreItem, u64)> = Vec::new();
-        for (id, instance) in plan.instances.iter().enumerate() {
-            let module = &modules[instance.module.0 as usize];
-            let code = module.code_size();
-            let instance_id = crate::component::InstanceId(id as u32);
-            for index in module.imported_memories..module.memories.len() as u32 {
-                found.push((
-                    CoreItem {
-                        instance: instance_id,
-                        index,
-                    },
-                    code,
-                ));
-            }
-            for import in &instance.imports {
-                if let CoreDef::Memory(item) = import
-                    && let Some((_, total)) = found.iter_mut().find(|(known, _)| known == item)
-                {
-                    *total += code;
-                }
-            }
-        }
-        // Stable: among equals the one defined first.
-        found.sort_by_key(|(_, code)| std::cmp::Reverse(*code));
-        for (number, (item, _)) in found.iter().enumerate() {
-            let module = &modules[plan.instances[item.instance.0 as usize].module.0 as usize];
-            let record = self.memory_record(&module.memories[item.index as usize]);
-            self.memory_numbers.insert(*item, number as u32);
-            self.unit.memories.push(record);
-            self.unit.images.push(MemoryImage::default());
-            self.stepped.push(usize::MAX);
-        }
-    }
-
-    fn memory_record(&mut self, ty: &wasmparser::MemoryType) -> MemoryRecord {
-        let page_log2 = page_log2(ty);
-        let most = if ty.memory64 {
-            u64::MAX >> page_log2
-        } else {
-            u64::from(u32::MAX).min((1 << 32) >> page_log2)
-        };
-        let max = ty.maximum.unwrap_or(most);
-        let is_checked = is_checked(ty, self.bounds);
-        let (reservation, guard_size) = if is_checked {
-            // As much as it can need, but for what would be too much for most machines.
-            let usual = byte_len(max, page_log2).min(RESERVATION_CHECKED);
-            let size = usual.max(byte_len(ty.initial, page_log2));
-            let size = size.min(MAX_RESERVATION).next_multiple_of(PAGE_SIZE);
-            (size.max(PAGE_SIZE), CHECKED_GUARD_SIZE)
-        } else {
-            (RESERVATION_32, GUARD_SIZE)
-        };
-        MemoryRecord {
-            slot: self.reserve(size_of::<VmMemory>(), 8),
-            page_log2: page_log2 as u8,
-            is_checked: is_checked.into(),
-            is_shared: ty.shared.into(),
-            min: ty.initial,
-            max,
-            guard_size,
-            reservation,
-        }
-    }
-
     fn instance(
         &mut self,
         id: u32,
@@ -453,95 +378,6 @@ impl<'a> Builder<'a> {
         }
         self.unit.envs.push(env);
         Ok(())
-    }
-
-    /// Imports that come from instances laid out before, or from lowered functions.
-    fn linked_imports(&mut self, env: &mut Env<'a>, imports: &[CoreDef]) {
-        for import in imports {
-            match *import {
-                CoreDef::Func(func) => env.funcs.push(self.func(func)),
-                CoreDef::Table(CoreItem { instance, index }) => {
-                    env.tables
-                        .push(self.unit.envs[instance.0 as usize].tables[index as usize]);
-                }
-                CoreDef::Memory(CoreItem { instance, index }) => {
-                    env.memories
-                        .push(self.unit.envs[instance.0 as usize].memories[index as usize]);
-                }
-                CoreDef::Global(CoreItem { instance, index }) => {
-                    env.globals
-                        .push(self.unit.envs[instance.0 as usize].globals[index as usize]);
-                }
-            }
-        }
-    }
-
-    /// The place of a function of the plan.
-    fn func(&self, func: CoreFunc) -> FuncLoc {
-        let (first, index) = match func {
-            CoreFunc::Lower(index) => (self.unit.first_lower, index),
-            CoreFunc::Adapter(index) => (self.unit.first_adapter, index),
-            CoreFunc::Resource(index) => (self.unit.first_resource, index),
-            CoreFunc::Export { instance, index } => {
-                return self.unit.envs[instance.0 as usize].funcs[index as usize];
-            }
-        };
-        let func = FuncId(first.0 + index);
-        let place = func.0 - self.unit.first_lower.0;
-        FuncLoc::Local {
-            func,
-            func_ref: self.trampoline_refs.get(place as usize).copied(),
-        }
-    }
-
-    /// Imports that the loader fills in.
-    fn open_imports(&mut self, env: &mut Env<'a>) {
-        for import in &env.module.imports {
-            self.open_import(env, import.ty);
-        }
-    }
-
-    /// What an instance of an imported module exports.
-    fn declared_exports(&mut self, env: &mut Env<'a>) {
-        for export in &env.module.exports {
-            let ty = env.module.export_type(export);
-            let slot = self.open_import(env, ty);
-            if let wasmparser::TypeRef::Func(ty) = ty {
-                let ty = env.module.types[ty as usize].clone();
-                self.unit.bridges.push(Bridge { slot, ty });
-            }
-        }
-    }
-
-    /// Something that the loader fills in, and where.
-    fn open_import(&mut self, env: &mut Env<'a>, ty: wasmparser::TypeRef) -> u32 {
-        let slot = match ty {
-            wasmparser::TypeRef::Func(_) => {
-                let slot = self.reserve(size_of::<VmFuncImport>(), 8);
-                env.funcs.push(FuncLoc::Import { slot });
-                slot
-            }
-            wasmparser::TypeRef::Table(_) => {
-                let slot = self.reserve(8, 8);
-                env.tables.push(TableLoc::Import { slot });
-                slot
-            }
-            wasmparser::TypeRef::Memory(ty) => {
-                let slot = self.reserve(8, 8);
-                env.memories.push(imported_memory(&ty, slot, self.bounds));
-                slot
-            }
-            wasmparser::TypeRef::Global(_) => {
-                let slot = self.reserve(8, 8);
-                env.globals.push(GlobalLoc::Import { slot });
-                slot
-            }
-            wasmparser::TypeRef::Tag(_) | wasmparser::TypeRef::FuncExact(_) => {
-                unreachable!("refused when decoded")
-            }
-        };
-        self.unit.import_slots.push(slot);
-        slot
     }
 
     /// References to what is no core function, but may be given to an imported module.
@@ -595,37 +431,6 @@ impl<'a> Builder<'a> {
                     slot
                 });
             env.funcs.push(FuncLoc::Local { func, func_ref });
-        }
-    }
-
-    fn define_memories(&mut self, env: &mut Env<'a>) {
-        for index in env.module.imported_memories..env.module.memories.len() as u32 {
-            let instance = crate::component::InstanceId(env.instance);
-            let number = self.memory_numbers[&CoreItem { instance, index }];
-            let record = self.unit.memories[number as usize];
-            let ty = &env.module.memories[index as usize];
-            let desc = record.slot;
-            let base = if number == 0 {
-                // The context's size is known at the end.
-                MemoryBase::First {
-                    context_size: 0,
-                    desc,
-                }
-            } else {
-                MemoryBase::Own { desc }
-            };
-            self.stepped[number as usize] = self.unit.steps.len();
-            env.memories.push(MemoryLoc {
-                base,
-                min_byte_len: byte_len(record.min, page_log2(ty)),
-                reservation: record.reservation,
-                guard_size: record.guard_size,
-                is_64: ty.memory64,
-                is_checked: record.is_checked == 1,
-                is_fixed: ty.maximum == Some(ty.initial),
-                is_shared: ty.shared,
-                page_log2: page_log2(ty),
-            });
         }
     }
 
@@ -722,37 +527,6 @@ impl<'a> Builder<'a> {
         }
         Ok(self.unit)
     }
-}
-
-/// Where an imported memory is; it has this reservation and guard if accesses are not checked.
-fn imported_memory(ty: &wasmparser::MemoryType, slot: u32, bounds: Bounds) -> MemoryLoc {
-    let page_log2 = page_log2(ty);
-    MemoryLoc {
-        base: MemoryBase::Import { slot },
-        min_byte_len: byte_len(ty.initial, page_log2),
-        reservation: RESERVATION_32,
-        guard_size: GUARD_SIZE,
-        is_64: ty.memory64,
-        is_checked: is_checked(ty, bounds),
-        is_fixed: ty.maximum == Some(ty.initial),
-        is_shared: ty.shared,
-        page_log2,
-    }
-}
-
-fn page_log2(ty: &wasmparser::MemoryType) -> u32 {
-    ty.page_size_log2.unwrap_or(16)
-}
-
-/// Bytes of so many pages; of more than there are addresses, all of them.
-fn byte_len(pages: u64, page_log2: u32) -> u64 {
-    pages.saturating_mul(1 << page_log2)
-}
-
-/// Whether each access is compared with the size: it is asked for, indices reach beyond what can be
-/// reserved, or the memory may end inside of what the machine can protect.
-fn is_checked(ty: &wasmparser::MemoryType, bounds: Bounds) -> bool {
-    bounds == Bounds::Check || ty.memory64 || 1 << page_log2(ty) < PAGE_SIZE
 }
 
 fn is_exported_global(module: &Module<'_>, index: u32) -> bool {

@@ -229,3 +229,17 @@ fn versions_in_two_parts_are_one_for_hosts() {
         assert_eq!(func.call(&mut store, (r,)).unwrap(), (42,), "{path}");
     }
 }
+
+#[test]
+fn two_exports_of_one_full_name_are_refused() {
+    let text = r#"(component
+      (instance $i)
+      (export "a:b/c@0.2" (version-suffix ".1") (instance $i))
+      (export "a:b/c@0.2.1" (instance $i)))"#;
+    let error = Workshop::new().compile(text.as_bytes()).unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.contains("two exports are called `a:b/c@0.2.1`"),
+        "{error}"
+    );
+}

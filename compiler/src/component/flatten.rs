@@ -5,7 +5,9 @@
 //! alias of an export is the exported thing itself, so chains of aliases, re-exports and imports
 //! end at the core instance (or host import) that defines the item.
 
-use std::cell::RefCell;
+mod host;
+mod scope;
+
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -18,17 +20,15 @@ use wasmparser::{
     ComponentOuterAliasKind, ExternalKind, Instance,
 };
 
-use super::names::ExternName;
-use super::passage;
-use super::resolve::{FuncTypeId, InstanceTypes, Resolver};
-use super::types::{ResourcePaths, ResourceRef, TypeBuilder};
+use super::resolve::Resolver;
+use super::types::{ResourceRef, TypeBuilder};
 use super::{
-    Adapter, Component, ComponentInstanceId, CoreDef, CoreFunc, CoreItem, ExportItem, ImportItem,
-    ImportType, InstanceId, InstanceShape, Item, Lift, Lower, ModuleId, Options, Plan, PlanExport,
-    PlanImport, PlanInstance, PlanResource, ResourceFunc, ResourceOrigin,
+    Adapter, Component, ComponentInstanceId, CoreDef, CoreFunc, CoreItem, InstanceId, Item, Lift,
+    Lower, ModuleId, Options, Plan, PlanInstance, PlanResource, ResourceFunc, ResourceOrigin,
 };
 use crate::error::{Error, Result};
 use crate::module::Module;
+use scope::{Closure, CoreInstance, Def, Exports, Func, Outer, Scope};
 
 /// The most core instances that one component may have, nested ones included.
 const MAX_CORE_INSTANCES: u64 = 1_000;
@@ -36,79 +36,6 @@ const MAX_CORE_INSTANCES: u64 = 1_000;
 const MAX_COMPONENT_INSTANCES: u64 = 10_000;
 /// How deep components may be nested in each other.
 const MAX_DEPTH: u64 = 100;
-
-/// A component-level value.
-#[derive(Clone)]
-enum Def<'d, 'a> {
-    Func(Func),
-    Module(ModuleId),
-    Component(Closure<'d, 'a>),
-    Instance(Rc<Exports<'d, 'a>>),
-    Resource(ResourceNumber),
-    /// Other types are not tracked.
-    Type,
-}
-
-/// A component-level function.
-#[derive(Clone, Copy)]
-enum Func {
-    /// Index into the plan's imports.
-    Host { import: u32, ty: FuncTypeId },
-    /// Index into [`Flattener::lifts`].
-    Lifted(usize),
-}
-
-/// A function that the outermost component exports: it has one lift, however many names.
-#[derive(PartialEq, Eq, Hash)]
-enum Exported {
-    /// Index into the plan's imports.
-    Host(u32),
-    /// Index into [`Flattener::lifts`].
-    Lifted(usize),
-}
-
-/// The exports of a component instance, in order.
-#[derive(Default)]
-struct Exports<'d, 'a> {
-    defs: Vec<(ExternName, Def<'d, 'a>)>,
-    /// Places in `defs`, by [`ExternName::key`].
-    by_name: HashMap<String, usize>,
-}
-
-/// A component definition with the scope that its outer aliases mean.
-#[derive(Clone)]
-struct Closure<'d, 'a> {
-    def: &'d Component<'a>,
-    outer: Rc<Outer<'d, 'a>>,
-}
-
-/// What outer aliases can reach of a scope. It only grows, so that sharing it is as good as a
-/// copy made when the nested component was defined.
-struct Outer<'d, 'a> {
-    modules: RefCell<Vec<ModuleId>>,
-    components: RefCell<Vec<Closure<'d, 'a>>>,
-    parent: Option<Rc<Outer<'d, 'a>>>,
-}
-
-/// The index spaces of a component instance while it is evaluated.
-struct Scope<'d, 'a> {
-    component: ComponentInstanceId,
-    outer: Rc<Outer<'d, 'a>>,
-    core_funcs: Vec<CoreFunc>,
-    core_tables: Vec<CoreItem>,
-    core_memories: Vec<CoreItem>,
-    core_globals: Vec<CoreItem>,
-    core_instances: Vec<CoreInstance<'a>>,
-    funcs: Vec<Func>,
-    instances: Vec<Rc<Exports<'d, 'a>>>,
-    types: InstanceTypes,
-    exports: Exports<'d, 'a>,
-}
-
-enum CoreInstance<'a> {
-    Real(InstanceId),
-    FromExports(HashMap<&'a str, CoreDef>),
-}
 
 struct Flattener<'m, 'a> {
     modules: &'m [Module<'a>],
@@ -421,83 +348,6 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
         std::iter::successors(first, |id| self.parents[id.0 as usize])
     }
 
-    /// An import of the outermost component: the host provides it. `prefix` is what its path has
-    /// before its name.
-    fn host_import<'d>(
-        &mut self,
-        types: &mut InstanceTypes,
-        prefix: &str,
-        name: &ExternName,
-        ty: &ImportType,
-        offset: u64,
-    ) -> Result<Def<'d, 'a>> {
-        let path = format!("{prefix}{}", name.full());
-        if !name.says.is_empty() {
-            let says = (path.clone(), name.says.clone());
-            self.plan.import_externs.push(says);
-        }
-        let mut import = |item| {
-            let path = path.clone();
-            self.plan.imports.push(PlanImport { path, item });
-            self.plan.imports.len() as u32 - 1
-        };
-        Ok(match ty {
-            ImportType::Func(ty) => {
-                let ty = self.types.func(*ty, types)?;
-                let import = import(ImportItem::Func(ty));
-                Def::Func(Func::Host { import, ty })
-            }
-            ImportType::Instance(shape) => {
-                import(ImportItem::Instance);
-                Def::Instance(Rc::new(self.host_instance(types, &path, shape, offset)?))
-            }
-            ImportType::Type(ty) => {
-                if let Some(ty) = ty {
-                    let ty = self.types.value(*ty, types)?;
-                    self.plan.type_names.push((path, ty));
-                }
-                Def::Type
-            }
-            ImportType::Resource(resource) => {
-                // One that is equal to another is no import of its own.
-                if let Some(number) = types.get(*resource) {
-                    return Ok(Def::Resource(number));
-                }
-                let number = ResourceNumber(self.plan.resources.len() as u32);
-                let origin = ResourceOrigin::Host {
-                    import: import(ImportItem::Resource(number)),
-                };
-                let number = self.new_resource(path, origin)?;
-                types.bind(*resource, number);
-                Def::Resource(number)
-            }
-            ImportType::Module(declared) => {
-                let module = ModuleId(self.first_declared + declared);
-                import(ImportItem::Module(module));
-                Def::Module(module)
-            }
-            ImportType::Unsupported(feature) => {
-                return Err(Error::unsupported(*feature, offset));
-            }
-        })
-    }
-
-    fn host_instance<'d>(
-        &mut self,
-        types: &mut InstanceTypes,
-        path: &str,
-        shape: &InstanceShape,
-        offset: u64,
-    ) -> Result<Exports<'d, 'a>> {
-        let mut exports = Exports::default();
-        let prefix = format!("{path}#");
-        for (name, ty) in &shape.exports {
-            let def = self.host_import(types, &prefix, name, ty, offset)?;
-            exports.insert(name.clone(), def);
-        }
-        Ok(exports)
-    }
-
     fn component_instance<'d>(
         &mut self,
         scope: &Scope<'d, 'a>,
@@ -662,168 +512,6 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                 };
                 scope.push(def);
             }
-        }
-    }
-
-    /// Puts what the outermost component exports into the plan, by path. A function that is
-    /// exported twice is lifted once.
-    fn export_paths(
-        &mut self,
-        prefix: &str,
-        exports: &Exports<'_, 'a>,
-        offset: u64,
-        exported: &mut HashMap<Exported, u32>,
-    ) -> Result<()> {
-        for (name, def) in &exports.defs {
-            let path = format!("{prefix}{}", name.full());
-            if !name.says.is_empty() {
-                let says = (path.clone(), name.says.clone());
-                self.plan.export_externs.push(says);
-            }
-            match def {
-                Def::Func(Func::Lifted(lift)) => {
-                    let index = *exported.entry(Exported::Lifted(*lift)).or_insert_with(|| {
-                        self.plan.lifts.push(self.lifts[*lift]);
-                        self.plan.lifts.len() as u32 - 1
-                    });
-                    let item = ExportItem::Func(index);
-                    self.plan.exports.push(PlanExport { path, item });
-                }
-                Def::Func(Func::Host { import, ty }) => {
-                    let index = *exported
-                        .entry(Exported::Host(*import))
-                        .or_insert_with(|| passage::add(&mut self.plan, *import, *ty));
-                    let item = ExportItem::Func(index);
-                    self.plan.exports.push(PlanExport { path, item });
-                }
-                Def::Instance(exports) => {
-                    let inner = format!("{path}#");
-                    let item = ExportItem::Instance;
-                    self.plan.exports.push(PlanExport { path, item });
-                    self.export_paths(&inner, exports, offset, exported)?;
-                }
-                Def::Module(module) => {
-                    let item = ExportItem::Module(*module);
-                    self.plan.exports.push(PlanExport { path, item });
-                }
-                Def::Component(_) => {
-                    let feature = format!("exporting a component (`{path}`)");
-                    return Err(Error::unsupported(feature, offset));
-                }
-                Def::Resource(number) => {
-                    let resource = &mut self.plan.resources[number.0 as usize];
-                    if resource.name.is_empty() {
-                        resource.name.clone_from(&path);
-                    }
-                    let item = ExportItem::Resource(*number);
-                    self.plan.exports.push(PlanExport { path, item });
-                }
-                Def::Type => {}
-            }
-        }
-        Ok(())
-    }
-}
-
-impl<'d, 'a> Exports<'d, 'a> {
-    fn insert(&mut self, name: ExternName, def: Def<'d, 'a>) {
-        self.by_name.insert(name.key.clone(), self.defs.len());
-        self.defs.push((name, def));
-    }
-
-    fn get(&self, name: &str) -> Def<'d, 'a> {
-        // Types that are not tracked are not listed either.
-        self.by_name
-            .get(name)
-            .map_or(Def::Type, |index| self.defs[*index].1.clone())
-    }
-}
-
-impl<'d, 'a> Outer<'d, 'a> {
-    fn new(parent: Option<Rc<Outer<'d, 'a>>>) -> Outer<'d, 'a> {
-        Outer {
-            modules: RefCell::default(),
-            components: RefCell::default(),
-            parent,
-        }
-    }
-}
-
-impl<'d, 'a> Scope<'d, 'a> {
-    fn new(component: ComponentInstanceId, outer: Rc<Outer<'d, 'a>>) -> Scope<'d, 'a> {
-        Scope {
-            component,
-            outer,
-            core_funcs: Vec::new(),
-            core_tables: Vec::new(),
-            core_memories: Vec::new(),
-            core_globals: Vec::new(),
-            core_instances: Vec::new(),
-            funcs: Vec::new(),
-            instances: Vec::new(),
-            types: InstanceTypes::default(),
-            exports: Exports::default(),
-        }
-    }
-
-    /// Says which resource types those at these paths of `def` are.
-    fn bind(&mut self, def: &Def<'d, 'a>, resources: &ResourcePaths) {
-        for (path, resource) in resources {
-            let mut found = def.clone();
-            for name in path {
-                found = match found {
-                    Def::Instance(exports) => exports.get(name),
-                    _ => Def::Type,
-                };
-            }
-            // What is not there is an error where it is used.
-            if let Def::Resource(number) = found {
-                self.types.bind(*resource, number);
-            }
-        }
-    }
-
-    /// Adds a value to the index space of its kind.
-    fn push(&mut self, def: Def<'d, 'a>) {
-        match def {
-            Def::Func(func) => self.funcs.push(func),
-            Def::Module(module) => self.outer.modules.borrow_mut().push(module),
-            Def::Component(closure) => self.outer.components.borrow_mut().push(closure),
-            Def::Instance(exports) => self.instances.push(exports),
-            Def::Resource(_) | Def::Type => {}
-        }
-    }
-
-    /// The value of this kind and index; if it is a resource type, this one.
-    fn def(
-        &self,
-        kind: ComponentExternalKind,
-        index: u32,
-        resource: Option<ResourceRef>,
-    ) -> Def<'d, 'a> {
-        let index = index as usize;
-        match kind {
-            ComponentExternalKind::Func => Def::Func(self.funcs[index]),
-            ComponentExternalKind::Module => Def::Module(self.outer.modules.borrow()[index]),
-            ComponentExternalKind::Component => {
-                Def::Component(self.outer.components.borrow()[index].clone())
-            }
-            ComponentExternalKind::Instance => Def::Instance(self.instances[index].clone()),
-            ComponentExternalKind::Type | ComponentExternalKind::Value => {
-                let number = resource.and_then(|resource| self.types.get(resource));
-                number.map_or(Def::Type, Def::Resource)
-            }
-        }
-    }
-
-    fn core_def(&self, kind: ExternalKind, index: u32) -> CoreDef {
-        let index = index as usize;
-        match kind {
-            ExternalKind::Func | ExternalKind::FuncExact => CoreDef::Func(self.core_funcs[index]),
-            ExternalKind::Table => CoreDef::Table(self.core_tables[index]),
-            ExternalKind::Memory => CoreDef::Memory(self.core_memories[index]),
-            ExternalKind::Global => CoreDef::Global(self.core_globals[index]),
-            ExternalKind::Tag => unreachable!("modules with tags are refused when decoded"),
         }
     }
 }
