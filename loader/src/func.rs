@@ -108,12 +108,28 @@ impl Func {
         R: ComponentNamedList,
     {
         let store = store.as_context();
+        let func = self.typed_again(&store)?;
+        if P::HANDLES + R::HANDLES != 0 {
+            self.check_handles(store.opaque(), &signature::handles::<P, R>())?;
+        }
+        Ok(func)
+    }
+
+    /// As [`Func::typed`], for code that `bindgen!` makes: a type that differs in lifetimes only from the
+    /// one with which the function was found, so that its handles have been compared.
+    ///
+    /// # Errors
+    /// As [`Func::typed`], but for handles.
+    #[doc(hidden)]
+    pub fn typed_again<P, R>(&self, store: impl AsContext) -> Result<TypedFunc<P, R>>
+    where
+        P: ComponentNamedList,
+        R: ComponentNamedList,
+    {
+        let store = store.as_context();
         check_store(&self.target, store.opaque())?;
         if self.target.hash != const { signature::hash::<P, R>() } {
             return Err(self.mismatch(store.opaque(), signature::of_rust::<P, R>()));
-        }
-        if P::HANDLES + R::HANDLES != 0 {
-            self.check_handles(store.opaque(), &signature::handles::<P, R>())?;
         }
         Ok(TypedFunc {
             target: self.target,

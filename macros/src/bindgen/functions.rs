@@ -137,7 +137,7 @@ pub(super) fn export(
     let (names, types, returned) = (&borrowed.names, &borrowed.types, owned.returned());
     let (store, instance, typed) = (own("store"), own("instance"), own("typed"));
     // Where nothing is borrowed, the type with which the function is found is that of calls. Otherwise
-    // calls have one with lifetimes, which no field can have: it is compared again.
+    // calls have one with lifetimes, which no field can have.
     let is_same = owned_types
         .iter()
         .map(TokenStream::to_string)
@@ -163,7 +163,7 @@ pub(super) fn export(
         false => (
             quote!(Func),
             quote!(.func()),
-            quote!(self.#field.typed::<(#(#types,)*), #results>(&#store)?),
+            quote!(self.#field.typed_again::<(#(#types,)*), #results>(&#store)?),
         ),
     };
     let unpack = match owned.result {
