@@ -21,6 +21,8 @@ const DIRECTION: &[(&str, &[&str])] = &[
 
 /// What the loader links, besides `format`: it stays small.
 const LOADER_NEEDS: &[&str] = &["memmap2", "rustix", "libc", "simdutf8"];
+/// What it links if a host asks for it by a feature that is off by default.
+const LOADER_OFFERS: &[&str] = &["wasm-wave"];
 
 /// The files that may contain `unsafe`, tests aside. The compiler and the format have none; outside
 /// of the loader it is mapping artifacts.
@@ -134,8 +136,12 @@ fn crates_point_one_way() {
         }
         if *folder == "loader" {
             for name in found.iter().filter(|name| !name.starts_with("cwasm")) {
+                let is_optional = manifest.lines().any(|line| {
+                    line.starts_with(&format!("{name} =")) && line.contains("optional = true")
+                });
                 assert!(
-                    LOADER_NEEDS.contains(&name.as_str()),
+                    LOADER_NEEDS.contains(&name.as_str())
+                        || is_optional && LOADER_OFFERS.contains(&name.as_str()),
                     "the loader may not link {name}"
                 );
             }
