@@ -33,6 +33,7 @@ const UNSAFE_FILES: &[&str] = &[
     "loader/src/builtins.rs",
     "loader/src/component.rs",
     "loader/src/func.rs",
+    "loader/src/func/typed.rs",
     "loader/src/host.rs",
     "loader/src/instance.rs",
     "loader/src/memory.rs",

@@ -1,0 +1,288 @@
+//! Calls of functions whose types Rust knows.
+#![allow(unsafe_code, reason = "enters machine code")]
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
+
+use cwasm_format::abi::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
+use cwasm_format::hash::TypeHash;
+
+use super::{Func, Pending, check_borrows, check_store, enter};
+use crate::error::{Error, Result};
+use crate::hook::CallHook;
+use crate::raw::{self, CallTarget};
+use crate::signature;
+use crate::store::{AsContextMut, StoreContextMut};
+use crate::trap::take_trap;
+use crate::values::{ComponentNamedList, Lift, LiftContext, Lower, LowerContext};
+
+/// An exported function that takes `P` and returns `R`, both tuples: `TypedFunc<(u32, &str),
+/// (String,)>`.
+///
+/// All that a call needs is resolved in the handle. A small handle: the function lives as long as
+/// its store.
+///
+/// ```no_run
+/// # fn example(mut store: cwasm::Store<()>, instance: cwasm::Instance) -> cwasm::Result<()> {
+/// let add = instance.get_typed_func::<(u32, u32), (u32,)>(&mut store, "add")?;
+/// let (sum,) = add.call(&mut store, (1, 2))?;
+/// assert_eq!(sum, 3);
+/// # Ok(())
+/// # }
+/// ```
+pub struct TypedFunc<P, R> {
+    /// Invariant 1: a function whose type's hash is that of `P` and `R`.
+    pub(super) target: CallTarget,
+    pub(super) signature: PhantomData<fn(P) -> R>,
+}
+
+/// The result of [`TypedFunc::call_deferred`], and that the guest waits for its post-return.
+///
+/// It dereferences to the result, and goes to [`TypedFunc::post_return`]: if it is dropped, the instance
+/// can never be entered again.
+#[must_use = "the instance cannot be entered again before `TypedFunc::post_return`"]
+pub struct Deferred<R> {
+    result: R,
+    pending: Pending,
+}
+
+impl<P: ComponentNamedList, R: ComponentNamedList> TypedFunc<P, R> {
+    /// The function whose type has this hash. `None` if that is the hash of another type, or there are
+    /// handles, which take another look.
+    #[inline(always)]
+    pub(crate) fn of_plain(hash: TypeHash, target: impl FnOnce() -> CallTarget) -> Option<Self> {
+        let same = hash == const { signature::hash::<P, R>() };
+        let plain = const { P::HANDLES + R::HANDLES == 0 };
+        (same && plain).then(|| TypedFunc {
+            target: target(),
+            signature: PhantomData,
+        })
+    }
+}
+
+impl<P, R> TypedFunc<P, R> {
+    /// The function without its Rust type.
+    pub fn func(&self) -> Func {
+        Func::new(self.target)
+    }
+}
+
+impl<P, R> TypedFunc<P, R>
+where
+    P: ComponentNamedList + Lower,
+    R: ComponentNamedList + Lift,
+{
+    /// How many arguments the parameters are.
+    const ARG_COUNT: usize = if P::FLAT.fits() { P::FLAT.count() } else { 1 };
+    /// How many values the core function returns.
+    const RESULT_COUNT: usize = if R::FLAT.count() < MAX_FLAT_RESULTS {
+        R::FLAT.count()
+    } else {
+        MAX_FLAT_RESULTS
+    };
+
+    /// Calls the function.
+    ///
+    /// Does not compile for results that are views of the guest's memory, such as
+    /// [`WasmStr`](crate::WasmStr): see [`TypedFunc::call_deferred`].
+    ///
+    /// # Errors
+    /// - The guest traps, or what it gives is not an `R`: the instance can never be entered again.
+    ///   [`Error::trap`] has the reason.
+    /// - A host function that the guest calls fails: [`Error::downcast_ref`] finds its error. The
+    ///   instance can never be entered again.
+    /// - The instance cannot be entered: it is active, or has trapped.
+    /// - `store` is not the function's store.
+    ///
+    /// # Panics
+    /// If a host function panics that the guest calls.
+    #[inline]
+    pub fn call(&self, mut store: impl AsContextMut, params: P) -> Result<R> {
+        const {
+            assert!(
+                !R::HOLDS_VIEWS,
+                "a view of the guest's memory needs `call_deferred`"
+            )
+        };
+        let mut store = store.as_context_mut();
+        store.begin(CallHook::CallingWasm)?;
+        let result = self.call_whole(&mut store, params);
+        store.end(CallHook::ReturningFromWasm, result)
+    }
+
+    /// Calls the function, but not its post-return: until [`TypedFunc::post_return`], views in
+    /// the result can be read, and nothing can enter the instance.
+    ///
+    /// ```no_run
+    /// # use cwasm::{AsContextMut, Result, TypedFunc, WasmStr};
+    /// # fn example(mut store: impl AsContextMut, name: TypedFunc<(), (WasmStr,)>) -> Result<()> {
+    /// let result = name.call_deferred(&mut store, ())?;
+    /// println!("{}", result.0.to_str(&store)?);
+    /// name.post_return(&mut store, result)
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`TypedFunc::call`].
+    ///
+    /// # Panics
+    /// As [`TypedFunc::call`].
+    #[inline]
+    pub fn call_deferred(&self, mut store: impl AsContextMut, params: P) -> Result<Deferred<R>> {
+        let mut store = store.as_context_mut();
+        store.begin(CallHook::CallingWasm)?;
+        let result = self.start_lending(&mut store, params);
+        let (result, flags, value) = store.end(CallHook::ReturningFromWasm, result)?;
+        Ok(Deferred {
+            result,
+            pending: Pending {
+                target: self.target,
+                flags,
+                value,
+            },
+        })
+    }
+
+    /// Ends a call of [`TypedFunc::call_deferred`]: lets the guest release what the result lies in.
+    ///
+    /// # Errors
+    /// - The guest traps: the instance can never be entered again.
+    /// - `result` is of another function, or `store` is not its store. The instance can never be
+    ///   entered again: the result is gone.
+    ///
+    /// # Panics
+    /// As [`TypedFunc::call`].
+    pub fn post_return(&self, mut store: impl AsContextMut, result: Deferred<R>) -> Result<()> {
+        let mut store = store.as_context_mut();
+        check_store(&result.pending.target, store.opaque())?;
+        let which = |target: &CallTarget| (target.instance, target.code, target.post_return);
+        if which(&self.target) != which(&result.pending.target) {
+            return Err(Error::msg(
+                "`post_return` is called with the result of another function",
+            ));
+        }
+        // Another thread than the one of the call may be here.
+        raw::enter(store.opaque())?;
+        // SAFETY: the store was just compared, and the call returned as many values.
+        unsafe { result.pending.finish(&mut store, Self::RESULT_COUNT) }
+    }
+
+    #[inline(always)]
+    fn call_whole<T: 'static>(&self, store: &mut StoreContextMut<'_, T>, params: P) -> Result<R> {
+        let (result, flags, value) = self.start_lending(store, params)?;
+        let pending = Pending {
+            target: self.target,
+            flags,
+            value,
+        };
+        // SAFETY: the call is this one, and returned as many values.
+        unsafe { pending.finish(store, Self::RESULT_COUNT) }?;
+        Ok(result)
+    }
+
+    /// All of a call but post-return: the result, the instance's flags before, and what the core
+    /// function returned.
+    #[inline(always)]
+    fn start_lending<T: 'static>(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        params: P,
+    ) -> Result<(R, u32, u64)> {
+        if P::HANDLES == 0 {
+            return self.start(store, params);
+        }
+        let lent = store.opaque().resources.begin_guest_call();
+        let result = self.start(store, params);
+        store.opaque().resources.end_guest_call(lent);
+        result
+    }
+
+    /// As [`start_lending`](Self::start_lending), with what is lent left so.
+    #[inline(always)]
+    fn start<T: 'static>(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        params: P,
+    ) -> Result<(R, u32, u64)> {
+        let target = &self.target;
+        check_store(target, store.opaque())?;
+        let flags = enter(target, store.opaque())?;
+        let mut args = [0; MAX_FLAT_PARAMS];
+        {
+            // SAFETY: the instance is one of this store, which was just entered.
+            let mut cx = unsafe { LowerContext::new(store.opaque(), &target.options) };
+            lower_params(&mut cx, &params, &mut args)?;
+        }
+        let args = &args[..Self::ARG_COUNT];
+        // SAFETY: the thunk and the context of a live instance that was just entered, with
+        // arguments of the function's type (invariant 1); no reference into the store is held.
+        let returned = unsafe { raw::invoke(target.code, target.options.context(), args) };
+        if returned.status != 0 {
+            return Err(take_trap(store.opaque(), returned.status));
+        }
+        if P::HANDLES != 0 {
+            // SAFETY: the function of this instance has returned.
+            unsafe { check_borrows(target) }?;
+        }
+        let value = returned.value;
+        // SAFETY: the instance is live, no wasm runs, and the context is dropped before.
+        let mut cx =
+            unsafe { LiftContext::with_handles(&target.options, store.opaque(), P::HANDLES) };
+        let result = lift_result(&mut cx, value)?;
+        Ok((result, flags, value))
+    }
+}
+
+#[inline(always)]
+fn lower_params<P: Lower>(
+    cx: &mut LowerContext<'_>,
+    params: &P,
+    args: &mut [u64; MAX_FLAT_PARAMS],
+) -> Result<()> {
+    if P::FLAT.fits() {
+        return params.lower_flat(cx, &mut args[..P::FLAT.count()]);
+    }
+    let pointer = cx.allocate_value(P::LAYOUT)?;
+    args[0] = pointer as u64;
+    params.store(cx, pointer)
+}
+
+#[inline(always)]
+fn lift_result<R: Lift>(cx: &mut LiftContext<'_>, value: u64) -> Result<R> {
+    if R::FLAT.count() <= MAX_FLAT_RESULTS {
+        return R::lift_flat(cx, &[value][..R::FLAT.count()]);
+    }
+    let bytes = cx.pointed(value, R::LAYOUT)?;
+    R::load(cx, bytes)
+}
+
+impl<R> Deref for Deferred<R> {
+    type Target = R;
+
+    fn deref(&self) -> &R {
+        &self.result
+    }
+}
+
+impl<R: fmt::Debug> fmt::Debug for Deferred<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Deferred").field(&self.result).finish()
+    }
+}
+
+impl<P, R> Clone for TypedFunc<P, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<P, R> Copy for TypedFunc<P, R> {}
+
+impl<P, R> fmt::Debug for TypedFunc<P, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TypedFunc")
+            .field("target", &self.target)
+            .finish()
+    }
+}
