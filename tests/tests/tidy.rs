@@ -140,6 +140,16 @@ fn crates_point_one_way() {
                 let is_optional = manifest.lines().any(|line| {
                     line.starts_with(&format!("{name} =")) && line.contains("optional = true")
                 });
+                // Not by the default features, whatever their names.
+                let enabled = format!("\"dep:{name}\"");
+                for feature in manifest.lines().filter(|line| line.contains(&enabled)) {
+                    let feature = feature.split(' ').next().unwrap();
+                    let default = manifest.lines().find(|line| line.starts_with("default ="));
+                    assert!(
+                        !default.unwrap().contains(&format!("\"{feature}\"")),
+                        "{name}"
+                    );
+                }
                 assert!(
                     LOADER_NEEDS.contains(&name.as_str())
                         || is_optional && LOADER_OFFERS.contains(&name.as_str()),
