@@ -220,7 +220,7 @@ impl Func {
             return Err(take_trap(store.opaque(), returned.status));
         }
         // SAFETY: the function of this instance has returned.
-        unsafe { check_borrows(&self.target) }?;
+        unsafe { check_dropped(&self.target) }?;
         let value = returned.value;
         if let Some(result) = results.first_mut() {
             // SAFETY: the instance is live, no wasm runs, and the context is dropped before.
@@ -259,7 +259,7 @@ impl Func {
 ///
 /// # Safety
 /// - The instance of the function is live, and does not run.
-unsafe fn check_borrows(target: &CallTarget) -> Result<()> {
+unsafe fn check_dropped(target: &CallTarget) -> Result<()> {
     // SAFETY: no wasm runs, and the reference is not kept.
     match unsafe { target.options.handles() } {
         Some(table) if table.borrows != 0 => Err(Error::trapped(TrapCode::BorrowsRemain)),

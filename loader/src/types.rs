@@ -113,10 +113,11 @@ macro_rules! types {
                 }
             }
 
-            fn primitive(ty: ValueType) -> Option<Type> {
+            /// A type without parts, or the place of one that has some.
+            fn primitive(ty: ValueType) -> Result<Type, TypeId> {
                 match ty {
-                    $(ValueType::$primitive => Some(Type::$primitive),)*
-                    ValueType::Def(_) => None,
+                    $(ValueType::$primitive => Ok(Type::$primitive),)*
+                    ValueType::Def(id) => Err(id),
                 }
             }
         }
@@ -170,9 +171,9 @@ types! {
 impl Type {
     /// The view of a type that is in the description.
     fn new(description: &Arc<Description>, ty: ValueType) -> Type {
-        let ValueType::Def(id) = ty else {
-            // All others are primitive.
-            return Type::primitive(ty).unwrap_or(Type::Bool);
+        let id = match Type::primitive(ty) {
+            Ok(primitive) => return primitive,
+            Err(id) => id,
         };
         let description = Arc::clone(description);
         let def = Def { description, id };

@@ -8,7 +8,7 @@ use std::ops::Deref;
 use cwasm_format::abi::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
 use cwasm_format::hash::TypeHash;
 
-use super::{Func, Pending, check_borrows, check_store, enter};
+use super::{Func, Pending, check_dropped, check_store, enter};
 use crate::error::{Error, Result};
 use crate::hook::CallHook;
 use crate::raw::{self, CallTarget};
@@ -223,7 +223,7 @@ where
         }
         if P::HANDLES != 0 {
             // SAFETY: the function of this instance has returned.
-            unsafe { check_borrows(target) }?;
+            unsafe { check_dropped(target) }?;
         }
         let value = returned.value;
         // SAFETY: the instance is live, no wasm runs, and the context is dropped before.
