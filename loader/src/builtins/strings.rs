@@ -1,0 +1,156 @@
+//! Builtins that transcode strings, from one memory to another or where they are.
+#![allow(unsafe_code, reason = "called by compiled code with addresses")]
+
+use std::ptr::NonNull;
+
+use cwasm_format::vmctx::VmMemory;
+
+use super::{Context, is_interrupted, memory_range};
+use crate::parts::{in_parts, in_parts_backwards};
+use crate::transcode::{self, Part, Units};
+
+/// What a transcoder returns for a string that it cannot transcode.
+pub(super) const INVALID: i64 = -1;
+
+/// Bytes of one memory to read and bytes of another to write.
+///
+/// # Safety
+/// - Both are memories of live instances, and nothing else uses them for `'a`.
+unsafe fn source_and_target<'a>(
+    (src_memory, src, src_len): (NonNull<VmMemory>, u64, u64),
+    (dst_memory, dst, dst_len): (NonNull<VmMemory>, u64, u64),
+) -> Option<(&'a [u8], &'a mut [u8])> {
+    if src_memory == dst_memory {
+        return None;
+    }
+    // SAFETY: the caller's contract.
+    let from = unsafe { memory_range(src_memory, src, src_len) }?;
+    // SAFETY: the caller's contract.
+    let to = unsafe { memory_range(dst_memory, dst, dst_len) }?;
+    // SAFETY: the range is inside accessible memory, which nothing writes to.
+    let from = unsafe { std::slice::from_raw_parts(from, src_len as usize) };
+    // SAFETY: the range is inside accessible memory that nothing else uses: another one.
+    let to = unsafe { std::slice::from_raw_parts_mut(to, dst_len as usize) };
+    Some((from, to))
+}
+
+macro_rules! transcoders {
+    ($($name:ident: $units:ident to $dst_size:literal, $transcode:expr, $result:expr;)*) => {
+        $(
+            /// # Safety
+            /// - Both are memories of live instances, and `context` is that of one.
+            pub(super) unsafe extern "C" fn $name(
+                context: Context,
+                dst_memory: NonNull<VmMemory>,
+                dst: u64,
+                src_memory: NonNull<VmMemory>,
+                src: u64,
+                units: u64,
+            ) -> i64 {
+                let source = (src_memory, src, units.saturating_mul(Units::$units.size()));
+                let target = (dst_memory, dst, units.saturating_mul($dst_size));
+                // SAFETY: the caller's contract; while this runs, nothing else uses memories.
+                let Some((src, dst)) = (unsafe { source_and_target(source, target) }) else {
+                    return INVALID;
+                };
+                // SAFETY: the caller's contract.
+                let stop = || unsafe { is_interrupted(context) };
+                transcode::in_parts(Units::$units, src, dst, stop, $transcode)
+                    .map_or(INVALID, $result)
+            }
+        )*
+    };
+}
+
+// The most bytes that a code unit of the source becomes, how a part is done, and the result.
+transcoders! {
+    utf8_to_utf8: Utf8 to 1, |src, dst| Some(Part::all(src, transcode::utf8_to_utf8(src, dst)?)),
+        |sum| sum.written as i64;
+    utf8_to_utf16: Utf8 to 2, |src, dst| {
+        Some(Part::all(src, 2 * transcode::utf8_to_utf16(transcode::utf8(src)?, dst)))
+    },
+        |sum| sum.written as i64 / 2;
+    utf8_to_latin1: Utf8 to 1, |src, dst| {
+        let (read, written) = transcode::utf8_to_latin1(src, dst);
+        Some(Part::prefix(read, written))
+    }, |sum| (sum.written as i64) << 32 | sum.read as i64;
+    utf16_to_utf8: Utf16 to 3, |src, dst| Some(Part::all(src, transcode::utf16_to_utf8(src, dst)?)),
+        |sum| sum.written as i64;
+    utf16_to_utf16: Utf16 to 2, |src, dst| {
+        let is_beyond = transcode::utf16_to_utf16(src, dst)?;
+        Some(Part { is_beyond, ..Part::all(src, src.len()) })
+    }, |sum| sum.is_beyond.into();
+    utf16_to_latin1: Utf16 to 1, |src, dst| {
+        let written = transcode::utf16_to_latin1(src, dst);
+        Some(Part::prefix(2 * written, written))
+    }, |sum| sum.written as i64;
+    utf16_to_ascii: Utf16 to 1, |src, dst| {
+        let written = transcode::utf16_to_ascii(src, dst);
+        Some(Part::prefix(2 * written, written))
+    }, |sum| sum.written as i64;
+    latin1_to_utf8: Latin1 to 2, |src, dst| Some(Part::all(src, transcode::latin1_to_utf8(src, dst))),
+        |sum| sum.written as i64;
+    latin1_to_utf16: Latin1 to 2, |src, dst| {
+        Some(Part::all(src, 2 * transcode::latin1_to_utf16(src, dst)))
+    }, |sum| sum.written as i64 / 2;
+    latin1_to_ascii: Latin1 to 1, |src, dst| {
+        let written = transcode::latin1_to_ascii(src, dst);
+        Some(Part::prefix(written, written))
+    }, |sum| sum.written as i64;
+}
+
+/// # Safety
+/// - `memory` is the memory of a live instance, and `context` is that of one.
+pub(super) unsafe extern "C" fn inflate_latin1(
+    context: Context,
+    memory: NonNull<VmMemory>,
+    start: u64,
+    units: u64,
+) -> i64 {
+    // SAFETY: the caller's contract.
+    let Some(bytes) = (unsafe { units_in_place(memory, start, units) }) else {
+        return INVALID;
+    };
+    // SAFETY: the caller's contract.
+    let stop = || unsafe { is_interrupted(context) };
+    in_parts_backwards(units as usize, 2, stop, |part| {
+        transcode::inflate_latin1(bytes, part);
+    });
+    units as i64
+}
+
+/// # Safety
+/// - `memory` is the memory of a live instance, and `context` is that of one.
+pub(super) unsafe extern "C" fn deflate_utf16(
+    context: Context,
+    memory: NonNull<VmMemory>,
+    start: u64,
+    units: u64,
+) -> i64 {
+    // SAFETY: the caller's contract.
+    let Some(bytes) = (unsafe { units_in_place(memory, start, units) }) else {
+        return INVALID;
+    };
+    // SAFETY: the caller's contract.
+    let stop = || unsafe { is_interrupted(context) };
+    in_parts(units as usize, 2, stop, |part| {
+        transcode::deflate_utf16(bytes, part);
+    });
+    units as i64
+}
+
+/// Two bytes for each code unit, to be changed where they are.
+///
+/// # Safety
+/// - `memory` is the memory of a live instance, and nothing else uses it for `'a`.
+unsafe fn units_in_place<'a>(
+    memory: NonNull<VmMemory>,
+    start: u64,
+    units: u64,
+) -> Option<&'a mut [u8]> {
+    let len = units.saturating_mul(2);
+    // SAFETY: the caller's contract.
+    let bytes = unsafe { memory_range(memory, start, len) }?;
+    // SAFETY: the range is inside accessible memory that nothing else uses (the caller's contract).
+    Some(unsafe { std::slice::from_raw_parts_mut(bytes, len as usize) })
+}

@@ -1,0 +1,174 @@
+//! Host functions of whatever type an import has.
+#![allow(unsafe_code, reason = "is called by machine code")]
+
+use std::sync::Arc;
+
+use cwasm_format::abi::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
+use cwasm_format::types::{FuncType, Types};
+
+use super::{Failure, HostCall, import, shim};
+use crate::artifact::Unit;
+use crate::dynamic::{self, Check, Places};
+use crate::error::Result;
+use crate::raw::{CanonOptions, HostImport};
+use crate::store::{AsContextMut, StoreContextMut};
+use crate::val::Val;
+use crate::values::{LiftContext, LowerContext};
+
+/// What is called, with the values of whatever type an import has.
+pub(super) type DynamicFn<T> =
+    dyn Fn(StoreContextMut<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync;
+
+/// A function of any type, for one import.
+pub(super) struct Dynamic<T: 'static> {
+    func: Arc<DynamicFn<T>>,
+    unit: Arc<Unit>,
+    /// Invariant 1: the index of a function type in the unit's descriptions.
+    func_type: usize,
+}
+
+impl<T: 'static> Dynamic<T> {
+    pub(super) fn import(
+        func: Arc<DynamicFn<T>>,
+        unit: Arc<Unit>,
+        func_type: u32,
+    ) -> Result<HostImport, String> {
+        let description = unit.description().map_err(|error| error.to_string())?;
+        let func_type = func_type as usize;
+        let Some(ty) = description.funcs.get(func_type) else {
+            return Err("a function that the artifact does not describe".to_owned());
+        };
+        let shape = Shape::of(&description.types, ty);
+        let shim = shim::<Dynamic<T>>(shape.param_count + usize::from(shape.has_out_pointer));
+        Ok(import(
+            Dynamic {
+                func,
+                unit,
+                func_type,
+            },
+            shim,
+        ))
+    }
+
+    fn lift(
+        types: &Types,
+        ty: &FuncType,
+        cx: &mut LiftContext<'_>,
+        args: &[u64],
+    ) -> Result<Vec<Val>> {
+        let params = ty.params.iter().map(|(_, ty)| *ty);
+        let mut places = Places::new(cx.width());
+        if types.params_flat(ty).fits() {
+            let lift = |ty| dynamic::lift_flat(types, ty, cx, &args[places.next_flat(types, ty)]);
+            return params.map(lift).collect();
+        }
+        let bytes = cx.pointed(args[0], types.params_layout(ty))?;
+        params
+            .map(|ty| dynamic::load(types, ty, cx, &bytes[places.next_bytes(types, ty)]))
+            .collect()
+    }
+
+    fn lower(
+        types: &Types,
+        ty: &FuncType,
+        cx: &mut LowerContext<'_>,
+        results: &[Val],
+        args: &[u64],
+    ) -> Result<u64> {
+        let (Some(ty), [result], shape) = (ty.result, results, Shape::of(types, ty)) else {
+            return Ok(0);
+        };
+        let abi = types.abi(ty);
+        if shape.has_out_pointer {
+            let offset = cx.out_pointer(args[shape.param_count], abi.layout)?;
+            dynamic::store(types, ty, result, cx, offset)?;
+            return Ok(0);
+        }
+        let mut value = [0; MAX_FLAT_RESULTS];
+        dynamic::lower_flat(types, ty, result, cx, &mut value[..abi.flat.count()])?;
+        Ok(value[0])
+    }
+}
+
+impl<T: 'static> HostCall for Dynamic<T> {
+    type Data = T;
+
+    unsafe fn call(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        options: &CanonOptions,
+        args: &[u64],
+    ) -> Result<u64, Failure> {
+        let borrowed = store.opaque().resources.begin_host_call();
+        // SAFETY: the caller's contract.
+        let result = unsafe { self.run(store, options, args) };
+        store.opaque().resources.end_host_call(borrowed);
+        result
+    }
+}
+
+impl<T: 'static> Dynamic<T> {
+    /// # Safety
+    /// - As for [`HostCall::call`].
+    unsafe fn run(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        options: &CanonOptions,
+        args: &[u64],
+    ) -> Result<u64, Failure> {
+        let description = self
+            .unit
+            .description()
+            .map_err(|error| Failure::Host(error.into()))?;
+        let types = &description.types;
+        let ty = &description.funcs[self.func_type];
+        let params = {
+            // SAFETY: the instance is live and has stopped (the caller's contract); the context is
+            // dropped before the host's function runs.
+            let mut cx = unsafe { LiftContext::with_handles(options, store.opaque(), 0) };
+            let params = Self::lift(types, ty, &mut cx, args).map_err(Failure::Guest)?;
+            cx.release();
+            params
+        };
+        // What the host's function does not set is refused, if it is not a bool that is asked for.
+        let mut results = vec![Val::Bool(false); usize::from(ty.result.is_some())];
+        (self.func)(store.as_context_mut(), &params, &mut results).map_err(Failure::Host)?;
+        {
+            let store = &*store.opaque();
+            // SAFETY: the instance is live (the caller's contract).
+            let instance = || unsafe { options.instance() };
+            let check = Check {
+                types,
+                handle: &|handle, resource| resource.check(store, instance(), handle),
+            };
+            check
+                .all(ty.result.iter().copied(), &results, "result")
+                .map_err(Failure::Host)?;
+        }
+        // SAFETY: the instance is one of the store, in which wasm is active.
+        let mut cx = unsafe { LowerContext::new(store.opaque(), options) };
+        Self::lower(types, ty, &mut cx, &results, args).map_err(Failure::Guest)
+    }
+}
+
+/// The arguments of a function.
+struct Shape {
+    /// How many arguments the parameters are.
+    param_count: usize,
+    /// Whether one more argument says where the result goes.
+    has_out_pointer: bool,
+}
+
+impl Shape {
+    fn of(types: &Types, ty: &FuncType) -> Shape {
+        let params = types.params_flat(ty);
+        Shape {
+            param_count: if params.count() <= MAX_FLAT_PARAMS {
+                params.count()
+            } else {
+                1
+            },
+            has_out_pointer: types.result_flat(ty).count() > MAX_FLAT_RESULTS,
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! Host functions whose types Rust knows.
+#![allow(unsafe_code, reason = "is called by machine code")]
+
+use std::marker::PhantomData;
+
+use cwasm_format::abi::MAX_FLAT_RESULTS;
+
+use super::{Failure, HostCall, import, shim};
+use crate::error::Result;
+use crate::raw::{CanonOptions, HostImport};
+use crate::store::{AsContextMut, StoreContextMut};
+use crate::values::{ComponentNamedList, Lift, LiftContext, Lower, LowerContext};
+
+/// A function whose type is that of `P` and `R`.
+pub(super) struct Typed<T, F, P, R> {
+    func: F,
+    signature: PhantomData<fn(T, P) -> R>,
+}
+
+impl<T, F, P, R> Typed<T, F, P, R>
+where
+    T: 'static,
+    F: Fn(StoreContextMut<'_, T>, P) -> Result<R> + Send + Sync + 'static,
+    P: ComponentNamedList + Lift + 'static,
+    R: ComponentNamedList + Lower + 'static,
+{
+    /// How many arguments the parameters are.
+    const PARAM_COUNT: usize = if P::FLAT.fits() { P::FLAT.count() } else { 1 };
+    /// Whether one more argument says where the results go.
+    const HAS_OUT_POINTER: bool = R::FLAT.count() > MAX_FLAT_RESULTS;
+    /// A constant, so that one shim is compiled and not all.
+    const SHIM: *const () = shim::<Self>(Self::PARAM_COUNT + Self::HAS_OUT_POINTER as usize);
+
+    pub(super) fn import(func: F) -> HostImport {
+        import(
+            Typed::<T, F, P, R> {
+                func,
+                signature: PhantomData,
+            },
+            Self::SHIM,
+        )
+    }
+
+    #[inline(always)]
+    fn lift(cx: &mut LiftContext<'_>, args: &[u64]) -> Result<P> {
+        if P::FLAT.fits() {
+            return P::lift_flat(cx, &args[..P::FLAT.count()]);
+        }
+        let bytes = cx.pointed(args[0], P::LAYOUT)?;
+        P::load(cx, bytes)
+    }
+
+    #[inline(always)]
+    fn lower(cx: &mut LowerContext<'_>, results: &R, args: &[u64]) -> Result<u64> {
+        if Self::HAS_OUT_POINTER {
+            let offset = cx.out_pointer(args[Self::PARAM_COUNT], R::LAYOUT)?;
+            results.store(cx, offset)?;
+            return Ok(0);
+        }
+        let mut value = [0; MAX_FLAT_RESULTS];
+        results.lower_flat(cx, &mut value[..R::FLAT.count()])?;
+        Ok(value[0])
+    }
+}
+
+impl<T, F, P, R> HostCall for Typed<T, F, P, R>
+where
+    T: 'static,
+    F: Fn(StoreContextMut<'_, T>, P) -> Result<R> + Send + Sync + 'static,
+    P: ComponentNamedList + Lift + 'static,
+    R: ComponentNamedList + Lower + 'static,
+{
+    type Data = T;
+
+    #[inline(always)]
+    unsafe fn call(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        options: &CanonOptions,
+        args: &[u64],
+    ) -> Result<u64, Failure> {
+        if P::HANDLES == 0 {
+            // SAFETY: the caller's contract.
+            return unsafe { self.run(store, options, args) };
+        }
+        let borrowed = store.opaque().resources.begin_host_call();
+        // SAFETY: the caller's contract.
+        let result = unsafe { self.run(store, options, args) };
+        store.opaque().resources.end_host_call(borrowed);
+        result
+    }
+}
+
+impl<T, F, P, R> Typed<T, F, P, R>
+where
+    T: 'static,
+    F: Fn(StoreContextMut<'_, T>, P) -> Result<R> + Send + Sync + 'static,
+    P: ComponentNamedList + Lift + 'static,
+    R: ComponentNamedList + Lower + 'static,
+{
+    /// # Safety
+    /// - As for [`HostCall::call`].
+    #[inline(always)]
+    unsafe fn run(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        options: &CanonOptions,
+        args: &[u64],
+    ) -> Result<u64, Failure> {
+        let params = {
+            // SAFETY: the instance is live and has stopped (the caller's contract); the context is
+            // dropped before the host's function runs.
+            let mut cx = unsafe { LiftContext::with_handles(options, store.opaque(), 0) };
+            let params = Self::lift(&mut cx, args).map_err(Failure::Guest)?;
+            if P::HANDLES != 0 {
+                cx.release();
+            }
+            params
+        };
+        let results = (self.func)(store.as_context_mut(), params).map_err(Failure::Host)?;
+        // SAFETY: the instance is one of the store, in which wasm is active.
+        let mut cx = unsafe { LowerContext::at_place(store.opaque(), options, P::HANDLES) };
+        Self::lower(&mut cx, &results, args).map_err(Failure::Guest)
+    }
+}
