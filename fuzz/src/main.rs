@@ -16,10 +16,11 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use cwasm_fuzz::campaign::{self, Plan, Stats, Status};
 use cwasm_fuzz::{Case, Finding, Lab, Target};
 
-/// A case that takes longer hangs.
-const MAX_CASE_TIME: Duration = Duration::from_secs(60);
 /// How often workers are looked at.
 const TICK: Duration = Duration::from_millis(100);
+/// A case that is seen more often hangs: after a minute, in which time does not count while all of
+/// us are stopped.
+const MAX_LOOKS: u32 = 600;
 /// How often the figures are printed.
 const REPORT: Duration = Duration::from_secs(60);
 /// How many choices are tried on a module that is given as it is.
@@ -143,8 +144,8 @@ struct Worker {
     child: Child,
     status_path: PathBuf,
     status: Status,
-    /// Since when it has run the same case.
-    since: Instant,
+    /// How often it was seen to run the same case.
+    looks: u32,
 }
 
 /// Starts workers, starts those again that crash, and prints what they have done in all.
@@ -225,20 +226,21 @@ impl Worker {
             child,
             status_path,
             status: Status::default(),
-            since: Instant::now(),
+            looks: 0,
         })
     }
 
     /// Reads the status; how the worker ended, if it did. One that hangs is ended.
     fn look(&mut self) -> io::Result<Option<ExitStatus>> {
         let exit = self.child.try_wait()?;
+        self.looks += 1;
         if let Some(status) = Status::read(&self.status_path) {
             if status.case != self.status.case {
-                self.since = Instant::now();
+                self.looks = 0;
             }
             self.status = status;
         }
-        if exit.is_none() && self.since.elapsed() > MAX_CASE_TIME {
+        if exit.is_none() && self.looks > MAX_LOOKS {
             self.child.kill()?;
         }
         Ok(exit)
