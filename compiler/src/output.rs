@@ -1,5 +1,6 @@
 //! Writes a file so that nobody ever sees half of it.
 
+use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 
@@ -7,12 +8,18 @@ use crate::error::{Error, Result};
 
 /// Writes `bytes` to `path`: to a temporary file in the same folder, which is synced and then
 /// renamed. A mapped artifact is never changed in place, and whoever is killed half-way leaves the
-/// old file or none.
+/// old file or none. Of a symbolic link, the file that it leads to is replaced; what is no file, such
+/// as a pipe or `/dev/null`, gets the bytes and stays what it is.
 ///
 /// # Errors
 /// If the file cannot be created, written or renamed; the action that failed is named.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     let fail = |error| Error::io(format!("write `{}`", path.display()), error);
+    let path = &match fs::metadata(path) {
+        Ok(found) if !found.is_file() => return fs::write(path, bytes).map_err(fail),
+        Ok(_) => fs::canonicalize(path).map_err(fail)?,
+        Err(_) => path.to_path_buf(),
+    };
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -30,4 +37,42 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     file.as_file().sync_all().map_err(fail)?;
     file.persist(path).map_err(|error| fail(error.error))?;
     Ok(())
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::{FileTypeExt as _, symlink};
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn links_lead_to_the_file_that_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        write_file(&file, b"old").unwrap();
+        symlink("file", &link).unwrap();
+        write_file(&link, b"new").unwrap();
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::read(&file).unwrap(), b"new");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("socket");
+        let _listener = UnixListener::bind(&socket).unwrap();
+        // Nobody can write to one by its name.
+        let _ = write_file(&socket, b"bytes").unwrap_err();
+        assert!(
+            fs::symlink_metadata(&socket)
+                .unwrap()
+                .file_type()
+                .is_socket()
+        );
+        let error = write_file(folder.path(), b"bytes").unwrap_err().to_string();
+        assert!(error.contains("directory"), "{error}");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+    }
 }
