@@ -1,6 +1,6 @@
 //! Which proposals the input may use.
 
-use wasmparser::{Validator, WasmFeatures};
+use wasmparser::{Operator, Parser, Payload, Validator, WasmFeatures};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -57,6 +57,7 @@ const FEATURES: &[Feature] = &[
     feature("threads", WasmFeatures::THREADS, &[]),
     feature("custom-page-sizes", WasmFeatures::CUSTOM_PAGE_SIZES, &[]),
     feature("wide-arithmetic", WasmFeatures::WIDE_ARITHMETIC, &[]),
+    feature("compact-imports", WasmFeatures::COMPACT_IMPORTS, &[]),
 ];
 
 impl Default for Features {
@@ -145,14 +146,17 @@ pub(crate) fn refusal(bytes: &[u8], features: Features, error: Error) -> Error {
         _ => return error,
     }
     if let Err(invalid) = validate(bytes, Features::default()) {
-        return invalid.into();
+        return invalid;
     }
     let off = FEATURES
         .iter()
         .filter(|feature| !features.0.contains(feature.flags));
     let needed = off.filter_map(|feature| {
         let error = validate(bytes, Features::default().without(feature)).err()?;
-        Some((error.offset(), feature.name))
+        match error.kind() {
+            ErrorKind::Invalid { offset, .. } => Some(((*offset)?, feature.name)),
+            _ => None,
+        }
     });
     match needed.min_by_key(|(offset, _)| *offset) {
         Some((offset, name)) => Error::disabled(name, offset),
@@ -160,9 +164,29 @@ pub(crate) fn refusal(bytes: &[u8], features: Features, error: Error) -> Error {
     }
 }
 
-fn validate(bytes: &[u8], features: Features) -> wasmparser::Result<()> {
+fn validate(bytes: &[u8], features: Features) -> Result<()> {
     let mut validator = Validator::new_with_features(features.0);
-    validator.validate_all(bytes).map(drop)
+    validator.validate_all(bytes)?;
+    check_tail_calls(bytes, features)
+}
+
+/// Looks for `return_call_ref` if tail calls are off: the validator asks for typed function
+/// references alone.
+pub(crate) fn check_tail_calls(bytes: &[u8], features: Features) -> Result<()> {
+    if features.0.contains(WasmFeatures::TAIL_CALL) {
+        return Ok(());
+    }
+    for payload in Parser::new(0).parse_all(bytes) {
+        let Payload::CodeSectionEntry(body) = payload? else {
+            continue;
+        };
+        for op in body.get_operators_reader()?.into_iter_with_offsets() {
+            if let (Operator::ReturnCallRef { .. }, offset) = op? {
+                return Err(Error::invalid("tail calls are not enabled", offset));
+            }
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -182,6 +206,11 @@ mod tests {
     fn what_needs_a_feature_that_is_off_is_refused_with_its_name_and_place() {
         let cases = [
             ("tail-call", "(func $f (return_call $f))", 0x17),
+            (
+                "tail-call",
+                "(type $f (func)) (func (param (ref $f)) (return_call_ref $f (local.get 0)))",
+                0x1e,
+            ),
             ("multi-memory", "(memory 1) (memory 1)", 0xa),
             ("memory64", "(memory i64 1)", 0xb),
             ("multi-value", "(func (result i32 i32) unreachable)", 0xb),

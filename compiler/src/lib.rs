@@ -182,7 +182,8 @@ pub fn compile_with(
     pool.install(|| {
         let clock = Clock::new();
         let bytes = wat::parse_bytes(input).map_err(|error| text_error(&error))?;
-        stages(&bytes, options, emit, progress, clock)
+        features::check_tail_calls(&bytes, options.features)
+            .and_then(|()| stages(&bytes, options, emit, progress, clock))
             .map_err(|error| features::refusal(&bytes, options.features, error))
     })
 }

@@ -113,13 +113,17 @@ impl<'a> Module<'a> {
     /// The kind and encoded type of a core import or export.
     pub(crate) fn extern_type(&self, ty: TypeRef, offset: Option<u64>) -> Result<(u32, Vec<u8>)> {
         let mut out = Vec::new();
+        let val_type = |ty| {
+            let known = self.core_types.val_type(ty);
+            known.map_err(|error| offset.into_iter().fold(error, Error::at))
+        };
         let kind = match ty {
             TypeRef::Func(ty) => {
                 return Ok((kind::CORE_FUNC, self.core_types.encoded(ty).to_vec()));
             }
             TypeRef::Table(ty) => {
                 let element = wasmparser::ValType::Ref(ty.element_type);
-                let element = self.core_types.val_type(element)?;
+                let element = val_type(element)?;
                 let limits = Limits {
                     min: ty.initial,
                     max: ty.maximum,
@@ -140,7 +144,7 @@ impl<'a> Module<'a> {
                 kind::CORE_MEMORY
             }
             TypeRef::Global(ty) => {
-                let content = self.core_types.val_type(ty.content_type)?;
+                let content = val_type(ty.content_type)?;
                 core_type::encode_global(content, ty.mutable, &mut out);
                 kind::CORE_GLOBAL
             }

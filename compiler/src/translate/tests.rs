@@ -486,6 +486,17 @@ fn what_cannot_be_translated_is_named() {
     assert_eq!(local, "not supported yet: gc (at offset 0x17)");
     let gc = error("(module (func (drop (ref.null eq))))");
     assert!(gc.starts_with("not supported yet: gc (at offset"), "{gc}");
+    for items in [
+        "(global i31ref (ref.i31 (i32.const 1)))",
+        "(table 1 i31ref (ref.i31 (i32.const 1)))",
+        "(import \"a\" \"b\" (global anyref))",
+        "(import \"a\" \"b\" (table 1 anyref))",
+    ] {
+        let text = format!("(module {items})");
+        let found = crate::compile(text.as_bytes(), &crate::Options::default());
+        let gc = found.unwrap_err().to_string();
+        assert!(gc.starts_with("not supported yet: gc (at offset"), "{gc}");
+    }
 }
 
 #[test]
