@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
-/// Bytes of a chunk. Large enough that few segments straddle, small enough that little is wasted.
-const CHUNK: u64 = 64 * 1024;
+use cwasm_format::header::PAGE_SIZE;
+use cwasm_format::write::RUN_GAP;
+
+/// Bytes of a chunk: a page, as pages of zeros take no room in the artifact either.
+const CHUNK: u64 = PAGE_SIZE;
 
 /// What a memory holds before anything runs; what is not written is zero.
 #[derive(Default)]
@@ -28,19 +31,22 @@ impl MemoryImage {
         }
     }
 
-    /// The written parts: offset and bytes of each, adjacent ones joined.
-    pub(crate) fn extents(&self) -> Vec<(u64, Vec<u8>)> {
-        let mut extents: Vec<(u64, Vec<u8>)> = Vec::new();
-        for (number, chunk) in &self.chunks {
-            let offset = number * CHUNK;
-            match extents.last_mut() {
-                Some((start, bytes)) if *start + bytes.len() as u64 == offset => {
-                    bytes.extend_from_slice(chunk);
-                }
-                _ => extents.push((offset, chunk.to_vec())),
+    /// The written parts in order, one at a time: offset and bytes of each. What is between two that
+    /// are near enough to be one run of the artifact belongs to them.
+    pub(crate) fn extents(&self) -> impl Iterator<Item = (u64, Vec<u8>)> {
+        let mut chunks = self.chunks.iter().peekable();
+        std::iter::from_fn(move || {
+            let (number, first) = chunks.next()?;
+            let start = number * CHUNK;
+            let mut bytes = first.to_vec();
+            while let Some((number, chunk)) = chunks
+                .next_if(|(number, _)| *number * CHUNK - start - bytes.len() as u64 <= RUN_GAP)
+            {
+                bytes.resize((number * CHUNK - start) as usize, 0);
+                bytes.extend_from_slice(chunk);
             }
-        }
-        extents
+            Some((start, bytes))
+        })
     }
 }
 
@@ -54,13 +60,26 @@ mod tests {
         image.write(CHUNK - 2, &[1, 2, 3, 4]);
         image.write(CHUNK - 1, &[9]);
         image.write(10 * CHUNK, &[5]);
-        let extents = image.extents();
-        assert_eq!(extents.len(), 2);
-        assert_eq!(extents[0].0, 0);
+        image.write(11 * CHUNK + RUN_GAP, &[6]);
+        image.write(20 * CHUNK + RUN_GAP, &[7]);
+        let extents: Vec<_> = image.extents().collect();
+        let places: Vec<_> = extents
+            .iter()
+            .map(|(start, bytes)| (*start, bytes.len() as u64))
+            .collect();
         assert_eq!(
-            extents[0].1[CHUNK as usize - 2..CHUNK as usize + 2],
-            [1, 9, 3, 4]
+            places,
+            [
+                (0, 2 * CHUNK),
+                (10 * CHUNK, 2 * CHUNK + RUN_GAP),
+                (20 * CHUNK + RUN_GAP, CHUNK)
+            ]
         );
-        assert_eq!((extents[1].0, extents[1].1[0]), (10 * CHUNK, 5));
+        let edge = CHUNK as usize - 2;
+        assert_eq!(extents[0].1[edge..edge + 4], [1, 9, 3, 4]);
+        assert_eq!(
+            (extents[1].1[0], extents[1].1[(CHUNK + RUN_GAP) as usize]),
+            (5, 6)
+        );
     }
 }

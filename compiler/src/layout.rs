@@ -31,6 +31,9 @@ use tables::{PlacedTable, TableUse};
 /// room for a memory's guard.
 const MAX_CONTEXT_SIZE: u64 = 1 << 30;
 
+/// The largest data section in bytes.
+const MAX_DATA_SIZE: u64 = 1 << 31;
+
 /// Bytes of function bodies that a unit may have beyond [`MAX_CODE_FACTOR`] times those of the
 /// input.
 const FREE_CODE_SIZE: u64 = 1 << 20;
@@ -213,6 +216,7 @@ pub(crate) fn layout<'a>(
         type_numbers: HashMap::new(),
         memory_numbers: HashMap::new(),
         stepped: Vec::new(),
+        segments: HashMap::new(),
         table_elements: Vec::new(),
         table_uses: tables::table_uses(plan, modules),
         trampoline_refs: Vec::new(),
@@ -259,6 +263,8 @@ struct Builder<'a> {
     /// Per memory: the number of steps when it was defined. A segment can be folded into its image
     /// only while nothing that runs could have seen the memory.
     stepped: Vec<usize>,
+    /// Where the bytes of modules' data segments are, of those that are not folded.
+    segments: HashMap<(ModuleId, usize), u32>,
     /// Tables whose elements get their place at the end.
     table_elements: Vec<PlacedTable>,
     /// Context offsets of the `VmFuncRef`s of lowered functions, adapters and functions for resources
@@ -372,7 +378,8 @@ impl<'a> Builder<'a> {
         self.define_tables(&mut env)?;
         self.define_globals(&mut env)?;
         self.element_segments(&mut env)?;
-        self.data_segments(&mut env)?;
+        self.data_segments(&mut env, module_id)?;
+        self.check_data_size()?;
         if let Some(func) = module.start {
             self.unit.steps.push(Step::Start { instance: id, func });
         }
@@ -445,13 +452,19 @@ impl<'a> Builder<'a> {
 
     fn define_globals(&mut self, env: &mut Env<'a>) -> Result<()> {
         let imported = env.module.imported_globals;
+        // What others can see must have a place.
+        let mut is_visible = vec![false; env.module.globals.len()];
+        for export in env.module.exports.iter().filter(|_| self.unit.is_open) {
+            if export.kind == wasmparser::ExternalKind::Global {
+                is_visible[export.index as usize] = true;
+            }
+        }
         for (own, expr) in env.module.global_inits.iter().enumerate() {
             let index = imported + own as u32;
             let ty = &env.module.globals[index as usize];
             let value = self.evaluate(env, expr)?;
-            // What others can see must have a place.
-            let visible = self.unit.is_open && is_exported_global(env.module, index);
-            if let (Some(value), false, false) = (value, ty.mutable, visible) {
+            let is_visible = is_visible[index as usize];
+            if let (Some(value), false, false) = (value, ty.mutable, is_visible) {
                 env.globals.push(GlobalLoc::Const(value));
                 continue;
             }
@@ -494,6 +507,15 @@ impl<'a> Builder<'a> {
         }
     }
 
+    /// Offsets in the data section are 32 bits wide.
+    fn check_data_size(&self) -> Result<()> {
+        let size = self.unit.data.len() as u64;
+        if size > MAX_DATA_SIZE {
+            return Err(Error::limit("bytes of segments", size, MAX_DATA_SIZE));
+        }
+        Ok(())
+    }
+
     fn finish(mut self, plan: &Plan) -> Result<Unit<'a>> {
         if self.unit.is_open {
             let type_ids = self.reserve(4 * self.unit.types.len(), 4);
@@ -504,6 +526,7 @@ impl<'a> Builder<'a> {
                 .for_each(|env| env.refs = FuncRefs::Open { type_ids });
         }
         let places = self.place_tables(plan);
+        self.check_data_size()?;
         let size = (self.unit.context.len() as u64).next_multiple_of(PAGE_SIZE);
         if size > MAX_CONTEXT_SIZE {
             return Err(Error::limit(
@@ -527,13 +550,6 @@ impl<'a> Builder<'a> {
         }
         Ok(self.unit)
     }
-}
-
-fn is_exported_global(module: &Module<'_>, index: u32) -> bool {
-    module
-        .exports
-        .iter()
-        .any(|export| export.kind == wasmparser::ExternalKind::Global && export.index == index)
 }
 
 /// Which functions something may refer to: those that occur in the module outside of bodies.

@@ -58,8 +58,8 @@ pub struct Images {
     runs: Vec<ImageRecord>,
 }
 
-/// Zero pages between two runs up to which one longer run is cheaper than two.
-const RUN_GAP_PAGES: usize = 4;
+/// Bytes of zero pages between two runs up to which one longer run is cheaper than two.
+pub const RUN_GAP: u64 = 4 * PAGE_SIZE;
 
 impl Images {
     /// Adds the image of the context, which starts with `bytes`.
@@ -86,7 +86,7 @@ impl Images {
             let start = next;
             let mut end = next + 1;
             let mut ahead = end;
-            while ahead < pages.len() && ahead - end <= RUN_GAP_PAGES {
+            while ahead < pages.len() && ((ahead - end) * page_size) as u64 <= RUN_GAP {
                 if !is_zero(pages[ahead]) {
                     end = ahead + 1;
                 }

@@ -330,3 +330,87 @@ fn blocks_in_blocks() {
     assert_eq!(run.call(&mut store, (5,)).unwrap(), (5,));
     assert_eq!(run.call(&mut store, (0,)).unwrap(), (7,));
 }
+
+/// Bytes that lie far apart take a page each, not more.
+#[test]
+fn segments_far_apart() {
+    const COUNT: usize = 2_000;
+    const DISTANCE: usize = 0x20000;
+    let mut text = String::from(
+        r#"(component
+          (core module $m (memory 65536)
+            (func (export "run") (param i32) (result i32) (i32.load8_u (local.get 0)))"#,
+    );
+    for index in 0..COUNT {
+        let _ = writeln!(
+            text,
+            "(data (i32.const {}) \"\\{:02x}\")",
+            index * DISTANCE,
+            index % 256
+        );
+    }
+    text.push_str(
+        r#")
+          (core instance $i (instantiate $m))
+          (func (export "run") (param "n" u32) (result u32) (canon lift (core func $i "run"))))"#,
+    );
+    let workshop = Workshop::new();
+    let artifact = workshop.compile(&wat::parse_str(&text).unwrap()).unwrap();
+    assert!(
+        artifact.len() < COUNT * 4096 + (1 << 20),
+        "{}",
+        artifact.len()
+    );
+    let component = workshop.map_component(&artifact).unwrap();
+    let mut store = Store::new(workshop.engine(), ());
+    let instance = Linker::new(workshop.engine())
+        .instantiate(&mut store, &component)
+        .unwrap();
+    let run = instance
+        .get_typed_func::<(u32,), (u32,)>(&mut store, "run")
+        .unwrap();
+    for index in [0, 1, 77, COUNT - 1] {
+        let at = (index * DISTANCE) as u32;
+        assert_eq!(run.call(&mut store, (at,)).unwrap(), (index as u32 % 256,));
+        assert_eq!(run.call(&mut store, (at + 1,)).unwrap(), (0,));
+    }
+}
+
+/// Many instances of a module have one copy of what it holds, and drop it one by one.
+#[test]
+fn instances_of_a_module_that_holds_much() {
+    const COUNT: usize = 300;
+    let bytes = "0123456789".repeat(10_000);
+    let instances: String = (0..COUNT)
+        .map(|index| format!("(core instance $i{index} (instantiate $m))"))
+        .collect();
+    let text = format!(
+        r#"(component
+          (core module $m
+            (memory 2)
+            (data $d "{bytes}")
+            (func (export "run") (param i32) (result i32)
+              (memory.init $d (i32.const 0) (local.get 0) (i32.const 1))
+              (data.drop $d)
+              (i32.load8_u (i32.const 0))))
+          {instances}
+          (func (export "first") (param "n" u32) (result u32) (canon lift (core func $i0 "run")))
+          (func (export "last") (param "n" u32) (result u32)
+            (canon lift (core func $i{} "run"))))"#,
+        COUNT - 1
+    );
+    let workshop = Workshop::new();
+    let artifact = workshop.compile(&wat::parse_str(&text).unwrap()).unwrap();
+    assert!(artifact.len() < 10 * bytes.len(), "{}", artifact.len());
+    let component = workshop.map_component(&artifact).unwrap();
+    let mut store = Store::new(workshop.engine(), ());
+    let instance = Linker::new(workshop.engine())
+        .instantiate(&mut store, &component)
+        .unwrap();
+    for name in ["first", "last"] {
+        let run = instance
+            .get_typed_func::<(u32,), (u32,)>(&mut store, name)
+            .unwrap();
+        assert_eq!(run.call(&mut store, (99_997,)).unwrap(), (u32::from(b'7'),));
+    }
+}

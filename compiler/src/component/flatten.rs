@@ -39,6 +39,8 @@ const MAX_DEPTH: u64 = 100;
 
 struct Flattener<'m, 'a> {
     modules: &'m [Module<'a>],
+    /// For each module, where its exports are, by name.
+    exports: Vec<HashMap<&'a str, usize>>,
     /// The first of the modules that stand for imported ones.
     first_declared: u32,
     plan: Plan,
@@ -51,13 +53,18 @@ struct Flattener<'m, 'a> {
 
 /// Flattens the outermost component. `modules` are those of the input, and then what stands for
 /// those that are imported.
-pub(crate) fn flatten(
-    component: &Component<'_>,
-    modules: &[Module<'_>],
+pub(crate) fn flatten<'a>(
+    component: &Component<'a>,
+    modules: &[Module<'a>],
     types: &TypeBuilder,
 ) -> Result<Plan> {
+    let export_places = |module: &Module<'a>| {
+        let names = module.exports.iter().map(|export| export.name);
+        names.zip(0..).collect()
+    };
     let mut flattener = Flattener {
         modules,
+        exports: modules.iter().map(export_places).collect(),
         first_declared: (modules.len() - types.declared.len()) as u32,
         plan: Plan::default(),
         types: Resolver::new(types),
@@ -422,9 +429,8 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
         };
         let planned = &self.plan.instances[id.0 as usize];
         let module = &self.modules[planned.module.0 as usize];
-        let Some(export) = module.exports.iter().find(|export| export.name == name) else {
-            unreachable!("validation checks that the export is there");
-        };
+        // Validation checks that the export is there.
+        let export = &module.exports[self.exports[planned.module.0 as usize][name]];
         let index = export.index;
         let (imported, def) = match export.kind {
             ExternalKind::Func | ExternalKind::FuncExact => (

@@ -4,6 +4,7 @@
 use cwasm_format::header::Kind;
 
 use super::{Builder, RefPatch, Step};
+use crate::component::ModuleId;
 use crate::env::{ConstValue, Env, FuncLoc, MemoryBase, SegmentLoc, SegmentStart, TableLoc};
 use crate::error::Result;
 
@@ -153,7 +154,7 @@ impl<'a> Builder<'a> {
         SegmentStart::Context(start)
     }
 
-    pub(super) fn data_segments(&mut self, env: &mut Env<'a>) -> Result<()> {
+    pub(super) fn data_segments(&mut self, env: &mut Env<'a>, id: ModuleId) -> Result<()> {
         use crate::module::SegmentMode;
         let module = env.module;
         for (segment, data) in module.data.iter().enumerate() {
@@ -173,8 +174,12 @@ impl<'a> Builder<'a> {
                     segment,
                 });
             }
-            let start = self.unit.data.len() as u32;
-            self.unit.data.extend_from_slice(data.bytes);
+            // All instances of a module read the same bytes.
+            let unit_data = &mut self.unit.data;
+            let start = *self.segments.entry((id, segment)).or_insert_with(|| {
+                unit_data.extend_from_slice(data.bytes);
+                (unit_data.len() - data.bytes.len()) as u32
+            });
             self.write(len, &(data.bytes.len() as u64).to_le_bytes());
             env.data.push(Some(SegmentLoc {
                 start: SegmentStart::Data(start),
