@@ -64,9 +64,7 @@ pub struct TableRecord {
     pub elements: u32,
     /// Initial number of elements. If there are more than [`MAX_TABLE_ELEMENTS`], there can be no
     /// instance.
-    pub len: u32,
-    /// Zero.
-    pub reserved: u32,
+    pub len: u64,
 }
 
 /// The target of an [`ImageRecord`] that is the context and not a memory.

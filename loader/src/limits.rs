@@ -44,15 +44,16 @@ impl StoreLimits {
         StoreLimits::default()
     }
 
-    /// How large each linear memory may be, in bytes. One that starts larger cannot be
-    /// instantiated; growing beyond it fails, as the guest sees.
+    /// How large each linear memory may be, in bytes, also one that the host makes
+    /// ([`SharedMemory`](crate::SharedMemory) aside, which belongs to no store). One that starts larger
+    /// cannot be made or instantiated; growing beyond it fails, as the guest sees.
     pub fn memory_size(&mut self, bytes: u64) -> &mut StoreLimits {
         self.memory_size = bytes;
         self
     }
 
-    /// How many elements each table may have. One that starts with more cannot be instantiated;
-    /// growing beyond it fails, as the guest sees.
+    /// How many elements each table may have, also one that the host makes. One that starts with more
+    /// cannot be made or instantiated; growing beyond it fails, as the guest sees.
     pub fn table_elements(&mut self, count: u64) -> &mut StoreLimits {
         self.table_elements = count;
         self
@@ -113,6 +114,16 @@ impl StoreLimits {
     pub(crate) fn table_max(&self, max: u64) -> u64 {
         max.min(self.table_elements)
     }
+
+    /// Checks the first size of a memory, in bytes.
+    pub(crate) fn check_memory(&self, byte_len: u64) -> Result<()> {
+        check("bytes of a memory", byte_len, self.memory_size)
+    }
+
+    /// Checks the first length of a table.
+    pub(crate) fn check_table(&self, len: u64) -> Result<()> {
+        check("elements of a table", len, self.table_elements)
+    }
 }
 
 /// What the instances of a store have defined.
@@ -134,30 +145,24 @@ impl Usage {
             memories: self.memories + plan.memories.len(),
             tables: self.tables + plan.tables.len(),
         };
-        let largest_memory = plan.memories.iter().map(|memory| memory.byte_len as u64);
-        let largest_table = plan.tables.iter().map(|table| u64::from(table.len));
-        let checks = [
-            ("instances", usage.instances as u64, limits.instances as u64),
-            ("memories", usage.memories as u64, limits.memories as u64),
-            ("tables", usage.tables as u64, limits.tables as u64),
-            (
-                "bytes of a memory",
-                largest_memory.max().unwrap_or(0),
-                limits.memory_size,
-            ),
-            (
-                "elements of a table",
-                largest_table.max().unwrap_or(0),
-                limits.table_elements,
-            ),
-        ];
-        match checks.iter().find(|(_, found, limit)| found > limit) {
-            None => Ok(usage),
-            Some((what, found, limit)) => Err(Error::msg(format_args!(
-                "the store's limit of {limit} {what} is exceeded: {found} are needed"
-            ))),
-        }
+        check("instances", usage.instances as u64, limits.instances as u64)?;
+        check("memories", usage.memories as u64, limits.memories as u64)?;
+        check("tables", usage.tables as u64, limits.tables as u64)?;
+        let mut memories = plan.memories.iter();
+        memories.try_for_each(|memory| limits.check_memory(memory.byte_len as u64))?;
+        let mut tables = plan.tables.iter();
+        tables.try_for_each(|table| limits.check_table(table.len))?;
+        Ok(usage)
     }
+}
+
+fn check(what: &'static str, found: u64, limit: u64) -> Result<()> {
+    if found > limit {
+        return Err(Error::msg(format_args!(
+            "the store's limit of {limit} {what} is exceeded: {found} are needed"
+        )));
+    }
+    Ok(())
 }
 
 /// What a call fails with that needs more memory than [`StoreLimits::lift_size`].

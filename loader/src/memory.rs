@@ -63,7 +63,7 @@ impl Slot {
         unit: &Unit,
         plan: &Plan,
     ) -> Result<Slot> {
-        let too_long = |table: &&TablePlan| u64::from(table.len) > MAX_ELEMENTS;
+        let too_long = |table: &&TablePlan| table.len > MAX_ELEMENTS;
         if let Some(table) = plan.tables.iter().find(too_long) {
             let message = format!("a table cannot have {} elements", table.len);
             return Err(Error::msg(message));
@@ -185,7 +185,7 @@ impl Slot {
             let descriptor = unsafe { &mut *slot.as_ptr() };
             let elements = context.as_ptr().cast::<u8>().wrapping_add(table.elements);
             descriptor.base = elements.expose_provenance() as u64;
-            descriptor.len = table.len.into();
+            descriptor.len = table.len;
             descriptor.max = limits.table_max(descriptor.max);
             descriptor.capacity = 0;
         }
@@ -413,12 +413,14 @@ impl HostMemory {
         engine: &Engine,
         (min, max): (u64, Option<u64>),
         is_shared: bool,
+        limits: &StoreLimits,
     ) -> Result<HostMemory> {
         let most = cwasm_format::data::RESERVATION_32;
         let bytes = |pages: u64| pages.checked_mul(1 << 16).filter(|bytes| *bytes <= most);
         let Some(byte_len) = bytes(min) else {
             return Err(Error::msg(format!("a memory cannot have {min} pages")));
         };
+        limits.check_memory(byte_len)?;
         // Any module may import it, also one whose code relies on guards.
         let size = (most + cwasm_format::data::GUARD_SIZE) as usize;
         let reservation =
@@ -429,7 +431,7 @@ impl HostMemory {
         let vm = VmMemory {
             base: reservation.start().as_ptr().expose_provenance() as u64,
             byte_len,
-            max_byte_len: max.and_then(bytes).unwrap_or(most),
+            max_byte_len: limits.memory_max(max.and_then(bytes).unwrap_or(most)),
             page_log2: 16,
             is_shared: is_shared.into(),
         };

@@ -65,7 +65,7 @@ pub(crate) struct TablePlan {
     pub(crate) slot: usize,
     /// Context offset of its elements.
     pub(crate) elements: usize,
-    pub(crate) len: u32,
+    pub(crate) len: u64,
 }
 
 /// A run of an image: whole pages.
@@ -191,7 +191,8 @@ fn plan_run(
             Some(index),
             memories
                 .get(index)
-                .and_then(|memory| round_up(memory.byte_len)),
+                // Of one that cannot be reserved nothing is filled.
+                .map(|memory| round_up(memory.byte_len).unwrap_or(usize::MAX)),
         )
     };
     let Some(target_size) = target_size else {
@@ -303,8 +304,9 @@ fn claim(unit: &Unit) -> Result<Claims, FormatError> {
         let record = record_id(SectionId::Tables, index);
         claims.add::<VmTable>(unit, record, "slot", (table.slot, 1))?;
         // One with more elements cannot be instantiated.
-        if u64::from(table.len) <= MAX_TABLE_ELEMENTS {
-            claims.add::<u64>(unit, record, "elements", (table.elements, table.len))?;
+        if table.len <= MAX_TABLE_ELEMENTS {
+            let elements = (table.elements, table.len as u32);
+            claims.add::<u64>(unit, record, "elements", elements)?;
         }
     }
     for (index, table) in artifact.handle_tables().iter().enumerate() {

@@ -296,6 +296,35 @@ fn what_a_guard_needs_is_said() {
 }
 
 #[test]
+fn sizes_that_no_machine_has_are_refused_with_what_they_need() {
+    let workshop = workshop(Bounds::Guard);
+    let cases = [
+        ("(memory i64 0x1000000000000)", "cannot reserve"),
+        (
+            "(memory i64 0x1000000000000 0x1000000000000)",
+            "cannot reserve",
+        ),
+        (
+            "(memory i64 0xffffffffffff) (data (i64.const 0) \"x\")",
+            "cannot reserve",
+        ),
+        (
+            "(table i64 0xffffffffffffffff funcref)",
+            "a table cannot have 18446744073709551615 elements",
+        ),
+        (
+            "(table 0x10000001 funcref)",
+            "a table cannot have 268435457 elements",
+        ),
+    ];
+    for (items, expected) in cases {
+        let module = module(&workshop, &format!("(module {items})"));
+        let message = format!("{:?}", instantiate(&module, &workshop).err().unwrap());
+        assert!(message.contains(expected), "{items}: {message}");
+    }
+}
+
+#[test]
 fn a_reservation_is_no_larger_than_the_memory_may_get() {
     in_child("a_reservation_is_no_larger_than_the_memory_may_get", || {
         let workshop = workshop(Bounds::Check);

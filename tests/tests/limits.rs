@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use cwasm::{CallHook, Error, Instance, Linker, Store, StoreLimits, TrapCode, Val};
+use cwasm::{
+    CallHook, CoreMemory, CoreTable, CoreVal, Error, Extern, HeapType, Instance, Linker, RefType,
+    Store, StoreLimits, TrapCode, Val, ValType,
+};
 use cwasm_tests::artifact::Workshop;
 
 const GUEST: &str = r#"(component
@@ -96,6 +99,47 @@ fn memories_and_tables_grow_to_the_limit() {
         call::<_, (i32,)>(&mut store, instance, "grow", (1u32,)).unwrap(),
         (-1,)
     );
+}
+
+#[test]
+fn what_the_host_makes_for_guests_grows_to_the_limit() {
+    let workshop = Workshop::new();
+    let mut store = Store::new(workshop.engine(), ());
+    let mut limits = StoreLimits::new();
+    limits.memory_size(5 << 16).table_elements(4);
+    store.set_limits(limits);
+    let memory = CoreMemory::new(&mut store, 2, None).unwrap();
+    assert_eq!(memory.grow(&mut store, 4).unwrap(), None);
+    assert_eq!(memory.grow(&mut store, 3).unwrap(), Some(2));
+    let funcs = ValType::Ref(RefType {
+        nullable: true,
+        heap: HeapType::Func,
+    });
+    let table = CoreTable::new(&mut store, funcs, 3, Some(9)).unwrap();
+    let guest = br#"(module (import "" "" (table 3 9 funcref))
+        (func (export "grow") (param i32) (result i32)
+          (table.grow (ref.null func) (local.get 0))))"#;
+    let module = workshop.map_module(&workshop.compile(guest).unwrap());
+    let instance = module
+        .unwrap()
+        .instantiate(&mut store, &[Extern::Table(table)]);
+    let Ok(Some(Extern::Func(grow))) = instance.unwrap().get(&store, "grow") else {
+        panic!("no function `grow`")
+    };
+    let mut grow = |n| grow.call(&mut store, &[CoreVal::I32(n)]).unwrap();
+    assert!(matches!(grow(2)[..], [CoreVal::I32(-1)]));
+    assert!(matches!(grow(1)[..], [CoreVal::I32(3)]));
+    let error = CoreMemory::new(&mut store, 6, None)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("limit of 327680 bytes of a memory"),
+        "{error}"
+    );
+    let error = CoreTable::new(&mut store, funcs, 5, None)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("limit of 4 elements of a table"), "{error}");
 }
 
 #[test]

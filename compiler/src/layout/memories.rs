@@ -58,7 +58,7 @@ impl<'a> Builder<'a> {
     pub(super) fn memory_record(&mut self, ty: &wasmparser::MemoryType) -> MemoryRecord {
         let page_log2 = page_log2(ty);
         let most = if ty.memory64 {
-            u64::MAX >> page_log2
+            1u64.checked_shl(64 - page_log2).unwrap_or(u64::MAX)
         } else {
             u64::from(u32::MAX).min((1 << 32) >> page_log2)
         };

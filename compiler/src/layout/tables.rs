@@ -151,6 +151,8 @@ impl<'a> Builder<'a> {
             };
             self.write(desc, table.as_bytes());
             let own = index - env.module.imported_tables;
+            // A fill of its own is a step behind this: it would overwrite what is folded.
+            let stepped = self.unit.steps.len();
             let mut initial = ConstValue::Null;
             if let Some(expr) = &env.module.table_inits[own as usize] {
                 match self.evaluate(env, expr)? {
@@ -166,7 +168,7 @@ impl<'a> Builder<'a> {
                 index,
                 desc,
                 elements: vec![initial; if is_possible { ty.initial as usize } else { 0 }],
-                stepped: self.unit.steps.len(),
+                stepped,
             });
             env.tables.push(TableLoc::Own { desc });
         }
@@ -205,8 +207,7 @@ impl<'a> Builder<'a> {
             self.unit.tables.push(TableRecord {
                 slot: desc,
                 elements,
-                len,
-                reserved: 0,
+                len: ty.initial,
             });
         }
         places

@@ -148,12 +148,13 @@ impl CoreTable {
                 "a table cannot have elements of type {element}"
             )));
         }
+        store.limits().check_table(min)?;
         let most = max.unwrap_or(u64::MAX).min(u32::MAX.into());
         let base = NonNull::<u64>::dangling().as_ptr().expose_provenance() as u64;
         let mut vm = VmTable {
             base,
             len: 0,
-            max: most,
+            max: store.limits().table_max(most),
             capacity: 0,
         };
         if table::grow(&mut vm, min, 0, || false).is_none() {
@@ -240,7 +241,12 @@ impl CoreMemory {
     pub fn new(mut store: impl AsContextMut, min: u64, max: Option<u64>) -> Result<CoreMemory> {
         let mut context = store.as_context_mut();
         let store = context.opaque();
-        let owned = Owned::new(HostMemory::new(store.engine(), (min, max), false)?);
+        let owned = Owned::new(HostMemory::new(
+            store.engine(),
+            (min, max),
+            false,
+            store.limits(),
+        )?);
         let memory = owned.as_ptr().cast();
         store.host_items.memories.push(owned);
         let ty = MemoryType {

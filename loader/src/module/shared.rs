@@ -12,6 +12,7 @@ use super::MemoryType;
 use super::host::Owned;
 use crate::engine::Engine;
 use crate::error::Result;
+use crate::limits::StoreLimits;
 use crate::memory::{self, HostMemory};
 
 /// A memory that instances in several stores, on several threads, may use at once. Cheap to clone.
@@ -36,7 +37,12 @@ impl SharedMemory {
     /// # Errors
     /// If there is not enough address space or memory.
     pub fn new(engine: &Engine, min: u64, max: u64) -> Result<SharedMemory> {
-        let owned = Owned::new(HostMemory::new(engine, (min, Some(max)), true)?);
+        let owned = Owned::new(HostMemory::new(
+            engine,
+            (min, Some(max)),
+            true,
+            &StoreLimits::default(),
+        )?);
         let limits = Limits {
             min,
             max: Some(max),
