@@ -11,6 +11,11 @@
 //!
 //! What checks whether to stop is not inlined: two checks of a function must not be alike.
 //!
+//! Accesses of adapters have no alias region, those of core functions have one, and Cranelift orders a
+//! load without region behind stores without region, calls and fences only. **Invariant:** an inlined
+//! adapter that loads from a memory stores what it has loaded, or calls, before the core function goes
+//! on: results go to the caller's memory, and what takes parameters from memory calls `realloc`.
+//!
 //! What is inlined is built before everything else; what cannot be built is left alone, so that
 //! errors are those of compiling it.
 
