@@ -420,6 +420,11 @@ impl HostMemory {
         let Some(byte_len) = bytes(min) else {
             return Err(Error::msg(format!("a memory cannot have {min} pages")));
         };
+        if let Some(max) = max.filter(|max| *max < min) {
+            return Err(Error::msg(format!(
+                "a memory that starts with {min} pages cannot have at most {max}"
+            )));
+        }
         limits.check_memory(byte_len)?;
         // Any module may import it, also one whose code relies on guards.
         let size = (most + cwasm_format::data::GUARD_SIZE) as usize;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use cwasm::{
     CallHook, CoreMemory, CoreTable, CoreVal, Error, Extern, HeapType, Instance, Linker, RefType,
-    Store, StoreLimits, TrapCode, Val, ValType,
+    SharedMemory, Store, StoreLimits, TrapCode, Val, ValType,
 };
 use cwasm_tests::artifact::Workshop;
 
@@ -290,4 +290,69 @@ fn a_hook_that_fails_fails_the_call() {
             matches!(failing, CallHook::CallingWasm | CallHook::ReturningFromWasm)
         );
     }
+}
+
+/// Pairs of a map, and 4 KiB elements, of which a few lists in lists make many.
+const COSTLY: &str = r#"(component
+  (core module $m (memory (export "memory") 40)
+    (func (export "pairs") (param i32) (result i32)
+      (i32.store (i32.const 0) (i32.const 8))
+      (i32.store (i32.const 4) (local.get 0))
+      (i32.const 0))
+    (func (export "blocks") (param i32) (result i32) (local $i i32)
+      (loop $next
+        (i32.store offset=131072 (i32.mul (local.get $i) (i32.const 8)) (i32.const 4096))
+        (i32.store offset=131076 (i32.mul (local.get $i) (i32.const 8)) (i32.const 16))
+        (br_if $next (i32.lt_u
+          (local.tee $i (i32.add (local.get $i) (i32.const 1))) (local.get 0))))
+      (i32.store (i32.const 0) (i32.const 131072))
+      (i32.store (i32.const 4) (local.get 0))
+      (i32.const 0)))
+  (core instance $i (instantiate $m))
+  (func (export "map") (param "n" u32) (result (map u8 u8))
+    (canon lift (core func $i "pairs") (memory (core memory $i "memory"))))
+  (func (export "blocks") (param "n" u32) (result (list (list (list u8 4096))))
+    (canon lift (core func $i "blocks") (memory (core memory $i "memory")))))"#;
+
+#[test]
+fn maps_and_boxes_count_as_what_they_take() {
+    let workshop = Workshop::new();
+    let artifact = workshop.compile(COSTLY.as_bytes()).unwrap();
+    let component = workshop.map_component(&artifact).unwrap();
+    let linker = Linker::<()>::new(workshop.engine());
+    let mut store = Store::new(workshop.engine(), ());
+    let mut limits = StoreLimits::new();
+    limits.lift_size(1 << 20);
+    store.set_limits(limits);
+    let message = "StoreLimits::lift_size";
+    let instance = linker.instantiate(&mut store, &component).unwrap();
+    let map = instance.get_func(&mut store, "map").unwrap();
+    let mut results = [Val::Bool(false)];
+    map.call(&mut store, &[Val::U32(1000)], &mut results)
+        .unwrap();
+    let error = map.call(&mut store, &[Val::U32(1_000_000)], &mut results);
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains(message), "{error}");
+    let instance = linker.instantiate(&mut store, &component).unwrap();
+    type Blocks = Vec<Vec<Box<[u8; 4096]>>>;
+    let blocks = instance.get_typed_func::<(u32,), (Blocks,)>(&mut store, "blocks");
+    let blocks = blocks.unwrap();
+    assert_eq!(blocks.call(&mut store, (2,)).unwrap().0.len(), 2);
+    let error = blocks.call(&mut store, (100,)).unwrap_err().to_string();
+    assert!(error.contains(message), "{error}");
+}
+
+#[test]
+fn a_memory_does_not_start_beyond_its_maximum() {
+    let workshop = Workshop::new();
+    let mut store = Store::new(workshop.engine(), ());
+    let expected = "starts with 5 pages cannot have at most 2";
+    let own = CoreMemory::new(&mut store, 5, Some(2))
+        .unwrap_err()
+        .to_string();
+    assert!(own.contains(expected), "{own}");
+    let shared = SharedMemory::new(workshop.engine(), 5, 2)
+        .unwrap_err()
+        .to_string();
+    assert!(shared.contains(expected), "{shared}");
 }

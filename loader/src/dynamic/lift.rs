@@ -234,6 +234,7 @@ fn lift_map(
     let extent = types.abi(entry).layout.at(cx.width());
     let all = elements_extent(len, extent)?;
     let bytes = cx.bytes(pointer, all, TrapCode::ListOutOfBounds)?;
+    cx.charge(len as usize, size_of::<(Val, Val)>())?;
     let mut pairs = reserve(len as usize)?;
     for bytes in bytes.chunks_exact(extent.size as usize) {
         let key = load(types, key, cx, &bytes[key_range.clone()])?;

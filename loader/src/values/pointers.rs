@@ -60,11 +60,13 @@ macro_rules! boxed {
         unsafe impl<T: Lift> Lift for $pointer<T> {
             #[inline(always)]
             fn lift_flat(cx: &mut LiftContext<'_>, flat: &[u64]) -> Result<Self> {
+                cx.charge(1, size_of::<T>())?;
                 T::lift_flat(cx, flat).map($pointer::new)
             }
 
             #[inline(always)]
             fn load(cx: &mut LiftContext<'_>, bytes: &[u8]) -> Result<Self> {
+                cx.charge(1, size_of::<T>())?;
                 T::load(cx, bytes).map($pointer::new)
             }
         }
