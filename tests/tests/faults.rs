@@ -229,6 +229,34 @@ fn a_fault_of_the_host_is_not_taken_for_a_trap() {
     }
 }
 
+/// A handler that was there before and is for one signal only has one; the next ends the process.
+#[test]
+#[allow(unsafe_code, reason = "faults on purpose, in a child process")]
+fn a_handler_for_one_signal_is_called_once() {
+    extern "C" fn handler(_: libc::c_int) {
+        eprintln!("handled");
+    }
+    let output = in_child("a_handler_for_one_signal_is_called_once", || {
+        let function: extern "C" fn(libc::c_int) = handler;
+        // SAFETY: an action is plain bits, and all zeros is the default one.
+        let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+        action.sa_sigaction = function as usize;
+        action.sa_flags = libc::SA_RESETHAND;
+        // SAFETY: the handler has the signature for these flags.
+        let set = unsafe { libc::sigaction(SIGSEGV, &raw const action, std::ptr::null_mut()) };
+        assert_eq!(set, 0);
+        let mut guest = Guest::new(&component(&Engine::default()), Ok);
+        assert_eq!(guest.trap("load", u32::MAX), TrapCode::MemoryOutOfBounds);
+        // SAFETY: none; this is the fault.
+        unsafe { std::ptr::without_provenance::<u32>(64).read_volatile() };
+    });
+    if let Some(output) = output {
+        assert_eq!(output.status.signal(), Some(SIGSEGV), "{output:?}");
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(text.matches("handled").count(), 1, "{text}");
+    }
+}
+
 #[test]
 #[allow(unsafe_code, reason = "makes a thread as C does")]
 fn threads_that_rust_did_not_make_trap_too() {

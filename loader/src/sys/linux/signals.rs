@@ -11,6 +11,7 @@ use std::ffi::{c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::error::{Context as _, Result};
@@ -64,6 +65,8 @@ struct Installed {
     handler: Handler,
     /// The actions that were there before, in the order of [`SIGNALS`].
     previous: [libc::sigaction; SIGNALS.len()],
+    /// Whether a previous handler that is for one signal only (`SA_RESETHAND`) has had it.
+    spent: [AtomicBool; SIGNALS.len()],
 }
 
 static INSTALLED: OnceLock<Installed> = OnceLock::new();
@@ -89,7 +92,11 @@ fn install_handlers(handler: Handler) -> io::Result<()> {
     for (signal, previous) in SIGNALS.iter().zip(&mut previous) {
         *previous = replace_action(*signal, None)?;
     }
-    let set = INSTALLED.set(Installed { handler, previous });
+    let set = INSTALLED.set(Installed {
+        handler,
+        previous,
+        spent: Default::default(),
+    });
     assert!(set.is_ok(), "installed once");
     let function: unsafe extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void) = on_signal;
     let action = libc::sigaction {
@@ -153,7 +160,13 @@ unsafe extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, contex
         }
     }
     let index = SIGNALS.iter().position(|known| *known == signal);
-    if let Some(previous) = index.and_then(|index| installed.previous.get(index)) {
+    if let Some(index) = index {
+        let previous = &installed.previous[index];
+        let is_once = previous.sa_flags & libc::SA_RESETHAND != 0;
+        let previous = match is_once && installed.spent[index].swap(true, Ordering::Relaxed) {
+            true => &EMPTY,
+            false => previous,
+        };
         // SAFETY: these are the arguments of the kernel, and the action was installed for them.
         unsafe { chain(previous, signal, info, context) };
     }
