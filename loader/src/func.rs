@@ -23,6 +23,7 @@ use cwasm_format::vmctx::flags::{MAY_ENTER, MAY_LEAVE};
 
 use crate::dynamic::{self, Check, Places};
 use crate::error::{Error, Result};
+use crate::finally::finally;
 use crate::hook::CallHook;
 use crate::raw::{self, CallTarget};
 use crate::resource::{HandleType, check_handles};
@@ -190,8 +191,11 @@ impl Func {
         }
         store.begin(CallHook::CallingWasm)?;
         let lent = store.opaque().resources.begin_guest_call();
-        let result = self.call_checked(&mut store, types, func, params, results);
-        store.opaque().resources.end_guest_call(lent);
+        let result = finally(
+            &mut store,
+            |store| self.call_checked(store, types, func, params, results),
+            |store| store.opaque().resources.end_guest_call(lent),
+        );
         store.end(CallHook::ReturningFromWasm, result)
     }
 
@@ -349,6 +353,8 @@ impl Pending {
     ) -> Result<()> {
         let target = &self.target;
         if let Some(post_return) = target.post_return {
+            // The call may have been begun on another thread.
+            raw::enter(store.opaque())?;
             // SAFETY: the store owns the instance, and is ours (the caller's contract).
             unsafe {
                 target

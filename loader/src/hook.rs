@@ -1,6 +1,7 @@
 //! What a host is told about calls between it and its guests.
 
 use crate::error::{Error, Result};
+use crate::finally::finally;
 use crate::store::StoreContextMut;
 
 /// A call that begins or ends: see [`Store::set_call_hook`](crate::Store::set_call_hook).
@@ -8,11 +9,11 @@ use crate::store::StoreContextMut;
 pub enum CallHook {
     /// The host is about to call an export.
     CallingWasm,
-    /// A call of an export is over, whether it has succeeded or not.
+    /// A call of an export is over, whether it has succeeded or not; a panic is not told of.
     ReturningFromWasm,
     /// A guest calls a host function.
     CallingHost,
-    /// A host function is over, whether it has succeeded or not.
+    /// A host function is over, whether it has succeeded or not; a panic is not told of.
     ReturningFromHost,
 }
 
@@ -67,11 +68,18 @@ impl<T: 'static> StoreContextMut<'_, T> {
     #[cold]
     fn tell(&mut self, event: CallHook) -> Result<()> {
         // What the hook itself calls is not told of.
-        let Some(mut hook) = self.take_hook() else {
-            return Ok(());
-        };
-        let result = hook(self.reborrow(), event);
-        self.restore_hook(hook);
-        result
+        let hook = self.take_hook();
+        finally(
+            &mut (self, hook),
+            |(store, hook)| match hook {
+                Some(hook) => hook(store.reborrow(), event),
+                None => Ok(()),
+            },
+            |(store, hook)| {
+                if let Some(hook) = hook.take() {
+                    store.restore_hook(hook);
+                }
+            },
+        )
     }
 }

@@ -238,12 +238,15 @@ unsafe fn run<H: HostCall>(
     let options = unsafe { CanonOptions::new(context, text, &lower.options, lower.flags) };
     // SAFETY: the store of the instance; whoever called into wasm waits for us.
     let mut store = unsafe { StoreContextMut::<H::Data>::from_context(context) };
+    // The host's function may call guests on another thread, whose stack ends elsewhere.
+    let stack_limit = store.opaque().vm.stack_limit;
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         store.begin(CallHook::CallingHost)?;
         // SAFETY: compiled code called with these arguments (the caller's contract).
         let result = unsafe { host.call(&mut store, &options, args) };
         store.end(CallHook::ReturningFromHost, result)
     }));
+    store.opaque().vm.stack_limit = stack_limit;
     match outcome {
         Ok(Ok(value)) => RawReturn { value, status: 0 },
         Ok(Err(failure)) => fail(store.opaque(), failure),
@@ -308,11 +311,13 @@ where
         // SAFETY: the store of the instance that calls, or for which the host does; whoever has it
         // waits for us.
         let mut store = unsafe { StoreContextMut::<T>::from_context(context) };
+        let stack_limit = store.opaque().vm.stack_limit;
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             store.begin(CallHook::CallingHost)?;
             let result = func(store.as_context_mut(), rep as u32);
             store.end(CallHook::ReturningFromHost, result)
         }));
+        store.opaque().vm.stack_limit = stack_limit;
         match outcome {
             Ok(Ok(())) => RawReturn::default(),
             Ok(Err(error)) => fail(store.opaque(), Failure::Host(error)),

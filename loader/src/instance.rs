@@ -257,7 +257,9 @@ impl Instance {
             // SAFETY: as above, with all that comes from imported modules.
             unsafe { initialize(&mut context, &data, plan) }
         });
-        if initialized.is_err() {
+        // Host functions that it called may have kept handles and views of it: then it stays, and
+        // counts, as long as the store.
+        if initialized.is_err() && component.artifact().lowers().is_empty() {
             context.opaque().pop_instance(instance.index);
         }
         initialized.map(|()| instance)

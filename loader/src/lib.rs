@@ -18,6 +18,7 @@ mod deadline;
 mod dynamic;
 mod engine;
 mod error;
+mod finally;
 mod func;
 mod hook;
 mod host;

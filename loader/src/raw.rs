@@ -322,7 +322,7 @@ impl CanonOptions {
     /// as it must be. The options have no `realloc`: the same as out of bounds.
     ///
     /// # Safety
-    /// - The instance is one of `store`, and [`enter`] has succeeded in this call.
+    /// - The instance is one of `store`.
     pub(crate) unsafe fn realloc(
         &self,
         store: &mut StoreOpaque,
@@ -332,6 +332,8 @@ impl CanonOptions {
         let Some(code) = self.realloc else {
             return Err(Error::trapped(out_of_bounds));
         };
+        // The host's function may have used the store on another thread.
+        enter(store)?;
         // SAFETY: the store is ours, so its instances are (the caller's contract).
         let flags = unsafe { self.flags() };
         // SAFETY: as above.
@@ -361,15 +363,25 @@ impl CanonOptions {
 /// known. Done before each call from the host.
 ///
 /// # Errors
-/// [`TrapCode::StackOverflow`] if too little stack is left.
+/// [`TrapCode::StackOverflow`] if too little stack is left; or this is not the thread's own stack, or
+/// it has no guard pages.
 #[inline(always)]
 pub(crate) fn enter(store: &mut StoreOpaque) -> Result<()> {
-    let limit = sys::thread::stack_limit()?;
+    let (limit, room) = sys::thread::stack_room()?;
     store.vm.stack_limit = limit as u64;
-    if sys::thread::stack_pointer() < limit {
-        return Err(Error::trapped(TrapCode::StackOverflow));
+    if sys::thread::stack_pointer().wrapping_sub(limit) >= room {
+        return Err(no_room(limit));
     }
     Ok(())
+}
+
+#[cold]
+#[inline(never)]
+fn no_room(limit: usize) -> Error {
+    if sys::thread::stack_pointer() < limit {
+        return Error::trapped(TrapCode::StackOverflow);
+    }
+    Error::msg("wasm can be entered on the thread's own stack only, and this is another one")
 }
 
 /// Calls a thunk. Inlined, so that the match is decided where the number of arguments is known.

@@ -10,6 +10,7 @@ use cwasm_format::hash::TypeHash;
 
 use super::{Func, Pending, check_dropped, check_store, enter};
 use crate::error::{Error, Result};
+use crate::finally::finally;
 use crate::hook::CallHook;
 use crate::raw::{self, CallTarget};
 use crate::signature;
@@ -193,9 +194,11 @@ where
             return self.start(store, params);
         }
         let lent = store.opaque().resources.begin_guest_call();
-        let result = self.start(store, params);
-        store.opaque().resources.end_guest_call(lent);
-        result
+        finally(
+            store,
+            |store| self.start(store, params),
+            |store| store.opaque().resources.end_guest_call(lent),
+        )
     }
 
     /// As [`start_lending`](Self::start_lending), with what is lent left so.

@@ -10,6 +10,7 @@ use super::{Failure, HostCall, import, shim};
 use crate::artifact::Unit;
 use crate::dynamic::{self, Check, Places};
 use crate::error::Result;
+use crate::finally::finally;
 use crate::raw::{CanonOptions, HostImport};
 use crate::store::{AsContextMut, StoreContextMut};
 use crate::val::Val;
@@ -100,10 +101,12 @@ impl<T: 'static> HostCall for Dynamic<T> {
         args: &[u64],
     ) -> Result<u64, Failure> {
         let borrowed = store.opaque().resources.begin_host_call();
-        // SAFETY: the caller's contract.
-        let result = unsafe { self.run(store, options, args) };
-        store.opaque().resources.end_host_call(borrowed);
-        result
+        finally(
+            store,
+            // SAFETY: the caller's contract.
+            |store| unsafe { self.run(store, options, args) },
+            |store| store.opaque().resources.end_host_call(borrowed),
+        )
     }
 }
 

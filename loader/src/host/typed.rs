@@ -7,6 +7,7 @@ use cwasm_format::abi::MAX_FLAT_RESULTS;
 
 use super::{Failure, HostCall, import, shim};
 use crate::error::Result;
+use crate::finally::finally;
 use crate::raw::{CanonOptions, HostImport};
 use crate::store::{AsContextMut, StoreContextMut};
 use crate::values::{ComponentNamedList, Lift, LiftContext, Lower, LowerContext};
@@ -84,10 +85,12 @@ where
             return unsafe { self.run(store, options, args) };
         }
         let borrowed = store.opaque().resources.begin_host_call();
-        // SAFETY: the caller's contract.
-        let result = unsafe { self.run(store, options, args) };
-        store.opaque().resources.end_host_call(borrowed);
-        result
+        finally(
+            store,
+            // SAFETY: the caller's contract.
+            |store| unsafe { self.run(store, options, args) },
+            |store| store.opaque().resources.end_host_call(borrowed),
+        )
     }
 }
 

@@ -25,6 +25,8 @@ const SIGNAL_STACK: usize = 64 << 10;
 struct Bounds {
     /// Lowest stack pointer with which the host may be called or wasm be entered.
     limit: Cell<usize>,
+    /// Bytes between it and the highest address of the stack.
+    room: Cell<usize>,
     /// Lowest address of the stack.
     low: Cell<usize>,
     /// Behind the highest address of the stack.
@@ -33,18 +35,24 @@ struct Bounds {
 
 thread_local! {
     // Without destructor and lazy initialisation: signal handlers read it.
-    static BOUNDS: Bounds =
-        const { Bounds { limit: Cell::new(0), low: Cell::new(0), high: Cell::new(0) } };
+    static BOUNDS: Bounds = const {
+        Bounds {
+            limit: Cell::new(0),
+            room: Cell::new(0),
+            low: Cell::new(0),
+            high: Cell::new(0),
+        }
+    };
     static OWN_SIGNAL_STACK: OnceCell<SignalStack> = const { OnceCell::new() };
 }
 
-/// The lowest stack pointer with which this thread may enter wasm or wasm may call the host. Makes
-/// the thread ready for traps first, if it is not.
+/// The lowest stack pointer with which this thread may enter wasm or wasm may call the host, and how
+/// many bytes of the stack are above it. Makes the thread ready for traps first, if it is not.
 #[inline(always)]
-pub(crate) fn stack_limit() -> Result<usize> {
-    match BOUNDS.with(|bounds| bounds.limit.get()) {
-        0 => prepare(),
-        limit => Ok(limit),
+pub(crate) fn stack_room() -> Result<(usize, usize)> {
+    match BOUNDS.with(|bounds| (bounds.limit.get(), bounds.room.get())) {
+        (0, _) => prepare(),
+        known => Ok(known),
     }
 }
 
@@ -70,16 +78,17 @@ pub(crate) fn stack_bounds() -> Option<(usize, usize)> {
 
 #[cold]
 #[inline(never)]
-fn prepare() -> Result<usize> {
+fn prepare() -> Result<(usize, usize)> {
     ensure_signal_stack().with_context(|| "cannot install a signal stack")?;
     let (low, high) = find_stack().with_context(|| "cannot find the bounds of the stack")?;
     let limit = low + HOST_STACK.min((high - low) / 4);
     BOUNDS.with(|bounds| {
         bounds.low.set(low);
         bounds.high.set(high);
+        bounds.room.set(high - limit);
         bounds.limit.set(limit);
     });
-    Ok(limit)
+    Ok((limit, high - limit))
 }
 
 /// The lowest usable address of this thread's stack and the one behind the highest.
@@ -100,6 +109,15 @@ fn find_stack() -> io::Result<(usize, usize)> {
     check(error)?;
     // SAFETY: `attributes` was filled above and is not used again.
     check(unsafe { libc::pthread_attr_destroy(attributes.as_mut_ptr()) })?;
+    // SAFETY: has no preconditions.
+    let process = unsafe { libc::getpid() };
+    // SAFETY: as above.
+    let is_main = unsafe { libc::gettid() } == process;
+    // Below the main thread's stack the kernel maps nothing. Others that have no guard were made by
+    // someone who said where they are: what lies below is in use, and recursion would run into it.
+    if guard == 0 && !is_main {
+        return Err(io::Error::other("the thread's stack has no guard page"));
+    }
     // Whether the guard is a part of the stack depends on the C library: leave it out.
     Ok((low.addr() + guard, low.addr() + size))
 }
@@ -180,13 +198,14 @@ mod tests {
     fn threads_know_their_stack() {
         for size in [64 << 10, 2 << 20] {
             let thread = std::thread::Builder::new().stack_size(size).spawn(move || {
-                let limit = stack_limit().unwrap();
+                let (limit, room) = stack_room().unwrap();
                 let (low, high) = stack_bounds().unwrap();
                 let pointer = stack_pointer();
                 assert!(low < limit && limit < pointer && pointer < high, "{size}");
                 assert!(limit - low <= HOST_STACK && limit - low >= (size / 4).min(HOST_STACK) / 2);
                 assert!(signal_stack().unwrap().ss_size >= MIN_SIGNAL_STACK);
-                assert_eq!(stack_limit().unwrap(), limit);
+                assert_eq!(limit + room, high);
+                assert_eq!(stack_room().unwrap(), (limit, room));
             });
             thread.unwrap().join().unwrap();
         }
