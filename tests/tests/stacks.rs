@@ -161,10 +161,8 @@ fn a_stack_without_a_guard_is_refused() {
         let below = memory(2 * SIZE, 0);
         let mut attributes = std::mem::MaybeUninit::uninit();
         // SAFETY: initialises the attributes.
-        assert_eq!(
-            unsafe { libc::pthread_attr_init(attributes.as_mut_ptr()) },
-            0
-        );
+        let initialised = unsafe { libc::pthread_attr_init(attributes.as_mut_ptr()) };
+        assert_eq!(initialised, 0);
         let stack = below.wrapping_add(SIZE).cast();
         // SAFETY: initialised above; the memory stays.
         let set = unsafe { libc::pthread_attr_setstack(attributes.as_mut_ptr(), stack, SIZE) };
