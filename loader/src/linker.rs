@@ -391,7 +391,8 @@ impl<T: 'static> LinkerInstance<'_, T> {
 }
 
 impl<T: 'static> InstancePre<T> {
-    /// Makes an instance.
+    /// Makes an instance. If that fails, and the component imports functions, what is there of it
+    /// stays in the store and counts for its limits: the host may have kept views and resources.
     ///
     /// # Errors
     /// A [`Trap`](crate::Trap) if the component traps while it is instantiated; or there is not

@@ -95,6 +95,8 @@ where
     ///   instance can never be entered again.
     /// - The instance cannot be entered: it is active, or has trapped.
     /// - `store` is not the function's store.
+    /// - The thread runs on another stack than its own, as in a coroutine, or its stack has no guard
+    ///   pages: then the end of the stack would not be noticed.
     ///
     /// # Panics
     /// If a host function panics that the guest calls.
