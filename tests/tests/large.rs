@@ -5,7 +5,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use cwasm::{Component, Linker, Store, Val};
+use cwasm::{Component, Linker, Store, TypedFunc, Val};
 use cwasm_tests::artifact::Workshop;
 
 /// What a machine that builds something else as well is given for what takes it 1 s by itself.
@@ -18,6 +18,19 @@ fn compile(workshop: &Workshop, text: &str) -> Component {
     let time = start.elapsed();
     assert!(time < SECONDS, "compiled in {time:?}");
     workshop.map_component(&artifact).unwrap()
+}
+
+/// A function of a new instance of a component without imports.
+fn func(
+    workshop: &Workshop,
+    component: &Component,
+    name: &str,
+) -> (Store<()>, TypedFunc<(u32,), (u32,)>) {
+    let mut store = Store::new(workshop.engine(), ());
+    let linker = Linker::new(workshop.engine());
+    let instance = linker.instantiate(&mut store, component).unwrap();
+    let func = instance.get_typed_func(&mut store, name).unwrap();
+    (store, func)
 }
 
 /// Why a component is not compiled.
@@ -66,12 +79,7 @@ fn components_nested_in_components() {
     for levels in [10, 98] {
         let workshop = Workshop::new();
         let component = compile(&workshop, &tower(levels));
-        let mut store = Store::new(workshop.engine(), ());
-        let linker = Linker::new(workshop.engine());
-        let instance = linker.instantiate(&mut store, &component).unwrap();
-        let f = instance
-            .get_typed_func::<(u32,), (u32,)>(&mut store, "f")
-            .unwrap();
+        let (mut store, f) = func(&workshop, &component, "f");
         assert_eq!(
             f.call(&mut store, (5,)).unwrap(),
             (5 + levels as u32,),
@@ -320,13 +328,7 @@ fn blocks_in_blocks() {
     );
     let workshop = Workshop::new();
     let component = compile(&workshop, &text);
-    let mut store = Store::new(workshop.engine(), ());
-    let instance = Linker::new(workshop.engine())
-        .instantiate(&mut store, &component)
-        .unwrap();
-    let run = instance
-        .get_typed_func::<(u32,), (u32,)>(&mut store, "run")
-        .unwrap();
+    let (mut store, run) = func(&workshop, &component, "run");
     assert_eq!(run.call(&mut store, (5,)).unwrap(), (5,));
     assert_eq!(run.call(&mut store, (0,)).unwrap(), (7,));
 }
@@ -362,13 +364,7 @@ fn segments_far_apart() {
         artifact.len()
     );
     let component = workshop.map_component(&artifact).unwrap();
-    let mut store = Store::new(workshop.engine(), ());
-    let instance = Linker::new(workshop.engine())
-        .instantiate(&mut store, &component)
-        .unwrap();
-    let run = instance
-        .get_typed_func::<(u32,), (u32,)>(&mut store, "run")
-        .unwrap();
+    let (mut store, run) = func(&workshop, &component, "run");
     for index in [0, 1, 77, COUNT - 1] {
         let at = (index * DISTANCE) as u32;
         assert_eq!(run.call(&mut store, (at,)).unwrap(), (index as u32 % 256,));
@@ -404,9 +400,8 @@ fn instances_of_a_module_that_holds_much() {
     assert!(artifact.len() < 10 * bytes.len(), "{}", artifact.len());
     let component = workshop.map_component(&artifact).unwrap();
     let mut store = Store::new(workshop.engine(), ());
-    let instance = Linker::new(workshop.engine())
-        .instantiate(&mut store, &component)
-        .unwrap();
+    let linker = Linker::new(workshop.engine());
+    let instance = linker.instantiate(&mut store, &component).unwrap();
     for name in ["first", "last"] {
         let run = instance
             .get_typed_func::<(u32,), (u32,)>(&mut store, name)
