@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use cwasm_format::read::Host;
 
-use crate::deadline::Timer;
 use crate::error::Result;
-use crate::pool::Pool;
-use crate::{sys, unwind};
+use crate::sys;
+use crate::vm::deadline::Timer;
+use crate::vm::pool::Pool;
+use crate::vm::unwind;
 
 /// Options of an [`Engine`].
 #[derive(Clone, Debug)]

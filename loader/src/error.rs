@@ -5,7 +5,7 @@ use std::fmt::{self, Display};
 
 use cwasm_format::FormatError;
 
-use crate::trap::Trap;
+use crate::vm::trap::Trap;
 
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

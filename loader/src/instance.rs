@@ -9,20 +9,21 @@ use cwasm_format::exports::{IMPORTED, LiftRecord, kind};
 use cwasm_format::types::ResourceNumber;
 use cwasm_format::vmctx::{VmContext, VmHandles, VmHostImport, VmTable};
 
+use crate::artifact::plan::Plan;
 use crate::artifact::{Code, Text, Unit};
 use crate::component::Component;
 use crate::error::{Context as _, Error, Result};
 use crate::func::{Func, TypedFunc};
-use crate::interrupt::Interrupts;
-use crate::memory::Slot;
 use crate::module::{self, Module, ModuleState};
-use crate::plan::Plan;
-use crate::raw::{CallTarget, CanonOptions, enter, invoke};
-use crate::resource::{HostResource, HostResources, ResourceType, guest};
-use crate::store::{AsContextMut, StoreContextMut, StoreId, StoreOpaque};
-use crate::table;
-use crate::trap::take_trap;
+use crate::resource::{HostResource, HostResources, ResourceType};
 use crate::values::{ComponentNamedList, Lift, Lower};
+use crate::vm::canon::{CallTarget, CanonOptions, enter, invoke};
+use crate::vm::handles;
+use crate::vm::interrupt::Interrupts;
+use crate::vm::memory::Slot;
+use crate::vm::store::{AsContextMut, StoreContextMut, StoreId, StoreOpaque};
+use crate::vm::table;
+use crate::vm::trap::take_trap;
 
 /// An instance of a component, in a store.
 ///
@@ -202,7 +203,7 @@ impl Drop for InstanceData {
             // SAFETY: as above.
             let table = unsafe { self.slot::<VmHandles>(record.slot) };
             // SAFETY: as above.
-            guest::free(unsafe { &mut *table.as_ptr() });
+            handles::free(unsafe { &mut *table.as_ptr() });
         }
     }
 }

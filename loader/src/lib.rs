@@ -12,41 +12,28 @@
 #![warn(missing_docs)]
 
 mod artifact;
-mod builtins;
 mod component;
-mod deadline;
+mod core_types;
 mod dynamic;
 mod engine;
 mod error;
 mod finally;
 mod func;
-mod hook;
 mod host;
 mod instance;
-mod interrupt;
-mod limits;
 mod linker;
-mod memory;
 mod module;
-mod parking;
 mod parts;
-mod plan;
-mod pool;
-mod raw;
-mod registry;
 mod resource;
 mod resource_table;
 mod signature;
-mod store;
 mod sys;
-mod table;
 mod transcode;
-mod trap;
 pub mod types;
-mod unwind;
 mod val;
 mod values;
 mod versions;
+mod vm;
 #[cfg(feature = "wave")]
 mod wave;
 
@@ -277,23 +264,18 @@ pub use cwasm_macros::flags;
 pub use cwasm_macros::bindgen;
 
 pub use component::{Component, ComponentExtern, ItemKind};
+pub use core_types::{ExternType, FuncType, GlobalType, MemoryType, TableType};
 pub use engine::{Config, Engine};
 pub use error::{Error, Result};
 pub use func::{Deferred, Func, TypedFunc};
-pub use hook::CallHook;
 pub use instance::Instance;
-pub use interrupt::InterruptHandle;
-pub use limits::StoreLimits;
 pub use linker::{InstancePre, LinkError, Linker, LinkerInstance};
 pub use module::{
-    CoreFunc, CoreGlobal, CoreMemory, CoreTable, CoreVal, Extern, ExternType, FuncType, GlobalType,
-    HeapType, ImportType, Limits, MemoryType, Module, ModuleInstance, RefType, SharedMemory,
-    TableType, ValType,
+    CoreFunc, CoreGlobal, CoreMemory, CoreTable, CoreVal, Extern, HeapType, ImportType, Limits,
+    Module, ModuleInstance, RefType, SharedMemory, ValType,
 };
 pub use resource::{Borrow, HandleType, Own, Resource, ResourceAny, ResourceType};
 pub use resource_table::{ResourceTable, ResourceTableError};
-pub use store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
-pub use trap::{Frame, Trap};
 pub use val::Val;
 #[doc(hidden)]
 pub use values::derive as __derive;
@@ -301,3 +283,8 @@ pub use values::{
     ComponentNamedList, ComponentType, Lift, LiftContext, Lower, LowerContext, WasmList,
     WasmListIter, WasmStr,
 };
+pub use vm::hook::CallHook;
+pub use vm::interrupt::InterruptHandle;
+pub use vm::limits::StoreLimits;
+pub use vm::store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
+pub use vm::trap::{Frame, Trap};

@@ -17,13 +17,13 @@ use crate::error::{Error, Result};
 use crate::host::{self, HostFunc};
 use crate::instance::{ImportTable, Instance, Modules};
 use crate::module::Module;
-use crate::raw::HostImport;
 use crate::resource::{HostResource, HostResources, ResourceType};
 use crate::signature;
-use crate::store::{AsContextMut, StoreContextMut};
 use crate::val::Val;
 use crate::values::{ComponentNamedList, Lift, Lower};
 use crate::versions::Names;
+use crate::vm::canon::HostImport;
+use crate::vm::store::{AsContextMut, StoreContextMut};
 
 /// Host functions by name, for components to import. `T` is the data of the stores that they work
 /// on.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use cwasm_format::TrapCode;
 
 use super::*;
-use crate::raw::fake::Guest;
 use crate::values::{Lift, Lower, LowerContext};
+use crate::vm::canon::fake::Guest;
 
 /// A check of values without resources.
 fn check_of(types: &Types) -> Check<'_> {

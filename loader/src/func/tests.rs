@@ -1,8 +1,8 @@
 //! Typed calls of a guest that is made of plain memory.
 
 use super::*;
-use crate::raw::fake::{Guest, Realloc};
 use crate::values::{WasmList, WasmStr};
+use crate::vm::canon::fake::{Guest, Realloc};
 
 const READY: u32 = MAY_ENTER | MAY_LEAVE;
 
@@ -62,9 +62,12 @@ fn what_does_not_fit_passes_through_memory() {
     let params = (many, 9u8, 10u16, 11u32, 12u64, 13u64);
     let func = typed::<_, (Vec<(u8, u64)>,)>(&mut guest, 1, None);
     // The function returns its own parameters: they start with the list.
-    guest.set_return(crate::raw::fake::HEAP.into(), 0);
+    guest.set_return(crate::vm::canon::fake::HEAP.into(), 0);
     assert_eq!(func.call(&mut guest.store, params).unwrap(), (list,));
-    assert_eq!(guest.take_calls(), [[u64::from(crate::raw::fake::HEAP)]]);
+    assert_eq!(
+        guest.take_calls(),
+        [[u64::from(crate::vm::canon::fake::HEAP)]]
+    );
     assert_eq!(guest.take_reallocs()[0][2..], [8, 8 + 8 + 64 + 8 + 16]);
 }
 

@@ -11,12 +11,12 @@ use cwasm_format::hash::TypeHash;
 use super::{Func, Pending, check_dropped, check_store, enter};
 use crate::error::{Error, Result};
 use crate::finally::finally;
-use crate::hook::CallHook;
-use crate::raw::{self, CallTarget};
 use crate::signature;
-use crate::store::{AsContextMut, StoreContextMut};
-use crate::trap::take_trap;
 use crate::values::{ComponentNamedList, Lift, LiftContext, Lower, LowerContext};
+use crate::vm::canon::{self, CallTarget};
+use crate::vm::hook::CallHook;
+use crate::vm::store::{AsContextMut, StoreContextMut};
+use crate::vm::trap::take_trap;
 
 /// An exported function that takes `P` and returns `R`, both tuples: `TypedFunc<(u32, &str),
 /// (String,)>`.
@@ -166,7 +166,7 @@ where
             ));
         }
         // Another thread than the one of the call may be here.
-        raw::enter(store.opaque())?;
+        canon::enter(store.opaque())?;
         // SAFETY: the store was just compared, and the call returned as many values.
         unsafe { result.pending.finish(&mut store, Self::RESULT_COUNT) }
     }
@@ -222,7 +222,7 @@ where
         let args = &args[..Self::ARG_COUNT];
         // SAFETY: the thunk and the context of a live instance that was just entered, with
         // arguments of the function's type (invariant 1); no reference into the store is held.
-        let returned = unsafe { raw::invoke(target.code, target.options.context(), args) };
+        let returned = unsafe { canon::invoke(target.code, target.options.context(), args) };
         if returned.status != 0 {
             return Err(take_trap(store.opaque(), returned.status));
         }

@@ -11,10 +11,10 @@ use crate::artifact::Unit;
 use crate::dynamic::{self, Check, Places};
 use crate::error::Result;
 use crate::finally::finally;
-use crate::raw::{CanonOptions, HostImport};
-use crate::store::{AsContextMut, StoreContextMut};
 use crate::val::Val;
 use crate::values::{LiftContext, LowerContext};
+use crate::vm::canon::{CanonOptions, HostImport};
+use crate::vm::store::{AsContextMut, StoreContextMut};
 
 /// What is called, with the values of whatever type an import has.
 pub(super) type DynamicFn<T> =

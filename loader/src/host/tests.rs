@@ -1,8 +1,8 @@
 //! Host functions that a guest made of plain memory calls.
 
 use super::*;
-use crate::raw::fake::Guest;
 use crate::values::WasmStr;
+use crate::vm::canon::fake::Guest;
 
 /// Calls a host function as compiled code does, with up to three arguments.
 fn call(guest: &Guest, func: &HostFunc, args: &[u64]) -> RawReturn {

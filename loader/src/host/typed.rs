@@ -8,9 +8,9 @@ use cwasm_format::abi::MAX_FLAT_RESULTS;
 use super::{Failure, HostCall, import, shim};
 use crate::error::Result;
 use crate::finally::finally;
-use crate::raw::{CanonOptions, HostImport};
-use crate::store::{AsContextMut, StoreContextMut};
 use crate::values::{ComponentNamedList, Lift, LiftContext, Lower, LowerContext};
+use crate::vm::canon::{CanonOptions, HostImport};
+use crate::vm::store::{AsContextMut, StoreContextMut};
 
 /// A function whose type is that of `P` and `R`.
 pub(super) struct Typed<T, F, P, R> {

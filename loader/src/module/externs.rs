@@ -11,11 +11,12 @@ use cwasm_format::imports::core_type::{Limits, ValType};
 use cwasm_format::vmctx::{VmMemory, VmTable};
 
 use super::host::{HostTable, Owned};
-use super::{CoreFunc, CoreVal, ExternType, GlobalType, MemoryType, SharedMemory, TableType};
+use super::{CoreFunc, CoreVal, SharedMemory};
+use crate::core_types::{ExternType, GlobalType, MemoryType, TableType};
 use crate::error::{Error, Result};
-use crate::memory::{self, HostMemory};
-use crate::store::{AsContext, AsContextMut, StoreId, StoreOpaque};
-use crate::table;
+use crate::vm::memory::{self, HostMemory};
+use crate::vm::store::{AsContext, AsContextMut, StoreId, StoreOpaque};
+use crate::vm::table;
 
 /// A core item: what modules import and export.
 #[derive(Clone, Copy, Debug)]

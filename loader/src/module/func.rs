@@ -9,15 +9,15 @@ use cwasm_format::header::NONE;
 use cwasm_format::imports::core_type::{HeapType, RefType, ValType};
 use cwasm_format::vmctx::{RawReturn, VmFuncRef, VmHostFunc, VmStore};
 
-use super::FuncType;
 use super::externs::check_store;
 use super::host::{HostFunc, Owned};
+use crate::artifact::registry;
 use crate::artifact::{Code, Unit};
+use crate::core_types::FuncType;
 use crate::error::{Error, Result};
-use crate::raw::{enter, invoke};
-use crate::registry;
-use crate::store::{AsContext, AsContextMut, Pending, StoreId, StoreOpaque};
-use crate::trap::take_trap;
+use crate::vm::canon::{enter, invoke};
+use crate::vm::store::{AsContext, AsContextMut, Pending, StoreId, StoreOpaque};
+use crate::vm::trap::take_trap;
 
 /// A core function in a store.
 #[derive(Clone, Copy, Debug)]

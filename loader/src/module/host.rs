@@ -8,10 +8,11 @@ use std::ptr::NonNull;
 
 use cwasm_format::vmctx::{VmFuncRef, VmHostFunc, VmTable};
 
-use super::{CoreVal, FuncType, SharedMemory};
+use super::{CoreVal, SharedMemory};
+use crate::core_types::FuncType;
 use crate::error::Result;
-use crate::memory::HostMemory;
-use crate::table;
+use crate::vm::memory::HostMemory;
+use crate::vm::table;
 
 /// The core items that the host defined in a store.
 #[derive(Default)]

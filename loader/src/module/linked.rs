@@ -6,13 +6,14 @@ use std::sync::Arc;
 use cwasm_format::exports::{ExportRecord, IMPORTED};
 use cwasm_format::modules::ModuleType;
 
-use super::{Extern, ExternType, Module, Setup, check_guard, exported, extern_type, string};
+use super::{Extern, Module, Setup, check_guard, exported, extern_type, string};
 use crate::artifact::Unit;
+use crate::artifact::plan::Plan;
+use crate::core_types::ExternType;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::instance::{InstanceData, run};
-use crate::plan::Plan;
-use crate::store::{StoreContextMut, StoreOpaque};
+use crate::vm::store::{StoreContextMut, StoreOpaque};
 
 impl Module {
     /// A module that a component exports, by a record that the plan has checked.

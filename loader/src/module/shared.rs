@@ -8,12 +8,12 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use cwasm_format::imports::core_type::Limits;
 use cwasm_format::vmctx::VmMemory;
 
-use super::MemoryType;
 use super::host::Owned;
+use crate::core_types::MemoryType;
 use crate::engine::Engine;
 use crate::error::Result;
-use crate::limits::StoreLimits;
-use crate::memory::{self, HostMemory};
+use crate::vm::limits::StoreLimits;
+use crate::vm::memory::{self, HostMemory};
 
 /// A memory that instances in several stores, on several threads, may use at once. Cheap to clone.
 ///

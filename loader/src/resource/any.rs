@@ -9,16 +9,16 @@ use cwasm_format::resources::HandleUse;
 use cwasm_format::vmctx::flags::MAY_ENTER;
 use cwasm_format::vmctx::{RawReturn, VmContext};
 
-use super::host::{Entry, HostHandle, HostHandles};
 use super::typed::Handle;
 use super::{HandleType, ResourceType};
 use crate::error::{Error, Result};
-use crate::hook::CallHook;
 use crate::instance::InstanceData;
-use crate::raw;
-use crate::store::{AsContext, AsContextMut, Pending, StoreContextMut, StoreId, StoreOpaque};
-use crate::trap::take_trap;
 use crate::values::{LiftContext, LowerContext};
+use crate::vm::canon;
+use crate::vm::hook::CallHook;
+use crate::vm::host_handles::{Entry, HostHandle, HostHandles};
+use crate::vm::store::{AsContext, AsContextMut, Pending, StoreContextMut, StoreId, StoreOpaque};
+use crate::vm::trap::take_trap;
 
 /// A resource of any type, the host's or a guest's, that a store holds for the host.
 ///
@@ -118,7 +118,7 @@ impl ResourceAny {
         if before & MAY_ENTER == 0 {
             return Err(Error::trapped(TrapCode::CannotEnter));
         }
-        raw::enter(store.opaque())?;
+        canon::enter(store.opaque())?;
         let rep = self.take(store.opaque())?.rep;
         if dtor == NONE {
             return Ok(());
@@ -129,7 +129,7 @@ impl ResourceAny {
         unsafe { flags.write(before & !MAY_ENTER) };
         // SAFETY: the thunk of a destructor, which has one parameter, of a live instance that was
         // just entered; no reference into the store is held.
-        let returned = unsafe { raw::invoke(code, context, &[rep.into()]) };
+        let returned = unsafe { canon::invoke(code, context, &[rep.into()]) };
         if returned.status != 0 {
             return Err(take_trap(store.opaque(), returned.status));
         }

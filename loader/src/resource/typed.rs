@@ -9,11 +9,11 @@ use cwasm_format::abi::{Flat, FlatType, HANDLE_SIZE, Layout};
 use cwasm_format::hash::{Tag, TypeHash};
 use cwasm_format::types::{ResourceNumber, TypeDef, Types, ValueType};
 
-use super::host::Entry;
 use super::{Borrow, HandleType, Own, ResourceAny, ResourceType};
 use crate::error::{Error, Result};
-use crate::store::AsContextMut;
 use crate::values::{ComponentType, Lift, LiftContext, Lower, LowerContext};
+use crate::vm::host_handles::Entry;
+use crate::vm::store::AsContextMut;
 
 /// A resource that the host defines, as its functions get and give it: for `own<R>` and `borrow<R>`,
 /// where `R` was linked as [`ResourceType::host::<T>()`](ResourceType::host).

@@ -11,11 +11,12 @@ use cwasm_format::types::ResourceNumber;
 
 use crate::error::{Error, Result};
 use crate::instance::InstanceData;
-use crate::limits::too_much_to_lift;
-use crate::raw::{CanonOptions, StringEncoding};
-use crate::resource::host::{Entry, HostHandles};
-use crate::resource::{ResourceAny, guest};
-use crate::store::{StoreId, StoreOpaque};
+use crate::resource::ResourceAny;
+use crate::vm::canon::{CanonOptions, StringEncoding};
+use crate::vm::handles;
+use crate::vm::host_handles::{Entry, HostHandles};
+use crate::vm::limits::too_much_to_lift;
+use crate::vm::store::{StoreId, StoreOpaque};
 
 /// What lifting has at hand.
 pub struct LiftContext<'a> {
@@ -101,8 +102,8 @@ impl<'a> LiftContext<'a> {
             return Err(no_handles());
         };
         let rep = match handle_use.is_borrow() {
-            true => guest::lend(table, handle, handle_use),
-            false => guest::take(table, handle, handle_use),
+            true => handles::lend(table, handle, handle_use),
+            false => handles::take(table, handle, handle_use),
         };
         rep.map_err(Error::trapped)
     }
@@ -111,7 +112,7 @@ impl<'a> LiftContext<'a> {
     pub(crate) fn release(&mut self) {
         // SAFETY: as in `take_handle`.
         if let (Some(_), Some(table)) = (&self.resources, unsafe { self.options.handles() }) {
-            guest::release(table);
+            handles::release(table);
         }
     }
 
@@ -181,7 +182,7 @@ impl LowerContext<'_> {
     pub(crate) fn add_handle(&mut self, handle_use: HandleUse, rep: u32) -> Result<u32> {
         // SAFETY: the instance is live, and nothing else uses the table (contract of `new`).
         match unsafe { self.options.handles() } {
-            Some(table) => guest::add(table, rep, handle_use).map_err(Error::trapped),
+            Some(table) => handles::add(table, rep, handle_use).map_err(Error::trapped),
             None => Err(no_handles()),
         }
     }
@@ -295,7 +296,7 @@ impl<'a> LowerContext<'a> {
     ///
     /// # Safety
     /// - The instance is one of `store`, live for `'a`, and nothing else uses its memory.
-    /// - [`raw::enter`](crate::raw::enter) has succeeded in the call that this is a part of.
+    /// - [`canon::enter`](crate::vm::canon::enter) has succeeded in the call that this is a part of.
     #[inline]
     pub(crate) unsafe fn new(
         store: &'a mut StoreOpaque,

@@ -18,9 +18,9 @@ use super::scalars::{Plain, cast};
 use super::strings::{pair_of_bytes, pair_of_flat, pair_to_flat, pair_to_memory};
 use super::{ComponentType, Lift, LiftContext, Lower, LowerContext, tuples};
 use crate::error::{Error, Result};
-use crate::raw::CanonOptions;
 use crate::resource::HandleType;
-use crate::store::{AsContext, StoreId};
+use crate::vm::canon::CanonOptions;
+use crate::vm::store::{AsContext, StoreId};
 
 /// A list in a guest's memory, read where it lies.
 ///

@@ -14,8 +14,8 @@ use cwasm_format::types::{Types, ValueType};
 use super::context::check_length;
 use super::{ComponentType, Lift, LiftContext, Lower, LowerContext, lists, transcode};
 use crate::error::Result;
-use crate::raw::{CanonOptions, StringEncoding};
-use crate::store::{AsContext, StoreId};
+use crate::vm::canon::{CanonOptions, StringEncoding};
+use crate::vm::store::{AsContext, StoreId};
 
 /// A string in a guest's memory, read where it lies.
 ///

@@ -15,8 +15,8 @@ use super::context::check_length;
 use super::strings::{StrPlace, Units};
 use super::{LiftContext, LowerContext, lists};
 use crate::error::{Error, Result};
-use crate::raw::StringEncoding;
 use crate::transcode;
+use crate::vm::canon::StringEncoding;
 
 /// The bytes of a string in memory.
 pub(super) fn bytes<'a>(cx: &LiftContext<'a>, place: StrPlace) -> Result<&'a [u8]> {

@@ -20,11 +20,11 @@ use std::time::Instant;
 
 use cwasm_format::vmctx::INTERRUPT_PAGE_SIZE;
 
-use crate::deadline::Deadline;
 use crate::engine::Engine;
 use crate::error::{Context as _, Result};
-use crate::parking::Waiter;
 use crate::sys::memory::{PAGE_SIZE, Reservation};
+use crate::vm::deadline::Deadline;
+use crate::vm::parking::Waiter;
 
 /// Stops what runs in a [`Store`](crate::Store), from any thread. Cheap to clone; does nothing once
 /// the store is gone.

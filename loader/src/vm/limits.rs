@@ -1,7 +1,7 @@
 //! What the guests of a store may use.
 
+use crate::artifact::plan::Plan;
 use crate::error::{Error, Result};
-use crate::plan::Plan;
 
 /// Limits of what the guests of a store may use; set with
 /// [`Store::set_limits`](crate::Store::set_limits).

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::finally::finally;
-use crate::store::StoreContextMut;
+use crate::vm::store::StoreContextMut;
 
 /// A call that begins or ends: see [`Store::set_call_hook`](crate::Store::set_call_hook).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -23,16 +23,16 @@ use std::time::Instant;
 use cwasm_format::TrapCode;
 use cwasm_format::vmctx::{VmContext, VmStore};
 
-use crate::builtins;
+use crate::artifact::plan::Plan;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::hook::{CallHook, Hook};
 use crate::instance::InstanceData;
-use crate::interrupt::{InterruptHandle, Interrupts};
-use crate::limits::{StoreLimits, Usage};
 use crate::module::HostItems;
-use crate::plan::Plan;
-use crate::resource::host::HostHandles;
+use crate::vm::builtins;
+use crate::vm::hook::{CallHook, Hook};
+use crate::vm::host_handles::HostHandles;
+use crate::vm::interrupt::{InterruptHandle, Interrupts};
+use crate::vm::limits::{StoreLimits, Usage};
 
 /// Owns instances and the host's data `T` that host functions work on.
 ///

@@ -16,8 +16,8 @@ use cwasm_format::vmctx::{RawReturn, VmContext, VmMemory};
 use super::{CallTarget, CanonOptions, Plain, StringEncoding};
 use crate::artifact::Code;
 use crate::engine::Engine;
-use crate::store::{AsContextMut, Store};
 use crate::values::{LiftContext, LowerContext};
+use crate::vm::store::{AsContextMut, Store};
 
 /// Bytes of the guest's memory.
 pub(crate) const MEMORY_SIZE: usize = 1 << 16;

@@ -27,9 +27,9 @@ use cwasm_format::vmctx::{RawReturn, VmContext, VmHandles, VmMemory, flags};
 use crate::artifact::{Code, Text};
 use crate::error::{Error, Result};
 use crate::instance::InstanceData;
-use crate::store::{StoreId, StoreOpaque};
 use crate::sys;
-use crate::trap::take_trap;
+use crate::vm::store::{StoreId, StoreOpaque};
+use crate::vm::trap::take_trap;
 
 /// An exported function, resolved: everything that a call needs.
 #[derive(Clone, Copy, Debug)]

@@ -7,9 +7,10 @@ use cwasm_format::header::SectionId;
 use cwasm_format::names;
 use cwasm_format::{Artifact, TrapCode};
 
+use crate::artifact::registry;
 use crate::error::Error;
-use crate::store::{Pending, StoreOpaque};
-use crate::{registry, unwind};
+use crate::vm::store::{Pending, StoreOpaque};
+use crate::vm::unwind;
 
 /// Why a guest was stopped.
 ///

@@ -25,14 +25,14 @@ use cwasm_format::vmctx::{RawReturn, VmContext};
 use crate::artifact::Unit;
 use crate::component::Component;
 use crate::error::{Error, Result};
-use crate::hook::CallHook;
 use crate::instance::InstanceData;
-use crate::raw::{CanonOptions, HostImport};
 use crate::resource::{HandleType, HostResource, check_handles};
 use crate::signature;
-use crate::store::{AsContextMut, Pending, StoreContextMut, StoreOpaque};
 use crate::val::Val;
 use crate::values::{ComponentNamedList, Lift, Lower};
+use crate::vm::canon::{CanonOptions, HostImport};
+use crate::vm::hook::CallHook;
+use crate::vm::store::{AsContextMut, Pending, StoreContextMut, StoreOpaque};
 
 use dynamic::{Dynamic, DynamicFn};
 use typed::Typed;

@@ -4,8 +4,11 @@
 //! whoever needs pages of it copies them, or duplicates the mapping.
 //!
 //! What records say is checked when it is followed: [`Unit`] turns offsets into addresses, and
-//! [`plan`](crate::plan) checks all that instantiation follows, once for each artifact.
+//! [`plan`] checks all that instantiation follows, once for each artifact.
 #![allow(unsafe_code, reason = "maps files and hands out addresses in them")]
+
+pub(crate) mod plan;
+pub(crate) mod registry;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -24,11 +27,11 @@ use cwasm_format::resources::{HandleUse, UseRange};
 use cwasm_format::vmctx::VmContext;
 use cwasm_format::{Artifact, FormatError};
 
+use crate::artifact::plan::Plan;
 use crate::engine::Engine;
 use crate::error::{Context as _, Result};
-use crate::plan::Plan;
-use crate::raw::StringEncoding;
-use crate::{registry, sys};
+use crate::sys;
+use crate::vm::canon::StringEncoding;
 
 /// A mapped and registered artifact.
 pub(crate) struct Unit {

@@ -21,9 +21,10 @@ use cwasm_format::code::EntryRecord;
 use cwasm_format::header::SectionId;
 use cwasm_format::{TrapCode, traps};
 
-use crate::store::StoreOpaque;
+use crate::artifact::registry;
+use crate::sys;
 use crate::sys::signals::{Cause, Fault, Resume};
-use crate::{registry, sys};
+use crate::vm::store::StoreOpaque;
 
 /// Frames that a backtrace shows.
 const MAX_FRAMES: usize = 64;

@@ -8,7 +8,6 @@ mod func;
 mod host;
 mod linked;
 mod shared;
-mod types;
 
 use std::path::Path;
 use std::ptr::NonNull;
@@ -26,8 +25,9 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::instance::{InstanceData, InstanceKind, initialize};
 use crate::linker::LinkError;
-use crate::store::{AsContext, AsContextMut, StoreId, StoreOpaque};
+use crate::vm::store::{AsContext, AsContextMut, StoreId, StoreOpaque};
 
+use crate::core_types::ExternType;
 pub use cwasm_format::imports::core_type::{HeapType, Limits, RefType, ValType};
 use externs::Guard;
 pub use externs::{CoreGlobal, CoreMemory, CoreTable, Extern};
@@ -35,7 +35,6 @@ pub use func::{CoreFunc, CoreVal};
 pub(crate) use host::HostItems;
 pub(crate) use linked::{fill_references, instantiate_imported};
 pub use shared::SharedMemory;
-pub use types::{ExternType, FuncType, GlobalType, MemoryType, TableType};
 
 /// A compiled core module. Cheap to clone.
 #[derive(Clone, Debug)]

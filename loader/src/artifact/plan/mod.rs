@@ -16,7 +16,7 @@ use cwasm_format::imports::core_type::{self, ValType};
 use cwasm_format::vmctx::{VmFuncImport, VmFuncRef, VmHandles, VmHostImport, VmMemory, VmTable};
 
 use crate::artifact::{Code, RecordId, Unit, record_id};
-use crate::module::ExternType;
+use crate::core_types::ExternType;
 use crate::sys::memory::{PAGE_SIZE, round_up};
 pub(crate) use modules::ModuleInstancePlan;
 

@@ -24,15 +24,15 @@ use cwasm_format::vmctx::flags::{MAY_ENTER, MAY_LEAVE};
 use crate::dynamic::{self, Check, Places};
 use crate::error::{Error, Result};
 use crate::finally::finally;
-use crate::hook::CallHook;
-use crate::raw::{self, CallTarget};
 use crate::resource::{HandleType, check_handles};
 use crate::signature;
-use crate::store::{AsContext, AsContextMut, StoreContextMut, StoreOpaque};
-use crate::trap::take_trap;
 use crate::types::ComponentFunc;
 use crate::val::Val;
 use crate::values::{ComponentNamedList, LiftContext, LowerContext};
+use crate::vm::canon::{self, CallTarget};
+use crate::vm::hook::CallHook;
+use crate::vm::store::{AsContext, AsContextMut, StoreContextMut, StoreOpaque};
+use crate::vm::trap::take_trap;
 
 pub use typed::{Deferred, TypedFunc};
 
@@ -219,7 +219,7 @@ impl Func {
         // SAFETY: the thunk and the context of a live instance that was just entered, with
         // arguments of the function's type; no reference into the store is held.
         let returned =
-            unsafe { raw::invoke(target.code, target.options.context(), &args[..count]) };
+            unsafe { canon::invoke(target.code, target.options.context(), &args[..count]) };
         if returned.status != 0 {
             return Err(take_trap(store.opaque(), returned.status));
         }
@@ -333,7 +333,7 @@ fn enter(target: &CallTarget, store: &mut StoreOpaque) -> Result<u32> {
     if flags & MAY_ENTER == 0 {
         return Err(Error::trapped(TrapCode::CannotEnter));
     }
-    raw::enter(store)?;
+    canon::enter(store)?;
     // SAFETY: as above.
     unsafe { target.options.set_flags(flags & !MAY_ENTER) };
     Ok(flags)
@@ -354,7 +354,7 @@ impl Pending {
         let target = &self.target;
         if let Some(post_return) = target.post_return {
             // The call may have been begun on another thread.
-            raw::enter(store.opaque())?;
+            canon::enter(store.opaque())?;
             // SAFETY: the store owns the instance, and is ours (the caller's contract).
             unsafe {
                 target
@@ -363,7 +363,7 @@ impl Pending {
             };
             let args = &[self.value][..count];
             // SAFETY: as in `invoke`; post-return takes what the core function returned.
-            let result = unsafe { raw::invoke(post_return, target.options.context(), args) };
+            let result = unsafe { canon::invoke(post_return, target.options.context(), args) };
             if result.status != 0 {
                 return Err(take_trap(store.opaque(), result.status));
             }

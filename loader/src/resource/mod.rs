@@ -10,8 +10,6 @@
 //! ([`Places`]).
 
 pub(crate) mod any;
-pub(crate) mod guest;
-pub(crate) mod host;
 pub(crate) mod ownership;
 pub(crate) mod typed;
 
@@ -23,8 +21,8 @@ use cwasm_format::resources::HandleUse;
 use cwasm_format::types::ResourceNumber;
 
 use crate::artifact::Unit;
-use crate::raw::HostImport;
-use crate::store::StoreId;
+use crate::vm::canon::HostImport;
+use crate::vm::store::StoreId;
 
 pub use any::ResourceAny;
 pub use ownership::{Borrow, Own};

@@ -9,7 +9,7 @@ use cwasm_format::modules::{ModuleArgRecord, ModuleInstanceRecord, ModuleType};
 
 use super::{Claims, References, check_name, check_type};
 use crate::artifact::{Code, RecordId, Unit, record_id};
-use crate::module::ExternType;
+use crate::core_types::ExternType;
 
 /// An instance of an imported core module.
 #[derive(Debug)]

@@ -19,8 +19,8 @@ use cwasm_format::vmctx::{VmContext, VmHandles, VmMemory, VmTable};
 
 use crate::instance::InstanceData;
 use crate::parts::{in_parts, in_parts_backwards};
-use crate::resource::guest;
-use crate::{memory, parking, sys, table, unwind};
+use crate::sys;
+use crate::vm::{handles, memory, parking, table, unwind};
 
 /// The addresses of the builtins, in the order of [`Builtin::ALL`].
 struct BuiltinTable([*const (); Builtin::ALL.len()]);
@@ -323,7 +323,7 @@ unsafe extern "C" fn table_init(
 /// - `table` is the handle table of a live instance.
 unsafe extern "C" fn handles_grow(_: Context, table: NonNull<VmHandles>) -> i64 {
     // SAFETY: the caller's contract; tables are used by one thread alone.
-    status(guest::grow(unsafe { &mut *table.as_ptr() }))
+    status(handles::grow(unsafe { &mut *table.as_ptr() }))
 }
 
 /// # Safety

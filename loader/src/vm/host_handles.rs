@@ -1,12 +1,12 @@
 //! The handles that the host has: a table for each store.
 //!
-//! Entries have generations, so that a [`ResourceAny`](super::ResourceAny) that was given away or
+//! Entries have generations, so that a [`ResourceAny`](crate::ResourceAny) that was given away or
 //! dropped, or whose call is over, is found out.
 
 use cwasm_format::types::ResourceNumber;
 
-use super::ResourceType;
 use crate::error::{Error, Result};
+use crate::resource::ResourceType;
 
 /// The table.
 #[derive(Debug, Default)]

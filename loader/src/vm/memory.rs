@@ -22,14 +22,14 @@ use cwasm_format::header::SectionId;
 use cwasm_format::vmctx::{VmContext, VmHandles, VmMemory, VmTable};
 
 use crate::artifact::Unit;
+use crate::artifact::plan::{MemoryPlan, Plan, Run, TablePlan};
 use crate::engine::Engine;
 use crate::error::{Context as _, Error, Result};
-use crate::limits::StoreLimits;
-use crate::plan::{MemoryPlan, Plan, Run, TablePlan};
-use crate::pool::Pool;
-use crate::resource::guest;
 use crate::sys::memory::{PAGE_SIZE, Reservation, make_accessible, round_up};
-use crate::table::MAX_ELEMENTS;
+use crate::vm::handles;
+use crate::vm::limits::StoreLimits;
+use crate::vm::pool::Pool;
+use crate::vm::table::MAX_ELEMENTS;
 
 /// Bytes of a run up to which copying is cheaper than mapping. Measured: a copied page costs 1.5 µs
 /// with its fault, a mapped run 13 µs and 2 µs for each page that is written then; this is where
@@ -199,7 +199,7 @@ impl Slot {
             // SAFETY: inside the context (checked by the plan).
             let slot = unsafe { context.byte_add(*offset as usize) }.cast::<VmHandles>();
             // SAFETY: as above; aligned as well, and nothing else refers to it yet.
-            unsafe { slot.write(guest::empty(limits.handles_max())) };
+            unsafe { slot.write(handles::empty(limits.handles_max())) };
         }
     }
 

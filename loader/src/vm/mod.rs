@@ -1,0 +1,17 @@
+//! What compiled code runs on and with: instances, their memory, traps, and what stops them.
+
+pub(crate) mod builtins;
+pub(crate) mod canon;
+pub(crate) mod deadline;
+pub(crate) mod handles;
+pub(crate) mod hook;
+pub(crate) mod host_handles;
+pub(crate) mod interrupt;
+pub(crate) mod limits;
+pub(crate) mod memory;
+pub(crate) mod parking;
+pub(crate) mod pool;
+pub(crate) mod store;
+pub(crate) mod table;
+pub(crate) mod trap;
+pub(crate) mod unwind;
