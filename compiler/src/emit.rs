@@ -173,7 +173,7 @@ fn component_records(
             }
         }),
         realloc: options.realloc.map_or(NONE, thunk),
-        string_encoding: options.string_encoding,
+        string_encoding: options.string_encoding.number(),
         handles: unit.handles[component.0 as usize],
         uses,
         is_64: (options.width == PointerWidth::W64).into(),

@@ -106,7 +106,7 @@ pub struct CanonOptions {
     /// Text offset of the thunk of `realloc`: `(old, old_size, align, new_size) -> pointer`. Or
     /// `NONE`.
     pub realloc: u32,
-    /// A number of [`encoding`].
+    /// The number of a [`StringEncoding`](crate::encoding::StringEncoding).
     pub string_encoding: u32,
     /// Context offset of the component instance's `VmHandles`, or `NONE`.
     pub handles: u32,
@@ -114,16 +114,6 @@ pub struct CanonOptions {
     pub uses: UseRange,
     /// 1 if the memory's addresses, and so pointers and lengths, have 64 bits; else 0.
     pub is_64: u32,
-}
-
-/// String encodings: [`CanonOptions::string_encoding`].
-pub mod encoding {
-    /// UTF-8.
-    pub const UTF8: u32 = 0;
-    /// UTF-16, little-endian.
-    pub const UTF16: u32 = 1;
-    /// Latin-1, or UTF-16 when the length's top bit is set.
-    pub const LATIN1_UTF16: u32 = 2;
 }
 
 const _: () = assert!(size_of::<ExportRecord>() == 24 && size_of::<LiftRecord>() == 64);

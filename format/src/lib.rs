@@ -27,6 +27,7 @@ pub mod code;
 pub mod cpu;
 pub mod data;
 pub mod describe;
+pub mod encoding;
 pub mod error;
 pub mod exports;
 pub mod hash;

@@ -109,7 +109,7 @@ impl Component {
     ///   one over it is fine.
     pub unsafe fn map(engine: &Engine, path: impl AsRef<Path>) -> Result<Component> {
         // SAFETY: the caller's contract.
-        let unit = unsafe { Unit::map(engine, path.as_ref(), Kind::Component) }?;
+        let unit = unsafe { Unit::map(engine.host(), path.as_ref(), Kind::Component) }?;
         Ok(Component {
             engine: engine.clone(),
             unit,
@@ -126,7 +126,7 @@ impl Component {
     ///   that you trust.
     pub unsafe fn from_bytes(engine: &Engine, bytes: &[u8]) -> Result<Component> {
         // SAFETY: the caller's contract.
-        let unit = unsafe { Unit::from_bytes(engine, bytes, Kind::Component) }?;
+        let unit = unsafe { Unit::from_bytes(engine.host(), bytes, Kind::Component) }?;
         Ok(Component {
             engine: engine.clone(),
             unit,

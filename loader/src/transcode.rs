@@ -9,6 +9,8 @@
 
 use std::ops::Range;
 
+use cwasm_format::encoding::CodeUnits;
+
 use crate::parts::PART_SIZE;
 
 /// The most bytes of UTF-8 that are checked before they are copied: they are still in the cache.
@@ -23,14 +25,6 @@ const BEYOND_LATIN1: u16 = 0x100;
 /// A code unit of UTF-16 in memory.
 type Unit = [u8; 2];
 
-/// What a string is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Units {
-    Utf8,
-    Utf16,
-    Latin1,
-}
-
 /// How far a string was transcoded: bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Part {
@@ -38,37 +32,6 @@ pub(crate) struct Part {
     pub(crate) written: usize,
     /// Whether there was something beyond Latin-1, where someone wants to know.
     pub(crate) is_beyond: bool,
-}
-
-impl Units {
-    /// Bytes of a code unit.
-    pub(crate) const fn size(self) -> u64 {
-        match self {
-            Units::Utf8 | Units::Latin1 => 1,
-            Units::Utf16 => 2,
-        }
-    }
-
-    /// The length of a first part of at most `most` bytes, which ends between two chars if the string
-    /// is well-formed.
-    fn part(self, src: &[u8], most: usize) -> usize {
-        if src.len() <= most {
-            return src.len();
-        }
-        match self {
-            Units::Utf8 => {
-                let is_start = |end: &usize| src[*end] & 0xc0 != 0x80;
-                // The last char before the end has at most three bytes there.
-                let ends = (most - 3..=most).rev();
-                ends.into_iter().find(is_start).unwrap_or(most)
-            }
-            Units::Utf16 => match u16::from_le_bytes([src[most - 2], src[most - 1]]) {
-                0xd800..0xdc00 => most - 2,
-                _ => most,
-            },
-            Units::Latin1 => most,
-        }
-    }
 }
 
 impl Part {
@@ -86,10 +49,31 @@ impl Part {
     }
 }
 
+/// The length of a first part of at most `most` bytes, which ends between two chars if the string is
+/// well-formed.
+fn part_len(units: CodeUnits, src: &[u8], most: usize) -> usize {
+    if src.len() <= most {
+        return src.len();
+    }
+    match units {
+        CodeUnits::Utf8 => {
+            let is_start = |end: &usize| src[*end] & 0xc0 != 0x80;
+            // The last char before the end has at most three bytes there.
+            let ends = (most - 3..=most).rev();
+            ends.into_iter().find(is_start).unwrap_or(most)
+        }
+        CodeUnits::Utf16 => match u16::from_le_bytes([src[most - 2], src[most - 1]]) {
+            0xd800..0xdc00 => most - 2,
+            _ => most,
+        },
+        CodeUnits::Latin1 => most,
+    }
+}
+
 /// Transcodes a string part by part, up to where a part is not read to its end, or `stop` says not
 /// to go on. `None` if it is not well-formed.
 pub(crate) fn in_parts(
-    units: Units,
+    units: CodeUnits,
     src: &[u8],
     dst: &mut [u8],
     stop: impl Fn() -> bool,
@@ -98,7 +82,7 @@ pub(crate) fn in_parts(
     let mut sum = Part::default();
     loop {
         let rest = &src[sum.read..];
-        let len = units.part(rest, PART_SIZE);
+        let len = part_len(units, rest, PART_SIZE);
         let part = transcode(&rest[..len], &mut dst[sum.written..])?;
         sum.read += part.read;
         sum.written += part.written;
@@ -121,7 +105,7 @@ pub(crate) fn utf8_pieces(src: &[u8]) -> impl Iterator<Item = Option<&str>> {
         if rest.is_empty() {
             return None;
         }
-        let (piece, after) = rest.split_at(Units::Utf8.part(rest, PIECE));
+        let (piece, after) = rest.split_at(part_len(CodeUnits::Utf8, rest, PIECE));
         rest = after;
         Some(utf8(piece))
     })
@@ -416,7 +400,7 @@ mod tests {
                 let utf8 = text.as_bytes();
                 let (sum, dst) = written(utf8.len(), |dst| {
                     in_parts(
-                        Units::Utf8,
+                        CodeUnits::Utf8,
                         utf8,
                         dst,
                         || false,
@@ -424,12 +408,12 @@ mod tests {
                     )
                 });
                 assert_eq!((sum, &dst[..]), (Some(Part::all(utf8, utf8.len())), utf8));
-                ends.push(Units::Utf8.part(utf8, PART_SIZE));
+                ends.push(part_len(CodeUnits::Utf8, utf8, PART_SIZE));
 
                 let utf16 = utf16(&("x".repeat(before / 2) + &char.repeat(9)));
                 let (sum, dst) = written(utf16.len(), |dst| {
                     in_parts(
-                        Units::Utf16,
+                        CodeUnits::Utf16,
                         &utf16,
                         dst,
                         || false,
@@ -440,7 +424,7 @@ mod tests {
                     )
                 });
                 assert_eq!((sum, &dst), (Some(Part::all(&utf16, utf16.len())), &utf16));
-                ends.push(Units::Utf16.part(&utf16, PART_SIZE));
+                ends.push(part_len(CodeUnits::Utf16, &utf16, PART_SIZE));
             }
         }
         assert!(ends.contains(&(PART_SIZE - 3)) && ends.contains(&PART_SIZE));
@@ -449,7 +433,7 @@ mod tests {
         for (stop, expected) in [(false, latin1.len()), (true, PART_SIZE)] {
             let (sum, _) = written(latin1.len(), |dst| {
                 in_parts(
-                    Units::Latin1,
+                    CodeUnits::Latin1,
                     &latin1,
                     dst,
                     || stop,
@@ -462,7 +446,7 @@ mod tests {
         let bytes = ["a".repeat(PART_SIZE + 5), "é".repeat(PART_SIZE)].concat();
         let (sum, _) = written(bytes.len(), |dst| {
             in_parts(
-                Units::Latin1,
+                CodeUnits::Latin1,
                 bytes.as_bytes(),
                 dst,
                 || false,

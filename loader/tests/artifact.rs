@@ -11,7 +11,8 @@ use cwasm::format::code::{EntryRecord, FunctionRecord, function_kind};
 use cwasm::format::cpu::CpuLevel;
 use cwasm::format::data::MemoryRecord;
 use cwasm::format::describe::Description;
-use cwasm::format::exports::{CanonOptions, ExportRecord, LiftRecord, StrRef, encoding, kind};
+use cwasm::format::encoding::StringEncoding;
+use cwasm::format::exports::{CanonOptions, ExportRecord, LiftRecord, StrRef, kind};
 use cwasm::format::hash::{Tag, TypeHash};
 use cwasm::format::header::{
     CHECKSUM_OFFSET, HEADER_END, Kind, NONE, PAGE_SIZE, SectionId, TARGET_X86_64_LINUX, checksum,
@@ -181,7 +182,7 @@ fn func_hash(params: &[ValueType], result: Option<ValueType>) -> TypeHash {
 }
 
 fn options() -> CanonOptions {
-    let (realloc, string_encoding) = (NONE, encoding::UTF8);
+    let (realloc, string_encoding) = (NONE, StringEncoding::Utf8.number());
     CanonOptions {
         memory: MEMORY,
         realloc,

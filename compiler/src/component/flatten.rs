@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use cwasm_format::abi::PointerWidth;
-use cwasm_format::exports::encoding;
+use cwasm_format::encoding::StringEncoding;
 use cwasm_format::resources::MAX_RESOURCES;
 use cwasm_format::types::ResourceNumber;
 use wasmparser::{
@@ -305,15 +305,15 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
             memory: None,
             realloc: None,
             post_return: None,
-            string_encoding: encoding::UTF8,
+            string_encoding: StringEncoding::Utf8,
             width: PointerWidth::W32,
         };
         for option in options {
             match *option {
-                CanonicalOption::UTF8 => resolved.string_encoding = encoding::UTF8,
-                CanonicalOption::UTF16 => resolved.string_encoding = encoding::UTF16,
+                CanonicalOption::UTF8 => resolved.string_encoding = StringEncoding::Utf8,
+                CanonicalOption::UTF16 => resolved.string_encoding = StringEncoding::Utf16,
                 CanonicalOption::CompactUTF16 => {
-                    resolved.string_encoding = encoding::LATIN1_UTF16;
+                    resolved.string_encoding = StringEncoding::Latin1Utf16;
                 }
                 CanonicalOption::Memory(index) => {
                     let memory = scope.core_memories[index as usize];

@@ -14,6 +14,7 @@ pub(crate) mod types;
 
 use cwasm_format::abi::PointerWidth;
 use cwasm_format::describe::Extern;
+use cwasm_format::encoding::StringEncoding;
 use cwasm_format::types::{ResourceNumber, ValueType};
 use wasmparser::{
     CanonicalOption, ComponentAlias, ComponentExternalKind, ComponentInstance, Instance,
@@ -164,8 +165,7 @@ pub(crate) struct Options {
     pub(crate) memory: Option<CoreItem>,
     pub(crate) realloc: Option<CoreFunc>,
     pub(crate) post_return: Option<CoreFunc>,
-    /// A number of [`cwasm_format::exports::encoding`].
-    pub(crate) string_encoding: u32,
+    pub(crate) string_encoding: StringEncoding,
     /// How wide the memory's addresses are.
     pub(crate) width: PointerWidth,
 }

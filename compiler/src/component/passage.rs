@@ -14,7 +14,7 @@
 use std::fmt::Write as _;
 
 use cwasm_format::abi::{MAX_FLAT_RESULTS, PointerWidth};
-use cwasm_format::exports::encoding;
+use cwasm_format::encoding::StringEncoding;
 use cwasm_format::types::{FuncType, ResourceNumber, TypeDef, Types, ValueType};
 
 use super::flatten::check_core_instances;
@@ -51,7 +51,7 @@ pub(crate) fn add(plan: &mut Plan, import: u32, ty: FuncTypeId) -> u32 {
         memory: None,
         realloc: None,
         post_return: None,
-        string_encoding: encoding::UTF8,
+        string_encoding: StringEncoding::Utf8,
         width: PointerWidth::W32,
     };
     let component = ComponentInstanceId(plan.component_instances);

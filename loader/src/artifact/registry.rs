@@ -17,7 +17,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::artifact::Unit;
+use super::Unit;
 use crate::error::{Error, Result};
 
 const PAGE_BITS: u32 = 12;

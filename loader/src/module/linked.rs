@@ -27,7 +27,7 @@ impl Module {
     ) -> Result<Module> {
         Ok(Module {
             engine: engine.clone(),
-            unit: component.embedded(engine, export.core_type)?,
+            unit: component.embedded(engine.host(), export.core_type)?,
         })
     }
 

@@ -82,7 +82,7 @@ impl Module {
     /// - As for [`Component::map`](crate::Component::map).
     pub unsafe fn map(engine: &Engine, path: impl AsRef<Path>) -> Result<Module> {
         // SAFETY: the caller's contract.
-        let unit = unsafe { Unit::map(engine, path.as_ref(), Kind::Module) }?;
+        let unit = unsafe { Unit::map(engine.host(), path.as_ref(), Kind::Module) }?;
         Ok(Module {
             engine: engine.clone(),
             unit,
@@ -98,7 +98,7 @@ impl Module {
     /// - As for [`Component::from_bytes`](crate::Component::from_bytes).
     pub unsafe fn from_bytes(engine: &Engine, bytes: &[u8]) -> Result<Module> {
         // SAFETY: the caller's contract.
-        let unit = unsafe { Unit::from_bytes(engine, bytes, Kind::Module) }?;
+        let unit = unsafe { Unit::from_bytes(engine.host(), bytes, Kind::Module) }?;
         Ok(Module {
             engine: engine.clone(),
             unit,

@@ -14,8 +14,9 @@ use cwasm_format::types::{Types, ValueType};
 use super::context::check_length;
 use super::{ComponentType, Lift, LiftContext, Lower, LowerContext, lists, transcode};
 use crate::error::Result;
-use crate::vm::canon::{CanonOptions, StringEncoding};
+use crate::vm::canon::CanonOptions;
 use crate::vm::store::{AsContext, StoreId};
+use cwasm_format::encoding::{CodeUnits, StringEncoding};
 
 /// A string in a guest's memory, read where it lies.
 ///
@@ -34,26 +35,7 @@ pub struct WasmStr {
 pub(super) struct StrPlace {
     pub(super) pointer: u64,
     pub(super) byte_len: u32,
-    pub(super) units: Units,
-}
-
-/// The code units of a string in memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Units {
-    Utf8,
-    Utf16,
-    Latin1,
-}
-
-impl Units {
-    /// The most bytes of UTF-8 that a byte of such a string can become.
-    pub(super) const fn utf8_growth(self) -> usize {
-        match self {
-            Units::Utf8 => 1,
-            // Two bytes become three at most.
-            Units::Utf16 | Units::Latin1 => 2,
-        }
-    }
+    pub(super) units: CodeUnits,
 }
 
 impl WasmStr {
@@ -76,15 +58,15 @@ impl StrPlace {
     /// The place of a string of this pointer and length, checked.
     fn new(cx: &LiftContext<'_>, (pointer, len): (u64, u64)) -> Result<StrPlace> {
         let utf16_tag = cx.width().utf16_tag();
-        let (units, unit_size, len) = match cx.encoding() {
-            StringEncoding::Utf8 => (Units::Utf8, 1, len),
-            StringEncoding::Utf16 => (Units::Utf16, 2, len),
+        let (units, len) = match cx.encoding() {
+            StringEncoding::Utf8 => (CodeUnits::Utf8, len),
+            StringEncoding::Utf16 => (CodeUnits::Utf16, len),
             StringEncoding::Latin1Utf16 if len & utf16_tag != 0 => {
-                (Units::Utf16, 2, len ^ utf16_tag)
+                (CodeUnits::Utf16, len ^ utf16_tag)
             }
-            StringEncoding::Latin1Utf16 => (Units::Latin1, 1, len),
+            StringEncoding::Latin1Utf16 => (CodeUnits::Latin1, len),
         };
-        let byte_len = len.saturating_mul(unit_size);
+        let byte_len = len.saturating_mul(units.size());
         let byte_len = check_length(byte_len, TrapCode::StringTooLong)?;
         let place = StrPlace {
             pointer,
@@ -93,6 +75,15 @@ impl StrPlace {
         };
         transcode::bytes(cx, place)?;
         Ok(place)
+    }
+}
+
+/// The most bytes of UTF-8 that a byte of such a string can become.
+const fn utf8_growth(units: CodeUnits) -> usize {
+    match units {
+        CodeUnits::Utf8 => 1,
+        // Two bytes become three at most.
+        CodeUnits::Utf16 | CodeUnits::Latin1 => 2,
     }
 }
 
@@ -147,7 +138,7 @@ pub(crate) fn pair_to_memory((pointer, len): (u64, u64), cx: &mut LowerContext<'
 
 fn lift_string(cx: &mut LiftContext<'_>, pair: (u64, u64)) -> Result<String> {
     let place = StrPlace::new(cx, pair)?;
-    cx.charge(place.byte_len as usize, place.units.utf8_growth())?;
+    cx.charge(place.byte_len as usize, utf8_growth(place.units))?;
     transcode::decode_owned(transcode::bytes(cx, place)?, place.units)
 }
 

@@ -12,8 +12,8 @@ use cwasm_format::types::{FuncType, Types};
 use super::{ComponentNamedList, ComponentType, Lift, Lower, WasmList, WasmStr};
 use crate::error::{Error, Result};
 use crate::signature;
-use crate::vm::canon::StringEncoding::{self, Latin1Utf16, Utf8, Utf16};
 use crate::vm::canon::fake::{Guest, HEAP, MEMORY_SIZE, Realloc};
+use cwasm_format::encoding::StringEncoding::{self, Latin1Utf16, Utf8, Utf16};
 
 /// Lowers a value to flat values.
 fn flat<T: Lower + ?Sized>(guest: &mut Guest, value: &T) -> Result<Vec<u64>> {

@@ -12,27 +12,25 @@ use cwasm_format::TrapCode;
 use cwasm_format::abi::Extent;
 
 use super::context::check_length;
-use super::strings::{StrPlace, Units};
+use super::strings::StrPlace;
 use super::{LiftContext, LowerContext, lists};
 use crate::error::{Error, Result};
 use crate::transcode;
-use crate::vm::canon::StringEncoding;
+use cwasm_format::encoding::{CodeUnits, StringEncoding};
 
 /// The bytes of a string in memory.
 pub(super) fn bytes<'a>(cx: &LiftContext<'a>, place: StrPlace) -> Result<&'a [u8]> {
-    // Latin-1 strings are aligned as if they were UTF-16.
-    let align = if place.units == Units::Utf8 { 1 } else { 2 };
     let extent = Extent {
         size: place.byte_len,
-        align,
+        align: place.units.align(),
     };
     cx.bytes(place.pointer, extent, TrapCode::StringOutOfBounds)
 }
 
 /// The string of these code units.
-pub(super) fn decode(bytes: &[u8], units: Units) -> Result<Cow<'_, str>> {
+pub(super) fn decode(bytes: &[u8], units: CodeUnits) -> Result<Cow<'_, str>> {
     match units {
-        Units::Utf8 => match transcode::utf8(bytes) {
+        CodeUnits::Utf8 => match transcode::utf8(bytes) {
             Some(string) => Ok(Cow::Borrowed(string)),
             None => Err(invalid()),
         },
@@ -41,9 +39,9 @@ pub(super) fn decode(bytes: &[u8], units: Units) -> Result<Cow<'_, str>> {
 }
 
 /// As [`decode`], copied.
-pub(super) fn decode_owned(bytes: &[u8], units: Units) -> Result<String> {
+pub(super) fn decode_owned(bytes: &[u8], units: CodeUnits) -> Result<String> {
     match units {
-        Units::Utf8 => {
+        CodeUnits::Utf8 => {
             let mut string = String::new();
             reserve(string.try_reserve_exact(bytes.len()))?;
             for piece in transcode::utf8_pieces(bytes) {
@@ -52,10 +50,10 @@ pub(super) fn decode_owned(bytes: &[u8], units: Units) -> Result<String> {
             Ok(string)
         }
         // A code unit is at most 3 bytes of UTF-8.
-        Units::Utf16 => decode_to(bytes.len() / 2 * 3, |out| {
+        CodeUnits::Utf16 => decode_to(bytes.len() / 2 * 3, |out| {
             transcode::utf16_to_utf8(bytes, out)
         }),
-        Units::Latin1 => decode_to(bytes.len() * 2, |out| {
+        CodeUnits::Latin1 => decode_to(bytes.len() * 2, |out| {
             Some(transcode::latin1_to_utf8(bytes, out))
         }),
     }

@@ -31,6 +31,7 @@ use cranelift_frontend::FunctionBuilder;
 use cwasm_format::TrapCode;
 use cwasm_format::abi::{MAX_FLAT_RESULTS, PointerWidth};
 use cwasm_format::builtin::Builtin;
+use cwasm_format::encoding::StringEncoding;
 use cwasm_format::resources::HandleUse;
 use cwasm_format::types::{FuncType, ResourceNumber, TypeDef, Types, ValueType};
 use cwasm_format::vmctx::flags::{INITIAL, MAY_ENTER, MAY_LEAVE};
@@ -54,8 +55,7 @@ struct Side {
     handles: u32,
     memory: Option<Memory>,
     realloc: Option<ir::FuncRef>,
-    /// A number of [`cwasm_format::exports::encoding`].
-    encoding: u32,
+    encoding: StringEncoding,
     /// How wide pointers and lengths are.
     width: PointerWidth,
     /// Context offset of the instance's flags.

@@ -9,33 +9,16 @@ use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, Value};
 use cwasm_format::TrapCode;
 use cwasm_format::abi::FlatType;
 use cwasm_format::builtin::Builtin;
-use cwasm_format::exports::encoding;
+use cwasm_format::encoding::{CodeUnits, StringEncoding};
 
 use super::flat::core_type;
 use super::{Copier, Place};
-
-/// Code units.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Units {
-    Utf8,
-    Utf16,
-    Latin1,
-}
-
-impl Units {
-    fn size(self) -> i64 {
-        match self {
-            Units::Utf8 | Units::Latin1 => 1,
-            Units::Utf16 => 2,
-        }
-    }
-}
 
 /// A string that was found to be inside the memory it comes from.
 #[derive(Clone, Copy)]
 struct Source {
     place: Place,
-    units: Units,
+    units: CodeUnits,
     /// Code units: 64 bits.
     len: Value,
 }
@@ -57,8 +40,8 @@ impl Copier<'_, '_> {
         let new_pointer = self.builder.append_block_param(done, pointer_type);
         let new_len = self.builder.append_block_param(done, pointer_type);
         match self.from.encoding {
-            encoding::UTF8 => self.string_of(Units::Utf8, 1, pointer, len, done),
-            encoding::UTF16 => self.string_of(Units::Utf16, 2, pointer, len, done),
+            StringEncoding::Utf8 => self.string_of(CodeUnits::Utf8, pointer, len, done),
+            StringEncoding::Utf16 => self.string_of(CodeUnits::Utf16, pointer, len, done),
             _ => {
                 let (utf16, latin1) = self.two_blocks();
                 let utf16_tag = self.from.width.utf16_tag() as i64;
@@ -66,9 +49,9 @@ impl Copier<'_, '_> {
                 self.builder.ins().brif(tag, utf16, &[], latin1, &[]);
                 self.builder.switch_to_block(utf16);
                 let untagged = self.builder.ins().bxor_imm_u(len, utf16_tag);
-                self.string_of(Units::Utf16, 2, pointer, untagged, done);
+                self.string_of(CodeUnits::Utf16, pointer, untagged, done);
                 self.builder.switch_to_block(latin1);
-                self.string_of(Units::Latin1, 2, pointer, len, done);
+                self.string_of(CodeUnits::Latin1, pointer, len, done);
             }
         }
         self.builder.switch_to_block(done);
@@ -76,34 +59,42 @@ impl Copier<'_, '_> {
     }
 
     /// Copies a string of these code units, and jumps to `done` with pointer and length.
-    fn string_of(&mut self, units: Units, align: u32, pointer: Value, len: Value, done: Block) {
+    fn string_of(&mut self, units: CodeUnits, pointer: Value, len: Value, done: Block) {
         let len = self.extend(len);
         let size = self.byte_size(len, units.size() as u32, TrapCode::StringTooLong);
         let from = self.from;
-        let place = self.check(from, pointer, size, align, TrapCode::StringOutOfBounds);
+        let place = self.check(
+            from,
+            pointer,
+            size,
+            units.align(),
+            TrapCode::StringOutOfBounds,
+        );
         let source = Source { place, units, len };
         match (units, self.to.encoding) {
-            (Units::Utf8, encoding::UTF8) => self.copy_string(source, Builtin::Utf8ToUtf8, 1, done),
-            (Units::Utf16, encoding::UTF8) => self.units_to_utf8(source, 3, done),
-            (Units::Latin1, encoding::UTF8) => self.units_to_utf8(source, 2, done),
-            (Units::Utf8, encoding::UTF16) => self.utf8_to_utf16(source, done),
-            (Units::Utf16, encoding::UTF16) => {
+            (CodeUnits::Utf8, StringEncoding::Utf8) => {
+                self.copy_string(source, Builtin::Utf8ToUtf8, 1, done)
+            }
+            (CodeUnits::Utf16, StringEncoding::Utf8) => self.units_to_utf8(source, 3, done),
+            (CodeUnits::Latin1, StringEncoding::Utf8) => self.units_to_utf8(source, 2, done),
+            (CodeUnits::Utf8, StringEncoding::Utf16) => self.utf8_to_utf16(source, done),
+            (CodeUnits::Utf16, StringEncoding::Utf16) => {
                 self.copy_string(source, Builtin::Utf16ToUtf16, 2, done);
             }
-            (Units::Latin1, encoding::UTF16) => {
+            (CodeUnits::Latin1, StringEncoding::Utf16) => {
                 self.copy_string(source, Builtin::Latin1ToUtf16, 2, done);
             }
-            (Units::Latin1, _) => {
+            (CodeUnits::Latin1, _) => {
                 let size = source.len;
                 let buffer = self.allocate_string(size, 2);
                 self.copy_range(size, source.place, buffer.place);
                 self.finish(buffer, source.len, done);
             }
             // What is tagged is probably beyond Latin-1; what is not is probably not.
-            (Units::Utf16, _) if from.encoding != encoding::UTF16 => {
+            (CodeUnits::Utf16, _) if from.encoding != StringEncoding::Utf16 => {
                 self.tagged_to_compact(source, done);
             }
-            (Units::Utf8 | Units::Utf16, _) => self.utf_to_compact(source, done),
+            (CodeUnits::Utf8 | CodeUnits::Utf16, _) => self.utf_to_compact(source, done),
         }
     }
 
@@ -126,7 +117,7 @@ impl Copier<'_, '_> {
     /// as many.
     fn units_to_utf8(&mut self, source: Source, factor: i64, done: Block) {
         let (prefix, rest) = match source.units {
-            Units::Utf16 => (Builtin::Utf16ToAscii, Builtin::Utf16ToUtf8),
+            CodeUnits::Utf16 => (Builtin::Utf16ToAscii, Builtin::Utf16ToUtf8),
             _ => (Builtin::Latin1ToAscii, Builtin::Latin1ToUtf8),
         };
         let buffer = self.allocate_string(source.len, 1);
@@ -158,7 +149,7 @@ impl Copier<'_, '_> {
     /// UTF-16.
     fn utf_to_compact(&mut self, source: Source, done: Block) {
         let buffer = self.allocate_string(source.len, 2);
-        let (read, written) = if source.units == Units::Utf8 {
+        let (read, written) = if source.units == CodeUnits::Utf8 {
             let packed = self.transcode(Builtin::Utf8ToLatin1, source, buffer.place);
             let written = self.builder.ins().ushr_imm_u(packed, 32);
             let read = self.builder.ins().band_imm_u(packed, 0xffff_ffff);
@@ -180,7 +171,7 @@ impl Copier<'_, '_> {
         let source = self.skip(source, read);
         let start = self.builder.ins().ishl_imm_u(written, 1);
         let place = self.skip_place(buffer.place, start);
-        let units = if source.units == Units::Utf8 {
+        let units = if source.units == CodeUnits::Utf8 {
             self.transcode(Builtin::Utf8ToUtf16, source, place)
         } else {
             self.transcode(Builtin::Utf16ToUtf16, source, place);
@@ -290,7 +281,10 @@ impl Copier<'_, '_> {
 
     /// The source without the first code units.
     fn skip(&mut self, source: Source, units: Value) -> Source {
-        let size = self.builder.ins().imul_imm_u(units, source.units.size());
+        let size = self
+            .builder
+            .ins()
+            .imul_imm_u(units, source.units.size() as i64);
         Source {
             place: self.skip_place(source.place, size),
             len: self.builder.ins().isub(source.len, units),

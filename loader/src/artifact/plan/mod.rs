@@ -15,7 +15,8 @@ use cwasm_format::imports::ImportRecord;
 use cwasm_format::imports::core_type::{self, ValType};
 use cwasm_format::vmctx::{VmFuncImport, VmFuncRef, VmHandles, VmHostImport, VmMemory, VmTable};
 
-use crate::artifact::{Code, RecordId, Unit, record_id};
+use crate::artifact::records::{RecordId, Records, record_id};
+use crate::artifact::text::Code;
 use crate::core_types::ExternType;
 use crate::sys::memory::{PAGE_SIZE, round_up};
 pub(crate) use modules::ModuleInstancePlan;
@@ -82,37 +83,37 @@ pub(crate) struct Run {
 
 impl Plan {
     /// Checks all records of the artifact that instantiating it follows.
-    pub(crate) fn new(unit: &Unit) -> Result<Plan, FormatError> {
-        let artifact = unit.artifact();
+    pub(crate) fn new(records: &Records<'_>) -> Result<Plan, FormatError> {
+        let artifact = records.artifact;
         let header = artifact.header();
-        let records = artifact.memories().iter().enumerate();
-        let memories = records
+        let found = artifact.memories().iter().enumerate();
+        let memories = found
             .map(|(index, memory)| plan_memory(record_id(SectionId::Memories, index), memory))
             .collect::<Result<Box<[_]>, _>>()?;
-        let records = artifact.image_runs().iter().enumerate();
+        let found = artifact.image_runs().iter().enumerate();
         let images = artifact.section(SectionId::Images).len() as u64;
         let context_size = header.context_size as usize;
-        let runs = records
+        let runs = found
             .map(|(index, run)| {
                 let record = record_id(SectionId::ImageRuns, index);
                 plan_run(context_size, &memories, images, record, run)
             })
             .collect::<Result<Box<[_]>, _>>()?;
-        let claims = claim(unit)?;
+        let claims = claim(records)?;
         let tables = artifact.tables().iter().map(|table| TablePlan {
             slot: table.slot as usize,
             elements: table.elements as usize,
             len: table.len,
         });
         let tables = tables.collect();
-        let references = References::check(unit, &claims)?;
+        let references = References::check(records, &claims)?;
         let module_instances = match artifact.kind() {
             Kind::Component => {
-                check_component(unit, &claims)?;
-                modules::plan_instances(unit, &claims, &references)?
+                check_component(records, &claims)?;
+                modules::plan_instances(records, &claims, &references)?
             }
             Kind::Module => {
-                check_module(unit, &claims, &references)?;
+                check_module(records, &claims, &references)?;
                 Box::default()
             }
         };
@@ -120,7 +121,7 @@ impl Plan {
             section: SectionId::Text,
             index: 0,
         };
-        let init = unit.optional_code(header_record, "init_thunk", header.init_thunk)?;
+        let init = records.optional_code(header_record, "init_thunk", header.init_thunk)?;
         Ok(Plan {
             context_size,
             memories,
@@ -129,7 +130,7 @@ impl Plan {
             runs,
             module_instances,
             init,
-            interrupt_slot: unit.interrupt_slot(),
+            interrupt_slot: records.interrupt_slot(),
         })
     }
 }
@@ -234,12 +235,12 @@ impl Claims {
     /// Adds room for `count` values of type `T`, which is checked to be inside the context.
     fn add<T>(
         &mut self,
-        unit: &Unit,
+        records: &Records<'_>,
         record: RecordId,
         field: &'static str,
         (offset, count): (u32, u32),
     ) -> Result<(), FormatError> {
-        unit.check_slot::<T>(record, field, offset, count)?;
+        records.check_slot::<T>(record, field, offset, count)?;
         let size = size_of::<T>() as u64 * u64::from(count);
         if size != 0 {
             let is_elements = field == "elements";
@@ -269,13 +270,13 @@ impl Claims {
     /// whether it may be an element of a table.
     fn check_free<T>(
         &self,
-        unit: &Unit,
+        records: &Records<'_>,
         record: RecordId,
         field: &'static str,
         offset: u32,
         elements: bool,
     ) -> Result<(), FormatError> {
-        unit.check_slot::<T>(record, field, offset, 1)?;
+        records.check_slot::<T>(record, field, offset, 1)?;
         let end = u64::from(offset) + size_of::<T>() as u64;
         let next = self.0.partition_point(|claim| claim.start < end);
         let touched = next
@@ -293,25 +294,25 @@ impl Claims {
 }
 
 /// All that the loader writes to the context.
-fn claim(unit: &Unit) -> Result<Claims, FormatError> {
-    let artifact = unit.artifact();
+fn claim(records: &Records<'_>) -> Result<Claims, FormatError> {
+    let artifact = records.artifact;
     let mut claims = Claims(Vec::new());
     for (index, memory) in artifact.memories().iter().enumerate() {
         let record = record_id(SectionId::Memories, index);
-        claims.add::<VmMemory>(unit, record, "slot", (memory.slot, 1))?;
+        claims.add::<VmMemory>(records, record, "slot", (memory.slot, 1))?;
     }
     for (index, table) in artifact.tables().iter().enumerate() {
         let record = record_id(SectionId::Tables, index);
-        claims.add::<VmTable>(unit, record, "slot", (table.slot, 1))?;
+        claims.add::<VmTable>(records, record, "slot", (table.slot, 1))?;
         // One with more elements cannot be instantiated.
         if table.len <= MAX_TABLE_ELEMENTS {
             let elements = (table.elements, table.len as u32);
-            claims.add::<u64>(unit, record, "elements", elements)?;
+            claims.add::<u64>(records, record, "elements", elements)?;
         }
     }
     for (index, table) in artifact.handle_tables().iter().enumerate() {
         let record = record_id(SectionId::HandleTables, index);
-        claims.add::<VmHandles>(unit, record, "slot", (table.slot, 1))?;
+        claims.add::<VmHandles>(records, record, "slot", (table.slot, 1))?;
     }
     for (index, import) in artifact.imports().iter().enumerate() {
         let record = record_id(SectionId::Imports, index);
@@ -319,18 +320,18 @@ fn claim(unit: &Unit) -> Result<Claims, FormatError> {
         match import.kind {
             _ if import.slot == NONE => {}
             kind::FUNC | kind::RESOURCE => {
-                claims.add::<VmHostImport>(unit, record, "slot", slot)?
+                claims.add::<VmHostImport>(records, record, "slot", slot)?
             }
-            kind::CORE_FUNC => claims.add::<VmFuncImport>(unit, record, "slot", slot)?,
+            kind::CORE_FUNC => claims.add::<VmFuncImport>(records, record, "slot", slot)?,
             kind::CORE_TABLE | kind::CORE_MEMORY | kind::CORE_GLOBAL => {
-                claims.add::<u64>(unit, record, "slot", slot)?;
+                claims.add::<u64>(records, record, "slot", slot)?;
             }
             _ => {}
         }
     }
     for (index, func_ref) in artifact.func_refs().iter().enumerate() {
         let record = record_id(SectionId::FuncRefs, index);
-        claims.add::<VmFuncRef>(unit, record, "slot", (func_ref.slot, 1))?;
+        claims.add::<VmFuncRef>(records, record, "slot", (func_ref.slot, 1))?;
     }
     let type_ids = artifact.header().type_ids;
     if type_ids != NONE {
@@ -339,40 +340,40 @@ fn claim(unit: &Unit) -> Result<Claims, FormatError> {
             index: 0,
         };
         let count = artifact.core_types().len() as u32;
-        claims.add::<u32>(unit, record, "type_ids", (type_ids, count))?;
+        claims.add::<u32>(records, record, "type_ids", (type_ids, count))?;
     }
-    if let Some(slot) = unit.interrupt_slot() {
+    if let Some(slot) = records.interrupt_slot() {
         let record = RecordId {
             section: SectionId::Text,
             index: 0,
         };
-        claims.add::<u64>(unit, record, "interrupt_slot", (slot, 1))?;
+        claims.add::<u64>(records, record, "interrupt_slot", (slot, 1))?;
     }
     claims.sort()?;
     Ok(claims)
 }
 
 /// Checks what describes a component's functions in both directions.
-fn check_component(unit: &Unit, claims: &Claims) -> Result<(), FormatError> {
-    let artifact = unit.artifact();
+fn check_component(records: &Records<'_>, claims: &Claims) -> Result<(), FormatError> {
+    let artifact = records.artifact;
     let (lifts, imports) = (artifact.lifts(), artifact.imports());
     for (index, import) in imports.iter().enumerate() {
         let record = record_id(SectionId::Imports, index);
-        check_name(unit, record, "name", import.name)?;
+        check_name(records, record, "name", import.name)?;
         match import.kind {
             kind::RESOURCE if import.index as usize >= artifact.resources().len() => {
                 return Err(record.error("index", import.index));
             }
-            kind::MODULE => modules::check_module_type(unit, record, import.core_type)?,
+            kind::MODULE => modules::check_module_type(records, record, import.core_type)?,
             kind::FUNC | kind::INSTANCE | kind::RESOURCE => {}
             kind::CORE_FUNC | kind::CORE_TABLE | kind::CORE_MEMORY | kind::CORE_GLOBAL => {}
             other => return Err(record.error("kind", other)),
         }
-        unit.check_uses(record, import.uses)?;
+        records.check_uses(record, import.uses)?;
     }
     for (index, export) in artifact.exports().iter().enumerate() {
         let record = record_id(SectionId::Exports, index);
-        check_name(unit, record, "name", export.name)?;
+        check_name(records, record, "name", export.name)?;
         match export.kind {
             kind::FUNC if export.index as usize >= lifts.len() => {
                 return Err(record.error("index", export.index));
@@ -380,18 +381,18 @@ fn check_component(unit: &Unit, claims: &Claims) -> Result<(), FormatError> {
             kind::RESOURCE if export.index as usize >= artifact.resources().len() => {
                 return Err(record.error("index", export.index));
             }
-            kind::MODULE => modules::check_export(unit, record, export)?,
+            kind::MODULE => modules::check_export(records, record, export)?,
             kind::FUNC | kind::INSTANCE | kind::RESOURCE => {}
             other => return Err(record.error("kind", other)),
         }
     }
-    check_resources(unit, claims)?;
+    check_resources(records, claims)?;
     for (index, lift) in lifts.iter().enumerate() {
         let record = record_id(SectionId::Lifts, index);
-        unit.code(record, "thunk", lift.thunk)?;
-        unit.optional_code(record, "post_return", lift.post_return)?;
-        unit.check_options(record, &lift.options, lift.flags)?;
-        claims.check_free::<u32>(unit, record, "flags", lift.flags, false)?;
+        records.code(record, "thunk", lift.thunk)?;
+        records.optional_code(record, "post_return", lift.post_return)?;
+        records.check_options(record, &lift.options, lift.flags)?;
+        claims.check_free::<u32>(records, record, "flags", lift.flags, false)?;
     }
     for (index, lower) in artifact.lowers().iter().enumerate() {
         let record = record_id(SectionId::Lowers, index);
@@ -401,22 +402,22 @@ fn check_component(unit: &Unit, claims: &Claims) -> Result<(), FormatError> {
         {
             return Err(record.error("import", lower.import));
         }
-        unit.check_options(record, &lower.options, lower.flags)?;
-        claims.check_free::<u32>(unit, record, "flags", lower.flags, false)?;
+        records.check_options(record, &lower.options, lower.flags)?;
+        claims.check_free::<u32>(records, record, "flags", lower.flags, false)?;
     }
     Ok(())
 }
 
 /// Checks resource types, and the handles in functions' types.
-fn check_resources(unit: &Unit, claims: &Claims) -> Result<(), FormatError> {
-    let artifact = unit.artifact();
+fn check_resources(records: &Records<'_>, claims: &Claims) -> Result<(), FormatError> {
+    let artifact = records.artifact;
     let resources = artifact.resources();
     for (index, resource) in resources.iter().enumerate() {
         let record = record_id(SectionId::Resources, index);
-        check_name(unit, record, "name", resource.name)?;
-        unit.optional_code(record, "dtor", resource.dtor)?;
+        check_name(records, record, "name", resource.name)?;
+        records.optional_code(record, "dtor", resource.dtor)?;
         if resource.flags != NONE {
-            claims.check_free::<u32>(unit, record, "flags", resource.flags, false)?;
+            claims.check_free::<u32>(records, record, "flags", resource.flags, false)?;
             continue;
         }
         let import = artifact.imports().get(resource.import as usize);
@@ -443,18 +444,18 @@ struct References {
 
 impl References {
     /// Checks types, references and what is filled in with them.
-    fn check(unit: &Unit, claims: &Claims) -> Result<References, FormatError> {
-        let artifact = unit.artifact();
+    fn check(records: &Records<'_>, claims: &Claims) -> Result<References, FormatError> {
+        let artifact = records.artifact;
         for (index, ty) in artifact.core_types().iter().enumerate() {
             let record = record_id(SectionId::CoreTypes, index);
-            check_type(unit, record, kind::CORE_FUNC, ty.core_type)?;
-            unit.optional_code(record, "array_thunk", ty.array_thunk)?;
-            unit.optional_code(record, "host_trampoline", ty.host_trampoline)?;
+            check_type(records, record, kind::CORE_FUNC, ty.core_type)?;
+            records.optional_code(record, "array_thunk", ty.array_thunk)?;
+            records.optional_code(record, "host_trampoline", ty.host_trampoline)?;
         }
         let mut func_refs = Vec::with_capacity(artifact.func_refs().len());
         for (index, func_ref) in artifact.func_refs().iter().enumerate() {
             let record = record_id(SectionId::FuncRefs, index);
-            unit.code(record, "code", func_ref.code)?;
+            records.code(record, "code", func_ref.code)?;
             if func_ref.core_type as usize >= artifact.core_types().len() {
                 return Err(record.error("core_type", func_ref.core_type));
             }
@@ -471,7 +472,7 @@ impl References {
         func_imports.sort_unstable();
         for (index, slot) in artifact.ref_slots().iter().enumerate() {
             let record = record_id(SectionId::RefSlots, index);
-            claims.check_free::<u64>(unit, record, "slot", slot.slot, true)?;
+            claims.check_free::<u64>(records, record, "slot", slot.slot, true)?;
             let sources = if slot.source & IMPORTED == 0 {
                 &func_refs
             } else {
@@ -487,39 +488,43 @@ impl References {
     /// Checks where something of the unit's own is that others can use.
     fn check_item(
         &self,
-        unit: &Unit,
+        records: &Records<'_>,
         claims: &Claims,
         record: RecordId,
         item: &ExportRecord,
     ) -> Result<bool, FormatError> {
-        let artifact = unit.artifact();
+        let artifact = records.artifact;
         Ok(match item.kind {
             kind::CORE_FUNC => self.func_refs.binary_search(&item.index).is_ok(),
             kind::CORE_TABLE => artifact.tables().iter().any(|t| t.slot == item.index),
             kind::CORE_MEMORY => artifact.memories().iter().any(|m| m.slot == item.index),
-            _ => check_global(unit, claims, record, item)?,
+            _ => check_global(records, claims, record, item)?,
         })
     }
 }
 
 /// Checks what describes a core module's imports and exports.
-fn check_module(unit: &Unit, claims: &Claims, references: &References) -> Result<(), FormatError> {
-    let artifact = unit.artifact();
+fn check_module(
+    records: &Records<'_>,
+    claims: &Claims,
+    references: &References,
+) -> Result<(), FormatError> {
+    let artifact = records.artifact;
     for (index, import) in artifact.imports().iter().enumerate() {
         let record = record_id(SectionId::Imports, index);
-        check_name(unit, record, "module", import.module)?;
-        check_name(unit, record, "name", import.name)?;
-        check_type(unit, record, import.kind, import.core_type)?;
+        check_name(records, record, "module", import.module)?;
+        check_name(records, record, "name", import.name)?;
+        check_type(records, record, import.kind, import.core_type)?;
     }
     for (index, export) in artifact.exports().iter().enumerate() {
         let record = record_id(SectionId::Exports, index);
-        check_name(unit, record, "name", export.name)?;
-        check_type(unit, record, export.kind, export.core_type)?;
+        check_name(records, record, "name", export.name)?;
+        check_type(records, record, export.kind, export.core_type)?;
         let known = if export.index & IMPORTED != 0 {
             let import = artifact.imports().get((export.index & !IMPORTED) as usize);
             import.is_some_and(|import| import.kind == export.kind)
         } else {
-            references.check_item(unit, claims, record, export)?
+            references.check_item(records, claims, record, export)?
         };
         if !known {
             return Err(record.error("index", export.index));
@@ -530,13 +535,13 @@ fn check_module(unit: &Unit, claims: &Claims, references: &References) -> Result
 
 /// Checks where an exported global lies.
 fn check_global(
-    unit: &Unit,
+    records: &Records<'_>,
     claims: &Claims,
     record: RecordId,
     export: &ExportRecord,
 ) -> Result<bool, FormatError> {
-    let bytes = unit
-        .artifact()
+    let bytes = records
+        .artifact
         .string_bytes(export.core_type)
         .unwrap_or_default();
     let Some((content, _)) = core_type::decode_global(bytes) else {
@@ -544,25 +549,25 @@ fn check_global(
     };
     match content {
         ValType::I32 | ValType::F32 => {
-            claims.check_free::<u32>(unit, record, "index", export.index, false)?;
+            claims.check_free::<u32>(records, record, "index", export.index, false)?;
         }
         ValType::I64 | ValType::F64 | ValType::Ref(_) => {
-            claims.check_free::<u64>(unit, record, "index", export.index, false)?;
+            claims.check_free::<u64>(records, record, "index", export.index, false)?;
         }
         ValType::V128 => {
-            claims.check_free::<u128>(unit, record, "index", export.index, false)?;
+            claims.check_free::<u128>(records, record, "index", export.index, false)?;
         }
     }
     Ok(true)
 }
 
 fn check_name(
-    unit: &Unit,
+    records: &Records<'_>,
     record: RecordId,
     field: &'static str,
     name: StrRef,
 ) -> Result<(), FormatError> {
-    match unit.artifact().string(name) {
+    match records.artifact.string(name) {
         Some(_) => Ok(()),
         None => Err(record.error(field, name.offset)),
     }
@@ -570,12 +575,12 @@ fn check_name(
 
 /// Checks that a core item of this kind has a type.
 fn check_type(
-    unit: &Unit,
+    records: &Records<'_>,
     record: RecordId,
     kind: u32,
     core_type: StrRef,
 ) -> Result<(), FormatError> {
-    let bytes = unit.artifact().string_bytes(core_type);
+    let bytes = records.artifact.string_bytes(core_type);
     match bytes.and_then(|bytes| ExternType::decode(kind, bytes)) {
         Some(_) => Ok(()),
         None => Err(record.error("core_type", core_type.offset)),

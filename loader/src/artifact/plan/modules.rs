@@ -8,7 +8,8 @@ use cwasm_format::header::{PAGE_SIZE, SectionId};
 use cwasm_format::modules::{ModuleArgRecord, ModuleInstanceRecord, ModuleType};
 
 use super::{Claims, References, check_name, check_type};
-use crate::artifact::{Code, RecordId, Unit, record_id};
+use crate::artifact::records::{RecordId, Records, record_id};
+use crate::artifact::text::Code;
 use crate::core_types::ExternType;
 
 /// An instance of an imported core module.
@@ -26,12 +27,12 @@ pub(crate) struct ModuleInstancePlan {
 
 /// Checks the instances of imported modules, and what they are given.
 pub(super) fn plan_instances(
-    unit: &Unit,
+    records: &Records<'_>,
     claims: &Claims,
     references: &References,
 ) -> Result<Box<[ModuleInstancePlan]>, FormatError> {
-    let artifact = unit.artifact();
-    let first = first_core_import(unit)?;
+    let artifact = records.artifact;
+    let first = first_core_import(records)?;
     let core_imports = &artifact.imports()[first..];
     let mut end_of_args = 0;
     let mut plan_one = |number: usize, instance: &ModuleInstanceRecord| {
@@ -53,9 +54,9 @@ pub(super) fn plan_instances(
         let end = core_imports.partition_point(|import| (import.index as usize) <= number);
         for (index, arg) in found.iter().enumerate() {
             let record = record_id(SectionId::ModuleArgs, args.start + index);
-            check_name(unit, record, "module", arg.module)?;
+            check_name(records, record, "module", arg.module)?;
             let given = &core_imports[..start];
-            let known = check_arg(unit, (claims, references), record, arg, |import| {
+            let known = check_arg(records, (claims, references), record, arg, |import| {
                 given.get(import).is_some_and(|it| it.kind == arg.item.kind)
             })?;
             if !known {
@@ -64,7 +65,7 @@ pub(super) fn plan_instances(
         }
         Ok(ModuleInstancePlan {
             import: instance.import as usize,
-            init: unit.optional_code(record, "init", instance.init)?,
+            init: records.optional_code(record, "init", instance.init)?,
             args,
             exports: first + start..first + end,
         })
@@ -76,25 +77,25 @@ pub(super) fn plan_instances(
 }
 
 fn check_arg(
-    unit: &Unit,
+    records: &Records<'_>,
     (claims, references): (&Claims, &References),
     record: RecordId,
     arg: &ModuleArgRecord,
     is_import: impl FnOnce(usize) -> bool,
 ) -> Result<bool, FormatError> {
-    check_name(unit, record, "name", arg.item.name)?;
-    check_type(unit, record, arg.item.kind, arg.item.core_type)?;
+    check_name(records, record, "name", arg.item.name)?;
+    check_type(records, record, arg.item.kind, arg.item.core_type)?;
     if arg.item.index & IMPORTED != 0 {
         Ok(is_import((arg.item.index & !IMPORTED) as usize))
     } else {
-        references.check_item(unit, claims, record, &arg.item)
+        references.check_item(records, claims, record, &arg.item)
     }
 }
 
 /// Checks that imports of core kinds come last, by the instances that export them, and where the first
 /// is.
-fn first_core_import(unit: &Unit) -> Result<usize, FormatError> {
-    let artifact = unit.artifact();
+fn first_core_import(records: &Records<'_>) -> Result<usize, FormatError> {
+    let artifact = records.artifact;
     let imports = artifact.imports();
     let is_core = |kind: u32| kind >= kind::CORE_FUNC;
     let first = imports.iter().position(|import| is_core(import.kind));
@@ -110,18 +111,18 @@ fn first_core_import(unit: &Unit) -> Result<usize, FormatError> {
         if !is_core(import.kind) {
             return Err(record.error("kind", import.kind));
         }
-        check_type(unit, record, import.kind, import.core_type)?;
+        check_type(records, record, import.kind, import.core_type)?;
     }
     Ok(first)
 }
 
 /// Checks the type of an imported module.
 pub(super) fn check_module_type(
-    unit: &Unit,
+    records: &Records<'_>,
     record: RecordId,
     core_type: cwasm_format::exports::StrRef,
 ) -> Result<(), FormatError> {
-    let bytes = unit.artifact().string_bytes(core_type);
+    let bytes = records.artifact.string_bytes(core_type);
     let ty = bytes.and_then(ModuleType::decode);
     let is_sound = |ty: ModuleType| {
         let imports = ty.imports.iter().map(|(_, item)| item);
@@ -136,11 +137,11 @@ pub(super) fn check_module_type(
 
 /// Checks an export that is a module.
 pub(super) fn check_export(
-    unit: &Unit,
+    records: &Records<'_>,
     record: RecordId,
     export: &ExportRecord,
 ) -> Result<(), FormatError> {
-    let artifact = unit.artifact();
+    let artifact = records.artifact;
     if export.index & IMPORTED != 0 {
         let import = artifact.imports().get((export.index & !IMPORTED) as usize);
         return match import.is_some_and(|import| import.kind == kind::MODULE) {

@@ -3,11 +3,12 @@
 
 use std::ptr::NonNull;
 
+use cwasm_format::encoding::CodeUnits;
 use cwasm_format::vmctx::VmMemory;
 
 use super::{Context, is_interrupted, memory_range};
 use crate::parts::{in_parts, in_parts_backwards};
-use crate::transcode::{self, Part, Units};
+use crate::transcode::{self, Part};
 
 /// What a transcoder returns for a string that it cannot transcode.
 pub(super) const INVALID: i64 = -1;
@@ -47,7 +48,7 @@ macro_rules! transcoders {
                 src: u64,
                 units: u64,
             ) -> i64 {
-                let source = (src_memory, src, units.saturating_mul(Units::$units.size()));
+                let source = (src_memory, src, units.saturating_mul(CodeUnits::$units.size()));
                 let target = (dst_memory, dst, units.saturating_mul($dst_size));
                 // SAFETY: the caller's contract; while this runs, nothing else uses memories.
                 let Some((src, dst)) = (unsafe { source_and_target(source, target) }) else {
@@ -55,7 +56,7 @@ macro_rules! transcoders {
                 };
                 // SAFETY: the caller's contract.
                 let stop = || unsafe { is_interrupted(context) };
-                transcode::in_parts(Units::$units, src, dst, stop, $transcode)
+                transcode::in_parts(CodeUnits::$units, src, dst, stop, $transcode)
                     .map_or(INVALID, $result)
             }
         )*

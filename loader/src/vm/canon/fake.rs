@@ -7,13 +7,14 @@ use std::ptr::NonNull;
 
 use cwasm_format::TrapCode;
 use cwasm_format::abi::PointerWidth;
+use cwasm_format::encoding::StringEncoding;
 use cwasm_format::hash::TypeHash;
 use cwasm_format::header::NONE;
 use cwasm_format::resources::UseRange;
 use cwasm_format::vmctx::flags::INITIAL;
 use cwasm_format::vmctx::{RawReturn, VmContext, VmMemory};
 
-use super::{CallTarget, CanonOptions, Plain, StringEncoding};
+use super::{CallTarget, CanonOptions, Plain};
 use crate::artifact::Code;
 use crate::engine::Engine;
 use crate::values::{LiftContext, LowerContext};
@@ -211,7 +212,7 @@ impl Guest {
         let options = cwasm_format::exports::CanonOptions {
             memory: offset_of!(Block, memory) as u32,
             realloc: NONE,
-            string_encoding: cwasm_format::exports::encoding::UTF8,
+            string_encoding: StringEncoding::Utf8.number(),
             handles: NONE,
             uses: UseRange::default(),
             is_64: (self.width == PointerWidth::W64).into(),

@@ -17,8 +17,8 @@ use std::sync::Arc;
 
 use cwasm_format::TrapCode;
 use cwasm_format::abi::PointerWidth;
-use cwasm_format::exports::IMPORTED;
-use cwasm_format::exports::{self, encoding};
+use cwasm_format::encoding::StringEncoding;
+use cwasm_format::exports::{self, IMPORTED};
 use cwasm_format::hash::TypeHash;
 use cwasm_format::header::NONE;
 use cwasm_format::resources::{HandleUse, UseRange};
@@ -64,27 +64,6 @@ pub(crate) struct HostImport {
 unsafe impl Send for HostImport {}
 // SAFETY: as above.
 unsafe impl Sync for HostImport {}
-
-/// How strings are encoded in a guest's memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum StringEncoding {
-    Utf8,
-    Utf16,
-    /// Latin-1, or UTF-16 when the length's top bit is set.
-    Latin1Utf16,
-}
-
-impl StringEncoding {
-    /// The encoding of this number of [`encoding`].
-    pub(crate) const fn from_number(number: u32) -> Option<StringEncoding> {
-        Some(match number {
-            encoding::UTF8 => StringEncoding::Utf8,
-            encoding::UTF16 => StringEncoding::Utf16,
-            encoding::LATIN1_UTF16 => StringEncoding::Latin1Utf16,
-            _ => return None,
-        })
-    }
-}
 
 /// The canonical options of one lift or lower of an instance, as addresses.
 ///
