@@ -5,8 +5,6 @@ use std::fmt::{self, Display};
 
 use cwasm_format::FormatError;
 
-use crate::vm::trap::Trap;
-
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -63,11 +61,6 @@ impl Error {
             error: Box::new(outer),
             cause: Some(self),
         }))
-    }
-
-    /// The trap that stopped the guest, if that is what happened.
-    pub fn trap(&self) -> Option<&Trap> {
-        self.downcast_ref()
     }
 
     /// What is wrong with the artifact, if that is what happened.

@@ -21,6 +21,7 @@ mod finally;
 mod func;
 mod host;
 mod instance;
+mod link_error;
 mod linker;
 mod module;
 mod parts;
@@ -269,7 +270,8 @@ pub use engine::{Config, Engine};
 pub use error::{Error, Result};
 pub use func::{Deferred, Func, TypedFunc};
 pub use instance::Instance;
-pub use linker::{InstancePre, LinkError, Linker, LinkerInstance};
+pub use link_error::LinkError;
+pub use linker::{InstancePre, Linker, LinkerInstance};
 pub use module::{
     CoreFunc, CoreGlobal, CoreMemory, CoreTable, CoreVal, Extern, HeapType, ImportType, Limits,
     Module, ModuleInstance, RefType, SharedMemory, ValType,

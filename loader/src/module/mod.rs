@@ -24,7 +24,7 @@ use crate::artifact::Unit;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::instance::{InstanceData, InstanceKind, initialize};
-use crate::linker::LinkError;
+use crate::link_error::LinkError;
 use crate::vm::store::{AsContext, AsContextMut, StoreId, StoreOpaque};
 
 use crate::core_types::ExternType;

@@ -91,6 +91,11 @@ impl fmt::Display for Frame {
 }
 
 impl Error {
+    /// The trap that stopped the guest, if that is what happened.
+    pub fn trap(&self) -> Option<&Trap> {
+        self.downcast_ref()
+    }
+
     /// The error of a trap outside of compiled code.
     #[cold]
     pub(crate) fn trapped(code: TrapCode) -> Error {
