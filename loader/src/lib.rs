@@ -276,11 +276,12 @@ pub use module::{
     CoreFunc, CoreGlobal, CoreMemory, CoreTable, CoreVal, Extern, HeapType, ImportType, Limits,
     Module, ModuleInstance, RefType, SharedMemory, ValType,
 };
-pub use resource::{Borrow, HandleType, Own, Resource, ResourceAny, ResourceType};
+pub use resource::{Borrow, Own, Resource, ResourceAny};
 pub use resource_table::{ResourceTable, ResourceTableError};
 pub use val::Val;
 #[doc(hidden)]
 pub use values::derive as __derive;
+pub use values::handles::HandleType;
 pub use values::{
     ComponentNamedList, ComponentType, Lift, LiftContext, Lower, LowerContext, WasmList,
     WasmListIter, WasmStr,
@@ -288,5 +289,6 @@ pub use values::{
 pub use vm::hook::CallHook;
 pub use vm::interrupt::InterruptHandle;
 pub use vm::limits::StoreLimits;
+pub use vm::resources::ResourceType;
 pub use vm::store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
 pub use vm::trap::{Frame, Trap};

@@ -14,15 +14,17 @@ use crate::component::Component;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::host::{self, HostFunc};
-use crate::instance::{ImportTable, Instance, Modules};
+use crate::instance::Instance;
 use crate::link_error::LinkError;
 use crate::module::Module;
-use crate::resource::{HostResource, HostResources, ResourceType};
 use crate::signature;
 use crate::val::Val;
 use crate::values::{ComponentNamedList, Lift, Lower};
 use crate::versions::Names;
-use crate::vm::canon::HostImport;
+use crate::vm::imports::HostImport;
+use crate::vm::imports::ImportTable;
+use crate::vm::instance::Modules;
+use crate::vm::resources::{HostResource, HostResources, ResourceType};
 use crate::vm::store::{AsContextMut, StoreContextMut};
 
 /// Host functions by name, for components to import. `T` is the data of the stores that they work
@@ -211,7 +213,7 @@ impl<T: 'static> Linker<T> {
                     error.missing(path.into(), expected(component, record.index));
                 }
                 (kind::FUNC, Some(HostItem::Func(func))) => {
-                    match func.bind(component, record, &resources) {
+                    match func.bind(component.unit(), record, &resources) {
                         Ok(import) => bind(record.slot, &import),
                         Err(detail) => error.mismatch(path.into(), detail),
                     }
@@ -243,7 +245,7 @@ impl<T: 'static> Linker<T> {
                     for detail in module.mismatches(&ty)? {
                         error.mismatch(path.into(), detail);
                     }
-                    modules[index] = Some(module.clone());
+                    modules[index] = Some(Arc::clone(module.unit()));
                 }
                 (kind::MODULE, Some(other)) => {
                     let detail = format!("expected a core module, found {}", other.noun());

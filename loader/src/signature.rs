@@ -5,8 +5,8 @@ use cwasm_format::hash::{Tag, TypeHash};
 use cwasm_format::types::{FuncType, TypeDef, Types, ValueType};
 use cwasm_format::wit::Wit;
 
-use crate::resource::HandleType;
 use crate::values::ComponentNamedList;
+use crate::values::handles::HandleType;
 
 /// The hash of the function type that `P` and `R` are for.
 pub(crate) const fn hash<P: ComponentNamedList, R: ComponentNamedList>() -> TypeHash {

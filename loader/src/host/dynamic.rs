@@ -13,7 +13,8 @@ use crate::error::Result;
 use crate::finally::finally;
 use crate::val::Val;
 use crate::values::{LiftContext, LowerContext};
-use crate::vm::canon::{CanonOptions, HostImport};
+use crate::vm::canon::CanonOptions;
+use crate::vm::imports::HostImport;
 use crate::vm::store::{AsContextMut, StoreContextMut};
 
 /// What is called, with the values of whatever type an import has.

@@ -23,15 +23,16 @@ use cwasm_format::imports::{ImportRecord, LowerRecord};
 use cwasm_format::vmctx::{RawReturn, VmContext};
 
 use crate::artifact::Unit;
-use crate::component::Component;
 use crate::error::{Error, Result};
-use crate::instance::InstanceData;
-use crate::resource::{HandleType, HostResource, check_handles};
 use crate::signature;
 use crate::val::Val;
+use crate::values::handles::{HandleType, check_handles};
 use crate::values::{ComponentNamedList, Lift, Lower};
-use crate::vm::canon::{CanonOptions, HostImport};
+use crate::vm::canon::CanonOptions;
 use crate::vm::hook::CallHook;
+use crate::vm::imports::HostImport;
+use crate::vm::instance::InstanceData;
+use crate::vm::resources::HostResource;
 use crate::vm::store::{AsContextMut, Pending, StoreContextMut, StoreOpaque};
 
 use dynamic::{Dynamic, DynamicFn};
@@ -102,7 +103,7 @@ impl HostFunc {
     /// Why this function cannot stand for the import: what was found and what was expected.
     pub(crate) fn bind(
         &self,
-        component: &Component,
+        unit: &Arc<Unit>,
         record: &ImportRecord,
         resources: &[Option<HostResource>],
     ) -> Result<HostImport, String> {
@@ -114,17 +115,17 @@ impl HostFunc {
                 is_borrow,
                 ..
             } if *hash == record.hash => {
-                let uses = component.unit().handle_uses(record.uses);
+                let uses = unit.handle_uses(record.uses);
                 let mut handles = handles();
                 for (handle, is_borrow) in handles.iter_mut().zip(*is_borrow) {
                     *handle = handle.expect(*is_borrow);
                 }
                 let uses = uses.unwrap_or_default();
-                check_handles(uses, &handles, resources, component.unit())?;
+                check_handles(uses, &handles, resources, unit)?;
                 Ok(import.clone())
             }
             Kind::Typed { signature, .. } => {
-                let expected = match component.describe() {
+                let expected = match unit.description() {
                     Ok(description) => {
                         format!("`{}`", signature::of_component(description, record.index))
                     }
@@ -132,7 +133,7 @@ impl HostFunc {
                 };
                 Err(format!("expected {expected}, found `{}`", signature()))
             }
-            Kind::Dynamic(bind) => bind(component.unit(), record.index),
+            Kind::Dynamic(bind) => bind(unit, record.index),
         }
     }
 }

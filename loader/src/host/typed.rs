@@ -9,7 +9,8 @@ use super::{Failure, HostCall, import, shim};
 use crate::error::Result;
 use crate::finally::finally;
 use crate::values::{ComponentNamedList, Lift, LiftContext, Lower, LowerContext};
-use crate::vm::canon::{CanonOptions, HostImport};
+use crate::vm::canon::CanonOptions;
+use crate::vm::imports::HostImport;
 use crate::vm::store::{AsContextMut, StoreContextMut};
 
 /// A function whose type is that of `P` and `R`.

@@ -5,15 +5,17 @@
 #![allow(unsafe_code, reason = "follows addresses into a store")]
 
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use cwasm_format::imports::core_type::{Limits, ValType};
 use cwasm_format::vmctx::{VmMemory, VmTable};
 
-use super::host::{HostTable, Owned};
+use super::host::HostTable;
 use super::{CoreFunc, CoreVal, SharedMemory};
 use crate::core_types::{ExternType, GlobalType, MemoryType, TableType};
 use crate::error::{Error, Result};
+use crate::vm::items::{GlobalItem, Guard, Item, MemoryItem, TableItem};
 use crate::vm::memory::{self, HostMemory};
 use crate::vm::store::{AsContext, AsContextMut, StoreId, StoreOpaque};
 use crate::vm::table;
@@ -32,57 +34,44 @@ pub enum Extern {
 #[derive(Clone, Copy, Debug)]
 pub struct CoreTable {
     store: StoreId,
-    /// Invariant 1: lives as long as the store.
-    table: NonNull<VmTable>,
-    ty: TableType,
+    item: TableItem,
 }
 
 /// A memory in a store.
 #[derive(Clone, Copy, Debug)]
 pub struct CoreMemory {
     store: StoreId,
-    /// Invariant 1: lives as long as the store.
-    memory: NonNull<VmMemory>,
-    ty: MemoryType,
-    guard: Guard,
-    /// Whether it is a [`SharedMemory`], which others may use at any time.
-    is_foreign: bool,
-}
-
-/// What code that imports a memory may rely on to be inaccessible.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Guard {
-    /// Nothing.
-    None,
-    /// [`CHECKED_GUARD_SIZE`](cwasm_format::data::CHECKED_GUARD_SIZE) bytes behind its size.
-    Size,
-    /// All that a 32-bit index and a constant offset get to: what code without checks needs.
-    Address,
+    item: MemoryItem,
 }
 
 /// A global in a store.
 #[derive(Clone, Copy, Debug)]
 pub struct CoreGlobal {
     store: StoreId,
-    /// Invariant 1: lives as long as the store, and has room for its type.
-    value: NonNull<u8>,
-    ty: GlobalType,
+    item: GlobalItem,
 }
 
-// SAFETY: addresses, which are followed only with exclusive or shared access to their store.
-unsafe impl Send for CoreTable {}
-// SAFETY: as above.
-unsafe impl Sync for CoreTable {}
-// SAFETY: as above.
-unsafe impl Send for CoreMemory {}
-// SAFETY: as above.
-unsafe impl Sync for CoreMemory {}
-// SAFETY: as above.
-unsafe impl Send for CoreGlobal {}
-// SAFETY: as above.
-unsafe impl Sync for CoreGlobal {}
-
 impl Extern {
+    /// The item of this store.
+    pub(super) fn new(store: StoreId, item: Item) -> Extern {
+        match item {
+            Item::Func(item) => Extern::Func(CoreFunc::of_item(store, item)),
+            Item::Table(item) => Extern::Table(CoreTable { store, item }),
+            Item::Memory(item) => Extern::Memory(CoreMemory { store, item }),
+            Item::Global(item) => Extern::Global(CoreGlobal { store, item }),
+        }
+    }
+
+    /// The item, which is good for its store only.
+    pub(super) fn item(&self) -> Item {
+        match self {
+            Extern::Func(func) => Item::Func(func.item()),
+            Extern::Table(table) => Item::Table(table.item),
+            Extern::Memory(memory) => Item::Memory(memory.item),
+            Extern::Global(global) => Item::Global(global.item),
+        }
+    }
+
     /// The type, with the current size as the minimum of tables and memories.
     pub(crate) fn ty(&self, store: &StoreOpaque) -> Result<ExternType> {
         Ok(match self {
@@ -90,24 +79,27 @@ impl Extern {
             Extern::Table(table) => {
                 let limits = Limits {
                     min: table.get(store)?.len,
-                    ..table.ty.limits
+                    ..table.item.ty.limits
                 };
-                ExternType::Table(TableType { limits, ..table.ty })
+                ExternType::Table(TableType {
+                    limits,
+                    ..table.item.ty
+                })
             }
             Extern::Memory(memory) => {
                 let size = memory.size_in(store)?;
                 let limits = Limits {
                     min: size,
-                    ..memory.ty.limits
+                    ..memory.item.ty.limits
                 };
                 ExternType::Memory(MemoryType {
                     limits,
-                    ..memory.ty
+                    ..memory.item.ty
                 })
             }
             Extern::Global(global) => {
                 check_store(global.store, store)?;
-                ExternType::Global(global.ty)
+                ExternType::Global(global.item.ty)
             }
         })
     }
@@ -161,27 +153,15 @@ impl CoreTable {
         if table::grow(&mut vm, min, 0, || false).is_none() {
             return Err(Error::msg(format!("a table cannot have {min} elements")));
         }
-        let owned = Owned::new(HostTable(vm));
-        let table = owned.as_ptr().cast();
-        store.host_items.tables.push(owned);
+        let address = store.host_items.add(HostTable(vm)).cast();
         let ty = TableType {
             element,
             limits: limits(min, max),
         };
         Ok(CoreTable {
             store: store.id(),
-            table,
-            ty,
+            item: TableItem { address, ty },
         })
-    }
-
-    /// The table at an address that lives as long as the store.
-    pub(super) fn new_at(store: StoreId, table: NonNull<VmTable>, ty: TableType) -> CoreTable {
-        CoreTable { store, table, ty }
-    }
-
-    pub(super) fn address(&self) -> u64 {
-        self.table.as_ptr().expose_provenance() as u64
     }
 
     /// The number of elements.
@@ -202,7 +182,7 @@ impl CoreTable {
         Ok(table::range(table, index, 1).map(|element| {
             // SAFETY: inside the table, which nothing writes to meanwhile.
             let bits = unsafe { element.read() };
-            CoreVal::from_bits(self.ty.element, bits.into(), self.store)
+            CoreVal::from_bits(self.item.ty.element, bits.into(), self.store)
         }))
     }
 
@@ -218,7 +198,7 @@ impl CoreTable {
     ) -> Result<()> {
         let mut context = store.as_context_mut();
         let store = context.opaque();
-        let bits = value.to_bits(self.ty.element, store)?;
+        let bits = value.to_bits(self.item.ty.element, store)?;
         let Some(element) = table::range(self.get(store)?, index, 1) else {
             return Err(Error::msg(format!("the table has no element {index}")));
         };
@@ -229,8 +209,8 @@ impl CoreTable {
 
     fn get<'a>(&self, store: &'a StoreOpaque) -> Result<&'a VmTable> {
         check_store(self.store, store)?;
-        // SAFETY: lives as long as the store (invariant 1), which is borrowed.
-        Ok(unsafe { self.table.as_ref() })
+        // SAFETY: lives as long as the store (as items do), which is borrowed.
+        Ok(unsafe { self.item.address.as_ref() })
     }
 }
 
@@ -242,24 +222,20 @@ impl CoreMemory {
     pub fn new(mut store: impl AsContextMut, min: u64, max: Option<u64>) -> Result<CoreMemory> {
         let mut context = store.as_context_mut();
         let store = context.opaque();
-        let owned = Owned::new(HostMemory::new(
-            store.engine(),
-            (min, max),
-            false,
-            store.limits(),
-        )?);
-        let memory = owned.as_ptr().cast();
-        store.host_items.memories.push(owned);
+        let memory = HostMemory::new(store.engine(), (min, max), false, store.limits())?;
+        let address = store.host_items.add_memory(memory);
         let ty = MemoryType {
             page_log2: 16,
             limits: limits(min, max),
         };
         Ok(CoreMemory {
             store: store.id(),
-            memory,
-            ty,
-            guard: Guard::Address,
-            is_foreign: false,
+            item: MemoryItem {
+                address,
+                ty,
+                guard: Guard::Address,
+                is_foreign: false,
+            },
         })
     }
 
@@ -269,38 +245,18 @@ impl CoreMemory {
         let store = context.opaque();
         let shared = CoreMemory {
             store: store.id(),
-            memory: memory.vm(),
-            ty: memory.ty(),
-            guard: Guard::Address,
-            is_foreign: true,
+            item: MemoryItem {
+                address: memory.vm(),
+                ty: memory.ty(),
+                guard: Guard::Address,
+                is_foreign: true,
+            },
         };
         // Keeps it as long as the store.
-        store.host_items.shared_memories.push(memory.clone());
+        store
+            .host_items
+            .add_shared_memory(Arc::clone(memory.shared()));
         shared
-    }
-
-    /// The memory at an address that lives as long as the store.
-    pub(super) fn new_at(
-        store: StoreId,
-        memory: NonNull<VmMemory>,
-        ty: MemoryType,
-        guard: Guard,
-    ) -> CoreMemory {
-        CoreMemory {
-            store,
-            memory,
-            ty,
-            guard,
-            is_foreign: false,
-        }
-    }
-
-    pub(super) fn guard(&self) -> Guard {
-        self.guard
-    }
-
-    pub(super) fn address(&self) -> u64 {
-        self.memory.as_ptr().expose_provenance() as u64
     }
 
     /// The size in pages.
@@ -313,10 +269,10 @@ impl CoreMemory {
 
     fn size_in(&self, store: &StoreOpaque) -> Result<u64> {
         check_store(self.store, store)?;
-        // SAFETY: lives as long as the store (invariant 1), which is borrowed.
-        let page_log2 = unsafe { memory::Fixed::of(self.memory) }.page_log2;
+        // SAFETY: lives as long as the store (as items do), which is borrowed.
+        let page_log2 = unsafe { memory::Fixed::of(self.item.address) }.page_log2;
         // SAFETY: as above.
-        let byte_len = unsafe { memory::byte_len(self.memory) };
+        let byte_len = unsafe { memory::byte_len(self.item.address) };
         Ok(byte_len.load(Ordering::SeqCst) >> page_log2)
     }
 
@@ -327,8 +283,8 @@ impl CoreMemory {
     pub fn grow(&self, mut store: impl AsContextMut, delta: u64) -> Result<Option<u64>> {
         let mut context = store.as_context_mut();
         check_store(self.store, context.opaque())?;
-        // SAFETY: lives as long as the store (invariant 1), which is exclusively ours.
-        Ok(unsafe { memory::grow(self.memory, delta) })
+        // SAFETY: lives as long as the store (as items do), which is exclusively ours.
+        Ok(unsafe { memory::grow(self.item.address, delta) })
     }
 
     /// The bytes.
@@ -360,12 +316,12 @@ impl CoreMemory {
 
     fn get<'a>(&self, store: &'a StoreOpaque) -> Result<&'a VmMemory> {
         check_store(self.store, store)?;
-        if self.is_foreign {
+        if self.item.is_foreign {
             let message = "the bytes of a shared memory can change at any time";
             return Err(Error::msg(message));
         }
-        // SAFETY: lives as long as the store (invariant 1), which is borrowed.
-        Ok(unsafe { self.memory.as_ref() })
+        // SAFETY: lives as long as the store (as items do), which is borrowed.
+        Ok(unsafe { self.item.address.as_ref() })
     }
 }
 
@@ -382,28 +338,20 @@ impl CoreGlobal {
     ) -> Result<CoreGlobal> {
         let mut context = store.as_context_mut();
         let store = context.opaque();
-        let owned = Owned::new(value.to_bits(content, store)?);
-        let value = owned.as_ptr().cast();
-        store.host_items.globals.push(owned);
+        let bits: u128 = value.to_bits(content, store)?;
+        let address = store.host_items.add(bits).cast();
         Ok(CoreGlobal {
             store: store.id(),
-            value,
-            ty: GlobalType { content, mutable },
+            item: GlobalItem {
+                address,
+                ty: GlobalType { content, mutable },
+            },
         })
-    }
-
-    /// The global at an address that lives as long as the store and has room for the type.
-    pub(super) fn new_at(store: StoreId, value: NonNull<u8>, ty: GlobalType) -> CoreGlobal {
-        CoreGlobal { store, value, ty }
-    }
-
-    pub(super) fn address(&self) -> u64 {
-        self.value.as_ptr().expose_provenance() as u64
     }
 
     /// The type.
     pub fn ty(&self) -> GlobalType {
-        self.ty
+        self.item.ty
     }
 
     /// The value.
@@ -412,15 +360,15 @@ impl CoreGlobal {
     /// If the global belongs to another store.
     pub fn get(&self, store: impl AsContext) -> Result<CoreVal> {
         check_store(self.store, store.as_context().opaque())?;
-        let bits = match size_of_value(self.ty.content) {
-            // SAFETY: lives as long as the store and has room for its type (invariant 1).
-            4 => unsafe { self.value.cast::<u32>().read() }.into(),
+        let bits = match size_of_value(self.item.ty.content) {
+            // SAFETY: lives as long as the store and has room for its type (as items do).
+            4 => unsafe { self.item.address.cast::<u32>().read() }.into(),
             // SAFETY: as above.
-            8 => unsafe { self.value.cast::<u64>().read() }.into(),
+            8 => unsafe { self.item.address.cast::<u64>().read() }.into(),
             // SAFETY: as above.
-            _ => unsafe { self.value.cast::<u128>().read() },
+            _ => unsafe { self.item.address.cast::<u128>().read() },
         };
-        Ok(CoreVal::from_bits(self.ty.content, bits, self.store))
+        Ok(CoreVal::from_bits(self.item.ty.content, bits, self.store))
     }
 
     /// Sets the value.
@@ -431,17 +379,17 @@ impl CoreGlobal {
         let mut context = store.as_context_mut();
         let store = context.opaque();
         check_store(self.store, store)?;
-        if !self.ty.mutable {
+        if !self.item.ty.mutable {
             return Err(Error::msg("the global is immutable"));
         }
-        let bits = value.to_bits(self.ty.content, store)?;
-        match size_of_value(self.ty.content) {
-            // SAFETY: lives as long as the store and has room for its type (invariant 1).
-            4 => unsafe { self.value.cast().write(bits as u32) },
+        let bits = value.to_bits(self.item.ty.content, store)?;
+        match size_of_value(self.item.ty.content) {
+            // SAFETY: lives as long as the store and has room for its type (as items do).
+            4 => unsafe { self.item.address.cast().write(bits as u32) },
             // SAFETY: as above.
-            8 => unsafe { self.value.cast().write(bits as u64) },
+            8 => unsafe { self.item.address.cast().write(bits as u64) },
             // SAFETY: as above.
-            _ => unsafe { self.value.cast().write(bits) },
+            _ => unsafe { self.item.address.cast().write(bits) },
         }
         Ok(())
     }

@@ -10,12 +10,13 @@ use cwasm_format::imports::core_type::{HeapType, RefType, ValType};
 use cwasm_format::vmctx::{RawReturn, VmFuncRef, VmHostFunc, VmStore};
 
 use super::externs::check_store;
-use super::host::{HostFunc, Owned};
+use super::host::HostFunc;
 use crate::artifact::registry;
 use crate::artifact::{Code, Unit};
 use crate::core_types::FuncType;
 use crate::error::{Error, Result};
 use crate::vm::canon::{enter, invoke};
+use crate::vm::items::FuncItem;
 use crate::vm::store::{AsContext, AsContextMut, Pending, StoreId, StoreOpaque};
 use crate::vm::trap::take_trap;
 
@@ -23,21 +24,8 @@ use crate::vm::trap::take_trap;
 #[derive(Clone, Copy, Debug)]
 pub struct CoreFunc {
     store: StoreId,
-    kind: FuncKind,
+    item: FuncItem,
 }
-
-#[derive(Clone, Copy, Debug)]
-enum FuncKind {
-    /// Invariant 1: lives as long as the store.
-    Wasm(NonNull<VmFuncRef>),
-    /// Invariant 2: one of the store's host functions.
-    Host(NonNull<HostFunc>),
-}
-
-// SAFETY: addresses, which are followed only with exclusive or shared access to their store.
-unsafe impl Send for CoreFunc {}
-// SAFETY: as above.
-unsafe impl Sync for CoreFunc {}
 
 /// A core value.
 #[derive(Clone, Copy, Debug)]
@@ -150,19 +138,17 @@ impl CoreFunc {
             code: (shim as *const ()).expose_provenance() as u64,
             data: 0,
         };
-        let owned = Owned::new(HostFunc {
+        let func = store.host_items.add(HostFunc {
             vm,
             ty,
             call: Box::new(call),
             func_ref: None,
         });
-        let func = owned.as_ptr();
         // SAFETY: just made, and nothing else refers to it yet.
         unsafe { (*func.as_ptr()).vm.data = func.as_ptr().expose_provenance() as u64 };
-        store.host_items.funcs.push(owned);
         CoreFunc {
             store: store.id(),
-            kind: FuncKind::Host(func),
+            item: FuncItem::Host(func.cast()),
         }
     }
 
@@ -170,8 +156,17 @@ impl CoreFunc {
     pub(super) fn from_ref(store: StoreId, func_ref: NonNull<VmFuncRef>) -> CoreFunc {
         CoreFunc {
             store,
-            kind: FuncKind::Wasm(func_ref),
+            item: FuncItem::Wasm(func_ref),
         }
+    }
+
+    /// The function of this store.
+    pub(super) fn of_item(store: StoreId, item: FuncItem) -> CoreFunc {
+        CoreFunc { store, item }
+    }
+
+    pub(super) fn item(&self) -> FuncItem {
+        self.item
     }
 
     /// The type.
@@ -184,11 +179,11 @@ impl CoreFunc {
 
     pub(super) fn ty_in(&self, store: &StoreOpaque) -> Result<FuncType> {
         check_store(self.store, store)?;
-        match self.kind {
-            // SAFETY: lives as long as the store (invariant 2), which is borrowed.
-            FuncKind::Host(func) => Ok(unsafe { func.as_ref() }.ty.clone()),
-            FuncKind::Wasm(func_ref) => {
-                // SAFETY: lives as long as the store (invariant 1), which is borrowed.
+        match self.item {
+            // SAFETY: lives as long as the store (as items do), which is borrowed.
+            FuncItem::Host(func) => Ok(unsafe { host_func(func).as_ref() }.ty.clone()),
+            FuncItem::Wasm(func_ref) => {
+                // SAFETY: lives as long as the store (as items do), which is borrowed.
                 let type_id = unsafe { func_ref.read() }.type_id;
                 let bytes = store.engine().type_bytes(type_id as u32);
                 match bytes.and_then(|bytes| FuncType::decode(&bytes)) {
@@ -220,15 +215,15 @@ impl CoreFunc {
             .map(|(arg, ty)| arg.to_bits(*ty, store));
         let mut values = bits.collect::<Result<Vec<u128>>>()?;
         values.resize(params.len().max(ty.results().len()), 0);
-        match self.kind {
-            FuncKind::Host(func) => {
-                // SAFETY: lives as long as the store (invariant 2).
-                let func = unsafe { func.as_ref() };
+        match self.item {
+            FuncItem::Host(func) => {
+                // SAFETY: lives as long as the store (as items do).
+                let func = unsafe { host_func(func).as_ref() };
                 // SAFETY: there is one value for each parameter and result.
                 unsafe { call_host(func, store, values.as_mut_ptr()) }?;
             }
-            FuncKind::Wasm(func_ref) => {
-                // SAFETY: lives as long as the store (invariant 1).
+            FuncItem::Wasm(func_ref) => {
+                // SAFETY: lives as long as the store (as items do).
                 let func_ref = unsafe { func_ref.read() };
                 let thunk = find_array_thunk(&func_ref, &ty)?;
                 let values = values.as_mut_ptr().expose_provenance() as u64;
@@ -251,37 +246,21 @@ impl CoreFunc {
             .collect())
     }
 
-    /// The reference of a function of wasm.
-    pub(super) fn func_ref(&self) -> Option<NonNull<VmFuncRef>> {
-        match self.kind {
-            FuncKind::Wasm(func_ref) => Some(func_ref),
-            FuncKind::Host(_) => None,
-        }
-    }
-
     /// The address of the `VmHostFunc` of a host function.
     pub(super) fn host_func(&self, _store: &StoreOpaque) -> Option<u64> {
-        match self.kind {
-            FuncKind::Wasm(_) => None,
-            FuncKind::Host(func) => Some(func.as_ptr().expose_provenance() as u64),
-        }
-    }
-
-    /// Makes `func_ref`, which lives as long as the store, what a host function is as a value.
-    pub(super) fn set_host_ref(&self, _store: &mut StoreOpaque, func_ref: NonNull<VmFuncRef>) {
-        if let FuncKind::Host(mut func) = self.kind {
-            // SAFETY: lives as long as the store (invariant 2), which is exclusively ours.
-            unsafe { func.as_mut() }.func_ref = Some(func_ref);
+        match self.item {
+            FuncItem::Wasm(_) => None,
+            FuncItem::Host(func) => Some(func.as_ptr().expose_provenance() as u64),
         }
     }
 
     /// What the function is as a value: the address of a reference to it.
     fn reference(&self, store: &StoreOpaque) -> Result<u64> {
         check_store(self.store, store)?;
-        let func_ref = match self.kind {
-            FuncKind::Wasm(func_ref) => Some(func_ref),
-            // SAFETY: lives as long as the store (invariant 2), which is borrowed.
-            FuncKind::Host(func) => unsafe { func.as_ref() }.func_ref,
+        let func_ref = match self.item {
+            FuncItem::Wasm(func_ref) => Some(func_ref),
+            // SAFETY: lives as long as the store (as items do), which is borrowed.
+            FuncItem::Host(func) => unsafe { host_func(func).as_ref() }.func_ref,
         };
         match func_ref {
             Some(func_ref) => Ok(func_ref.as_ptr().expose_provenance() as u64),
@@ -290,6 +269,21 @@ impl CoreFunc {
             )),
         }
     }
+}
+
+/// The host function that starts with this: [`CoreFunc::new`] is the only place that makes one.
+fn host_func(vm: NonNull<VmHostFunc>) -> NonNull<HostFunc> {
+    vm.cast()
+}
+
+/// Makes `func_ref`, which lives as long as the store, what a host function of the store is as a value.
+pub(super) fn set_host_ref(
+    _store: &mut StoreOpaque,
+    func: NonNull<VmHostFunc>,
+    func_ref: NonNull<VmFuncRef>,
+) {
+    // SAFETY: lives as long as the store (as items do), which is exclusively ours.
+    unsafe { host_func(func).as_mut() }.func_ref = Some(func_ref);
 }
 
 /// The thunk through which functions of this type are called, in the artifact of their code.

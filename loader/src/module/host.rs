@@ -8,36 +8,10 @@ use std::ptr::NonNull;
 
 use cwasm_format::vmctx::{VmFuncRef, VmHostFunc, VmTable};
 
-use super::{CoreVal, SharedMemory};
+use super::CoreVal;
 use crate::core_types::FuncType;
 use crate::error::Result;
-use crate::vm::memory::HostMemory;
 use crate::vm::table;
-
-/// The core items that the host defined in a store.
-#[derive(Default)]
-pub(crate) struct HostItems {
-    pub(crate) funcs: Vec<Owned<HostFunc>>,
-    pub(crate) tables: Vec<Owned<HostTable>>,
-    pub(crate) memories: Vec<Owned<HostMemory>>,
-    pub(crate) globals: Vec<Owned<u128>>,
-    pub(crate) shared_memories: Vec<SharedMemory>,
-}
-
-impl HostItems {
-    /// Whether an address is in a memory of these or its guard. Safe in signal handlers.
-    pub(crate) fn contains(&self, address: usize) -> bool {
-        let own = |memory: &Owned<HostMemory>| {
-            // SAFETY: live as long as its owner.
-            unsafe { HostMemory::contains(memory.as_ptr(), address) }
-        };
-        self.memories.iter().any(own)
-            || self
-                .shared_memories
-                .iter()
-                .any(|memory| memory.contains(address))
-    }
-}
 
 /// A host function for core modules.
 #[repr(C)]
@@ -64,30 +38,5 @@ impl Drop for HostTable {
     fn drop(&mut self) {
         // SAFETY: the table's elements are used by its store alone, which is being dropped.
         unsafe { table::free(&self.0) };
-    }
-}
-
-/// A box that compiled code has the address of: it is reached by pointers only.
-#[derive(Debug)]
-pub(crate) struct Owned<T>(NonNull<T>);
-
-// SAFETY: owns a `T`, as a box does.
-unsafe impl<T: Send> Send for Owned<T> {}
-
-impl<T> Owned<T> {
-    pub(crate) fn new(value: T) -> Owned<T> {
-        Owned(NonNull::from(Box::leak(Box::new(value))))
-    }
-
-    /// The address, valid as long as this owner.
-    pub(crate) fn as_ptr(&self) -> NonNull<T> {
-        self.0
-    }
-}
-
-impl<T> Drop for Owned<T> {
-    fn drop(&mut self) {
-        // SAFETY: from a box, and freed here only.
-        drop(unsafe { Box::from_raw(self.0.as_ptr()) });
     }
 }

@@ -12,7 +12,9 @@ use crate::artifact::plan::Plan;
 use crate::core_types::ExternType;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::instance::{InstanceData, run};
+use crate::vm::initialize::run;
+use crate::vm::instance::{InstanceData, Modules};
+use crate::vm::items::Item;
 use crate::vm::store::{StoreContextMut, StoreOpaque};
 
 impl Module {
@@ -29,6 +31,18 @@ impl Module {
             engine: engine.clone(),
             unit: component.embedded(engine.host(), export.core_type)?,
         })
+    }
+
+    /// The module of this unit.
+    pub(crate) fn new(engine: &Engine, unit: &Arc<Unit>) -> Module {
+        Module {
+            engine: engine.clone(),
+            unit: Arc::clone(unit),
+        }
+    }
+
+    pub(crate) fn unit(&self) -> &Arc<Unit> {
+        &self.unit
     }
 
     /// The engine that the module was loaded for.
@@ -104,19 +118,20 @@ pub(crate) unsafe fn instantiate_imported<T: 'static>(
     context: &mut StoreContextMut<'_, T>,
     data: &InstanceData,
     plan: &Plan,
-    modules: &[Option<Module>],
+    modules: &Modules,
 ) -> Result<()> {
     let artifact = data.unit().artifact();
-    let mut linked: Vec<Extern> = Vec::new();
+    let mut linked: Vec<Item> = Vec::new();
     for planned in &plan.module_instances {
         if let Some(init) = planned.init {
             // SAFETY: a thunk without arguments, which needs only what is there by now (the caller's
             // contract).
             unsafe { run(context, data, init) }?;
         }
-        let Some(Some(module)) = modules.get(planned.import) else {
+        let Some(Some(unit)) = modules.get(planned.import) else {
             unreachable!("each import of a module was resolved")
         };
+        let module = Module::new(context.engine(), unit);
         let store = context.opaque().id();
         let given = |(module, name): (&str, &str)| {
             let args = artifact.module_args()[planned.args.clone()].iter();
@@ -126,8 +141,8 @@ pub(crate) unsafe fn instantiate_imported<T: 'static>(
             });
             let item = &args.next()?.item;
             Some(match item.index & IMPORTED {
-                0 => exported(store, data, item),
-                _ => linked[(item.index & !IMPORTED) as usize],
+                0 => Extern::new(store, exported(data, item)),
+                _ => Extern::new(store, linked[(item.index & !IMPORTED) as usize]),
             })
         };
         let imports = module.imports()?.into_iter();
@@ -146,6 +161,7 @@ pub(crate) unsafe fn instantiate_imported<T: 'static>(
             let Some(found) = instance.get(&*context, name)? else {
                 return Err(Error::msg(format!("the module exports no `{name}`")));
             };
+            let found = found.item();
             let ty = extern_type(data.unit(), record.kind, record.core_type);
             check_guard(&found, &ty, record)
                 .map_err(|detail| Error::msg(format!("the module's export `{name}`: {detail}")))?;

@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use cwasm_format::imports::core_type::Limits;
 use cwasm_format::vmctx::VmMemory;
 
-use super::host::Owned;
 use crate::core_types::MemoryType;
 use crate::engine::Engine;
 use crate::error::Result;
+use crate::vm::items::SharedHostMemory;
 use crate::vm::limits::StoreLimits;
 use crate::vm::memory::{self, HostMemory};
 
@@ -20,16 +20,9 @@ use crate::vm::memory::{self, HostMemory};
 /// Modules import it through [`CoreMemory::from_shared`](super::CoreMemory::from_shared).
 #[derive(Clone, Debug)]
 pub struct SharedMemory {
-    memory: Arc<Shared>,
+    memory: Arc<SharedHostMemory>,
     ty: MemoryType,
 }
-
-#[derive(Debug)]
-struct Shared(Owned<HostMemory>);
-
-// SAFETY: all threads read what never changes, and access size and bytes atomically; it grows under
-// a lock.
-unsafe impl Sync for Shared {}
 
 impl SharedMemory {
     /// A new memory of zeros, of `min` to `max` pages of 64 KiB.
@@ -37,12 +30,7 @@ impl SharedMemory {
     /// # Errors
     /// If there is not enough address space or memory.
     pub fn new(engine: &Engine, min: u64, max: u64) -> Result<SharedMemory> {
-        let owned = Owned::new(HostMemory::new(
-            engine,
-            (min, Some(max)),
-            true,
-            &StoreLimits::default(),
-        )?);
+        let memory = HostMemory::new(engine, (min, Some(max)), true, &StoreLimits::default())?;
         let limits = Limits {
             min,
             max: Some(max),
@@ -50,7 +38,7 @@ impl SharedMemory {
             shared: true,
         };
         Ok(SharedMemory {
-            memory: Arc::new(Shared(owned)),
+            memory: Arc::new(SharedHostMemory::new(memory)),
             ty: MemoryType {
                 page_log2: 16,
                 limits,
@@ -85,13 +73,11 @@ impl SharedMemory {
         unsafe { std::slice::from_raw_parts(base.cast(), byte_len as usize) }
     }
 
-    /// Whether an address is in the memory or its guard.
-    pub(super) fn contains(&self, address: usize) -> bool {
-        // SAFETY: live as long as `self`.
-        unsafe { HostMemory::contains(self.memory.0.as_ptr(), address) }
+    pub(super) fn shared(&self) -> &Arc<SharedHostMemory> {
+        &self.memory
     }
 
     pub(super) fn vm(&self) -> NonNull<VmMemory> {
-        self.memory.0.as_ptr().cast()
+        self.memory.vm()
     }
 }

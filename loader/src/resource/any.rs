@@ -10,13 +10,14 @@ use cwasm_format::vmctx::flags::MAY_ENTER;
 use cwasm_format::vmctx::{RawReturn, VmContext};
 
 use super::typed::Handle;
-use super::{HandleType, ResourceType};
 use crate::error::{Error, Result};
-use crate::instance::InstanceData;
+use crate::values::handles::HandleType;
 use crate::values::{LiftContext, LowerContext};
 use crate::vm::canon;
 use crate::vm::hook::CallHook;
 use crate::vm::host_handles::{Entry, HostHandle, HostHandles};
+use crate::vm::instance::InstanceData;
+use crate::vm::resources::ResourceType;
 use crate::vm::store::{AsContext, AsContextMut, Pending, StoreContextMut, StoreId, StoreOpaque};
 use crate::vm::trap::take_trap;
 

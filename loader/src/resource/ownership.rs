@@ -3,8 +3,9 @@
 use std::ops::Deref;
 
 use super::typed::Handle;
-use super::{HandleType, Resource, ResourceAny};
+use super::{Resource, ResourceAny};
 use crate::error::Result;
+use crate::values::handles::HandleType;
 use crate::values::{LiftContext, LowerContext};
 
 /// `R`, which is a [`Resource<T>`](crate::Resource) or a [`ResourceAny`](crate::ResourceAny), where a

@@ -9,10 +9,12 @@ use cwasm_format::abi::{Flat, FlatType, HANDLE_SIZE, Layout};
 use cwasm_format::hash::{Tag, TypeHash};
 use cwasm_format::types::{ResourceNumber, TypeDef, Types, ValueType};
 
-use super::{Borrow, HandleType, Own, ResourceAny, ResourceType};
+use super::{Borrow, Own, ResourceAny};
 use crate::error::{Error, Result};
+use crate::values::handles::HandleType;
 use crate::values::{ComponentType, Lift, LiftContext, Lower, LowerContext};
 use crate::vm::host_handles::Entry;
+use crate::vm::resources::ResourceType;
 use crate::vm::store::AsContextMut;
 
 /// A resource that the host defines, as its functions get and give it: for `own<R>` and `borrow<R>`,

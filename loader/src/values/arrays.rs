@@ -12,7 +12,7 @@ use cwasm_format::types::{TypeDef, Types, ValueType};
 
 use super::{ComponentType, Lift, LiftContext, Lower, LowerContext, scalars, tuples};
 use crate::error::Result;
-use crate::resource::HandleType;
+use crate::values::handles::HandleType;
 
 /// The array of what `make` returns for each index, or its first error.
 fn try_from_fn<T, const N: usize>(mut make: impl FnMut(usize) -> Result<T>) -> Result<[T; N]> {

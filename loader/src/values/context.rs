@@ -10,11 +10,11 @@ use cwasm_format::resources::HandleUse;
 use cwasm_format::types::ResourceNumber;
 
 use crate::error::{Error, Result};
-use crate::instance::InstanceData;
 use crate::resource::ResourceAny;
 use crate::vm::canon::CanonOptions;
 use crate::vm::handles;
 use crate::vm::host_handles::{Entry, HostHandles};
+use crate::vm::instance::InstanceData;
 use crate::vm::limits::too_much_to_lift;
 use crate::vm::store::{StoreId, StoreOpaque};
 use cwasm_format::encoding::StringEncoding;

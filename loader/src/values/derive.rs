@@ -3,7 +3,7 @@
 use cwasm_format::hash::{Hasher, Tag};
 use cwasm_format::types::TypeDef;
 
-pub use crate::resource::HandleType;
+pub use crate::values::handles::HandleType;
 pub use cwasm_format::abi::{Flat, FlatType, Layout, field_offsets};
 pub use cwasm_format::hash::TypeHash;
 pub use cwasm_format::types::{Types, ValueType};

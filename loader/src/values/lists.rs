@@ -18,7 +18,7 @@ use super::scalars::{Plain, cast};
 use super::strings::{pair_of_bytes, pair_of_flat, pair_to_flat, pair_to_memory};
 use super::{ComponentType, Lift, LiftContext, Lower, LowerContext, tuples};
 use crate::error::{Error, Result};
-use crate::resource::HandleType;
+use crate::values::handles::HandleType;
 use crate::vm::canon::CanonOptions;
 use crate::vm::store::{AsContext, StoreId};
 

@@ -14,7 +14,7 @@ use super::lists::{elements_extent, list_bytes, out_of_memory};
 use super::{ComponentType, Lift, LiftContext, Lower, LowerContext, tuples};
 use super::{pair_of_bytes, pair_of_flat, pair_to_flat, pair_to_memory};
 use crate::error::Result;
-use crate::resource::HandleType;
+use crate::values::handles::HandleType;
 
 /// Copies the pairs to the guest's memory: pointer and length.
 fn lower_pairs<'p, K: Lower + 'p, V: Lower + 'p>(

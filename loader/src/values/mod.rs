@@ -20,6 +20,7 @@
 mod arrays;
 mod context;
 pub mod derive;
+pub(crate) mod handles;
 mod lists;
 mod maps;
 mod options;
@@ -38,7 +39,7 @@ use cwasm_format::hash::TypeHash;
 use cwasm_format::types::{Types, ValueType};
 
 use crate::error::Result;
-use crate::resource::HandleType;
+use crate::values::handles::HandleType;
 
 pub use context::{LiftContext, LowerContext};
 pub use lists::{WasmList, WasmListIter};

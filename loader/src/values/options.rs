@@ -11,7 +11,7 @@ use super::variants::{
 };
 use super::{ComponentType, Lift, LiftContext, Lower, LowerContext, tuples};
 use crate::error::Result;
-use crate::resource::HandleType;
+use crate::values::handles::HandleType;
 
 // SAFETY: the constants are those of `option<T>`.
 unsafe impl<T: ComponentType> ComponentType for Option<T> {

@@ -10,7 +10,7 @@ use cwasm_format::types::{Types, ValueType};
 
 use super::{ComponentType, Lift, LiftContext, Lower, LowerContext};
 use crate::error::Result;
-use crate::resource::HandleType;
+use crate::values::handles::HandleType;
 
 macro_rules! forward {
     ($($pointer:ty),*) => {$(

@@ -9,7 +9,7 @@ use cwasm_format::types::{TypeDef, Types, ValueType};
 
 use super::{ComponentNamedList, ComponentType, Lift, LiftContext, Lower, LowerContext};
 use crate::error::Result;
-use crate::resource::HandleType;
+use crate::values::handles::HandleType;
 
 /// Where the flat form of each field of a record starts. Means nothing where the whole does not
 /// fit.

@@ -6,7 +6,7 @@
 use cwasm_format::types::ResourceNumber;
 
 use crate::error::{Error, Result};
-use crate::resource::ResourceType;
+use crate::vm::resources::ResourceType;
 
 /// The table.
 #[derive(Debug, Default)]

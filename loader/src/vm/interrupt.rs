@@ -20,7 +20,7 @@ use std::time::Instant;
 
 use cwasm_format::vmctx::INTERRUPT_PAGE_SIZE;
 
-use crate::engine::Engine;
+use super::engine::Engine;
 use crate::error::{Context as _, Result};
 use crate::sys::memory::{PAGE_SIZE, Reservation};
 use crate::vm::deadline::Deadline;

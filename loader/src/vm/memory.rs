@@ -21,9 +21,9 @@ use std::sync::{Mutex, PoisonError};
 use cwasm_format::header::SectionId;
 use cwasm_format::vmctx::{VmContext, VmHandles, VmMemory, VmTable};
 
+use super::engine::Engine;
 use crate::artifact::Unit;
 use crate::artifact::plan::{MemoryPlan, Plan, Run, TablePlan};
-use crate::engine::Engine;
 use crate::error::{Context as _, Error, Result};
 use crate::sys::memory::{PAGE_SIZE, Reservation, make_accessible, round_up};
 use crate::vm::handles;

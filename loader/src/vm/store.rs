@@ -23,15 +23,15 @@ use std::time::Instant;
 use cwasm_format::TrapCode;
 use cwasm_format::vmctx::{VmContext, VmStore};
 
+use super::engine::Engine;
 use crate::artifact::plan::Plan;
-use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::instance::InstanceData;
-use crate::module::HostItems;
 use crate::vm::builtins;
 use crate::vm::hook::{CallHook, Hook};
 use crate::vm::host_handles::HostHandles;
+use crate::vm::instance::InstanceData;
 use crate::vm::interrupt::{InterruptHandle, Interrupts};
+use crate::vm::items::HostItems;
 use crate::vm::limits::{StoreLimits, Usage};
 
 /// Owns instances and the host's data `T` that host functions work on.

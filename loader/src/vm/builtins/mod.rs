@@ -17,9 +17,9 @@ use cwasm_format::TrapCode;
 use cwasm_format::builtin::Builtin;
 use cwasm_format::vmctx::{VmContext, VmHandles, VmMemory, VmTable};
 
-use crate::instance::InstanceData;
 use crate::parts::{in_parts, in_parts_backwards};
 use crate::sys;
+use crate::vm::instance::InstanceData;
 use crate::vm::{handles, memory, parking, table, unwind};
 
 /// The addresses of the builtins, in the order of [`Builtin::ALL`].

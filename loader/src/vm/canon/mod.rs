@@ -10,10 +10,8 @@
 #[cfg(test)]
 pub(crate) mod fake;
 
-use std::any::Any;
 use std::mem::MaybeUninit;
 use std::ptr::NonNull;
-use std::sync::Arc;
 
 use cwasm_format::TrapCode;
 use cwasm_format::abi::PointerWidth;
@@ -26,8 +24,8 @@ use cwasm_format::vmctx::{RawReturn, VmContext, VmHandles, VmMemory, flags};
 
 use crate::artifact::{Code, Text};
 use crate::error::{Error, Result};
-use crate::instance::InstanceData;
 use crate::sys;
+use crate::vm::instance::InstanceData;
 use crate::vm::store::{StoreId, StoreOpaque};
 use crate::vm::trap::take_trap;
 
@@ -48,22 +46,6 @@ pub(crate) struct CallTarget {
     /// Index of the function's type in the descriptions.
     pub(crate) func_type: u32,
 }
-
-/// A host function as compiled code calls it: what a slot for an import is filled with.
-#[derive(Clone)]
-pub(crate) struct HostImport {
-    /// The shim: see [`cwasm_format::code`].
-    pub(crate) code: NonNull<u8>,
-    /// First argument of the shim; valid as long as `keep`.
-    pub(crate) data: NonNull<u8>,
-    /// Owner of what `data` points to.
-    pub(crate) keep: Arc<dyn Any + Send + Sync>,
-}
-
-// SAFETY: `code` is a function and `data` is owned by `keep`, which is `Send` and `Sync`.
-unsafe impl Send for HostImport {}
-// SAFETY: as above.
-unsafe impl Sync for HostImport {}
 
 /// The canonical options of one lift or lower of an instance, as addresses.
 ///

@@ -1,0 +1,31 @@
+//! What the slots for a component's imports are filled with.
+#![allow(unsafe_code, reason = "shares addresses between threads")]
+
+use std::any::Any;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use cwasm_format::vmctx::VmHostImport;
+
+/// A host function as compiled code calls it: what a slot for an import is filled with.
+#[derive(Clone)]
+pub(crate) struct HostImport {
+    /// The shim: see [`cwasm_format::code`].
+    pub(crate) code: NonNull<u8>,
+    /// First argument of the shim; valid as long as `keep`.
+    pub(crate) data: NonNull<u8>,
+    /// Owner of what `data` points to.
+    pub(crate) keep: Arc<dyn Any + Send + Sync>,
+}
+
+// SAFETY: `code` is a function and `data` is owned by `keep`, which is `Send` and `Sync`.
+unsafe impl Send for HostImport {}
+// SAFETY: as above.
+unsafe impl Sync for HostImport {}
+
+/// Resolved imports: context offsets and what is written there.
+///
+/// Invariant: each is the slot of an import of the component that the table is used for, and what
+/// is written there matches the import's type.
+#[derive(Debug)]
+pub(crate) struct ImportTable(pub(crate) Box<[(u32, VmHostImport)]>);

@@ -1,0 +1,53 @@
+//! The part of instantiation that is code of the artifact.
+#![allow(unsafe_code, reason = "enters machine code")]
+
+use super::canon::{enter, invoke};
+use super::instance::InstanceData;
+use super::store::StoreContextMut;
+use super::trap::take_trap;
+use crate::artifact::Code;
+use crate::artifact::plan::Plan;
+use crate::error::Result;
+
+/// Runs what is left to do of instantiation.
+///
+/// # Errors
+/// The guest's trap.
+///
+/// # Safety
+/// - `data` is an instance of the store, made by `plan`, all of whose imports and references are
+///   in place.
+pub(crate) unsafe fn initialize<T: 'static>(
+    context: &mut StoreContextMut<'_, T>,
+    data: &InstanceData,
+    plan: &Plan,
+) -> Result<()> {
+    match plan.init {
+        // SAFETY: a thunk without arguments, which can run (the caller's contract).
+        Some(init) => unsafe { run(context, data, init) },
+        None => Ok(()),
+    }
+}
+
+/// Runs a part of instantiation.
+///
+/// # Errors
+/// The guest's trap.
+///
+/// # Safety
+/// - `init` is a thunk without arguments of the instance `data` of the store, and what it needs is in
+///   place.
+pub(crate) unsafe fn run<T: 'static>(
+    context: &mut StoreContextMut<'_, T>,
+    data: &InstanceData,
+    init: Code,
+) -> Result<()> {
+    enter(context.opaque())?;
+    // SAFETY: a thunk without arguments, of this instance, which can run (the caller's contract);
+    // the thread is ready.
+    let result = unsafe { invoke(init, data.context(), &[]) };
+    match result.status {
+        0 => Ok(()),
+        status => Err(take_trap(context.opaque(), status)),
+    }
+}

@@ -1,0 +1,199 @@
+//! Instances: a slot filled from an artifact, and what it keeps alive.
+#![allow(unsafe_code, reason = "sets up the memory that compiled code runs on")]
+
+use std::any::Any;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use cwasm_format::types::ResourceNumber;
+use cwasm_format::vmctx::{VmContext, VmFuncRef, VmHandles, VmTable};
+
+use super::handles;
+use super::interrupt::Interrupts;
+use super::items::Item;
+use super::memory::Slot;
+use super::resources::{HostResource, HostResources, ResourceType};
+use super::store::StoreOpaque;
+use super::table;
+use crate::artifact::plan::Plan;
+use crate::artifact::{Text, Unit};
+use crate::error::Result;
+
+/// The loader's own data of an instance: what `VmContext::instance` points to.
+#[derive(Debug)]
+pub(crate) struct InstanceData {
+    /// Invariant 1: set up from `unit`.
+    slot: Slot,
+    text: Text,
+    kind: InstanceKind,
+    /// If the code can be stopped: owner of the page whose address is in the context.
+    interrupts: Option<Arc<Interrupts>>,
+    /// Dropped after the slot.
+    unit: Arc<Unit>,
+}
+
+/// Core modules that a component imports, by the index of the import.
+pub(crate) type Modules = Arc<[Option<Arc<Unit>>]>;
+
+/// What differs between instances of components and of core modules.
+#[derive(Debug)]
+pub(crate) enum InstanceKind {
+    Component {
+        /// Index of the instance in its store.
+        index: u32,
+        /// Resource types by number.
+        resource_types: Box<[ResourceType]>,
+        host_resources: HostResources,
+        /// The core modules that it imports, by the index of the import.
+        modules: Modules,
+        /// Owner of what the slots for host functions point to.
+        _imports: Arc<dyn Any + Send + Sync>,
+    },
+    Module {
+        /// What it was instantiated with.
+        imports: Box<[Item]>,
+        /// References to the host functions among the imports; the context points to them.
+        host_refs: Box<[VmFuncRef]>,
+    },
+}
+
+impl InstanceData {
+    /// A new instance of `unit`: images, memories and tables are in place.
+    ///
+    /// # Errors
+    /// If there is not enough address space or memory.
+    pub(crate) fn new(
+        store: &StoreOpaque,
+        unit: &Arc<Unit>,
+        plan: &Plan,
+        kind: InstanceKind,
+    ) -> Result<Arc<InstanceData>> {
+        let interrupts = plan.interrupt_slot.map(|_| Arc::clone(store.interrupts()));
+        let page = match &interrupts {
+            Some(interrupts) => interrupts.page_address()?,
+            None => 0,
+        };
+        let slot = Slot::new(store.engine(), store.limits(), unit, plan)?;
+        let context = slot.context();
+        let unit = Arc::clone(unit);
+        let data = Arc::new(InstanceData {
+            slot,
+            text: unit.text(),
+            kind,
+            interrupts,
+            unit,
+        });
+        let instance = Arc::as_ptr(&data).expose_provenance() as u64;
+        let head = VmContext {
+            store: store.vm_address(),
+            instance,
+        };
+        // SAFETY: the context starts with its head, and nothing else refers to it yet.
+        unsafe { context.write(head) };
+        if let Some(offset) = plan.interrupt_slot {
+            // SAFETY: the plan has checked the slot.
+            let slot = unsafe { data.slot::<u64>(offset) };
+            // SAFETY: as above; aligned, and nothing else refers to it yet.
+            unsafe { slot.write(page) };
+        }
+        Ok(data)
+    }
+
+    /// The instance that a context belongs to.
+    ///
+    /// # Safety
+    /// - `context` is the context of an instance that lives for `'a`.
+    #[inline]
+    pub(crate) unsafe fn of<'a>(context: NonNull<VmContext>) -> &'a InstanceData {
+        // SAFETY: live (the caller's contract).
+        let instance = unsafe { context.as_ref() }.instance;
+        let data = std::ptr::with_exposed_provenance::<InstanceData>(instance as usize);
+        // SAFETY: `InstanceData::new` set it to the address of the data, which has not moved.
+        unsafe { &*data }
+    }
+
+    pub(crate) fn context(&self) -> NonNull<VmContext> {
+        self.slot.context()
+    }
+
+    /// Whether an address is in the instance's address space.
+    pub(crate) fn reserves(&self, address: usize) -> bool {
+        self.slot.contains(address)
+    }
+
+    /// What stops the code, if it can be stopped.
+    pub(crate) fn interrupts(&self) -> Option<&Interrupts> {
+        self.interrupts.as_deref()
+    }
+
+    pub(crate) fn text(&self) -> Text {
+        self.text
+    }
+
+    pub(crate) fn unit(&self) -> &Arc<Unit> {
+        &self.unit
+    }
+
+    pub(crate) fn kind(&self) -> &InstanceKind {
+        &self.kind
+    }
+
+    /// The index of a component's instance in its store.
+    pub(crate) fn index(&self) -> Option<u32> {
+        match &self.kind {
+            InstanceKind::Component { index, .. } => Some(*index),
+            InstanceKind::Module { .. } => None,
+        }
+    }
+
+    /// What a resource of the component is.
+    pub(crate) fn resource_type(&self, resource: ResourceNumber) -> Option<ResourceType> {
+        match &self.kind {
+            InstanceKind::Component { resource_types, .. } => {
+                resource_types.get(resource.0 as usize).copied()
+            }
+            InstanceKind::Module { .. } => None,
+        }
+    }
+
+    /// The host's resources of the component, by number.
+    pub(crate) fn host_resources(&self) -> &[Option<HostResource>] {
+        match &self.kind {
+            InstanceKind::Component { host_resources, .. } => host_resources,
+            InstanceKind::Module { .. } => &[],
+        }
+    }
+
+    /// The host's resource of this number.
+    pub(crate) fn host_resource(&self, resource: ResourceNumber) -> Option<&HostResource> {
+        self.host_resources().get(resource.0 as usize)?.as_ref()
+    }
+
+    /// The address of a part of the context.
+    ///
+    /// # Safety
+    /// - `offset` was checked for a `T` with [`Unit::check_slot`].
+    pub(crate) unsafe fn slot<T>(&self, offset: u32) -> NonNull<T> {
+        // SAFETY: inside the context (the caller's contract).
+        unsafe { self.context().byte_add(offset as usize) }.cast()
+    }
+}
+
+impl Drop for InstanceData {
+    fn drop(&mut self) {
+        for record in self.unit.artifact().tables() {
+            // SAFETY: the plan, which the instance was made from, has checked all tables.
+            let table = unsafe { self.slot::<VmTable>(record.slot) };
+            // SAFETY: a table of this instance, which nobody uses any more.
+            let table = unsafe { table.as_ref() };
+            // SAFETY: as above; tables are as `table::grow` left them.
+            unsafe { table::free(table) };
+        }
+        for record in self.unit.artifact().handle_tables() {
+            // SAFETY: as above.
+            let table = unsafe { self.slot::<VmHandles>(record.slot) };
+            // SAFETY: as above.
+            handles::free(unsafe { &mut *table.as_ptr() });
+        }
+    }
+}
