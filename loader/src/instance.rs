@@ -18,7 +18,9 @@ use crate::vm::imports::ImportTable;
 use crate::vm::initialize::initialize;
 use crate::vm::instance::{InstanceData, InstanceKind, Modules};
 use crate::vm::resources::{HostResources, ResourceType};
-use crate::vm::store::{AsContextMut, StoreId, StoreOpaque};
+use crate::vm::store::StoreOpaque;
+use crate::vm::store_context::AsContextMut;
+use crate::vm::store_id::StoreId;
 
 /// An instance of a component, in a store.
 ///
@@ -59,7 +61,7 @@ impl Instance {
             modules: Arc::clone(modules),
             _imports: keep,
         };
-        let data = InstanceData::new(store, component.unit(), plan, kind)?;
+        let data = store.new_instance(component.unit(), plan, kind)?;
         for (offset, import) in &imports.0 {
             // SAFETY: the plan has checked the slots of all imports.
             let slot = unsafe { data.slot::<VmHostImport>(*offset) };

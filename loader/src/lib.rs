@@ -28,6 +28,7 @@ mod parts;
 mod resource;
 mod resource_table;
 mod signature;
+mod store;
 mod sys;
 mod transcode;
 pub mod types;
@@ -278,6 +279,7 @@ pub use module::{
 };
 pub use resource::{Borrow, Own, Resource, ResourceAny};
 pub use resource_table::{ResourceTable, ResourceTableError};
+pub use store::Store;
 pub use val::Val;
 #[doc(hidden)]
 pub use values::derive as __derive;
@@ -290,5 +292,5 @@ pub use vm::hook::CallHook;
 pub use vm::interrupt::InterruptHandle;
 pub use vm::limits::StoreLimits;
 pub use vm::resources::ResourceType;
-pub use vm::store::{AsContext, AsContextMut, Store, StoreContext, StoreContextMut};
+pub use vm::store_context::{AsContext, AsContextMut, StoreContext, StoreContextMut};
 pub use vm::trap::{Frame, Trap};

@@ -25,7 +25,7 @@ use crate::vm::imports::HostImport;
 use crate::vm::imports::ImportTable;
 use crate::vm::instance::Modules;
 use crate::vm::resources::{HostResource, HostResources, ResourceType};
-use crate::vm::store::{AsContextMut, StoreContextMut};
+use crate::vm::store_context::{AsContextMut, StoreContextMut};
 
 /// Host functions by name, for components to import. `T` is the data of the stores that they work
 /// on.

@@ -31,7 +31,8 @@ use crate::values::handles::{HandleType, check_handles};
 use crate::values::{ComponentNamedList, LiftContext, LowerContext};
 use crate::vm::canon::{self, CallTarget};
 use crate::vm::hook::CallHook;
-use crate::vm::store::{AsContext, AsContextMut, StoreContextMut, StoreOpaque};
+use crate::vm::store::StoreOpaque;
+use crate::vm::store_context::{AsContext, AsContextMut, StoreContextMut};
 use crate::vm::trap::take_trap;
 
 pub use typed::{Deferred, TypedFunc};

@@ -15,7 +15,7 @@ use crate::signature;
 use crate::values::{ComponentNamedList, Lift, LiftContext, Lower, LowerContext};
 use crate::vm::canon::{self, CallTarget};
 use crate::vm::hook::CallHook;
-use crate::vm::store::{AsContextMut, StoreContextMut};
+use crate::vm::store_context::{AsContextMut, StoreContextMut};
 use crate::vm::trap::take_trap;
 
 /// An exported function that takes `P` and returns `R`, both tuples: `TypedFunc<(u32, &str),

@@ -15,7 +15,7 @@ use crate::val::Val;
 use crate::values::{LiftContext, LowerContext};
 use crate::vm::canon::CanonOptions;
 use crate::vm::imports::HostImport;
-use crate::vm::store::{AsContextMut, StoreContextMut};
+use crate::vm::store_context::{AsContextMut, StoreContextMut};
 
 /// What is called, with the values of whatever type an import has.
 pub(super) type DynamicFn<T> =

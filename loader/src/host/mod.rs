@@ -33,7 +33,8 @@ use crate::vm::hook::CallHook;
 use crate::vm::imports::HostImport;
 use crate::vm::instance::InstanceData;
 use crate::vm::resources::HostResource;
-use crate::vm::store::{AsContextMut, Pending, StoreContextMut, StoreOpaque};
+use crate::vm::store::{Pending, StoreOpaque};
+use crate::vm::store_context::{AsContextMut, StoreContextMut};
 
 use dynamic::{Dynamic, DynamicFn};
 use typed::Typed;

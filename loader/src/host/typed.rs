@@ -11,7 +11,7 @@ use crate::finally::finally;
 use crate::values::{ComponentNamedList, Lift, LiftContext, Lower, LowerContext};
 use crate::vm::canon::CanonOptions;
 use crate::vm::imports::HostImport;
-use crate::vm::store::{AsContextMut, StoreContextMut};
+use crate::vm::store_context::{AsContextMut, StoreContextMut};
 
 /// A function whose type is that of `P` and `R`.
 pub(super) struct Typed<T, F, P, R> {

@@ -17,7 +17,9 @@ use crate::core_types::{ExternType, GlobalType, MemoryType, TableType};
 use crate::error::{Error, Result};
 use crate::vm::items::{GlobalItem, Guard, Item, MemoryItem, TableItem};
 use crate::vm::memory::{self, HostMemory};
-use crate::vm::store::{AsContext, AsContextMut, StoreId, StoreOpaque};
+use crate::vm::store::StoreOpaque;
+use crate::vm::store_context::{AsContext, AsContextMut};
+use crate::vm::store_id::StoreId;
 use crate::vm::table;
 
 /// A core item: what modules import and export.

@@ -17,7 +17,9 @@ use crate::core_types::FuncType;
 use crate::error::{Error, Result};
 use crate::vm::canon::{enter, invoke};
 use crate::vm::items::FuncItem;
-use crate::vm::store::{AsContext, AsContextMut, Pending, StoreId, StoreOpaque};
+use crate::vm::store::{Pending, StoreOpaque};
+use crate::vm::store_context::{AsContext, AsContextMut};
+use crate::vm::store_id::StoreId;
 use crate::vm::trap::take_trap;
 
 /// A core function in a store.

@@ -15,7 +15,8 @@ use crate::error::{Error, Result};
 use crate::vm::initialize::run;
 use crate::vm::instance::{InstanceData, Modules};
 use crate::vm::items::Item;
-use crate::vm::store::{StoreContextMut, StoreOpaque};
+use crate::vm::store::StoreOpaque;
+use crate::vm::store_context::StoreContextMut;
 
 impl Module {
     /// A module that a component exports, by a record that the plan has checked.

@@ -23,8 +23,10 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::link_error::LinkError;
 use crate::vm::initialize::initialize;
-use crate::vm::instance::{InstanceData, InstanceKind};
-use crate::vm::store::{AsContext, AsContextMut, StoreId, StoreOpaque};
+use crate::vm::instance::InstanceKind;
+use crate::vm::store::StoreOpaque;
+use crate::vm::store_context::{AsContext, AsContextMut};
+use crate::vm::store_id::StoreId;
 
 use crate::core_types::ExternType;
 pub use cwasm_format::imports::core_type::{HeapType, Limits, RefType, ValType};
@@ -165,7 +167,7 @@ impl Module {
             imports: imports.iter().map(Extern::item).collect(),
             host_refs,
         };
-        let data = InstanceData::new(store, &self.unit, plan, kind)?;
+        let data = store.new_instance(&self.unit, plan, kind)?;
         // Nothing can fail from here to where the store owns the instance: others refer to it.
         Setup {
             engine: &self.engine,

@@ -18,7 +18,9 @@ use crate::vm::hook::CallHook;
 use crate::vm::host_handles::{Entry, HostHandle, HostHandles};
 use crate::vm::instance::InstanceData;
 use crate::vm::resources::ResourceType;
-use crate::vm::store::{AsContext, AsContextMut, Pending, StoreContextMut, StoreId, StoreOpaque};
+use crate::vm::store::{Pending, StoreOpaque};
+use crate::vm::store_context::{AsContext, AsContextMut, StoreContextMut};
+use crate::vm::store_id::StoreId;
 use crate::vm::trap::take_trap;
 
 /// A resource of any type, the host's or a guest's, that a store holds for the host.

@@ -15,7 +15,7 @@ use crate::values::handles::HandleType;
 use crate::values::{ComponentType, Lift, LiftContext, Lower, LowerContext};
 use crate::vm::host_handles::Entry;
 use crate::vm::resources::ResourceType;
-use crate::vm::store::AsContextMut;
+use crate::vm::store_context::AsContextMut;
 
 /// A resource that the host defines, as its functions get and give it: for `own<R>` and `borrow<R>`,
 /// where `R` was linked as [`ResourceType::host::<T>()`](ResourceType::host).

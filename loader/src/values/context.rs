@@ -16,7 +16,8 @@ use crate::vm::handles;
 use crate::vm::host_handles::{Entry, HostHandles};
 use crate::vm::instance::InstanceData;
 use crate::vm::limits::too_much_to_lift;
-use crate::vm::store::{StoreId, StoreOpaque};
+use crate::vm::store::StoreOpaque;
+use crate::vm::store_id::StoreId;
 use cwasm_format::encoding::StringEncoding;
 
 /// What lifting has at hand.

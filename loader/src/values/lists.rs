@@ -20,7 +20,8 @@ use super::{ComponentType, Lift, LiftContext, Lower, LowerContext, tuples};
 use crate::error::{Error, Result};
 use crate::values::handles::HandleType;
 use crate::vm::canon::CanonOptions;
-use crate::vm::store::{AsContext, StoreId};
+use crate::vm::store_context::AsContext;
+use crate::vm::store_id::StoreId;
 
 /// A list in a guest's memory, read where it lies.
 ///

@@ -15,7 +15,8 @@ use super::context::check_length;
 use super::{ComponentType, Lift, LiftContext, Lower, LowerContext, lists, transcode};
 use crate::error::Result;
 use crate::vm::canon::CanonOptions;
-use crate::vm::store::{AsContext, StoreId};
+use crate::vm::store_context::AsContext;
+use crate::vm::store_id::StoreId;
 use cwasm_format::encoding::{CodeUnits, StringEncoding};
 
 /// A string in a guest's memory, read where it lies.

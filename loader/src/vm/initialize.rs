@@ -3,7 +3,7 @@
 
 use super::canon::{enter, invoke};
 use super::instance::InstanceData;
-use super::store::StoreContextMut;
+use super::store_context::StoreContextMut;
 use super::trap::take_trap;
 use crate::artifact::Code;
 use crate::artifact::plan::Plan;

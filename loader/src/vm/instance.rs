@@ -13,11 +13,8 @@ use super::interrupt::Interrupts;
 use super::items::Item;
 use super::memory::Slot;
 use super::resources::{HostResource, HostResources, ResourceType};
-use super::store::StoreOpaque;
 use super::table;
-use crate::artifact::plan::Plan;
 use crate::artifact::{Text, Unit};
-use crate::error::Result;
 
 /// The loader's own data of an instance: what `VmContext::instance` points to.
 #[derive(Debug)]
@@ -58,45 +55,26 @@ pub(crate) enum InstanceKind {
 }
 
 impl InstanceData {
-    /// A new instance of `unit`: images, memories and tables are in place.
-    ///
-    /// # Errors
-    /// If there is not enough address space or memory.
-    pub(crate) fn new(
-        store: &StoreOpaque,
+    /// An instance of `unit` in a new slot, for the store whose `VmStore` is at this address.
+    pub(super) fn new(
+        store: u64,
+        slot: Slot,
         unit: &Arc<Unit>,
-        plan: &Plan,
         kind: InstanceKind,
-    ) -> Result<Arc<InstanceData>> {
-        let interrupts = plan.interrupt_slot.map(|_| Arc::clone(store.interrupts()));
-        let page = match &interrupts {
-            Some(interrupts) => interrupts.page_address()?,
-            None => 0,
-        };
-        let slot = Slot::new(store.engine(), store.limits(), unit, plan)?;
+        interrupts: Option<Arc<Interrupts>>,
+    ) -> Arc<InstanceData> {
         let context = slot.context();
-        let unit = Arc::clone(unit);
         let data = Arc::new(InstanceData {
             slot,
             text: unit.text(),
             kind,
             interrupts,
-            unit,
+            unit: Arc::clone(unit),
         });
         let instance = Arc::as_ptr(&data).expose_provenance() as u64;
-        let head = VmContext {
-            store: store.vm_address(),
-            instance,
-        };
         // SAFETY: the context starts with its head, and nothing else refers to it yet.
-        unsafe { context.write(head) };
-        if let Some(offset) = plan.interrupt_slot {
-            // SAFETY: the plan has checked the slot.
-            let slot = unsafe { data.slot::<u64>(offset) };
-            // SAFETY: as above; aligned, and nothing else refers to it yet.
-            unsafe { slot.write(page) };
-        }
-        Ok(data)
+        unsafe { context.write(VmContext { store, instance }) };
+        data
     }
 
     /// The instance that a context belongs to.

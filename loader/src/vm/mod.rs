@@ -18,6 +18,8 @@ pub(crate) mod parking;
 pub(crate) mod pool;
 pub(crate) mod resources;
 pub(crate) mod store;
+pub(crate) mod store_context;
+pub(crate) mod store_id;
 pub(crate) mod table;
 pub(crate) mod trap;
 pub(crate) mod unwind;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use cwasm_format::types::ResourceNumber;
 
 use super::imports::HostImport;
-use super::store::StoreId;
+use super::store_id::StoreId;
 
 /// A type of resources.
 ///

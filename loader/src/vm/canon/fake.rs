@@ -17,8 +17,9 @@ use cwasm_format::vmctx::{RawReturn, VmContext, VmMemory};
 use super::{CallTarget, CanonOptions, Plain};
 use crate::artifact::Code;
 use crate::engine::Engine;
+use crate::store::Store;
 use crate::values::{LiftContext, LowerContext};
-use crate::vm::store::{AsContextMut, Store};
+use crate::vm::store_context::AsContextMut;
 
 /// Bytes of the guest's memory.
 pub(crate) const MEMORY_SIZE: usize = 1 << 16;

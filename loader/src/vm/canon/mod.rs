@@ -26,7 +26,8 @@ use crate::artifact::{Code, Text};
 use crate::error::{Error, Result};
 use crate::sys;
 use crate::vm::instance::InstanceData;
-use crate::vm::store::{StoreId, StoreOpaque};
+use crate::vm::store::StoreOpaque;
+use crate::vm::store_id::StoreId;
 use crate::vm::trap::take_trap;
 
 /// An exported function, resolved: everything that a call needs.

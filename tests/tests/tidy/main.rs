@@ -1,6 +1,8 @@
 //! Rules of the repository that no compiler checks.
 
+#[path = "../common/mod.rs"]
 mod common;
+mod layers;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -72,6 +74,7 @@ const UNSAFE_FILES: &[&str] = &[
     "loader/src/vm/memory.rs",
     "loader/src/vm/pool.rs",
     "loader/src/vm/store.rs",
+    "loader/src/vm/store_context.rs",
     "loader/src/vm/table.rs",
     "loader/src/vm/unwind.rs",
     "macros/src/derive.rs",

@@ -1,0 +1,129 @@
+//! Stores: the host's data and all instances that may reach it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::vm::builtins;
+use crate::vm::hook::CallHook;
+use crate::vm::interrupt::InterruptHandle;
+use crate::vm::limits::StoreLimits;
+use crate::vm::store_context::{
+    AsContext, AsContextMut, StoreContext, StoreContextMut, StoreOwner,
+};
+
+/// Owns instances and the host's data `T` that host functions work on.
+///
+/// Instances live as long as their store. Dropping the store gives back all of their memory.
+pub struct Store<T: 'static> {
+    owner: StoreOwner<T>,
+}
+
+impl<T: 'static> Store<T> {
+    /// An empty store with the host's data.
+    pub fn new(engine: &Engine, data: T) -> Store<T> {
+        Store {
+            owner: StoreOwner::new(engine, builtins::table_address(), data),
+        }
+    }
+
+    /// The host's data.
+    pub fn data(&self) -> &T {
+        self.owner.context().data()
+    }
+
+    /// The host's data.
+    pub fn data_mut(&mut self) -> &mut T {
+        self.owner.data_mut()
+    }
+
+    /// Drops all instances and returns the host's data.
+    pub fn into_data(self) -> T {
+        self.owner.into_data()
+    }
+
+    /// Sets what the store's guests may use, which holds for instances and calls from then on: memories
+    /// and tables of instances that are there keep their limits.
+    pub fn set_limits(&mut self, limits: StoreLimits) {
+        self.as_context_mut().opaque().set_limits(limits);
+    }
+
+    /// What the store's guests may use.
+    pub fn limits(&self) -> &StoreLimits {
+        self.owner.context().opaque().limits()
+    }
+
+    /// Has `hook` told of each call of a component's exports and imports, when it begins and when it ends. If it fails, the call does: before a call of an export the guest is not
+    /// entered, otherwise it is as if the host function or the call had failed. What the hook itself
+    /// calls is not told of.
+    pub fn set_call_hook(
+        &mut self,
+        hook: impl FnMut(StoreContextMut<'_, T>, CallHook) -> Result<()> + Send + Sync + 'static,
+    ) {
+        self.as_context_mut().set_hook(Box::new(hook));
+    }
+
+    /// The engine of the store.
+    pub fn engine(&self) -> &Engine {
+        self.owner.context().engine()
+    }
+
+    /// What stops calls in this store, and instantiation, from other threads: see there for what
+    /// can be stopped. It can be made before there are any instances.
+    ///
+    /// ```no_run
+    /// # fn example(mut store: cwasm::Store<()>, run: cwasm::TypedFunc<(), ()>) -> cwasm::Result<()> {
+    /// let handle = store.interrupt_handle();
+    /// std::thread::spawn(move || {
+    ///     std::thread::sleep(std::time::Duration::from_secs(1));
+    ///     handle.interrupt()
+    /// });
+    /// if let Err(error) = run.call(&mut store, ()) {
+    ///     assert_eq!(error.trap().unwrap().code(), cwasm::TrapCode::Interrupt);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn interrupt_handle(&self) -> InterruptHandle {
+        let store = self.as_context();
+        InterruptHandle::new(Arc::clone(store.opaque().interrupts()))
+    }
+
+    /// Withdraws requests to stop, of handles and the deadline, that have not stopped a call yet.
+    pub fn clear_interrupt(&mut self) {
+        self.as_context_mut().opaque().withdraw_interrupts();
+    }
+
+    /// Sets when what runs then, or the next call, is to be stopped as by
+    /// [`InterruptHandle::interrupt`]; none, if `None`. Takes the place of the deadline before, and
+    /// of the request that it has made, if it has passed and not stopped a call yet. A deadline stops one
+    /// call: set the next one for others.
+    ///
+    /// A thread of the engine, started for its first deadline, waits for those of all its stores.
+    ///
+    /// # Errors
+    /// If that thread cannot be started: there is no deadline.
+    pub fn set_deadline(&mut self, deadline: Option<Instant>) -> Result<()> {
+        self.as_context_mut()
+            .opaque()
+            .interrupts()
+            .set_deadline(deadline)
+    }
+}
+
+impl<T: 'static> AsContext for Store<T> {
+    type Data = T;
+
+    #[inline]
+    fn as_context(&self) -> StoreContext<'_, T> {
+        self.owner.context()
+    }
+}
+
+impl<T: 'static> AsContextMut for Store<T> {
+    #[inline]
+    fn as_context_mut(&mut self) -> StoreContextMut<'_, T> {
+        self.owner.context_mut()
+    }
+}

@@ -1,0 +1,344 @@
+//! How a store is reached: by the host's handle, and by host functions.
+//!
+//! ```text
+//! Store<T> -> StoreInner<T> { StoreOpaque { VmStore, id, instances, ... }, hook, T }
+//!                             ^ VmStore.host, for host functions
+//! ```
+//!
+//! Host functions find the store through the context that compiled code passes. Both sides use the one
+//! pointer that the allocation began with and make references from it for short times only, never across
+//! a call into wasm.
+#![allow(
+    unsafe_code,
+    reason = "host functions come back to the store by its address"
+)]
+
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+
+use cwasm_format::vmctx::{VmContext, VmStore};
+
+use super::engine::Engine;
+use super::hook::CallHook;
+use super::store::StoreOpaque;
+use crate::error::{Error, Result};
+use crate::finally::finally;
+
+/// Owns a store with the host's data `T`.
+pub(crate) struct StoreOwner<T: 'static> {
+    /// Invariant 1: from `Box::into_raw`, freed by `drop` or `into_data`.
+    inner: NonNull<StoreInner<T>>,
+}
+
+/// A shared reference to a store.
+pub struct StoreContext<'a, T: 'static> {
+    /// Invariant 1: shared access is allowed for `'a`.
+    inner: NonNull<StoreInner<T>>,
+    lifetime: PhantomData<&'a T>,
+}
+
+/// An exclusive reference to a store; what host functions are given.
+pub struct StoreContextMut<'a, T: 'static> {
+    /// Invariant 1: exclusive access is allowed for `'a`.
+    inner: NonNull<StoreInner<T>>,
+    lifetime: PhantomData<&'a mut T>,
+}
+
+/// What gives shared access to a store: a [`Store`], or a reference to one.
+pub trait AsContext {
+    /// The host's data in the store.
+    type Data: 'static;
+
+    /// The store.
+    fn as_context(&self) -> StoreContext<'_, Self::Data>;
+}
+
+/// What gives exclusive access to a store.
+pub trait AsContextMut: AsContext {
+    /// The store.
+    fn as_context_mut(&mut self) -> StoreContextMut<'_, Self::Data>;
+}
+
+#[repr(C)]
+struct StoreInner<T: 'static> {
+    opaque: StoreOpaque,
+    hook: Option<Box<Hook<T>>>,
+    data: T,
+}
+
+/// A host's function that is told.
+pub(crate) type Hook<T> =
+    dyn FnMut(StoreContextMut<'_, T>, CallHook) -> Result<()> + Send + Sync + 'static;
+
+impl<T: 'static> StoreOwner<T> {
+    /// An empty store, whose code finds the loader's functions in the table at `builtins`.
+    pub(crate) fn new(engine: &Engine, builtins: u64, data: T) -> StoreOwner<T> {
+        let inner = NonNull::from(Box::leak(Box::new(StoreInner {
+            opaque: StoreOpaque::new(engine, builtins),
+            hook: None,
+            data,
+        })));
+        let mut store = StoreOwner { inner };
+        store.context_mut().opaque().vm.host = inner.as_ptr().expose_provenance() as u64;
+        store
+    }
+
+    /// The store, as long as this is borrowed.
+    #[inline]
+    pub(crate) fn context(&self) -> StoreContext<'_, T> {
+        StoreContext {
+            inner: self.inner,
+            lifetime: PhantomData,
+        }
+    }
+
+    /// The store, for this borrower alone.
+    #[inline]
+    pub(crate) fn context_mut(&mut self) -> StoreContextMut<'_, T> {
+        StoreContextMut {
+            inner: self.inner,
+            lifetime: PhantomData,
+        }
+    }
+
+    /// The host's data.
+    pub(crate) fn data_mut(&mut self) -> &mut T {
+        // SAFETY: the pointer is valid (invariant 1), and the owner is borrowed for the reference.
+        unsafe { &mut (*self.inner.as_ptr()).data }
+    }
+
+    /// Drops all instances and returns the host's data.
+    pub(crate) fn into_data(self) -> T {
+        let store = std::mem::ManuallyDrop::new(self);
+        // SAFETY: the pointer is from a box (invariant 1), and `drop` does not run any more.
+        let inner = unsafe { Box::from_raw(store.inner.as_ptr()) };
+        inner.data
+    }
+}
+
+impl<T: 'static> Drop for StoreOwner<T> {
+    fn drop(&mut self) {
+        // SAFETY: the pointer is from a box, and only `drop` frees it (invariant 1).
+        drop(unsafe { Box::from_raw(self.inner.as_ptr()) });
+    }
+}
+
+impl<'a, T: 'static> StoreContext<'a, T> {
+    /// The host's data.
+    pub fn data(&self) -> &'a T {
+        // SAFETY: shared access is allowed for `'a` (invariant 1).
+        unsafe { &(*self.inner.as_ptr()).data }
+    }
+
+    /// The engine of the store.
+    pub fn engine(&self) -> &'a Engine {
+        self.opaque().engine()
+    }
+
+    pub(crate) fn opaque(&self) -> &'a StoreOpaque {
+        // SAFETY: shared access is allowed for `'a` (invariant 1).
+        unsafe { &(*self.inner.as_ptr()).opaque }
+    }
+}
+
+impl<'a, T: 'static> StoreContextMut<'a, T> {
+    /// The store that an instance belongs to, for a host function that the instance calls.
+    ///
+    /// # Safety
+    /// - `context` is the context of an instance in a `Store<T>`.
+    /// - For `'a`, nothing else uses that store.
+    pub(crate) unsafe fn from_context(context: NonNull<VmContext>) -> StoreContextMut<'a, T> {
+        // SAFETY: the context is live (the caller's contract).
+        let store = unsafe { context.as_ref() }.store;
+        // SAFETY: a context's store is the `VmStore` of its store (the same contract).
+        unsafe { Self::from_vm_store(store) }
+    }
+
+    /// The store of this `VmStore`'s address.
+    ///
+    /// # Safety
+    /// - `store` is the address of the `VmStore` of a `Store<T>`.
+    /// - For `'a`, nothing else uses that store.
+    pub(crate) unsafe fn from_vm_store(store: u64) -> StoreContextMut<'a, T> {
+        let store = std::ptr::with_exposed_provenance::<VmStore>(store as usize);
+        // SAFETY: the address is that of a live `VmStore` (the caller's contract).
+        let host = unsafe { (*store).host };
+        let inner = std::ptr::with_exposed_provenance_mut::<StoreInner<T>>(host as usize);
+        // SAFETY: `Store::new` sets `host` to the address of the allocation, which is not null.
+        let inner = unsafe { NonNull::new_unchecked(inner) };
+        StoreContextMut {
+            inner,
+            lifetime: PhantomData,
+        }
+    }
+
+    /// The host's data.
+    pub fn data(&self) -> &T {
+        // SAFETY: access is ours for `'a` (invariant 1), and `self` is borrowed.
+        unsafe { &(*self.inner.as_ptr()).data }
+    }
+
+    /// The host's data.
+    pub fn data_mut(&mut self) -> &mut T {
+        // SAFETY: access is ours for `'a` (invariant 1), and `self` is borrowed.
+        unsafe { &mut (*self.inner.as_ptr()).data }
+    }
+
+    /// The engine of the store.
+    pub fn engine(&self) -> &Engine {
+        // SAFETY: access is ours for `'a` (invariant 1), and `self` is borrowed.
+        unsafe { &(*self.inner.as_ptr()).opaque }.engine()
+    }
+
+    /// The same store, for as long as this is borrowed.
+    pub(crate) fn reborrow(&mut self) -> StoreContextMut<'_, T> {
+        StoreContextMut {
+            inner: self.inner,
+            lifetime: PhantomData,
+        }
+    }
+
+    /// Whether somebody is told of calls.
+    #[inline]
+    fn has_hook(&self) -> bool {
+        // SAFETY: access is ours for `'a` (invariant 1), and `self` is borrowed.
+        unsafe { &(*self.inner.as_ptr()).hook }.is_some()
+    }
+
+    /// Sets the hook, or puts it back.
+    pub(crate) fn set_hook(&mut self, hook: Box<Hook<T>>) {
+        // SAFETY: access is ours for `'a` (invariant 1), and `self` is borrowed.
+        *unsafe { &mut (*self.inner.as_ptr()).hook } = Some(hook);
+    }
+
+    /// The part that does not depend on the data. The reference must not be used again after wasm
+    /// has run: make a new one.
+    pub(crate) fn opaque(&mut self) -> &mut StoreOpaque {
+        // SAFETY: access is ours for `'a` (invariant 1), and `self` is borrowed.
+        unsafe { &mut (*self.inner.as_ptr()).opaque }
+    }
+}
+
+impl<T: 'static> StoreContextMut<'_, T> {
+    /// Tells of a call that is about to begin.
+    ///
+    /// # Errors
+    /// The hook's.
+    #[inline(always)]
+    pub(crate) fn begin(&mut self, event: CallHook) -> Result<()> {
+        if self.has_hook() {
+            self.tell(event)?;
+        }
+        Ok(())
+    }
+
+    /// Tells of a call that is over, with what it has come to.
+    ///
+    /// # Errors
+    /// The call's, or else the hook's.
+    #[inline(always)]
+    pub(crate) fn end<R, E: From<Error>>(
+        &mut self,
+        event: CallHook,
+        result: Result<R, E>,
+    ) -> Result<R, E> {
+        if self.has_hook() {
+            let told = self.tell(event);
+            let result = result?;
+            told?;
+            return Ok(result);
+        }
+        result
+    }
+
+    #[cold]
+    fn tell(&mut self, event: CallHook) -> Result<()> {
+        // What the hook itself calls is not told of.
+        // SAFETY: access is ours for `'a` (invariant 1), and `self` is borrowed.
+        let hook = unsafe { &mut (*self.inner.as_ptr()).hook }.take();
+        finally(
+            &mut (self, hook),
+            |(store, hook)| match hook {
+                Some(hook) => hook(store.reborrow(), event),
+                None => Ok(()),
+            },
+            |(store, hook)| {
+                if let Some(hook) = hook.take() {
+                    store.set_hook(hook);
+                }
+            },
+        )
+    }
+}
+
+// SAFETY: owns all that it points to, as a box would: the data, which may be sent, and
+// `StoreOpaque`, all of whose parts may be (checked there; contexts are plain memory).
+unsafe impl<T: Send> Send for StoreOwner<T> {}
+// SAFETY: a shared store gives shared access to the data, the engine and the interrupts only, which
+// may be shared themselves.
+unsafe impl<T: Sync> Sync for StoreOwner<T> {}
+// SAFETY: stands for a `&Store<T>`.
+unsafe impl<T: Sync> Send for StoreContext<'_, T> {}
+// SAFETY: stands for a `&mut Store<T>`.
+unsafe impl<T: Send> Send for StoreContextMut<'_, T> {}
+
+const _: () = assert!(std::mem::offset_of!(StoreInner<u8>, opaque) == 0);
+
+impl<T: 'static> AsContext for StoreContext<'_, T> {
+    type Data = T;
+
+    #[inline]
+    fn as_context(&self) -> StoreContext<'_, T> {
+        StoreContext {
+            inner: self.inner,
+            lifetime: PhantomData,
+        }
+    }
+}
+
+impl<T: 'static> AsContext for StoreContextMut<'_, T> {
+    type Data = T;
+
+    #[inline]
+    fn as_context(&self) -> StoreContext<'_, T> {
+        StoreContext {
+            inner: self.inner,
+            lifetime: PhantomData,
+        }
+    }
+}
+
+impl<T: 'static> AsContextMut for StoreContextMut<'_, T> {
+    #[inline]
+    fn as_context_mut(&mut self) -> StoreContextMut<'_, T> {
+        StoreContextMut {
+            inner: self.inner,
+            lifetime: PhantomData,
+        }
+    }
+}
+
+impl<C: AsContext> AsContext for &C {
+    type Data = C::Data;
+
+    #[inline]
+    fn as_context(&self) -> StoreContext<'_, C::Data> {
+        C::as_context(self)
+    }
+}
+
+impl<C: AsContext> AsContext for &mut C {
+    type Data = C::Data;
+
+    #[inline]
+    fn as_context(&self) -> StoreContext<'_, C::Data> {
+        C::as_context(self)
+    }
+}
+
+impl<C: AsContextMut> AsContextMut for &mut C {
+    #[inline]
+    fn as_context_mut(&mut self) -> StoreContextMut<'_, C::Data> {
+        C::as_context_mut(self)
+    }
+}
