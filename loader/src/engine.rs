@@ -47,7 +47,7 @@ impl Engine {
     pub fn new(config: &Config) -> Result<Engine> {
         sys::signals::install(unwind::on_fault)?;
         let host = Host {
-            target: sys::cpu::TARGET,
+            target: sys::TARGET,
             cpu_features: sys::cpu::features(),
         };
         Ok(Engine::of(host, Pool::new(config.max_unused_slots)))

@@ -19,8 +19,9 @@ use std::sync::{Mutex, PoisonError};
 
 use super::Unit;
 use crate::error::{Error, Result};
+use crate::sys::{ADDRESS_BITS, PAGE_SIZE};
 
-const PAGE_BITS: u32 = 12;
+const PAGE_BITS: u32 = PAGE_SIZE.ilog2();
 const LEAF_BITS: u32 = 9;
 const MIDDLE_BITS: u32 = 13;
 const ROOT_BITS: u32 = 13;
@@ -28,7 +29,8 @@ const ROOT_BITS: u32 = 13;
 const CHUNK_BITS: u32 = PAGE_BITS + LEAF_BITS;
 /// Log2 of the bytes that one entry of the root stands for.
 const REGION_BITS: u32 = CHUNK_BITS + MIDDLE_BITS;
-const ADDRESS_BITS: u32 = REGION_BITS + ROOT_BITS;
+/// Log2 of the addresses that the tables are for.
+const TABLE_BITS: u32 = REGION_BITS + ROOT_BITS;
 
 /// Set in an entry of a middle table that points to a unit and not to a leaf.
 const WHOLE: usize = 1;
@@ -160,7 +162,7 @@ const fn index(address: usize, shift: u32, bits: u32) -> usize {
 }
 
 const _: () = assert!(align_of::<Unit>() > WHOLE && align_of::<Leaf>() > WHOLE);
-const _: () = assert!(ADDRESS_BITS == 47);
+const _: () = assert!(TABLE_BITS == ADDRESS_BITS);
 
 #[cfg(test)]
 mod tests {

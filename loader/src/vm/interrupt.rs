@@ -22,7 +22,8 @@ use cwasm_format::vmctx::INTERRUPT_PAGE_SIZE;
 
 use super::engine::Engine;
 use crate::error::{Context as _, Result};
-use crate::sys::memory::{PAGE_SIZE, Reservation};
+use crate::sys::PAGE_SIZE;
+use crate::sys::memory::Reservation;
 use crate::vm::deadline::Deadline;
 use crate::vm::parking::Waiter;
 

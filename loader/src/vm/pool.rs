@@ -115,7 +115,7 @@ mod tests {
     #![allow(unsafe_code, reason = "writes to the reservation")]
 
     use super::*;
-    use crate::sys::memory::PAGE_SIZE;
+    use crate::sys::PAGE_SIZE;
 
     const SIZE: usize = 1 << 32;
 

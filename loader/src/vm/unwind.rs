@@ -23,14 +23,14 @@ use cwasm_format::{TrapCode, traps};
 
 use crate::artifact::registry;
 use crate::sys;
-use crate::sys::signals::{Cause, Fault, Resume};
+use crate::sys::PROBE_DISTANCE;
+use crate::sys::frames::{Caller, read_word};
+use crate::sys::registers::Resume;
+use crate::sys::signals::{Cause, Fault};
 use crate::vm::store::StoreOpaque;
 
 /// Frames that a backtrace shows.
 const MAX_FRAMES: usize = 64;
-
-/// Bytes between the stack pointer and an address that a function still reaches in its prologue.
-const PROBE_DISTANCE: usize = 1 << 16;
 
 /// Bytes below the end of the stack that the kernel keeps free of other mappings.
 const STACK_GUARD_GAP: usize = 1 << 20;
@@ -88,9 +88,10 @@ pub(crate) fn take_backtrace(f: impl FnOnce(&[usize], bool)) {
 /// Decides about a fault: if it is a trap of compiled code, where to go on. Runs in a signal
 /// handler.
 pub(crate) fn on_fault(fault: &Fault) -> Option<Resume> {
-    let (code, starts_function) = registry::with_unit(fault.pc, |unit| {
+    let registers = &fault.registers;
+    let (code, starts_function) = registry::with_unit(registers.pc, |unit| {
         let artifact = unit.artifact();
-        let offset = unit.text_offset(fault.pc)?;
+        let offset = unit.text_offset(registers.pc)?;
         let (blocks, bytes) = (
             artifact.trap_blocks(),
             artifact.section(SectionId::TrapBytes),
@@ -102,21 +103,16 @@ pub(crate) fn on_fault(fault: &Fault) -> Option<Resume> {
             .is_ok();
         Some((code, starts))
     })??;
-    // At a function's first instruction, its frame is not there yet: the return address is on top
-    // of the stack, and the frame pointer is the caller's.
+    // At a function's first instruction, its frame is not there yet.
     let first = if starts_function {
-        // SAFETY: the call that led here has just written the return address.
-        let return_address = unsafe { read(fault.sp) }?;
-        Caller {
-            return_address,
-            fp: fault.fp,
-        }
+        // SAFETY: the call that led here has just been made.
+        unsafe { Caller::at_start(registers) }?
     } else {
         // SAFETY: in compiled code, the frame pointer is that of the running function.
-        unsafe { Caller::of_frame(fault.fp) }?
+        unsafe { Caller::of_frame(registers.fp) }?
     };
     SITE.with(TrapSite::clear);
-    SITE.with(|site| site.push(fault.pc));
+    SITE.with(|site| site.push(registers.pc));
     // SAFETY: the frame of running compiled code.
     let entry = unsafe { find_entry(first, code) }?;
     let is_ours = match (fault.cause, code) {
@@ -134,7 +130,7 @@ pub(crate) fn on_fault(fault: &Fault) -> Option<Resume> {
 fn trap_of(fault: &Fault, listed: Option<TrapCode>) -> Option<TrapCode> {
     match (fault.cause, listed) {
         (Cause::Access(address), None | Some(TrapCode::StackOverflow)) => {
-            is_stack_overflow(address, fault.sp).then_some(TrapCode::StackOverflow)
+            is_stack_overflow(address, fault.registers.sp).then_some(TrapCode::StackOverflow)
         }
         (Cause::Access(_), Some(TrapCode::MemoryOutOfBounds | TrapCode::Interrupt))
         | (Cause::Division, Some(TrapCode::IntegerDivisionByZero | TrapCode::IntegerOverflow))
@@ -180,36 +176,10 @@ impl Entry {
     /// - For `'a`, the thunk's frame is active on this thread, and nothing but its wasm runs.
     unsafe fn store<'a>(&self) -> Option<&'a StoreOpaque> {
         // SAFETY: a word of an active frame (the caller's contract).
-        let context = unsafe { read(self.context) }?;
+        let context = unsafe { read_word(self.context) }?;
         // SAFETY: thunks are called with a context or host function of a store that lives meanwhile
         // (the contract of `invoke`); nothing but wasm uses it.
         unsafe { StoreOpaque::of_context(context) }
-    }
-}
-
-/// Where a function returns to.
-#[derive(Clone, Copy)]
-struct Caller {
-    return_address: usize,
-    /// The frame pointer of the function that is returned to.
-    fp: usize,
-}
-
-impl Caller {
-    /// The caller of the function whose frame is at `fp`.
-    ///
-    /// # Safety
-    /// - `fp` is the frame pointer of compiled code that is active on this thread.
-    unsafe fn of_frame(fp: usize) -> Option<Caller> {
-        // SAFETY: a frame of compiled code has these two words (the caller's contract).
-        let caller_fp = unsafe { read(fp) }?;
-        // SAFETY: as above.
-        let return_address = unsafe { read(fp + size_of::<usize>()) }?;
-        // Callers lie above on the stack: a chain that does not rise is none.
-        (caller_fp > fp).then_some(Caller {
-            return_address,
-            fp: caller_fp,
-        })
     }
 }
 
@@ -258,17 +228,4 @@ fn enter_at(
         resume: Resume { pc, sp, fp, value },
         context,
     })
-}
-
-/// The word at this address; `None` where no word of a frame can be.
-///
-/// # Safety
-/// - Addresses that are aligned are in the active part of this thread's stack.
-unsafe fn read(address: usize) -> Option<usize> {
-    let word = std::ptr::with_exposed_provenance::<usize>(address);
-    if !word.is_aligned() || word.is_null() {
-        return None;
-    }
-    // SAFETY: aligned, and a part of the stack (the caller's contract).
-    Some(unsafe { word.read_volatile() })
 }

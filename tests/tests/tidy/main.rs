@@ -53,6 +53,8 @@ const UNSAFE_FILES: &[&str] = &[
     "loader/src/sys/linux/memory.rs",
     "loader/src/sys/linux/signals.rs",
     "loader/src/sys/linux/thread.rs",
+    "loader/src/sys/x86_64/frames.rs",
+    "loader/src/sys/x86_64/registers.rs",
     "loader/src/values/arrays.rs",
     "loader/src/values/context.rs",
     "loader/src/values/lists.rs",
@@ -84,6 +86,9 @@ const UNSAFE_FILES: &[&str] = &[
 
 /// Where operating systems may differ.
 const OS_FOLDER: &str = "loader/src/sys/";
+
+/// Where architectures may differ in the loader, and the file that chooses between them.
+const ARCH_PLACES: &[&str] = &["loader/src/sys/x86_64/", "loader/src/sys/mod.rs"];
 
 /// Files outside of it that may ask for the operating system, with the reason.
 const OS_FILES: &[(&str, &str)] = &[(
@@ -231,6 +236,27 @@ fn operating_systems_differ_in_one_folder() {
             );
         }
     }
+}
+
+#[test]
+fn architectures_differ_in_one_folder() {
+    let words = [
+        "target_arch",
+        "asm!",
+        "libc::REG_",
+        "std::arch",
+        "feature_detected!",
+    ];
+    let mut seen = 0;
+    for (name, text) in files(&[".rs"]) {
+        let found = words.iter().find(|word| text.contains(**word));
+        if ARCH_PLACES.iter().any(|place| name.starts_with(place)) {
+            seen += usize::from(found.is_some());
+        } else if name.starts_with("loader/src/") {
+            assert!(found.is_none(), "{name} is for one architecture: {found:?}");
+        }
+    }
+    assert!(seen != 0, "the words are not what such code has");
 }
 
 #[test]

@@ -18,7 +18,8 @@ use cwasm_format::vmctx::{VmFuncImport, VmFuncRef, VmHandles, VmHostImport, VmMe
 use crate::artifact::records::{RecordId, Records, record_id};
 use crate::artifact::text::Code;
 use crate::core_types::ExternType;
-use crate::sys::memory::{PAGE_SIZE, round_up};
+use crate::sys::PAGE_SIZE;
+use crate::sys::memory::round_up;
 pub(crate) use modules::ModuleInstancePlan;
 
 /// How an instance of an artifact is laid out, and what it starts from.

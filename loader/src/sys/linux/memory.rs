@@ -7,8 +7,7 @@ use std::ptr::{self, NonNull};
 
 use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
 
-/// Bytes of a page.
-pub(crate) const PAGE_SIZE: usize = 4096;
+use crate::sys::PAGE_SIZE;
 
 /// `size` rounded up to whole pages; `None` if that is too much.
 pub(crate) const fn round_up(size: usize) -> Option<usize> {

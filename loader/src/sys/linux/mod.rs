@@ -1,6 +1,5 @@
-//! Linux on x86-64.
+//! Linux.
 
-pub(crate) mod cpu;
 pub(crate) mod file;
 pub(crate) mod memory;
 pub(crate) mod signals;

@@ -15,16 +15,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::error::{Context as _, Result};
+use crate::sys::registers::{Registers, Resume};
 
 /// A fault of the running program.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fault {
-    /// Address of the instruction.
-    pub(crate) pc: usize,
-    /// The stack pointer.
-    pub(crate) sp: usize,
-    /// The frame pointer.
-    pub(crate) fp: usize,
+    pub(crate) registers: Registers,
     pub(crate) cause: Cause,
 }
 
@@ -37,19 +33,6 @@ pub(crate) enum Cause {
     Instruction,
     /// It divided by zero, or the quotient is too large.
     Division,
-}
-
-/// Where to go on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Resume {
-    /// Address of the next instruction.
-    pub(crate) pc: usize,
-    /// The stack pointer there.
-    pub(crate) sp: usize,
-    /// The frame pointer there.
-    pub(crate) fp: usize,
-    /// The value of the first result register.
-    pub(crate) value: u64,
 }
 
 /// Decides whether a fault is a trap, and where to go on. Runs in a signal handler: it must not
@@ -147,15 +130,18 @@ unsafe extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, contex
     if details.si_code > 0 {
         // SAFETY: the kernel passes a valid pointer, which nothing else uses meanwhile.
         let machine = unsafe { &mut *context.cast::<libc::ucontext_t>() };
-        let registers = &mut machine.uc_mcontext.gregs;
         let cause = match signal {
             libc::SIGILL => Cause::Instruction,
             libc::SIGFPE => Cause::Division,
             // SAFETY: faults of this signal have an address.
             _ => Cause::Access(unsafe { details.si_addr() }.addr()),
         };
-        if let Some(resume) = (installed.handler)(&fault(registers, cause)) {
-            set_registers(registers, &resume);
+        let fault = Fault {
+            registers: Registers::of_signal(machine),
+            cause,
+        };
+        if let Some(resume) = (installed.handler)(&fault) {
+            resume.set(machine);
             return;
         }
     }
@@ -170,23 +156,6 @@ unsafe extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, contex
         // SAFETY: these are the arguments of the kernel, and the action was installed for them.
         unsafe { chain(previous, signal, info, context) };
     }
-}
-
-fn fault(registers: &[libc::greg_t], cause: Cause) -> Fault {
-    let register = |register: c_int| registers[register as usize] as usize;
-    Fault {
-        pc: register(libc::REG_RIP),
-        sp: register(libc::REG_RSP),
-        fp: register(libc::REG_RBP),
-        cause,
-    }
-}
-
-fn set_registers(registers: &mut [libc::greg_t], resume: &Resume) {
-    registers[libc::REG_RIP as usize] = resume.pc as libc::greg_t;
-    registers[libc::REG_RSP as usize] = resume.sp as libc::greg_t;
-    registers[libc::REG_RBP as usize] = resume.fp as libc::greg_t;
-    registers[libc::REG_RAX as usize] = resume.value as libc::greg_t;
 }
 
 /// Does what would have happened without our handler.
@@ -228,26 +197,5 @@ unsafe fn chain(
             // SAFETY: called as the kernel would.
             unsafe { handler(signal) };
         }
-    }
-}
-
-/// Goes on at `resume`, and forgets all frames below its stack pointer.
-///
-/// # Safety
-/// - `resume` is a landing pad of compiled code whose frame is live on this thread's stack.
-/// - The frames between have nothing to drop.
-pub(crate) unsafe fn resume(resume: &Resume) -> ! {
-    // SAFETY: the landing pad takes these registers and nothing else (the caller's contract).
-    unsafe {
-        std::arch::asm!(
-            "mov rsp, {sp}",
-            "mov rbp, {fp}",
-            "jmp {pc}",
-            sp = in(reg) resume.sp,
-            fp = in(reg) resume.fp,
-            pc = in(reg) resume.pc,
-            in("rax") resume.value,
-            options(noreturn),
-        )
     }
 }

@@ -9,7 +9,8 @@ use std::ptr;
 
 use crate::error::{Context as _, Result};
 
-use super::memory::{PAGE_SIZE, Reservation};
+use super::memory::Reservation;
+use crate::sys::PAGE_SIZE;
 
 /// Bytes of stack that wasm leaves for the host functions it calls.
 const HOST_STACK: usize = 128 << 10;
@@ -54,17 +55,6 @@ pub(crate) fn stack_room() -> Result<(usize, usize)> {
         (0, _) => prepare(),
         known => Ok(known),
     }
-}
-
-/// The stack pointer.
-#[inline(always)]
-pub(crate) fn stack_pointer() -> usize {
-    let pointer: usize;
-    // SAFETY: copies a register.
-    unsafe {
-        std::arch::asm!("mov {}, rsp", out(reg) pointer, options(nomem, nostack, preserves_flags));
-    }
-    pointer
 }
 
 /// The lowest address of this thread's stack and the one behind the highest, if the thread was made
@@ -193,6 +183,7 @@ impl Drop for SignalStack {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::registers::stack_pointer;
 
     #[test]
     fn threads_know_their_stack() {

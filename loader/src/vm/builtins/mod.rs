@@ -111,7 +111,7 @@ unsafe extern "C" fn raise(_: Context, code: u64, frame: u64) -> ! {
     // SAFETY: the caller's contract.
     match code.and_then(|code| unsafe { unwind::on_raise(code, frame as usize) }) {
         // SAFETY: a landing pad of the innermost thunk; this frame has nothing to drop.
-        Some(resume) => unsafe { sys::signals::resume(&resume) },
+        Some(resume) => unsafe { sys::registers::resume(&resume) },
         // Wasm cannot run on, and there is nowhere to go back to: the artifact is broken.
         None => std::process::abort(),
     }

@@ -331,7 +331,7 @@ impl CanonOptions {
 pub(crate) fn enter(store: &mut StoreOpaque) -> Result<()> {
     let (limit, room) = sys::thread::stack_room()?;
     store.vm.stack_limit = limit as u64;
-    if sys::thread::stack_pointer().wrapping_sub(limit) >= room {
+    if sys::registers::stack_pointer().wrapping_sub(limit) >= room {
         return Err(no_room(limit));
     }
     Ok(())
@@ -340,7 +340,7 @@ pub(crate) fn enter(store: &mut StoreOpaque) -> Result<()> {
 #[cold]
 #[inline(never)]
 fn no_room(limit: usize) -> Error {
-    if sys::thread::stack_pointer() < limit {
+    if sys::registers::stack_pointer() < limit {
         return Error::trapped(TrapCode::StackOverflow);
     }
     Error::msg("wasm can be entered on the thread's own stack only, and this is another one")

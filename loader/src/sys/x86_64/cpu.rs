@@ -2,10 +2,7 @@
 
 use std::sync::OnceLock;
 
-use cwasm_format::{cpu, header};
-
-/// The number of the target that this loader runs.
-pub(crate) const TARGET: u32 = header::TARGET_X86_64_LINUX;
+use cwasm_format::cpu;
 
 /// The features of this machine's CPU: bits of [`cpu::X86_64_FEATURES`].
 pub(crate) fn features() -> u64 {

@@ -1,0 +1,82 @@
+//! Registers: where code was interrupted, and where it goes on.
+#![allow(unsafe_code, reason = "sets registers")]
+
+/// The registers of interrupted code that say where it was.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Registers {
+    /// Address of the instruction.
+    pub(crate) pc: usize,
+    /// The stack pointer.
+    pub(crate) sp: usize,
+    /// The frame pointer.
+    pub(crate) fp: usize,
+}
+
+/// Where to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Resume {
+    /// Address of the next instruction.
+    pub(crate) pc: usize,
+    /// The stack pointer there.
+    pub(crate) sp: usize,
+    /// The frame pointer there.
+    pub(crate) fp: usize,
+    /// The value of the first result register.
+    pub(crate) value: u64,
+}
+
+impl Registers {
+    /// The registers in a signal's frame.
+    pub(crate) fn of_signal(machine: &libc::ucontext_t) -> Registers {
+        let register =
+            |register: libc::c_int| machine.uc_mcontext.gregs[register as usize] as usize;
+        Registers {
+            pc: register(libc::REG_RIP),
+            sp: register(libc::REG_RSP),
+            fp: register(libc::REG_RBP),
+        }
+    }
+}
+
+impl Resume {
+    /// Makes the code that a signal interrupted go on here when its handler returns.
+    pub(crate) fn set(&self, machine: &mut libc::ucontext_t) {
+        let registers = &mut machine.uc_mcontext.gregs;
+        registers[libc::REG_RIP as usize] = self.pc as libc::greg_t;
+        registers[libc::REG_RSP as usize] = self.sp as libc::greg_t;
+        registers[libc::REG_RBP as usize] = self.fp as libc::greg_t;
+        registers[libc::REG_RAX as usize] = self.value as libc::greg_t;
+    }
+}
+
+/// The stack pointer.
+#[inline(always)]
+pub(crate) fn stack_pointer() -> usize {
+    let pointer: usize;
+    // SAFETY: copies a register.
+    unsafe {
+        std::arch::asm!("mov {}, rsp", out(reg) pointer, options(nomem, nostack, preserves_flags));
+    }
+    pointer
+}
+
+/// Goes on at `resume`, and forgets all frames below its stack pointer.
+///
+/// # Safety
+/// - `resume` is a landing pad of compiled code whose frame is live on this thread's stack.
+/// - The frames between have nothing to drop.
+pub(crate) unsafe fn resume(resume: &Resume) -> ! {
+    // SAFETY: the landing pad takes these registers and nothing else (the caller's contract).
+    unsafe {
+        std::arch::asm!(
+            "mov rsp, {sp}",
+            "mov rbp, {fp}",
+            "jmp {pc}",
+            sp = in(reg) resume.sp,
+            fp = in(reg) resume.fp,
+            pc = in(reg) resume.pc,
+            in("rax") resume.value,
+            options(noreturn),
+        )
+    }
+}
