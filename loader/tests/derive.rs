@@ -1,4 +1,5 @@
-//! Derived types: their constants are those that the compiler computes.
+//! Derived types: their constants are those that the compiler computes. A host needs no `unsafe` for them.
+#![forbid(unsafe_code)]
 
 use cwasm::format::types::Types;
 use cwasm::{ComponentType, Lift, Lower, flags};

@@ -42,9 +42,10 @@ pub(crate) fn expand(which: Trait, input: &DeriveInput, shape: &Shape) -> TokenS
     let (name, ident) = (which.ident(), &input.ident);
     quote! {
         #[automatically_derived]
-        #[allow(unsafe_code, reason = "the traits are unsafe to implement")]
-        // SAFETY: made by the derive, from the type's own fields.
-        unsafe impl #impl_generics #krate::#name for #ident #type_generics #where_clause {
+        impl #impl_generics #krate::#name for #ident #type_generics #where_clause {
+            // Made by the derive, from the type's own fields.
+            const SEAL: #krate::__derive::Seal = #krate::__derive::Seal::KEPT;
+
             #items
         }
     }

@@ -229,9 +229,10 @@ fn implementations(krate: &Path, ident: &Ident, bits: &Ident, names: &[&String])
     let derive = quote!(#krate::__derive);
     let count = names.len();
     quote! {
-        #[allow(unsafe_code, reason = "the traits are unsafe to implement")]
-        // SAFETY: made by `flags!`: so many flags of these names.
-        unsafe impl #krate::ComponentType for #ident {
+        impl #krate::ComponentType for #ident {
+            // Made by `flags!`: so many flags of these names.
+            const SEAL: #krate::__derive::Seal = #krate::__derive::Seal::KEPT;
+
             const HASH: #derive::TypeHash = #derive::flags_hash(&[#(#names),*]);
             const LAYOUT: #derive::Layout = #derive::Layout::flags(#count);
             const FLAT: #derive::Flat = #derive::Flat::one(#derive::FlatType::I32);
@@ -241,9 +242,10 @@ fn implementations(krate: &Path, ident: &Ident, bits: &Ident, names: &[&String])
             }
         }
 
-        #[allow(unsafe_code, reason = "the traits are unsafe to implement")]
-        // SAFETY: writes the bits, which are a number of the flags' size; no other bits are ever set.
-        unsafe impl #krate::Lower for #ident {
+        impl #krate::Lower for #ident {
+            // Writes the bits, which are a number of the flags' size; no other bits are ever set.
+            const SEAL: #krate::__derive::Seal = #krate::__derive::Seal::KEPT;
+
             const IS_CANONICAL: bool = true;
 
             #[inline]
@@ -262,9 +264,10 @@ fn implementations(krate: &Path, ident: &Ident, bits: &Ident, names: &[&String])
             }
         }
 
-        #[allow(unsafe_code, reason = "the traits are unsafe to implement")]
-        // SAFETY: ignores bits that are no flag, as the canonical ABI does.
-        unsafe impl #krate::Lift for #ident {
+        impl #krate::Lift for #ident {
+            // Ignores bits that are no flag, as the canonical ABI does.
+            const SEAL: #krate::__derive::Seal = #krate::__derive::Seal::KEPT;
+
             #[inline]
             fn lift_flat(_: &mut #krate::LiftContext<'_>, flat: &[u64]) -> #krate::Result<Self> {
                 ::core::result::Result::Ok(Self::from_bits_truncate(flat[0] as u32))

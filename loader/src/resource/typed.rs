@@ -1,5 +1,4 @@
 //! Resources that the host defines, in typed calls.
-#![allow(unsafe_code, reason = "implements unsafe traits")]
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,6 +10,7 @@ use cwasm_format::types::{ResourceNumber, TypeDef, Types, ValueType};
 
 use super::{Borrow, Own, ResourceAny};
 use crate::error::{Error, Result};
+use crate::values::derive::Seal;
 use crate::values::handles::HandleType;
 use crate::values::{ComponentType, Lift, LiftContext, Lower, LowerContext};
 use crate::vm::host_handles::Entry;
@@ -163,8 +163,10 @@ impl<T: 'static> Handle for Resource<T> {
 
 macro_rules! handle {
     ($($rust:ty [$($generics:tt)*], $def:ident;)*) => {$(
-        // SAFETY: the constants are those of a handle.
-        unsafe impl<$($generics)*> ComponentType for $rust {
+        impl<$($generics)*> ComponentType for $rust {
+            // The constants are those of a handle.
+            const SEAL: Seal = Seal::KEPT;
+
             const HASH: TypeHash = TypeHash::primitive(Tag::Handle);
             const LAYOUT: Layout = Layout::scalar(HANDLE_SIZE);
             const FLAT: Flat = Flat::one(FlatType::I32);
@@ -181,8 +183,10 @@ macro_rules! handle {
             }
         }
 
-        // SAFETY: writes a handle that the guest has.
-        unsafe impl<$($generics)*> Lower for $rust {
+        impl<$($generics)*> Lower for $rust {
+            // Writes a handle that the guest has.
+            const SEAL: Seal = Seal::KEPT;
+
             #[inline]
             fn lower_flat(&self, cx: &mut LowerContext<'_>, out: &mut [u64]) -> Result<()> {
                 out[0] = Handle::lower(self, cx)?.into();
@@ -197,8 +201,10 @@ macro_rules! handle {
             }
         }
 
-        // SAFETY: takes handles that the guest has.
-        unsafe impl<$($generics)*> Lift for $rust {
+        impl<$($generics)*> Lift for $rust {
+            // Takes handles that the guest has.
+            const SEAL: Seal = Seal::KEPT;
+
             #[inline]
             fn lift_flat(cx: &mut LiftContext<'_>, flat: &[u64]) -> Result<Self> {
                 <$rust as Handle>::lift(cx, flat[0] as u32)

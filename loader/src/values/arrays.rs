@@ -4,12 +4,12 @@
 //! flat    the elements' flat values, one after the other
 //! memory  the elements, one after the other
 //! ```
-#![allow(unsafe_code, reason = "implements unsafe traits")]
 
 use cwasm_format::abi::{Flat, Layout};
 use cwasm_format::hash::TypeHash;
 use cwasm_format::types::{TypeDef, Types, ValueType};
 
+use super::seal::Seal;
 use super::{ComponentType, Lift, LiftContext, Lower, LowerContext, scalars, tuples};
 use crate::error::Result;
 use crate::values::handles::HandleType;
@@ -30,8 +30,10 @@ fn try_from_fn<T, const N: usize>(mut make: impl FnMut(usize) -> Result<T>) -> R
     }))
 }
 
-// SAFETY: the constants are those of `list<T, N>`.
-unsafe impl<T: ComponentType, const N: usize> ComponentType for [T; N] {
+impl<T: ComponentType, const N: usize> ComponentType for [T; N] {
+    // The constants are those of `list<T, N>`.
+    const SEAL: Seal = Seal::KEPT;
+
     const HASH: TypeHash = TypeHash::fixed_list(T::HASH, N as u32);
     const LAYOUT: Layout = {
         assert!(N as u64 <= u32::MAX as u64, "longer than any list");
@@ -53,8 +55,10 @@ unsafe impl<T: ComponentType, const N: usize> ComponentType for [T; N] {
     }
 }
 
-// SAFETY: writes all elements, in their order.
-unsafe impl<T: Lower, const N: usize> Lower for [T; N] {
+impl<T: Lower, const N: usize> Lower for [T; N] {
+    // Writes all elements, in their order.
+    const SEAL: Seal = Seal::KEPT;
+
     const IS_CANONICAL: bool = T::IS_CANONICAL;
 
     #[inline]
@@ -80,8 +84,10 @@ unsafe impl<T: Lower, const N: usize> Lower for [T; N] {
     }
 }
 
-// SAFETY: reads all elements, in their order.
-unsafe impl<T: Lift, const N: usize> Lift for [T; N] {
+impl<T: Lift, const N: usize> Lift for [T; N] {
+    // Reads all elements, in their order.
+    const SEAL: Seal = Seal::KEPT;
+
     const IS_CANONICAL: bool = T::IS_CANONICAL;
 
     #[inline]

@@ -8,6 +8,7 @@ pub use cwasm_format::abi::{Flat, FlatType, Layout, field_offsets};
 pub use cwasm_format::hash::TypeHash;
 pub use cwasm_format::types::{Types, ValueType};
 
+pub use super::seal::Seal;
 pub use super::tuples::{concat, describe_part, flat_offsets, is_canonical};
 pub use super::variants::{
     discriminant, flat_payload, invalid_discriminant, lower_case, payload_bytes, store_case,

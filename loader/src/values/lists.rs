@@ -1,8 +1,5 @@
 //! Lists: `Vec`, slices, and [`WasmList`], a view of one in a guest's memory.
-#![allow(
-    unsafe_code,
-    reason = "implements unsafe traits; views read memory by address"
-)]
+#![allow(unsafe_code, reason = "views read memory by address")]
 
 use std::collections::TryReserveError;
 use std::fmt;
@@ -15,6 +12,7 @@ use cwasm_format::types::{TypeDef, Types, ValueType};
 
 use super::context::check_length;
 use super::scalars::{Plain, cast};
+use super::seal::Seal;
 use super::strings::{pair_of_bytes, pair_of_flat, pair_to_flat, pair_to_memory};
 use super::{ComponentType, Lift, LiftContext, Lower, LowerContext, tuples};
 use crate::error::{Error, Result};
@@ -238,8 +236,10 @@ fn lower_slice<T: Lower>(items: &[T], cx: &mut LowerContext<'_>) -> Result<(u64,
 
 macro_rules! component_type {
     ($rust:ty, $holds_views:expr) => {
-        // SAFETY: the constants are those of `list<T>`.
-        unsafe impl<T: ComponentType> ComponentType for $rust {
+        impl<T: ComponentType> ComponentType for $rust {
+            // The constants are those of `list<T>`.
+            const SEAL: Seal = Seal::KEPT;
+
             const HASH: TypeHash = TypeHash::of_parts(Tag::List, &[T::HASH]);
             const LAYOUT: Layout = Layout::POINTER_PAIR;
             const FLAT: Flat = Flat::POINTER_PAIR;
@@ -263,8 +263,10 @@ component_type!([T], T::HOLDS_VIEWS);
 component_type!(Vec<T>, T::HOLDS_VIEWS);
 component_type!(WasmList<T>, true);
 
-// SAFETY: writes pointer and length of a copy in the guest's memory.
-unsafe impl<T: Lower> Lower for [T] {
+impl<T: Lower> Lower for [T] {
+    // Writes pointer and length of a copy in the guest's memory.
+    const SEAL: Seal = Seal::KEPT;
+
     #[inline]
     fn lower_flat(&self, cx: &mut LowerContext<'_>, out: &mut [u64]) -> Result<()> {
         pair_to_flat(lower_slice(self, cx)?, out);
@@ -279,8 +281,10 @@ unsafe impl<T: Lower> Lower for [T] {
     }
 }
 
-// SAFETY: as `[T]`.
-unsafe impl<T: Lower> Lower for Vec<T> {
+impl<T: Lower> Lower for Vec<T> {
+    // As `[T]`.
+    const SEAL: Seal = Seal::KEPT;
+
     #[inline]
     fn lower_flat(&self, cx: &mut LowerContext<'_>, out: &mut [u64]) -> Result<()> {
         self.as_slice().lower_flat(cx, out)
@@ -292,8 +296,10 @@ unsafe impl<T: Lower> Lower for Vec<T> {
     }
 }
 
-// SAFETY: reads pointer and length, and all elements.
-unsafe impl<T: Lift> Lift for Vec<T> {
+impl<T: Lift> Lift for Vec<T> {
+    // Reads pointer and length, and all elements.
+    const SEAL: Seal = Seal::KEPT;
+
     #[inline]
     fn lift_flat(cx: &mut LiftContext<'_>, flat: &[u64]) -> Result<Vec<T>> {
         lift_vec(cx, pair_of_flat(cx, flat))
@@ -305,8 +311,10 @@ unsafe impl<T: Lift> Lift for Vec<T> {
     }
 }
 
-// SAFETY: reads pointer and length, checks them, and lifts elements whenever they are read.
-unsafe impl<T: Lift> Lift for WasmList<T> {
+impl<T: Lift> Lift for WasmList<T> {
+    // Reads pointer and length, checks them, and lifts elements whenever they are read.
+    const SEAL: Seal = Seal::KEPT;
+
     #[inline]
     fn lift_flat(cx: &mut LiftContext<'_>, flat: &[u64]) -> Result<WasmList<T>> {
         lift_view(cx, pair_of_flat(cx, flat))

@@ -1,6 +1,5 @@
 //! Maps: `HashMap` and `BTreeMap`. A map is a list of pairs; nothing keeps a guest from giving a key
 //! twice: the last pair counts ("Specialized value types" in the component model's `Explainer.md`).
-#![allow(unsafe_code, reason = "implements unsafe traits")]
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, Hash};
@@ -11,6 +10,7 @@ use cwasm_format::hash::{Tag, TypeHash};
 use cwasm_format::types::{Types, ValueType};
 
 use super::lists::{elements_extent, list_bytes, out_of_memory};
+use super::seal::Seal;
 use super::{ComponentType, Lift, LiftContext, Lower, LowerContext, tuples};
 use super::{pair_of_bytes, pair_of_flat, pair_to_flat, pair_to_memory};
 use crate::error::Result;
@@ -83,8 +83,10 @@ where
 
 macro_rules! map {
     ($map:ty, [$($hasher:ident)?], [$($lift:tt)*], $lift_map:ident) => {
-        // SAFETY: the constants are those of `map<K, V>`.
-        unsafe impl<K: ComponentType, V: ComponentType $(, $hasher)?> ComponentType for $map {
+        impl<K: ComponentType, V: ComponentType $(, $hasher)?> ComponentType for $map {
+            // The constants are those of `map<K, V>`.
+            const SEAL: Seal = Seal::KEPT;
+
             const HASH: TypeHash = TypeHash::of_parts(Tag::Map, &[<(K, V)>::HASH]);
             const LAYOUT: Layout = Layout::POINTER_PAIR;
             const FLAT: Flat = Flat::POINTER_PAIR;
@@ -103,8 +105,10 @@ macro_rules! map {
             }
         }
 
-        // SAFETY: writes pointer and length of the pairs in the guest's memory.
-        unsafe impl<K: Lower, V: Lower $(, $hasher)?> Lower for $map {
+        impl<K: Lower, V: Lower $(, $hasher)?> Lower for $map {
+            // Writes pointer and length of the pairs in the guest's memory.
+            const SEAL: Seal = Seal::KEPT;
+
             fn lower_flat(&self, cx: &mut LowerContext<'_>, out: &mut [u64]) -> Result<()> {
                 pair_to_flat(lower_pairs(self.iter(), cx)?, out);
                 Ok(())
@@ -117,8 +121,10 @@ macro_rules! map {
             }
         }
 
-        // SAFETY: reads pointer and length, and all pairs.
-        unsafe impl<K: Lift + $($lift)*> Lift for $map {
+        impl<K: Lift + $($lift)*> Lift for $map {
+            // Reads pointer and length, and all pairs.
+            const SEAL: Seal = Seal::KEPT;
+
             fn lift_flat(cx: &mut LiftContext<'_>, flat: &[u64]) -> Result<Self> {
                 let pair = pair_of_flat(cx, flat);
                 $lift_map(cx, pair)

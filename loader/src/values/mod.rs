@@ -15,7 +15,9 @@
 //! **Invariant:** nothing here decides at run time what is known from the type: layouts, flat
 //! forms and hashes are constants, and one comparison of hashes tells whether a function's type is
 //! the one that Rust asks for.
-#![allow(unsafe_code, reason = "the traits are unsafe to implement")]
+//!
+//! **Invariant:** what the traits promise is kept by this crate and the derives alone: the traits are
+//! sealed ([`Seal`](seal::Seal)).
 
 mod arrays;
 mod context;
@@ -26,6 +28,7 @@ mod maps;
 mod options;
 mod pointers;
 mod scalars;
+mod seal;
 mod strings;
 mod transcode;
 mod tuples;
@@ -40,6 +43,8 @@ use cwasm_format::types::{Types, ValueType};
 
 use crate::error::Result;
 use crate::values::handles::HandleType;
+
+use seal::Seal;
 
 pub use context::{LiftContext, LowerContext};
 pub use lists::{WasmList, WasmListIter};
@@ -99,10 +104,15 @@ pub(crate) use strings::{pair_of_bytes, pair_of_flat, pair_to_flat, pair_to_memo
 ///
 /// If the crate goes by another name, `#[component(crate = path)]` on the type says so.
 ///
-/// # Safety
+/// # Promises
+/// The trait is sealed: it is derived, and not implemented by hand.
+///
 /// - The constants belong to one component type, and [`describe`](ComponentType::describe) adds
 ///   that type.
-pub unsafe trait ComponentType {
+pub trait ComponentType {
+    /// Says that the promises are kept.
+    #[doc(hidden)]
+    const SEAL: Seal;
     /// The structural hash of the type.
     const HASH: TypeHash;
     /// How values lie in memory.
@@ -130,12 +140,17 @@ pub unsafe trait ComponentType {
 
 /// A Rust type whose values can be given to guests.
 ///
-/// # Safety
+/// # Promises
+/// The trait is sealed: it is derived, and not implemented by hand.
+///
 /// - [`lower_flat`](Lower::lower_flat), [`store`](Lower::store) and [`write`](Lower::write) write all
 ///   of the value in the form of its [`ComponentType`].
 /// - If [`IS_CANONICAL`](Lower::IS_CANONICAL), the type's size is the size that `LAYOUT` says, and the bytes of a
 ///   value, none of which is padding, are its form in memory.
-pub unsafe trait Lower: ComponentType {
+pub trait Lower: ComponentType {
+    /// Says that the promises are kept.
+    #[doc(hidden)]
+    const SEAL: Seal;
     /// Whether values lie in Rust's memory as they do in a guest's: lists of them are one copy.
     const IS_CANONICAL: bool = false;
 
@@ -194,12 +209,17 @@ pub unsafe trait Lower: ComponentType {
 
 /// A Rust type whose values can be taken from guests.
 ///
-/// # Safety
+/// # Promises
+/// The trait is sealed: it is derived, and not implemented by hand.
+///
 /// - [`lift_flat`](Lift::lift_flat) and [`load`](Lift::load) read the form of the
 ///   [`ComponentType`], whatever the bytes are, and refuse what is not a value of it.
 /// - If [`IS_CANONICAL`](Lift::IS_CANONICAL), the type's size is the size that `LAYOUT` says, and any bytes of a
 ///   guest's memory are the value that they stand for.
-pub unsafe trait Lift: ComponentType + Sized {
+pub trait Lift: ComponentType + Sized {
+    /// Says that the promises are kept.
+    #[doc(hidden)]
+    const SEAL: Seal;
     /// Whether values lie in Rust's memory as they do in a guest's, and any bytes are one: lists of
     /// them are one copy.
     const IS_CANONICAL: bool = false;
@@ -238,9 +258,14 @@ pub unsafe trait Lift: ComponentType + Sized {
 ///
 /// A function has at most one result: `(R,)` or `()`.
 ///
-/// # Safety
+/// # Promises
+/// The trait is sealed: it is derived, and not implemented by hand.
+///
 /// - The constants belong to the parts of the tuple.
-pub unsafe trait ComponentNamedList: ComponentType {
+pub trait ComponentNamedList: ComponentType {
+    /// Says that the promises are kept.
+    #[doc(hidden)]
+    const SEAL: Seal;
     /// How many there are.
     const LEN: usize;
     /// The hash of these as the parameters of a function.

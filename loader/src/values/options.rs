@@ -1,10 +1,10 @@
 //! `Option` and `Result`: variants of two cases. `()` is an absent side.
-#![allow(unsafe_code, reason = "implements unsafe traits")]
 
 use cwasm_format::abi::{Flat, Layout};
 use cwasm_format::hash::{Tag, TypeHash};
 use cwasm_format::types::{TypeDef, Types, ValueType};
 
+use super::seal::Seal;
 use super::variants::{
     discriminant, flat_payload, invalid_discriminant, lower_case, payload_bytes, store_case,
     write_case,
@@ -13,8 +13,10 @@ use super::{ComponentType, Lift, LiftContext, Lower, LowerContext, tuples};
 use crate::error::Result;
 use crate::values::handles::HandleType;
 
-// SAFETY: the constants are those of `option<T>`.
-unsafe impl<T: ComponentType> ComponentType for Option<T> {
+impl<T: ComponentType> ComponentType for Option<T> {
+    // The constants are those of `option<T>`.
+    const SEAL: Seal = Seal::KEPT;
+
     const HASH: TypeHash = TypeHash::of_parts(Tag::Option, &[T::HASH]);
     const LAYOUT: Layout = Layout::variant(&[Layout::EMPTY, T::LAYOUT]);
     const FLAT: Flat = Flat::variant(&[Flat::EMPTY, T::FLAT]);
@@ -32,8 +34,10 @@ unsafe impl<T: ComponentType> ComponentType for Option<T> {
     }
 }
 
-// SAFETY: writes case 0 for `None`, and case 1 and the payload for `Some`.
-unsafe impl<T: Lower> Lower for Option<T> {
+impl<T: Lower> Lower for Option<T> {
+    // Writes case 0 for `None`, and case 1 and the payload for `Some`.
+    const SEAL: Seal = Seal::KEPT;
+
     #[inline]
     fn lower_flat(&self, cx: &mut LowerContext<'_>, out: &mut [u64]) -> Result<()> {
         match self {
@@ -59,8 +63,10 @@ unsafe impl<T: Lower> Lower for Option<T> {
     }
 }
 
-// SAFETY: takes cases 0 and 1 only.
-unsafe impl<T: Lift> Lift for Option<T> {
+impl<T: Lift> Lift for Option<T> {
+    // Takes cases 0 and 1 only.
+    const SEAL: Seal = Seal::KEPT;
+
     #[inline]
     fn lift_flat(cx: &mut LiftContext<'_>, flat: &[u64]) -> Result<Self> {
         match flat[0] as u32 {
@@ -80,8 +86,10 @@ unsafe impl<T: Lift> Lift for Option<T> {
     }
 }
 
-// SAFETY: the constants are those of `result<T, E>`.
-unsafe impl<T: ComponentType, E: ComponentType> ComponentType for Result<T, E> {
+impl<T: ComponentType, E: ComponentType> ComponentType for Result<T, E> {
+    // The constants are those of `result<T, E>`.
+    const SEAL: Seal = Seal::KEPT;
+
     const HASH: TypeHash = TypeHash::of_parts(Tag::Result, &[T::HASH, E::HASH]);
     const LAYOUT: Layout = Layout::variant(&[T::LAYOUT, E::LAYOUT]);
     const FLAT: Flat = Flat::variant(&[T::FLAT, E::FLAT]);
@@ -101,8 +109,10 @@ unsafe impl<T: ComponentType, E: ComponentType> ComponentType for Result<T, E> {
     }
 }
 
-// SAFETY: writes case 0 and its payload for `Ok`, and case 1 and its payload for `Err`.
-unsafe impl<T: Lower, E: Lower> Lower for Result<T, E> {
+impl<T: Lower, E: Lower> Lower for Result<T, E> {
+    // Writes case 0 and its payload for `Ok`, and case 1 and its payload for `Err`.
+    const SEAL: Seal = Seal::KEPT;
+
     #[inline]
     fn lower_flat(&self, cx: &mut LowerContext<'_>, out: &mut [u64]) -> Result<()> {
         match self {
@@ -138,8 +148,10 @@ unsafe impl<T: Lower, E: Lower> Lower for Result<T, E> {
     }
 }
 
-// SAFETY: takes cases 0 and 1 only.
-unsafe impl<T: Lift, E: Lift> Lift for Result<T, E> {
+impl<T: Lift, E: Lift> Lift for Result<T, E> {
+    // Takes cases 0 and 1 only.
+    const SEAL: Seal = Seal::KEPT;
+
     #[inline]
     fn lift_flat(cx: &mut LiftContext<'_>, flat: &[u64]) -> Result<Self> {
         match flat[0] as u32 {

@@ -1,5 +1,4 @@
 //! References and boxes: they stand for what they point to.
-#![allow(unsafe_code, reason = "implements unsafe traits")]
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,14 +7,17 @@ use cwasm_format::abi::{Flat, Layout};
 use cwasm_format::hash::TypeHash;
 use cwasm_format::types::{Types, ValueType};
 
+use super::seal::Seal;
 use super::{ComponentType, Lift, LiftContext, Lower, LowerContext};
 use crate::error::Result;
 use crate::values::handles::HandleType;
 
 macro_rules! forward {
     ($($pointer:ty),*) => {$(
-        // SAFETY: all is that of `T`.
-        unsafe impl<T: ComponentType + ?Sized> ComponentType for $pointer {
+        impl<T: ComponentType + ?Sized> ComponentType for $pointer {
+            // All is that of `T`.
+            const SEAL: Seal = Seal::KEPT;
+
             const HASH: TypeHash = T::HASH;
             const LAYOUT: Layout = T::LAYOUT;
             const FLAT: Flat = T::FLAT;
@@ -32,8 +34,10 @@ macro_rules! forward {
             }
         }
 
-        // SAFETY: writes the `T`.
-        unsafe impl<T: Lower + ?Sized> Lower for $pointer {
+        impl<T: Lower + ?Sized> Lower for $pointer {
+            // Writes the `T`.
+            const SEAL: Seal = Seal::KEPT;
+
             #[inline(always)]
             fn lower_flat(&self, cx: &mut LowerContext<'_>, out: &mut [u64]) -> Result<()> {
                 T::lower_flat(self, cx, out)
@@ -56,8 +60,10 @@ forward!(&T, Box<T>, Rc<T>, Arc<T>);
 
 macro_rules! boxed {
     ($($pointer:ident),*) => {$(
-        // SAFETY: reads the `T`.
-        unsafe impl<T: Lift> Lift for $pointer<T> {
+        impl<T: Lift> Lift for $pointer<T> {
+            // Reads the `T`.
+            const SEAL: Seal = Seal::KEPT;
+
             #[inline(always)]
             fn lift_flat(cx: &mut LiftContext<'_>, flat: &[u64]) -> Result<Self> {
                 cx.charge(1, size_of::<T>())?;
@@ -71,8 +77,10 @@ macro_rules! boxed {
             }
         }
 
-        // SAFETY: reads the string.
-        unsafe impl Lift for $pointer<str> {
+        impl Lift for $pointer<str> {
+            // Reads the string.
+            const SEAL: Seal = Seal::KEPT;
+
             fn lift_flat(cx: &mut LiftContext<'_>, flat: &[u64]) -> Result<Self> {
                 String::lift_flat(cx, flat).map($pointer::from)
             }
@@ -82,8 +90,10 @@ macro_rules! boxed {
             }
         }
 
-        // SAFETY: reads the list.
-        unsafe impl<T: Lift> Lift for $pointer<[T]> {
+        impl<T: Lift> Lift for $pointer<[T]> {
+            // Reads the list.
+            const SEAL: Seal = Seal::KEPT;
+
             fn lift_flat(cx: &mut LiftContext<'_>, flat: &[u64]) -> Result<Self> {
                 Vec::lift_flat(cx, flat).map($pointer::from)
             }

@@ -1,14 +1,12 @@
 //! `bool`, integers, floats and `char`.
-#![allow(
-    unsafe_code,
-    reason = "implements unsafe traits; lists of numbers are one copy"
-)]
+#![allow(unsafe_code, reason = "lists of numbers are one copy")]
 
 use cwasm_format::TrapCode;
 use cwasm_format::abi::{Flat, FlatType, Layout};
 use cwasm_format::hash::{Tag, TypeHash};
 use cwasm_format::types::{Types, ValueType};
 
+use super::seal::Seal;
 use super::{ComponentType, Lift, LiftContext, Lower, LowerContext, lists};
 use crate::error::{Error, Result};
 
@@ -66,8 +64,10 @@ fn first<const N: usize>(bytes: &[u8]) -> [u8; N] {
 
 macro_rules! component_type {
     ($rust:ty, $name:ident, $flat:ident) => {
-        // SAFETY: the constants are those of the component type of this name.
-        unsafe impl ComponentType for $rust {
+        impl ComponentType for $rust {
+            // The constants are those of the component type of this name.
+            const SEAL: Seal = Seal::KEPT;
+
             const HASH: TypeHash = TypeHash::primitive(Tag::$name);
             const LAYOUT: Layout = Layout::scalar(size_of::<$rust>() as u32);
             const FLAT: Flat = Flat::one(FlatType::$flat);
@@ -86,8 +86,10 @@ macro_rules! number {
         // SAFETY: a number has its canonical size, no padding, and takes any bytes.
         unsafe impl Plain for $rust {}
 
-        // SAFETY: writes the number, which lies in memory as `Plain` says.
-        unsafe impl Lower for $rust {
+        impl Lower for $rust {
+            // Writes the number, which lies in memory as `Plain` says.
+            const SEAL: Seal = Seal::KEPT;
+
             const IS_CANONICAL: bool = true;
 
             #[inline(always)]
@@ -103,8 +105,10 @@ macro_rules! number {
             }
         }
 
-        // SAFETY: reads the number, which lies in memory as `Plain` says.
-        unsafe impl Lift for $rust {
+        impl Lift for $rust {
+            // Reads the number, which lies in memory as `Plain` says.
+            const SEAL: Seal = Seal::KEPT;
+
             const IS_CANONICAL: bool = true;
 
             #[inline(always)]
@@ -144,8 +148,10 @@ number!(f64, F64, F64, |value| value.to_bits(), |bits| {
 component_type!(bool, Bool, I32);
 component_type!(char, Char, I32);
 
-// SAFETY: writes 0 or 1, which is how Rust has them.
-unsafe impl Lower for bool {
+impl Lower for bool {
+    // Writes 0 or 1, which is how Rust has them.
+    const SEAL: Seal = Seal::KEPT;
+
     const IS_CANONICAL: bool = true;
 
     #[inline(always)]
@@ -160,8 +166,10 @@ unsafe impl Lower for bool {
     }
 }
 
-// SAFETY: whatever is not 0 is true.
-unsafe impl Lift for bool {
+impl Lift for bool {
+    // Whatever is not 0 is true.
+    const SEAL: Seal = Seal::KEPT;
+
     #[inline(always)]
     fn lift_flat(_: &mut LiftContext<'_>, flat: &[u64]) -> Result<bool> {
         Ok(flat[0] as u32 != 0)
@@ -173,8 +181,10 @@ unsafe impl Lift for bool {
     }
 }
 
-// SAFETY: writes the scalar value, which is how Rust has it.
-unsafe impl Lower for char {
+impl Lower for char {
+    // Writes the scalar value, which is how Rust has it.
+    const SEAL: Seal = Seal::KEPT;
+
     const IS_CANONICAL: bool = true;
 
     #[inline(always)]
@@ -189,8 +199,10 @@ unsafe impl Lower for char {
     }
 }
 
-// SAFETY: takes Unicode scalar values only.
-unsafe impl Lift for char {
+impl Lift for char {
+    // Takes Unicode scalar values only.
+    const SEAL: Seal = Seal::KEPT;
+
     #[inline(always)]
     fn lift_flat(_: &mut LiftContext<'_>, flat: &[u64]) -> Result<char> {
         lift_char(flat[0] as u32)

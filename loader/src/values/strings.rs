@@ -1,8 +1,5 @@
 //! Strings: `String`, `str`, and [`WasmStr`], a view of one in a guest's memory.
-#![allow(
-    unsafe_code,
-    reason = "implements unsafe traits; views read memory by address"
-)]
+#![allow(unsafe_code, reason = "views read memory by address")]
 
 use std::borrow::Cow;
 
@@ -12,6 +9,7 @@ use cwasm_format::hash::{Tag, TypeHash};
 use cwasm_format::types::{Types, ValueType};
 
 use super::context::check_length;
+use super::seal::Seal;
 use super::{ComponentType, Lift, LiftContext, Lower, LowerContext, lists, transcode};
 use crate::error::Result;
 use crate::vm::canon::CanonOptions;
@@ -154,8 +152,10 @@ fn lift_view(cx: &mut LiftContext<'_>, pair: (u64, u64)) -> Result<WasmStr> {
 
 macro_rules! component_type {
     ($rust:ty, $holds_views:literal) => {
-        // SAFETY: the constants are those of `string`.
-        unsafe impl ComponentType for $rust {
+        impl ComponentType for $rust {
+            // The constants are those of `string`.
+            const SEAL: Seal = Seal::KEPT;
+
             const HASH: TypeHash = TypeHash::primitive(Tag::String);
             const LAYOUT: Layout = Layout::POINTER_PAIR;
             const FLAT: Flat = Flat::POINTER_PAIR;
@@ -173,8 +173,10 @@ component_type!(str, false);
 component_type!(String, false);
 component_type!(WasmStr, true);
 
-// SAFETY: writes pointer and length of a copy in the guest's memory.
-unsafe impl Lower for str {
+impl Lower for str {
+    // Writes pointer and length of a copy in the guest's memory.
+    const SEAL: Seal = Seal::KEPT;
+
     #[inline]
     fn lower_flat(&self, cx: &mut LowerContext<'_>, out: &mut [u64]) -> Result<()> {
         pair_to_flat(transcode::encode(cx, self)?, out);
@@ -189,8 +191,10 @@ unsafe impl Lower for str {
     }
 }
 
-// SAFETY: as `str`.
-unsafe impl Lower for String {
+impl Lower for String {
+    // As `str`.
+    const SEAL: Seal = Seal::KEPT;
+
     #[inline]
     fn lower_flat(&self, cx: &mut LowerContext<'_>, out: &mut [u64]) -> Result<()> {
         self.as_str().lower_flat(cx, out)
@@ -202,8 +206,10 @@ unsafe impl Lower for String {
     }
 }
 
-// SAFETY: reads pointer and length, and takes well-formed strings only.
-unsafe impl Lift for String {
+impl Lift for String {
+    // Reads pointer and length, and takes well-formed strings only.
+    const SEAL: Seal = Seal::KEPT;
+
     #[inline]
     fn lift_flat(cx: &mut LiftContext<'_>, flat: &[u64]) -> Result<String> {
         lift_string(cx, pair_of_flat(cx, flat))
@@ -215,8 +221,10 @@ unsafe impl Lift for String {
     }
 }
 
-// SAFETY: reads pointer and length, checks them, and checks the string whenever it is read.
-unsafe impl Lift for WasmStr {
+impl Lift for WasmStr {
+    // Reads pointer and length, checks them, and checks the string whenever it is read.
+    const SEAL: Seal = Seal::KEPT;
+
     #[inline]
     fn lift_flat(cx: &mut LiftContext<'_>, flat: &[u64]) -> Result<WasmStr> {
         lift_view(cx, pair_of_flat(cx, flat))

@@ -1,5 +1,4 @@
 //! Tuples: `tuple<...>` as values, and the parameters and results of functions.
-#![allow(unsafe_code, reason = "implements unsafe traits")]
 
 use std::mem::offset_of;
 
@@ -7,6 +6,7 @@ use cwasm_format::abi::{Extent, Flat, Layout, field_offsets};
 use cwasm_format::hash::{Tag, TypeHash};
 use cwasm_format::types::{TypeDef, Types, ValueType};
 
+use super::seal::Seal;
 use super::{ComponentNamedList, ComponentType, Lift, LiftContext, Lower, LowerContext};
 use crate::error::Result;
 use crate::values::handles::HandleType;
@@ -69,8 +69,10 @@ const fn no_result(parts: &[TypeHash]) -> TypeHash {
     TypeHash::func(parts, TypeHash::NONE)
 }
 
-// SAFETY: the constants are those of an absent type.
-unsafe impl ComponentType for () {
+impl ComponentType for () {
+    // The constants are those of an absent type.
+    const SEAL: Seal = Seal::KEPT;
+
     const HASH: TypeHash = TypeHash::NONE;
     const LAYOUT: Layout = Layout::EMPTY;
     const FLAT: Flat = Flat::EMPTY;
@@ -80,8 +82,10 @@ unsafe impl ComponentType for () {
     }
 }
 
-// SAFETY: there is nothing to write.
-unsafe impl Lower for () {
+impl Lower for () {
+    // There is nothing to write.
+    const SEAL: Seal = Seal::KEPT;
+
     #[inline(always)]
     fn lower_flat(&self, _: &mut LowerContext<'_>, _: &mut [u64]) -> Result<()> {
         Ok(())
@@ -91,8 +95,10 @@ unsafe impl Lower for () {
     fn write(&self, _: &mut [u8]) {}
 }
 
-// SAFETY: there is nothing to read.
-unsafe impl Lift for () {
+impl Lift for () {
+    // There is nothing to read.
+    const SEAL: Seal = Seal::KEPT;
+
     #[inline(always)]
     fn lift_flat(_: &mut LiftContext<'_>, _: &[u64]) -> Result<()> {
         Ok(())
@@ -104,8 +110,10 @@ unsafe impl Lift for () {
     }
 }
 
-// SAFETY: the constants are those of nothing.
-unsafe impl ComponentNamedList for () {
+impl ComponentNamedList for () {
+    // The constants are those of nothing.
+    const SEAL: Seal = Seal::KEPT;
+
     const LEN: usize = 0;
     const PARAMS_HASH: TypeHash = TypeHash::of_parts(Tag::Tuple, &[]);
     const RESULT_HASH: TypeHash = TypeHash::NONE;
@@ -117,8 +125,10 @@ unsafe impl ComponentNamedList for () {
 
 macro_rules! tuples {
     ($($len:literal $result:ident: $($name:ident $index:tt),*;)*) => {$(
-        // SAFETY: the constants are those of a tuple of these fields.
-        unsafe impl<$($name: ComponentType),*> ComponentType for ($($name,)*) {
+        impl<$($name: ComponentType),*> ComponentType for ($($name,)*) {
+            // The constants are those of a tuple of these fields.
+            const SEAL: Seal = Seal::KEPT;
+
             const HASH: TypeHash = TypeHash::of_parts(Tag::Tuple, &[$($name::HASH),*]);
             const LAYOUT: Layout = Layout::record(&[$($name::LAYOUT),*]);
             const FLAT: Flat = concat(&[$($name::FLAT),*]);
@@ -136,8 +146,10 @@ macro_rules! tuples {
             }
         }
 
-        // SAFETY: writes each field in its place.
-        unsafe impl<$($name: Lower),*> Lower for ($($name,)*) {
+        impl<$($name: Lower),*> Lower for ($($name,)*) {
+            // Writes each field in its place.
+            const SEAL: Seal = Seal::KEPT;
+
             const IS_CANONICAL: bool = $($name::IS_CANONICAL)&&* && is_canonical(
                 size_of::<Self>(),
                 &[$((offset_of!(Self, $index), size_of::<$name>(), $name::LAYOUT)),*],
@@ -176,8 +188,10 @@ macro_rules! tuples {
             }
         }
 
-        // SAFETY: reads each field in its place.
-        unsafe impl<$($name: Lift),*> Lift for ($($name,)*) {
+        impl<$($name: Lift),*> Lift for ($($name,)*) {
+            // Reads each field in its place.
+            const SEAL: Seal = Seal::KEPT;
+
             const IS_CANONICAL: bool = $($name::IS_CANONICAL)&&* && is_canonical(
                 size_of::<Self>(),
                 &[$((offset_of!(Self, $index), size_of::<$name>(), $name::LAYOUT)),*],
@@ -210,8 +224,10 @@ macro_rules! tuples {
             }
         }
 
-        // SAFETY: the constants are those of these parts.
-        unsafe impl<$($name: ComponentType),*> ComponentNamedList for ($($name,)*) {
+        impl<$($name: ComponentType),*> ComponentNamedList for ($($name,)*) {
+            // The constants are those of these parts.
+            const SEAL: Seal = Seal::KEPT;
+
             const LEN: usize = $len;
             const PARAMS_HASH: TypeHash = TypeHash::of_parts(Tag::Tuple, &[$($name::HASH),*]);
             const RESULT_HASH: TypeHash = $result(&[$($name::HASH),*]);
