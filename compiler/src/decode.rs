@@ -14,10 +14,11 @@ use wasmparser::{
 use crate::component::declared::DeclaredModule;
 use crate::component::names::ExternName;
 use crate::component::types::{ResourcePaths, ResourceRef, TypeBuilder};
-use crate::component::{Component, ImportType, InstanceShape, Item, ModuleId, ResourceOp};
+use crate::component::{Component, ImportType, InstanceShape, Item};
 use crate::error::{Error, Result};
 use crate::features::Features;
 use crate::module::{Body, Data, Element, ElementItems, Import, Module, SegmentMode};
+use crate::plan::{ModuleId, ResourceOp};
 
 /// What the input holds.
 pub(crate) struct Decoded<'a> {

@@ -1,14 +1,7 @@
 //! Where everything that a core function can name lies: constants of the unit's layout.
 
-use cranelift_codegen::ir;
-use cwasm_format::builtin::Builtin;
-
-use crate::canon::handles::HandleOp;
+use crate::ir::symbol::FuncId;
 use crate::module::Module;
-
-/// A function of the unit's work list; the list's order is the order of the text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) struct FuncId(pub(crate) u32);
 
 /// One core instance as its functions see it: each index space with the place of each item.
 pub(crate) struct Env<'a> {
@@ -149,49 +142,4 @@ pub(crate) enum SegmentStart {
     Data(u32),
     /// Offset in the context.
     Context(u32),
-}
-
-/// What code refers to by a relocation, resolved when the unit is linked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Symbol {
-    /// A function of the work list.
-    Func(FuncId),
-    /// The trampoline to a builtin.
-    Builtin(Builtin),
-    /// The start of the text.
-    Text,
-    /// An offset in the data section.
-    Data(u32),
-    /// A `LowerRecord`, by index.
-    Lower(u32),
-    /// What all that work with handles share.
-    Handle(HandleOp),
-}
-
-impl Symbol {
-    /// The symbol as Cranelift's name.
-    pub(crate) fn to_name(self) -> ir::UserExternalName {
-        let (namespace, index) = match self {
-            Symbol::Func(func) => (0, func.0),
-            Symbol::Builtin(builtin) => (1, builtin as u32),
-            Symbol::Text => (2, 0),
-            Symbol::Data(offset) => (3, offset),
-            Symbol::Lower(index) => (4, index),
-            Symbol::Handle(op) => (5, op as u32),
-        };
-        ir::UserExternalName { namespace, index }
-    }
-
-    /// The symbol of Cranelift's name.
-    pub(crate) fn from_name(name: &ir::UserExternalName) -> Symbol {
-        match name.namespace {
-            0 => Symbol::Func(FuncId(name.index)),
-            1 => Symbol::Builtin(Builtin::ALL[name.index as usize]),
-            2 => Symbol::Text,
-            3 => Symbol::Data(name.index),
-            4 => Symbol::Lower(name.index),
-            5 => Symbol::Handle(HandleOp::ALL[name.index as usize]),
-            namespace => unreachable!("no symbols have namespace {namespace}"),
-        }
-    }
 }

@@ -6,7 +6,10 @@ use cwasm_format::cpu::CpuLevel;
 use cwasm_format::header::TARGET_X86_64_LINUX;
 
 use crate::error::{Error, Result};
-use crate::{OptLevel, Options};
+use crate::options::{DEFAULT_TARGET, OptLevel, Options};
+
+/// Alignment of functions: what instruction fetch likes, and vector constants behind the code need.
+pub(crate) const FUNCTION_ALIGN: u32 = 16;
 
 /// Log2 of the bytes between two probes of a large frame: the smallest guard region at the end of
 /// a stack.
@@ -33,8 +36,7 @@ pub(crate) fn target(options: &Options) -> Result<Target> {
     if !supported {
         let name = format!(
             "target `{}` (supported: {})",
-            options.target,
-            crate::DEFAULT_TARGET
+            options.target, DEFAULT_TARGET
         );
         return Err(Error::unsupported(name, None));
     }

@@ -9,109 +9,40 @@
 //! options give the same bytes, whatever the number of threads.
 #![warn(missing_docs)]
 
-mod barriers;
 mod canon;
 mod component;
-mod constant;
 mod core_types;
 mod decode;
 mod emit;
 mod env;
 mod error;
 mod features;
-mod image;
-mod init;
-mod inline;
+mod ir;
 mod isa;
 mod layout;
 mod link;
 mod module;
 mod object;
+mod options;
 mod output;
+mod pass_through;
+mod plan;
 mod translate;
 mod work;
 
 use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
-use cwasm_format::cpu::CpuLevel;
 use cwasm_format::header::Kind;
 
 pub use error::{Error, ErrorKind, Result};
 pub use features::Features;
+pub use options::{Bounds, DEFAULT_TARGET, OptLevel, Options, Progress};
 pub use output::write_file;
-
-/// The target that is compiled for by default.
-pub const DEFAULT_TARGET: &str = "x86_64-unknown-linux-gnu";
+use plan::{ModuleId, Plan};
 
 /// Bytes of stack of a compiling thread: only what is used takes memory.
 const COMPILE_STACK_SIZE: usize = 16 << 20;
-
-/// How to compile.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The target triple. Only [`DEFAULT_TARGET`] is supported yet.
-    pub target: String,
-    /// The CPU level: never the build machine's own.
-    pub cpu: CpuLevel,
-    /// What generated code is optimised for.
-    pub opt: OptLevel,
-    /// The proposals that the input may use.
-    pub features: Features,
-    /// Threads to compile with; `None` for all that the machine has.
-    pub jobs: Option<NonZeroUsize>,
-    /// Whether names and symbols of functions are kept.
-    pub debug: bool,
-    /// Whether code checks, in loops and calls, if the host wants it to stop.
-    pub interruptible: bool,
-    /// What keeps accesses inside of memories with 32-bit addresses and usual pages.
-    pub bounds: Bounds,
-    /// Whether loads may be replaced by values that were stored or loaded before. On, except to test
-    /// that it changes nothing.
-    #[doc(hidden)]
-    pub alias_analysis: bool,
-}
-
-impl Default for Options {
-    fn default() -> Options {
-        Options {
-            target: DEFAULT_TARGET.to_owned(),
-            cpu: CpuLevel::default(),
-            opt: OptLevel::default(),
-            features: Features::default(),
-            jobs: None,
-            debug: false,
-            interruptible: false,
-            bounds: Bounds::default(),
-            alias_analysis: true,
-        }
-    }
-}
-
-/// What generated code is optimised for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum OptLevel {
-    /// Not at all: compiles fastest.
-    None,
-    /// Speed.
-    #[default]
-    Speed,
-    /// Speed and size.
-    Size,
-}
-
-/// What keeps accesses inside of a linear memory with 32-bit addresses and pages of at least 4 KiB.
-/// Accesses to other memories are always compared with the size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum Bounds {
-    /// Inaccessible pages: each memory reserves all that an address can reach, 4 GiB and a guard of
-    /// address space, and accesses are not checked.
-    #[default]
-    Guard,
-    /// Each access is compared with the memory's size: slower, but a memory reserves little more than
-    /// its maximum, and less where the host has less.
-    Check,
-}
 
 /// What to make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -123,15 +54,6 @@ pub enum Emit {
     Object,
     /// Cranelift's intermediate representation as text, before it is optimised.
     Clif,
-}
-
-/// How far compilation is.
-#[derive(Clone, Copy, Debug)]
-pub struct Progress {
-    /// Functions compiled.
-    pub done: usize,
-    /// Functions in all.
-    pub total: usize,
 }
 
 /// What compilation made.
@@ -202,18 +124,15 @@ fn stages(
         modules.push(declared.module()?);
     }
     clock.end("decode");
-    let (kind, mut plan) = match &decoded.component {
+    let (kind, plan) = match &decoded.component {
         Some(component) => (
             Kind::Component,
             component::flatten::flatten(component, &modules, &decoded.types)?,
         ),
-        None => (
-            Kind::Module,
-            component::flatten::module_plan(component::ModuleId(0)),
-        ),
+        None => (Kind::Module, Plan::of_module(ModuleId(0))),
     };
-    let passages = component::passage::modules(&plan)?;
-    component::passage::link(&mut plan, &passages, &mut modules)?;
+    let encoded = pass_through::encode(&plan);
+    modules.extend(pass_through::modules(&encoded)?);
     module::validate_bodies(&plan.unused(&modules))?;
     clock.end("flatten");
     let stage = Stage {
@@ -244,13 +163,13 @@ struct Stage<'s, 'a> {
 
 impl Stage<'_, '_> {
     /// The artifacts of the modules of the input that the component exports.
-    fn exported_modules(&self, plan: &component::Plan) -> Result<Vec<emit::ExportedModule>> {
+    fn exported_modules(&self, plan: &Plan) -> Result<Vec<emit::parts::ExportedModule>> {
         let mut clock = Clock::new();
         let found = plan.exported_modules(self.modules).into_iter();
         let compile = |id| {
-            let plan = component::flatten::module_plan(id);
+            let plan = Plan::of_module(id);
             let output = self.unit(Kind::Module, &plan, &[], Emit::Artifact, &mut clock)?;
-            Ok(emit::ExportedModule {
+            Ok(emit::parts::ExportedModule {
                 id,
                 bytes: output.bytes,
             })
@@ -262,8 +181,8 @@ impl Stage<'_, '_> {
     fn unit(
         &self,
         kind: Kind,
-        plan: &component::Plan,
-        exported: &[emit::ExportedModule],
+        plan: &Plan,
+        exported: &[emit::parts::ExportedModule],
         emit: Emit,
         clock: &mut Clock,
     ) -> Result<Output> {
@@ -276,7 +195,7 @@ impl Stage<'_, '_> {
         let unit = layout::layout(kind, plan, modules, self.options)?;
         clock.end("layout");
         canon::adapter::check_sizes(plan)?;
-        let mut list = work::WorkList::new(&unit, plan);
+        let list = work::WorkList::new(&unit, plan);
         let job = work::Job {
             unit: &unit,
             plan,
@@ -293,9 +212,9 @@ impl Stage<'_, '_> {
                 },
             });
         }
-        let compiled = work::compile(&mut list, job, progress)?;
+        let compiled = work::compile(&list, job, progress)?;
         clock.end("compile");
-        let parts = emit::Parts {
+        let parts = emit::parts::Parts {
             unit: &unit,
             plan,
             modules,
@@ -311,8 +230,8 @@ impl Stage<'_, '_> {
         };
         clock.end("emit");
         let stats = Stats {
-            functions: compiled.len(),
-            code_size: compiled.iter().map(|function| function.code.len()).sum(),
+            functions: compiled.functions.len(),
+            code_size: compiled.code_size(),
             stages: Vec::new(),
         };
         Ok(Output { bytes, stats })

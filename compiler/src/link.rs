@@ -6,12 +6,11 @@ use cwasm_format::header::{SectionId, SectionRange};
 use cwasm_format::imports::LowerRecord;
 use cwasm_format::traps::{self, TrapBlock};
 
-use crate::env::{FuncId, Symbol};
 use crate::error::{Error, Result};
-use crate::work::{Compiled, Entry, WorkList};
+use crate::ir::symbol::{FuncId, Symbol};
+use crate::isa::FUNCTION_ALIGN;
+use crate::work::{Compiled, Entry};
 
-/// Alignment of functions: what instruction fetch likes, and vector constants behind the code need.
-pub(crate) const FUNCTION_ALIGN: u32 = 16;
 /// The largest text: what a near call reaches.
 const MAX_TEXT_SIZE: u64 = 1 << 31;
 
@@ -26,11 +25,11 @@ pub(crate) struct Text {
 }
 
 impl Text {
-    /// Places the functions in the list's order.
-    pub(crate) fn place(list: &WorkList, compiled: &[Compiled]) -> Result<Text> {
+    /// Places the functions in their order.
+    pub(crate) fn place(compiled: &Compiled<'_>) -> Result<Text> {
         let mut end = 0u64;
-        let mut offsets = Vec::with_capacity(compiled.len());
-        for function in compiled {
+        let mut offsets = Vec::with_capacity(compiled.functions.len());
+        for function in &compiled.functions {
             let start = end.next_multiple_of(FUNCTION_ALIGN.into());
             offsets.push(start as u32);
             end = start + function.code.len() as u64;
@@ -39,7 +38,7 @@ impl Text {
             }
         }
         let size = end as u32;
-        let thunks_start = offsets.get(list.core_funcs).copied().unwrap_or(size);
+        let thunks_start = offsets.get(compiled.core_funcs()).copied().unwrap_or(size);
         Ok(Text {
             offsets,
             size,
@@ -55,19 +54,18 @@ impl Text {
     /// The bytes of the text, when `sections` says where everything stands in the file.
     pub(crate) fn link(
         &self,
-        list: &WorkList,
-        compiled: &[Compiled],
+        compiled: &Compiled<'_>,
         sections: &[SectionRange],
     ) -> Result<Vec<u8>> {
         // Between functions: `int3`.
         let mut bytes = vec![0xcc; self.size as usize];
         let text = sections[SectionId::Text as usize].offset as i64;
-        for (place, function) in compiled.iter().enumerate() {
+        for (place, function) in compiled.functions.iter().enumerate() {
             let start = self.offsets[place] as usize;
             let code = &mut bytes[start..start + function.code.len()];
             code.copy_from_slice(&function.code);
             for reloc in &function.relocs {
-                let target = text + self.target(list, reloc.symbol, sections) + reloc.addend;
+                let target = text + self.target(compiled, reloc.symbol, sections) + reloc.addend;
                 let at = text + start as i64 + i64::from(reloc.offset);
                 resolve(code, reloc.offset, reloc.kind, target - at)?;
             }
@@ -76,11 +74,12 @@ impl Text {
     }
 
     /// Where a symbol is, relative to the start of the text.
-    fn target(&self, list: &WorkList, symbol: Symbol, sections: &[SectionRange]) -> i64 {
+    fn target(&self, compiled: &Compiled<'_>, symbol: Symbol, sections: &[SectionRange]) -> i64 {
         let section = |id: SectionId| sections[id as usize].offset as i64;
         let text = section(SectionId::Text);
         match symbol {
-            Symbol::Func(_) | Symbol::Builtin(_) | Symbol::Handle(_) => match list.func(symbol) {
+            Symbol::Func(_) | Symbol::Builtin(_) | Symbol::Handle(_) => match compiled.func(symbol)
+            {
                 Some(func) => self.offset(func).into(),
                 None => unreachable!("all that is used was compiled"),
             },
@@ -94,14 +93,14 @@ impl Text {
     }
 
     /// The table of functions.
-    pub(crate) fn functions(&self, list: &WorkList) -> Vec<FunctionRecord> {
-        list.entries
-            .iter()
+    pub(crate) fn functions(&self, compiled: &Compiled<'_>) -> Vec<FunctionRecord> {
+        compiled
+            .entries()
             .zip(&self.offsets)
             .map(|(entry, start)| {
                 let (kind, instance, index) = match *entry {
                     Entry::Core { instance, index } => (function_kind::CORE, instance, index),
-                    Entry::Lower { index, .. } => (function_kind::TRAMPOLINE, 0, index),
+                    Entry::Lower(index) => (function_kind::TRAMPOLINE, 0, index),
                     Entry::Adapter(index) => (function_kind::ADAPTER, 0, index),
                     Entry::Resource(index) => (function_kind::RESOURCE, 0, index),
                     Entry::Handle(op) => (function_kind::RESOURCE, 0, op as u32),
@@ -122,10 +121,10 @@ impl Text {
     }
 
     /// The table of entries into wasm.
-    pub(crate) fn entries(&self, compiled: &[Compiled]) -> Vec<EntryRecord> {
+    pub(crate) fn entries(&self, compiled: &Compiled<'_>) -> Vec<EntryRecord> {
         self.offsets
             .iter()
-            .zip(compiled)
+            .zip(&compiled.functions)
             .filter_map(|(start, function)| {
                 let enter = function.enter.as_ref()?;
                 Some(EntryRecord {
@@ -139,11 +138,11 @@ impl Text {
     }
 
     /// The trap table.
-    pub(crate) fn traps(&self, compiled: &[Compiled]) -> (Vec<TrapBlock>, Vec<u8>) {
+    pub(crate) fn traps(&self, compiled: &Compiled<'_>) -> (Vec<TrapBlock>, Vec<u8>) {
         let traps = self
             .offsets
             .iter()
-            .zip(compiled)
+            .zip(&compiled.functions)
             .flat_map(|(start, function)| {
                 function
                     .traps

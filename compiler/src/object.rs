@@ -12,10 +12,13 @@ use cranelift_module::{
 use cranelift_object::{ObjectBuilder, ObjectModule};
 use cwasm_format::header::SectionId;
 
-use crate::emit::{Parts, contents, entry_name};
-use crate::env::Symbol;
+use crate::emit::contents;
+use crate::emit::names::entry_name;
+use crate::emit::parts::Parts;
 use crate::error::{Error, Result};
-use crate::link::{FUNCTION_ALIGN, Text};
+use crate::ir::symbol::Symbol;
+use crate::isa::FUNCTION_ALIGN;
+use crate::link::Text;
 
 /// The bytes of the object.
 pub(crate) fn emit(parts: &Parts<'_, '_>) -> Result<Vec<u8>> {
@@ -28,7 +31,7 @@ pub(crate) fn emit(parts: &Parts<'_, '_>) -> Result<Vec<u8>> {
     let mut module = ObjectModule::new(builder);
     let signature = module.make_signature();
     let mut funcs = Vec::new();
-    for (place, entry) in parts.list.entries.iter().enumerate() {
+    for (place, entry) in parts.compiled.entries().enumerate() {
         let name = format!("{}#{place}", entry_name(parts, entry));
         funcs.push(
             module
@@ -36,10 +39,10 @@ pub(crate) fn emit(parts: &Parts<'_, '_>) -> Result<Vec<u8>> {
                 .map_err(object_error)?,
         );
     }
-    let contents = contents(parts, &Text::place(parts.list, parts.compiled)?)?;
+    let contents = contents(parts, &Text::place(parts.compiled)?)?;
     let data = define_data(&mut module, "cwasm_data", contents.get(SectionId::Data))?;
     let lowers = define_data(&mut module, "cwasm_lowers", contents.get(SectionId::Lowers))?;
-    for (func, compiled) in funcs.iter().zip(parts.compiled) {
+    for (func, compiled) in funcs.iter().zip(&parts.compiled.functions) {
         let relocs: Vec<ModuleReloc> = compiled
             .relocs
             .iter()
@@ -92,10 +95,12 @@ fn target(
 ) -> (ModuleRelocTarget, i64) {
     let func = |place: usize| ModuleRelocTarget::user(0, funcs[place].as_u32());
     match symbol {
-        Symbol::Func(_) | Symbol::Builtin(_) | Symbol::Handle(_) => match parts.list.func(symbol) {
-            Some(found) => (func(found.0 as usize), 0),
-            None => unreachable!("all that is used was compiled"),
-        },
+        Symbol::Func(_) | Symbol::Builtin(_) | Symbol::Handle(_) => {
+            match parts.compiled.func(symbol) {
+                Some(found) => (func(found.0 as usize), 0),
+                None => unreachable!("all that is used was compiled"),
+            }
+        }
         // Functions are placed in the list's order, so the text starts with the first.
         Symbol::Text => (func(0), 0),
         Symbol::Data(offset) => (ModuleRelocTarget::user(1, data.as_u32()), offset.into()),

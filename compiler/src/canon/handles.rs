@@ -13,10 +13,7 @@
 use std::mem::offset_of;
 
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{
-    self, AbiParam, ArgumentPurpose, Block, BlockArg, InstBuilder, Signature, Value, types,
-};
-use cranelift_codegen::isa::CallConv;
+use cranelift_codegen::ir::{self, Block, BlockArg, InstBuilder, Value, types};
 use cranelift_frontend::FunctionBuilder;
 use cwasm_format::TrapCode;
 use cwasm_format::builtin::Builtin;
@@ -25,75 +22,17 @@ use cwasm_format::vmctx::flags::{INITIAL, MAY_ENTER, MAY_LEAVE};
 use cwasm_format::vmctx::{VmHandle, VmHandles};
 
 use super::adapter::{check_flag, set_flags};
-use super::thunk::begin;
-use super::{trampoline, trusted};
-use crate::component::{Plan, ResourceFunc, ResourceOp, ResourceOrigin};
-use crate::env::Symbol;
+use super::trampoline;
+use crate::ir::flags::trusted;
+use crate::ir::function::{begin, declare_function};
+use crate::ir::symbol::{HandleOp, Symbol};
+use crate::ir::trap::trap_code;
+use crate::ir::types::{builtin_signature, core_signature};
 use crate::layout::Unit;
-use crate::translate::{builtin_signature, core_signature, declare_function, trap_code};
-use crate::work;
+use crate::plan::{Plan, ResourceFunc, ResourceOp, ResourceOrigin};
 
 /// Shifts an index to the offset of its entry.
 const ENTRY_LOG2: i64 = size_of::<VmHandle>().trailing_zeros() as i64;
-
-/// A function that all who need it share. Its first arguments are the context and the address of
-/// the table; `use` stands for the bits of the [`HandleUse`] that is expected.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[repr(u8)]
-pub(crate) enum HandleOp {
-    /// `(rep, use) -> handle`: adds an entry.
-    Add,
-    /// `(handle, use) -> rep`: takes an owned resource out.
-    Take,
-    /// `(handle, use) -> rep`: of an owned or borrowed one.
-    Rep,
-    /// `(handle, use) -> rep`: as `Rep`, and marks it as lent.
-    Lend,
-    /// `()`: nothing is lent any more.
-    Release,
-    /// `(handle, use) -> (rep, whether it was borrowed)`: takes a handle out.
-    Remove,
-}
-
-impl HandleOp {
-    /// All of them, by number.
-    pub(crate) const ALL: [HandleOp; 6] = [
-        HandleOp::Add,
-        HandleOp::Take,
-        HandleOp::Rep,
-        HandleOp::Lend,
-        HandleOp::Release,
-        HandleOp::Remove,
-    ];
-
-    /// The name, as in symbols.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            HandleOp::Add => "add",
-            HandleOp::Take => "take",
-            HandleOp::Rep => "rep",
-            HandleOp::Lend => "lend",
-            HandleOp::Release => "release",
-            HandleOp::Remove => "remove",
-        }
-    }
-
-    fn signature(self) -> Signature {
-        let (params, returns) = match self {
-            HandleOp::Add | HandleOp::Take | HandleOp::Rep | HandleOp::Lend => (2, 1),
-            HandleOp::Release => (0, 0),
-            HandleOp::Remove => (2, 2),
-        };
-        let mut signature = Signature::new(CallConv::Tail);
-        let context = AbiParam::special(types::I64, ArgumentPurpose::VMContext);
-        signature.params = vec![context, AbiParam::new(types::I64)];
-        signature
-            .params
-            .extend(vec![AbiParam::new(types::I32); params]);
-        signature.returns = vec![AbiParam::new(types::I32); returns];
-        signature
-    }
-}
 
 /// Calls a shared function for the table at this offset of the context.
 pub(crate) fn call(
@@ -353,15 +292,6 @@ impl Table<'_, '_> {
     }
 }
 
-/// The core type of `resource.new` and the like.
-pub(crate) fn core_type(op: ResourceOp) -> wasmparser::FuncType {
-    let results = match op {
-        ResourceOp::New | ResourceOp::Rep => vec![wasmparser::ValType::I32],
-        ResourceOp::Drop => vec![],
-    };
-    wasmparser::FuncType::new([wasmparser::ValType::I32], results)
-}
-
 /// Builds `resource.new` and the like for a component instance.
 pub(crate) fn resource_func(
     builder: &mut FunctionBuilder<'_>,
@@ -369,7 +299,7 @@ pub(crate) fn resource_func(
     plan: &Plan,
     func: &ResourceFunc,
 ) {
-    let entry = begin(builder, core_signature(&core_type(func.op)));
+    let entry = begin(builder, core_signature(&func.op.core_type()));
     let params = builder.block_params(entry).to_vec();
     let (context, param) = (params[0], params[1]);
     let table = unit.handles[func.component.0 as usize];
@@ -425,7 +355,7 @@ fn destroy(
         ResourceOrigin::Guest { component, dtor } => (component, dtor),
     };
     let dtor = dtor.map(|dtor| {
-        let (id, ty) = work::resolve(unit, plan, dtor);
+        let (id, ty) = unit.resolve(plan, dtor);
         let signature = builder.func.import_signature(core_signature(&ty));
         declare_function(builder.func, Symbol::Func(id), signature)
     });

@@ -8,14 +8,8 @@ mod short;
 pub(crate) mod thunk;
 pub(crate) mod trampoline;
 
-use cranelift_codegen::ir::{self, AbiParam, InstBuilder, MemFlagsData, Signature, Value, types};
-use cranelift_codegen::isa::CallConv;
+use cranelift_codegen::ir::{self, InstBuilder, MemFlagsData, Value, types};
 use cranelift_frontend::FunctionBuilder;
-
-/// Flags of accesses to the context and to other memory of ours: aligned, never trap.
-pub(crate) fn trusted() -> MemFlagsData {
-    MemFlagsData::trusted()
-}
 
 /// A flat value as the `u64` that crosses the border.
 pub(crate) fn to_bits(builder: &mut FunctionBuilder<'_>, value: Value) -> Value {
@@ -47,12 +41,4 @@ pub(crate) fn from_bits(builder: &mut FunctionBuilder<'_>, ty: ir::Type, bits: V
         types::F64 => builder.ins().bitcast(types::F64, MemFlagsData::new(), bits),
         ty => unreachable!("no flat value has type {ty}"),
     }
-}
-
-/// A signature of the C ABI with these numbers of `u64` parameters and results.
-pub(crate) fn host_signature(params: usize, returns: usize) -> Signature {
-    let mut signature = Signature::new(CallConv::SystemV);
-    signature.params = vec![AbiParam::new(types::I64); params];
-    signature.returns = vec![AbiParam::new(types::I64); returns];
-    signature
 }

@@ -13,7 +13,7 @@ use cranelift_frontend::FunctionBuilder;
 use cwasm_format::builtin::Builtin;
 use cwasm_format::vmctx::VmMemory;
 
-use super::trusted;
+use crate::ir::flags::trusted;
 
 /// The most bytes that are copied here.
 const MAX_SIZE: i64 = 64;

@@ -6,9 +6,11 @@ use cranelift_codegen::ir::{
 };
 use cranelift_frontend::FunctionBuilder;
 
-use super::{from_bits, host_signature, to_bits, trusted};
-use crate::env::Symbol;
-use crate::translate::declare_function;
+use super::{from_bits, to_bits};
+use crate::ir::flags::trusted;
+use crate::ir::function::{begin, declare_function};
+use crate::ir::symbol::Symbol;
+use crate::ir::types::host_signature;
 
 /// Bytes of one value in the array of an array thunk.
 pub(crate) const VALUE_SIZE: i32 = 16;
@@ -64,16 +66,6 @@ pub(crate) fn array_thunk(builder: &mut FunctionBuilder<'_>, signature: &ir::Sig
     }
     let zero = builder.ins().iconst(types::I64, 0);
     return_ok(builder, zero);
-}
-
-/// Starts the function's only code path; the builder stands in its entry block.
-pub(crate) fn begin(builder: &mut FunctionBuilder<'_>, signature: ir::Signature) -> ir::Block {
-    builder.func.signature = signature;
-    let entry = builder.create_block();
-    builder.append_block_params_for_function_params(entry);
-    builder.switch_to_block(entry);
-    builder.seal_block(entry);
-    entry
 }
 
 /// Keeps the thunk's first argument where a signal handler finds it: in the only stack slot.

@@ -14,10 +14,14 @@ use cwasm_format::builtin::{Builtin, Returns};
 use cwasm_format::vmctx::{VmContext, VmFuncImport, VmHostFunc, VmHostImport, VmStore, flags};
 
 use super::short::return_short;
-use super::thunk::{VALUE_SIZE, begin};
-use super::{from_bits, host_signature, to_bits, trusted};
-use crate::env::Symbol;
-use crate::translate::{Checks, builtin_signature, symbol_address, trap_code};
+use super::thunk::VALUE_SIZE;
+use super::{from_bits, to_bits};
+use crate::ir::check::Checks;
+use crate::ir::flags::trusted;
+use crate::ir::function::{begin, symbol_address};
+use crate::ir::symbol::Symbol;
+use crate::ir::trap::trap_code;
+use crate::ir::types::{builtin_signature, host_signature};
 
 /// Builds a function that goes on as the one whose `VmFuncImport` is at this context offset.
 pub(crate) fn bridge(builder: &mut FunctionBuilder<'_>, signature: &ir::Signature, slot: u32) {

@@ -3,25 +3,14 @@
 
 use std::collections::HashMap;
 
-use cwasm_format::abi::{FlatType, PointerWidth};
-use cwasm_format::types::{FuncType, ResourceNumber, TypeDef, TypeId, Types, ValueType};
+use cwasm_format::types::{FuncType, ResourceNumber, TypeDef, TypeId, ValueType};
 
 use super::types::{FuncDefId, ResourceRef, TypeBuilder};
 use crate::error::{Error, Result};
+use crate::plan::types::{FuncTypeId, UnitTypes};
 
 /// The most types with handles in them, each counted as often as it means another resource.
 const MAX_TYPES: u64 = 1_000_000;
-
-/// Index of a function type in [`UnitTypes::funcs`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct FuncTypeId(pub(crate) u32);
-
-/// The types of a unit's functions. Resource types have their numbers in the unit.
-#[derive(Default)]
-pub(crate) struct UnitTypes {
-    pub(crate) types: Types,
-    pub(crate) funcs: Vec<FuncType>,
-}
 
 /// What a component instance has of the types of its definition.
 #[derive(Default)]
@@ -145,40 +134,5 @@ impl Resolver<'_> {
         };
         scope.known.insert(id, ValueType::Def(resolved));
         Ok(ValueType::Def(resolved))
-    }
-}
-
-impl UnitTypes {
-    /// The function type of this id.
-    pub(crate) fn get(&self, id: FuncTypeId) -> &FuncType {
-        &self.funcs[id.0 as usize]
-    }
-
-    /// The core type of a lowered function (`flatten_functype` with context `lower`): the flat
-    /// parameters, or a pointer to them; the flat result, or a pointer to where it goes.
-    pub(crate) fn lowered(&self, ty: FuncTypeId, width: PointerWidth) -> wasmparser::FuncType {
-        let func = self.get(ty);
-        let pointer = core_type(FlatType::Pointer, width);
-        let mut params = match self.types.params_flat(func).types() {
-            Some(types) => types.iter().map(|ty| core_type(*ty, width)).collect(),
-            None => vec![pointer],
-        };
-        let mut results = Vec::new();
-        match self.types.result_flat(func).types() {
-            Some([]) => {}
-            Some([one]) => results.push(core_type(*one, width)),
-            Some(_) | None => params.push(pointer),
-        }
-        wasmparser::FuncType::new(params, results)
-    }
-}
-
-fn core_type(ty: FlatType, width: PointerWidth) -> wasmparser::ValType {
-    match ty.at(width) {
-        FlatType::I32 => wasmparser::ValType::I32,
-        FlatType::I64 => wasmparser::ValType::I64,
-        FlatType::F32 => wasmparser::ValType::F32,
-        FlatType::F64 => wasmparser::ValType::F64,
-        FlatType::Pointer => unreachable!("a pointer of known width is a number"),
     }
 }

@@ -9,20 +9,14 @@ use cwasm_format::resources::UseRange;
 use cwasm_format::write::{Contents, Strings};
 use wasmparser::TypeRef;
 
-use super::{Parts, func_place, global_place, is_checked, memory_place, table_place};
+use super::parts::{ExportedModule, Parts};
+use super::places::{func_place, global_place, is_checked, memory_place, table_place};
 use crate::component::declared::module_type;
-use crate::component::{CoreDef, CoreFunc, CoreItem, ModuleId};
 use crate::env::FuncLoc;
 use crate::error::{Error, Result};
 use crate::link::Text;
 use crate::module::Import;
-use crate::work::resolve;
-
-/// The artifact of a module that the component exports.
-pub(crate) struct ExportedModule {
-    pub(crate) id: ModuleId,
-    pub(crate) bytes: Vec<u8>,
-}
+use crate::plan::{CoreDef, CoreFunc, CoreItem, ModuleId};
 
 /// The type of an imported module.
 pub(super) fn encoded_type(
@@ -147,7 +141,7 @@ fn core_func_place(parts: &Parts<'_, '_>, func: CoreFunc) -> u32 {
     if let CoreFunc::Export { instance, index } = func {
         return func_place(unit, unit.envs[instance.0 as usize].funcs[index as usize]);
     }
-    let (id, _) = resolve(unit, plan, func);
+    let (id, _) = unit.resolve(plan, func);
     let mut refs = unit.func_refs.iter();
     let func_ref = refs.find(|func_ref| func_ref.func == id);
     let func_ref = func_ref.map(|func_ref| func_ref.slot);

@@ -3,9 +3,9 @@
 use cwasm_format::vmctx::VmFuncImport;
 
 use super::memories::imported_memory;
-use super::{Bridge, Builder};
-use crate::component::{CoreDef, CoreFunc, CoreItem};
-use crate::env::{Env, FuncId, FuncLoc, GlobalLoc, TableLoc};
+use super::{Bridge, Builder, Planned};
+use crate::env::{Env, FuncLoc, GlobalLoc, TableLoc};
+use crate::plan::{CoreDef, CoreFunc, CoreItem};
 
 impl<'a> Builder<'a> {
     /// Imports that come from instances laid out before, or from lowered functions.
@@ -31,16 +31,16 @@ impl<'a> Builder<'a> {
 
     /// The place of a function of the plan.
     pub(super) fn func(&self, func: CoreFunc) -> FuncLoc {
-        let (first, index) = match func {
-            CoreFunc::Lower(index) => (self.unit.first_lower, index),
-            CoreFunc::Adapter(index) => (self.unit.first_adapter, index),
-            CoreFunc::Resource(index) => (self.unit.first_resource, index),
+        let planned = match func {
+            CoreFunc::Lower(index) => Planned::Lower(index),
+            CoreFunc::Adapter(index) => Planned::Adapter(index),
+            CoreFunc::Resource(index) => Planned::Resource(index),
             CoreFunc::Export { instance, index } => {
                 return self.unit.envs[instance.0 as usize].funcs[index as usize];
             }
         };
-        let func = FuncId(first.0 + index);
-        let place = func.0 - self.unit.first_lower.0;
+        let func = self.unit.order.id(planned);
+        let place = func.0 - self.unit.order.core_funcs();
         FuncLoc::Local {
             func,
             func_ref: self.trampoline_refs.get(place as usize).copied(),

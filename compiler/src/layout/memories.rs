@@ -8,11 +8,11 @@ use cwasm_format::header::PAGE_SIZE;
 use cwasm_format::vmctx::VmMemory;
 
 use super::Builder;
-use crate::Bounds;
-use crate::component::{CoreDef, CoreItem, InstanceId, Plan};
+use super::image::MemoryImage;
 use crate::env::{Env, MemoryBase, MemoryLoc};
-use crate::image::MemoryImage;
 use crate::module::Module;
+use crate::options::Bounds;
+use crate::plan::{CoreDef, CoreItem, InstanceId, Plan};
 
 /// Address space that a memory whose accesses are checked reserves to grow into, if it starts
 /// smaller and its maximum is not smaller.

@@ -4,9 +4,9 @@
 use cwasm_format::header::Kind;
 
 use super::{Builder, RefPatch, Step};
-use crate::component::ModuleId;
 use crate::env::{ConstValue, Env, FuncLoc, MemoryBase, SegmentLoc, SegmentStart, TableLoc};
 use crate::error::Result;
+use crate::plan::ModuleId;
 
 impl<'a> Builder<'a> {
     pub(super) fn element_segments(&mut self, env: &mut Env<'a>) -> Result<()> {

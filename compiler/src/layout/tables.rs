@@ -12,10 +12,10 @@ use wasmparser::Operator;
 use zerocopy::IntoBytes as _;
 
 use super::{Builder, Step};
-use crate::component::{ModuleId, Plan};
 use crate::env::{ConstValue, Env, SegmentStart, TableLoc};
 use crate::error::{Error, Result};
 use crate::module::{Body, Module, SegmentMode};
+use crate::plan::{ModuleId, Plan};
 
 /// What may happen to a table after it was made, beyond calls and reads of elements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

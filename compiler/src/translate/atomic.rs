@@ -14,8 +14,8 @@ use super::emit::Emitter;
 use super::feature::unsupported;
 use super::memory::Access;
 use super::operators::Translator;
-use super::trap::trap_code;
 use crate::error::Result;
+use crate::ir::trap::trap_code;
 
 const UNALIGNED: ir::TrapCode = trap_code(TrapCode::UnalignedAtomic);
 const NOT_SHARED: ir::TrapCode = trap_code(TrapCode::ExpectedSharedMemory);

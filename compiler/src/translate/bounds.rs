@@ -31,8 +31,9 @@ use cwasm_format::data::CHECKED_GUARD_SIZE;
 use cwasm_format::header::PAGE_SIZE;
 use cwasm_format::vmctx::VmMemory;
 
-use super::emit::{CONSTANT, Emitter, Region, displacement, field};
+use super::emit::{Emitter, Region};
 use crate::env::{MemoryBase, MemoryLoc};
+use crate::ir::flags::{CONSTANT, displacement, field};
 
 const CODE: TrapCode = TrapCode::HEAP_OUT_OF_BOUNDS;
 const BYTE_LEN: i32 = field(offset_of!(VmMemory, byte_len));

@@ -4,8 +4,11 @@ use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{InstBuilder, Value};
 use cwasm_format::builtin::Builtin;
 
-use super::emit::{Emitter, Region, displacement, symbol_address};
-use crate::env::{SegmentLoc, SegmentStart, Symbol};
+use super::emit::{Emitter, Region};
+use crate::env::{SegmentLoc, SegmentStart};
+use crate::ir::flags::displacement;
+use crate::ir::function::symbol_address;
+use crate::ir::symbol::Symbol;
 
 impl Emitter<'_, '_> {
     pub(super) fn memory_copy(&mut self, memories: (u32, u32), dst: Value, src: Value, len: Value) {

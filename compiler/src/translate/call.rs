@@ -3,23 +3,24 @@
 use std::mem::offset_of;
 
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::types::{F32, F64, I32, I64};
+use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{
-    self, AbiParam, ArgumentPurpose, Endianness, FuncRef, GlobalValueData, Inst, InstBuilder,
-    MemFlagsData, SigRef, Signature, Value,
+    self, Endianness, FuncRef, GlobalValueData, Inst, InstBuilder, MemFlagsData, SigRef, Value,
 };
-use cranelift_codegen::isa::CallConv;
 use cranelift_frontend::FunctionBuilder;
 use cwasm_format::TrapCode;
-use cwasm_format::builtin::{Builtin, Returns, Ty};
+use cwasm_format::builtin::Builtin;
 use cwasm_format::vmctx::{VmContext, VmFuncImport, VmFuncRef, VmStore, closed_func_ref};
 use wasmparser::{HeapType, UnpackedIndex};
 
-use super::emit::{CONSTANT, Emitter, Region, declare_function, displacement, field};
+use super::emit::{Emitter, Region};
 use super::reference::NULL_REFERENCE;
-use super::trap::trap_code;
-use super::types::core_signature;
-use crate::env::{FuncLoc, FuncRefs, Symbol, TableLoc};
+use crate::env::{FuncLoc, FuncRefs, TableLoc};
+use crate::ir::flags::{CONSTANT, displacement, field};
+use crate::ir::function::declare_function;
+use crate::ir::symbol::Symbol;
+use crate::ir::trap::trap_code;
+use crate::ir::types::{builtin_signature, core_signature};
 
 const CALL_TO_NULL: ir::TrapCode = trap_code(TrapCode::IndirectCallToNull);
 const BAD_SIGNATURE: ir::TrapCode = trap_code(TrapCode::BadSignature);
@@ -314,36 +315,6 @@ impl Emitter<'_, '_> {
         self.refs.args.clear();
         self.refs.args.push(context);
         self.refs.args.extend_from_slice(args);
-    }
-}
-
-/// The signature of the trampoline to a builtin.
-pub(crate) fn builtin_signature(builtin: Builtin) -> Signature {
-    let mut signature = Signature::new(CallConv::Tail);
-    signature
-        .params
-        .push(AbiParam::special(I64, ArgumentPurpose::VMContext));
-    signature.params.extend(
-        builtin
-            .params()
-            .iter()
-            .map(|ty| AbiParam::new(builtin_type(*ty))),
-    );
-    match builtin.returns() {
-        Returns::Value(ty) => signature.returns.push(AbiParam::new(builtin_type(ty))),
-        // The trampoline raises a status as a trap.
-        Returns::Status | Returns::Never => {}
-    }
-    signature
-}
-
-/// A type of a builtin's parameter or result.
-fn builtin_type(ty: Ty) -> ir::Type {
-    match ty {
-        Ty::I64 => I64,
-        Ty::I32 => I32,
-        Ty::F32 => F32,
-        Ty::F64 => F64,
     }
 }
 

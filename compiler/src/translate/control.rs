@@ -12,9 +12,9 @@ use wasmparser::{BlockType, BrTable, Operator};
 use super::feature::unsupported;
 use super::interrupt::Mark;
 use super::operators::Translator;
-use super::trap::trap_code;
-use super::types::representation;
 use crate::error::Result;
+use crate::ir::trap::trap_code;
+use crate::ir::types::representation;
 
 /// A control frame whose start can be reached.
 pub(super) struct Frame {

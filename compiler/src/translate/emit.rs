@@ -4,15 +4,15 @@ use std::borrow::Cow;
 
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{
-    self, AliasRegion, AliasRegionData, Endianness, ExtFuncData, ExternalName, FuncRef,
-    GlobalValue, GlobalValueData, InstBuilder, InstructionData, MemFlagsData, Opcode, Value,
-    ValueDef,
+    AliasRegion, AliasRegionData, Endianness, InstBuilder, InstructionData, MemFlagsData, Opcode,
+    Value, ValueDef,
 };
 use cranelift_frontend::FunctionBuilder;
 
-use super::interrupt::Checks;
 use super::references::References;
-use crate::env::{Env, Symbol};
+use crate::env::Env;
+use crate::ir::check::Checks;
+use crate::ir::flags::{CONSTANT, displacement};
 
 /// Emits what operators of one core instance do.
 ///
@@ -168,59 +168,4 @@ impl<'e, 'f> Emitter<'e, 'f> {
             _ => Some(imm.bits() as u64),
         }
     }
-}
-
-/// Flags of loads from what never changes and can be read all the time.
-pub(super) const CONSTANT: MemFlagsData = MemFlagsData::new()
-    .with_notrap()
-    .with_readonly()
-    .with_can_move()
-    .with_endianness(Endianness::Little);
-
-/// A context offset as a displacement.
-pub(super) fn displacement(context_offset: u32) -> i32 {
-    match i32::try_from(context_offset) {
-        Ok(displacement) => displacement,
-        Err(_) => unreachable!("contexts are smaller than 2 GiB"),
-    }
-}
-
-/// The offset of a field as a displacement.
-pub(super) const fn field(offset: usize) -> i32 {
-    assert!(offset < 4096);
-    offset as i32
-}
-
-/// Declares that code calls `symbol`.
-pub(crate) fn declare_function(
-    func: &mut ir::Function,
-    symbol: Symbol,
-    signature: ir::SigRef,
-) -> FuncRef {
-    let name = func.declare_imported_user_function(symbol.to_name());
-    let name = ExternalName::user(name);
-    func.import_function(ExtFuncData {
-        name,
-        signature,
-        colocated: true,
-        patchable: false,
-    })
-}
-
-/// Declares that code takes the address of `symbol`.
-pub(super) fn declare_symbol(func: &mut ir::Function, symbol: Symbol) -> GlobalValue {
-    let name = func.declare_imported_user_function(symbol.to_name());
-    let name = ExternalName::user(name);
-    func.create_global_value(GlobalValueData::Symbol {
-        name,
-        offset: 0.into(),
-        colocated: true,
-        tls: false,
-    })
-}
-
-/// The address of `symbol`.
-pub(crate) fn symbol_address(builder: &mut FunctionBuilder<'_>, symbol: Symbol) -> Value {
-    let symbol = declare_symbol(builder.func, symbol);
-    builder.ins().symbol_value(I64, symbol)
 }

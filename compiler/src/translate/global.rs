@@ -4,10 +4,11 @@ use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
 use cranelift_codegen::ir::types::{I8X16, I32, I64};
 use cranelift_codegen::ir::{self, ConstantData, Endianness, InstBuilder, MemFlagsData, Value};
 
-use super::emit::{Emitter, Region, displacement};
-use super::types::value_type;
+use super::emit::{Emitter, Region};
 use crate::env::{ConstValue, GlobalLoc};
 use crate::error::Result;
+use crate::ir::flags::displacement;
+use crate::ir::types::value_type;
 
 impl Emitter<'_, '_> {
     pub(crate) fn global_get(&mut self, global: u32) -> Result<Value> {

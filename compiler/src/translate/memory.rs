@@ -8,8 +8,9 @@ use cwasm_format::builtin::Builtin;
 use cwasm_format::vmctx::VmMemory;
 use wasmparser::{MemArg, MemArgTarget};
 
-use super::emit::{Emitter, Region, displacement, field};
+use super::emit::{Emitter, Region};
 use crate::env::{MemoryBase, MemoryLoc};
+use crate::ir::flags::{displacement, field};
 
 /// The operands of a load or store: it accesses `addr + offset`.
 pub(super) struct Access {

@@ -30,8 +30,6 @@ mod simd;
 mod table;
 #[cfg(test)]
 mod tests;
-mod trap;
-mod types;
 mod unroll;
 mod wide;
 
@@ -48,16 +46,13 @@ use wasmparser::{
     OperatorsReaderAllocations, ValidatorResources,
 };
 
-pub(crate) use self::call::builtin_signature;
 use self::control::Frame;
-pub(crate) use self::emit::{Emitter, declare_function, symbol_address};
-pub(crate) use self::interrupt::Checks;
+pub(crate) use self::emit::Emitter;
 use self::operators::Translator;
 pub(crate) use self::references::References;
-pub(crate) use self::trap::{from_trap_code, trap_code};
-pub(crate) use self::types::{core_signature, value_type};
 use crate::env::Env;
 use crate::error::Result;
+use crate::ir::types::{core_signature, value_type};
 
 /// What translation needs and can use again for the next function; one per thread.
 #[derive(Default)]

@@ -13,9 +13,10 @@ use super::control::Frame;
 use super::emit::Emitter;
 use super::interrupt::Budget;
 use super::unroll::{Body, Unrolled};
-use super::{value_type, variable};
+use super::variable;
 use crate::env::ConstValue;
 use crate::error::Result;
+use crate::ir::types::value_type;
 
 /// The state of the translation of one function.
 pub(super) struct Translator<'e, 'f> {

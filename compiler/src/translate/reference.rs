@@ -6,9 +6,12 @@ use cranelift_codegen::ir::{InstBuilder, TrapCode, Value};
 use cwasm_format::vmctx::{VmFuncImport, closed_func_ref};
 use std::mem::offset_of;
 
-use super::emit::{Emitter, declare_symbol, displacement, field, symbol_address};
-use super::trap::trap_code;
-use crate::env::{FuncId, FuncLoc, FuncRefs, Symbol};
+use super::emit::Emitter;
+use crate::env::{FuncLoc, FuncRefs};
+use crate::ir::flags::{displacement, field};
+use crate::ir::function::{declare_symbol, symbol_address};
+use crate::ir::symbol::{FuncId, Symbol};
+use crate::ir::trap::trap_code;
 
 pub(super) const NULL_REFERENCE: TrapCode = trap_code(cwasm_format::TrapCode::NullReference);
 

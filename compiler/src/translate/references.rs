@@ -4,7 +4,7 @@ use cranelift_codegen::entity::packed_option::{PackedOption, ReservedValue};
 use cranelift_codegen::ir::{AliasRegion, FuncRef, GlobalValue, SigRef, Value};
 
 use super::bounds::Loops;
-use super::interrupt::Checks;
+use crate::ir::check::Checks;
 
 /// The entities that stand for what the function at hand refers to. Reused from function to
 /// function; [`Emitter::new`](super::Emitter::new) clears it.

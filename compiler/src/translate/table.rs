@@ -10,9 +10,12 @@ use cwasm_format::builtin::Builtin;
 use cwasm_format::vmctx::VmTable;
 
 use super::call::REFERENT;
-use super::emit::{Emitter, Region, displacement, field, symbol_address};
-use super::trap::trap_code;
-use crate::env::{Symbol, TableLoc};
+use super::emit::{Emitter, Region};
+use crate::env::TableLoc;
+use crate::ir::flags::{displacement, field};
+use crate::ir::function::symbol_address;
+use crate::ir::symbol::Symbol;
+use crate::ir::trap::trap_code;
 
 /// Log2 of the bytes of an element.
 const ELEMENT_LOG2: u32 = 3;

@@ -8,13 +8,14 @@ use cwasm_format::cpu::CpuLevel;
 use super::{TranslateState, translate_function};
 use crate::decode::decode;
 use crate::env::{
-    ConstValue, Env, FuncId, FuncLoc, FuncRefs, GlobalLoc, MemoryBase, MemoryLoc, SegmentLoc,
-    SegmentStart, TableLoc,
+    ConstValue, Env, FuncLoc, FuncRefs, GlobalLoc, MemoryBase, MemoryLoc, SegmentLoc, SegmentStart,
+    TableLoc,
 };
 use crate::error::Result;
 use crate::features::Features;
+use crate::ir::symbol::FuncId;
 use crate::module::Module;
-use crate::{OptLevel, Options};
+use crate::options::{OptLevel, Options};
 
 const CONTEXT_SIZE: u32 = 0x1000;
 const FIRST_MEMORY: u32 = 0x20;

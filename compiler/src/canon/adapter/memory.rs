@@ -11,14 +11,14 @@ use cwasm_format::types::{TypeDef, Types, ValueType};
 use cwasm_format::vmctx::VmMemory;
 use cwasm_format::vmctx::flags::MAY_LEAVE;
 
-use super::super::trusted;
 use super::flat::core_type;
 use super::variants::Cases;
 use super::{Copier, Side};
-use crate::component::CoreItem;
 use crate::env::MemoryBase;
+use crate::ir::flags::trusted;
+use crate::ir::trap::trap_code;
 use crate::layout::Unit;
-use crate::translate::trap_code;
+use crate::plan::CoreItem;
 
 /// The most bytes that are copied without a call.
 const MAX_INLINE_COPY: u32 = 128;

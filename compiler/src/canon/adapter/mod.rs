@@ -38,14 +38,15 @@ use cwasm_format::vmctx::flags::{INITIAL, MAY_ENTER, MAY_LEAVE};
 
 use self::memory::{Memory, Place};
 pub(crate) use self::sizes::check_sizes;
-use super::handles::{self, HandleOp};
-use super::thunk::begin;
-use super::trusted;
-use crate::component::{Adapter, ComponentInstanceId, CoreFunc, Options, Plan};
-use crate::env::Symbol;
+use super::handles;
+use crate::ir::check::Checks;
+use crate::ir::flags::trusted;
+use crate::ir::function::{begin, declare_function};
+use crate::ir::symbol::{HandleOp, Symbol};
+use crate::ir::trap::trap_code;
+use crate::ir::types::{builtin_signature, core_signature};
 use crate::layout::Unit;
-use crate::translate::{Checks, builtin_signature, core_signature, declare_function, trap_code};
-use crate::work;
+use crate::plan::{Adapter, CanonicalOptions, ComponentInstanceId, CoreFunc, Plan};
 
 /// One side of an adapter: how values pass through its memory.
 #[derive(Clone, Copy)]
@@ -113,11 +114,11 @@ pub(crate) fn build(
     }
 
     let declare = |builder: &mut FunctionBuilder<'_>, func: CoreFunc| {
-        let (id, ty) = work::resolve(unit, plan, func);
+        let (id, ty) = unit.resolve(plan, func);
         let signature = builder.func.import_signature(core_signature(&ty));
         declare_function(builder.func, Symbol::Func(id), signature)
     };
-    let side = |id: ComponentInstanceId, options: &Options, realloc, outer_flags| Side {
+    let side = |id: ComponentInstanceId, options: &CanonicalOptions, realloc, outer_flags| Side {
         component: id,
         handles: unit.handles[id.0 as usize],
         memory: options.memory.map(|memory| Memory::new(unit, memory)),

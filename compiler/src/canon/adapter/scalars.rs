@@ -6,8 +6,8 @@ use cwasm_format::TrapCode;
 use cwasm_format::abi::discriminant_size;
 use cwasm_format::types::ValueType;
 
-use super::super::trusted;
 use super::{Copier, Place};
+use crate::ir::flags::trusted;
 
 impl Copier<'_, '_> {
     /// The value of a primitive type in the flat form of one side, as the other side gets it.

@@ -3,8 +3,8 @@
 use cwasm_format::types::{TypeDef, Types, ValueType};
 
 use super::memory::is_plain;
-use crate::component::Plan;
 use crate::error::{Error, Result};
+use crate::plan::Plan;
 
 /// The most parts that the types of one call may have, each counted as often as code is made for
 /// it.

@@ -6,7 +6,7 @@ use cwasm_format::TrapCode;
 use cwasm_format::types::{TypeDef, ValueType};
 
 use super::Copier;
-use crate::translate::trap_code;
+use crate::ir::trap::trap_code;
 
 /// The payload of each case.
 pub(super) struct Cases {

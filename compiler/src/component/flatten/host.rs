@@ -8,13 +8,10 @@ use cwasm_format::types::ResourceNumber;
 use super::Flattener;
 use super::scope::{Def, Exports, Func};
 use crate::component::names::ExternName;
-use crate::component::passage;
 use crate::component::resolve::InstanceTypes;
-use crate::component::{
-    ExportItem, ImportItem, ImportType, InstanceShape, ModuleId, PlanExport, PlanImport,
-    ResourceOrigin,
-};
+use crate::component::{ImportType, InstanceShape};
 use crate::error::{Error, Result};
+use crate::plan::{ExportItem, ImportItem, ModuleId, PlanExport, PlanImport, ResourceOrigin};
 
 /// A function that the outermost component exports: it has one lift, however many names.
 #[derive(PartialEq, Eq, Hash)]
@@ -136,7 +133,7 @@ impl<'a> Flattener<'_, 'a> {
                 Def::Func(Func::Host { import, ty }) => {
                     let index = *exported
                         .entry(Exported::Host(*import))
-                        .or_insert_with(|| passage::add(&mut self.plan, *import, *ty));
+                        .or_insert_with(|| self.pass_through(*import, *ty));
                     let item = ExportItem::Func(index);
                     self.plan.exports.push(PlanExport { path, item });
                 }

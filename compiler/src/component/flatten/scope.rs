@@ -7,12 +7,12 @@ use std::rc::Rc;
 use cwasm_format::types::ResourceNumber;
 use wasmparser::{ComponentExternalKind, ExternalKind};
 
+use crate::component::Component;
 use crate::component::names::ExternName;
-use crate::component::resolve::{FuncTypeId, InstanceTypes};
+use crate::component::resolve::InstanceTypes;
 use crate::component::types::{ResourcePaths, ResourceRef};
-use crate::component::{
-    Component, ComponentInstanceId, CoreDef, CoreFunc, CoreItem, InstanceId, ModuleId,
-};
+use crate::plan::types::FuncTypeId;
+use crate::plan::{ComponentInstanceId, CoreDef, CoreFunc, CoreItem, InstanceId, ModuleId};
 
 /// A component-level value.
 #[derive(Clone)]

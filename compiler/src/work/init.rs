@@ -5,12 +5,13 @@ use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value, types};
 use cranelift_frontend::FunctionBuilder;
 use cwasm_format::builtin::Builtin;
 
-use crate::canon::thunk::begin;
 use crate::env::{Env, GlobalLoc, SegmentLoc, SegmentStart};
 use crate::error::Result;
+use crate::ir::function::begin;
+use crate::ir::types::core_signature;
 use crate::layout::{Step, Unit};
 use crate::module::{ElementItems, SegmentMode};
-use crate::translate::{Emitter, References, core_signature};
+use crate::translate::{Emitter, References};
 
 /// Builds the function from steps of the unit.
 pub(crate) fn build(

@@ -1,15 +1,16 @@
-//! Core types as Cranelift sees them.
+//! Types and signatures as Cranelift sees them: of core functions, builtins and host functions.
 
 use cranelift_codegen::ir::types::{F32, F64, I8X16, I32, I64};
 use cranelift_codegen::ir::{self, AbiParam, ArgumentPurpose, Signature};
 use cranelift_codegen::isa::CallConv;
+use cwasm_format::builtin::{Builtin, Returns, Ty};
 use wasmparser::{FuncType, ValType};
 
 use crate::core_types::check_ref_type;
 use crate::error::Result;
 
 /// How a value of this type is held; all references are 64 bits wide.
-pub(super) fn representation(ty: ValType) -> ir::Type {
+pub(crate) fn representation(ty: ValType) -> ir::Type {
     match ty {
         ValType::I32 => I32,
         ValType::I64 | ValType::Ref(_) => I64,
@@ -44,5 +45,43 @@ pub(crate) fn core_signature(ty: &FuncType) -> Signature {
             .iter()
             .map(|ty| AbiParam::new(representation(*ty))),
     );
+    signature
+}
+
+/// The signature of the trampoline to a builtin.
+pub(crate) fn builtin_signature(builtin: Builtin) -> Signature {
+    let mut signature = Signature::new(CallConv::Tail);
+    signature
+        .params
+        .push(AbiParam::special(I64, ArgumentPurpose::VMContext));
+    signature.params.extend(
+        builtin
+            .params()
+            .iter()
+            .map(|ty| AbiParam::new(builtin_type(*ty))),
+    );
+    match builtin.returns() {
+        Returns::Value(ty) => signature.returns.push(AbiParam::new(builtin_type(ty))),
+        // The trampoline raises a status as a trap.
+        Returns::Status | Returns::Never => {}
+    }
+    signature
+}
+
+/// A type of a builtin's parameter or result.
+fn builtin_type(ty: Ty) -> ir::Type {
+    match ty {
+        Ty::I64 => I64,
+        Ty::I32 => I32,
+        Ty::F32 => F32,
+        Ty::F64 => F64,
+    }
+}
+
+/// A signature of the C ABI with these numbers of `u64` parameters and results.
+pub(crate) fn host_signature(params: usize, returns: usize) -> Signature {
+    let mut signature = Signature::new(CallConv::SystemV);
+    signature.params = vec![AbiParam::new(I64); params];
+    signature.returns = vec![AbiParam::new(I64); returns];
     signature
 }

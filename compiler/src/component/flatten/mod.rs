@@ -6,6 +6,7 @@
 //! end at the core instance (or host import) that defines the item.
 
 mod host;
+mod passing;
 mod scope;
 
 use std::collections::HashMap;
@@ -22,12 +23,14 @@ use wasmparser::{
 
 use super::resolve::Resolver;
 use super::types::{ResourceRef, TypeBuilder};
-use super::{
-    Adapter, Component, ComponentInstanceId, CoreDef, CoreFunc, CoreItem, InstanceId, Item, Lift,
-    Lower, ModuleId, Options, Plan, PlanInstance, PlanResource, ResourceFunc, ResourceOrigin,
-};
+use super::{Component, Item};
 use crate::error::{Error, Result};
 use crate::module::Module;
+use crate::plan::{
+    Adapter, CanonicalOptions, ComponentInstanceId, CoreDef, CoreFunc, CoreItem, InstanceId, Lift,
+    Lower, Plan, PlanInstance, PlanResource, ResourceFunc, ResourceOrigin,
+};
+use passing::Passing;
 use scope::{Closure, CoreInstance, Def, Exports, Func, Outer, Scope};
 
 /// The most core instances that one component may have, nested ones included.
@@ -47,6 +50,8 @@ struct Flattener<'m, 'a> {
     types: Resolver<'m>,
     /// All lifted functions; those that the outermost component exports go into the plan.
     lifts: Vec<Lift>,
+    /// Imported functions that the outermost component exports as they are.
+    passing: Vec<Passing>,
     /// For each component instance, the one it is nested in.
     parents: Vec<Option<ComponentInstanceId>>,
 }
@@ -69,34 +74,26 @@ pub(crate) fn flatten<'a>(
         plan: Plan::default(),
         types: Resolver::new(types),
         lifts: Vec::new(),
+        passing: Vec::new(),
         parents: Vec::new(),
     };
     let outer = Rc::new(Outer::new(None));
     let exports = flattener.instantiate(component, outer, None)?;
     let mut exported = HashMap::new();
     flattener.export_paths("", &exports, component.offset, &mut exported)?;
-    flattener.plan.types = flattener.types.types;
-    Ok(flattener.plan)
+    let mut plan = flattener.plan;
+    plan.types = flattener.types.types;
+    passing::add_instances(&mut plan, &flattener.passing, modules.len())?;
+    Ok(plan)
 }
 
 /// The index of the core instance that the plan gets next.
-pub(crate) fn check_core_instances(plan: &Plan) -> Result<u32> {
+fn check_core_instances(plan: &Plan) -> Result<u32> {
     let found = plan.instances.len() as u64 + 1;
     if found > MAX_CORE_INSTANCES {
         return Err(Error::limit("core instances", found, MAX_CORE_INSTANCES));
     }
     Ok(found as u32 - 1)
-}
-
-/// The plan of a core module on its own: one instance, whose imports are the unit's.
-pub(crate) fn module_plan(module: ModuleId) -> Plan {
-    Plan {
-        instances: vec![PlanInstance {
-            module,
-            imports: Vec::new(),
-        }],
-        ..Plan::default()
-    }
 }
 
 impl<'m, 'a: 'm> Flattener<'m, 'a> {
@@ -253,7 +250,12 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
     }
 
     /// Lowers a function for a component instance.
-    fn lower(&mut self, func: Func, options: Options, component: ComponentInstanceId) -> CoreFunc {
+    fn lower(
+        &mut self,
+        func: Func,
+        options: CanonicalOptions,
+        component: ComponentInstanceId,
+    ) -> CoreFunc {
         match func {
             Func::Host { import, ty } => {
                 self.plan.lowers.push(Lower {
@@ -300,8 +302,8 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
         scope: &Scope<'_, 'a>,
         options: &[CanonicalOption],
         offset: u64,
-    ) -> Result<Options> {
-        let mut resolved = Options {
+    ) -> Result<CanonicalOptions> {
+        let mut resolved = CanonicalOptions {
             memory: None,
             realloc: None,
             post_return: None,

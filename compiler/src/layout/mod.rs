@@ -5,8 +5,11 @@
 //! the bytes of the context image. Core instances are laid out in the order of instantiation, so
 //! that what one imports has its place already.
 
+mod constant;
+mod image;
 mod imports;
 mod memories;
+mod order;
 mod segments;
 mod tables;
 
@@ -17,14 +20,15 @@ use cwasm_format::header::{Kind, NONE, PAGE_SIZE};
 use cwasm_format::vmctx::{self, VmContext, VmFuncRef, VmHandles, VmHostImport, flags};
 use wasmparser::FuncType;
 
-use crate::canon::handles;
-use crate::component::{CoreItem, ModuleId, Plan, PlanInstance, ResourceOp, ResourceOrigin};
 use crate::core_types::CoreTypes;
-use crate::env::{ConstValue, Env, FuncId, FuncLoc, FuncRefs, GlobalLoc, MemoryBase, TableLoc};
+use crate::env::{ConstValue, Env, FuncLoc, FuncRefs, GlobalLoc, MemoryBase, TableLoc};
 use crate::error::{Error, Result};
-use crate::image::MemoryImage;
+use crate::ir::symbol::FuncId;
 use crate::module::Module;
-use crate::{Bounds, Options};
+use crate::options::{Bounds, Options};
+use crate::plan::{CoreFunc, CoreItem, ModuleId, Plan, PlanInstance, ResourceOp, ResourceOrigin};
+use image::MemoryImage;
+pub(crate) use order::{Order, Planned};
 use tables::{PlacedTable, TableUse};
 
 /// The largest context in bytes: every offset in it must fit a signed 32-bit displacement with
@@ -47,18 +51,8 @@ pub(crate) struct Unit<'a> {
     pub(crate) is_open: bool,
     /// One per core instance.
     pub(crate) envs: Vec<Env<'a>>,
-    /// The first function of each core instance; the k-th function that is not imported has the
-    /// id `first + k`.
-    pub(crate) first_funcs: Vec<FuncId>,
-    /// The trampoline of the first lowered function; the others follow.
-    pub(crate) first_lower: FuncId,
-    /// The first adapter; the others follow.
-    pub(crate) first_adapter: FuncId,
-    /// The first of `resource.new` and the like; the others follow.
-    pub(crate) first_resource: FuncId,
-    /// The first of the functions through which functions of imported modules are called as if they
-    /// were in the unit; the others follow.
-    pub(crate) first_bridge: FuncId,
+    /// The order of the text.
+    pub(crate) order: Order,
     /// The functions that imported modules export.
     pub(crate) bridges: Vec<Bridge>,
     /// Distance from the context to the first memory.
@@ -95,6 +89,34 @@ pub(crate) struct Unit<'a> {
     pub(crate) ref_slots: Vec<(u32, FuncLoc)>,
     /// What is left to do at instantiation, in order.
     pub(crate) steps: Vec<Step>,
+}
+
+impl Unit<'_> {
+    /// The function and core type behind a core function of the plan.
+    pub(crate) fn resolve(&self, plan: &Plan, func: CoreFunc) -> (FuncId, FuncType) {
+        let planned = match func {
+            CoreFunc::Lower(index) => Planned::Lower(index),
+            CoreFunc::Adapter(index) => Planned::Adapter(index),
+            CoreFunc::Resource(index) => Planned::Resource(index),
+            CoreFunc::Export { instance, index } => {
+                let env = &self.envs[instance.0 as usize];
+                match env.funcs[index as usize] {
+                    FuncLoc::Local { func, .. } => {
+                        return (func, env.module.func_type(index).clone());
+                    }
+                    FuncLoc::Import { slot } => {
+                        let mut slots = self.bridges.iter().map(|bridge| bridge.slot);
+                        let Some(place) = slots.position(|found| found == slot) else {
+                            unreachable!("each function of an imported module has a bridge")
+                        };
+                        let func = self.order.id(Planned::Bridge(place as u32));
+                        return (func, self.bridges[place].ty.clone());
+                    }
+                }
+            }
+        };
+        (self.order.id(planned), plan.trampoline_type(func))
+    }
 }
 
 /// A function type.
@@ -174,25 +196,14 @@ pub(crate) fn layout<'a>(
     options: &Options,
 ) -> Result<Unit<'a>> {
     check_code_size(plan, modules)?;
-    let mut first_funcs = Vec::new();
-    let mut next = 0u32;
-    for instance in &plan.instances {
-        first_funcs.push(FuncId(next));
-        next += modules[instance.module.0 as usize].bodies.len() as u32;
-    }
     let is_declared = |instance: &PlanInstance| modules[instance.module.0 as usize].is_declared;
     let is_open = kind == Kind::Module || plan.instances.iter().any(is_declared);
-    let trampolines = plan.lowers.len() + plan.adapters.len() + plan.resource_funcs.len();
     let mut builder = Builder {
         unit: Unit {
             kind,
             is_open,
             envs: Vec::new(),
-            first_funcs,
-            first_lower: FuncId(next),
-            first_adapter: FuncId(next + plan.lowers.len() as u32),
-            first_resource: FuncId(next + (plan.lowers.len() + plan.adapters.len()) as u32),
-            first_bridge: FuncId(next + trampolines as u32),
+            order: Order::new(plan, modules),
             bridges: Vec::new(),
             context_size: 0,
             context: vec![0; size_of::<VmContext>()],
@@ -389,21 +400,12 @@ impl<'a> Builder<'a> {
 
     /// References to what is no core function, but may be given to an imported module.
     fn trampoline_refs(&mut self, plan: &Plan) -> Result<()> {
-        let lowers = plan.lowers.iter().map(|lower| (lower.ty, lower.options));
-        let adapters = plan.adapters.iter();
-        let adapters = adapters.map(|adapter| (adapter.callee.ty, adapter.options));
-        let lowered = lowers
-            .chain(adapters)
-            .map(|(ty, options)| plan.types.lowered(ty, options.width));
-        let resources = plan
-            .resource_funcs
-            .iter()
-            .map(|func| handles::core_type(func.op));
-        for (place, ty) in lowered.chain(resources).enumerate() {
+        let trampolines: Vec<_> = self.unit.order.trampolines().collect();
+        for (func, core_func) in trampolines {
+            let ty = plan.trampoline_type(core_func);
             let mut core_types = CoreTypes::default();
             core_types.push_group(std::slice::from_ref(&ty))?;
             let type_number = self.type_number(&ty, core_types.encoded(0));
-            let func = FuncId(self.unit.first_lower.0 + place as u32);
             let slot = self.reserve(size_of::<VmFuncRef>(), 8);
             self.unit.func_refs.push(FuncRef {
                 slot,
@@ -417,13 +419,13 @@ impl<'a> Builder<'a> {
 
     fn define_funcs(&mut self, env: &mut Env<'a>) {
         let module = env.module;
-        let first = self.unit.first_funcs[env.instance as usize];
+        let instance = env.instance;
         let escaped = match self.unit.is_open {
             false => Vec::new(),
             true => escaped_funcs(module),
         };
         for index in module.imported_funcs..module.funcs.len() as u32 {
-            let func = FuncId(first.0 + index - module.imported_funcs);
+            let func = self.unit.order.id(Planned::Core { instance, index });
             let func_ref = escaped
                 .get(index as usize)
                 .is_some_and(|escaped| *escaped)
@@ -447,7 +449,7 @@ impl<'a> Builder<'a> {
         expr: &wasmparser::ConstExpr<'_>,
     ) -> Result<Option<ConstValue>> {
         let type_number = |func: u32| env.type_numbers[env.module.funcs[func as usize] as usize];
-        crate::constant::evaluate(expr, &env.funcs, &env.globals, type_number)
+        constant::evaluate(expr, &env.funcs, &env.globals, type_number)
     }
 
     fn define_globals(&mut self, env: &mut Env<'a>) -> Result<()> {

@@ -24,14 +24,9 @@ use std::collections::HashMap;
 use cranelift_codegen::inline::{Inline, InlineCommand};
 use cranelift_codegen::{Context, ir};
 
-use crate::env::{FuncId, Symbol};
 use crate::error::{Error, Result};
-use crate::work::{self, Entry, Job, WorkList, Worker};
+use crate::ir::symbol::{FuncId, Symbol};
 
-/// The most bytes that a leaf has in the module.
-const MAX_LEAF_BYTES: u64 = 64;
-/// The most instructions of IR that an inlined function has.
-const MAX_INSTS: usize = 32;
 /// The most instructions that are inlined into one function: a call is two bytes of a module, so
 /// that hostile ones would make much code of little.
 const MAX_INLINED: usize = 20_000;
@@ -43,48 +38,9 @@ pub(crate) struct Bodies {
 }
 
 impl Bodies {
-    /// Leaves that adapters call, and adapters, as far as they are small.
-    pub(crate) fn new(list: &WorkList, job: Job<'_, '_>) -> Bodies {
-        let mut bodies = Bodies::default();
-        if job.plan.adapters.is_empty() {
-            return bodies;
-        }
-        let mut worker = Worker::new();
-        for adapter in &job.plan.adapters {
-            let (id, _) = work::resolve(job.unit, job.plan, adapter.callee.func);
-            let entry = &list.entries[id.0 as usize];
-            let is_small = matches!(entry, Entry::Core { .. })
-                && work::size_hint(entry, job.unit) <= MAX_LEAF_BYTES;
-            if is_small && !bodies.funcs.contains_key(&id) {
-                bodies.add(id, entry, job, &mut worker, is_leaf);
-            }
-        }
-        for index in 0..job.plan.adapters.len() as u32 {
-            let id = FuncId(job.unit.first_adapter.0 + index);
-            bodies.add(id, &Entry::Adapter(index), job, &mut worker, |_| true);
-        }
-        bodies
-    }
-
-    /// Adds a function if it is small and `is_fit`.
-    fn add(
-        &mut self,
-        id: FuncId,
-        entry: &Entry,
-        job: Job<'_, '_>,
-        worker: &mut Worker,
-        is_fit: impl FnOnce(&ir::Function) -> bool,
-    ) {
-        worker.context.clear();
-        if work::build(entry, job, self, worker).is_err() {
-            *worker = Worker::new();
-            return;
-        }
-        let func = &worker.context.func;
-        let is_small = count_insts(func) <= MAX_INSTS;
-        if is_small && !insts(func).any(|inst| faults(func, inst)) && is_fit(func) {
-            self.funcs.insert(id, func.clone());
-        }
+    /// Adds a function.
+    pub(super) fn insert(&mut self, id: FuncId, func: ir::Function) {
+        self.funcs.insert(id, func);
     }
 
     /// Whether a function is here, which for core functions means that it is a leaf.
@@ -154,27 +110,11 @@ impl Inline for Inliner<'_> {
     }
 }
 
-/// Whether a function, of which no access to memory faults, neither calls nor traps.
-fn is_leaf(func: &ir::Function) -> bool {
-    insts(func).all(|inst| {
-        let data = &func.dfg.insts[inst];
-        let opcode = data.opcode();
-        let is_access = data.memflags().is_some();
-        !opcode.is_call() && (is_access || !opcode.can_trap())
-    })
-}
-
-/// Whether an instruction is an access to memory that may fault, as checks whether to stop do.
-fn faults(func: &ir::Function, inst: ir::Inst) -> bool {
-    let flags = func.dfg.insts[inst].memflags_data(&func.dfg);
-    flags.is_some_and(|flags| flags.trap_code().is_some())
-}
-
-fn count_insts(func: &ir::Function) -> usize {
+pub(super) fn count_insts(func: &ir::Function) -> usize {
     insts(func).count()
 }
 
-fn insts(func: &ir::Function) -> impl Iterator<Item = ir::Inst> {
+pub(super) fn insts(func: &ir::Function) -> impl Iterator<Item = ir::Inst> {
     let blocks = func.layout.blocks();
     blocks.flat_map(|block| func.layout.block_insts(block))
 }

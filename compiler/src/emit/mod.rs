@@ -1,6 +1,9 @@
 //! Emits the artifact: fills its sections from a unit and its linked text.
 
 mod modules;
+pub(crate) mod names;
+pub(crate) mod parts;
+mod places;
 
 use std::collections::HashMap;
 
@@ -11,51 +14,32 @@ use cwasm_format::exports::{CanonOptions, ExportRecord, IMPORTED, LiftRecord, St
 use cwasm_format::hash::TypeHash;
 use cwasm_format::header::{Kind, NO_INTERRUPTS, NONE, SectionId};
 use cwasm_format::imports::{ImportRecord, LowerRecord};
-use cwasm_format::names;
 use cwasm_format::resources::{
     HandleTableRecord, HandleUse, MAX_HANDLE_USES, ResourceRecord, UseRange,
 };
-use cwasm_format::write::{Contents, Facts, Images, Strings, Symbol};
-use wasmparser::{ExternalKind, TypeRef};
+use cwasm_format::write::{Contents, Facts, Images, Strings};
 
-use crate::component::resolve::FuncTypeId;
-use crate::component::{
-    ComponentInstanceId, ExportItem, ImportItem, Options, Plan, PlanExport, ResourceOp,
-    ResourceOrigin,
-};
-use crate::env::{FuncLoc, GlobalLoc, MemoryBase, MemoryLoc, TableLoc};
+use crate::env::{FuncLoc, MemoryBase};
 use crate::error::{Error, Result};
-use crate::isa::Target;
+use crate::ir::symbol::FuncId;
 use crate::layout::{Unit, patch};
 use crate::link::Text;
-use crate::module::Module;
-use crate::work::{Compiled, Entry, WorkList};
+use crate::plan::types::FuncTypeId;
+use crate::plan::{
+    CanonicalOptions, ComponentInstanceId, ExportItem, ImportItem, Plan, PlanExport, ResourceOrigin,
+};
 
-pub(crate) use modules::ExportedModule;
-
-/// All that an artifact is made of.
-pub(crate) struct Parts<'p, 'a> {
-    pub(crate) unit: &'p Unit<'a>,
-    pub(crate) plan: &'p Plan,
-    /// The modules of the input.
-    pub(crate) modules: &'p [Module<'a>],
-    /// Those that the component exports, compiled.
-    pub(crate) exported: &'p [ExportedModule],
-    pub(crate) list: &'p WorkList,
-    pub(crate) compiled: &'p [Compiled],
-    pub(crate) target: &'p Target,
-    /// Whether names and symbols are wanted.
-    pub(crate) debug: bool,
-}
+use parts::Parts;
+use places::{export_place, is_checked};
 
 /// The bytes of the artifact.
 pub(crate) fn emit(parts: &Parts<'_, '_>) -> Result<Vec<u8>> {
-    let Parts { list, compiled, .. } = parts;
-    let text = Text::place(list, compiled)?;
+    let compiled = parts.compiled;
+    let text = Text::place(compiled)?;
     let mut contents = contents(parts, &text)?;
     // Relocations are resolved when every section's place is known.
     contents.set(SectionId::Text, vec![0; text.size as usize]);
-    let linked = text.link(list, compiled, &contents.place())?;
+    let linked = text.link(compiled, &contents.place())?;
     contents.set(SectionId::Text, linked);
     Ok(contents.write())
 }
@@ -93,13 +77,13 @@ pub(crate) fn contents(parts: &Parts<'_, '_>, text: &Text) -> Result<Contents> {
     contents.set_records(SectionId::Memories, &unit.memories);
     contents.set_records(SectionId::Tables, &unit.tables);
     contents.set_records(SectionId::Entries, &text.entries(compiled));
-    contents.set_records(SectionId::Functions, &text.functions(list));
+    contents.set_records(SectionId::Functions, &text.functions(compiled));
     let (blocks, bytes) = text.traps(compiled);
     contents.set_records(SectionId::TrapBlocks, &blocks);
     contents.set(SectionId::TrapBytes, bytes);
     images(unit, text, &mut contents);
     if parts.debug {
-        debug(parts, text, &mut contents);
+        names::debug(parts, text, &mut contents);
     }
     Ok(contents)
 }
@@ -164,20 +148,21 @@ fn component_records(
     contents.set_records(SectionId::Imports, &imports);
 
     let thunk = |func| text.offset(parts.list.thunk(unit, plan, func));
-    let canon_options = |options: &Options, component: ComponentInstanceId, uses| CanonOptions {
-        memory: options.memory.map_or(NONE, |memory| {
-            let env = &unit.envs[memory.instance.0 as usize];
-            match env.memories[memory.index as usize].base {
-                MemoryBase::First { desc, .. } | MemoryBase::Own { desc } => desc,
-                MemoryBase::Import { slot } => slot | IMPORTED,
-            }
-        }),
-        realloc: options.realloc.map_or(NONE, thunk),
-        string_encoding: options.string_encoding.number(),
-        handles: unit.handles[component.0 as usize],
-        uses,
-        is_64: (options.width == PointerWidth::W64).into(),
-    };
+    let canon_options =
+        |options: &CanonicalOptions, component: ComponentInstanceId, uses| CanonOptions {
+            memory: options.memory.map_or(NONE, |memory| {
+                let env = &unit.envs[memory.instance.0 as usize];
+                match env.memories[memory.index as usize].base {
+                    MemoryBase::First { desc, .. } | MemoryBase::Own { desc } => desc,
+                    MemoryBase::Import { slot } => slot | IMPORTED,
+                }
+            }),
+            realloc: options.realloc.map_or(NONE, thunk),
+            string_encoding: options.string_encoding.number(),
+            handles: unit.handles[component.0 as usize],
+            uses,
+            is_64: (options.width == PointerWidth::W64).into(),
+        };
     let mut lowers = Vec::new();
     for lower in &plan.lowers {
         let uses = uses.of(plan, lower.ty)?;
@@ -309,11 +294,6 @@ impl HandleUses {
     }
 }
 
-/// Whether it is a memory all accesses to which are checked: the next of these then.
-fn is_checked<'m>(ty: TypeRef, memories: &mut impl Iterator<Item = &'m MemoryLoc>) -> bool {
-    matches!(ty, TypeRef::Memory(_)) && memories.next().is_some_and(|memory| memory.is_checked)
-}
-
 fn module_records(
     parts: &Parts<'_, '_>,
     text: &Text,
@@ -366,8 +346,7 @@ fn open_records(
     let Parts { unit, list, .. } = parts;
     let mut core_types = Vec::new();
     for (number, ty) in unit.types.iter().enumerate() {
-        let offset =
-            |func: Option<&crate::env::FuncId>| func.map_or(NONE, |func| text.offset(*func));
+        let offset = |func: Option<&FuncId>| func.map_or(NONE, |func| text.offset(*func));
         core_types.push(CoreTypeRecord {
             core_type: strings.add(&ty.encoded),
             array_thunk: offset(list.array_thunks.get(&(number as u32))),
@@ -403,136 +382,4 @@ fn open_records(
         })
         .collect();
     contents.set_records(SectionId::RefSlots, &ref_slots);
-}
-
-/// [`ExportRecord::index`] of a core export.
-fn export_place(unit: &Unit<'_>, export: &wasmparser::Export<'_>) -> u32 {
-    let env = &unit.envs[0];
-    let index = export.index as usize;
-    match export.kind {
-        ExternalKind::Func | ExternalKind::FuncExact => func_place(unit, env.funcs[index]),
-        ExternalKind::Table => table_place(unit, env.tables[index]),
-        ExternalKind::Memory => memory_place(unit, env.memories[index].base),
-        ExternalKind::Global => global_place(unit, env.globals[index]),
-        ExternalKind::Tag => unreachable!("modules with tags are refused when decoded"),
-    }
-}
-
-/// As [`export_place`], of what is imported through this slot.
-fn imported(unit: &Unit<'_>, slot: u32) -> u32 {
-    match unit.import_slots.iter().position(|found| *found == slot) {
-        Some(import) => import as u32 | IMPORTED,
-        None => unreachable!("the slot is an import's"),
-    }
-}
-
-fn func_place(unit: &Unit<'_>, func: FuncLoc) -> u32 {
-    match func {
-        FuncLoc::Local {
-            func_ref: Some(slot),
-            ..
-        } => slot,
-        FuncLoc::Local { func_ref: None, .. } => unreachable!("what is exported has a reference"),
-        FuncLoc::Import { slot } => imported(unit, slot),
-    }
-}
-
-fn table_place(unit: &Unit<'_>, table: TableLoc) -> u32 {
-    match table {
-        TableLoc::Fixed { desc, .. } | TableLoc::Own { desc } => desc,
-        TableLoc::Import { slot } => imported(unit, slot),
-        TableLoc::Constant { .. } => unreachable!("tables of open units are not constant"),
-    }
-}
-
-fn memory_place(unit: &Unit<'_>, memory: MemoryBase) -> u32 {
-    match memory {
-        MemoryBase::First { desc, .. } | MemoryBase::Own { desc } => desc,
-        MemoryBase::Import { slot } => imported(unit, slot),
-    }
-}
-
-fn global_place(unit: &Unit<'_>, global: GlobalLoc) -> u32 {
-    match global {
-        GlobalLoc::Own { offset } => offset,
-        GlobalLoc::Import { slot } => imported(unit, slot),
-        GlobalLoc::Const(_) => unreachable!("exported globals have a place"),
-    }
-}
-
-/// Names for backtraces, symbols for debuggers and profilers.
-fn debug(parts: &Parts<'_, '_>, text: &Text, contents: &mut Contents) {
-    let names: Vec<String> = parts
-        .list
-        .entries
-        .iter()
-        .map(|entry| entry_name(parts, entry))
-        .collect();
-    // In backtraces only what the module names is a name.
-    let known = parts
-        .list
-        .entries
-        .iter()
-        .zip(&names)
-        .map(|(entry, name)| match entry {
-            Entry::Core { instance, index } => {
-                let module = parts.unit.envs[*instance as usize].module;
-                module
-                    .func_names
-                    .get(*index as usize)
-                    .copied()
-                    .unwrap_or_default()
-            }
-            _ => name.as_str(),
-        });
-    contents.set(SectionId::Names, names::encode(known));
-    contents.symbols = names
-        .iter()
-        .zip(&text.offsets)
-        .zip(parts.compiled)
-        .map(|((name, offset), function)| Symbol {
-            name: name.clone(),
-            offset: *offset,
-            size: function.code.len() as u32,
-        })
-        .collect();
-}
-
-/// The name of an entry as a symbol.
-pub(crate) fn entry_name(parts: &Parts<'_, '_>, entry: &Entry) -> String {
-    let core_name = |instance: u32, index: u32| {
-        let module = parts.unit.envs[instance as usize].module;
-        match module.func_names.get(index as usize) {
-            Some(name) if !name.is_empty() => (*name).to_owned(),
-            _ => format!("core[{instance}].func[{index}]"),
-        }
-    };
-    match entry {
-        Entry::Core { instance, index } => core_name(*instance, *index),
-        Entry::Lower { index, .. } => {
-            let import = parts.plan.lowers[*index as usize].import;
-            format!("lower[{}]", parts.plan.imports[import as usize].path)
-        }
-        Entry::Adapter(index) => format!("adapter[{index}]"),
-        Entry::Resource(index) => {
-            let func = &parts.plan.resource_funcs[*index as usize];
-            let op = match func.op {
-                ResourceOp::New => "new",
-                ResourceOp::Rep => "rep",
-                ResourceOp::Drop => "drop",
-            };
-            format!("resource.{op}[{index}]")
-        }
-        Entry::Handle(op) => format!("handle[{}]", op.name()),
-        Entry::Thunk { func, .. } => {
-            let callee = &parts.list.entries[func.0 as usize];
-            format!("thunk[{}]", entry_name(parts, callee))
-        }
-        Entry::ArrayThunk(ty) => format!("array_thunk[{ty}]"),
-        Entry::HostFunc(ty) => format!("host_func[{ty}]"),
-        Entry::Bridge(index) => format!("bridge[{index}]"),
-        Entry::Init(0) => "init".to_owned(),
-        Entry::Init(number) => format!("init[{number}]"),
-        Entry::Builtin(builtin) => format!("builtin[{}]", builtin.name()),
-    }
 }

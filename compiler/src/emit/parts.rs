@@ -1,0 +1,28 @@
+//! All that an artifact is made of.
+
+use crate::isa::Target;
+use crate::layout::Unit;
+use crate::module::Module;
+use crate::plan::{ModuleId, Plan};
+use crate::work::{Compiled, WorkList};
+
+/// All that an artifact is made of.
+pub(crate) struct Parts<'p, 'a> {
+    pub(crate) unit: &'p Unit<'a>,
+    pub(crate) plan: &'p Plan,
+    /// The modules of the input.
+    pub(crate) modules: &'p [Module<'a>],
+    /// Those that the component exports, compiled.
+    pub(crate) exported: &'p [ExportedModule],
+    pub(crate) list: &'p WorkList,
+    pub(crate) compiled: &'p Compiled<'p>,
+    pub(crate) target: &'p Target,
+    /// Whether names and symbols are wanted.
+    pub(crate) debug: bool,
+}
+
+/// The artifact of a module that the component exports.
+pub(crate) struct ExportedModule {
+    pub(crate) id: ModuleId,
+    pub(crate) bytes: Vec<u8>,
+}

@@ -1,0 +1,8 @@
+//! What all generated code has in common: symbols, signatures, trap codes, checks and flags.
+
+pub(crate) mod check;
+pub(crate) mod flags;
+pub(crate) mod function;
+pub(crate) mod symbol;
+pub(crate) mod trap;
+pub(crate) mod types;

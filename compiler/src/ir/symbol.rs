@@ -1,0 +1,114 @@
+//! What generated code refers to by name: functions of the unit, what they share, and data.
+
+use cranelift_codegen::ir::{self, AbiParam, ArgumentPurpose, Signature, types};
+use cranelift_codegen::isa::CallConv;
+use cwasm_format::builtin::Builtin;
+
+/// A function of the unit's work list; the list's order is the order of the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct FuncId(pub(crate) u32);
+
+/// What code refers to by a relocation, resolved when the unit is linked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Symbol {
+    /// A function of the work list.
+    Func(FuncId),
+    /// The trampoline to a builtin.
+    Builtin(Builtin),
+    /// The start of the text.
+    Text,
+    /// An offset in the data section.
+    Data(u32),
+    /// A `LowerRecord`, by index.
+    Lower(u32),
+    /// What all that work with handles share.
+    Handle(HandleOp),
+}
+
+impl Symbol {
+    /// The symbol as Cranelift's name.
+    pub(crate) fn to_name(self) -> ir::UserExternalName {
+        let (namespace, index) = match self {
+            Symbol::Func(func) => (0, func.0),
+            Symbol::Builtin(builtin) => (1, builtin as u32),
+            Symbol::Text => (2, 0),
+            Symbol::Data(offset) => (3, offset),
+            Symbol::Lower(index) => (4, index),
+            Symbol::Handle(op) => (5, op as u32),
+        };
+        ir::UserExternalName { namespace, index }
+    }
+
+    /// The symbol of Cranelift's name.
+    pub(crate) fn from_name(name: &ir::UserExternalName) -> Symbol {
+        match name.namespace {
+            0 => Symbol::Func(FuncId(name.index)),
+            1 => Symbol::Builtin(Builtin::ALL[name.index as usize]),
+            2 => Symbol::Text,
+            3 => Symbol::Data(name.index),
+            4 => Symbol::Lower(name.index),
+            5 => Symbol::Handle(HandleOp::ALL[name.index as usize]),
+            namespace => unreachable!("no symbols have namespace {namespace}"),
+        }
+    }
+}
+
+/// A function that all who need it share. Its first arguments are the context and the address of
+/// the table; `use` stands for the bits of the [`HandleUse`] that is expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum HandleOp {
+    /// `(rep, use) -> handle`: adds an entry.
+    Add,
+    /// `(handle, use) -> rep`: takes an owned resource out.
+    Take,
+    /// `(handle, use) -> rep`: of an owned or borrowed one.
+    Rep,
+    /// `(handle, use) -> rep`: as `Rep`, and marks it as lent.
+    Lend,
+    /// `()`: nothing is lent any more.
+    Release,
+    /// `(handle, use) -> (rep, whether it was borrowed)`: takes a handle out.
+    Remove,
+}
+
+impl HandleOp {
+    /// All of them, by number.
+    pub(crate) const ALL: [HandleOp; 6] = [
+        HandleOp::Add,
+        HandleOp::Take,
+        HandleOp::Rep,
+        HandleOp::Lend,
+        HandleOp::Release,
+        HandleOp::Remove,
+    ];
+
+    /// The name, as in symbols.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            HandleOp::Add => "add",
+            HandleOp::Take => "take",
+            HandleOp::Rep => "rep",
+            HandleOp::Lend => "lend",
+            HandleOp::Release => "release",
+            HandleOp::Remove => "remove",
+        }
+    }
+
+    /// The signature: the context, the address of the table, then the arguments.
+    pub(crate) fn signature(self) -> Signature {
+        let (params, returns) = match self {
+            HandleOp::Add | HandleOp::Take | HandleOp::Rep | HandleOp::Lend => (2, 1),
+            HandleOp::Release => (0, 0),
+            HandleOp::Remove => (2, 2),
+        };
+        let mut signature = Signature::new(CallConv::Tail);
+        let context = AbiParam::special(types::I64, ArgumentPurpose::VMContext);
+        signature.params = vec![context, AbiParam::new(types::I64)];
+        signature
+            .params
+            .extend(vec![AbiParam::new(types::I32); params]);
+        signature.returns = vec![AbiParam::new(types::I32); returns];
+        signature
+    }
+}

@@ -1,0 +1,319 @@
+//! The plan of a unit: a component flattened, or a core module on its own.
+//!
+//! It lists core instances, where each of their imports comes from, what the host must provide
+//! ([`Lower`]) and what it can call ([`Lift`]).
+
+pub(crate) mod types;
+
+use cwasm_format::abi::PointerWidth;
+use cwasm_format::describe::Extern;
+use cwasm_format::encoding::StringEncoding;
+use cwasm_format::types::{ResourceNumber, ValueType};
+
+use crate::module::Module;
+use types::{FuncTypeId, UnitTypes};
+
+/// A core module of the input, in the order of the binary; behind them what stands for those that are
+/// imported, and what is made for functions that pass through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct ModuleId(pub(crate) u32);
+
+/// A core instance of the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct InstanceId(pub(crate) u32);
+
+/// A component instance of the plan: it has flags of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ComponentInstanceId(pub(crate) u32);
+
+/// A function that a core instance can import or that can be lifted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum CoreFunc {
+    /// Function `index` (of the whole index space) of an instance.
+    Export { instance: InstanceId, index: u32 },
+    /// A lowered host function: an index into [`Plan::lowers`].
+    Lower(u32),
+    /// A lowered function that a component lifts: an index into [`Plan::adapters`].
+    Adapter(u32),
+    /// `resource.new` and the like: an index into [`Plan::resource_funcs`].
+    Resource(u32),
+}
+
+/// What a component does with its handles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum ResourceOp {
+    New,
+    Rep,
+    Drop,
+}
+
+impl ResourceOp {
+    /// The core type of `resource.new` and the like.
+    pub(crate) fn core_type(self) -> wasmparser::FuncType {
+        let results = match self {
+            ResourceOp::New | ResourceOp::Rep => vec![wasmparser::ValType::I32],
+            ResourceOp::Drop => vec![],
+        };
+        wasmparser::FuncType::new([wasmparser::ValType::I32], results)
+    }
+}
+
+/// Anything else that a core instance can import: item `index` of an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct CoreItem {
+    pub(crate) instance: InstanceId,
+    pub(crate) index: u32,
+}
+
+/// Something that a core instance exports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum CoreDef {
+    Func(CoreFunc),
+    Table(CoreItem),
+    Memory(CoreItem),
+    Global(CoreItem),
+}
+
+/// The canonical options of a lift or lower.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CanonicalOptions {
+    pub(crate) memory: Option<CoreItem>,
+    pub(crate) realloc: Option<CoreFunc>,
+    pub(crate) post_return: Option<CoreFunc>,
+    pub(crate) string_encoding: StringEncoding,
+    /// How wide the memory's addresses are.
+    pub(crate) width: PointerWidth,
+}
+
+/// A component flattened.
+#[derive(Default)]
+pub(crate) struct Plan {
+    /// Core instances in the order of instantiation.
+    pub(crate) instances: Vec<PlanInstance>,
+    /// Host functions as core functions.
+    pub(crate) lowers: Vec<Lower>,
+    /// Functions of one component instance as core functions of another.
+    pub(crate) adapters: Vec<Adapter>,
+    /// Core functions as component functions.
+    pub(crate) lifts: Vec<Lift>,
+    pub(crate) imports: Vec<PlanImport>,
+    pub(crate) exports: Vec<PlanExport>,
+    /// Imported functions that are exported by core modules of their own, in the order of these.
+    pub(crate) pass_throughs: Vec<PassThrough>,
+    /// Resource types by number.
+    pub(crate) resources: Vec<PlanResource>,
+    pub(crate) resource_funcs: Vec<ResourceFunc>,
+    pub(crate) component_instances: u32,
+    /// The types of all functions.
+    pub(crate) types: UnitTypes,
+    /// Types that the outermost component names, by path.
+    pub(crate) type_names: Vec<(String, ValueType)>,
+    /// What is said about imports of the outermost component, by path, where there is something.
+    pub(crate) import_externs: Vec<(String, Extern)>,
+    /// As `import_externs`, of exports.
+    pub(crate) export_externs: Vec<(String, Extern)>,
+}
+
+impl Plan {
+    /// The plan of a core module on its own: one instance, whose imports are the unit's.
+    pub(crate) fn of_module(module: ModuleId) -> Plan {
+        Plan {
+            instances: vec![PlanInstance {
+                module,
+                imports: Vec::new(),
+            }],
+            ..Plan::default()
+        }
+    }
+
+    /// The modules of the input that no instance is of.
+    pub(crate) fn unused<'m, 'a>(&self, modules: &'m [Module<'a>]) -> Vec<&'m Module<'a>> {
+        let mut used = vec![false; modules.len()];
+        self.instances
+            .iter()
+            .for_each(|instance| used[instance.module.0 as usize] = true);
+        modules
+            .iter()
+            .zip(used)
+            .filter(|(_, used)| !used)
+            .map(|(module, _)| module)
+            .collect()
+    }
+
+    /// The modules of the input that the component exports, each once.
+    pub(crate) fn exported_modules(&self, modules: &[Module<'_>]) -> Vec<ModuleId> {
+        let ids = self.exports.iter().filter_map(|export| match export.item {
+            ExportItem::Module(id) if !modules[id.0 as usize].is_declared => Some(id),
+            _ => None,
+        });
+        let mut ids: Vec<_> = ids.collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// The import of a declared module.
+    pub(crate) fn module_import(&self, module: ModuleId) -> u32 {
+        let is_found = |import: &PlanImport| import.item == ImportItem::Module(module);
+        match self.imports.iter().position(is_found) {
+            Some(import) => import as u32,
+            None => unreachable!("what stands for a module is that of an import"),
+        }
+    }
+
+    /// The core type of a function that is no core instance's.
+    pub(crate) fn trampoline_type(&self, func: CoreFunc) -> wasmparser::FuncType {
+        match func {
+            CoreFunc::Lower(index) => {
+                let lower = &self.lowers[index as usize];
+                self.types.lowered(lower.ty, lower.options.width)
+            }
+            CoreFunc::Adapter(index) => {
+                let adapter = &self.adapters[index as usize];
+                let width = adapter.options.width;
+                self.types.lowered(adapter.callee.ty, width)
+            }
+            CoreFunc::Resource(index) => self.resource_funcs[index as usize].op.core_type(),
+            CoreFunc::Export { .. } => unreachable!("its module has its type"),
+        }
+    }
+
+    /// For each component instance, whether it has handles.
+    pub(crate) fn instances_with_handles(&self) -> Vec<bool> {
+        let mut found = vec![false; self.component_instances as usize];
+        let mut mark = |id: ComponentInstanceId| found[id.0 as usize] = true;
+        let has_handles = |ty: FuncTypeId| self.types.types.func_has_handles(self.types.get(ty));
+        for func in &self.resource_funcs {
+            mark(func.component);
+        }
+        for lower in self.lowers.iter().filter(|lower| has_handles(lower.ty)) {
+            mark(lower.component);
+        }
+        for lift in self.lifts.iter().filter(|lift| has_handles(lift.ty)) {
+            mark(lift.component);
+        }
+        for adapter in &self.adapters {
+            if has_handles(adapter.callee.ty) {
+                mark(adapter.component);
+                mark(adapter.callee.component);
+            }
+        }
+        found
+    }
+}
+
+pub(crate) struct PlanInstance {
+    pub(crate) module: ModuleId,
+    /// Where each of the module's imports comes from, in their order.
+    pub(crate) imports: Vec<CoreDef>,
+}
+
+pub(crate) struct Lower {
+    /// Index into [`Plan::imports`].
+    pub(crate) import: u32,
+    pub(crate) ty: FuncTypeId,
+    pub(crate) options: CanonicalOptions,
+    pub(crate) component: ComponentInstanceId,
+}
+
+/// A call from one component instance into another: a lift that is lowered.
+pub(crate) struct Adapter {
+    /// The lifted function; the caller's view of its type is the same.
+    pub(crate) callee: Lift,
+    /// The options of the lowering.
+    pub(crate) options: CanonicalOptions,
+    /// The calling component instance.
+    pub(crate) component: ComponentInstanceId,
+    /// Whether one of the instances is the other or is nested in it: such calls are refused.
+    pub(crate) is_recursive: bool,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Lift {
+    pub(crate) func: CoreFunc,
+    pub(crate) ty: FuncTypeId,
+    pub(crate) options: CanonicalOptions,
+    pub(crate) component: ComponentInstanceId,
+}
+
+pub(crate) struct PlanImport {
+    pub(crate) path: String,
+    pub(crate) item: ImportItem,
+}
+
+/// What the host provides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ImportItem {
+    Func(FuncTypeId),
+    Instance,
+    Resource(ResourceNumber),
+    /// What stands for the module.
+    Module(ModuleId),
+}
+
+pub(crate) struct PlanExport {
+    pub(crate) path: String,
+    pub(crate) item: ExportItem,
+}
+
+/// What the host can use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ExportItem {
+    /// Index into [`Plan::lifts`].
+    Func(u32),
+    Instance,
+    Resource(ResourceNumber),
+    Module(ModuleId),
+}
+
+/// A resource type: each instance of a component that defines one has its own.
+pub(crate) struct PlanResource {
+    /// The path that it is imported or exported by; may be empty.
+    pub(crate) name: String,
+    pub(crate) origin: ResourceOrigin,
+}
+
+/// Who defines a resource type.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum ResourceOrigin {
+    /// The host: an index into [`Plan::imports`].
+    Host { import: u32 },
+    Guest {
+        component: ComponentInstanceId,
+        dtor: Option<CoreFunc>,
+    },
+}
+
+impl PlanResource {
+    /// Whether this component instance defines it.
+    pub(crate) fn is_defined_by(&self, id: ComponentInstanceId) -> bool {
+        matches!(self.origin, ResourceOrigin::Guest { component, .. } if component == id)
+    }
+}
+
+/// `resource.new` and the like of a component instance.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ResourceFunc {
+    pub(crate) op: ResourceOp,
+    pub(crate) resource: ResourceNumber,
+    pub(crate) component: ComponentInstanceId,
+    /// Whether the instance that defines the resource is nested in this one, or the other way
+    /// round: its destructor cannot be called.
+    pub(crate) is_recursive: bool,
+}
+
+/// A function that the component imports and exports as it is, and that a core instance of its own stands
+/// between: the one whose module is [`crate::pass_through`]'s for it.
+pub(crate) struct PassThrough {
+    pub(crate) ty: FuncTypeId,
+    /// The flat parameters that are borrowed handles, which are dropped after the call.
+    pub(crate) dropped: Vec<u32>,
+}
+
+impl PassThrough {
+    /// The functions of its module, by their places after those that it imports: the lowered function, and
+    /// what drops each of `dropped`.
+    pub(crate) const REALLOC: u32 = 0;
+    pub(crate) const CALL: u32 = 1;
+    pub(crate) const POST_RETURN: u32 = 2;
+}

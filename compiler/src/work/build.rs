@@ -1,0 +1,124 @@
+//! Builds the IR of an entry.
+
+use cranelift_codegen::Context;
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+
+use super::init;
+use super::inline::Bodies;
+use super::list::{Entry, parts};
+use crate::canon::{adapter, handles, thunk, trampoline};
+use crate::error::Result;
+use crate::ir::check::Checks;
+use crate::ir::symbol::Symbol;
+use crate::ir::types::core_signature;
+use crate::isa::Target;
+use crate::layout::{Bridge, Unit};
+use crate::plan::{CoreFunc, Plan};
+use crate::translate::{self, TranslateState};
+
+/// What compiling an entry needs.
+#[derive(Clone, Copy)]
+pub(crate) struct Job<'j, 'a> {
+    pub(crate) unit: &'j Unit<'a>,
+    pub(crate) plan: &'j Plan,
+    pub(crate) target: &'j Target,
+}
+
+/// What a thread keeps from one entry to the next.
+pub(crate) struct Worker {
+    pub(crate) context: Context,
+    builder: FunctionBuilderContext,
+    translate: TranslateState,
+}
+
+impl Worker {
+    pub(crate) fn new() -> Worker {
+        Worker {
+            context: Context::new(),
+            builder: FunctionBuilderContext::new(),
+            translate: TranslateState::default(),
+        }
+    }
+}
+
+/// How long a core function is in its module, in bytes.
+pub(crate) fn size_hint(entry: &Entry, unit: &Unit<'_>) -> u64 {
+    match *entry {
+        Entry::Core { instance, index } => {
+            let module = unit.envs[instance as usize].module;
+            let range = module.bodies[(index - module.imported_funcs) as usize]
+                .body
+                .range();
+            range.end - range.start
+        }
+        _ => 0,
+    }
+}
+
+/// Builds the IR of an entry in the worker's context, and inlines what it calls.
+pub(crate) fn build(
+    entry: &Entry,
+    job: Job<'_, '_>,
+    bodies: &Bodies,
+    worker: &mut Worker,
+) -> Result<()> {
+    let Job { unit, plan, target } = job;
+    let func = &mut worker.context.func;
+    if let Entry::Core { instance, index } = *entry {
+        let env = &unit.envs[instance as usize];
+        let state = &mut worker.translate;
+        translate::translate_function(env, index, &*target.isa, state, func)?;
+        return bodies.inline_into(&mut worker.context);
+    }
+    let mut builder = FunctionBuilder::new(func, &mut worker.builder);
+    match entry {
+        Entry::Core { .. } => unreachable!("translated above"),
+        Entry::Lower(index) => {
+            let lower = &plan.lowers[*index as usize];
+            let flags = unit.flags[lower.component.0 as usize];
+            let slot = unit.host_slots[lower.import as usize];
+            let ty = plan.trampoline_type(CoreFunc::Lower(*index));
+            let signature = core_signature(&ty);
+            trampoline::lower(&mut builder, &signature, flags, slot, *index);
+        }
+        Entry::Adapter(index) => {
+            let adapter = &plan.adapters[*index as usize];
+            let (callee, _) = unit.resolve(plan, adapter.callee.func);
+            let is_leaf = callee.0 < unit.order.core_funcs() && bodies.contains(callee);
+            adapter::build(&mut builder, unit, plan, adapter, is_leaf);
+        }
+        Entry::Resource(index) => {
+            let func = &plan.resource_funcs[*index as usize];
+            handles::resource_func(&mut builder, unit, plan, func);
+        }
+        Entry::Handle(op) => handles::shared(&mut builder, *op),
+        Entry::Thunk { func, ty } => {
+            thunk::thunk(&mut builder, Symbol::Func(*func), &core_signature(ty));
+        }
+        Entry::ArrayThunk(ty) => {
+            let signature = core_signature(&unit.types[*ty as usize].ty);
+            thunk::array_thunk(&mut builder, &signature);
+        }
+        Entry::HostFunc(ty) => {
+            let signature = core_signature(&unit.types[*ty as usize].ty);
+            trampoline::host_func(&mut builder, &signature);
+        }
+        Entry::Bridge(index) => {
+            let Bridge { slot, ty } = &unit.bridges[*index as usize];
+            trampoline::bridge(&mut builder, &core_signature(ty), *slot);
+        }
+        Entry::Init(number) => {
+            let steps = parts(&unit.steps).nth(*number as usize).unwrap_or_default();
+            init::build(&mut builder, &mut worker.translate.references, unit, steps)?;
+        }
+        Entry::Builtin(builtin) => {
+            let checks = Checks::new(unit.interrupt_slot);
+            trampoline::builtin(&mut builder, *builtin, checks);
+        }
+    }
+    builder.finalize(target.isa.frontend_config());
+    match entry {
+        Entry::Adapter(_) => bodies.inline_into(&mut worker.context),
+        _ => Ok(()),
+    }
+}

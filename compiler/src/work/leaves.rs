@@ -1,0 +1,79 @@
+//! Finds what is inlined: leaves that adapters call, and adapters, as far as they are small.
+
+use cranelift_codegen::ir;
+
+use super::build::{Job, Worker, build, size_hint};
+use super::inline::{Bodies, count_insts, insts};
+use super::list::{Entry, WorkList};
+use crate::ir::symbol::FuncId;
+use crate::layout::Planned;
+
+/// The most bytes that a leaf has in the module.
+const MAX_LEAF_BYTES: u64 = 64;
+/// The most instructions of IR that an inlined function has.
+const MAX_INSTS: usize = 32;
+
+/// Leaves that adapters call, and adapters, as far as they are small.
+pub(super) fn bodies(list: &WorkList, job: Job<'_, '_>) -> Bodies {
+    let mut bodies = Bodies::default();
+    if job.plan.adapters.is_empty() {
+        return bodies;
+    }
+    let mut worker = Worker::new();
+    for adapter in &job.plan.adapters {
+        let (id, _) = job.unit.resolve(job.plan, adapter.callee.func);
+        let entry = &list.entries[id.0 as usize];
+        let is_small =
+            matches!(entry, Entry::Core { .. }) && size_hint(entry, job.unit) <= MAX_LEAF_BYTES;
+        if is_small && !bodies.contains(id) {
+            add(&mut bodies, (id, entry), job, &mut worker, is_leaf);
+        }
+    }
+    for index in 0..job.plan.adapters.len() as u32 {
+        let id = job.unit.order.id(Planned::Adapter(index));
+        add(
+            &mut bodies,
+            (id, &Entry::Adapter(index)),
+            job,
+            &mut worker,
+            |_| true,
+        );
+    }
+    bodies
+}
+
+/// Adds a function if it is small and `is_fit`.
+fn add(
+    bodies: &mut Bodies,
+    (id, entry): (FuncId, &Entry),
+    job: Job<'_, '_>,
+    worker: &mut Worker,
+    is_fit: impl FnOnce(&ir::Function) -> bool,
+) {
+    worker.context.clear();
+    if build(entry, job, bodies, worker).is_err() {
+        *worker = Worker::new();
+        return;
+    }
+    let func = &worker.context.func;
+    let is_small = count_insts(func) <= MAX_INSTS;
+    if is_small && !insts(func).any(|inst| faults(func, inst)) && is_fit(func) {
+        bodies.insert(id, func.clone());
+    }
+}
+
+/// Whether a function, of which no access to memory faults, neither calls nor traps.
+fn is_leaf(func: &ir::Function) -> bool {
+    insts(func).all(|inst| {
+        let data = &func.dfg.insts[inst];
+        let opcode = data.opcode();
+        let is_access = data.memflags().is_some();
+        !opcode.is_call() && (is_access || !opcode.can_trap())
+    })
+}
+
+/// Whether an instruction is an access to memory that may fault, as checks whether to stop do.
+fn faults(func: &ir::Function, inst: ir::Inst) -> bool {
+    let flags = func.dfg.insts[inst].memflags_data(&func.dfg);
+    flags.is_some_and(|flags| flags.trap_code().is_some())
+}

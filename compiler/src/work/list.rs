@@ -1,0 +1,155 @@
+//! The list: which functions there are, in the order of the text.
+
+use std::collections::{BTreeSet, HashMap};
+
+use cwasm_format::builtin::Builtin;
+use cwasm_format::header::Kind;
+use wasmparser::FuncType;
+
+use crate::ir::symbol::{FuncId, HandleOp};
+use crate::layout::{Planned, Step, Unit};
+use crate::plan::{CoreFunc, Plan, ResourceOrigin};
+
+/// A function to compile.
+#[derive(Clone, Debug)]
+pub(crate) enum Entry {
+    /// Function `index` of a core instance's index space.
+    Core { instance: u32, index: u32 },
+    /// The trampoline of a lowered host function, by index into the plan's lowers.
+    Lower(u32),
+    /// The adapter of a function that a component lifts and another lowers.
+    Adapter(u32),
+    /// `resource.new` and the like of a component, by index.
+    Resource(u32),
+    /// What all that work with handles share.
+    Handle(HandleOp),
+    /// A thunk that enters a function of the unit.
+    Thunk { func: FuncId, ty: FuncType },
+    /// The array thunk of a type of an open unit, by number.
+    ArrayThunk(u32),
+    /// The trampoline to host functions of a type of an open unit, by number.
+    HostFunc(u32),
+    /// Calls a function of an imported module's instance, by index into the unit's bridges.
+    Bridge(u32),
+    /// What runs at instantiation: a part of the steps, by number.
+    Init(u32),
+    /// The trampoline to a builtin.
+    Builtin(Builtin),
+}
+
+impl From<Planned> for Entry {
+    fn from(func: Planned) -> Entry {
+        match func {
+            Planned::Core { instance, index } => Entry::Core { instance, index },
+            Planned::Lower(index) => Entry::Lower(index),
+            Planned::Adapter(index) => Entry::Adapter(index),
+            Planned::Resource(index) => Entry::Resource(index),
+            Planned::Bridge(index) => Entry::Bridge(index),
+        }
+    }
+}
+
+/// All entries, and where those that records refer to are.
+#[derive(Default)]
+pub(crate) struct WorkList {
+    pub(crate) entries: Vec<Entry>,
+    /// How many core functions there are: they come first.
+    pub(crate) core_funcs: usize,
+    thunks: HashMap<FuncId, FuncId>,
+    pub(crate) array_thunks: HashMap<u32, FuncId>,
+    pub(crate) host_funcs: HashMap<u32, FuncId>,
+    /// For each part of the steps, what runs it: before each instance of an imported module, and
+    /// behind the last.
+    pub(crate) init_thunks: Vec<Option<FuncId>>,
+}
+
+impl WorkList {
+    /// The list of a unit, but for builtins, which are added when it is known which are used.
+    pub(crate) fn new(unit: &Unit<'_>, plan: &Plan) -> WorkList {
+        let mut list = WorkList::default();
+        list.entries.extend(unit.order.planned().map(Entry::from));
+        list.core_funcs = unit.order.core_funcs() as usize;
+        let options = |func: &Option<CoreFunc>| func.iter().copied().collect::<Vec<_>>();
+        for lift in &plan.lifts {
+            list.add_thunk(unit, plan, lift.func);
+            let more = [
+                options(&lift.options.realloc),
+                options(&lift.options.post_return),
+            ];
+            more.concat()
+                .into_iter()
+                .for_each(|func| list.add_thunk(unit, plan, func));
+        }
+        for lower in &plan.lowers {
+            for func in options(&lower.options.realloc) {
+                list.add_thunk(unit, plan, func);
+            }
+        }
+        for resource in &plan.resources {
+            if let ResourceOrigin::Guest {
+                dtor: Some(dtor), ..
+            } = resource.origin
+            {
+                list.add_thunk(unit, plan, dtor);
+            }
+        }
+        list.add_open(unit);
+        for (number, steps) in parts(&unit.steps).enumerate() {
+            let thunk = (!steps.is_empty()).then(|| {
+                let func = list.push(Entry::Init(number as u32));
+                let ty = FuncType::new([], []);
+                list.push(Entry::Thunk { func, ty })
+            });
+            list.init_thunks.push(thunk);
+        }
+        list
+    }
+
+    fn push(&mut self, entry: Entry) -> FuncId {
+        self.entries.push(entry);
+        FuncId(self.entries.len() as u32 - 1)
+    }
+
+    fn add_thunk(&mut self, unit: &Unit<'_>, plan: &Plan, func: CoreFunc) {
+        let (id, ty) = unit.resolve(plan, func);
+        if !self.thunks.contains_key(&id) {
+            let thunk = self.push(Entry::Thunk { func: id, ty });
+            self.thunks.insert(id, thunk);
+        }
+    }
+
+    /// The thunk of a function that a lift or lower names.
+    pub(crate) fn thunk(&self, unit: &Unit<'_>, plan: &Plan, func: CoreFunc) -> FuncId {
+        self.thunks[&unit.resolve(plan, func).0]
+    }
+
+    /// Array thunks for functions that can leave an open unit, trampolines for those it imports.
+    fn add_open(&mut self, unit: &Unit<'_>) {
+        if unit.kind != Kind::Module {
+            return;
+        }
+        let env = &unit.envs[0];
+        let number = |index: u32| env.type_numbers[env.module.funcs[index as usize] as usize];
+        let imported: BTreeSet<u32> = (0..env.module.imported_funcs).map(number).collect();
+        let exported = env
+            .module
+            .exports
+            .iter()
+            .filter(|export| export.kind == wasmparser::ExternalKind::Func)
+            .map(|export| number(export.index));
+        let escaped = unit.func_refs.iter().map(|func_ref| func_ref.type_number);
+        for ty in exported.chain(escaped).collect::<BTreeSet<_>>() {
+            let thunk = self.push(Entry::ArrayThunk(ty));
+            self.array_thunks.insert(ty, thunk);
+        }
+        for ty in imported {
+            let trampoline = self.push(Entry::HostFunc(ty));
+            self.host_funcs.insert(ty, trampoline);
+        }
+    }
+}
+
+/// The steps before, between and behind those that make instances of imported modules.
+pub(super) fn parts(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
+    steps.split(|step| matches!(step, Step::Instantiate { .. }))
+}
