@@ -11,11 +11,10 @@ use std::sync::atomic::Ordering;
 use cwasm_format::imports::core_type::{Limits, ValType};
 use cwasm_format::vmctx::{VmMemory, VmTable};
 
-use super::host::HostTable;
-use super::{CoreFunc, CoreVal, SharedMemory};
+use super::{CoreFunc, CoreVal, SharedMemory, check_store};
 use crate::core_types::{ExternType, GlobalType, MemoryType, TableType};
 use crate::error::{Error, Result};
-use crate::vm::items::{GlobalItem, Guard, Item, MemoryItem, TableItem};
+use crate::vm::items::{GlobalItem, Guard, HostTable, Item, MemoryItem, TableItem};
 use crate::vm::memory::{self, HostMemory};
 use crate::vm::store::StoreOpaque;
 use crate::vm::store_context::{AsContext, AsContextMut};
@@ -104,15 +103,6 @@ impl Extern {
                 ExternType::Global(global.item.ty)
             }
         })
-    }
-}
-
-/// Refuses items of other stores.
-pub(super) fn check_store(item: StoreId, store: &StoreOpaque) -> Result<()> {
-    if item == store.id() {
-        Ok(())
-    } else {
-        Err(Error::msg("the item belongs to another store"))
     }
 }
 

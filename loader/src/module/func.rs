@@ -9,8 +9,7 @@ use cwasm_format::header::NONE;
 use cwasm_format::imports::core_type::{HeapType, RefType, ValType};
 use cwasm_format::vmctx::{RawReturn, VmFuncRef, VmHostFunc, VmStore};
 
-use super::externs::check_store;
-use super::host::HostFunc;
+use super::check_store;
 use crate::artifact::registry;
 use crate::artifact::{Code, Unit};
 use crate::core_types::FuncType;
@@ -123,6 +122,23 @@ impl CoreVal {
         }
     }
 }
+
+/// A host function for core modules.
+#[repr(C)]
+struct HostFunc {
+    /// What wasm sees as the function's context. Must be the first field.
+    vm: VmHostFunc,
+    ty: FuncType,
+    call: Box<HostCall>,
+    /// A reference to this function in an instance that imports it: what it is as a value.
+    func_ref: Option<NonNull<VmFuncRef>>,
+}
+
+/// The host's code.
+type HostCall = dyn Fn(&[CoreVal]) -> Result<Vec<CoreVal>> + Send + Sync;
+
+// SAFETY: the reference belongs to an instance of the store that the function belongs to.
+unsafe impl Send for HostFunc {}
 
 impl CoreFunc {
     /// A host function of this type, for core modules to import. `call` is given values of the

@@ -5,7 +5,6 @@
 
 mod externs;
 mod func;
-mod host;
 mod linked;
 mod setup;
 mod shared;
@@ -260,6 +259,15 @@ impl ModuleInstance {
         let data = store.instance(self.index);
         let export = data.unit().artifact().export(name);
         Ok(export.map(|export| Extern::new(store.id(), exported(data, export))))
+    }
+}
+
+/// Refuses items of other stores.
+fn check_store(item: StoreId, store: &StoreOpaque) -> Result<()> {
+    if item == store.id() {
+        Ok(())
+    } else {
+        Err(Error::msg("the item belongs to another store"))
     }
 }
 

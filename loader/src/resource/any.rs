@@ -9,13 +9,13 @@ use cwasm_format::resources::HandleUse;
 use cwasm_format::vmctx::flags::MAY_ENTER;
 use cwasm_format::vmctx::{RawReturn, VmContext};
 
-use super::typed::Handle;
+use super::handle::Handle;
 use crate::error::{Error, Result};
 use crate::values::handles::HandleType;
 use crate::values::{LiftContext, LowerContext};
 use crate::vm::canon;
 use crate::vm::hook::CallHook;
-use crate::vm::host_handles::{Entry, HostHandle, HostHandles};
+use crate::vm::host_handles::{Entry, HostHandle};
 use crate::vm::instance::InstanceData;
 use crate::vm::resources::ResourceType;
 use crate::vm::store::{Pending, StoreOpaque};
@@ -38,15 +38,11 @@ pub struct ResourceAny {
 }
 
 impl ResourceAny {
-    pub(crate) fn add(store: &mut StoreOpaque, entry: Entry) -> ResourceAny {
-        ResourceAny::new(store.id(), &mut store.resources, entry)
-    }
-
     /// Adds a resource to the table of a store.
-    pub(crate) fn new(store: StoreId, table: &mut HostHandles, entry: Entry) -> ResourceAny {
+    pub(crate) fn add(store: &mut StoreOpaque, entry: Entry) -> ResourceAny {
         ResourceAny {
-            store,
-            handle: table.add(entry),
+            store: store.id(),
+            handle: store.resources.add(entry),
             owned: entry.owned,
         }
     }
@@ -229,8 +225,13 @@ impl ResourceAny {
         };
         let origin = instance.index().map(|index| (index, resource));
         let rep = cx.take_handle(handle_use, handle)?;
-        let entry = Entry::new(rep, ty, origin, !handle_use.is_borrow());
-        cx.add_to_host(entry)
+        let owned = !handle_use.is_borrow();
+        let entry = Entry::new(rep, ty, origin, owned);
+        Ok(ResourceAny {
+            store: cx.store_id(),
+            handle: cx.add_to_host(entry)?,
+            owned,
+        })
     }
 }
 

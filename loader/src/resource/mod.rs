@@ -10,8 +10,10 @@
 //! ([`Places`]).
 
 pub(crate) mod any;
+mod handle;
 pub(crate) mod ownership;
 pub(crate) mod typed;
+mod values;
 
 pub use any::ResourceAny;
 pub use ownership::{Borrow, Own};

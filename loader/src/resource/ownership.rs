@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 
-use super::typed::Handle;
+use super::handle::Handle;
 use super::{Resource, ResourceAny};
 use crate::error::Result;
 use crate::values::handles::HandleType;

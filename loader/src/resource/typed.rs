@@ -4,15 +4,11 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use cwasm_format::abi::{Flat, FlatType, HANDLE_SIZE, Layout};
-use cwasm_format::hash::{Tag, TypeHash};
-use cwasm_format::types::{ResourceNumber, TypeDef, Types, ValueType};
-
-use super::{Borrow, Own, ResourceAny};
+use super::ResourceAny;
+use super::handle::Handle;
 use crate::error::{Error, Result};
-use crate::values::derive::Seal;
 use crate::values::handles::HandleType;
-use crate::values::{ComponentType, Lift, LiftContext, Lower, LowerContext};
+use crate::values::{LiftContext, LowerContext};
 use crate::vm::host_handles::Entry;
 use crate::vm::resources::ResourceType;
 use crate::vm::store_context::AsContextMut;
@@ -20,8 +16,8 @@ use crate::vm::store_context::AsContextMut;
 /// A resource that the host defines, as its functions get and give it: for `own<R>` and `borrow<R>`,
 /// where `R` was linked as [`ResourceType::host::<T>()`](ResourceType::host).
 ///
-/// [`Own`] and [`Borrow`] of it stand for one of the two only. It is a number, the *representation*, whose meaning is the host's:
-/// [`ResourceTable`](crate::ResourceTable) gives such numbers to values. Giving an owned one to a
+/// [`Own`](crate::Own) and [`Borrow`](crate::Borrow) of it stand for one of the two only. It is a number, the
+/// *representation*, whose meaning is the host's: [`ResourceTable`](crate::ResourceTable) gives such numbers to values. Giving an owned one to a
 /// guest takes it from the host: it cannot be given away again.
 pub struct Resource<T> {
     rep: u32,
@@ -120,24 +116,6 @@ impl<T> fmt::Debug for Resource<T> {
     }
 }
 
-/// A Rust type that is a handle.
-pub trait Handle: Sized {
-    /// What the handle must be.
-    fn handle() -> HandleType;
-
-    /// The handle that a guest is given.
-    ///
-    /// # Errors
-    /// If there is no resource to give.
-    fn lower(&self, cx: &mut LowerContext<'_>) -> Result<u32>;
-
-    /// What a guest's handle stands for.
-    ///
-    /// # Errors
-    /// The traps of the specification.
-    fn lift(cx: &mut LiftContext<'_>, handle: u32) -> Result<Self>;
-}
-
 impl<T: 'static> Handle for Resource<T> {
     fn handle() -> HandleType {
         HandleType::host::<T>()
@@ -159,71 +137,4 @@ impl<T: 'static> Handle for Resource<T> {
         let rep = cx.take_handle(handle_use, handle)?;
         Ok(Resource::new(rep, !handle_use.is_borrow()))
     }
-}
-
-macro_rules! handle {
-    ($($rust:ty [$($generics:tt)*], $def:ident;)*) => {$(
-        impl<$($generics)*> ComponentType for $rust {
-            // The constants are those of a handle.
-            const SEAL: Seal = Seal::KEPT;
-
-            const HASH: TypeHash = TypeHash::primitive(Tag::Handle);
-            const LAYOUT: Layout = Layout::scalar(HANDLE_SIZE);
-            const FLAT: Flat = Flat::one(FlatType::I32);
-            const HAS_POINTERS: bool = true;
-            const HANDLES: usize = 1;
-
-            fn describe(types: &mut Types) -> Option<ValueType> {
-                let handle = TypeDef::$def(ResourceNumber::ANY);
-                Some(ValueType::Def(types.push(handle)))
-            }
-
-            fn handles(found: &mut Vec<HandleType>) {
-                found.push(<$rust as Handle>::handle());
-            }
-        }
-
-        impl<$($generics)*> Lower for $rust {
-            // Writes a handle that the guest has.
-            const SEAL: Seal = Seal::KEPT;
-
-            #[inline]
-            fn lower_flat(&self, cx: &mut LowerContext<'_>, out: &mut [u64]) -> Result<()> {
-                out[0] = Handle::lower(self, cx)?.into();
-                Ok(())
-            }
-
-            #[inline]
-            fn store(&self, cx: &mut LowerContext<'_>, offset: usize) -> Result<()> {
-                let handle = Handle::lower(self, cx)?;
-                cx.write(offset, &handle.to_le_bytes());
-                Ok(())
-            }
-        }
-
-        impl<$($generics)*> Lift for $rust {
-            // Takes handles that the guest has.
-            const SEAL: Seal = Seal::KEPT;
-
-            #[inline]
-            fn lift_flat(cx: &mut LiftContext<'_>, flat: &[u64]) -> Result<Self> {
-                <$rust as Handle>::lift(cx, flat[0] as u32)
-            }
-
-            #[inline]
-            fn load(cx: &mut LiftContext<'_>, bytes: &[u8]) -> Result<Self> {
-                match bytes.first_chunk() {
-                    Some(bytes) => <$rust as Handle>::lift(cx, u32::from_le_bytes(*bytes)),
-                    None => unreachable!("a handle has four bytes"),
-                }
-            }
-        }
-    )*};
-}
-
-handle! {
-    Resource<T> [T: 'static], Own;
-    ResourceAny [], Own;
-    Own<R> [R: Handle], Own;
-    Borrow<R> [R: Handle], Borrow;
 }

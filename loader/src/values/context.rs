@@ -10,10 +10,9 @@ use cwasm_format::resources::HandleUse;
 use cwasm_format::types::ResourceNumber;
 
 use crate::error::{Error, Result};
-use crate::resource::ResourceAny;
 use crate::vm::canon::CanonOptions;
 use crate::vm::handles;
-use crate::vm::host_handles::{Entry, HostHandles};
+use crate::vm::host_handles::{Entry, HostHandle, HostHandles};
 use crate::vm::instance::InstanceData;
 use crate::vm::limits::too_much_to_lift;
 use crate::vm::store::StoreOpaque;
@@ -123,10 +122,10 @@ impl<'a> LiftContext<'a> {
     /// # Errors
     /// If it takes more memory than the store's limit: a guest may lend one resource any number of
     /// times.
-    pub(crate) fn add_to_host(&mut self, entry: Entry) -> Result<ResourceAny> {
+    pub(crate) fn add_to_host(&mut self, entry: Entry) -> Result<HostHandle> {
         self.charge(1, HostHandles::ENTRY_SIZE)?;
         match &mut self.resources {
-            Some(resources) => Ok(ResourceAny::new(self.store, resources, entry)),
+            Some(resources) => Ok(resources.add(entry)),
             None => Err(no_handles()),
         }
     }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use cwasm_format::vmctx::{VmFuncRef, VmHostFunc, VmMemory, VmTable};
 
 use super::memory::HostMemory;
+use super::table;
 use crate::core_types::{GlobalType, MemoryType, TableType};
 
 /// A core item of a store.
@@ -182,5 +183,16 @@ impl<T> Drop for Owned<T> {
     fn drop(&mut self) {
         // SAFETY: from a box, and freed here only.
         drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
+}
+
+/// A table that the host defined.
+#[repr(transparent)]
+pub(crate) struct HostTable(pub(crate) VmTable);
+
+impl Drop for HostTable {
+    fn drop(&mut self) {
+        // SAFETY: the table's elements are used by its store alone, which is being dropped.
+        unsafe { table::free(&self.0) };
     }
 }

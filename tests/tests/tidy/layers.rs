@@ -1,7 +1,7 @@
 //! The direction of imports: a file imports from its own layer and from those below.
 //!
-//! Paths that begin with `crate`, `super` or `self` are followed to the files that they name. Modules for
-//! tests are exempt, and so are the names that a folder's `mod.rs` takes from its own files.
+//! Paths that begin with `crate`, `super` or `self` are followed to the files that they name, also where a
+//! folder's `mod.rs` passes on a name of one of its files. Modules for tests are exempt.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -165,9 +165,16 @@ fn check(folder: &str, layers: &[&[&str]], circles: &[(&[&str], &str)]) {
         .keys()
         .map(|file| (module_of(file), file.as_str()))
         .collect();
+    let modules = Modules {
+        passed_on: files
+            .iter()
+            .map(|(file, text)| (file.as_str(), passed_on(file, text, &names)))
+            .collect(),
+        names,
+    };
     let imports: BTreeMap<&str, BTreeSet<&str>> = files
         .iter()
-        .map(|(file, text)| (file.as_str(), imports_of(file, text, &names)))
+        .map(|(file, text)| (file.as_str(), imports_of(file, text, &modules)))
         .collect();
     for (file, imported) in &imports {
         for other in imported {
@@ -194,6 +201,14 @@ fn check(folder: &str, layers: &[&[&str]], circles: &[(&[&str], &str)]) {
     }
 }
 
+/// The modules of a crate.
+struct Modules<'f> {
+    /// The file of each.
+    names: BTreeMap<Vec<String>, &'f str>,
+    /// For each file, the names that it passes on from modules inside it, and their files.
+    passed_on: BTreeMap<&'f str, BTreeMap<String, &'f str>>,
+}
+
 fn is_for_tests(name: &str) -> bool {
     name.split('/')
         .any(|part| matches!(part, "tests" | "tests.rs" | "fake.rs"))
@@ -213,11 +228,7 @@ fn module_of(file: &str) -> Vec<String> {
 }
 
 /// The other files that a file names.
-fn imports_of<'f>(
-    file: &str,
-    text: &str,
-    names: &BTreeMap<Vec<String>, &'f str>,
-) -> BTreeSet<&'f str> {
+fn imports_of<'f>(file: &str, text: &str, modules: &Modules<'f>) -> BTreeSet<&'f str> {
     let own = module_of(file);
     let mut paths = Vec::new();
     let tokens = tokens(text);
@@ -234,8 +245,37 @@ fn imports_of<'f>(
     }
     let files = paths
         .into_iter()
-        .filter_map(|path| file_of(&own, &path, names));
+        .filter_map(|path| modules.file_of(absolute(&own, &path)));
     files.filter(|found| *found != file).collect()
+}
+
+/// The names that a file passes on (`pub use inner::Name;`) from modules inside it, and their files.
+fn passed_on<'f>(
+    file: &str,
+    text: &str,
+    names: &BTreeMap<Vec<String>, &'f str>,
+) -> BTreeMap<String, &'f str> {
+    let own = module_of(file);
+    let tokens = tokens(text);
+    let mut paths = Vec::new();
+    for at in 0..tokens.len() {
+        let is_passed_on = tokens[at] == "use"
+            && tokens[..at]
+                .last()
+                .is_some_and(|before| before == "pub" || before == ")");
+        let is_inside = tokens
+            .get(at + 1)
+            .is_some_and(|first| names.contains_key(&[&own[..], &[first.clone()]].concat()));
+        if is_passed_on && is_inside {
+            read_tree(&tokens, at + 1, &mut Vec::new(), &mut paths);
+        }
+    }
+    let found = paths.into_iter().filter_map(|path| {
+        let mut module = [&own[..], &path].concat();
+        let name = module.pop()?;
+        Some((name, *names.get(&module)?))
+    });
+    found.collect()
 }
 
 /// Reads a path, or a tree of them as `use` has: the index after it.
@@ -291,12 +331,8 @@ fn is_name(token: &str) -> bool {
     token.starts_with(|first: char| first.is_alphabetic() || first == '_')
 }
 
-/// The file of the innermost module that a path names.
-fn file_of<'f>(
-    own: &[String],
-    path: &[String],
-    names: &BTreeMap<Vec<String>, &'f str>,
-) -> Option<&'f str> {
+/// A path from the crate on.
+fn absolute(own: &[String], path: &[String]) -> Vec<String> {
     let mut module: Vec<String> = Vec::new();
     for (index, part) in path.iter().enumerate() {
         match part.as_str() {
@@ -312,11 +348,20 @@ fn file_of<'f>(
             name => module.push(name.to_owned()),
         }
     }
-    loop {
-        match names.get(&module) {
-            Some(file) => return Some(file),
-            None => module.pop()?,
-        };
+    module
+}
+
+impl<'f> Modules<'f> {
+    /// The file of what a path names: of the innermost module in it, or of the one that has the name which
+    /// that passes on.
+    fn file_of(&self, mut path: Vec<String>) -> Option<&'f str> {
+        let mut name = String::new();
+        loop {
+            if let Some(file) = self.names.get(&path) {
+                return Some(self.passed_on[file].get(&name).unwrap_or(file));
+            }
+            name = path.pop()?;
+        }
     }
 }
 

@@ -43,7 +43,6 @@ const UNSAFE_FILES: &[&str] = &[
     "loader/src/instance.rs",
     "loader/src/module/externs.rs",
     "loader/src/module/func.rs",
-    "loader/src/module/host.rs",
     "loader/src/module/linked.rs",
     "loader/src/module/mod.rs",
     "loader/src/module/setup.rs",
