@@ -1,6 +1,5 @@
 //! Links a unit: places functions in the text and resolves what they refer to.
 
-use cranelift_codegen::binemit;
 use cwasm_format::code::{EntryRecord, FunctionRecord, function_kind};
 use cwasm_format::header::{SectionId, SectionRange};
 use cwasm_format::imports::LowerRecord;
@@ -8,7 +7,7 @@ use cwasm_format::traps::{self, TrapBlock};
 
 use crate::error::{Error, Result};
 use crate::ir::symbol::{FuncId, Symbol};
-use crate::isa::FUNCTION_ALIGN;
+use crate::isa::Arch;
 use crate::work::{Compiled, Entry};
 
 /// The largest text: what a near call reaches.
@@ -26,11 +25,11 @@ pub(crate) struct Text {
 
 impl Text {
     /// Places the functions in their order.
-    pub(crate) fn place(compiled: &Compiled<'_>) -> Result<Text> {
+    pub(crate) fn place(arch: &Arch, compiled: &Compiled<'_>) -> Result<Text> {
         let mut end = 0u64;
         let mut offsets = Vec::with_capacity(compiled.functions.len());
         for function in &compiled.functions {
-            let start = end.next_multiple_of(FUNCTION_ALIGN.into());
+            let start = end.next_multiple_of(arch.function_align.into());
             offsets.push(start as u32);
             end = start + function.code.len() as u64;
             if end > MAX_TEXT_SIZE {
@@ -54,11 +53,12 @@ impl Text {
     /// The bytes of the text, when `sections` says where everything stands in the file.
     pub(crate) fn link(
         &self,
+        arch: &Arch,
         compiled: &Compiled<'_>,
         sections: &[SectionRange],
     ) -> Result<Vec<u8>> {
-        // Between functions: `int3`.
-        let mut bytes = vec![0xcc; self.size as usize];
+        let padding = arch.padding.iter().copied().cycle();
+        let mut bytes: Vec<u8> = padding.take(self.size as usize).collect();
         let text = sections[SectionId::Text as usize].offset as i64;
         for (place, function) in compiled.functions.iter().enumerate() {
             let start = self.offsets[place] as usize;
@@ -67,7 +67,7 @@ impl Text {
             for reloc in &function.relocs {
                 let target = text + self.target(compiled, reloc.symbol, sections) + reloc.addend;
                 let at = text + start as i64 + i64::from(reloc.offset);
-                resolve(code, reloc.offset, reloc.kind, target - at)?;
+                (arch.relocate)(code, reloc.offset, reloc.kind, target - at)?;
             }
         }
         Ok(bytes)
@@ -150,25 +150,5 @@ impl Text {
                     .map(move |(offset, code)| (start + offset, *code))
             });
         traps::encode(traps)
-    }
-}
-
-fn resolve(code: &mut [u8], offset: u32, kind: binemit::Reloc, distance: i64) -> Result<()> {
-    match kind {
-        binemit::Reloc::X86PCRel4 | binemit::Reloc::X86CallPCRel4 => {
-            let Ok(distance) = i32::try_from(distance) else {
-                return Err(Error::limit(
-                    "distance between code and data",
-                    distance.unsigned_abs(),
-                    i32::MAX as u64,
-                ));
-            };
-            code[offset as usize..][..4].copy_from_slice(&distance.to_le_bytes());
-            Ok(())
-        }
-        kind => Err(Error::codegen(
-            "the text",
-            format!("a relocation of kind {kind:?}"),
-        )),
     }
 }

@@ -17,7 +17,6 @@ use crate::emit::names::entry_name;
 use crate::emit::parts::Parts;
 use crate::error::{Error, Result};
 use crate::ir::symbol::Symbol;
-use crate::isa::FUNCTION_ALIGN;
 use crate::link::Text;
 
 /// The bytes of the object.
@@ -31,6 +30,7 @@ pub(crate) fn emit(parts: &Parts<'_, '_>) -> Result<Vec<u8>> {
     let mut module = ObjectModule::new(builder);
     let signature = module.make_signature();
     let mut funcs = Vec::new();
+    let align = parts.target.arch.function_align;
     for (place, entry) in parts.compiled.entries().enumerate() {
         let name = format!("{}#{place}", entry_name(parts, entry));
         funcs.push(
@@ -39,7 +39,7 @@ pub(crate) fn emit(parts: &Parts<'_, '_>) -> Result<Vec<u8>> {
                 .map_err(object_error)?,
         );
     }
-    let contents = contents(parts, &Text::place(parts.compiled)?)?;
+    let contents = contents(parts, &Text::place(parts.target.arch, parts.compiled)?)?;
     let data = define_data(&mut module, "cwasm_data", contents.get(SectionId::Data))?;
     let lowers = define_data(&mut module, "cwasm_lowers", contents.get(SectionId::Lowers))?;
     for (func, compiled) in funcs.iter().zip(&parts.compiled.functions) {
@@ -57,7 +57,7 @@ pub(crate) fn emit(parts: &Parts<'_, '_>) -> Result<Vec<u8>> {
             })
             .collect();
         module
-            .define_function_bytes(*func, FUNCTION_ALIGN.into(), &compiled.code, &relocs)
+            .define_function_bytes(*func, align.into(), &compiled.code, &relocs)
             .map_err(object_error)?;
     }
     module

@@ -42,12 +42,20 @@ pub const NONE: u32 = u32::MAX;
 /// "It cannot be interrupted", as [`Header::interrupt_slot`]: what was there in versions 1 and 2.
 pub const NO_INTERRUPTS: u32 = 0;
 
+/// The targets: number, name, and machine of ELF files (`e_machine`; this is `EM_X86_64`).
+const TARGETS: &[(u32, &str, u16)] = &[(TARGET_X86_64_LINUX, "x86_64-unknown-linux-gnu", 62)];
+
 /// The name of a target number, for messages.
 pub fn target_name(target: u32) -> &'static str {
-    match target {
-        TARGET_X86_64_LINUX => "x86_64-unknown-linux-gnu",
-        _ => "an unknown target",
-    }
+    let found = TARGETS.iter().find(|(number, ..)| *number == target);
+    found.map_or("an unknown target", |(_, name, _)| name)
+}
+
+/// `e_machine` of ELF files for a target number: 0 (`EM_NONE`) for one that is unknown.
+#[cfg(feature = "write")]
+pub(crate) fn elf_machine(target: u32) -> u16 {
+    let found = TARGETS.iter().find(|(number, ..)| *number == target);
+    found.map_or(0, |(.., machine)| *machine)
 }
 
 /// What an artifact holds.

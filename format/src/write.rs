@@ -9,7 +9,7 @@ use crate::data::{IMAGE_CONTEXT, ImageRecord};
 use crate::exports::{ExportRecord, StrRef, kind};
 use crate::header::{
     ABI_VERSION, CHECKSUM_OFFSET, DIGEST_OFFSET, HEADER_END, HEADER_OFFSET, Header, Kind, MAGIC,
-    NONE, PAGE_SIZE, SECTION_COUNT, SectionId, SectionRange, checksum,
+    NONE, PAGE_SIZE, SECTION_COUNT, SectionId, SectionRange, checksum, elf_machine,
 };
 use crate::lookup;
 
@@ -270,7 +270,7 @@ impl Contents {
             os_abi: elf::ELFOSABI_NONE,
             abi_version: 0,
             e_type: elf::ET_DYN,
-            e_machine: elf::EM_X86_64,
+            e_machine: elf_machine(self.facts.target),
             e_entry: 0,
             e_flags: 0,
         };

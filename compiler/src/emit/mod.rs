@@ -35,11 +35,12 @@ use places::{export_place, is_checked};
 /// The bytes of the artifact.
 pub(crate) fn emit(parts: &Parts<'_, '_>) -> Result<Vec<u8>> {
     let compiled = parts.compiled;
-    let text = Text::place(compiled)?;
+    let arch = parts.target.arch;
+    let text = Text::place(arch, compiled)?;
     let mut contents = contents(parts, &text)?;
     // Relocations are resolved when every section's place is known.
     contents.set(SectionId::Text, vec![0; text.size as usize]);
-    let linked = text.link(compiled, &contents.place())?;
+    let linked = text.link(arch, compiled, &contents.place())?;
     contents.set(SectionId::Text, linked);
     Ok(contents.write())
 }

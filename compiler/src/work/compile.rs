@@ -17,7 +17,6 @@ use super::list::{Entry, WorkList};
 use crate::error::{Error, Result};
 use crate::ir::symbol::{FuncId, Symbol};
 use crate::ir::trap::from_trap_code;
-use crate::isa::FUNCTION_ALIGN;
 use crate::options::Progress;
 
 /// All functions of the text, compiled: those of the work list, and then what they share.
@@ -209,7 +208,7 @@ fn compile_entry(
         .compile(&*job.target.isa, &mut ControlPlane::default())
         .map_err(|error| Error::codegen(format!("{entry:?}"), format!("{:?}", error.inner)))?;
     let buffer = &code.buffer;
-    assert!(buffer.alignment <= FUNCTION_ALIGN);
+    assert!(buffer.alignment <= job.target.arch.function_align);
     let enter = buffer.call_sites().find_map(|site| {
         let handler = site
             .exception_handlers

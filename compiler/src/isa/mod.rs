@@ -1,23 +1,43 @@
-//! The target: Cranelift's settings for a triple, CPU level and optimisation level.
+//! The target: Cranelift's settings for a triple, CPU level and optimisation level, and what depends on
+//! the architecture ([`Arch`], a file each).
 
+mod x86_64;
+
+use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::isa::{self, OwnedTargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
 use cwasm_format::cpu::CpuLevel;
-use cwasm_format::header::TARGET_X86_64_LINUX;
 
 use crate::error::{Error, Result};
 use crate::options::{DEFAULT_TARGET, OptLevel, Options};
-
-/// Alignment of functions: what instruction fetch likes, and vector constants behind the code need.
-pub(crate) const FUNCTION_ALIGN: u32 = 16;
 
 /// Log2 of the bytes between two probes of a large frame: the smallest guard region at the end of
 /// a stack.
 const PROBE_LOG2: &str = "12";
 
+/// The architectures that are supported.
+static ARCHS: &[&Arch] = &[&x86_64::ARCH];
+
+/// What depends on the architecture, besides Cranelift's choice of instructions.
+pub(crate) struct Arch {
+    architecture: target_lexicon::Architecture,
+    /// The number of the target with Linux, as in headers of artifacts.
+    linux: u32,
+    /// Alignment of functions in bytes.
+    pub(crate) function_align: u32,
+    /// What the space between functions is filled with: instructions that trap.
+    pub(crate) padding: &'static [u8],
+    /// Cranelift's flags for a CPU level.
+    cpu_flags: fn(CpuLevel) -> Vec<&'static str>,
+    /// Writes how far its target is from an instruction, which has a relocation of this kind at this
+    /// offset of the code. Fails if the distance is too long.
+    pub(crate) relocate: fn(&mut [u8], u32, Reloc, i64) -> Result<()>,
+}
+
 /// A target that code is generated for.
 pub(crate) struct Target {
     pub(crate) isa: OwnedTargetIsa,
+    pub(crate) arch: &'static Arch,
     /// The target's number in the header.
     pub(crate) number: u32,
     pub(crate) cpu_features: u64,
@@ -31,18 +51,15 @@ pub(crate) fn target(options: &Options) -> Result<Target> {
         .target
         .parse()
         .map_err(|error| Error::option(format!("unknown target `{}`: {error}", options.target)))?;
-    let supported = triple.architecture == target_lexicon::Architecture::X86_64
-        && triple.operating_system == target_lexicon::OperatingSystem::Linux;
-    if !supported {
-        let name = format!(
-            "target `{}` (supported: {})",
-            options.target, DEFAULT_TARGET
-        );
+    let is_linux = triple.operating_system == target_lexicon::OperatingSystem::Linux;
+    let known = |arch: &&&Arch| is_linux && arch.architecture == triple.architecture;
+    let Some(arch) = ARCHS.iter().find(known) else {
+        let name = format!("target `{}` (supported: {DEFAULT_TARGET})", options.target);
         return Err(Error::unsupported(name, None));
-    }
+    };
     let mut builder = isa::lookup(triple)
         .map_err(|error| Error::option(format!("target `{}`: {error}", options.target)))?;
-    for flag in cpu_flags(options.cpu) {
+    for flag in (arch.cpu_flags)(options.cpu) {
         enable(&mut builder, flag)?;
     }
     let flags = settings::Flags::new(shared_settings(options)?);
@@ -51,7 +68,8 @@ pub(crate) fn target(options: &Options) -> Result<Target> {
         .map_err(|error| Error::option(format!("target `{}`: {error}", options.target)))?;
     Ok(Target {
         isa,
-        number: TARGET_X86_64_LINUX,
+        arch,
+        number: arch.linux,
         cpu_features: options.cpu.features(),
         alias_analysis: options.alias_analysis,
     })
@@ -100,32 +118,3 @@ fn enable(builder: &mut impl Configurable, name: &str) -> Result<()> {
         .enable(name)
         .map_err(|error| Error::option(format!("Cranelift setting {name}: {error}")))
 }
-
-/// Cranelift's flags for the features of a level.
-fn cpu_flags(level: CpuLevel) -> impl Iterator<Item = &'static str> {
-    let names = [
-        "has_sse3",
-        "has_ssse3",
-        "has_sse41",
-        "has_sse42",
-        "has_popcnt",
-        "has_cmpxchg16b",
-        "has_avx",
-        "has_avx2",
-        "has_bmi1",
-        "has_bmi2",
-        "has_fma",
-        "has_lzcnt",
-        "has_avx512f",
-        "has_avx512dq",
-        "has_avx512vl",
-    ];
-    let features = level.features();
-    names
-        .into_iter()
-        .enumerate()
-        .filter(move |(bit, _)| features & (1 << bit) != 0)
-        .map(|(_, name)| name)
-}
-
-const _: () = assert!(cwasm_format::cpu::X86_64_FEATURES.len() == 15);
