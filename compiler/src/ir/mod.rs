@@ -3,6 +3,7 @@
 pub(crate) mod check;
 pub(crate) mod flags;
 pub(crate) mod function;
+pub(crate) mod reference;
 pub(crate) mod symbol;
 pub(crate) mod trap;
 pub(crate) mod types;

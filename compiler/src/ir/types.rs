@@ -6,14 +6,16 @@ use cranelift_codegen::isa::CallConv;
 use cwasm_format::builtin::{Builtin, Returns, Ty};
 use wasmparser::{FuncType, ValType};
 
+use super::reference::Reference;
 use crate::core_types::check_ref_type;
 use crate::error::Result;
 
-/// How a value of this type is held; all references are 64 bits wide.
+/// How a value of this type is held.
 pub(crate) fn representation(ty: ValType) -> ir::Type {
     match ty {
         ValType::I32 => I32,
-        ValType::I64 | ValType::Ref(_) => I64,
+        ValType::I64 => I64,
+        ValType::Ref(ty) => Reference::of(ty).ty(),
         ValType::F32 => F32,
         ValType::F64 => F64,
         ValType::V128 => I8X16,

@@ -1,12 +1,13 @@
 //! Constant expressions that are evaluated at instantiation.
 
 use cranelift_codegen::ir::{InstBuilder, Value};
-use wasmparser::{ConstExpr, Operator};
+use wasmparser::{ConstExpr, Operator, RefType};
 
 use super::emit::Emitter;
 use super::feature::unsupported;
 use crate::env::ConstValue;
 use crate::error::Result;
+use crate::ir::reference::Reference;
 
 impl Emitter<'_, '_> {
     /// The value of a constant expression.
@@ -24,7 +25,10 @@ impl Emitter<'_, '_> {
                     let bits = u128::from_le_bytes(*value.bytes());
                     self.const_value(ConstValue::V128(bits))
                 }
-                Operator::RefNull { .. } => self.ref_null(),
+                Operator::RefNull { hty } => {
+                    let ty = RefType::new(true, hty).unwrap_or(RefType::FUNCREF);
+                    self.ref_null(Reference::of(ty))
+                }
                 Operator::RefFunc { function_index } => self.ref_func(function_index),
                 Operator::GlobalGet { global_index } => self.global_get(global_index)?,
                 Operator::I32Add | Operator::I64Add => {

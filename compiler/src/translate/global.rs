@@ -3,11 +3,13 @@
 use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
 use cranelift_codegen::ir::types::{I8X16, I32, I64};
 use cranelift_codegen::ir::{self, ConstantData, Endianness, InstBuilder, MemFlagsData, Value};
+use wasmparser::ValType;
 
 use super::emit::{Emitter, Region};
 use crate::env::{ConstValue, GlobalLoc};
 use crate::error::Result;
 use crate::ir::flags::displacement;
+use crate::ir::reference::Reference;
 use crate::ir::types::value_type;
 
 impl Emitter<'_, '_> {
@@ -15,19 +17,29 @@ impl Emitter<'_, '_> {
         if let GlobalLoc::Const(value) = self.env.globals[global as usize] {
             return Ok(self.const_value(value));
         }
-        let ty = self.global_type(global)?;
+        let ty = self.env.module.globals[global as usize].content_type;
+        let representation = value_type(ty)?;
         let (flags, addr, offset) = self.global_place(global);
-        Ok(self.builder.ins().load(ty, flags, addr, offset))
+        Ok(match ty {
+            ValType::Ref(ty) => Reference::of(ty).load(self.builder, flags, (addr, offset)),
+            _ => {
+                let ins = self.builder.ins();
+                ins.load(representation, flags, addr, offset)
+            }
+        })
     }
 
     /// Sets a global, also an immutable one, which instantiation does.
     pub(crate) fn global_set(&mut self, global: u32, value: Value) {
         let (flags, addr, offset) = self.global_place(global);
-        self.builder.ins().store(flags, value, addr, offset);
-    }
-
-    fn global_type(&self, global: u32) -> Result<ir::Type> {
-        value_type(self.env.module.globals[global as usize].content_type)
+        match self.env.module.globals[global as usize].content_type {
+            ValType::Ref(ty) => {
+                Reference::of(ty).store(self.builder, flags, value, (addr, offset));
+            }
+            _ => {
+                self.builder.ins().store(flags, value, addr, offset);
+            }
+        }
     }
 
     fn global_place(&mut self, global: u32) -> (MemFlagsData, Value, i32) {
@@ -62,7 +74,8 @@ impl Emitter<'_, '_> {
             ConstValue::F32(bits) => self.builder.ins().f32const(Ieee32::with_bits(bits)),
             ConstValue::F64(bits) => self.builder.ins().f64const(Ieee64::with_bits(bits)),
             ConstValue::V128(bits) => self.vector_constant(I8X16, bits),
-            ConstValue::Null => self.ref_null(),
+            // In closed units only functions are known; null is the same for all.
+            ConstValue::Null => self.ref_null(Reference::Func),
             ConstValue::Func { func, type_number } => self.closed_func_ref(func, type_number),
         }
     }

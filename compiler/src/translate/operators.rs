@@ -16,6 +16,7 @@ use super::unroll::{Body, Unrolled};
 use super::variable;
 use crate::env::ConstValue;
 use crate::error::Result;
+use crate::ir::reference::Reference;
 use crate::ir::types::value_type;
 
 /// The state of the translation of one function.
@@ -458,10 +459,10 @@ impl<'e> Translator<'e, '_> {
     }
 
     fn ref_null(&mut self, ty: HeapType, offset: u64) -> Result<()> {
-        if let Some(ty) = RefType::new(true, ty) {
-            value_type(ValType::Ref(ty)).map_err(|error| error.at(offset))?;
-        }
-        let null = self.emit.ref_null();
+        // All type indices that are valid fit.
+        let ty = RefType::new(true, ty).unwrap_or(RefType::FUNCREF);
+        value_type(ValType::Ref(ty)).map_err(|error| error.at(offset))?;
+        let null = self.emit.ref_null(Reference::of(ty));
         self.push(null);
         Ok(())
     }

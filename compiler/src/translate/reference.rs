@@ -1,6 +1,5 @@
 //! References to functions.
 
-use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{InstBuilder, TrapCode, Value};
 use cwasm_format::vmctx::{VmFuncImport, closed_func_ref};
@@ -10,19 +9,20 @@ use super::emit::Emitter;
 use crate::env::{FuncLoc, FuncRefs};
 use crate::ir::flags::{displacement, field};
 use crate::ir::function::{declare_symbol, symbol_address};
+use crate::ir::reference::{Reference, is_null};
 use crate::ir::symbol::{FuncId, Symbol};
 use crate::ir::trap::trap_code;
 
 pub(super) const NULL_REFERENCE: TrapCode = trap_code(cwasm_format::TrapCode::NullReference);
 
 impl Emitter<'_, '_> {
-    pub(super) fn ref_null(&mut self) -> Value {
-        self.builder.ins().iconst(I64, 0)
+    pub(super) fn ref_null(&mut self, ty: Reference) -> Value {
+        ty.null(self.builder)
     }
 
     /// Whether a reference is null, as an `i8`.
     pub(super) fn is_null(&mut self, reference: Value) -> Value {
-        self.builder.ins().icmp_imm_u(IntCC::Equal, reference, 0)
+        is_null(self.builder, reference)
     }
 
     pub(super) fn trap_if_null(&mut self, reference: Value) {

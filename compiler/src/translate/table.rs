@@ -14,11 +14,10 @@ use super::emit::{Emitter, Region};
 use crate::env::TableLoc;
 use crate::ir::flags::{displacement, field};
 use crate::ir::function::symbol_address;
+use crate::ir::reference::Reference;
 use crate::ir::symbol::Symbol;
 use crate::ir::trap::trap_code;
 
-/// Log2 of the bytes of an element.
-const ELEMENT_LOG2: u32 = 3;
 const CONSTANT_TABLE: &str = "what writes, grows or copies a table is known when it is laid out";
 const OUT_OF_BOUNDS: ir::TrapCode = trap_code(TrapCode::TableOutOfBounds);
 
@@ -31,7 +30,7 @@ impl Emitter<'_, '_> {
                 if let Some(index) = index_constant
                     && index < u64::from(len)
                 {
-                    let offset = (index as u32) << ELEMENT_LOG2;
+                    let offset = (index as u32) << Reference::SIZE_LOG2;
                     return (self.vmctx, displacement(elements + offset));
                 }
                 self.check_fixed(index, len);
@@ -41,7 +40,7 @@ impl Emitter<'_, '_> {
                 if let Some(index) = index_constant
                     && index < u64::from(len)
                 {
-                    let element = data + ((index as u32) << ELEMENT_LOG2);
+                    let element = data + ((index as u32) << Reference::SIZE_LOG2);
                     return (symbol_address(self.builder, Symbol::Data(element)), 0);
                 }
                 self.check_fixed(index, len);
@@ -83,7 +82,7 @@ impl Emitter<'_, '_> {
         let offset = self
             .builder
             .ins()
-            .ishl_imm_u(index, i64::from(ELEMENT_LOG2));
+            .ishl_imm_u(index, i64::from(Reference::SIZE_LOG2));
         self.builder.ins().iadd(base, offset)
     }
 
@@ -121,15 +120,16 @@ impl Emitter<'_, '_> {
     }
 
     pub(super) fn table_get(&mut self, table: u32, index: Value) -> Value {
-        let (addr, offset) = self.element(table, index);
+        let place = self.element(table, index);
         let flags = self.element_flags(table);
-        self.builder.ins().load(I64, flags, addr, offset)
+        self.table_reference(table).load(self.builder, flags, place)
     }
 
     pub(crate) fn table_set(&mut self, table: u32, index: Value, value: Value) {
-        let (addr, offset) = self.element(table, index);
+        let place = self.element(table, index);
         let flags = self.flags(Region::Elements);
-        self.builder.ins().store(flags, value, addr, offset);
+        self.table_reference(table)
+            .store(self.builder, flags, value, place);
     }
 
     pub(super) fn table_size(&mut self, table: u32) -> Value {
@@ -143,6 +143,11 @@ impl Emitter<'_, '_> {
         let old = self.builtin_value(Builtin::TableGrow, &[desc, delta, value]);
         // -1 stays -1.
         self.narrow(old, self.table_is_64(table))
+    }
+
+    /// The kind of a table's elements.
+    fn table_reference(&self, table: u32) -> Reference {
+        Reference::of(self.env.module.tables[table as usize].element_type)
     }
 
     fn table_is_64(&self, table: u32) -> bool {

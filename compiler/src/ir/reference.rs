@@ -1,0 +1,75 @@
+//! References: how code holds them, and what it does with them.
+//!
+//! Null, loads, stores and the width in tables and globals are decided here, by what a reference is to. A
+//! kind that a collector owns would be another variant of [`Reference`], with barriers in `load` and
+//! `store`, whose values are declared for stack maps where [`Reference::ty`] is asked for.
+
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::types::I64;
+use cranelift_codegen::ir::{self, InstBuilder, MemFlagsData, Value};
+use cranelift_frontend::FunctionBuilder;
+use wasmparser::RefType;
+
+/// A kind of references.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reference {
+    /// To functions, as [`FuncRefs`](crate::env::FuncRefs) says.
+    Func,
+    /// To what the host has: a number whose meaning it knows.
+    Extern,
+}
+
+impl Reference {
+    /// Log2 of the bytes of an element of a table, of whatever kind.
+    pub(crate) const SIZE_LOG2: u32 = 3;
+
+    /// The kind of a type's references.
+    pub(crate) fn of(ty: RefType) -> Reference {
+        match ty.is_extern_ref() {
+            true => Reference::Extern,
+            false => Reference::Func,
+        }
+    }
+
+    /// The type of values.
+    pub(crate) fn ty(self) -> ir::Type {
+        match self {
+            Reference::Func | Reference::Extern => I64,
+        }
+    }
+
+    /// The null reference.
+    pub(crate) fn null(self, builder: &mut FunctionBuilder<'_>) -> Value {
+        builder.ins().iconst(self.ty(), 0)
+    }
+
+    /// Loads a reference.
+    pub(crate) fn load(
+        self,
+        builder: &mut FunctionBuilder<'_>,
+        flags: MemFlagsData,
+        (addr, offset): (Value, i32),
+    ) -> Value {
+        builder.ins().load(self.ty(), flags, addr, offset)
+    }
+
+    /// Stores a reference.
+    pub(crate) fn store(
+        self,
+        builder: &mut FunctionBuilder<'_>,
+        flags: MemFlagsData,
+        value: Value,
+        (addr, offset): (Value, i32),
+    ) {
+        match self {
+            Reference::Func | Reference::Extern => {
+                builder.ins().store(flags, value, addr, offset);
+            }
+        }
+    }
+}
+
+/// Whether a reference of any kind is null, as an `i8`: operators that ask do not say of which.
+pub(crate) fn is_null(builder: &mut FunctionBuilder<'_>, reference: Value) -> Value {
+    builder.ins().icmp_imm_u(IntCC::Equal, reference, 0)
+}
