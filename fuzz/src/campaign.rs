@@ -18,7 +18,7 @@ const MAX_FINDINGS: u64 = 10;
 
 /// Which cases to run.
 #[derive(Clone, Copy, Debug)]
-pub struct Plan {
+pub struct Schedule {
     /// What is compared.
     pub target: Target,
     /// Where the cases' seeds come from.
@@ -129,15 +129,15 @@ pub fn worker_seed(seed: u64, number: u64) -> u64 {
 
 /// Runs cases in this process. `begin` is told before each case, `found` what was found.
 pub fn run(
-    plan: Plan,
+    schedule: Schedule,
     mut begin: impl FnMut(Status),
     mut found: impl FnMut(&Case, u64, &Finding),
 ) -> Stats {
     let lab = Lab::default();
-    let end = Instant::now() + plan.time;
+    let end = Instant::now() + schedule.time;
     let mut stats = Stats::default();
     for number in 0.. {
-        let case_seed = mix(plan.seed, number);
+        let case_seed = mix(schedule.seed, number);
         stats.cpu_micros = processor_time();
         begin(Status {
             case: case_seed,
@@ -148,7 +148,7 @@ pub fn run(
         }
         stats.cases += 1;
         let case = Case::from_seed(case_seed);
-        match check(&lab, plan.target, &case) {
+        match check(&lab, schedule.target, &case) {
             Ok(None) => stats.skipped += 1,
             Ok(Some(report)) => {
                 stats.calls += report.calls;
@@ -157,9 +157,11 @@ pub fn run(
             }
             Err(finding) => {
                 stats.findings += 1;
-                let still = |case: &Case| check(&lab, plan.target, case).is_err();
+                let still = |case: &Case| check(&lab, schedule.target, case).is_err();
                 let reduced = reduce::reduce(&case, still);
-                let finding = check(&lab, plan.target, &reduced).err().unwrap_or(finding);
+                let finding = check(&lab, schedule.target, &reduced)
+                    .err()
+                    .unwrap_or(finding);
                 found(&reduced, case_seed, &finding);
             }
         }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use cwasm_fuzz::campaign::{self, Plan, Stats, Status};
+use cwasm_fuzz::campaign::{self, Schedule, Stats, Status};
 use cwasm_fuzz::{Case, Finding, Lab, Target};
 
 /// How often workers are looked at.
@@ -110,13 +110,13 @@ fn run_case(args: &Args, name: &str) -> io::Result<u64> {
 /// Runs cases until the time is over.
 fn work(args: &Args, status_path: &Path) -> io::Result<u64> {
     let file = File::create(status_path)?;
-    let plan = Plan {
+    let schedule = Schedule {
         target: args.target,
         seed: args.seed.unwrap_or(0),
         time: Duration::from_secs(args.seconds),
     };
     let stats = campaign::run(
-        plan,
+        schedule,
         |status| {
             if let Err(error) = status.write(&file) {
                 panic!("cannot write {}: {error}", status_path.display());

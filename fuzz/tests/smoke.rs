@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use cwasm_fuzz::campaign::{self, Plan};
+use cwasm_fuzz::campaign::{self, Schedule};
 use cwasm_fuzz::{Case, Lab, Target};
 
 fn smoke(target: Target) {
-    let plan = Plan {
+    let schedule = Schedule {
         target,
         seed: 1,
         time: Duration::from_secs(1),
     };
     let mut messages = Vec::new();
     let stats = campaign::run(
-        plan,
+        schedule,
         |_| {},
         |_, seed, finding| messages.push(format!("{seed:016x}: {}", finding.message)),
     );

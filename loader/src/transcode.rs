@@ -23,7 +23,7 @@ const BEYOND_ASCII: u16 = 0x80;
 const BEYOND_LATIN1: u16 = 0x100;
 
 /// A code unit of UTF-16 in memory.
-type Unit = [u8; 2];
+type CodeUnit = [u8; 2];
 
 /// How far a string was transcoded: bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -207,7 +207,7 @@ pub(crate) fn utf16_to_utf16(src: &[u8], dst: &mut [u8]) -> Option<bool> {
 }
 
 /// The end of the last char that starts in a block; `None` if a surrogate has no partner.
-fn pairs_end(src: &[Unit], start: usize, end: usize) -> Option<usize> {
+fn pairs_end(src: &[CodeUnit], start: usize, end: usize) -> Option<usize> {
     let mut at = start;
     while at < end {
         at += match value(src[at]) {
@@ -281,11 +281,11 @@ pub(crate) fn deflate_utf16(bytes: &mut [u8], part: Range<usize>) {
     }
 }
 
-fn units(bytes: &[u8]) -> &[Unit] {
+fn units(bytes: &[u8]) -> &[CodeUnit] {
     bytes.as_chunks().0
 }
 
-fn value(unit: Unit) -> u16 {
+fn value(unit: CodeUnit) -> u16 {
     u16::from_le_bytes(unit)
 }
 
@@ -298,14 +298,14 @@ fn ascii_run(bytes: &[u8]) -> usize {
 }
 
 /// Writes bytes as code units of UTF-16.
-fn widen(src: &[u8], dst: &mut [Unit]) {
+fn widen(src: &[u8], dst: &mut [CodeUnit]) {
     for (place, byte) in dst.iter_mut().zip(src) {
         *place = [*byte, 0];
     }
 }
 
 /// Writes code units as bytes, up to the first that is not less than `beyond`: how many.
-fn narrow_run(src: &[Unit], dst: &mut [u8], beyond: u16) -> usize {
+fn narrow_run(src: &[CodeUnit], dst: &mut [u8], beyond: u16) -> usize {
     let mut done = 0;
     for block in src.as_chunks::<BLOCK>().0 {
         if block.iter().fold(0, |all, unit| all | value(*unit)) >= beyond {

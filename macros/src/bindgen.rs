@@ -19,13 +19,13 @@ use quote::quote;
 use syn::{Error, Result};
 use wit_parser::{PackageId, Resolve, WorldId};
 
-pub(crate) use options::Options;
+pub(crate) use options::BindgenOptions;
 
 /// The folder that is read if nothing else is said.
 const DEFAULT_PATH: &str = "wit";
 
 /// All that `bindgen!` makes.
-pub(crate) fn expand(options: &Options) -> Result<TokenStream> {
+pub(crate) fn expand(options: &BindgenOptions) -> Result<TokenStream> {
     let mut resolve = Resolve::default();
     let (package, files) = read(&mut resolve, options)?;
     let world = select(&resolve, package, options)?;
@@ -39,7 +39,7 @@ pub(crate) fn expand(options: &Options) -> Result<TokenStream> {
 }
 
 /// Reads the package, and says which files it is in.
-fn read(resolve: &mut Resolve, options: &Options) -> Result<(PackageId, Vec<PathBuf>)> {
+fn read(resolve: &mut Resolve, options: &BindgenOptions) -> Result<(PackageId, Vec<PathBuf>)> {
     let span = |literal: &Option<syn::LitStr>| {
         literal
             .as_ref()
@@ -72,7 +72,7 @@ fn read(resolve: &mut Resolve, options: &Options) -> Result<(PackageId, Vec<Path
     Ok((package, files))
 }
 
-fn select(resolve: &Resolve, package: PackageId, options: &Options) -> Result<WorldId> {
+fn select(resolve: &Resolve, package: PackageId, options: &BindgenOptions) -> Result<WorldId> {
     let name = options.world.as_ref().map(syn::LitStr::value);
     resolve
         .select_world(&[package], name.as_deref())

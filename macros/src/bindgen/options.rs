@@ -6,7 +6,7 @@ use syn::{Error, Ident, LitBool, LitStr, Path, Result, Token, braced, bracketed,
 
 /// What is between the parentheses of `bindgen!`.
 #[derive(Default)]
-pub(crate) struct Options {
+pub(crate) struct BindgenOptions {
     /// A file or folder, from the folder of `Cargo.toml`.
     pub(crate) path: Option<LitStr>,
     /// A package in place of a file.
@@ -32,9 +32,9 @@ pub(crate) enum Trappable {
     Named(Vec<LitStr>),
 }
 
-impl Parse for Options {
-    fn parse(input: ParseStream<'_>) -> Result<Options> {
-        let mut options = Options::default();
+impl Parse for BindgenOptions {
+    fn parse(input: ParseStream<'_>) -> Result<BindgenOptions> {
+        let mut options = BindgenOptions::default();
         if input.peek(token::Brace) {
             let content;
             braced!(content in input);
@@ -58,7 +58,7 @@ impl Parse for Options {
     }
 }
 
-impl Options {
+impl BindgenOptions {
     fn option(&mut self, input: ParseStream<'_>) -> Result<()> {
         if input.peek(Token![crate]) {
             input.parse::<Token![crate]>()?;

@@ -13,7 +13,7 @@ use wit_parser::{
 use super::functions::{self, Export, Failing, HostTrait, Imports, Place, own};
 use super::idents::{camel, camel_text, snake};
 use super::modules::{Modules, Scope, Tree};
-use super::options::Options;
+use super::options::BindgenOptions;
 use super::resources::{self, Group};
 use super::types::{TypeWriter, docs};
 
@@ -27,7 +27,11 @@ struct Writer<'a> {
 }
 
 /// What is written for a world.
-pub(super) fn expand(resolve: &Resolve, id: WorldId, options: &Options) -> Result<TokenStream> {
+pub(super) fn expand(
+    resolve: &Resolve,
+    id: WorldId,
+    options: &BindgenOptions,
+) -> Result<TokenStream> {
     let world = &resolve.worlds[id];
     let tree = Tree::new(resolve, world, &options.with);
     let krate = options
