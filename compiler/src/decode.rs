@@ -20,7 +20,7 @@ use crate::features::Features;
 use crate::module::{Body, Data, Element, ElementItems, Import, Module, SegmentMode};
 use crate::plan::{ModuleId, ResourceOp};
 
-/// What the input holds.
+/// The input, decoded.
 pub(crate) struct Decoded<'a> {
     /// All core modules, in the order of the binary.
     pub(crate) modules: Vec<Module<'a>>,
@@ -482,7 +482,7 @@ fn component_instance<'a>(
     }
 }
 
-/// What an import of this type must be.
+/// The import that has this type.
 fn import_type(
     ty: &ComponentEntityType,
     offset: u64,

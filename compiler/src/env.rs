@@ -52,7 +52,7 @@ pub(crate) struct MemoryLoc {
     pub(crate) min_byte_len: u64,
     /// Accesses below this need no check: what lies between the size and this faults.
     pub(crate) reservation: u64,
-    /// Bytes behind the reservation that fault too.
+    /// Bytes after the reservation that fault too.
     pub(crate) guard_size: u64,
     pub(crate) is_64: bool,
     /// Whether each access that is not known to be inside is compared with the size; only the guard

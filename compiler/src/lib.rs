@@ -44,7 +44,7 @@ use plan::{ModuleId, Plan};
 /// Bytes of stack of a compiling thread: only what is used takes memory.
 const COMPILE_STACK_SIZE: usize = 16 << 20;
 
-/// What to make.
+/// The kind of output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Emit {
     /// An artifact for the loader.
@@ -56,7 +56,7 @@ pub enum Emit {
     Clif,
 }
 
-/// What compilation made.
+/// The result of compilation.
 #[derive(Clone, Debug)]
 pub struct Output {
     /// The bytes of what [`Emit`] asked for.
@@ -153,7 +153,7 @@ fn stages(
     Ok(output)
 }
 
-/// What all units of an input are compiled with.
+/// All that the units of an input are compiled with.
 struct Stage<'s, 'a> {
     modules: &'s [module::Module<'a>],
     options: &'s Options,

@@ -19,7 +19,7 @@ pub(crate) struct Text {
     pub(crate) offsets: Vec<u32>,
     /// Bytes of the text.
     pub(crate) size: u32,
-    /// Text offset behind the last core function.
+    /// Text offset after the last core function.
     pub(crate) thunks_start: u32,
 }
 

@@ -176,7 +176,7 @@ pub(crate) fn validate_bodies(modules: &[&Module<'_>]) -> Result<()> {
 }
 
 impl<'a> Body<'a> {
-    /// What validates this body; a body may be translated once per instance.
+    /// A validator of this body; a body may be translated once per instance.
     pub(crate) fn to_validate(&self) -> FuncToValidate<ValidatorResources> {
         FuncToValidate {
             resources: self.validator.resources.clone(),

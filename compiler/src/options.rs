@@ -16,7 +16,7 @@ pub struct Options {
     pub target: String,
     /// The CPU level: never the build machine's own.
     pub cpu: CpuLevel,
-    /// What generated code is optimised for.
+    /// How generated code is optimised.
     pub opt: OptLevel,
     /// The proposals that the input may use.
     pub features: Features,
@@ -26,7 +26,7 @@ pub struct Options {
     pub debug: bool,
     /// Whether code checks, in loops and calls, if the host wants it to stop.
     pub interruptible: bool,
-    /// What keeps accesses inside of memories with 32-bit addresses and usual pages.
+    /// How accesses are kept inside of memories with 32-bit addresses and usual pages.
     pub bounds: Bounds,
     /// Whether loads may be replaced by values that were stored or loaded before. On, except to test
     /// that it changes nothing.
@@ -50,7 +50,7 @@ impl Default for Options {
     }
 }
 
-/// What generated code is optimised for.
+/// How generated code is optimised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum OptLevel {
     /// Not at all: compiles fastest.
@@ -62,7 +62,7 @@ pub enum OptLevel {
     Size,
 }
 
-/// What keeps accesses inside of a linear memory with 32-bit addresses and pages of at least 4 KiB.
+/// How accesses are kept inside of a linear memory with 32-bit addresses and pages of at least 4 KiB.
 /// Accesses to other memories are always compared with the size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Bounds {

@@ -29,7 +29,7 @@ use crate::plan::{PassThrough, Plan};
 
 /// Memory pages: never more than 4 GiB less a page, so that no sum of 32 bits overflows that is used.
 const MAX_PAGES: u64 = 65_535;
-/// What is allocated is the memory from here on: no pointer is null.
+/// Memory is allocated from here on: no pointer is null.
 const FIRST_ADDR: i32 = 8;
 /// The global that is the end of what is allocated.
 const END: u32 = 0;

@@ -28,7 +28,7 @@ pub(crate) struct Component<'a> {
     pub(crate) offset: u64,
 }
 
-/// What a component defines, imports or exports. Each item adds to one index space (of types only
+/// A definition, import or export of a component. Each item adds to one index space (of types only
 /// resource types are tracked, by what the validator calls them: functions carry theirs).
 pub(crate) enum Item<'a> {
     CoreModule(ModuleId),
@@ -80,12 +80,12 @@ pub(crate) enum Item<'a> {
         named_type: Option<ValueType>,
         /// The resource type that is exported.
         resource: Option<ResourceRef>,
-        /// What the validator calls the resource types of the export from here on.
+        /// The validator's names of the resource types of the export from here on.
         resources: ResourcePaths,
     },
 }
 
-/// What an import must be.
+/// The type of an import.
 pub(crate) enum ImportType {
     Func(FuncDefId),
     Instance(InstanceShape),
@@ -98,7 +98,7 @@ pub(crate) enum ImportType {
     Unsupported(&'static str),
 }
 
-/// What an imported instance exports.
+/// The exports of an imported instance.
 pub(crate) struct InstanceShape {
     pub(crate) exports: Vec<(ExternName, ImportType)>,
 }

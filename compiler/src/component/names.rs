@@ -1,4 +1,4 @@
-//! What imports and exports are called, and what else is said about them.
+//! Names of imports and exports, and remarks on them.
 
 use std::borrow::Cow;
 
@@ -9,18 +9,18 @@ use wasmparser::component_types::ComponentItem;
 /// The name of an import or export.
 #[derive(Clone, Debug)]
 pub(crate) struct ExternName {
-    /// What aliases, arguments and types call it.
+    /// Its name in aliases, arguments and types.
     pub(crate) key: String,
-    /// What the host calls it, if that is not `key`: `a:b/c@0.2` with a version suffix of `.1` is
+    /// Its name for the host, if that is not `key`: `a:b/c@0.2` with a version suffix of `.1` is
     /// `a:b/c@0.2.1`.
     full: Option<String>,
-    /// What else is said about it. A version suffix belongs to the interface that is implemented,
+    /// Remarks on it. A version suffix belongs to the interface that is implemented,
     /// if there is one.
     pub(crate) says: Extern,
 }
 
 impl ExternName {
-    /// What the host calls it.
+    /// Its name for the host.
     pub(crate) fn full(&self) -> &str {
         self.full.as_deref().unwrap_or(&self.key)
     }

@@ -12,7 +12,7 @@ use crate::plan::types::{FuncTypeId, UnitTypes};
 /// The most types with handles in them, each counted as often as it means another resource.
 const MAX_TYPES: u64 = 1_000_000;
 
-/// What a component instance has of the types of its definition.
+/// The meaning that types of a component's definition have in one of its instances.
 #[derive(Default)]
 pub(crate) struct InstanceTypes {
     resources: HashMap<ResourceRef, ResourceNumber>,

@@ -82,7 +82,7 @@ pub(super) fn instances(
     Ok(())
 }
 
-/// What is given for an import of a module, with the type that it has.
+/// The record of an import of a module: what is given for it, with the type that it has.
 fn arg(
     parts: &Parts<'_, '_>,
     strings: &mut Strings,

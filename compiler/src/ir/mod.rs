@@ -1,4 +1,4 @@
-//! What all generated code has in common: symbols, signatures, trap codes, checks and flags.
+//! The basis of all generated code: symbols, signatures, trap codes, checks and flags.
 
 pub(crate) mod check;
 pub(crate) mod flags;

@@ -1,4 +1,4 @@
-//! What generated code refers to by name: functions of the unit, what they share, and data.
+//! Symbols: how generated code refers to functions of the unit, to what they share, and to data.
 
 use cranelift_codegen::ir::{self, AbiParam, ArgumentPurpose, Signature, types};
 use cranelift_codegen::isa::CallConv;
@@ -8,7 +8,7 @@ use cwasm_format::builtin::Builtin;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct FuncId(pub(crate) u32);
 
-/// What code refers to by a relocation, resolved when the unit is linked.
+/// The target of a relocation, resolved when the unit is linked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Symbol {
     /// A function of the work list.
@@ -21,7 +21,7 @@ pub(crate) enum Symbol {
     Data(u32),
     /// A `LowerRecord`, by index.
     Lower(u32),
-    /// What all that work with handles share.
+    /// A function that all who work with handles share.
     Handle(HandleOp),
 }
 

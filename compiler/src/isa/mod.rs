@@ -11,22 +11,21 @@ use cwasm_format::cpu::CpuLevel;
 use crate::error::{Error, Result};
 use crate::options::{DEFAULT_TARGET, OptLevel, Options};
 
-/// Log2 of the bytes between two probes of a large frame: the smallest guard region at the end of
-/// a stack.
-const PROBE_LOG2: &str = "12";
-
 /// The architectures that are supported.
 static ARCHS: &[&Arch] = &[&x86_64::ARCH];
 
-/// What depends on the architecture, besides Cranelift's choice of instructions.
+/// All that depends on the architecture, besides Cranelift's choice of instructions.
 pub(crate) struct Arch {
     architecture: target_lexicon::Architecture,
     /// The number of the target with Linux, as in headers of artifacts.
     linux: u32,
     /// Alignment of functions in bytes.
     pub(crate) function_align: u32,
-    /// What the space between functions is filled with: instructions that trap.
+    /// Fills the space between functions: instructions that trap.
     pub(crate) padding: &'static [u8],
+    /// Log2 of the bytes between two probes of a large frame: the smallest guard region at the end of
+    /// a stack, a page.
+    probe_log2: &'static str,
     /// Cranelift's flags for a CPU level.
     cpu_flags: fn(CpuLevel) -> Vec<&'static str>,
     /// Writes how far its target is from an instruction, which has a relocation of this kind at this
@@ -62,7 +61,7 @@ pub(crate) fn target(options: &Options) -> Result<Target> {
     for flag in (arch.cpu_flags)(options.cpu) {
         enable(&mut builder, flag)?;
     }
-    let flags = settings::Flags::new(shared_settings(options)?);
+    let flags = settings::Flags::new(shared_settings(options, arch)?);
     let isa = builder
         .finish(flags)
         .map_err(|error| Error::option(format!("target `{}`: {error}", options.target)))?;
@@ -75,7 +74,7 @@ pub(crate) fn target(options: &Options) -> Result<Target> {
     })
 }
 
-fn shared_settings(options: &Options) -> Result<settings::Builder> {
+fn shared_settings(options: &Options, arch: &Arch) -> Result<settings::Builder> {
     let mut builder = settings::builder();
     let opt_level = match options.opt {
         OptLevel::None => "none",
@@ -97,7 +96,7 @@ fn shared_settings(options: &Options) -> Result<settings::Builder> {
     // A frame larger than the guard region is touched page by page.
     enable(&mut builder, "enable_probestack")?;
     set(&mut builder, "probestack_strategy", "inline")?;
-    set(&mut builder, "probestack_size_log2", PROBE_LOG2)?;
+    set(&mut builder, "probestack_size_log2", arch.probe_log2)?;
     // More results than there are registers go through memory.
     enable(&mut builder, "enable_multi_ret_implicit_sret")?;
     // Everything in the artifact is near, so that it is reached relative to the instruction

@@ -16,6 +16,7 @@ pub(super) static ARCH: Arch = Arch {
     // What instruction fetch likes, and vector constants after the code need.
     function_align: 16,
     padding: &[TRAP],
+    probe_log2: "12",
     cpu_flags,
     relocate,
 };

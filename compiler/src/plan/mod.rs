@@ -13,8 +13,8 @@ use cwasm_format::types::{ResourceNumber, ValueType};
 use crate::module::Module;
 use types::{FuncTypeId, UnitTypes};
 
-/// A core module of the input, in the order of the binary; behind them what stands for those that are
-/// imported, and what is made for functions that pass through.
+/// A core module of the input, in the order of the binary; after them those that stand for imported
+/// ones, and those that are made for functions that pass through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct ModuleId(pub(crate) u32);
 
@@ -39,7 +39,7 @@ pub(crate) enum CoreFunc {
     Resource(u32),
 }
 
-/// What a component does with its handles.
+/// An operation of a component on its handles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum ResourceOp {
     New,
@@ -108,7 +108,7 @@ pub(crate) struct Plan {
     pub(crate) types: UnitTypes,
     /// Types that the outermost component names, by path.
     pub(crate) type_names: Vec<(String, ValueType)>,
-    /// What is said about imports of the outermost component, by path, where there is something.
+    /// Remarks on imports of the outermost component, by path, where there are any.
     pub(crate) import_externs: Vec<(String, Extern)>,
     /// As `import_externs`, of exports.
     pub(crate) export_externs: Vec<(String, Extern)>,
@@ -241,13 +241,13 @@ pub(crate) struct PlanImport {
     pub(crate) item: ImportItem,
 }
 
-/// What the host provides.
+/// An item that the host provides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ImportItem {
     Func(FuncTypeId),
     Instance,
     Resource(ResourceNumber),
-    /// What stands for the module.
+    /// The module that stands for it.
     Module(ModuleId),
 }
 
@@ -256,7 +256,7 @@ pub(crate) struct PlanExport {
     pub(crate) item: ExportItem,
 }
 
-/// What the host can use.
+/// An item that the host can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ExportItem {
     /// Index into [`Plan::lifts`].

@@ -37,7 +37,7 @@ use crate::ir::flags::{CONSTANT, displacement, field};
 
 const CODE: TrapCode = TrapCode::HEAP_OUT_OF_BOUNDS;
 const BYTE_LEN: i32 = field(offset_of!(VmMemory, byte_len));
-/// What an offset is rounded down to a multiple of; an access is shorter.
+/// Offsets are rounded down to a multiple of this; an access is shorter.
 const BIAS_UNIT: u64 = CHECKED_GUARD_SIZE / 2;
 
 /// The loops that are being translated, the innermost last.
@@ -69,7 +69,7 @@ impl Loops {
     }
 }
 
-/// Where an access goes: `offset` bytes behind `index`, which is a 64-bit value.
+/// Where an access goes: `offset` bytes after `index`, which is a 64-bit value.
 pub(super) struct Inside {
     pub(super) index: Value,
     pub(super) offset: u64,

@@ -32,7 +32,7 @@ pub(super) const REFERENT: MemFlagsData = MemFlagsData::new()
     .with_readonly()
     .with_endianness(Endianness::Little);
 
-/// What is called, and the context that it is called with.
+/// A function to call, and the context that it is called with.
 pub(super) struct Callee {
     code: Code,
     context: Value,

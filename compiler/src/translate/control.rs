@@ -1,6 +1,6 @@
 //! Control frames and branches.
 //!
-//! A frame gets the block behind its end only when something branches there: a block that is only
+//! A frame gets the block after its end only when something branches there: a block that is only
 //! left by reaching its end costs no basic block, nor does the end of a loop. An `if` without
 //! `else` and without parameters has no block for the case that it is not taken.
 

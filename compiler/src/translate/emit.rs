@@ -30,7 +30,7 @@ pub(crate) struct Emitter<'e, 'f> {
 /// loads need none. There is a fixed number, because the analysis keeps a row of them per block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Region {
-    /// What describes memories, tables and segments.
+    /// Descriptors of memories, tables and segments.
     Descriptors,
     /// Elements of tables.
     Elements,

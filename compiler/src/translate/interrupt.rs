@@ -9,7 +9,7 @@
 //!   iteration.
 //! - Each function that calls another one, or itself, checks where it begins, so no chain of calls
 //!   or tail calls goes without. One that calls none ends by itself, or in a loop.
-//! - Code that is neither checks after so many operators ([`Budget`]): few behind a call, because
+//! - Code that is neither checks after so many operators ([`Budget`]): few after a call, because
 //!   a deep recursion returns to that place in each of its frames.
 //!
 //! Builtins bound their own work, and their trampolines check.
@@ -18,8 +18,8 @@ use cranelift_codegen::ir::Inst;
 
 /// How many operators may follow each other without a check.
 const MOST_OPERATORS: u32 = 1024;
-/// How many behind a call.
-const MOST_BEHIND_CALL: u32 = 16;
+/// How many after a call.
+const MOST_AFTER_CALL: u32 = 16;
 
 /// Counts operators to know when a check is due.
 ///
@@ -30,11 +30,11 @@ pub(super) struct Budget {
     position: u32,
     /// Where a check is on every path to here, or was before this many operators.
     checked: u32,
-    /// Behind the last call.
+    /// After the last call.
     called: u32,
 }
 
-/// What is known where a frame begins.
+/// The budget where a frame begins.
 #[derive(Clone, Copy)]
 pub(super) struct Mark {
     position: u32,
@@ -76,7 +76,7 @@ impl Budget {
     fn lower(&mut self) {
         let least = self
             .position
-            .saturating_sub(MOST_OPERATORS - MOST_BEHIND_CALL);
+            .saturating_sub(MOST_OPERATORS - MOST_AFTER_CALL);
         self.checked = self.checked.min(least);
     }
 
@@ -146,7 +146,7 @@ mod tests {
         assert_eq!(left(&mut budget), MOST_OPERATORS);
         assert_eq!(left(&mut budget), MOST_OPERATORS);
         budget.call();
-        assert_eq!(left(&mut budget), MOST_BEHIND_CALL);
+        assert_eq!(left(&mut budget), MOST_AFTER_CALL);
         assert_eq!(left(&mut budget), MOST_OPERATORS);
     }
 
@@ -157,12 +157,12 @@ mod tests {
         assert_eq!(left(&mut budget), MOST_OPERATORS);
         budget.merge(frame);
         assert_eq!(left(&mut budget), 0);
-        // A call in a frame may be the last that was done there, checks behind it or not.
+        // A call in a frame may be the last that was done there, checks after it or not.
         let frame = budget.mark();
         budget.operator();
         budget.call();
         budget.check();
         budget.merge(frame);
-        assert_eq!(left(&mut budget), MOST_BEHIND_CALL);
+        assert_eq!(left(&mut budget), MOST_AFTER_CALL);
     }
 }

@@ -63,7 +63,7 @@ impl Emitter<'_, '_> {
         let mut flags = self.flags(memory_region(&loc));
 
         // The context and the memories never move; what is added to them is inside, or faults, or
-        // wraps behind a check that has trapped.
+        // wraps after a check that has trapped.
         let (base, base_offset) = self.memory_base(&loc);
         let fault = Some(TrapCode::HEAP_OUT_OF_BOUNDS);
         if !in_bounds && needs_check(&loc, end_offset) {
@@ -183,7 +183,7 @@ fn access_size(opcode: Opcode, ty: Type) -> u64 {
     }
 }
 
-/// Whether an access that ends `end_offset` behind its index may go beyond what faults by itself.
+/// Whether an access that ends `end_offset` after its index may go beyond what faults by itself.
 fn needs_check(loc: &MemoryLoc, end_offset: u64) -> bool {
     let faulting = loc.reservation.saturating_add(loc.guard_size);
     loc.is_checked || u64::from(u32::MAX).saturating_add(end_offset) > faulting

@@ -54,7 +54,7 @@ use crate::env::Env;
 use crate::error::Result;
 use crate::ir::types::{core_signature, value_type};
 
-/// What translation needs and can use again for the next function; one per thread.
+/// Buffers that translation can use again for the next function; one per thread.
 #[derive(Default)]
 pub(crate) struct TranslateState {
     pub(crate) builder: FunctionBuilderContext,
@@ -78,7 +78,7 @@ pub(crate) fn translate_function(
 ) -> Result<()> {
     let result = translate(env, func_index, isa, state, func);
     if result.is_err() {
-        // The buffers hold what the function left behind where it stopped.
+        // The buffers hold parts of the function, as it was where translation stopped.
         *state = TranslateState::default();
     }
     result
@@ -155,8 +155,8 @@ fn enter(builder: &mut FunctionBuilder<'_>) -> Value {
     builder.block_params(entry)[0]
 }
 
-/// Declares the locals behind the parameters, which start as zero; returns the reader of the
-/// operators behind.
+/// Declares the locals after the parameters, which start as zero; returns the reader of the
+/// operators that follow.
 fn locals<'a>(
     body: &FunctionBody<'a>,
     validator: &mut FuncValidator<ValidatorResources>,

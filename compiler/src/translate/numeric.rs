@@ -10,7 +10,7 @@ use cwasm_format::builtin::Builtin;
 use super::operators::Translator;
 use crate::env::ConstValue;
 
-/// What inserts an instruction.
+/// Inserts an instruction.
 pub(super) type Ins<'a, 'f> = FuncInstBuilder<'a, 'f>;
 
 impl<'f> Translator<'_, 'f> {

@@ -1,4 +1,4 @@
-//! What a function refers to, remembered so that it is declared once.
+//! The entities that a function refers to, remembered so that each is declared once.
 
 use cranelift_codegen::entity::packed_option::{PackedOption, ReservedValue};
 use cranelift_codegen::ir::{AliasRegion, FuncRef, GlobalValue, SigRef, Value};

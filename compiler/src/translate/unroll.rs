@@ -3,8 +3,8 @@
 //!
 //! ```text
 //! head: check, body -> second: body -> head
-//!               \               \-> behind the loop
-//!                \----------------> behind the loop
+//!               \               \-> after the loop
+//!                \----------------> after the loop
 //! ```
 //!
 //! Measured on loops of about seven instructions (`interruptible.cost` of the bench): a check costs up to
@@ -70,9 +70,9 @@ impl<'e> Translator<'e, '_> {
         let index = self.frames.len() - 1;
         let (ty, height) = (self.frames[index].ty, self.frames[index].height);
         let results = self.result_count(ty);
-        let behind = self.reachable.then(|| self.block_of_results(ty));
-        if let Some(behind) = behind {
-            self.jump(behind, results);
+        let after = self.reachable.then(|| self.block_of_results(ty));
+        if let Some(after) = after {
+            self.jump(after, results);
         }
         let Some(second) = self.frames[index].target.expand() else {
             unreachable!("`unroll` has made the head of the second copy")
@@ -87,9 +87,9 @@ impl<'e> Translator<'e, '_> {
         }
         self.end_innermost();
         // Where the first copy reaches its end, so does the second.
-        if let Some(behind) = behind {
-            self.jump(behind, results);
-            self.end_at(behind, height);
+        if let Some(after) = after {
+            self.jump(after, results);
+            self.end_at(after, height);
         }
         Ok(())
     }

@@ -4,7 +4,7 @@
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::{Function, InstBuilder};
 
-/// Puts a barrier before each access: a sequence point, behind which the analysis knows nothing and
+/// Puts a barrier before each access: a sequence point, after which the analysis knows nothing and
 /// which is no machine code.
 pub(crate) fn insert(func: &mut Function) {
     let mut cursor = FuncCursor::new(func);

@@ -16,7 +16,7 @@ use crate::layout::{Bridge, Unit};
 use crate::plan::{CoreFunc, Plan};
 use crate::translate::{self, TranslateState};
 
-/// What compiling an entry needs.
+/// All that compiling an entry needs.
 #[derive(Clone, Copy)]
 pub(crate) struct Job<'j, 'a> {
     pub(crate) unit: &'j Unit<'a>,
@@ -24,7 +24,7 @@ pub(crate) struct Job<'j, 'a> {
     pub(crate) target: &'j Target,
 }
 
-/// What a thread keeps from one entry to the next.
+/// Buffers that a thread keeps from one entry to the next.
 pub(crate) struct Worker {
     pub(crate) context: Context,
     builder: FunctionBuilderContext,

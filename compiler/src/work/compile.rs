@@ -57,7 +57,7 @@ impl<'l> Compiled<'l> {
         self.functions.iter().map(|found| found.code.len()).sum()
     }
 
-    /// What each function is, in the order of the text.
+    /// The entry of each function, in the order of the text.
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.list.entries.iter().chain(&self.shared)
     }
@@ -130,7 +130,7 @@ pub(crate) fn compile<'l>(
     Ok(compiled)
 }
 
-/// What compiled functions refer to, of the symbols that `select` knows.
+/// The symbols that compiled functions refer to, of those that `select` knows.
 fn used<T: Ord>(
     compiled: &[CompiledFunction],
     select: impl Fn(Symbol) -> Option<T>,
@@ -149,7 +149,7 @@ fn compile_entries(
     order.sort_by_key(|place| std::cmp::Reverse(size_hint(&entries[*place], job.unit)));
     let next = AtomicUsize::new(0);
     let done = AtomicUsize::new(0);
-    // The place of the first entry, in the list's order, that is known to fail. Those behind it need
+    // The place of the first entry, in the list's order, that is known to fail. Those after it need
     // not be compiled, those before it must be: the error is the same whatever the threads do.
     let failed = AtomicUsize::new(usize::MAX);
     let results: Vec<Vec<(usize, Result<CompiledFunction>)>> = rayon::broadcast(|_| {

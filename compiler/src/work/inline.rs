@@ -9,14 +9,14 @@
 //! it runs: its adapter need not write them. Small adapters are inlined into the core functions that
 //! call them; what traps in an adapter has never been a frame of its own.
 //!
-//! What checks whether to stop is not inlined: two checks of a function must not be alike.
+//! Functions that check whether to stop are not inlined: two checks of a function must not be alike.
 //!
 //! Accesses of adapters have no alias region, those of core functions have one, and Cranelift orders a
-//! load without region behind stores without region, calls and fences only. **Invariant:** an inlined
+//! load without region after stores without region, calls and fences only. **Invariant:** an inlined
 //! adapter that loads from a memory stores what it has loaded, or calls, before the core function goes
 //! on: results go to the caller's memory, and what takes parameters from memory calls `realloc`.
 //!
-//! What is inlined is built before everything else; what cannot be built is left alone, so that
+//! Functions that are inlined are built before all others; one that cannot be built is left alone, so that
 //! errors are those of compiling it.
 
 use std::collections::HashMap;

@@ -21,7 +21,7 @@ pub(crate) enum Entry {
     Adapter(u32),
     /// `resource.new` and the like of a component, by index.
     Resource(u32),
-    /// What all that work with handles share.
+    /// A function that all who work with handles share.
     Handle(HandleOp),
     /// A thunk that enters a function of the unit.
     Thunk { func: FuncId, ty: FuncType },
@@ -31,7 +31,7 @@ pub(crate) enum Entry {
     HostFunc(u32),
     /// Calls a function of an imported module's instance, by index into the unit's bridges.
     Bridge(u32),
-    /// What runs at instantiation: a part of the steps, by number.
+    /// The function that runs a part of the steps at instantiation, by number.
     Init(u32),
     /// The trampoline to a builtin.
     Builtin(Builtin),
@@ -59,7 +59,7 @@ pub(crate) struct WorkList {
     pub(crate) array_thunks: HashMap<u32, FuncId>,
     pub(crate) host_funcs: HashMap<u32, FuncId>,
     /// For each part of the steps, what runs it: before each instance of an imported module, and
-    /// behind the last.
+    /// after the last.
     pub(crate) init_thunks: Vec<Option<FuncId>>,
 }
 
@@ -149,7 +149,7 @@ impl WorkList {
     }
 }
 
-/// The steps before, between and behind those that make instances of imported modules.
+/// The steps before, between and after those that make instances of imported modules.
 pub(super) fn parts(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
     steps.split(|step| matches!(step, Step::Instantiate { .. }))
 }

@@ -1,4 +1,4 @@
-//! What the outermost component has of the host and for the host: the plan's imports and exports.
+//! The plan's imports and exports: those of the outermost component.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;

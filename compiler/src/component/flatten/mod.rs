@@ -423,7 +423,7 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
         }
     }
 
-    /// What a core instance exports by this name, resolved to where it is defined.
+    /// The export of a core instance by this name, resolved to where it is defined.
     fn core_export(&self, instance: &CoreInstance<'a>, name: &str) -> CoreDef {
         let id = match instance {
             CoreInstance::FromExports(defs) => return defs[name],
