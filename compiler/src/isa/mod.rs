@@ -4,9 +4,10 @@
 mod x86_64;
 
 use cranelift_codegen::binemit::Reloc;
-use cranelift_codegen::isa::{self, OwnedTargetIsa};
+use cranelift_codegen::isa::{self, OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
 use cwasm_format::cpu::CpuLevel;
+use target_lexicon::Triple;
 
 use crate::error::{Error, Result};
 use crate::options::{DEFAULT_TARGET, OptLevel, Options};
@@ -28,6 +29,8 @@ pub(crate) struct Arch {
     probe_log2: &'static str,
     /// Cranelift's flags for a CPU level.
     cpu_flags: fn(CpuLevel) -> Vec<&'static str>,
+    /// As [`has_swizzle`].
+    has_swizzle: fn(&dyn TargetIsa) -> bool,
     /// Writes how far its target is from an instruction, which has a relocation of this kind at this
     /// offset of the code. Fails if the distance is too long.
     pub(crate) relocate: fn(&mut [u8], u32, Reloc, i64) -> Result<()>,
@@ -46,13 +49,12 @@ pub(crate) struct Target {
 
 /// The target that `options` ask for.
 pub(crate) fn target(options: &Options) -> Result<Target> {
-    let triple: target_lexicon::Triple = options
+    let triple: Triple = options
         .target
         .parse()
         .map_err(|error| Error::option(format!("unknown target `{}`: {error}", options.target)))?;
     let is_linux = triple.operating_system == target_lexicon::OperatingSystem::Linux;
-    let known = |arch: &&&Arch| is_linux && arch.architecture == triple.architecture;
-    let Some(arch) = ARCHS.iter().find(known) else {
+    let Some(arch) = arch_of(&triple).filter(|_| is_linux) else {
         let name = format!("target `{}` (supported: {DEFAULT_TARGET})", options.target);
         return Err(Error::unsupported(name, None));
     };
@@ -72,6 +74,20 @@ pub(crate) fn target(options: &Options) -> Result<Target> {
         cpu_features: options.cpu.features(),
         alias_analysis: options.alias_analysis,
     })
+}
+
+/// The architecture of a target.
+fn arch_of(triple: &Triple) -> Option<&'static Arch> {
+    let mut archs = ARCHS.iter().copied();
+    archs.find(|arch| arch.architecture == triple.architecture)
+}
+
+/// Whether the CPU moves bytes of a vector by a vector of indices in one instruction.
+pub(crate) fn has_swizzle(isa: &dyn TargetIsa) -> bool {
+    match arch_of(isa.triple()) {
+        Some(arch) => (arch.has_swizzle)(isa),
+        None => unreachable!("targets have architectures that are supported"),
+    }
 }
 
 fn shared_settings(options: &Options, arch: &Arch) -> Result<settings::Builder> {

@@ -18,6 +18,8 @@ pub(super) static ARCH: Arch = Arch {
     padding: &[TRAP],
     probe_log2: "12",
     cpu_flags,
+    // `pshufb`, of SSSE3.
+    has_swizzle: |isa| isa.has_x86_pshufb_lowering(),
     relocate,
 };
 

@@ -39,8 +39,8 @@ impl<'a> Builder<'a> {
                 return self.unit.envs[instance.0 as usize].funcs[index as usize];
             }
         };
-        let func = self.unit.order.id(planned);
-        let place = func.0 - self.unit.order.core_funcs();
+        let func = self.unit.text_order.id(planned);
+        let place = func.0 - self.unit.text_order.core_funcs();
         FuncLoc::Local {
             func,
             func_ref: self.trampoline_refs.get(place as usize).copied(),

@@ -9,9 +9,9 @@ mod constant;
 mod image;
 mod imports;
 mod memories;
-mod order;
 mod segments;
 mod tables;
+mod text_order;
 
 use std::collections::HashMap;
 
@@ -28,8 +28,8 @@ use crate::module::Module;
 use crate::options::{Bounds, Options};
 use crate::plan::{CoreFunc, CoreItem, ModuleId, Plan, PlanInstance, ResourceOp, ResourceOrigin};
 use image::MemoryImage;
-pub(crate) use order::{Order, Planned};
 use tables::{PlacedTable, TableUse};
+pub(crate) use text_order::{Planned, TextOrder};
 
 /// The largest context in bytes: every offset in it must fit a signed 32-bit displacement with
 /// room for a memory's guard.
@@ -52,7 +52,7 @@ pub(crate) struct Unit<'a> {
     /// One per core instance.
     pub(crate) envs: Vec<Env<'a>>,
     /// The order of the text.
-    pub(crate) order: Order,
+    pub(crate) text_order: TextOrder,
     /// The functions that imported modules export.
     pub(crate) bridges: Vec<Bridge>,
     /// Distance from the context to the first memory.
@@ -109,13 +109,13 @@ impl Unit<'_> {
                         let Some(place) = slots.position(|found| found == slot) else {
                             unreachable!("each function of an imported module has a bridge")
                         };
-                        let func = self.order.id(Planned::Bridge(place as u32));
+                        let func = self.text_order.id(Planned::Bridge(place as u32));
                         return (func, self.bridges[place].ty.clone());
                     }
                 }
             }
         };
-        (self.order.id(planned), plan.trampoline_type(func))
+        (self.text_order.id(planned), plan.trampoline_type(func))
     }
 }
 
@@ -203,7 +203,7 @@ pub(crate) fn layout<'a>(
             kind,
             is_open,
             envs: Vec::new(),
-            order: Order::new(plan, modules),
+            text_order: TextOrder::new(plan, modules),
             bridges: Vec::new(),
             context_size: 0,
             context: vec![0; size_of::<VmContext>()],
@@ -400,7 +400,7 @@ impl<'a> Builder<'a> {
 
     /// References to what is no core function, but may be given to an imported module.
     fn trampoline_refs(&mut self, plan: &Plan) -> Result<()> {
-        let trampolines: Vec<_> = self.unit.order.trampolines().collect();
+        let trampolines: Vec<_> = self.unit.text_order.trampolines().collect();
         for (func, core_func) in trampolines {
             let ty = plan.trampoline_type(core_func);
             let mut core_types = CoreTypes::default();
@@ -425,7 +425,7 @@ impl<'a> Builder<'a> {
             true => escaped_funcs(module),
         };
         for index in module.imported_funcs..module.funcs.len() as u32 {
-            let func = self.unit.order.id(Planned::Core { instance, index });
+            let func = self.unit.text_order.id(Planned::Core { instance, index });
             let func_ref = escaped
                 .get(index as usize)
                 .is_some_and(|escaped| *escaped)

@@ -84,7 +84,7 @@ pub(crate) fn build(
         Entry::Adapter(index) => {
             let adapter = &plan.adapters[*index as usize];
             let (callee, _) = unit.resolve(plan, adapter.callee.func);
-            let is_leaf = callee.0 < unit.order.core_funcs() && bodies.contains(callee);
+            let is_leaf = callee.0 < unit.text_order.core_funcs() && bodies.contains(callee);
             adapter::build(&mut builder, unit, plan, adapter, is_leaf);
         }
         Entry::Resource(index) => {

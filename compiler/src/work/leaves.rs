@@ -30,7 +30,7 @@ pub(super) fn bodies(list: &WorkList, job: Job<'_, '_>) -> Bodies {
         }
     }
     for index in 0..job.plan.adapters.len() as u32 {
-        let id = job.unit.order.id(Planned::Adapter(index));
+        let id = job.unit.text_order.id(Planned::Adapter(index));
         add(
             &mut bodies,
             (id, &Entry::Adapter(index)),

@@ -67,8 +67,9 @@ impl WorkList {
     /// The list of a unit, but for builtins, which are added when it is known which are used.
     pub(crate) fn new(unit: &Unit<'_>, plan: &Plan) -> WorkList {
         let mut list = WorkList::default();
-        list.entries.extend(unit.order.planned().map(Entry::from));
-        list.core_funcs = unit.order.core_funcs() as usize;
+        list.entries
+            .extend(unit.text_order.planned().map(Entry::from));
+        list.core_funcs = unit.text_order.core_funcs() as usize;
         let options = |func: &Option<CoreFunc>| func.iter().copied().collect::<Vec<_>>();
         for lift in &plan.lifts {
             list.add_thunk(unit, plan, lift.func);

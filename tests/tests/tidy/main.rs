@@ -80,7 +80,10 @@ const OS_FOLDER: &str = "loader/src/sys/";
 /// Where architectures may differ in the loader, and the file that chooses between them.
 const ARCH_PLACES: &[&str] = &["loader/src/sys/x86_64/", "loader/src/sys/mod.rs"];
 
-/// Files outside of it that may ask for the operating system, with the reason.
+/// Where architectures may differ in the compiler.
+const COMPILER_ARCH_FOLDER: &str = "compiler/src/isa/";
+
+/// Files outside of [`OS_FOLDER`] that may ask for the operating system, with the reason.
 const OS_FILES: &[(&str, &str)] = &[(
     "compiler/src/output.rs",
     "permissions of files exist on Unix only",
@@ -244,6 +247,34 @@ fn architectures_differ_in_one_folder() {
             seen += usize::from(found.is_some());
         } else if name.starts_with("loader/src/") {
             assert!(found.is_none(), "{name} is for one architecture: {found:?}");
+        }
+    }
+    assert!(seen != 0, "the words are not what such code has");
+}
+
+#[test]
+fn the_compiler_has_a_file_for_each_architecture() {
+    let words = ["x86", "X86", "x64", "Arm64", "aarch64"];
+    let mut seen = 0;
+    for (name, text) in files(&[".rs"]) {
+        if !name.starts_with("compiler/src/") || name.ends_with("/tests.rs") {
+            continue;
+        }
+        let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+        let lines = code.lines().filter(|line| {
+            let line = line.trim_start();
+            // The target that is the default has a name.
+            !line.starts_with("//") && !line.starts_with("pub const DEFAULT_TARGET")
+        });
+        let found = lines.filter(|line| words.iter().any(|word| line.contains(word)));
+        let found: Vec<&str> = found.collect();
+        if name.starts_with(COMPILER_ARCH_FOLDER) {
+            seen += found.len();
+        } else {
+            assert!(
+                found.is_empty(),
+                "{name} is for one architecture: {found:?}"
+            );
         }
     }
     assert!(seen != 0, "the words are not what such code has");

@@ -7,6 +7,7 @@ use cranelift_codegen::ir::{
 };
 
 use super::Translator;
+use crate::isa::has_swizzle;
 
 impl Translator<'_, '_> {
     pub(super) fn splat(&mut self, ty: Type) {
@@ -70,9 +71,9 @@ impl Translator<'_, '_> {
         self.push_vector(result);
     }
 
-    /// Whether the CPU moves bytes by a vector of indices: on x86-64 since SSSE3.
+    /// Whether the CPU moves bytes by a vector of indices.
     fn has_byte_shuffle(&self) -> bool {
-        self.isa.name() != "x64" || self.isa.has_x86_pshufb_lowering()
+        has_swizzle(self.isa)
     }
 
     fn shuffle_lane_by_lane(&mut self, a: Value, b: Value, lanes: &[u8; 16]) -> Value {

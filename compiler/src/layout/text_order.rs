@@ -29,7 +29,7 @@ pub(crate) enum Planned {
 }
 
 /// All planned functions in the order of the text.
-pub(crate) struct Order {
+pub(crate) struct TextOrder {
     /// For each core instance, its functions that are not imported.
     cores: Vec<CoreFuncs>,
     lowers: Range<u32>,
@@ -44,9 +44,9 @@ struct CoreFuncs {
     ids: Range<u32>,
 }
 
-impl Order {
+impl TextOrder {
     /// The order of a plan's functions.
-    pub(crate) fn new(plan: &Plan, modules: &[Module<'_>]) -> Order {
+    pub(crate) fn new(plan: &Plan, modules: &[Module<'_>]) -> TextOrder {
         let mut end = 0;
         let mut next = |count: usize| {
             let start = end;
@@ -63,7 +63,7 @@ impl Order {
         let cores = cores.collect();
         let declared = instances.filter(|module| module.is_declared);
         let bridges = declared.map(|module| module.imported_funcs as usize).sum();
-        Order {
+        TextOrder {
             cores,
             lowers: next(plan.lowers.len()),
             adapters: next(plan.adapters.len()),
@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn numbers_are_places_in_the_order() {
         let core = |imported, ids| CoreFuncs { imported, ids };
-        let order = Order {
+        let order = TextOrder {
             cores: vec![core(2, 0..3), core(0, 3..3), core(7, 3..5)],
             lowers: 5..7,
             adapters: 7..8,
