@@ -170,6 +170,51 @@ fn crates_point_one_way() {
     }
 }
 
+/// Workspaces of their own (`bench`, some examples) have locks of their own, which say what our crates
+/// depend on: builds with `--locked` stop at one that was forgotten.
+#[test]
+fn every_lock_knows_the_dependencies_of_our_crates() {
+    let mut seen = 0;
+    for (name, lock) in files(&["Cargo.lock"]) {
+        for package in lock.split("[[package]]") {
+            let field = |field: &str| {
+                let mut lines = package.lines();
+                lines.find_map(|line| line.strip_prefix(field)?.strip_prefix(" = "))
+            };
+            let found = field("name").map(|name| name.trim_matches('"'));
+            let Some(folder) = found.and_then(folder_of) else {
+                continue;
+            };
+            let manifest =
+                fs::read_to_string(common::root().join(folder).join("Cargo.toml")).unwrap();
+            for needed in dependencies(&manifest, "dependencies") {
+                let is_optional = manifest
+                    .lines()
+                    .any(|line| line.starts_with(&needed) && line.contains("optional = true"));
+                let is_listed = package.lines().any(|line| {
+                    let line = line.trim().trim_start_matches('"');
+                    line.split(['"', ' ']).next() == Some(needed.as_str())
+                });
+                assert!(
+                    is_optional || is_listed,
+                    "{name}: {folder} depends on {needed}: `cargo metadata` in that folder adds it"
+                );
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 20, "the locks have our crates");
+}
+
+/// The folder of a crate of ours.
+fn folder_of(name: &str) -> Option<&'static str> {
+    let mut folders = DIRECTION.iter().map(|(folder, _)| *folder);
+    folders.find(|folder| match *folder {
+        "loader" => name == "cwasm",
+        folder => name.strip_prefix("cwasm-") == Some(folder),
+    })
+}
+
 #[test]
 fn files_are_short() {
     for (name, text) in files(&[".rs"]) {
