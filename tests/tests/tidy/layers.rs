@@ -263,9 +263,9 @@ fn passed_on<'f>(
             && tokens[..at]
                 .last()
                 .is_some_and(|before| before == "pub" || before == ")");
-        let is_inside = tokens
-            .get(at + 1)
-            .is_some_and(|first| names.contains_key(&[&own[..], &[first.clone()]].concat()));
+        let is_inside = tokens.get(at + 1).is_some_and(|first| {
+            names.contains_key(&[&own[..], std::slice::from_ref(first)].concat())
+        });
         if is_passed_on && is_inside {
             read_tree(&tokens, at + 1, &mut Vec::new(), &mut paths);
         }
