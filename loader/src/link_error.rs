@@ -5,7 +5,8 @@ use std::fmt::{self, Display};
 use crate::error::Result;
 
 /// Imports that are missing or of another type than expected: all of them, in the order of the
-/// imports. Found in an [`Error`] by [`Error::downcast_ref`].
+/// imports. Found in an [`Error`](crate::Error) by
+/// [`Error::downcast_ref`](crate::Error::downcast_ref).
 #[derive(Debug, Default)]
 pub struct LinkError(Vec<Mismatch>);
 

@@ -6,8 +6,7 @@
 //! ```
 //!
 //! A function's type says by its hash where handles are. Of which resource each is, is compared once,
-//! when the function is looked up or linked; a call finds it by the handle's place in the type
-//! ([`Places`]).
+//! when the function is looked up or linked; a call finds it by the handle's place in the type.
 
 pub(crate) mod any;
 mod handle;

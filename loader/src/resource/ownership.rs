@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::values::handles::HandleType;
 use crate::values::{LiftContext, LowerContext};
 
-/// `R`, which is a [`Resource<T>`](crate::Resource) or a [`ResourceAny`](crate::ResourceAny), where a
+/// `R`, which is a [`Resource<T>`](Resource) or a [`ResourceAny`], where a
 /// function has `own<..>`.
 ///
 /// `R` itself stands for `borrow<..>` too, so that giving a borrowed resource to a function that takes an
@@ -34,7 +34,7 @@ use crate::values::{LiftContext, LowerContext};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Own<R>(pub R);
 
-/// `R`, which is a [`Resource<T>`](crate::Resource) or a [`ResourceAny`](crate::ResourceAny), where a
+/// `R`, which is a [`Resource<T>`](Resource) or a [`ResourceAny`], where a
 /// function has `borrow<..>`: see [`Own`].
 ///
 /// What is owned can be lent: `Borrow(file)` of an owned `file`, too, is given as borrowed.

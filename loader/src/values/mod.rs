@@ -17,7 +17,7 @@
 //! the one that Rust asks for.
 //!
 //! **Invariant:** what the traits promise is kept by this crate and the derives alone: the traits are
-//! sealed ([`Seal`](seal::Seal)).
+//! sealed (`seal.rs`).
 
 mod arrays;
 mod context;

@@ -150,7 +150,7 @@ impl InstanceData {
     /// The address of a part of the context.
     ///
     /// # Safety
-    /// - `offset` was checked for a `T` with [`Unit::check_slot`].
+    /// - `offset` was checked for a `T` with `Records::check_slot`.
     pub(crate) unsafe fn slot<T>(&self, offset: u32) -> NonNull<T> {
         // SAFETY: inside the context (the caller's contract).
         unsafe { self.context().byte_add(offset as usize) }.cast()

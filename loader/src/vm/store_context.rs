@@ -44,7 +44,7 @@ pub struct StoreContextMut<'a, T: 'static> {
     lifetime: PhantomData<&'a mut T>,
 }
 
-/// What gives shared access to a store: a [`Store`], or a reference to one.
+/// What gives shared access to a store: a [`Store`](crate::Store), or a reference to one.
 pub trait AsContext {
     /// The host's data in the store.
     type Data: 'static;

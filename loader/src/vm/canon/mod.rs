@@ -106,7 +106,7 @@ impl CanonOptions {
     ///
     /// # Safety
     /// - `context` is the context of a live instance whose code `text` returns.
-    /// - `flags` and `record` have passed [`Unit::check_options`](crate::artifact::Unit) for the
+    /// - `flags` and `record` have passed `Records::check_options` for the
     ///   artifact of that instance.
     #[inline]
     pub(crate) unsafe fn new(
