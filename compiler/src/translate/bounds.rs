@@ -40,35 +40,6 @@ const BYTE_LEN: i32 = field(offset_of!(VmMemory, byte_len));
 /// Offsets are rounded down to a multiple of this; an access is shorter.
 const BIAS_UNIT: u64 = CHECKED_GUARD_SIZE / 2;
 
-/// The loops that are being translated, the innermost last.
-#[derive(Default)]
-pub(super) struct Loops(Vec<Loop>);
-
-struct Loop {
-    /// The jump to its head.
-    entry: Inst,
-    /// Whether a memory's size is loaded before it.
-    has_size: bool,
-}
-
-impl Loops {
-    pub(super) fn clear(&mut self) {
-        self.0.clear();
-    }
-
-    /// The loop that `entry` jumps to begins.
-    pub(super) fn enter(&mut self, entry: Inst) {
-        self.0.push(Loop {
-            entry,
-            has_size: false,
-        });
-    }
-
-    pub(super) fn leave(&mut self) {
-        self.0.pop();
-    }
-}
-
 /// Where an access goes: `offset` bytes after `index`, which is a 64-bit value.
 pub(super) struct Inside {
     pub(super) index: Value,
@@ -187,10 +158,8 @@ impl Emitter<'_, '_> {
     /// them can change it. One memory is enough for each loop.
     fn load_size_before_loops(&mut self, loc: &MemoryLoc) {
         let flags = self.flags(Region::Descriptors);
-        let loops = self.refs.loops.0.iter_mut().rev();
-        for found in loops.take_while(|found| !found.has_size) {
-            found.has_size = true;
-            load_size_before(self.builder.func, found.entry, loc, self.vmctx, flags);
+        for entry in self.refs.loops.take_without_size() {
+            load_size_before(self.builder.func, entry, loc, self.vmctx, flags);
         }
     }
 }

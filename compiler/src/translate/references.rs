@@ -1,9 +1,8 @@
 //! The entities that a function refers to, remembered so that each is declared once.
 
 use cranelift_codegen::entity::packed_option::{PackedOption, ReservedValue};
-use cranelift_codegen::ir::{AliasRegion, FuncRef, GlobalValue, SigRef, Value};
+use cranelift_codegen::ir::{AliasRegion, FuncRef, GlobalValue, Inst, SigRef, Value};
 
-use super::bounds::Loops;
 use crate::ir::check::Checks;
 
 /// The entities that stand for what the function at hand refers to. Reused from function to
@@ -38,6 +37,45 @@ impl References {
         self.args.clear();
         self.checks = checks;
         self.loops.clear();
+    }
+}
+
+/// The loops that are being translated, the innermost last.
+#[derive(Default)]
+pub(super) struct Loops(Vec<Loop>);
+
+struct Loop {
+    /// The jump to its head.
+    entry: Inst,
+    /// Whether a memory's size is loaded before it.
+    has_size: bool,
+}
+
+impl Loops {
+    fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// The loop that `entry` jumps to begins.
+    pub(super) fn enter(&mut self, entry: Inst) {
+        self.0.push(Loop {
+            entry,
+            has_size: false,
+        });
+    }
+
+    pub(super) fn leave(&mut self) {
+        self.0.pop();
+    }
+
+    /// The jumps to those of the innermost loops before which no memory's size is loaded, the innermost
+    /// first: it is loaded now.
+    pub(super) fn take_without_size(&mut self) -> impl Iterator<Item = Inst> {
+        let loops = self.0.iter_mut().rev();
+        loops.take_while(|found| !found.has_size).map(|found| {
+            found.has_size = true;
+            found.entry
+        })
     }
 }
 

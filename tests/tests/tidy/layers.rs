@@ -113,14 +113,6 @@ const COMPILER_CIRCLES: &[(&[&str], &str)] = &[
     ),
     (
         &[
-            "translate/bounds.rs",
-            "translate/emit.rs",
-            "translate/references.rs",
-        ],
-        "the emitter remembers the loops around it",
-    ),
-    (
-        &[
             "translate/control.rs",
             "translate/interrupt.rs",
             "translate/mod.rs",
