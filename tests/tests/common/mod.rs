@@ -1,6 +1,7 @@
 //! What several test files share.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub(crate) mod child;
 pub(crate) mod handles;
 pub(crate) mod types;
 

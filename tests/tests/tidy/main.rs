@@ -1,7 +1,5 @@
 //! Rules of the repository that no compiler checks.
 
-#[path = "../common/mod.rs"]
-mod common;
 mod layers;
 
 use std::fs;
@@ -88,14 +86,19 @@ const OS_FILES: &[(&str, &str)] = &[(
     "permissions of files exist on Unix only",
 )];
 
+/// The root of the repository.
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
 /// All files of the repository with one of these extensions, by path from the root.
 fn files(extensions: &[&str]) -> Vec<(String, String)> {
     let mut found = Vec::new();
-    collect(common::root(), extensions, &mut found);
+    collect(root(), extensions, &mut found);
     found.sort();
     let texts = found.into_iter().map(|path| {
         let name = path
-            .strip_prefix(common::root())
+            .strip_prefix(root())
             .unwrap()
             .to_str()
             .unwrap()
@@ -135,7 +138,7 @@ fn dependencies(manifest: &str, table: &str) -> Vec<String> {
 #[test]
 fn crates_point_one_way() {
     for (folder, allowed) in DIRECTION {
-        let manifest = fs::read_to_string(common::root().join(folder).join("Cargo.toml")).unwrap();
+        let manifest = fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
         let found = dependencies(&manifest, "dependencies");
         assert!(!found.is_empty(), "{folder}: no dependencies were read");
         for name in found.iter().filter(|name| name.starts_with("cwasm")) {
@@ -184,8 +187,7 @@ fn every_lock_knows_the_dependencies_of_our_crates() {
             let Some(folder) = found.and_then(folder_of) else {
                 continue;
             };
-            let manifest =
-                fs::read_to_string(common::root().join(folder).join("Cargo.toml")).unwrap();
+            let manifest = fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap();
             for needed in dependencies(&manifest, "dependencies") {
                 let is_optional = manifest
                     .lines()

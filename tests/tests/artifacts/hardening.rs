@@ -1,8 +1,7 @@
 //! Bad input: whatever the bytes, the answer is a typed error that says what was found and
 //! expected. A panic or a signal fails the test.
 
-mod common;
-
+use crate::common;
 use cwasm::{Component, Linker, Store, StoreContextMut};
 use cwasm_compiler::ErrorKind;
 use cwasm_format::header::{

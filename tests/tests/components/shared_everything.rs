@@ -4,7 +4,7 @@
 use cwasm::{Component, Instance, Linker, Module, Store};
 use cwasm_tests::artifact::Workshop;
 
-const CASE: &str = include_str!("../cases/component/shared-everything.wast");
+const CASE: &str = include_str!("../../cases/component/shared-everything.wast");
 
 /// What is between two texts of the case.
 fn between(start: &str, end: &str) -> &'static str {

@@ -1,7 +1,6 @@
 //! `bindgen!`: one interface that a world imports and exports by several labels.
 
-mod common;
-
+use crate::common;
 use cwasm::{Component, Linker, Resource, Store, TrapCode};
 use cwasm_tests::artifact::Workshop;
 

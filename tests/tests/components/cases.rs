@@ -1,9 +1,8 @@
 //! Our own scripts: everything below `cases/`.
 
-mod common;
-
 use std::path::Path;
 
+use crate::common;
 use cwasm_tests::suite;
 
 #[test]

@@ -4,11 +4,9 @@
 //! A `Resource<R>` stands for `own<R>` and for `borrow<R>`, as it does for those who know other loaders,
 //! `Own` and `Borrow` of it for one of the two; which resource it is of is compared.
 
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use common::types::{core_types, text};
+use crate::common::types::{core_types, text};
 use cwasm::{
     Borrow, ComponentNamedList, ComponentType, Error, Instance, Lift, Linker, Lower, Own, Resource,
     ResourceAny, ResourceType, Store, flags,

@@ -4,13 +4,11 @@
 //! Tests that limit their process's address space run in a child: the test starts itself again with
 //! `CHILD` set.
 
-use std::process::Command;
-
+use crate::common::child;
 use cwasm::{CoreFunc, CoreVal, Extern, Module, ModuleInstance, Store, StoreLimits, TrapCode};
 use cwasm_compiler::{Bounds, OptLevel, Options};
 use cwasm_tests::artifact::Workshop;
 
-const CHILD: &str = "CWASM_BOUNDS_CHILD";
 const PAGE: u32 = 1 << 16;
 
 fn workshop(bounds: Bounds) -> Workshop {
@@ -245,15 +243,9 @@ fn limit_address_space(bytes: u64) {
 
 /// Runs `body` in a child process, which is this test's only purpose there.
 fn in_child(test: &str, body: impl FnOnce()) {
-    if std::env::var_os(CHILD).is_some() {
-        return body();
+    if let Some(output) = child::run(module_path!(), test, body) {
+        assert!(output.status.success(), "{output:?}");
     }
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env(CHILD, "1")
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{output:?}");
 }
 
 #[test]

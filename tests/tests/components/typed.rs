@@ -1,13 +1,11 @@
 //! Every type through a component and back: a guest passes what it is called with to a host function,
 //! and returns what that returns. Export and import are each called typed and dynamically.
 
-mod common;
-
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
 
-use common::types::{core_types, text};
+use crate::common::types::{core_types, text};
 use cwasm::{ComponentNamedList, ComponentType, Lift, Linker, Lower, Store, Val, flags};
 use cwasm_format::types::Types;
 use cwasm_tests::artifact::Workshop;

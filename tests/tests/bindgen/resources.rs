@@ -1,7 +1,6 @@
 //! `bindgen!`: resources of the host and of a guest, in a world that has them everywhere.
 
-mod common;
-
+use crate::common;
 use cwasm::{Linker, Resource, ResourceTable, Store, TrapCode};
 use cwasm_tests::artifact::Workshop;
 
@@ -309,11 +308,11 @@ mod options {
         path: "tests/wit",
         world: "handles",
         with: {
-            "test:bindgen/files/file": crate::options::Text,
-            "token": crate::options::Coin,
+            "test:bindgen/files/file": crate::resources::options::Text,
+            "token": crate::resources::options::Coin,
         },
         trappable_imports: ["[method]file.len", "test:bindgen/files#[constructor]file", "longest"],
-        trappable_error_type: { "test:bindgen/files/error" => crate::options::Failed },
+        trappable_error_type: { "test:bindgen/files/error" => crate::resources::options::Failed },
     });
 
     use self::test::bindgen::{copies, files};
@@ -448,7 +447,7 @@ mod ownership {
 
     use self::files::{File, LentFiles, OwnedFiles};
 
-    const WIT: &str = include_str!("ownership.wit");
+    const WIT: &str = include_str!("../ownership.wit");
 
     const GUEST: &str = r#"(module
       (import "files" "[method]file.join" (func (param i32 i32)))

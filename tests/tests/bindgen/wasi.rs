@@ -1,8 +1,7 @@
 //! `bindgen!` with large worlds as they are: those of `wasi:cli` and `wasi:http`.
 #![deny(warnings)]
 
-mod common;
-
+use crate::common;
 use cwasm::{Linker, Resource, Result, Store};
 use cwasm_tests::artifact::Workshop;
 
@@ -10,7 +9,7 @@ mod cli {
     cwasm::bindgen!({
         path: "tests/wasi",
         world: "command",
-        with: { "wasi:io/streams/output-stream": crate::Output },
+        with: { "wasi:io/streams/output-stream": crate::wasi::Output },
     });
 }
 
@@ -20,9 +19,9 @@ mod http {
         path: "tests/wasi",
         world: "proxy",
         with: {
-            "wasi:io/error": crate::cli::wasi::io::error,
-            "wasi:io/poll": crate::cli::wasi::io::poll,
-            "wasi:io/streams": crate::cli::wasi::io::streams,
+            "wasi:io/error": crate::wasi::cli::wasi::io::error,
+            "wasi:io/poll": crate::wasi::cli::wasi::io::poll,
+            "wasi:io/streams": crate::wasi::cli::wasi::io::streams,
         },
         trappable_error_type: { "wasi:http/types/header-error" => cwasm::Error },
         trappable_imports: true,
@@ -57,6 +56,7 @@ const ECHO: &str = r#"(module
     (i32.load8_u (i32.const 80))))"#;
 
 /// A standard output.
+#[allow(unreachable_pub, reason = "what the macro makes exports it again")]
 pub struct Output;
 
 #[derive(Default)]

@@ -1,11 +1,10 @@
 //! Every kind of handle through `bindgen!` and the dynamic API, as `handle_matrix.rs` does with types that
 //! are declared by hand: the host's resource to a guest and on to the host and back, and a guest's.
 
-mod common;
-
 use std::fmt::Write as _;
 
-use common::handles::{
+use crate::common;
+use crate::common::handles::{
     BARE, LIBRARY, LIST, LIST_OF_EACH, Layout, OPTION, RECORD, map, numbered, sum, with_resources,
 };
 use cwasm::{Instance, Linker, Resource, ResourceAny, ResourceType, Store, Val};

@@ -1,7 +1,6 @@
 //! `bindgen!`: a host of a world with all kinds of items, and a guest that sends everything through.
 
-mod common;
-
+use crate::common;
 use cwasm::{Linker, Store};
 use cwasm_tests::artifact::Workshop;
 
@@ -214,11 +213,11 @@ mod options {
         path: "tests/wit",
         world: "everything",
         with: {
-            "test:shared/common": crate::test::shared::common,
-            "test:bindgen/kinds/point": crate::test::bindgen::kinds::Point,
+            "test:shared/common": crate::items::test::shared::common,
+            "test:bindgen/kinds/point": crate::items::test::bindgen::kinds::Point,
         },
         trappable_imports: ["log", "test:bindgen/kinds#nothing"],
-        trappable_error_type: { "test:shared/common/error" => crate::options::Failed },
+        trappable_error_type: { "test:shared/common/error" => crate::items::options::Failed },
     });
 
     use self::test::bindgen::kinds as own;

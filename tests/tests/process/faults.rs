@@ -1,11 +1,12 @@
 //! What goes wrong in a guest stays in the guest, and what goes wrong in the host is not swallowed.
 //!
-//! Tests that may end a process run in a child: the test starts itself again with `CHILD` set.
+//! Tests that may end a process run in a child: the test starts itself again.
 
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, Output, Stdio};
 
+use crate::common::child;
 use cwasm::{
     Component, CoreFunc, CoreMemory, CoreVal, Engine, Extern, FuncType, Instance, Linker, Module,
     ModuleInstance, SharedMemory, Store, StoreContextMut, ValType,
@@ -15,8 +16,6 @@ use cwasm_format::{TrapCode, traps};
 use cwasm_tests::artifact::Workshop;
 use iced_x86::{Code, Decoder, DecoderOptions, Register};
 use zerocopy::FromBytes as _;
-
-const CHILD: &str = "CWASM_FAULTS_CHILD";
 
 /// Names what a child is to do, where there are several things.
 const CASE: &str = "CWASM_FAULTS_CASE";
@@ -101,23 +100,12 @@ impl Guest {
     }
 }
 
-/// Runs `body` in a child process, which is this test's only purpose there.
 fn in_child(test: &str, body: impl FnOnce()) -> Option<Output> {
-    let mut command = child(test, body)?;
-    Some(command.output().unwrap())
+    child::run(module_path!(), test, body)
 }
 
-/// The child process that runs `body`; `None` in the child itself, where it has run.
 fn child(test: &str, body: impl FnOnce()) -> Option<Command> {
-    if std::env::var_os(CHILD).is_some() {
-        body();
-        return None;
-    }
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command
-        .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env(CHILD, "1");
-    Some(command)
+    child::command(module_path!(), test, body)
 }
 
 #[test]

@@ -1,8 +1,7 @@
 //! Vectors that hosts pass and get; and which bytes vector operators access: those that the operator
 //! names and no others, at the end of a memory and beyond, at every CPU level that the machine has.
 
-mod common;
-
+use crate::common;
 use cwasm::{CoreFunc, CoreGlobal, CoreMemory, CoreVal, Extern, FuncType, Module, Store, ValType};
 use cwasm_compiler::OptLevel;
 use cwasm_format::TrapCode;

@@ -1,8 +1,7 @@
 //! Artifacts as standard tools see them: ELF files with segments, sections and symbols, and
 //! nothing to relocate.
 
-mod common;
-
+use crate::common;
 use cwasm_compiler::{Emit, Options, compile, compile_with};
 use cwasm_format::Artifact;
 use cwasm_format::header::SectionId;

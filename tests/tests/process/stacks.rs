@@ -1,13 +1,11 @@
 //! Stacks that are not the one that a call began on: of other threads, without a guard, of
 //! coroutines. Each test that may crash does it in a child process.
 
-use std::process::{Command, Output};
 use std::thread;
 
+use crate::common::child;
 use cwasm::{Component, Engine, Instance, Linker, Store, StoreContextMut, TrapCode};
 use cwasm_compiler::Options;
-
-const CHILD: &str = "CWASM_STACKS_CHILD";
 
 /// `recurse` calls itself and the host, without end; `twice` calls the host twice.
 const GUEST: &str = r#"(component
@@ -31,19 +29,9 @@ fn component(engine: &Engine) -> Component {
     unsafe { Component::from_bytes(engine, &artifact.bytes) }.unwrap()
 }
 
-fn in_child(test: &str, body: impl FnOnce()) -> Option<Output> {
-    if std::env::var_os(CHILD).is_some() {
-        body();
-        return None;
-    }
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    let command = command.args(["--exact", test, "--nocapture", "--test-threads=1"]);
-    Some(command.env(CHILD, "1").output().unwrap())
-}
-
 /// Runs `body` in a child process, which must say `expected` on standard error.
 fn says(test: &str, expected: &str, body: impl FnOnce()) {
-    if let Some(output) = in_child(test, body) {
+    if let Some(output) = child::run(module_path!(), test, body) {
         assert!(output.status.success(), "{output:?}");
         let text = String::from_utf8_lossy(&output.stderr);
         assert!(text.contains(expected), "{output:?}");

@@ -3,9 +3,7 @@
 //! Export and import are each called typed and dynamically. `bindgen_handles.rs` has the same for what
 //! `bindgen!` makes.
 
-mod common;
-
-use common::handles::{
+use crate::common::handles::{
     BARE, LIBRARY, LIST, LIST_OF_EACH, Layout, OPTION, RECORD, numbered, numbers, sum,
     with_resources,
 };

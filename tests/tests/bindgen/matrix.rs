@@ -2,11 +2,10 @@
 //! the import of the same name, and gives what that gives. Export and import are each called with
 //! generated types and dynamically; `typed.rs` has the same for types declared by hand.
 
-mod common;
-
 use std::fmt::{Debug, Write as _};
 use std::path::Path;
 
+use crate::common;
 use cwasm::{Instance, Linker, Resource, ResourceAny, ResourceType, Store, Val};
 use cwasm_tests::artifact::Workshop;
 use wit_parser::Resolve;

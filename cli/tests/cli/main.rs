@@ -1,0 +1,4 @@
+//! The command, run as users run it.
+
+mod command;
+mod files;

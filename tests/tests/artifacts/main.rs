@@ -1,0 +1,11 @@
+//! The artifact: what the compiler writes, and what the loader says of other bytes.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod elf;
+mod golden;
+mod hardening;
+mod images;
+mod listings;
+mod runner;

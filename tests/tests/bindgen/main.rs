@@ -1,0 +1,11 @@
+//! Hosts that `bindgen!` makes of WIT. One file for each world or matter.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod handles;
+mod items;
+mod labels;
+mod matrix;
+mod resources;
+mod wasi;

@@ -1,0 +1,28 @@
+//! Components, from end to end: compiled, mapped, linked and called. One file for each matter; they are
+//! one binary, so that compiler and loader are linked once.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod adapters;
+mod aftermath;
+mod cases;
+mod dylink;
+mod handle_matrix;
+mod host_resources;
+mod labels;
+mod large;
+mod layouts;
+mod limits;
+mod linker;
+mod mismatch;
+mod modules;
+mod pairs;
+mod passages;
+mod reflection;
+mod resources;
+mod shared_everything;
+mod trap_matrix;
+mod trap_matrix64;
+mod trap_matrix_calls;
+mod typed;

@@ -1,0 +1,9 @@
+//! Core modules on their own: the suites of WebAssembly, and what they leave open.
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod bounds;
+mod core_suite;
+mod threads;
+mod vectors;
