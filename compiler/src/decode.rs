@@ -343,29 +343,7 @@ fn component_payload<'a>(
         }
         Payload::ComponentExportSection(reader) => {
             for export in reader {
-                let export = export?;
-                let named_type = match export.kind {
-                    ComponentExternalKind::Type => {
-                        builder.any(types.component_any_type_at(export.index), types)
-                    }
-                    _ => None,
-                };
-                let (kind, index) = (export.kind, export.index);
-                let resource = resource_at(kind, index, types, builder);
-                // With another type than its own, its resource types get other names.
-                let ascribed = export
-                    .ty
-                    .and(types.component_item_for_export(export.name.name));
-                let resources =
-                    ascribed.map_or_else(Vec::new, |item| builder.resources_of(&item.ty, types));
-                component.items.push(Item::Export {
-                    name: export.name.into(),
-                    kind,
-                    index,
-                    named_type,
-                    resource,
-                    resources,
-                });
+                component.items.push(export_item(export?, types, builder));
             }
         }
         Payload::ComponentStartSection { range, .. } => {
@@ -377,6 +355,33 @@ fn component_payload<'a>(
         _ => {}
     }
     Ok(())
+}
+
+/// An export of a component.
+fn export_item<'a>(
+    export: wasmparser::ComponentExport<'a>,
+    types: TypesRef<'_>,
+    builder: &mut TypeBuilder,
+) -> Item<'a> {
+    let (kind, index) = (export.kind, export.index);
+    let named_type = match kind {
+        ComponentExternalKind::Type => builder.any(types.component_any_type_at(index), types),
+        _ => None,
+    };
+    let resource = resource_at(kind, index, types, builder);
+    // With another type than its own, its resource types get other names.
+    let ascribed = export
+        .ty
+        .and(types.component_item_for_export(export.name.name));
+    let resources = ascribed.map_or_else(Vec::new, |item| builder.resources_of(&item.ty, types));
+    Item::Export {
+        name: export.name.into(),
+        kind,
+        index,
+        named_type,
+        resource,
+        resources,
+    }
 }
 
 fn canonical<'a>(

@@ -121,30 +121,7 @@ fn component_records(
     let types = &plan.types;
     let hash = |ty: FuncTypeId| types.types.func_hash(types.get(ty));
     let mut uses = HandleUses::default();
-    let mut imports = Vec::new();
-    let core_type = |item, strings: &mut Strings| match item {
-        ImportItem::Module(module) => modules::encoded_type(parts, strings, module),
-        _ => Ok(StrRef::default()),
-    };
-    for (import, slot) in plan.imports.iter().zip(&unit.host_slots) {
-        let (kind, index, func) = match import.item {
-            ImportItem::Func(ty) => (kind::FUNC, ty.0, Some(ty)),
-            ImportItem::Instance => (kind::INSTANCE, NONE, None),
-            ImportItem::Resource(number) => (kind::RESOURCE, number.0, None),
-            ImportItem::Module(_) => (kind::MODULE, NONE, None),
-        };
-        imports.push(ImportRecord {
-            module: StrRef::default(),
-            name: strings.add(import.path.as_bytes()),
-            kind,
-            slot: *slot,
-            hash: func.map_or(TypeHash([0; 2]), hash),
-            core_type: core_type(import.item, strings)?,
-            index,
-            uses: func.map_or(Ok(UseRange::default()), |ty| uses.of(plan, ty))?,
-            is_checked: 0,
-        });
-    }
+    let mut imports = component_imports(parts, strings, &mut uses)?;
     modules::instances(parts, text, strings, &mut imports, contents)?;
     contents.set_records(SectionId::Imports, &imports);
 
@@ -228,6 +205,42 @@ fn component_records(
     };
     contents.set(SectionId::Describe, description.encode());
     Ok(())
+}
+
+/// The records of a component's own imports, in the plan's order.
+fn component_imports(
+    parts: &Parts<'_, '_>,
+    strings: &mut Strings,
+    uses: &mut HandleUses,
+) -> Result<Vec<ImportRecord>> {
+    let Parts { unit, plan, .. } = parts;
+    let types = &plan.types;
+    let hash = |ty: FuncTypeId| types.types.func_hash(types.get(ty));
+    let mut imports = Vec::new();
+    let core_type = |item, strings: &mut Strings| match item {
+        ImportItem::Module(module) => modules::encoded_type(parts, strings, module),
+        _ => Ok(StrRef::default()),
+    };
+    for (import, slot) in plan.imports.iter().zip(&unit.host_slots) {
+        let (kind, index, func) = match import.item {
+            ImportItem::Func(ty) => (kind::FUNC, ty.0, Some(ty)),
+            ImportItem::Instance => (kind::INSTANCE, NONE, None),
+            ImportItem::Resource(number) => (kind::RESOURCE, number.0, None),
+            ImportItem::Module(_) => (kind::MODULE, NONE, None),
+        };
+        imports.push(ImportRecord {
+            module: StrRef::default(),
+            name: strings.add(import.path.as_bytes()),
+            kind,
+            slot: *slot,
+            hash: func.map_or(TypeHash([0; 2]), hash),
+            core_type: core_type(import.item, strings)?,
+            index,
+            uses: func.map_or(Ok(UseRange::default()), |ty| uses.of(plan, ty))?,
+            is_checked: 0,
+        });
+    }
+    Ok(imports)
 }
 
 /// Resource types and handle tables.
