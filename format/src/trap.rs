@@ -1,114 +1,98 @@
 //! Why execution of a guest stopped.
 
-/// The reason of a trap. Numbers are part of the artifact's ABI: they stand in trap tables and in
-/// the status that thunks return. The wording follows the specifications' test suites.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[repr(u8)]
-#[non_exhaustive]
-pub enum TrapCode {
+macro_rules! trap_codes {
+    ($($(#[$doc:meta])* $name:ident = $message:literal;)*) => {
+        /// The reason of a trap. Numbers are part of the artifact's ABI: they stand in trap tables
+        /// and in the status that thunks return. The first is 1, because status 0 is none.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u8)]
+        #[non_exhaustive]
+        pub enum TrapCode { $($(#[$doc])* $name = Place::$name as u8 + 1,)* }
+
+        /// The place of each code in the table below.
+        enum Place { $($name,)* }
+
+        impl TrapCode {
+            /// All codes, in the order of their numbers.
+            pub const ALL: &'static [TrapCode] = &[$(TrapCode::$name,)*];
+
+            /// What the specifications' test suites call this trap.
+            pub const fn message(self) -> &'static str {
+                match self { $(TrapCode::$name => $message,)* }
+            }
+        }
+    };
+}
+
+// The wording follows the specifications' test suites. New codes come last.
+trap_codes! {
     /// A load, store or bulk operation outside of a linear memory.
-    MemoryOutOfBounds = 1,
+    MemoryOutOfBounds = "out of bounds memory access";
     /// A table access outside of the table.
-    TableOutOfBounds,
+    TableOutOfBounds = "out of bounds table access";
     /// `call_indirect` through a null table element.
-    IndirectCallToNull,
+    IndirectCallToNull = "uninitialized element";
     /// `call_indirect` with another type than the function has.
-    BadSignature,
+    BadSignature = "indirect call type mismatch";
     /// Signed division whose result does not fit.
-    IntegerOverflow,
+    IntegerOverflow = "integer overflow";
     /// Division or remainder by zero.
-    IntegerDivisionByZero,
+    IntegerDivisionByZero = "integer divide by zero";
     /// Float to integer conversion of NaN or a value out of range.
-    BadConversionToInteger,
+    BadConversionToInteger = "invalid conversion to integer";
     /// The `unreachable` instruction.
-    Unreachable,
+    Unreachable = "unreachable";
     /// A null reference where a reference is needed.
-    NullReference,
+    NullReference = "null reference";
     /// The thread's stack is exhausted.
-    StackOverflow,
+    StackOverflow = "call stack exhausted";
     /// A host function returned an error.
-    HostError,
+    HostError = "host function failed";
     /// A call into an instance that may not be entered (it is active, or it has trapped).
-    CannotEnter,
+    CannotEnter = "cannot enter component instance";
     /// A call out of an instance that may not be left (in `realloc` or post-return).
-    CannotLeave,
+    CannotLeave = "cannot leave component instance";
     /// A char that is not a Unicode scalar value.
-    InvalidChar,
+    InvalidChar = "invalid char";
     /// A string of more than 2^28-1 bytes.
-    StringTooLong,
+    StringTooLong = "string too long";
     /// A pointer that is not a multiple of the alignment of what it points to.
-    UnalignedPointer,
+    UnalignedPointer = "unaligned pointer";
     /// A string that is not inside the linear memory.
-    StringOutOfBounds,
+    StringOutOfBounds = "string out of bounds";
     /// A string that is not well-formed in its encoding.
-    InvalidStringEncoding,
+    InvalidStringEncoding = "invalid string encoding";
     /// A list of more than 2^28-1 bytes.
-    ListTooLong,
+    ListTooLong = "list too long";
     /// A list that is not inside the linear memory.
-    ListOutOfBounds,
+    ListOutOfBounds = "list out of bounds";
     /// The discriminant of a variant, enum, option or result is not one of its cases.
-    InvalidDiscriminant,
+    InvalidDiscriminant = "invalid discriminant";
     /// A handle that names no table entry.
-    UnknownHandle,
+    UnknownHandle = "unknown handle";
     /// A handle of another kind (a resource was needed).
-    WrongHandleKind,
+    WrongHandleKind = "wrong handle kind";
     /// A handle of another resource type.
-    WrongResourceType,
+    WrongResourceType = "wrong resource type";
     /// An owned resource is taken while it is lent.
-    ResourceBorrowed,
+    ResourceBorrowed = "resource borrowed";
     /// A borrow where ownership is needed.
-    NotOwned,
+    NotOwned = "not owned";
     /// Borrows are still held when the call returns.
-    BorrowsRemain,
+    BorrowsRemain = "borrows remain";
     /// A handle table is full.
-    TableFull,
+    TableFull = "handle table full";
     /// A core exception left an export.
-    UncaughtException,
+    UncaughtException = "uncaught exception";
     /// The host interrupted the guest.
-    Interrupt,
+    Interrupt = "interrupted";
     /// An atomic access to an address that is not a multiple of its size.
-    UnalignedAtomic,
+    UnalignedAtomic = "unaligned atomic";
     /// `memory.atomic.wait` on a memory that is not shared.
-    ExpectedSharedMemory,
+    ExpectedSharedMemory = "expected shared memory";
 }
 
 impl TrapCode {
-    /// All codes, in the order of their numbers.
-    pub const ALL: &'static [TrapCode] = &[
-        TrapCode::MemoryOutOfBounds,
-        TrapCode::TableOutOfBounds,
-        TrapCode::IndirectCallToNull,
-        TrapCode::BadSignature,
-        TrapCode::IntegerOverflow,
-        TrapCode::IntegerDivisionByZero,
-        TrapCode::BadConversionToInteger,
-        TrapCode::Unreachable,
-        TrapCode::NullReference,
-        TrapCode::StackOverflow,
-        TrapCode::HostError,
-        TrapCode::CannotEnter,
-        TrapCode::CannotLeave,
-        TrapCode::InvalidChar,
-        TrapCode::StringTooLong,
-        TrapCode::UnalignedPointer,
-        TrapCode::StringOutOfBounds,
-        TrapCode::InvalidStringEncoding,
-        TrapCode::ListTooLong,
-        TrapCode::ListOutOfBounds,
-        TrapCode::InvalidDiscriminant,
-        TrapCode::UnknownHandle,
-        TrapCode::WrongHandleKind,
-        TrapCode::WrongResourceType,
-        TrapCode::ResourceBorrowed,
-        TrapCode::NotOwned,
-        TrapCode::BorrowsRemain,
-        TrapCode::TableFull,
-        TrapCode::UncaughtException,
-        TrapCode::Interrupt,
-        TrapCode::UnalignedAtomic,
-        TrapCode::ExpectedSharedMemory,
-    ];
-
     /// The code with this number, if there is one.
     pub const fn from_number(number: u8) -> Option<TrapCode> {
         if number == 0 || number as usize > Self::ALL.len() {
@@ -120,44 +104,6 @@ impl TrapCode {
     /// The number of this code: never 0.
     pub const fn number(self) -> u8 {
         self as u8
-    }
-
-    /// What the specifications' test suites call this trap.
-    pub const fn message(self) -> &'static str {
-        match self {
-            TrapCode::MemoryOutOfBounds => "out of bounds memory access",
-            TrapCode::TableOutOfBounds => "out of bounds table access",
-            TrapCode::IndirectCallToNull => "uninitialized element",
-            TrapCode::BadSignature => "indirect call type mismatch",
-            TrapCode::IntegerOverflow => "integer overflow",
-            TrapCode::IntegerDivisionByZero => "integer divide by zero",
-            TrapCode::BadConversionToInteger => "invalid conversion to integer",
-            TrapCode::Unreachable => "unreachable",
-            TrapCode::NullReference => "null reference",
-            TrapCode::StackOverflow => "call stack exhausted",
-            TrapCode::HostError => "host function failed",
-            TrapCode::CannotEnter => "cannot enter component instance",
-            TrapCode::CannotLeave => "cannot leave component instance",
-            TrapCode::InvalidChar => "invalid char",
-            TrapCode::StringTooLong => "string too long",
-            TrapCode::UnalignedPointer => "unaligned pointer",
-            TrapCode::StringOutOfBounds => "string out of bounds",
-            TrapCode::InvalidStringEncoding => "invalid string encoding",
-            TrapCode::ListTooLong => "list too long",
-            TrapCode::ListOutOfBounds => "list out of bounds",
-            TrapCode::InvalidDiscriminant => "invalid discriminant",
-            TrapCode::UnknownHandle => "unknown handle",
-            TrapCode::WrongHandleKind => "wrong handle kind",
-            TrapCode::WrongResourceType => "wrong resource type",
-            TrapCode::ResourceBorrowed => "resource borrowed",
-            TrapCode::NotOwned => "not owned",
-            TrapCode::BorrowsRemain => "borrows remain",
-            TrapCode::TableFull => "handle table full",
-            TrapCode::UncaughtException => "uncaught exception",
-            TrapCode::Interrupt => "interrupted",
-            TrapCode::UnalignedAtomic => "unaligned atomic",
-            TrapCode::ExpectedSharedMemory => "expected shared memory",
-        }
     }
 }
 

@@ -103,8 +103,8 @@ impl Component {
     ///
     /// # Safety
     /// - The machine code in the file will be run: the file must be the unaltered output of a
-    ///   compiler that you trust. (Any other file whose records are malformed is an error; code
-    ///   cannot be checked.)
+    ///   compiler that you trust. What is promised: map, inspect, reflect, link: any bytes;
+    ///   instantiate and call: the artifact as the compiler wrote it.
     /// - Nobody changes or truncates the file while it is mapped. Replacing it by renaming another
     ///   one over it is fine.
     pub unsafe fn map(engine: &Engine, path: impl AsRef<Path>) -> Result<Component> {

@@ -9,6 +9,10 @@
 //! does nothing that could have been done earlier.
 //!
 //! **Invariant:** the loader never parses WebAssembly and never generates code.
+//!
+//! **What is promised:** map, inspect, reflect, link: any bytes; instantiate and call: the artifact as
+//! the compiler wrote it. No check can replace trust in machine code, and in what its metadata says
+//! that the code relies on: that is why [`Component::map`] is `unsafe`.
 #![warn(missing_docs)]
 
 // What hosts use.

@@ -1,4 +1,4 @@
-//! Hostile guests: a second of what `cargo run --release -p cwasm-tests --bin hostile` does, and that
+//! Hostile guests: a second of what `cargo run --release --bin hostile` does, and that
 //! it would notice.
 
 use cwasm::TrapCode;

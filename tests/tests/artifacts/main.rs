@@ -4,6 +4,7 @@
 mod common;
 
 mod elf;
+mod format_page;
 mod golden;
 mod hardening;
 mod images;

@@ -1,7 +1,7 @@
 //! The direction of imports: a file imports from its own layer and from those below.
 //!
-//! Paths that begin with `crate`, `super` or `self` are followed to the files that they name, also where a
-//! folder's `mod.rs` passes on a name of one of its files. Modules for tests are exempt.
+//! Paths that begin with `crate`, `super` or `self` are followed to the files that they name, also
+//! where a folder's `mod.rs` passes on a name of one of its files. Modules for tests are exempt.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -241,7 +241,8 @@ fn imports_of<'f>(file: &str, text: &str, modules: &Modules<'f>) -> BTreeSet<&'f
     files.filter(|found| *found != file).collect()
 }
 
-/// The names that a file passes on (`pub use inner::Name;`) from modules inside it, and their files.
+/// The names that a file passes on (`pub use inner::Name;`) from modules inside it, and their
+/// files.
 fn passed_on<'f>(
     file: &str,
     text: &str,
@@ -344,8 +345,8 @@ fn absolute(own: &[String], path: &[String]) -> Vec<String> {
 }
 
 impl<'f> Modules<'f> {
-    /// The file of what a path names: of the innermost module in it, or of the one that has the name which
-    /// that passes on.
+    /// The file of what a path names: of the innermost module in it, or of the one that has the
+    /// name which that passes on.
     fn file_of(&self, mut path: Vec<String>) -> Option<&'f str> {
         let mut name = String::new();
         loop {

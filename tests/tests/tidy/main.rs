@@ -1,12 +1,10 @@
 //! Rules of the repository that no compiler checks.
 
 mod layers;
+mod text;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-
-/// No file written by hand may be longer.
-const MAX_LINES: usize = 1500;
 
 /// Which crates of ours a crate may depend on, tests aside.
 const DIRECTION: &[(&str, &[&str])] = &[
@@ -172,8 +170,8 @@ fn crates_point_one_way() {
     }
 }
 
-/// Workspaces of their own (`bench`, some examples) have locks of their own, which say what our crates
-/// depend on: builds with `--locked` stop at one that was forgotten.
+/// Workspaces of their own (`bench`, some examples) have locks of their own, which say what our
+/// crates depend on: builds with `--locked` stop at one that was forgotten.
 #[test]
 fn every_lock_knows_the_dependencies_of_our_crates() {
     let mut seen = 0;
@@ -214,17 +212,6 @@ fn folder_of(name: &str) -> Option<&'static str> {
         "loader" => name == "cwasm",
         folder => name.strip_prefix("cwasm-") == Some(folder),
     })
-}
-
-#[test]
-fn files_are_short() {
-    for (name, text) in files(&[".rs"]) {
-        let lines = text.lines().count();
-        assert!(
-            lines <= MAX_LINES,
-            "{name} has {lines} lines: split it by concept"
-        );
-    }
 }
 
 #[test]
@@ -325,28 +312,4 @@ fn the_compiler_has_a_file_for_each_architecture() {
         }
     }
     assert!(seen != 0, "the words are not what such code has");
-}
-
-#[test]
-fn text_is_tidy() {
-    for (name, text) in files(&[
-        ".rs", ".toml", ".md", ".wast", ".wat", ".wit", ".txt", ".sh",
-    ]) {
-        assert!(
-            text.is_empty() || text.ends_with('\n'),
-            "{name} does not end with a line"
-        );
-        assert!(!text.ends_with("\n\n"), "{name} ends with an empty line");
-        for (index, line) in text.lines().enumerate() {
-            let line_number = index + 1;
-            assert!(
-                !line.ends_with([' ', '\t']),
-                "{name}:{line_number}: spaces at the end"
-            );
-            assert!(
-                !line.contains('\r'),
-                "{name}:{line_number}: a carriage return"
-            );
-        }
-    }
 }
