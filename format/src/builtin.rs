@@ -124,6 +124,8 @@ builtins! {
     DeflateUtf16 = "deflate_utf16" (memory: I64, start: I64, units: I64) -> Returns::Value(Ty::I64);
     /// Adds free entries to the handle table described at `table`, which has none.
     HandlesGrow = "handles_grow" (table: I64) -> Returns::Status;
+    /// Makes room on the stack of the handle table described at `table`.
+    HandlesDeepen = "handles_deepen" (table: I64) -> Returns::Status;
     /// Waits until another thread notifies `addr`, unless there is not `expected`: 0 if notified, 1
     /// if there is another value, 2 if it took more than `timeout` nanoseconds (none if negative).
     AtomicWait32 = "atomic_wait32" (addr: I64, expected: I32, timeout: I64) -> Returns::Value(Ty::I32);

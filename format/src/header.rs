@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0x200  magic            "cwasm\r\n\x1a"
-//! 0x208  abi_version      4                 rises with every change of layout or ABI
+//! 0x208  abi_version      5                 rises with every change of layout or ABI
 //! 0x20c  target           1 = x86_64-linux
 //! 0x210  cpu_features     bits of cpu.rs
 //! 0x218  file_size
@@ -24,11 +24,11 @@ pub const MAGIC: [u8; 8] = *b"cwasm\r\n\x1a";
 /// The version this crate writes. Version 2 has more builtins and traps, shared memories, and
 /// references to function types; version 3 has interruptible code and resources; version 4 has memories
 /// of 64 bits for the canonical ABI, lists of fixed length, maps, and modules as imports and exports;
-/// its thunks keep their context.
-pub const ABI_VERSION: u32 = 4;
+/// its thunks keep their context; in version 5 instances may be entered while they wait.
+pub const ABI_VERSION: u32 = 5;
 
 /// The lowest version this crate reads.
-pub const ABI_VERSION_MIN: u32 = 4;
+pub const ABI_VERSION_MIN: u32 = 5;
 
 /// Bytes of a page in the file and of the unit that images are mapped by.
 pub const PAGE_SIZE: u64 = 4096;
@@ -120,6 +120,8 @@ sections! {
     HandleUses = ".cwasm.handle_uses", size_of::<crate::resources::HandleUse>();
     /// [`crate::resources::HandleTableRecord`]s.
     HandleTables = ".cwasm.handle_tables", size_of::<crate::resources::HandleTableRecord>();
+    /// [`crate::resources::NestRecord`]s.
+    Nests = ".cwasm.nests", size_of::<crate::resources::NestRecord>();
     /// [`crate::data::MemoryRecord`]s.
     Memories = ".cwasm.memories", size_of::<crate::data::MemoryRecord>();
     /// [`crate::data::TableRecord`]s.

@@ -13,7 +13,7 @@ use crate::header::{
 use crate::imports::{ImportRecord, LowerRecord};
 use crate::lookup::{self, ExportSlot};
 use crate::modules::{ModuleArgRecord, ModuleInstanceRecord};
-use crate::resources::{HandleTableRecord, HandleUse, ResourceRecord};
+use crate::resources::{HandleTableRecord, HandleUse, NestRecord, ResourceRecord};
 use crate::traps::TrapBlock;
 
 /// A view of an artifact's bytes whose header and sections have been checked.
@@ -237,6 +237,11 @@ impl<'a> Artifact<'a> {
     /// The handle tables of component instances.
     pub fn handle_tables(&self) -> &'a [HandleTableRecord] {
         self.records(SectionId::HandleTables)
+    }
+
+    /// The component instances that call what they are nested in, or the other way round.
+    pub fn nests(&self) -> &'a [NestRecord] {
+        self.records(SectionId::Nests)
     }
 
     /// The memories that the unit defines.

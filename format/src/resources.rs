@@ -81,4 +81,13 @@ pub struct HandleTableRecord {
     pub slot: u32,
 }
 
+/// A component instance that calls itself, one that it is nested in or one nested in it: see
+/// [`MAY_NEST`](crate::vmctx::flags::MAY_NEST).
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct NestRecord {
+    /// Context offset of its flags.
+    pub flags: u32,
+}
+
 const _: () = assert!(size_of::<ResourceRecord>() == 24 && size_of::<HandleUse>() == 4);

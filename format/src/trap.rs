@@ -48,7 +48,9 @@ trap_codes! {
     StackOverflow = "call stack exhausted";
     /// A host function returned an error.
     HostError = "host function failed";
-    /// A call into an instance that may not be entered (it is active, or it has trapped).
+    /// A call into a component that may not be entered, or a return to it: it has trapped, results
+    /// lie in its memory until post-return, or it is active and the host does not want it to be
+    /// entered then.
     CannotEnter = "cannot enter component instance";
     /// A call out of an instance that may not be left (in `realloc` or post-return).
     CannotLeave = "cannot leave component instance";

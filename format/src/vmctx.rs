@@ -23,6 +23,12 @@ pub struct VmContext {
     pub store: u64,
     /// Address of the loader's own data of the instance.
     pub instance: u64,
+    /// Not 0 once something has trapped, for whatever reason: nothing of the instance runs again.
+    /// Set by the landing pads of thunks and by the loader.
+    pub closed: u32,
+    /// Why nothing may enter the instance for now, counted by the loader: results that lie in its
+    /// memory until post-return, and, if the host wants so, calls of host functions.
+    pub held: u32,
 }
 
 /// What all contexts of one store share.
@@ -68,25 +74,39 @@ pub struct VmTable {
     pub capacity: u64,
 }
 
-/// The handle table of a component instance (`Table` of the canonical ABI).
+/// The handle table of a component instance (`Table` of the canonical ABI), and what its calls
+/// have borrowed and lent.
 ///
 /// Handle 0 is never used. Free entries form a list, so that an index that was given back last is
 /// given out first; those that were never used come after all that were, in ascending order.
+///
+/// Calls into and out of an instance nest, so what they keep is a stack of words:
+///
+/// ```text
+/// | borrows of a call into it | handle that a call out lends | ... | borrows of the innermost call |
+/// ```
+///
+/// A call that gives the instance borrowed handles has one word, the number of those that are not
+/// dropped yet (`Task.num_borrows`), whose place is the *scope* of these handles
+/// (`ResourceHandle.borrow_scope`). A call that it makes has a word for each handle that is lent
+/// and not known to its code (`Subtask.lenders`).
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct VmHandles {
     /// Address of entry 0, allocated by the loader; 0 as long as there are none.
     pub base: u64,
+    /// Address of the stack, allocated by the loader; 0 as long as there is none.
+    pub stack: u64,
     /// Number of entries, entry 0 included.
     pub len: u32,
     /// Index of the first free entry, or 0.
     pub free: u32,
-    /// Number of borrows that the instance's call has got and not dropped yet.
-    pub borrows: u32,
-    /// Index of the first entry that is lent while arguments are lifted, or [`VmHandle::END`].
-    pub lent: u32,
     /// Number of entries beyond which it cannot grow.
     pub max: u32,
+    /// Number of words on the stack.
+    pub stack_len: u32,
+    /// Number of words that the stack has room for.
+    pub stack_capacity: u32,
     /// Zero.
     pub reserved: u32,
 }
@@ -99,17 +119,15 @@ pub struct VmHandle {
     pub rep: u32,
     /// The bits of a [`HandleUse`](crate::resources::HandleUse), or [`VmHandle::FREE`].
     pub ty: u32,
-    /// 0 if it is not lent; else the index of the next entry that is, or [`VmHandle::END`].
-    pub lent: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// How often it is lent by calls that are not over (`num_lends`).
+    pub lends: u32,
+    /// Of a borrowed one: the place on the stack of the count of its call.
+    pub scope: u32,
 }
 
 impl VmHandle {
     /// The [`ty`](VmHandle::ty) of a free entry.
     pub const FREE: u32 = u32::MAX;
-    /// The end of the list of entries that are lent.
-    pub const END: u32 = u32::MAX;
 }
 
 /// A function reference that may cross contexts, used by units of one core module ("open").
@@ -176,13 +194,18 @@ pub struct RawReturn {
 }
 
 /// Flags of one component instance: a `u32` in the context.
+///
+/// Whether it may be entered is not among them: it may, unless [`VmContext::closed`] or
+/// [`VmContext::held`] says otherwise.
 pub mod flags {
-    /// The instance may be entered: it is not active and has never trapped.
-    pub const MAY_ENTER: u32 = 1;
     /// The instance may call out: it is not in `realloc` or post-return.
-    pub const MAY_LEAVE: u32 = 2;
+    pub const MAY_LEAVE: u32 = 1;
+    /// Besides, it may call itself, the instances that it is nested in and those nested in it, any
+    /// of which may be active. The loader clears it for hosts that do not want active instances to
+    /// be entered.
+    pub const MAY_NEST: u32 = 2;
     /// The flags of a fresh instance.
-    pub const INITIAL: u32 = MAY_ENTER | MAY_LEAVE;
+    pub const INITIAL: u32 = MAY_LEAVE | MAY_NEST;
 }
 
 /// A function reference of a unit all of whose functions lie in one artifact ("closed"): null is
@@ -195,5 +218,6 @@ pub const fn closed_func_ref(type_number: u32, text_offset: u32) -> u64 {
 const _: () = assert!(core::mem::offset_of!(VmContext, store) == 0);
 const _: () = assert!(core::mem::offset_of!(VmHostFunc, store) == 0);
 const _: () = assert!(size_of::<VmMemory>() == 32 && size_of::<VmTable>() == 32);
-const _: () = assert!(size_of::<VmHandles>() == 32 && size_of::<VmHandle>() == 16);
+const _: () = assert!(size_of::<VmContext>() == 24);
+const _: () = assert!(size_of::<VmHandles>() == 40 && size_of::<VmHandle>() == 16);
 const _: () = assert!(size_of::<VmFuncRef>() == 24 && size_of::<VmFuncImport>() == 24);

@@ -12,12 +12,14 @@ use crate::vm::unwind;
 #[derive(Clone, Debug)]
 pub struct Config {
     max_unused_slots: usize,
+    allow_reentrance: bool,
 }
 
 impl Default for Config {
     fn default() -> Config {
         Config {
             max_unused_slots: 64,
+            allow_reentrance: true,
         }
     }
 }
@@ -35,6 +37,18 @@ impl Config {
         self.max_unused_slots = count;
         self
     }
+
+    /// Sets whether a component may be entered while it is active, that is, while it waits for a call
+    /// of its own; it may by default, as the component model says.
+    ///
+    /// Without, it is an error ([`TrapCode::CannotEnter`](crate::TrapCode::CannotEnter)) if a host
+    /// function enters the component that called it, in whichever of its instances, and if an instance
+    /// of a component calls one that it is nested in, or one that is nested in it: for guests whose
+    /// libraries keep a lock while they call an import. What it costs is paid only if it is set.
+    pub fn allow_reentrance(&mut self, allow: bool) -> &mut Config {
+        self.allow_reentrance = allow;
+        self
+    }
 }
 
 impl Engine {
@@ -50,7 +64,8 @@ impl Engine {
             target: sys::TARGET,
             cpu_features: sys::cpu::features(),
         };
-        Ok(Engine::of(host, Pool::new(config.max_unused_slots)))
+        let pool = Pool::new(config.max_unused_slots);
+        Ok(Engine::of(host, pool, config.allow_reentrance))
     }
 }
 

@@ -14,6 +14,7 @@ use crate::func::{Func, TypedFunc};
 use crate::module::{self, Module};
 use crate::values::{ComponentNamedList, Lift, Lower};
 use crate::vm::canon::{CallTarget, CanonOptions};
+use crate::vm::enter::Entered;
 use crate::vm::imports::ImportTable;
 use crate::vm::initialize::initialize;
 use crate::vm::instance::{InstanceData, InstanceKind, Modules};
@@ -74,6 +75,8 @@ impl Instance {
             index,
         };
         store.push_instance(Arc::clone(&data), usage);
+        // SAFETY: an instance of this store, which is ours; references into it are made anew.
+        let entered = unsafe { Entered::new(data.context()) };
         // SAFETY: an instance of this store by this plan, whose imports and references are in place;
         // the linker has checked the modules.
         let linked = unsafe { module::instantiate_imported(&mut context, &data, plan, modules) };
@@ -86,7 +89,10 @@ impl Instance {
         if initialized.is_err() && component.artifact().lowers().is_empty() {
             context.opaque().pop_instance(instance.index);
         }
-        initialized.map(|()| instance)
+        initialized.map(|()| {
+            entered.leave();
+            instance
+        })
     }
 
     /// The exported function of this name, or `instance#function`; `None` if there is none, or the

@@ -1,5 +1,5 @@
-;; Calls between components: two flags are checked; the callee's is cleared and set if it can be seen
-;; meanwhile. Small adapters are inlined, and so are leaves: `add` is, `div` can trap. A list of numbers
+;; Calls between components: the caller's flag is checked, and nothing is written. Small adapters are
+;; inlined, and so are leaves: `add` is, `div` can trap. A list of numbers
 ;; is one bounds check on each side and one copy; a short copy does not leave wasm.
 (component
   (component $C

@@ -8,7 +8,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cwasm::{Component, Engine, Module};
+use cwasm::{Component, Config, Engine, Module};
 use cwasm_compiler::{Features, OptLevel, Options};
 use cwasm_format::FormatError;
 use cwasm_format::cpu::CpuLevel;
@@ -42,6 +42,17 @@ impl Workshop {
             opt,
             ..Options::default()
         })
+    }
+
+    /// A workshop with the default options whose engine has this configuration.
+    ///
+    /// # Panics
+    /// As [`Workshop::new`].
+    pub fn with_config(config: &Config) -> Workshop {
+        Workshop {
+            engine: Engine::new(config).expect("the engine can be made"),
+            ..Workshop::new()
+        }
     }
 
     /// A workshop that compiles with these options, but with one thread, and keeps names.

@@ -27,6 +27,8 @@ const TRAPS: &[TrapCode] = &[
     TrapCode::UnknownHandle,
     TrapCode::WrongResourceType,
     TrapCode::BorrowsRemain,
+    TrapCode::ResourceBorrowed,
+    TrapCode::CannotEnter,
 ];
 
 /// Address ranges that this process has mapped.

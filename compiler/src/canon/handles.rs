@@ -4,24 +4,23 @@
 //! What many places need is a small function each that they share ([`HandleOp`]); `resource.new`,
 //! `resource.rep` and `resource.drop` of a component are functions of their own made of these.
 //!
-//! An instance that calls out runs no code until the call returns, so it has one call at a time in
-//! which its handles are lent, and whether a handle is lent matters only while the arguments of
-//! that call are lifted: only a function that takes a borrow and an own of the same resource marks
-//! what it lends. An instance has one call from outside at a time too, so that borrows which must be
-//! dropped are counted in the table.
+//! Borrows are counted by call and not by instance, which may be entered again while it waits: a call
+//! that gives handles to its callee opens a scope, a word on the table's stack ([`HandleOp::Open`], [`close`]).
+//! A handle is lent until the call that lends it is over. What the code knows ([`HandleOp::Lend`],
+//! [`unlend`]) is counted; what lies in memory is noted on the stack ([`HandleOp::Note`],
+//! [`HandleOp::Release`]), unless it is lent already: calls nest, so whoever lends it is over later.
 
 use std::mem::offset_of;
 
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{self, Block, BlockArg, InstBuilder, Value, types};
+use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, Value, types};
 use cranelift_frontend::FunctionBuilder;
 use cwasm_format::TrapCode;
 use cwasm_format::builtin::Builtin;
 use cwasm_format::resources::HandleUse;
-use cwasm_format::vmctx::flags::{INITIAL, MAY_ENTER, MAY_LEAVE};
 use cwasm_format::vmctx::{VmHandle, VmHandles};
 
-use super::adapter::{check_flag, set_flags};
+use super::adapter::{check_leaves, check_nests};
 use super::trampoline;
 use crate::ir::flags::trusted;
 use crate::ir::function::{begin, declare_function};
@@ -63,21 +62,62 @@ pub(crate) fn convert(
     call(builder, op, context, table, &[value, bits])[0]
 }
 
-/// Counts a borrow that the instance of this table has got.
-pub(crate) fn count_borrow(builder: &mut FunctionBuilder<'_>, context: Value, table: u32) {
-    let offset = table as i32 + offset_of!(VmHandles, borrows) as i32;
-    let count = builder.ins().load(types::I32, trusted(), context, offset);
-    let count = builder.ins().iadd_imm_s(count, 1);
-    builder.ins().store(trusted(), count, context, offset);
+/// How many words there are on the stack of this table: the place of the next one.
+pub(crate) fn stack_len(builder: &mut FunctionBuilder<'_>, context: Value, table: u32) -> Value {
+    let offset = table as i32 + offset_of!(VmHandles, stack_len) as i32;
+    builder.ins().load(types::I32, trusted(), context, offset)
 }
 
-/// Traps if the instance of this table has not dropped all borrows that its call got.
-pub(crate) fn check_borrows(builder: &mut FunctionBuilder<'_>, context: Value, table: u32) {
-    let offset = table as i32 + offset_of!(VmHandles, borrows) as i32;
-    let count = builder.ins().load(types::I32, trusted(), context, offset);
+/// Traps if a call that gave handles of this scope returns before all are dropped.
+pub(crate) fn check_borrows(
+    builder: &mut FunctionBuilder<'_>,
+    context: Value,
+    table: u32,
+    scope: Value,
+) {
+    let offset = table as i32 + offset_of!(VmHandles, stack) as i32;
+    let stack = builder.ins().load(types::I64, trusted(), context, offset);
+    let word = stack_word(builder, stack, scope);
+    let count = builder.ins().load(types::I32, trusted(), word, 0);
     builder
         .ins()
         .trapnz(count, trap_code(TrapCode::BorrowsRemain));
+}
+
+/// Closes a scope, which is the last word on the stack.
+pub(crate) fn close(builder: &mut FunctionBuilder<'_>, context: Value, table: u32, scope: Value) {
+    let offset = table as i32 + offset_of!(VmHandles, stack_len) as i32;
+    builder.ins().store(trusted(), scope, context, offset);
+}
+
+/// Ends the lending of a handle that was lent by [`HandleOp::Lend`]: it is still there.
+pub(crate) fn unlend(builder: &mut FunctionBuilder<'_>, context: Value, table: u32, handle: Value) {
+    let offset = table as i32 + offset_of!(VmHandles, base) as i32;
+    let base = builder.ins().load(types::I64, trusted(), context, offset);
+    let entry = entry_at(builder, base, handle);
+    change(builder, entry, offset_of!(VmHandle, lends), -1);
+}
+
+/// The address of the entry of this index.
+fn entry_at(builder: &mut FunctionBuilder<'_>, base: Value, index: Value) -> Value {
+    let index = builder.ins().uextend(types::I64, index);
+    let offset = builder.ins().ishl_imm_u(index, ENTRY_LOG2);
+    builder.ins().iadd(base, offset)
+}
+
+/// The address of this word of a stack.
+fn stack_word(builder: &mut FunctionBuilder<'_>, stack: Value, place: Value) -> Value {
+    let place = builder.ins().uextend(types::I64, place);
+    let offset = builder.ins().ishl_imm_u(place, 2);
+    builder.ins().iadd(stack, offset)
+}
+
+/// Adds to a number in memory.
+fn change(builder: &mut FunctionBuilder<'_>, base: Value, offset: usize, by: i64) {
+    let offset = offset as i32;
+    let count = builder.ins().load(types::I32, trusted(), base, offset);
+    let count = builder.ins().iadd_imm_s(count, by);
+    builder.ins().store(trusted(), count, base, offset);
 }
 
 /// Builds a shared function.
@@ -104,14 +144,26 @@ pub(crate) fn shared(builder: &mut FunctionBuilder<'_>, op: HandleOp) {
             table.check_resource(entry, bits);
             vec![table.load(entry, offset_of!(VmHandle, rep))]
         }
+        (HandleOp::AddBorrow, &[rep, bits, scope]) => vec![table.add_borrow(rep, bits, scope)],
         (HandleOp::Lend, &[handle, bits]) => {
             let entry = table.find(handle);
             table.check_resource(entry, bits);
-            table.lend(entry, handle);
+            table.change(entry, offset_of!(VmHandle, lends), 1);
             vec![table.load(entry, offset_of!(VmHandle, rep))]
         }
-        (HandleOp::Release, []) => {
-            table.release();
+        (HandleOp::Note, &[handle, bits]) => {
+            let entry = table.find(handle);
+            table.check_resource(entry, bits);
+            let rep = table.load(entry, offset_of!(VmHandle, rep));
+            table.note(entry, handle);
+            vec![rep]
+        }
+        (HandleOp::Open, []) => {
+            let none = table.builder.ins().iconst(types::I32, 0);
+            vec![table.push(none)]
+        }
+        (HandleOp::Release, &[place]) => {
+            table.release(place);
             vec![]
         }
         (HandleOp::Remove, &[handle, bits]) => {
@@ -119,7 +171,8 @@ pub(crate) fn shared(builder: &mut FunctionBuilder<'_>, op: HandleOp) {
             let found = table.check_resource(entry, bits);
             table.check_not_lent(entry);
             let is_borrow = table.builder.ins().band_imm_u(found, 1);
-            vec![table.free(entry, handle), is_borrow]
+            let scope = table.load(entry, offset_of!(VmHandle, scope));
+            vec![table.free(entry, handle), is_borrow, scope]
         }
         _ => unreachable!("the signature has as many parameters"),
     };
@@ -150,9 +203,19 @@ impl Table<'_, '_> {
         let offset = offset_of!(VmHandles, base) as i32;
         let ins = self.builder.ins();
         let base = ins.load(types::I64, trusted(), self.table, offset);
-        let index = self.builder.ins().uextend(types::I64, index);
-        let offset = self.builder.ins().ishl_imm_u(index, ENTRY_LOG2);
-        self.builder.ins().iadd(base, offset)
+        entry_at(self.builder, base, index)
+    }
+
+    /// The address of a word on the stack.
+    fn word(&mut self, place: Value) -> Value {
+        let offset = offset_of!(VmHandles, stack) as i32;
+        let ins = self.builder.ins();
+        let stack = ins.load(types::I64, trusted(), self.table, offset);
+        stack_word(self.builder, stack, place)
+    }
+
+    fn change(&mut self, base: Value, offset: usize, by: i64) {
+        change(self.builder, base, offset, by);
     }
 
     /// The address of the entry that a guest names.
@@ -185,7 +248,7 @@ impl Table<'_, '_> {
     }
 
     fn check_not_lent(&mut self, entry: Value) {
-        let lent = self.load(entry, offset_of!(VmHandle, lent));
+        let lent = self.load(entry, offset_of!(VmHandle, lends));
         let borrowed = trap_code(TrapCode::ResourceBorrowed);
         self.builder.ins().trapnz(lent, borrowed);
     }
@@ -231,12 +294,7 @@ impl Table<'_, '_> {
         self.builder.ins().brif(free, found, &args, full, &[]);
 
         self.builder.switch_to_block(full);
-        let signature = builtin_signature(Builtin::HandlesGrow);
-        let signature = self.builder.func.import_signature(signature);
-        let symbol = Symbol::Builtin(Builtin::HandlesGrow);
-        let grow = declare_function(self.builder.func, symbol, signature);
-        let args = [self.context, self.table];
-        self.builder.ins().call(grow, &args);
+        self.grow(Builtin::HandlesGrow);
         let free = self.load(self.table, offset_of!(VmHandles, free));
         self.builder.ins().jump(found, &[BlockArg::from(free)]);
 
@@ -249,46 +307,78 @@ impl Table<'_, '_> {
         index
     }
 
-    /// Adds an entry to the list of those that are lent, if it is not there.
-    fn lend(&mut self, entry: Value, handle: Value) {
+    /// Has the loader make room.
+    fn grow(&mut self, builtin: Builtin) {
+        let signature = builtin_signature(builtin);
+        let signature = self.builder.func.import_signature(signature);
+        let symbol = Symbol::Builtin(builtin);
+        let grow = declare_function(self.builder.func, symbol, signature);
+        let args = [self.context, self.table];
+        self.builder.ins().call(grow, &args);
+    }
+
+    /// Adds an entry that is counted in its scope.
+    fn add_borrow(&mut self, rep: Value, bits: Value, scope: Value) -> Value {
+        let handle = self.add(rep, bits);
+        let entry = self.entry(handle);
+        self.store(entry, offset_of!(VmHandle, scope), scope);
+        let count = self.word(scope);
+        self.change(count, 0, 1);
+        handle
+    }
+
+    /// Puts a word on the stack: its place.
+    fn push(&mut self, word: Value) -> Value {
+        let place = self.load(self.table, offset_of!(VmHandles, stack_len));
+        let capacity = self.load(self.table, offset_of!(VmHandles, stack_capacity));
+        let is_full = self.builder.ins().icmp(IntCC::Equal, place, capacity);
+        let fine = self.branch(is_full);
+        self.grow(Builtin::HandlesDeepen);
+        self.builder.ins().jump(fine, &[]);
+        self.builder.switch_to_block(fine);
+        let address = self.word(place);
+        self.store(address, 0, word);
+        self.change(self.table, offset_of!(VmHandles, stack_len), 1);
+        place
+    }
+
+    /// Lends an entry and notes it on the stack, if it is not lent already.
+    fn note(&mut self, entry: Value, handle: Value) {
         let (first, done) = (self.builder.create_block(), self.builder.create_block());
-        let lent = self.load(entry, offset_of!(VmHandle, lent));
-        self.builder.ins().brif(lent, done, &[], first, &[]);
+        let lends = self.load(entry, offset_of!(VmHandle, lends));
+        self.builder.ins().brif(lends, done, &[], first, &[]);
 
         self.builder.switch_to_block(first);
-        let next = self.load(self.table, offset_of!(VmHandles, lent));
-        self.store(entry, offset_of!(VmHandle, lent), next);
-        self.store(self.table, offset_of!(VmHandles, lent), handle);
+        self.change(entry, offset_of!(VmHandle, lends), 1);
+        self.push(handle);
         self.builder.ins().jump(done, &[]);
         self.builder.switch_to_block(done);
     }
 
-    /// Empties the list of those that are lent.
-    fn release(&mut self) {
+    /// Takes noted handles from the stack until it has `place` words.
+    fn release(&mut self, place: Value) {
         let (next, body, done) = (
             self.builder.create_block(),
             self.builder.create_block(),
             self.builder.create_block(),
         );
-        let index = self.builder.append_block_param(next, types::I32);
-        let first = self.load(self.table, offset_of!(VmHandles, lent));
-        self.builder.ins().jump(next, &[BlockArg::from(first)]);
+        self.builder.ins().jump(next, &[]);
 
         self.builder.switch_to_block(next);
-        let end = i64::from(VmHandle::END);
-        let is_end = self.builder.ins().icmp_imm_u(IntCC::Equal, index, end);
+        let len = self.load(self.table, offset_of!(VmHandles, stack_len));
+        let is_end = self.builder.ins().icmp(IntCC::Equal, len, place);
         self.builder.ins().brif(is_end, done, &[], body, &[]);
 
         self.builder.switch_to_block(body);
-        let entry = self.entry(index);
-        let after = self.load(entry, offset_of!(VmHandle, lent));
-        let none = self.builder.ins().iconst(types::I32, 0);
-        self.store(entry, offset_of!(VmHandle, lent), none);
-        self.builder.ins().jump(next, &[BlockArg::from(after)]);
+        let last = self.builder.ins().iadd_imm_s(len, -1);
+        self.store(self.table, offset_of!(VmHandles, stack_len), last);
+        let word = self.word(last);
+        let handle = self.load(word, 0);
+        let entry = self.entry(handle);
+        self.change(entry, offset_of!(VmHandle, lends), -1);
+        self.builder.ins().jump(next, &[]);
 
         self.builder.switch_to_block(done);
-        let end = self.builder.ins().iconst(types::I32, end);
-        self.store(self.table, offset_of!(VmHandles, lent), end);
     }
 }
 
@@ -307,7 +397,7 @@ pub(crate) fn resource_func(
     let own = HandleUse::own(func.resource);
     match func.op {
         ResourceOp::New => {
-            check_flag(builder, context, flags, MAY_LEAVE);
+            check_leaves(builder, context, flags);
             let handle = convert(builder, HandleOp::Add, context, table, (param, own));
             builder.ins().return_(&[handle]);
         }
@@ -317,67 +407,48 @@ pub(crate) fn resource_func(
             builder.ins().return_(&[rep]);
         }
         ResourceOp::Drop => {
-            check_flag(builder, context, flags, MAY_LEAVE);
+            let flags = check_leaves(builder, context, flags);
             let bits = builder.ins().iconst(types::I32, i64::from(own.0));
             let removed = call(builder, HandleOp::Remove, context, table, &[param, bits]);
             let (owned, borrowed) = (builder.create_block(), builder.create_block());
             builder.ins().brif(removed[1], borrowed, &[], owned, &[]);
             builder.switch_to_block(borrowed);
-            let offset = table as i32 + offset_of!(VmHandles, borrows) as i32;
-            let count = builder.ins().load(types::I32, trusted(), context, offset);
-            let count = builder.ins().iadd_imm_s(count, -1);
-            builder.ins().store(trusted(), count, context, offset);
+            let offset = table as i32 + offset_of!(VmHandles, stack) as i32;
+            let stack = builder.ins().load(types::I64, trusted(), context, offset);
+            let count = stack_word(builder, stack, removed[2]);
+            change(builder, count, 0, -1);
             builder.ins().return_(&[]);
             builder.switch_to_block(owned);
-            if destroy(builder, unit, plan, func, (context, removed[0])) {
-                builder.ins().return_(&[]);
-            }
+            destroy(builder, unit, plan, func, (context, removed[0], flags));
+            builder.ins().return_(&[]);
         }
     }
     builder.seal_all_blocks();
 }
 
 /// Calls the destructor of an owned resource, as if the component that defines it exported it;
-/// whether that can return.
+/// `flags` are those of the instance that drops it.
 fn destroy(
     builder: &mut FunctionBuilder<'_>,
     unit: &Unit<'_>,
     plan: &Plan,
     func: &ResourceFunc,
-    (context, rep): (Value, Value),
-) -> bool {
+    (context, rep, flags): (Value, Value, Value),
+) {
     let (component, dtor) = match plan.resources[func.resource.0 as usize].origin {
         ResourceOrigin::Host { import } => {
             let slot = unit.host_slots[import as usize];
-            trampoline::destructor(builder, (context, rep), slot);
-            return true;
+            return trampoline::destructor(builder, (context, rep), slot);
         }
         ResourceOrigin::Guest { component, dtor } => (component, dtor),
     };
-    let dtor = dtor.map(|dtor| {
+    if component != func.component && func.is_nested {
+        check_nests(builder, flags);
+    }
+    if let Some(dtor) = dtor {
         let (id, ty) = unit.resolve(plan, dtor);
         let signature = builder.func.import_signature(core_signature(&ty));
-        declare_function(builder.func, Symbol::Func(id), signature)
-    });
-    let call = |builder: &mut FunctionBuilder<'_>, dtor: ir::FuncRef| {
+        let dtor = declare_function(builder.func, Symbol::Func(id), signature);
         builder.ins().call(dtor, &[context, rep]);
-    };
-    if component == func.component {
-        if let Some(dtor) = dtor {
-            call(builder, dtor);
-        }
-        return true;
     }
-    if func.is_recursive {
-        builder.ins().trap(trap_code(TrapCode::CannotEnter));
-        return false;
-    }
-    let flags = unit.flags[component.0 as usize] as i32;
-    check_flag(builder, context, flags, MAY_ENTER);
-    if let Some(dtor) = dtor {
-        set_flags(builder, context, flags, INITIAL & !MAY_ENTER);
-        call(builder, dtor);
-        set_flags(builder, context, flags, INITIAL);
-    }
-    true
 }

@@ -1,10 +1,13 @@
 //! Thunks: how the host enters wasm.
 
+use std::mem::offset_of;
+
 use cranelift_codegen::ir::{
     self, AbiParam, BlockArg, BlockCall, ExceptionTableData, ExceptionTableItem, InstBuilder,
     StackSlotData, StackSlotKind, Value, types,
 };
 use cranelift_frontend::FunctionBuilder;
+use cwasm_format::vmctx::VmContext;
 
 use super::{from_bits, to_bits};
 use crate::ir::flags::trusted;
@@ -21,7 +24,8 @@ enum Callee {
     Indirect(Value),
 }
 
-/// Builds a thunk that calls `callee`, a function of signature `signature` in the same unit.
+/// Builds a thunk that calls `callee`, a function of signature `signature` in the same unit. After a
+/// trap, nothing of the instance can be entered again.
 pub(crate) fn thunk(builder: &mut FunctionBuilder<'_>, callee: Symbol, signature: &ir::Signature) {
     let entry = begin(builder, host_signature(signature.params.len(), 2));
     let params = builder.block_params(entry).to_vec();
@@ -31,10 +35,21 @@ pub(crate) fn thunk(builder: &mut FunctionBuilder<'_>, callee: Symbol, signature
         .zip(params)
         .map(|(param, bits)| from_bits(builder, param.value_type, bits))
         .collect::<Vec<_>>();
-    keep_context(builder, args[0]);
+    let slot = keep_context(builder, args[0]);
     let callee_signature = builder.func.import_signature(signature.clone());
     let callee = declare_function(builder.func, callee, callee_signature);
-    let results = enter(builder, &Callee::Direct(callee), &args, signature);
+    let results = enter(
+        builder,
+        &Callee::Direct(callee),
+        &args,
+        signature,
+        |builder| {
+            let context = builder.ins().stack_load(types::I64, types::I64, slot, 0);
+            let one = builder.ins().iconst(types::I32, 1);
+            let closed = offset_of!(VmContext, closed) as i32;
+            builder.ins().store(trusted(), one, context, closed);
+        },
+    );
     let value = match results.first() {
         Some(value) => to_bits(builder, *value),
         None => builder.ins().iconst(types::I64, 0),
@@ -58,7 +73,8 @@ pub(crate) fn array_thunk(builder: &mut FunctionBuilder<'_>, signature: &ir::Sig
                 .load(param.value_type, trusted(), values, offset),
         );
     }
-    let results = enter(builder, &Callee::Indirect(code), &args, signature);
+    // Core modules may be entered after a trap, and the callee may be the host's.
+    let results = enter(builder, &Callee::Indirect(code), &args, signature, |_| {});
     for (place, result) in results.into_iter().enumerate() {
         builder
             .ins()
@@ -69,11 +85,12 @@ pub(crate) fn array_thunk(builder: &mut FunctionBuilder<'_>, signature: &ir::Sig
 }
 
 /// Keeps the thunk's first argument where a signal handler finds it: in the only stack slot.
-fn keep_context(builder: &mut FunctionBuilder<'_>, context: Value) {
+fn keep_context(builder: &mut FunctionBuilder<'_>, context: Value) -> ir::StackSlot {
     let size = types::I64.bytes();
     let slot = StackSlotData::new(StackSlotKind::ExplicitSlot, size, size.ilog2() as u8);
     let slot = builder.create_sized_stack_slot(slot);
     builder.ins().stack_store(types::I64, context, slot, 0);
+    slot
 }
 
 fn return_ok(builder: &mut FunctionBuilder<'_>, value: Value) {
@@ -81,13 +98,14 @@ fn return_ok(builder: &mut FunctionBuilder<'_>, value: Value) {
     builder.ins().return_(&[value, status]);
 }
 
-/// Calls into wasm. A trap resumes in a block that returns the trap's number as the status; the
-/// builder is left where the call returned, with its results.
+/// Calls into wasm. A trap resumes in a block that does what `on_trap` says and returns the trap's
+/// number as the status; the builder is left where the call returned, with its results.
 fn enter(
     builder: &mut FunctionBuilder<'_>,
     callee: &Callee,
     args: &[Value],
     signature: &ir::Signature,
+    on_trap: impl FnOnce(&mut FunctionBuilder<'_>),
 ) -> Vec<Value> {
     let returned = builder.create_block();
     let trapped = builder.create_block();
@@ -113,6 +131,7 @@ fn enter(
 
     builder.switch_to_block(trapped);
     builder.seal_block(trapped);
+    on_trap(builder);
     let zero = builder.ins().iconst(types::I64, 0);
     builder.ins().return_(&[zero, status]);
     builder.switch_to_block(returned);

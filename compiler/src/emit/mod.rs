@@ -15,7 +15,7 @@ use cwasm_format::hash::TypeHash;
 use cwasm_format::header::{Kind, NO_INTERRUPTS, NONE, SectionId};
 use cwasm_format::imports::{ImportRecord, LowerRecord};
 use cwasm_format::resources::{
-    HandleTableRecord, HandleUse, MAX_HANDLE_USES, ResourceRecord, UseRange,
+    HandleTableRecord, HandleUse, MAX_HANDLE_USES, NestRecord, ResourceRecord, UseRange,
 };
 use cwasm_format::write::{Contents, Facts, Images, Strings};
 
@@ -275,6 +275,12 @@ fn resource_records(
         .map(|slot| HandleTableRecord { slot: *slot })
         .collect();
     contents.set_records(SectionId::HandleTables, &tables);
+    let nests = unit.flags.iter().zip(&unit.nests);
+    let nests: Vec<_> = nests
+        .filter(|(_, nests)| **nests)
+        .map(|(flags, _)| NestRecord { flags: *flags })
+        .collect();
+    contents.set_records(SectionId::Nests, &nests);
 }
 
 /// The handles of functions that cross between host and guest; each function's once.

@@ -60,25 +60,35 @@ impl Symbol {
 pub(crate) enum HandleOp {
     /// `(rep, use) -> handle`: adds an entry.
     Add,
+    /// `(rep, use, scope) -> handle`: adds one that must be dropped before the call returns.
+    AddBorrow,
     /// `(handle, use) -> rep`: takes an owned resource out.
     Take,
     /// `(handle, use) -> rep`: of an owned or borrowed one.
     Rep,
-    /// `(handle, use) -> rep`: as `Rep`, and marks it as lent.
+    /// `(handle, use) -> rep`: as `Rep`, and lends it until the code
+    /// itself takes that back.
     Lend,
-    /// `()`: nothing is lent any more.
+    /// `(handle, use) -> rep`: as `Rep`, and lends it until `Release`.
+    Note,
+    /// `() -> place`: opens a scope.
+    Open,
+    /// `(place)`: takes what was noted from this place of the stack on, and ends its lending.
     Release,
-    /// `(handle, use) -> (rep, whether it was borrowed)`: takes a handle out.
+    /// `(handle, use) -> (rep, whether it was borrowed, its scope then)`: takes a handle out.
     Remove,
 }
 
 impl HandleOp {
     /// All of them, by number.
-    pub(crate) const ALL: [HandleOp; 6] = [
+    pub(crate) const ALL: [HandleOp; 9] = [
         HandleOp::Add,
+        HandleOp::AddBorrow,
         HandleOp::Take,
         HandleOp::Rep,
         HandleOp::Lend,
+        HandleOp::Note,
+        HandleOp::Open,
         HandleOp::Release,
         HandleOp::Remove,
     ];
@@ -87,9 +97,12 @@ impl HandleOp {
     pub(crate) fn name(self) -> &'static str {
         match self {
             HandleOp::Add => "add",
+            HandleOp::AddBorrow => "add_borrow",
             HandleOp::Take => "take",
             HandleOp::Rep => "rep",
             HandleOp::Lend => "lend",
+            HandleOp::Note => "note",
+            HandleOp::Open => "open",
             HandleOp::Release => "release",
             HandleOp::Remove => "remove",
         }
@@ -98,9 +111,13 @@ impl HandleOp {
     /// The signature: the context, the address of the table, then the arguments.
     pub(crate) fn signature(self) -> Signature {
         let (params, returns) = match self {
-            HandleOp::Add | HandleOp::Take | HandleOp::Rep | HandleOp::Lend => (2, 1),
-            HandleOp::Release => (0, 0),
-            HandleOp::Remove => (2, 2),
+            HandleOp::Add | HandleOp::Take | HandleOp::Rep | HandleOp::Lend | HandleOp::Note => {
+                (2, 1)
+            }
+            HandleOp::AddBorrow => (3, 1),
+            HandleOp::Open => (0, 1),
+            HandleOp::Release => (1, 0),
+            HandleOp::Remove => (2, 3),
         };
         let mut signature = Signature::new(CallConv::Tail);
         let context = AbiParam::special(types::I64, ArgumentPurpose::VMContext);

@@ -75,6 +75,9 @@ pub(crate) struct Unit<'a> {
     pub(crate) import_slots: Vec<u32>,
     /// Context offset of each component instance's flags.
     pub(crate) flags: Vec<u32>,
+    /// Whether each component instance's flags may be other than the initial ones outside of `realloc` and
+    /// post-return: see [`flags::MAY_NEST`].
+    pub(crate) nests: Vec<bool>,
     /// Context offset of each component instance's `VmHandles`, or [`NONE`].
     pub(crate) handles: Vec<u32>,
     /// Function types by number.
@@ -216,6 +219,7 @@ pub(crate) fn layout<'a>(
             host_slots: Vec::new(),
             import_slots: Vec::new(),
             flags: Vec::new(),
+            nests: Vec::new(),
             handles: Vec::new(),
             types: Vec::new(),
             type_ids: NONE,
@@ -318,6 +322,7 @@ impl<'a> Builder<'a> {
             self.write(offset, &flags::INITIAL.to_le_bytes());
             self.unit.flags.push(offset);
         }
+        self.unit.nests = plan.instances_that_nest();
         for has_handles in plan.instances_with_handles() {
             let offset = match has_handles {
                 true => self.reserve(size_of::<VmHandles>(), 8),

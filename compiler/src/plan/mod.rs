@@ -200,6 +200,19 @@ impl Plan {
         }
         found
     }
+
+    /// For each component instance, whether it calls itself, what it is nested in or what is nested in
+    /// it.
+    pub(crate) fn instances_that_nest(&self) -> Vec<bool> {
+        let mut found = vec![false; self.component_instances as usize];
+        let adapters = self.adapters.iter().filter(|adapter| adapter.is_nested);
+        let funcs = self.resource_funcs.iter().filter(|func| func.is_nested);
+        let callers = adapters.map(|adapter| adapter.component);
+        for caller in callers.chain(funcs.map(|func| func.component)) {
+            found[caller.0 as usize] = true;
+        }
+        found
+    }
 }
 
 pub(crate) struct PlanInstance {
@@ -224,8 +237,8 @@ pub(crate) struct Adapter {
     pub(crate) options: CanonicalOptions,
     /// The calling component instance.
     pub(crate) component: ComponentInstanceId,
-    /// Whether one of the instances is the other or is nested in it: such calls are refused.
-    pub(crate) is_recursive: bool,
+    /// Whether one of the instances is the other or is nested in it: hosts may refuse such calls.
+    pub(crate) is_nested: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -298,8 +311,8 @@ pub(crate) struct ResourceFunc {
     pub(crate) resource: ResourceNumber,
     pub(crate) component: ComponentInstanceId,
     /// Whether the instance that defines the resource is nested in this one, or the other way
-    /// round: its destructor cannot be called.
-    pub(crate) is_recursive: bool,
+    /// round: hosts may refuse calls of its destructor.
+    pub(crate) is_nested: bool,
 }
 
 /// A function that the component imports and exports as it is, and that a core instance of its own stands

@@ -5,8 +5,7 @@
 //! ```
 //!
 //! A *leaf* is a small core function that neither calls nor traps. Its callers are not seen in a
-//! backtrace that it makes, since it makes none, and nobody can see the flags of its instance while
-//! it runs: its adapter need not write them. Small adapters are inlined into the core functions that
+//! backtrace that it makes, since it makes none. Small adapters are inlined into the core functions that
 //! call them; what traps in an adapter has never been a frame of its own.
 //!
 //! Functions that check whether to stop are not inlined: two checks of a function must not be alike.

@@ -4,8 +4,8 @@
 //! call -> enter -> lower -> invoke -> thunk, wasm -> lift -> post-return -> leave
 //! ```
 //!
-//! **Invariant:** an instance that was entered and not left in this way can never be entered again:
-//! `MAY_ENTER` is cleared before the first thing that can fail, and set behind the last.
+//! **Invariant:** nothing of a component runs again once one of its instances was entered and not left
+//! in this way ([`Entered`]). An instance that waits for a call of its own may be entered.
 #![allow(unsafe_code, reason = "enters machine code")]
 
 #[cfg(test)]
@@ -16,10 +16,8 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 
 use cwasm_format::FormatError;
-use cwasm_format::TrapCode;
 use cwasm_format::abi::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
 use cwasm_format::types::{FuncType, Types};
-use cwasm_format::vmctx::flags::{MAY_ENTER, MAY_LEAVE};
 
 use crate::dynamic::{self, Check, Places};
 use crate::error::{Error, Result};
@@ -30,7 +28,8 @@ use crate::val::Val;
 use crate::values::handles::{HandleType, check_handles};
 use crate::values::{ComponentNamedList, LiftContext, LowerContext};
 use crate::vm::canon::{self, CallTarget};
-use crate::vm::hook::CallHook;
+use crate::vm::enter::Entered;
+use crate::vm::handles;
 use crate::vm::store::StoreOpaque;
 use crate::vm::store_context::{AsContext, AsContextMut, StoreContextMut};
 use crate::vm::trap::take_trap;
@@ -50,8 +49,6 @@ pub struct Func {
 struct Pending {
     /// Invariant 1: entered and not left yet.
     target: CallTarget,
-    /// The instance's flags before it was entered.
-    flags: u32,
     /// What the core function returned.
     value: u64,
 }
@@ -190,14 +187,15 @@ impl Func {
                 "found {found} results, expected {expected}"
             )));
         }
-        store.begin(CallHook::CallingWasm)?;
+        // SAFETY: the context of an instance of this store, which was just compared.
+        unsafe { store.begin_guest_call(self.target.options.context()) }?;
         let lent = store.opaque().resources.begin_guest_call();
         let result = finally(
             &mut store,
             |store| self.call_checked(store, types, func, params, results),
             |store| store.opaque().resources.end_guest_call(lent),
         );
-        store.end(CallHook::ReturningFromWasm, result)
+        store.end_guest_call(result)
     }
 
     /// Calls the function with values of its type.
@@ -209,12 +207,15 @@ impl Func {
         params: &[Val],
         results: &mut [Val],
     ) -> Result<()> {
-        let flags = enter(&self.target, store.opaque())?;
+        canon::enter(store.opaque())?;
+        // SAFETY: an instance of this store, which is ours; references into it are made anew.
+        let entered = unsafe { Entered::new(self.target.options.context()) };
         let mut args = [0; MAX_FLAT_PARAMS];
-        let count = {
+        let (count, scope) = {
             // SAFETY: the instance is one of this store, which was just entered.
             let mut cx = unsafe { LowerContext::new(store.opaque(), &self.target.options) };
-            lower_vals(types, func, params, &mut cx, &mut args)?
+            let count = lower_vals(types, func, params, &mut cx, &mut args)?;
+            (count, cx.scope())
         };
         let target = &self.target;
         // SAFETY: the thunk and the context of a live instance that was just entered, with
@@ -225,7 +226,7 @@ impl Func {
             return Err(take_trap(store.opaque(), returned.status));
         }
         // SAFETY: the function of this instance has returned.
-        unsafe { check_dropped(&self.target) }?;
+        unsafe { check_dropped(&self.target, scope) }?;
         let value = returned.value;
         if let Some(result) = results.first_mut() {
             // SAFETY: the instance is live, no wasm runs, and the context is dropped before.
@@ -236,11 +237,12 @@ impl Func {
         let arg_count = types.result_flat(func).count().min(MAX_FLAT_RESULTS);
         let pending = Pending {
             target: self.target,
-            flags,
             value,
         };
         // SAFETY: the call is this one, and returned as many values.
-        unsafe { pending.finish(store, arg_count) }
+        unsafe { pending.finish(store, arg_count) }?;
+        entered.leave();
+        Ok(())
     }
 
     /// Lets the instance be entered again that a trap closed for good.
@@ -255,20 +257,27 @@ impl Func {
     pub fn enter_after_trap(&self, mut store: impl AsContextMut) -> Result<()> {
         check_store(&self.target, store.as_context_mut().opaque())?;
         // SAFETY: the store owns the instance, and is ours.
-        unsafe { self.target.options.set_flags(MAY_ENTER | MAY_LEAVE) };
+        unsafe { crate::vm::enter::reopen(self.target.options.context()) };
+        // SAFETY: as above.
+        unsafe {
+            self.target
+                .options
+                .set_flags(cwasm_format::vmctx::flags::INITIAL)
+        };
         Ok(())
     }
 }
 
-/// Traps if the instance has not dropped all that it borrowed.
+/// Traps if the instance has not dropped all that the call has given it on loan, in this scope.
 ///
 /// # Safety
 /// - The instance of the function is live, and does not run.
-unsafe fn check_dropped(target: &CallTarget) -> Result<()> {
+unsafe fn check_dropped(target: &CallTarget, scope: Option<u32>) -> Result<()> {
+    let Some(scope) = scope else { return Ok(()) };
     // SAFETY: no wasm runs, and the reference is not kept.
     match unsafe { target.options.handles() } {
-        Some(table) if table.borrows != 0 => Err(Error::trapped(TrapCode::BorrowsRemain)),
-        _ => Ok(()),
+        Some(table) => handles::close(table, scope).map_err(Error::trapped),
+        None => Ok(()),
     }
 }
 
@@ -326,25 +335,14 @@ fn wrong_store() -> Error {
     Error::msg("a function is used with another store than its own")
 }
 
-/// Enters the instance of a function of this store: its flags before.
-#[inline(always)]
-fn enter(target: &CallTarget, store: &mut StoreOpaque) -> Result<u32> {
-    // SAFETY: the store owns the instance, and is ours.
-    let flags = unsafe { target.options.flags() };
-    if flags & MAY_ENTER == 0 {
-        return Err(Error::trapped(TrapCode::CannotEnter));
-    }
-    canon::enter(store)?;
-    // SAFETY: as above.
-    unsafe { target.options.set_flags(flags & !MAY_ENTER) };
-    Ok(flags)
-}
-
 impl Pending {
-    /// Runs post-return and leaves the instance.
+    /// Runs post-return.
+    ///
+    /// # Errors
+    /// The guest's trap.
     ///
     /// # Safety
-    /// - `store` is the store of the call.
+    /// - `store` is the store of the call, and this thread is ready to enter it.
     /// - The core function returned `count` values, 0 or 1.
     #[inline(always)]
     unsafe fn finish<T: 'static>(
@@ -352,25 +350,22 @@ impl Pending {
         store: &mut StoreContextMut<'_, T>,
         count: usize,
     ) -> Result<()> {
-        let target = &self.target;
-        if let Some(post_return) = target.post_return {
-            // The call may have been begun on another thread.
-            canon::enter(store.opaque())?;
-            // SAFETY: the store owns the instance, and is ours (the caller's contract).
-            unsafe {
-                target
-                    .options
-                    .set_flags(self.flags & !(MAY_ENTER | MAY_LEAVE))
-            };
-            let args = &[self.value][..count];
-            // SAFETY: as in `invoke`; post-return takes what the core function returned.
-            let result = unsafe { canon::invoke(post_return, target.options.context(), args) };
-            if result.status != 0 {
-                return Err(take_trap(store.opaque(), result.status));
-            }
-        }
+        let options = &self.target.options;
+        let Some(post_return) = self.target.post_return else {
+            return Ok(());
+        };
         // SAFETY: the store owns the instance, and is ours (the caller's contract).
-        unsafe { target.options.set_flags(self.flags) };
+        let flags = unsafe { options.flags() };
+        // SAFETY: as above.
+        unsafe { options.set_flags(0) };
+        let args = &[self.value][..count];
+        // SAFETY: as in `invoke`; post-return takes what the core function returned.
+        let result = unsafe { canon::invoke(post_return, options.context(), args) };
+        if result.status != 0 {
+            return Err(take_trap(store.opaque(), result.status));
+        }
+        // SAFETY: as above.
+        unsafe { options.set_flags(flags) };
         Ok(())
     }
 }

@@ -1,10 +1,12 @@
 //! Typed calls of a guest that is made of plain memory.
 
+use cwasm_format::TrapCode;
+
 use super::*;
 use crate::values::{WasmList, WasmStr};
 use crate::vm::canon::fake::{Guest, Realloc};
 
-const READY: u32 = MAY_ENTER | MAY_LEAVE;
+const READY: u32 = cwasm_format::vmctx::flags::INITIAL;
 
 fn typed<P, R>(guest: &mut Guest, args: usize, post_return: Option<usize>) -> TypedFunc<P, R> {
     TypedFunc {
@@ -74,7 +76,7 @@ fn what_does_not_fit_passes_through_memory() {
 #[test]
 fn a_failed_call_is_the_last() {
     let cannot_enter = |guest: &mut Guest| {
-        assert_eq!(guest.flags() & MAY_ENTER, 0);
+        assert!(guest.is_closed());
         let func = typed::<(), ()>(guest, 0, None);
         assert_eq!(code(func.call(&mut guest.store, ())), TrapCode::CannotEnter);
         assert!(guest.take_calls().is_empty());
@@ -121,14 +123,15 @@ fn deferred_results_are_read_before_post_return() {
     type View = ((WasmStr, WasmList<u8>),);
     let func = typed::<(), View>(&mut guest, 0, Some(1));
     let result = func.call_deferred(&mut guest.store, ()).unwrap();
-    assert_eq!(guest.flags(), MAY_LEAVE);
+    assert_eq!((guest.flags(), guest.held()), (READY, 1));
     let (text, bytes) = &result.0;
     assert_eq!(text.to_str(&guest.store).unwrap(), "hi");
     assert_eq!(bytes.as_le_slice(&guest.store).unwrap(), b"hi");
     let again = func.call_deferred(&mut guest.store, ());
     assert_eq!(code(again.map(drop)), TrapCode::CannotEnter);
     func.post_return(&mut guest.store, result).unwrap();
-    assert_eq!(guest.flags(), READY);
+    assert_eq!((guest.flags(), guest.held()), (READY, 0));
+    assert!(!guest.is_closed());
     assert_eq!(guest.take_calls(), [vec![], vec![8]]);
 }
 
@@ -155,5 +158,28 @@ fn results_of_other_functions_are_refused() {
     let deferred = func.call_deferred(&mut guest.store, ()).unwrap();
     let error = other.post_return(&mut guest.store, deferred).unwrap_err();
     assert!(error.to_string().contains("another function"), "{error}");
-    assert_eq!((guest.flags(), guest.take_calls().len()), (MAY_LEAVE, 1));
+    assert_eq!((guest.held(), guest.take_calls().len()), (1, 1));
+    let again = func.call(&mut guest.store, ());
+    assert_eq!(code(again), TrapCode::CannotEnter);
+}
+
+#[test]
+fn what_a_hook_is_told_is_whole_if_the_guest_cannot_be_entered() {
+    use std::sync::{Arc, Mutex};
+
+    use crate::CallHook;
+
+    let mut guest = Guest::new();
+    let told: Arc<Mutex<Vec<CallHook>>> = Arc::default();
+    let events = Arc::clone(&told);
+    guest.store.set_call_hook(move |_, event| {
+        events.lock().unwrap().push(event);
+        Ok(())
+    });
+    let func = typed::<(), ()>(&mut guest, 0, None);
+    guest.set_return(0, TrapCode::Unreachable.number().into());
+    assert_eq!(code(func.call(&mut guest.store, ())), TrapCode::Unreachable);
+    assert_eq!(code(func.call(&mut guest.store, ())), TrapCode::CannotEnter);
+    let whole = [CallHook::CallingWasm, CallHook::ReturningFromWasm];
+    assert_eq!(*told.lock().unwrap(), [whole, whole].concat());
 }

@@ -8,13 +8,14 @@ use std::ops::Deref;
 use cwasm_format::abi::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
 use cwasm_format::hash::TypeHash;
 
-use super::{Func, Pending, check_dropped, check_store, enter};
+use super::{Func, Pending, check_dropped, check_store};
 use crate::error::{Error, Result};
 use crate::finally::finally;
+
 use crate::signature;
 use crate::values::{ComponentNamedList, Lift, LiftContext, Lower, LowerContext};
 use crate::vm::canon::{self, CallTarget};
-use crate::vm::hook::CallHook;
+use crate::vm::enter::Entered;
 use crate::vm::store_context::{AsContextMut, StoreContextMut};
 use crate::vm::trap::take_trap;
 
@@ -93,7 +94,9 @@ where
     ///   [`Error::trap`] has the reason.
     /// - A host function that the guest calls fails: [`Error::downcast_ref`] finds its error. The
     ///   instance can never be entered again.
-    /// - The instance cannot be entered: it is active, or has trapped.
+    /// - The instance cannot be entered: its component has trapped, results lie in its memory until
+    ///   [`TypedFunc::post_return`], or it is active and the host does not want
+    ///   [re-entrance](crate::Config::allow_reentrance).
     /// - `store` is not the function's store.
     /// - The thread runs on another stack than its own, as in a coroutine, or its stack has no guard
     ///   pages: then the end of the stack would not be noticed.
@@ -109,13 +112,16 @@ where
             )
         };
         let mut store = store.as_context_mut();
-        store.begin(CallHook::CallingWasm)?;
+        check_store(&self.target, store.opaque())?;
+        // SAFETY: the context of an instance of this store, which was just compared.
+        unsafe { store.begin_guest_call(self.target.options.context()) }?;
         let result = self.call_whole(&mut store, params);
-        store.end(CallHook::ReturningFromWasm, result)
+        store.end_guest_call(result)
     }
 
     /// Calls the function, but not its post-return: until [`TypedFunc::post_return`], views in
-    /// the result can be read, and nothing can enter the instance.
+    /// the result can be read, and nothing can enter the component. A host function that it calls must not
+    /// return before, either.
     ///
     /// ```no_run
     /// # use cwasm::{AsContextMut, Result, TypedFunc, WasmStr};
@@ -134,14 +140,21 @@ where
     #[inline]
     pub fn call_deferred(&self, mut store: impl AsContextMut, params: P) -> Result<Deferred<R>> {
         let mut store = store.as_context_mut();
-        store.begin(CallHook::CallingWasm)?;
+        check_store(&self.target, store.opaque())?;
+        let context = self.target.options.context();
+        // SAFETY: the context of an instance of this store, which was just compared.
+        unsafe { store.begin_guest_call(context) }?;
         let result = self.start_lending(&mut store, params);
-        let (result, flags, value) = store.end(CallHook::ReturningFromWasm, result)?;
+        let result = result.map(|started| {
+            // SAFETY: as above.
+            unsafe { store.hold(context) };
+            started
+        });
+        let (result, value) = store.end_guest_call(result)?;
         Ok(Deferred {
             result,
             pending: Pending {
                 target: self.target,
-                flags,
                 value,
             },
         })
@@ -167,31 +180,39 @@ where
         }
         // Another thread than the one of the call may be here.
         canon::enter(store.opaque())?;
+        let context = self.target.options.context();
+        // SAFETY: the context of an instance of this store, which `call_deferred` held for this result.
+        unsafe { store.release(context) }?;
+        // SAFETY: an instance of this store, which is ours; references into it are made anew.
+        let entered = unsafe { Entered::new(context) };
         // SAFETY: the store was just compared, and the call returned as many values.
-        unsafe { result.pending.finish(&mut store, Self::RESULT_COUNT) }
+        unsafe { result.pending.finish(&mut store, Self::RESULT_COUNT) }?;
+        entered.leave();
+        Ok(())
     }
 
     #[inline(always)]
     fn call_whole<T: 'static>(&self, store: &mut StoreContextMut<'_, T>, params: P) -> Result<R> {
-        let (result, flags, value) = self.start_lending(store, params)?;
+        let (result, value) = self.start_lending(store, params)?;
         let pending = Pending {
             target: self.target,
-            flags,
             value,
         };
+        // SAFETY: an instance of this store, which is ours; references into it are made anew.
+        let entered = unsafe { Entered::new(self.target.options.context()) };
         // SAFETY: the call is this one, and returned as many values.
         unsafe { pending.finish(store, Self::RESULT_COUNT) }?;
+        entered.leave();
         Ok(result)
     }
 
-    /// All of a call but post-return: the result, the instance's flags before, and what the core
-    /// function returned.
+    /// All of a call but post-return: the result, and what the core function returned.
     #[inline(always)]
     fn start_lending<T: 'static>(
         &self,
         store: &mut StoreContextMut<'_, T>,
         params: P,
-    ) -> Result<(R, u32, u64)> {
+    ) -> Result<(R, u64)> {
         if P::HANDLES == 0 {
             return self.start(store, params);
         }
@@ -205,20 +226,18 @@ where
 
     /// As [`start_lending`](Self::start_lending), with what is lent left so.
     #[inline(always)]
-    fn start<T: 'static>(
-        &self,
-        store: &mut StoreContextMut<'_, T>,
-        params: P,
-    ) -> Result<(R, u32, u64)> {
+    fn start<T: 'static>(&self, store: &mut StoreContextMut<'_, T>, params: P) -> Result<(R, u64)> {
         let target = &self.target;
-        check_store(target, store.opaque())?;
-        let flags = enter(target, store.opaque())?;
+        canon::enter(store.opaque())?;
+        // SAFETY: an instance of this store, which is ours; references into it are made anew.
+        let entered = unsafe { Entered::new(target.options.context()) };
         let mut args = [0; MAX_FLAT_PARAMS];
-        {
+        let scope = {
             // SAFETY: the instance is one of this store, which was just entered.
             let mut cx = unsafe { LowerContext::new(store.opaque(), &target.options) };
             lower_params(&mut cx, &params, &mut args)?;
-        }
+            cx.scope()
+        };
         let args = &args[..Self::ARG_COUNT];
         // SAFETY: the thunk and the context of a live instance that was just entered, with
         // arguments of the function's type (invariant 1); no reference into the store is held.
@@ -228,14 +247,15 @@ where
         }
         if P::HANDLES != 0 {
             // SAFETY: the function of this instance has returned.
-            unsafe { check_dropped(target) }?;
+            unsafe { check_dropped(target, scope) }?;
         }
         let value = returned.value;
         // SAFETY: the instance is live, no wasm runs, and the context is dropped before.
         let mut cx =
             unsafe { LiftContext::with_handles(&target.options, store.opaque(), P::HANDLES) };
         let result = lift_result(&mut cx, value)?;
-        Ok((result, flags, value))
+        entered.leave();
+        Ok((result, value))
     }
 }
 

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use cwasm_format::abi::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
 use cwasm_format::types::{FuncType, Types};
 
-use super::{Failure, HostCall, import, shim};
+use super::{HostCall, import, shim, with_loans};
 use crate::artifact::Unit;
 use crate::dynamic::{self, Check, Places};
 use crate::error::Result;
-use crate::finally::finally;
 use crate::val::Val;
 use crate::values::{LiftContext, LowerContext};
 use crate::vm::canon::CanonOptions;
+use crate::vm::enter::Failure;
 use crate::vm::imports::HostImport;
 use crate::vm::store_context::{AsContextMut, StoreContextMut};
 
@@ -101,13 +101,8 @@ impl<T: 'static> HostCall for Dynamic<T> {
         options: &CanonOptions,
         args: &[u64],
     ) -> Result<u64, Failure> {
-        let borrowed = store.opaque().resources.begin_host_call();
-        finally(
-            store,
-            // SAFETY: the caller's contract.
-            |store| unsafe { self.run(store, options, args) },
-            |store| store.opaque().resources.end_host_call(borrowed),
-        )
+        // SAFETY: the caller's contract.
+        unsafe { with_loans(store, options, |store| self.run(store, options, args)) }
     }
 }
 
@@ -126,17 +121,13 @@ impl<T: 'static> Dynamic<T> {
             .map_err(|error| Failure::Host(error.into()))?;
         let types = &description.types;
         let ty = &description.funcs[self.func_type];
-        let params = {
-            // SAFETY: the instance is live and has stopped (the caller's contract); the context is
-            // dropped before the host's function runs.
-            let mut cx = unsafe { LiftContext::with_handles(options, store.opaque(), 0) };
-            let params = Self::lift(types, ty, &mut cx, args).map_err(Failure::Guest)?;
-            cx.release();
-            params
-        };
-        // What the host's function does not set is refused, if it is not a bool that is asked for.
-        let mut results = vec![Val::Bool(false); usize::from(ty.result.is_some())];
-        (self.func)(store.as_context_mut(), &params, &mut results).map_err(Failure::Host)?;
+        let context = options.context();
+        // SAFETY: the context of an instance of the store (the caller's contract).
+        unsafe { store.begin_host_call(context) }?;
+        // SAFETY: as for this.
+        let results = unsafe { self.lift_and_call(store, options, (types, ty), args) };
+        // SAFETY: as above.
+        let results = unsafe { store.end_host_call(context, results) }?;
         {
             let store = &*store.opaque();
             // SAFETY: the instance is live (the caller's contract).
@@ -152,6 +143,27 @@ impl<T: 'static> Dynamic<T> {
         // SAFETY: the instance is one of the store, in which wasm is active.
         let mut cx = unsafe { LowerContext::new(store.opaque(), options) };
         Self::lower(types, ty, &mut cx, &results, args).map_err(Failure::Guest)
+    }
+
+    /// # Safety
+    /// - As for [`HostCall::call`].
+    unsafe fn lift_and_call(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        options: &CanonOptions,
+        (types, ty): (&Types, &FuncType),
+        args: &[u64],
+    ) -> Result<Vec<Val>, Failure> {
+        let params = {
+            // SAFETY: the instance is live and has stopped (the caller's contract); the context is
+            // dropped before the host's function runs.
+            let mut cx = unsafe { LiftContext::with_handles(options, store.opaque(), 0) };
+            Self::lift(types, ty, &mut cx, args).map_err(Failure::Guest)?
+        };
+        // What the host's function does not set is refused, if it is not a bool that is asked for.
+        let mut results = vec![Val::Bool(false); usize::from(ty.result.is_some())];
+        (self.func)(store.as_context_mut(), &params, &mut results).map_err(Failure::Host)?;
+        Ok(results)
     }
 }
 

@@ -4,7 +4,8 @@
 //! wasm -> trampoline -> shim (one per number of arguments) -> lift -> the closure -> lower
 //! ```
 //!
-//! While a host function runs, the instance that called it is active: it cannot be entered.
+//! While a host function runs, the instance that called it may be entered again, unless the host does
+//! not want it ([`enter`](crate::vm::enter)).
 #![allow(unsafe_code, reason = "is called by machine code")]
 
 mod dynamic;
@@ -23,14 +24,17 @@ use cwasm_format::imports::{ImportRecord, LowerRecord};
 use cwasm_format::vmctx::{RawReturn, VmContext};
 
 use crate::artifact::Unit;
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::finally::finally;
 use crate::signature;
 use crate::val::Val;
 use crate::values::handles::{HandleType, check_handles};
 use crate::values::{ComponentNamedList, Lift, Lower};
 use crate::vm::canon::CanonOptions;
+use crate::vm::enter::Failure;
+use crate::vm::handles;
 use crate::vm::hook::CallHook;
-use crate::vm::imports::HostImport;
+use crate::vm::imports::{DROPPED_BY_HOST, HostImport};
 use crate::vm::instance::InstanceData;
 use crate::vm::resources::HostResource;
 use crate::vm::store::{Pending, StoreOpaque};
@@ -144,7 +148,8 @@ trait HostCall: Send + Sync + 'static {
     /// The host's data in the store.
     type Data: 'static;
 
-    /// Lifts the arguments, runs the host's function and lowers the results: the flat result.
+    /// Lifts the arguments, runs the host's function and lowers the results: the flat result. The
+    /// instance may be entered again while the host's function runs, and only then.
     ///
     /// # Safety
     /// - Compiled code of an instance of `store` calls: `options` are the instance's, and wasm has
@@ -156,20 +161,6 @@ trait HostCall: Send + Sync + 'static {
         options: &CanonOptions,
         args: &[u64],
     ) -> Result<u64, Failure>;
-}
-
-/// Why a host function did not return.
-enum Failure {
-    /// What the guest gave, or its `realloc`.
-    Guest(Error),
-    /// The host's function.
-    Host(Error),
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Failure {
-        Failure::Host(error)
-    }
 }
 
 /// A host function of this number of arguments as the address of its shim.
@@ -243,10 +234,8 @@ unsafe fn run<H: HostCall>(
     // The host's function may call guests on another thread, whose stack ends elsewhere.
     let stack_limit = store.opaque().vm.stack_limit;
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        store.begin(CallHook::CallingHost)?;
         // SAFETY: compiled code called with these arguments (the caller's contract).
-        let result = unsafe { host.call(&mut store, &options, args) };
-        store.end(CallHook::ReturningFromHost, result)
+        unsafe { host.call(&mut store, &options, args) }
     }));
     store.opaque().vm.stack_limit = stack_limit;
     match outcome {
@@ -254,6 +243,30 @@ unsafe fn run<H: HostCall>(
         Ok(Err(failure)) => fail(store.opaque(), failure),
         Err(payload) => panicked(store.opaque(), payload),
     }
+}
+
+/// Runs a call that may have handles, and ends what is lent for it to the host: that of the guest only if
+/// the guest goes on.
+///
+/// # Safety
+/// - As for [`HostCall::call`].
+#[inline(always)]
+unsafe fn with_loans<T: 'static, R>(
+    store: &mut StoreContextMut<'_, T>,
+    options: &CanonOptions,
+    call: impl FnOnce(&mut StoreContextMut<'_, T>) -> Result<R, Failure>,
+) -> Result<R, Failure> {
+    let borrowed = store.opaque().resources.begin_host_call();
+    // SAFETY: the instance is live and has stopped (the caller's contract).
+    let table = || unsafe { options.handles() };
+    let lent = table().map_or(0, |table| table.stack_len);
+    let result = finally(store, call, |store| {
+        store.opaque().resources.end_host_call(borrowed);
+    })?;
+    if let Some(table) = table() {
+        handles::release(table, lent);
+    }
+    Ok(result)
 }
 
 /// Keeps what the caller of the guest gets to see, and returns what the trampoline raises.
@@ -315,18 +328,34 @@ where
         let mut store = unsafe { StoreContextMut::<T>::from_context(context) };
         let stack_limit = store.opaque().vm.stack_limit;
         let outcome = catch_unwind(AssertUnwindSafe(|| {
-            store.begin(CallHook::CallingHost)?;
-            let result = func(store.as_context_mut(), rep as u32);
-            store.end(CallHook::ReturningFromHost, result)
+            if rep & DROPPED_BY_HOST != 0 {
+                return drop_for_host(&mut store, |store| func(store, rep as u32));
+            }
+            // SAFETY: the context of an instance of the store.
+            unsafe { store.begin_host_call(context) }?;
+            let result = func(store.as_context_mut(), rep as u32).map_err(Failure::Host);
+            // SAFETY: as above.
+            unsafe { store.end_host_call(context, result) }
         }));
         store.opaque().vm.stack_limit = stack_limit;
         match outcome {
             Ok(Ok(())) => RawReturn::default(),
-            Ok(Err(error)) => fail(store.opaque(), Failure::Host(error)),
+            Ok(Err(failure)) => fail(store.opaque(), failure),
             Err(payload) => panicked(store.opaque(), payload),
         }
     }
     import_of(func, shim::<T, F> as *const ())
+}
+
+/// Runs a destructor of the host for the host: no guest waits for it.
+fn drop_for_host<T: 'static>(
+    store: &mut StoreContextMut<'_, T>,
+    dtor: impl FnOnce(StoreContextMut<'_, T>) -> Result<()>,
+) -> Result<(), Failure> {
+    store.tell(CallHook::CallingHost)?;
+    let result = dtor(store.as_context_mut());
+    let told = store.tell(CallHook::ReturningFromHost);
+    Ok(result.and(told)?)
 }
 
 /// An import whose shim was made for `host`.

@@ -5,11 +5,11 @@ use std::marker::PhantomData;
 
 use cwasm_format::abi::MAX_FLAT_RESULTS;
 
-use super::{Failure, HostCall, import, shim};
+use super::{HostCall, import, shim, with_loans};
 use crate::error::Result;
-use crate::finally::finally;
 use crate::values::{ComponentNamedList, Lift, LiftContext, Lower, LowerContext};
 use crate::vm::canon::CanonOptions;
+use crate::vm::enter::Failure;
 use crate::vm::imports::HostImport;
 use crate::vm::store_context::{AsContextMut, StoreContextMut};
 
@@ -85,13 +85,8 @@ where
             // SAFETY: the caller's contract.
             return unsafe { self.run(store, options, args) };
         }
-        let borrowed = store.opaque().resources.begin_host_call();
-        finally(
-            store,
-            // SAFETY: the caller's contract.
-            |store| unsafe { self.run(store, options, args) },
-            |store| store.opaque().resources.end_host_call(borrowed),
-        )
+        // SAFETY: the caller's contract.
+        unsafe { with_loans(store, options, |store| self.run(store, options, args)) }
     }
 }
 
@@ -111,19 +106,33 @@ where
         options: &CanonOptions,
         args: &[u64],
     ) -> Result<u64, Failure> {
+        let context = options.context();
+        // SAFETY: the context of an instance of the store (the caller's contract).
+        unsafe { store.begin_host_call(context) }?;
+        // SAFETY: as for this.
+        let results = unsafe { self.lift_and_call(store, options, args) };
+        // SAFETY: as above.
+        let results = unsafe { store.end_host_call(context, results) }?;
+        // SAFETY: the instance is one of the store, in which wasm is active.
+        let mut cx = unsafe { LowerContext::at_place(store.opaque(), options, P::HANDLES) };
+        Self::lower(&mut cx, &results, args).map_err(Failure::Guest)
+    }
+
+    /// # Safety
+    /// - As for [`HostCall::call`].
+    #[inline(always)]
+    unsafe fn lift_and_call(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        options: &CanonOptions,
+        args: &[u64],
+    ) -> Result<R, Failure> {
         let params = {
             // SAFETY: the instance is live and has stopped (the caller's contract); the context is
             // dropped before the host's function runs.
             let mut cx = unsafe { LiftContext::with_handles(options, store.opaque(), 0) };
-            let params = Self::lift(&mut cx, args).map_err(Failure::Guest)?;
-            if P::HANDLES != 0 {
-                cx.release();
-            }
-            params
+            Self::lift(&mut cx, args).map_err(Failure::Guest)?
         };
-        let results = (self.func)(store.as_context_mut(), params).map_err(Failure::Host)?;
-        // SAFETY: the instance is one of the store, in which wasm is active.
-        let mut cx = unsafe { LowerContext::at_place(store.opaque(), options, P::HANDLES) };
-        Self::lower(&mut cx, &results, args).map_err(Failure::Guest)
+        (self.func)(store.as_context_mut(), params).map_err(Failure::Host)
     }
 }

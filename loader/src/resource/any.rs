@@ -6,7 +6,6 @@ use std::ptr::NonNull;
 use cwasm_format::TrapCode;
 use cwasm_format::header::NONE;
 use cwasm_format::resources::HandleUse;
-use cwasm_format::vmctx::flags::MAY_ENTER;
 use cwasm_format::vmctx::{RawReturn, VmContext};
 
 use super::handle::Handle;
@@ -14,8 +13,9 @@ use crate::error::{Error, Result};
 use crate::values::handles::HandleType;
 use crate::values::{LiftContext, LowerContext};
 use crate::vm::canon;
-use crate::vm::hook::CallHook;
+use crate::vm::enter::Entered;
 use crate::vm::host_handles::{Entry, HostHandle};
+use crate::vm::imports::DROPPED_BY_HOST;
 use crate::vm::instance::InstanceData;
 use crate::vm::resources::ResourceType;
 use crate::vm::store::{Pending, StoreOpaque};
@@ -93,30 +93,24 @@ impl ResourceAny {
             // SAFETY: destructors of the host have this signature.
             let code = unsafe { std::mem::transmute::<NonNull<u8>, Destructor>(dtor.code) };
             // SAFETY: its own data, and the context of an instance that is in the store.
-            let returned = unsafe { code(dtor.data, context, rep.into()) };
+            let returned = unsafe { code(dtor.data, context, u64::from(rep) | DROPPED_BY_HOST) };
             return host_result(store.opaque(), returned);
         }
-        store.begin(CallHook::CallingWasm)?;
-        let result = self.destroy(&mut store, instance, (record.flags, record.dtor));
-        store.end(CallHook::ReturningFromWasm, result)
+        // SAFETY: the context of an instance of this store.
+        unsafe { store.begin_guest_call(context) }?;
+        let result = self.destroy(&mut store, instance, record.dtor);
+        store.end_guest_call(result)
     }
 
-    /// Runs a guest's destructor: flags of the instance that defines it, and the thunk.
+    /// Runs a guest's destructor: a thunk of the instance.
     fn destroy<T: 'static>(
         self,
         store: &mut StoreContextMut<'_, T>,
         instance: u32,
-        (flags, dtor): (u32, u32),
+        dtor: u32,
     ) -> Result<()> {
         let data = store.opaque().instance(instance);
         let (context, text) = (data.context(), data.text());
-        // SAFETY: the plan has checked the flags of all resources.
-        let flags = unsafe { data.slot::<u32>(flags) };
-        // SAFETY: flags in the context of a live instance of this store, which is ours.
-        let before = unsafe { flags.read() };
-        if before & MAY_ENTER == 0 {
-            return Err(Error::trapped(TrapCode::CannotEnter));
-        }
         canon::enter(store.opaque())?;
         let rep = self.take(store.opaque())?.rep;
         if dtor == NONE {
@@ -124,16 +118,15 @@ impl ResourceAny {
         }
         // SAFETY: checked by the plan.
         let code = unsafe { text.at(dtor) };
-        // SAFETY: as for reading them.
-        unsafe { flags.write(before & !MAY_ENTER) };
+        // SAFETY: an instance of this store, which is ours; references into it are made anew.
+        let entered = unsafe { Entered::new(context) };
         // SAFETY: the thunk of a destructor, which has one parameter, of a live instance that was
         // just entered; no reference into the store is held.
         let returned = unsafe { canon::invoke(code, context, &[rep.into()]) };
         if returned.status != 0 {
             return Err(take_trap(store.opaque(), returned.status));
         }
-        // SAFETY: as for reading them.
-        unsafe { flags.write(before) };
+        entered.leave();
         Ok(())
     }
 

@@ -39,6 +39,8 @@ pub struct LowerContext<'a> {
     options: &'a CanonOptions,
     /// As in [`LiftContext`].
     next_handle: usize,
+    /// The scope of the borrowed handles that the guest has got.
+    scope: Option<u32>,
 }
 
 /// Handles.
@@ -89,8 +91,8 @@ impl<'a> LiftContext<'a> {
         unsafe { self.options.instance() }
     }
 
-    /// Takes a handle from the guest, or lends it until [`release`](LiftContext::release): what it
-    /// stands for.
+    /// Takes a handle from the guest, or lends it until the call of the host is over: what it stands
+    /// for.
     ///
     /// # Errors
     /// The traps of the specification.
@@ -107,14 +109,6 @@ impl<'a> LiftContext<'a> {
             false => handles::take(table, handle, handle_use),
         };
         rep.map_err(Error::trapped)
-    }
-
-    /// All arguments are lifted: whether the guest has lent a handle does not matter any more.
-    pub(crate) fn release(&mut self) {
-        // SAFETY: as in `take_handle`.
-        if let (Some(_), Some(table)) = (&self.resources, unsafe { self.options.handles() }) {
-            handles::release(table);
-        }
     }
 
     /// Adds a resource to the host's.
@@ -176,16 +170,29 @@ impl LowerContext<'_> {
         record.is_some_and(|record| self.options.is_instance(record.flags))
     }
 
-    /// Gives the guest a handle.
+    /// Gives the guest a handle. One that is borrowed must be dropped before the call returns.
     ///
     /// # Errors
     /// [`TrapCode::TableFull`].
     pub(crate) fn add_handle(&mut self, handle_use: HandleUse, rep: u32) -> Result<u32> {
         // SAFETY: the instance is live, and nothing else uses the table (contract of `new`).
-        match unsafe { self.options.handles() } {
-            Some(table) => handles::add(table, rep, handle_use).map_err(Error::trapped),
-            None => Err(no_handles()),
+        let Some(table) = (unsafe { self.options.handles() }) else {
+            return Err(no_handles());
+        };
+        if !handle_use.is_borrow() {
+            return handles::add(table, rep, handle_use).map_err(Error::trapped);
         }
+        let scope = match self.scope {
+            Some(scope) => scope,
+            None => handles::open(table).map_err(Error::trapped)?,
+        };
+        self.scope = Some(scope);
+        handles::add_borrow(table, rep, handle_use, scope).map_err(Error::trapped)
+    }
+
+    /// The scope of the borrowed handles that the guest has got, if it has any.
+    pub(crate) fn scope(&self) -> Option<u32> {
+        self.scope
     }
 }
 
@@ -307,6 +314,7 @@ impl<'a> LowerContext<'a> {
             store,
             options,
             next_handle: 0,
+            scope: None,
         }
     }
 
@@ -324,6 +332,7 @@ impl<'a> LowerContext<'a> {
             store,
             options,
             next_handle: place,
+            scope: None,
         }
     }
 

@@ -15,6 +15,7 @@ pub struct Engine(Arc<EngineInner>);
 #[derive(Debug)]
 struct EngineInner {
     host: Host,
+    allows_reentrance: bool,
     types: Mutex<Types>,
     pool: Pool,
     timer: Timer,
@@ -28,10 +29,12 @@ struct Types {
 }
 
 impl Engine {
-    /// An engine for code of this host, with this pool.
-    pub(crate) fn of(host: Host, pool: Pool) -> Engine {
+    /// An engine for code of this host, with this pool, whose instances may be entered while they are
+    /// active or not.
+    pub(crate) fn of(host: Host, pool: Pool, allows_reentrance: bool) -> Engine {
         Engine(Arc::new(EngineInner {
             host,
+            allows_reentrance,
             types: Mutex::default(),
             pool,
             timer: Timer::default(),
@@ -40,6 +43,11 @@ impl Engine {
 
     pub(crate) fn host(&self) -> &Host {
         &self.0.host
+    }
+
+    /// Whether instances may be entered while they are active.
+    pub(crate) fn allows_reentrance(&self) -> bool {
+        self.0.allows_reentrance
     }
 
     /// Address space for instances.

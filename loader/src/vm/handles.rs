@@ -18,20 +18,24 @@ const FIRST_ENTRIES: u32 = 16;
 const FREE: VmHandle = VmHandle {
     rep: 0,
     ty: VmHandle::FREE,
-    lent: 0,
-    reserved: 0,
+    lends: 0,
+    scope: 0,
 };
+
+/// Words that a stack gets first.
+const FIRST_WORDS: u32 = 16;
 
 /// A table without entries, for a store with this limit.
 pub(crate) fn empty(limit: u32) -> VmHandles {
     VmHandles {
         base: 0,
+        stack: 0,
         len: 0,
         free: 0,
-        borrows: 0,
-        lent: VmHandle::END,
         // Entry 0 is not used.
         max: limit.saturating_add(1).min(MAX_ENTRIES),
+        stack_len: 0,
+        stack_capacity: 0,
         reserved: 0,
     }
 }
@@ -43,6 +47,16 @@ fn entries(table: &mut VmHandles) -> &mut [VmHandle] {
     let base = ptr::with_exposed_provenance_mut::<VmHandle>(table.base as usize);
     // SAFETY: `grow` has set both, and the table is the only owner.
     unsafe { std::slice::from_raw_parts_mut(base, table.len as usize) }
+}
+
+/// The stack, with the room that it has.
+fn stack(table: &mut VmHandles) -> &mut [u32] {
+    if table.stack_capacity == 0 {
+        return &mut [];
+    }
+    let stack = ptr::with_exposed_provenance_mut::<u32>(table.stack as usize);
+    // SAFETY: `deepen` has set both, and the table is the only owner.
+    unsafe { std::slice::from_raw_parts_mut(stack, table.stack_capacity as usize) }
 }
 
 /// Adds free entries to a table that has none.
@@ -70,21 +84,108 @@ pub(crate) fn grow(table: &mut VmHandles) -> Result<(), TrapCode> {
         grown[index as usize].rep = index + 1;
     }
     let grown = Box::leak(grown.into_boxed_slice());
-    free(table);
+    free_entries(table);
     table.base = grown.as_mut_ptr().expose_provenance() as u64;
     table.len = len;
     table.free = first;
     Ok(())
 }
 
-/// Frees the entries: the table is empty then.
+/// Makes room on the stack.
+///
+/// # Errors
+/// [`TrapCode::TableFull`] if there is not enough memory.
+pub(crate) fn deepen(table: &mut VmHandles) -> Result<(), TrapCode> {
+    let capacity = table.stack_capacity.saturating_mul(2).max(FIRST_WORDS);
+    let mut grown: Vec<u32> = Vec::new();
+    grown
+        .try_reserve_exact(capacity as usize)
+        .map_err(|_| TrapCode::TableFull)?;
+    grown.extend_from_slice(stack(table));
+    if grown.len() == capacity as usize {
+        return Err(TrapCode::TableFull);
+    }
+    grown.resize(capacity as usize, 0);
+    let grown = Box::leak(grown.into_boxed_slice());
+    free_stack(table);
+    table.stack = grown.as_mut_ptr().expose_provenance() as u64;
+    table.stack_capacity = capacity;
+    Ok(())
+}
+
+/// Frees entries and stack: the table is empty then.
 pub(crate) fn free(table: &mut VmHandles) {
+    free_entries(table);
+    free_stack(table);
+}
+
+fn free_entries(table: &mut VmHandles) {
     let entries: *mut [VmHandle] = entries(table);
     table.len = 0;
     if !entries.is_empty() {
         // SAFETY: from `Box::leak` in `grow`, and the table does not refer to it any more.
         drop(unsafe { Box::from_raw(entries) });
     }
+}
+
+fn free_stack(table: &mut VmHandles) {
+    let stack: *mut [u32] = stack(table);
+    table.stack_capacity = 0;
+    if !stack.is_empty() {
+        // SAFETY: from `Box::leak` in `deepen`, and the table does not refer to it any more.
+        drop(unsafe { Box::from_raw(stack) });
+    }
+}
+
+/// Puts a word on the stack: its place.
+fn push(table: &mut VmHandles, word: u32) -> Result<u32, TrapCode> {
+    if table.stack_len == table.stack_capacity {
+        deepen(table)?;
+    }
+    let place = table.stack_len;
+    stack(table)[place as usize] = word;
+    table.stack_len += 1;
+    Ok(place)
+}
+
+/// Opens a scope: a call begins that gives the instance borrowed handles.
+///
+/// # Errors
+/// As [`deepen`].
+pub(crate) fn open(table: &mut VmHandles) -> Result<u32, TrapCode> {
+    push(table, 0)
+}
+
+/// Closes a scope, the last word on the stack: its call has returned.
+///
+/// # Errors
+/// [`TrapCode::BorrowsRemain`] if not all of its handles are dropped.
+pub(crate) fn close(table: &mut VmHandles, scope: u32) -> Result<(), TrapCode> {
+    match stack(table).get(scope as usize) {
+        Some(0) => {
+            table.stack_len = scope;
+            Ok(())
+        }
+        _ => Err(TrapCode::BorrowsRemain),
+    }
+}
+
+/// Adds a borrowed handle to a scope.
+///
+/// # Errors
+/// As [`grow`].
+pub(crate) fn add_borrow(
+    table: &mut VmHandles,
+    rep: u32,
+    handle_use: HandleUse,
+    scope: u32,
+) -> Result<u32, TrapCode> {
+    let handle = add(table, rep, handle_use)?;
+    entries(table)[handle as usize].scope = scope;
+    if let Some(count) = stack(table).get_mut(scope as usize) {
+        *count += 1;
+    }
+    Ok(handle)
 }
 
 /// Adds an entry: its handle.
@@ -100,7 +201,6 @@ pub(crate) fn add(table: &mut VmHandles, rep: u32, handle_use: HandleUse) -> Res
     let next = entry.rep;
     (entry.rep, entry.ty) = (rep, handle_use.0);
     table.free = next;
-    table.borrows += u32::from(handle_use.is_borrow());
     Ok(index)
 }
 
@@ -131,7 +231,7 @@ pub(crate) fn take(
 ) -> Result<u32, TrapCode> {
     let next = table.free;
     let entry = find(table, handle, handle_use)?;
-    if entry.lent != 0 {
+    if entry.lends != 0 {
         return Err(TrapCode::ResourceBorrowed);
     }
     if entry.ty != handle_use.0 {
@@ -143,30 +243,34 @@ pub(crate) fn take(
     Ok(rep)
 }
 
-/// Lends a resource (`lift_borrow`) until [`release`]: what it stands for.
+/// Lends a resource (`lift_borrow`) until [`release`]: what it stands for. One that is lent already is
+/// lent longer than this call lasts.
 ///
 /// # Errors
-/// The traps of the specification.
+/// The traps of the specification; as [`deepen`].
 pub(crate) fn lend(
     table: &mut VmHandles,
     handle: u32,
     handle_use: HandleUse,
 ) -> Result<u32, TrapCode> {
-    let next = table.lent;
     let entry = find(table, handle, handle_use)?;
     let rep = entry.rep;
-    if entry.lent == 0 {
-        entry.lent = next;
-        table.lent = handle;
+    if entry.lends == 0 {
+        entry.lends = 1;
+        push(table, handle)?;
     }
     Ok(rep)
 }
 
-/// Nothing is lent any more.
-pub(crate) fn release(table: &mut VmHandles) {
-    let mut next = std::mem::replace(&mut table.lent, VmHandle::END);
-    while next != VmHandle::END {
-        next = std::mem::take(&mut entries(table)[next as usize].lent);
+/// A call is over that began when the stack had `begin` words: what it has lent is not any more.
+pub(crate) fn release(table: &mut VmHandles, begin: u32) {
+    while table.stack_len > begin {
+        table.stack_len -= 1;
+        let last = table.stack_len as usize;
+        let handle = stack(table)[last];
+        if let Some(entry) = entries(table).get_mut(handle as usize) {
+            entry.lends -= 1;
+        }
     }
 }
 
@@ -203,8 +307,8 @@ mod tests {
             assert_eq!(take(&mut table, unknown, OWN), Err(TrapCode::UnknownHandle));
         }
         assert_eq!(add(&mut table, 7, OWN), Ok(1));
-        assert_eq!(add(&mut table, 8, BORROW), Ok(2));
-        assert_eq!(table.borrows, 1);
+        assert_eq!(open(&mut table), Ok(0));
+        assert_eq!(add_borrow(&mut table, 8, BORROW, 0), Ok(2));
         for unknown in [0, 3, 16, u32::MAX] {
             assert_eq!(lend(&mut table, unknown, OWN), Err(TrapCode::UnknownHandle));
         }
@@ -214,8 +318,33 @@ mod tests {
             assert_eq!(lend(&mut table, handle, BORROW), Ok(6 + handle));
         }
         assert_eq!(take(&mut table, 1, OWN), Err(TrapCode::ResourceBorrowed));
-        release(&mut table);
+        release(&mut table, 1);
         assert_eq!(take(&mut table, 1, OWN), Ok(7));
+        assert_eq!(close(&mut table, 0), Err(TrapCode::BorrowsRemain));
+        free(&mut table);
+    }
+
+    #[test]
+    fn what_an_outer_call_lends_stays_lent() {
+        let mut table = empty(u32::MAX);
+        for handle in 1..=100 {
+            assert_eq!(add(&mut table, 0, OWN), Ok(handle));
+        }
+        for handle in 1..=50 {
+            lend(&mut table, handle, OWN).unwrap();
+        }
+        let inner = table.stack_len;
+        for handle in 1..=100 {
+            lend(&mut table, handle, OWN).unwrap();
+        }
+        release(&mut table, inner);
+        let lent = Err(TrapCode::ResourceBorrowed);
+        assert_eq!(
+            (take(&mut table, 50, OWN), take(&mut table, 51, OWN)),
+            (lent, Ok(0))
+        );
+        release(&mut table, 0);
+        assert_eq!(take(&mut table, 50, OWN), Ok(0));
         free(&mut table);
     }
 

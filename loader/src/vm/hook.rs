@@ -9,7 +9,8 @@ pub enum CallHook {
     ReturningFromWasm,
     /// A guest calls a host function.
     CallingHost,
-    /// A host function is over, whether it has succeeded or not; a panic is not told of.
+    /// A host function is over, whether it has succeeded or not, and its results are about to be given
+    /// to the guest; a panic is not told of.
     ReturningFromHost,
 }
 

@@ -7,6 +7,10 @@ use std::sync::Arc;
 
 use cwasm_format::vmctx::VmHostImport;
 
+/// A bit beside the representation that a destructor of the host is given, if it is the host that drops
+/// the resource: guests have 32 bits.
+pub(crate) const DROPPED_BY_HOST: u64 = 1 << 32;
+
 /// A host function as compiled code calls it: what a slot for an import is filled with.
 #[derive(Clone)]
 pub(crate) struct HostImport {

@@ -73,7 +73,14 @@ impl InstanceData {
         });
         let instance = Arc::as_ptr(&data).expose_provenance() as u64;
         // SAFETY: the context starts with its head, and nothing else refers to it yet.
-        unsafe { context.write(VmContext { store, instance }) };
+        unsafe {
+            context.write(VmContext {
+                store,
+                instance,
+                closed: 0,
+                held: 0,
+            });
+        };
         data
     }
 

@@ -42,7 +42,8 @@ use crate::vm::parking::Waiter;
 /// - While a host function runs, the guest is stopped soon after it has returned. Host functions
 ///   themselves are not stopped, nor are values on their way between host and guest.
 /// - One request stops one call, the innermost. If that was made by a host function, it gets the
-///   error; the call around it goes on unless the host function fails as well.
+///   error; the call around it goes on, unless the host function fails as well or it is a call of the
+///   same component.
 /// - Requests before a call is stopped are one; all instances of a store share them.
 /// - As after any trap, a component's instance that was stopped can never be entered again; an
 ///   instance of a core module can.

@@ -9,7 +9,7 @@ use std::ptr::NonNull;
 use std::sync::{Arc, OnceLock};
 
 use cwasm_format::TrapCode;
-use cwasm_format::vmctx::VmStore;
+use cwasm_format::vmctx::{VmStore, flags};
 
 use super::engine::Engine;
 use crate::artifact::Unit;
@@ -22,12 +22,15 @@ use crate::vm::items::HostItems;
 use crate::vm::limits::{StoreLimits, Usage};
 use crate::vm::memory::Slot;
 use crate::vm::store_id::StoreId;
+use crate::vm::watch::Watch;
 
 /// The part of a store that does not depend on the host's data.
 #[repr(C)]
 pub(crate) struct StoreOpaque {
     /// Shared with compiled code. Must be the first field.
     pub(crate) vm: VmStore,
+    /// What calls look at.
+    pub(crate) watch: Watch,
     id: StoreId,
     engine: Engine,
     pending: Option<Pending>,
@@ -58,6 +61,7 @@ impl StoreOpaque {
                 stack_limit: u64::MAX,
                 host: 0,
             },
+            watch: Watch::new(engine.allows_reentrance()),
             id: StoreId::next(),
             engine: engine.clone(),
             pending: None,
@@ -163,6 +167,14 @@ impl StoreOpaque {
             let slot = unsafe { data.slot::<u64>(offset) };
             // SAFETY: as above; aligned, and nothing else refers to it yet.
             unsafe { slot.write(page) };
+        }
+        if !self.engine.allows_reentrance() {
+            for record in unit.artifact().nests() {
+                // SAFETY: the plan has checked the flags of all records.
+                let flags = unsafe { data.slot::<u32>(record.flags) };
+                // SAFETY: as above; aligned, and nothing else refers to it yet.
+                unsafe { flags.write(flags::INITIAL & !flags::MAY_NEST) };
+            }
         }
         Ok(data)
     }

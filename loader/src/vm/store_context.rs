@@ -21,7 +21,7 @@ use cwasm_format::vmctx::{VmContext, VmStore};
 use super::engine::Engine;
 use super::hook::CallHook;
 use super::store::StoreOpaque;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::finally::finally;
 
 /// Owns a store with the host's data `T`.
@@ -198,21 +198,16 @@ impl<'a, T: 'static> StoreContextMut<'a, T> {
         }
     }
 
-    /// Whether somebody is told of calls.
-    #[inline]
-    fn has_hook(&self) -> bool {
-        // SAFETY: access is ours for `'a` (invariant 1), and `self` is borrowed.
-        unsafe { &(*self.inner.as_ptr()).hook }.is_some()
-    }
-
     /// Sets the hook, or puts it back.
     pub(crate) fn set_hook(&mut self, hook: Box<Hook<T>>) {
         // SAFETY: access is ours for `'a` (invariant 1), and `self` is borrowed.
         *unsafe { &mut (*self.inner.as_ptr()).hook } = Some(hook);
+        self.opaque().watch.set_hook();
     }
 
     /// The part that does not depend on the data. The reference must not be used again after wasm
     /// has run: make a new one.
+    #[inline]
     pub(crate) fn opaque(&mut self) -> &mut StoreOpaque {
         // SAFETY: access is ours for `'a` (invariant 1), and `self` is borrowed.
         unsafe { &mut (*self.inner.as_ptr()).opaque }
@@ -220,39 +215,12 @@ impl<'a, T: 'static> StoreContextMut<'a, T> {
 }
 
 impl<T: 'static> StoreContextMut<'_, T> {
-    /// Tells of a call that is about to begin.
+    /// Tells the hook, if there is one, of a call that begins or ends.
     ///
     /// # Errors
     /// The hook's.
-    #[inline(always)]
-    pub(crate) fn begin(&mut self, event: CallHook) -> Result<()> {
-        if self.has_hook() {
-            self.tell(event)?;
-        }
-        Ok(())
-    }
-
-    /// Tells of a call that is over, with what it has come to.
-    ///
-    /// # Errors
-    /// The call's, or else the hook's.
-    #[inline(always)]
-    pub(crate) fn end<R, E: From<Error>>(
-        &mut self,
-        event: CallHook,
-        result: Result<R, E>,
-    ) -> Result<R, E> {
-        if self.has_hook() {
-            let told = self.tell(event);
-            let result = result?;
-            told?;
-            return Ok(result);
-        }
-        result
-    }
-
     #[cold]
-    fn tell(&mut self, event: CallHook) -> Result<()> {
+    pub(crate) fn tell(&mut self, event: CallHook) -> Result<()> {
         // What the hook itself calls is not told of.
         // SAFETY: access is ours for `'a` (invariant 1), and `self` is borrowed.
         let hook = unsafe { &mut (*self.inner.as_ptr()).hook }.take();

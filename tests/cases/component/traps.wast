@@ -62,7 +62,7 @@
 (assert_trap (invoke "fine") "cannot enter component instance")
 (assert_return (invoke $other "fine") (u32.const 1))
 
-;; A trap poisons the component instance that was entered, not its siblings.
+;; A trap closes all instances of the component, not those of others.
 (component
   (component $c
     (core module $m
@@ -78,4 +78,5 @@
 )
 (assert_trap (invoke "a#trap") "unreachable")
 (assert_trap (invoke "a#fine") "cannot enter component instance")
-(assert_return (invoke "b#fine") (u32.const 1))
+(assert_trap (invoke "b#fine") "cannot enter component instance")
+(assert_return (invoke $other "fine") (u32.const 1))

@@ -20,10 +20,23 @@ pub struct Case {
     pub host_params: Vec<Value>,
     /// What the host's function returns: a value if it has a result. `None`: it fails.
     pub host_result: Option<Vec<Value>>,
+    /// How the host's function enters its caller again before it returns: each within the one before.
+    pub visits: Vec<Visit>,
+    /// Whether the host goes on as if nothing had been when such a call fails.
+    pub swallows: bool,
     /// The caller, if it is a guest.
     pub caller: Option<Setup>,
     /// The callee, if it is a guest.
     pub callee: Option<Setup>,
+}
+
+/// A call within a call: the guest gets a resource on loan, lets the host go on, and drops what is said.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Visit {
+    /// What else it drops first: a type and a handle, which may be none.
+    pub other: Option<(usize, u32)>,
+    /// Whether it drops what it has got.
+    pub own: bool,
 }
 
 /// A guest before the call.
@@ -111,7 +124,6 @@ pub fn random_case(random: &mut Random, path: Path, func: &Func, memories: [Memo
             let out = random_out(random, &setup, result, memories[0].width);
             setup.args.push(out);
         }
-        // Between guests the callee would have returned, and could be entered again.
         setup.keeps = path == Path::Import && random.one_in(15);
         setup
     });
@@ -126,12 +138,33 @@ pub fn random_case(random: &mut Random, path: Path, func: &Func, memories: [Memo
         }
         setup
     });
-    Case {
+    let mut case = Case {
         host_params: func.as_host_has(random_values(random, &func.params)),
         host_result: (!random.one_in(60)).then_some(host_result),
+        visits: match path == Path::Import && func.has_handles() {
+            true => random_visits(random),
+            false => Vec::new(),
+        },
+        swallows: path == Path::Import && random.one_in(3),
         caller,
         callee,
+    };
+    if let (Path::Between, Some(caller)) = (path, &mut case.caller) {
+        caller.keeps = random.one_in(15);
     }
+    case
+}
+
+/// Calls within a call, most of which do what they should.
+fn random_visits(random: &mut Random) -> Vec<Visit> {
+    let count = random.pick(&[0, 0, 1, 1, 2, 3]);
+    let visits = (0..count).map(|_| Visit {
+        other: random
+            .one_in(3)
+            .then(|| (random.below(2), random.below(9) as u32)),
+        own: !random.one_in(8),
+    });
+    visits.collect()
 }
 
 fn random_behaviour(random: &mut Random) -> Behaviour {

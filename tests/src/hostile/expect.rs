@@ -2,10 +2,11 @@
 
 use cwasm::TrapCode;
 
-use super::case::{Case, Setup};
+use super::case::{Case, Setup, Visit};
 use super::wat::{Func, Memory, Path};
 use crate::reference::{
-    Action, Behaviour, Encoding, Flat, Guest, Lift, Lower, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, Value,
+    Action, Behaviour, Encoding, Flat, Guest, Handles, Lift, Lower, MAX_FLAT_PARAMS,
+    MAX_FLAT_RESULTS, Value,
 };
 
 /// How a call ends.
@@ -66,6 +67,9 @@ impl After {
 
 /// What the caller's resource stands for that it is lent.
 pub const LENT: u32 = 900;
+
+/// The same, for calls within the call.
+pub const VISITOR: u32 = 901;
 
 /// Why a call ended early.
 enum Stop {
@@ -152,6 +156,15 @@ fn import(func: &Func, case: &Case, expected: &mut Expected) -> Result<(), Stop>
         return Err(code.into());
     }
     expected.received = Some(func.as_host_has(values));
+    if let Err(code) = visit(&mut after.guest.handles, &case.visits) {
+        // Whoever goes on comes back to a guest that cannot.
+        let code = if case.swallows {
+            TrapCode::CannotEnter
+        } else {
+            code
+        };
+        return Err(code.into());
+    }
     let Some(result) = &case.host_result else {
         return Err(Stop::HostFails);
     };
@@ -160,6 +173,7 @@ fn import(func: &Func, case: &Case, expected: &mut Expected) -> Result<(), Stop>
     let lower = &mut Lower::new(&mut after.guest, func.caller);
     let flat = lower.values(MAX_FLAT_RESULTS, result, types, out)?;
     after.result = flat.first().copied();
+    after.guest.handles.release();
     match after.drop_borrows(setup) {
         true => Ok(()),
         false => Err(TrapCode::BorrowsRemain.into()),
@@ -195,8 +209,30 @@ fn between(func: &Func, case: &Case, expected: &mut Expected) -> Result<(), Stop
         lower.values(MAX_FLAT_RESULTS, values, types, out)
     })?;
     caller.result = flat.first().copied();
-    caller.drop_borrows(caller_setup);
-    post_return(func, callee_setup, callee)
+    caller.guest.handles.release();
+    let is_clean = caller.drop_borrows(caller_setup);
+    post_return(func, callee_setup, callee)?;
+    match is_clean {
+        true => Ok(()),
+        false => Err(TrapCode::BorrowsRemain.into()),
+    }
+}
+
+/// The guest is entered again, by calls each of which waits for the next one.
+fn visit(handles: &mut Handles, visits: &[Visit]) -> Result<(), TrapCode> {
+    let Some((first, rest)) = visits.split_first() else {
+        return Ok(());
+    };
+    handles.begin();
+    let lent = handles.add(0, VISITOR, false);
+    visit(handles, rest)?;
+    if let Some((ty, handle)) = first.other {
+        handles.try_drop(ty, handle)?;
+    }
+    if first.own {
+        handles.try_drop(0, lent)?;
+    }
+    handles.end()
 }
 
 type Lifted = (Vec<Value>, Option<TrapCode>);

@@ -7,6 +7,7 @@
   (import "host" "make1" (func $make1 (param i32) (result i32)))
   (import "host" "drop0" (func $drop0 (param i32)))
   (import "host" "drop1" (func $drop1 (param i32)))
+  (import "host" "tick" (func $tick))
   (import "libc" "control" (memory $control 5 5))
   ;; Makes a resource of one of the types, or drops one.
   (func (export "make") (param $type i32) (param $rep i32) (result i32)
@@ -17,6 +18,12 @@
     (if (local.get $type)
       (then (call $drop1 (local.get $handle)))
       (else (call $drop0 (local.get $handle)))))
+  ;; Lets the host go on, and drops what it says: a handle, if it is not -1, and what is lent, if `own`.
+  (func (export "visit") (param $lent i32) (param $type i32) (param $handle i32) (param $own i32)
+    (call $tick)
+    (if (i32.ne (local.get $handle) (i32.const -1))
+      (then (call $drop (local.get $type) (local.get $handle))))
+    (if (local.get $own) (then (call $drop (i32.const 0) (local.get $lent)))))
   ;; Drops what `hostile/wat.rs` says at the end of a call.
   (func (export "drop-all") (local $at i32) (local $end i32)
     (local.set $at (i32.const 0x400))
@@ -29,6 +36,9 @@
         (br $next)))))
 (core instance $handles (instantiate $handles-module (with "libc" (instance $libc)) (with "host" (instance
   (export "make0" (func $make0')) (export "make1" (func $make1'))
-  (export "drop0" (func $drop0')) (export "drop1" (func $drop1'))))))
+  (export "drop0" (func $drop0')) (export "drop1" (func $drop1'))
+  (export "tick" (func $tick'))))))
 (func (export "make") (param "type" u32) (param "rep" u32) (result u32) (canon lift (core func $handles "make")))
 (func (export "drop") (param "type" u32) (param "handle" u32) (canon lift (core func $handles "drop")))
+(func (export "visit") (param "lent" (borrow $r0)) (param "type" u32) (param "handle" u32) (param "own" bool)
+  (canon lift (core func $handles "visit")))

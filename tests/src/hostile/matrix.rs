@@ -280,6 +280,8 @@ fn right(
         callee
     });
     let case = Case {
+        visits: Vec::new(),
+        swallows: false,
         host_params: values,
         host_result: Some(result),
         caller,

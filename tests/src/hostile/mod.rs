@@ -271,6 +271,8 @@ fn describe(world: &World, index: usize, case: &Case, expected: &Expected, found
         }
         Path::Import => {
             let _ = writeln!(text, "  the host returns {:?}", case.host_result);
+            let (visits, swallows) = (&case.visits, case.swallows);
+            let _ = writeln!(text, "  before, it makes {visits:?}, swallows: {swallows}");
         }
         Path::Between => {}
     }

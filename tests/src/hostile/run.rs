@@ -5,8 +5,8 @@ use cwasm::{
     StoreContextMut, TrapCode, Val,
 };
 
-use super::case::{Case, Setup};
-use super::expect::{After, End, Expected, LENT};
+use super::case::{Case, Setup, Visit};
+use super::expect::{After, End, Expected, LENT, VISITOR};
 use super::typed::{R0, R1, ROWS};
 use super::vals::{of_val, to_val};
 use super::wat::{Func, Path, World, component, control};
@@ -22,6 +22,9 @@ pub struct Host {
     result: Option<Vec<Value>>,
     /// The resources that were dropped: types, and what they stood for.
     dropped: Vec<(usize, u32)>,
+    /// The guest, the calls within the call that are still to be made, the last one first, and whether
+    /// their failures are swallowed.
+    visits: Option<(Instance, Vec<Visit>, bool)>,
 }
 
 /// Why the host's function failed.
@@ -91,6 +94,7 @@ impl Ready {
             received: None,
             result: case.host_result.clone(),
             dropped: Vec::new(),
+            visits: None,
         };
         let mut store = Store::new(self.ready.component().engine(), host);
         let instance = self.instantiate(&mut store)?;
@@ -100,6 +104,8 @@ impl Ready {
             make_handles(&mut store, instance, prefix, &setup.handles)?;
         }
         store.data_mut().dropped.clear();
+        let visits = case.visits.iter().rev().copied().collect();
+        store.data_mut().visits = Some((instance, visits, case.swallows));
         let has_handles = self.world.funcs[func].has_handles();
         let result = match self.world.path {
             Path::Export => self.call_export(&mut store, instance, func, case),
@@ -129,9 +135,7 @@ impl Ready {
                     }
                 }
             }
-        } else if is_sure {
-            // Else a caller may have kept the borrow that the reference did not come to: then its callee
-            // has returned, and is fine.
+        } else {
             self.check_poisoned(&mut store, instance, case)?;
         }
         Ok(outcome)
@@ -211,7 +215,9 @@ impl Ready {
 /// Defines what a world imports.
 fn define(linker: &mut Linker<Host>, world: &World) -> cwasm::Result<()> {
     let mut root = linker.root();
-    root.func_wrap("tick", |_: StoreContextMut<'_, Host>, (): ()| Ok(()))?;
+    root.func_wrap("tick", |store: StoreContextMut<'_, Host>, (): ()| {
+        visit(store)
+    })?;
     if world.has_handles() {
         root.resource("r0", ResourceType::host::<R0>(), |mut store, rep| {
             store.data_mut().dropped.push((0, rep));
@@ -243,6 +249,8 @@ fn define(linker: &mut Linker<Host>, world: &World) -> cwasm::Result<()> {
             let given = given.map(|(ty, val)| of_val(&mut store, ty, val));
             let given = given.collect::<Option<Vec<Value>>>();
             let given = given.ok_or_else(|| Error::msg("parameters of other types"))?;
+            store.data_mut().received = Some(given.clone());
+            visit(store.as_context_mut())?;
             let values = store.data_mut().results(given)?;
             if let (Some(ty), [place]) = (&result, results) {
                 *place = to_val(&mut store, ty, &values[0]);
@@ -251,6 +259,25 @@ fn define(linker: &mut Linker<Host>, world: &World) -> cwasm::Result<()> {
         })?;
     }
     Ok(())
+}
+
+/// Enters the guest that waits for the host, if there is a call within the call to be made.
+fn visit(mut store: StoreContextMut<'_, Host>) -> cwasm::Result<()> {
+    let Some((instance, visits, swallows)) = &mut store.data_mut().visits else {
+        return Ok(());
+    };
+    let (instance, swallows) = (*instance, *swallows);
+    let Some(Visit { other, own }) = visits.pop() else {
+        return Ok(());
+    };
+    let (ty, handle) = other.unwrap_or((0, u32::MAX));
+    let lent = Resource::<R0>::new_borrow(VISITOR);
+    let name = "visit";
+    let func = instance.get_typed_func::<(Resource<R0>, u32, u32, bool), ()>(&mut store, name)?;
+    match func.call(store, (lent, ty as u32, handle, own)) {
+        Err(_) if swallows => Ok(()),
+        result => result,
+    }
 }
 
 /// Runs a caller, which is lent a resource if it has to do with any.
@@ -272,11 +299,18 @@ fn trap_of(error: &Error) -> Option<TrapCode> {
     error.trap().map(|trap| trap.code())
 }
 
+/// The trap that the call ended with: the host passes on what calls within it ended with.
 fn outcome_of(error: &Error) -> Result<Outcome, String> {
     if error.chain().any(|cause| cause.to_string() == REFUSAL) {
         return Ok(Outcome::HostFailed);
     }
-    match trap_of(error) {
+    let code = |cause: String| {
+        let reason = cause.lines().next()?.strip_prefix("wasm trap: ")?;
+        let mut codes = TrapCode::ALL.iter();
+        codes.find(|code| code.message() == reason).copied()
+    };
+    let causes = error.chain().map(ToString::to_string);
+    match causes.filter_map(code).last() {
         Some(code) => Ok(Outcome::Trapped(code)),
         None => Err(format!("failed: {error:?}")),
     }

@@ -14,6 +14,8 @@ pub struct Handle {
     /// Whether it is owned, or borrowed.
     pub own: bool,
     lends: u32,
+    /// The call that it must be dropped in, if it is borrowed ("borrow_scope").
+    scope: usize,
 }
 
 /// What was done to a table.
@@ -30,6 +32,9 @@ pub enum HandleStep {
 pub struct Handles {
     array: Vec<Option<Handle>>,
     free: Vec<u32>,
+    /// How many borrows each call that is not over has got and not dropped ("num_borrows"), the outermost
+    /// first: there is one always.
+    borrows: Vec<u32>,
     /// What was made and dropped, in this order, so that a guest can be made to do the same.
     pub steps: Vec<HandleStep>,
 }
@@ -40,20 +45,39 @@ impl Default for Handles {
             // Handle 0 is never used.
             array: vec![None],
             free: Vec::new(),
+            borrows: vec![0],
             steps: Vec::new(),
         }
     }
 }
 
 impl Handles {
-    /// "add"
+    /// A call begins: what it gets on loan is counted apart.
+    pub fn begin(&mut self) {
+        self.borrows.push(0);
+    }
+
+    /// The call that has begun last returns.
+    ///
+    /// # Errors
+    /// [`TrapCode::BorrowsRemain`].
+    pub fn end(&mut self) -> Result<(), TrapCode> {
+        match self.borrows.pop() {
+            Some(0) => Ok(()),
+            _ => Err(TrapCode::BorrowsRemain),
+        }
+    }
+
+    /// "add"; one that is borrowed is for the call that has begun last.
     pub fn add(&mut self, ty: usize, rep: u32, own: bool) -> u32 {
-        let lends = 0;
+        let (lends, scope) = (0, self.borrows.len() - 1);
+        self.borrows[scope] += u32::from(!own);
         let handle = Some(Handle {
             ty,
             rep,
             own,
             lends,
+            scope,
         });
         self.steps.push(HandleStep::Make(ty, rep));
         match self.free.pop() {
@@ -78,8 +102,10 @@ impl Handles {
     }
 
     fn remove(&mut self, index: u32) {
-        self.array[index as usize] = None;
-        self.free.push(index);
+        if let Some(handle) = self.array[index as usize].take() {
+            self.free.push(index);
+            self.borrows[handle.scope] -= u32::from(!handle.own);
+        }
     }
 
     /// "lift_own"
@@ -103,10 +129,22 @@ impl Handles {
     }
 
     /// "deliver_resolve"
-    pub(super) fn release(&mut self) {
+    pub fn release(&mut self) {
         for handle in self.array.iter_mut().flatten() {
             handle.lends = 0;
         }
+    }
+
+    /// "canon_resource_drop", by a guest that may be wrong.
+    ///
+    /// # Errors
+    /// The traps of the specification.
+    pub fn try_drop(&mut self, ty: usize, index: u32) -> Result<(), TrapCode> {
+        if self.get(ty, index)?.lends != 0 {
+            return Err(TrapCode::ResourceBorrowed);
+        }
+        self.remove(index);
+        Ok(())
     }
 
     /// "canon_resource_drop"
@@ -151,6 +189,18 @@ mod tests {
     }
 
     #[test]
+    fn each_call_drops_what_it_has_got() {
+        let mut handles = Handles::default();
+        let outer = handles.add(0, 7, false);
+        handles.begin();
+        let inner = handles.add(0, 8, false);
+        handles.try_drop(0, outer).unwrap();
+        assert_eq!(handles.clone().end(), Err(TrapCode::BorrowsRemain));
+        handles.try_drop(0, inner).unwrap();
+        assert_eq!((handles.end(), handles.end()), (Ok(()), Ok(())));
+    }
+
+    #[test]
     fn what_is_lent_is_not_taken() {
         let mut handles = Handles::default();
         let (own, borrow) = (handles.add(0, 7, true), handles.add(0, 8, false));
@@ -159,6 +209,7 @@ mod tests {
             [Ok(7), Ok(8), Ok(7)]
         );
         assert_eq!(handles.take(0, own), Err(TrapCode::ResourceBorrowed));
+        assert_eq!(handles.try_drop(0, own), Err(TrapCode::ResourceBorrowed));
         handles.release();
         assert_eq!(handles.take(0, own), Ok(7));
         assert_eq!(handles.take(0, borrow), Err(TrapCode::NotOwned));

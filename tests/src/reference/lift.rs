@@ -58,7 +58,6 @@ impl<'g> Lift<'g> {
                 }
             }
         };
-        self.guest.handles.release();
         (values, self.trap)
     }
 

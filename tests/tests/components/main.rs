@@ -19,6 +19,7 @@ mod mismatch;
 mod modules;
 mod pairs;
 mod passages;
+mod reentrance;
 mod reflection;
 mod resources;
 mod shared_everything;

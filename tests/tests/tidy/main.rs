@@ -56,6 +56,7 @@ const UNSAFE_FILES: &[&str] = &[
     "loader/src/vm/builtins/mod.rs",
     "loader/src/vm/builtins/strings.rs",
     "loader/src/vm/canon/mod.rs",
+    "loader/src/vm/enter.rs",
     "loader/src/vm/handles.rs",
     "loader/src/vm/imports.rs",
     "loader/src/vm/initialize.rs",

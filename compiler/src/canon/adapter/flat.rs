@@ -6,6 +6,7 @@ use cwasm_format::types::{TypeDef, ValueType};
 
 use super::variants::Cases;
 use super::{Copier, Side};
+use crate::ir::symbol::HandleOp;
 
 impl Copier<'_, '_> {
     /// Appends the flat form of a value to `out`; `values` is that of the other side.
@@ -33,7 +34,9 @@ impl Copier<'_, '_> {
             TypeDef::Tuple(fields) => self.flat_fields(fields.iter().copied(), values, out),
             TypeDef::Flags(names) => out.push(self.mask_flags(values[0], names.len())),
             TypeDef::Own(resource) => out.push(self.own(values[0], *resource)),
-            TypeDef::Borrow(resource) => out.push(self.borrow(values[0], *resource)),
+            TypeDef::Borrow(resource) => {
+                out.push(self.borrow(values[0], *resource, HandleOp::Note));
+            }
             def => self.flat_variant(ty, &Cases::new(def), values, out),
         }
     }

@@ -9,13 +9,13 @@ use cwasm_format::abi::{Extent, FlatType, HANDLE_SIZE, Layout, PointerWidth};
 use cwasm_format::builtin::Builtin;
 use cwasm_format::types::{TypeDef, Types, ValueType};
 use cwasm_format::vmctx::VmMemory;
-use cwasm_format::vmctx::flags::MAY_LEAVE;
 
 use super::flat::core_type;
 use super::variants::Cases;
 use super::{Copier, Side};
 use crate::env::MemoryBase;
 use crate::ir::flags::trusted;
+use crate::ir::symbol::HandleOp;
 use crate::ir::trap::trap_code;
 use crate::layout::Unit;
 use crate::plan::CoreItem;
@@ -233,8 +233,7 @@ impl Copier<'_, '_> {
             unreachable!("validation checks that what needs `realloc` has it")
         };
         let context = self.context;
-        let ins = self.builder.ins();
-        let inside = ins.band_imm_u(side.outer_flags, i64::from(!MAY_LEAVE));
+        let inside = self.builder.ins().iconst(types::I32, 0);
         let ins = self.builder.ins();
         ins.store(trusted(), inside, context, side.flags);
         let old_size = self.narrow(old_size);
@@ -297,7 +296,7 @@ impl Copier<'_, '_> {
             }
             TypeDef::Borrow(resource) => {
                 let handle = self.load_uint(src, HANDLE_SIZE);
-                let handle = self.borrow(handle, *resource);
+                let handle = self.borrow(handle, *resource, HandleOp::Note);
                 self.store_uint(handle, dst, HANDLE_SIZE);
             }
             def => self.memory_variant(ty, &Cases::new(def), src, dst),

@@ -2,7 +2,7 @@
 //! lift" in `CanonicalABI.md`).
 //!
 //! ```text
-//! caller -> adapter: check flags -> parameters -> callee -> results -> post-return -> caller
+//! caller -> adapter: check flag -> parameters -> callee -> results -> post-return -> caller
 //! ```
 //!
 //! An adapter has the core signature of the lowered function. It lifts from one side and lowers
@@ -10,10 +10,14 @@
 //! and flat forms, but for the width of pointers and what follows from it, and a value passes from flat to flat ([`flat`]) or from memory to memory
 //! ([`memory`]). [`variants`], [`lists`] (with [`vectors`]) and [`strings`] are what both have in common.
 //!
-//! **Invariants:** the two sides are different component instances, so their memories are different
-//! ones. Every access to a memory lies in a range that was checked before; memories never shrink
-//! and never move, so what was checked stays good whatever a guest's `realloc` does. Instances are
-//! left as they are when something traps: they can never be entered again.
+//! **Invariants:** every access to a memory lies in a range that was checked before; memories never
+//! shrink and never move, so what was checked stays good whatever a guest's `realloc` does, and whoever
+//! enters the caller again while it waits. The two sides are different component instances with
+//! different memories, unless an instance calls what it exports itself: what is copied may then
+//! overlap. Instances are left as they are when something traps: nothing of the component runs again.
+//!
+//! The callee may be active: then it waits for a call of its own, so that its flags are as they are
+//! outside of `realloc` and post-return. Nothing is written for an entry.
 
 mod flat;
 mod lists;
@@ -34,7 +38,7 @@ use cwasm_format::builtin::Builtin;
 use cwasm_format::encoding::StringEncoding;
 use cwasm_format::resources::HandleUse;
 use cwasm_format::types::{FuncType, ResourceNumber, TypeDef, Types, ValueType};
-use cwasm_format::vmctx::flags::{INITIAL, MAY_ENTER, MAY_LEAVE};
+use cwasm_format::vmctx::flags::{INITIAL, MAY_LEAVE, MAY_NEST};
 
 use self::memory::{Memory, Place};
 pub(crate) use self::sizes::check_sizes;
@@ -61,7 +65,7 @@ struct Side {
     width: PointerWidth,
     /// Context offset of the instance's flags.
     flags: i32,
-    /// The flags outside of `realloc`.
+    /// The flags outside of `realloc` and post-return.
     outer_flags: Value,
 }
 
@@ -70,8 +74,7 @@ struct Copier<'c, 'f> {
     builder: &'c mut FunctionBuilder<'f>,
     plan: &'c Plan,
     types: &'c Types,
-    /// Whether handles that are lent are marked: see [`handles`].
-    marks_lent: bool,
+    loans: Loans,
     context: Value,
     from: Side,
     to: Side,
@@ -80,8 +83,21 @@ struct Copier<'c, 'f> {
     checks: Checks,
 }
 
-/// Builds an adapter. A callee that is a leaf neither calls nor traps: if passing the values does
-/// not either, nobody can see that its instance cannot be entered meanwhile.
+/// What an adapter lends, and what it gives to its callee on loan.
+#[derive(Default)]
+struct Loans {
+    /// Whether lending can be noticed: somebody may give the handle away or drop it meanwhile.
+    are_seen: bool,
+    /// Parameters of the adapter that are handles and are lent.
+    flat: Vec<Value>,
+    /// The place on the caller's stack from which other handles that are lent are noted.
+    noted: Option<Value>,
+    /// The scope of the handles that the callee gets.
+    scope: Option<Value>,
+}
+
+/// Builds an adapter. A callee that is a leaf does not call: nobody runs meanwhile who could see what is
+/// lent.
 pub(crate) fn build(
     builder: &mut FunctionBuilder<'_>,
     unit: &Unit<'_>,
@@ -95,23 +111,12 @@ pub(crate) fn build(
     let params = builder.block_params(entry).to_vec();
     let context = params[0];
     let flags_of = |id: ComponentInstanceId| unit.flags[id.0 as usize] as i32;
-    let (caller_flags, callee_flags) = (
-        flags_of(adapter.component),
-        flags_of(adapter.callee.component),
-    );
-    let outer_flags = check_flag(builder, context, caller_flags, MAY_LEAVE);
-    if adapter.is_recursive {
-        builder.ins().trap(trap_code(TrapCode::CannotEnter));
-        return;
+    let caller_flags = flags_of(adapter.component);
+    let flags = check_leaves(builder, context, caller_flags);
+    if adapter.is_nested {
+        check_nests(builder, flags);
     }
-    check_flag(builder, context, callee_flags, MAY_ENTER);
     let func = types.get(adapter.callee.ty);
-    let is_seen =
-        !is_leaf || !is_silent(&types.types, func) || adapter.callee.options.post_return.is_some();
-    // An instance that can be entered does not run, so its other flags are as they were first.
-    if is_seen {
-        set_flags(builder, context, callee_flags, INITIAL & !MAY_ENTER);
-    }
 
     let declare = |builder: &mut FunctionBuilder<'_>, func: CoreFunc| {
         let (id, ty) = unit.resolve(plan, func);
@@ -128,9 +133,16 @@ pub(crate) fn build(
         flags: flags_of(id),
         outer_flags,
     };
-    let callee_outer = builder
-        .ins()
-        .iconst(types::I32, i64::from(INITIAL & !MAY_ENTER));
+    let callee_flags = flags_of(adapter.callee.component);
+    let mut outer = |id: ComponentInstanceId| match unit.nests[id.0 as usize] {
+        true => {
+            let ins = builder.ins();
+            ins.load(types::I32, trusted(), context, flags_of(id))
+        }
+        false => builder.ins().iconst(types::I32, i64::from(INITIAL)),
+    };
+    let outer_flags = outer(adapter.component);
+    let callee_outer = outer(adapter.callee.component);
     let lift = &adapter.callee;
     let callee = declare(builder, lift.func);
     let post_return = lift.options.post_return.map(|func| declare(builder, func));
@@ -148,65 +160,49 @@ pub(crate) fn build(
         builder: &mut *builder,
         plan,
         types: &types.types,
-        marks_lent: takes_and_borrows(&types.types, func),
+        loans: Loans {
+            are_seen: !is_leaf || takes_and_borrows(&types.types, func),
+            flat: Vec::new(),
+            noted: None,
+            scope: None,
+        },
         context,
         from: caller,
         to: callee_side,
         builtins: Vec::new(),
         checks: Checks::new(unit.interrupt_slot),
     };
+    copier.begin_loans(func);
     let args = copier.params(func, &params);
-    copier.end_of_params();
     let call = copier.builder.ins().call(callee, &args);
     let returned = copier.builder.inst_results(call).to_vec();
-    if borrows(&types.types, func) {
-        handles::check_borrows(copier.builder, context, callee_side.handles);
-    }
+    copier.check_borrows();
+    let loans = std::mem::take(&mut copier.loans);
     copier.from = callee_side;
     copier.to = caller;
     let results = copier.results(func, &returned, &params);
 
     if let Some(post_return) = post_return {
-        set_flags(builder, context, callee_flags, 0);
+        let inside = builder.ins().iconst(types::I32, 0);
+        set_flags(builder, context, callee_flags, inside);
         let mut args = vec![context];
         args.extend(&returned);
         builder.ins().call(post_return, &args);
+        set_flags(builder, context, callee_flags, callee_outer);
     }
-    if is_seen {
-        set_flags(builder, context, callee_flags, INITIAL);
-    }
+    loans.end(builder, context, (&caller, &callee_side));
     builder.ins().return_(&results);
     builder.seal_all_blocks();
 }
 
-/// Whether values pass without a trap and a call: as flat numbers.
-fn is_silent(types: &Types, func: &FuncType) -> bool {
-    let mut values = func.params.iter().map(|(_, ty)| *ty).chain(func.result);
-    let are_flat = types.params_flat(func).fits()
-        && func
-            .result
-            .is_none_or(|ty| types.abi(ty).flat.count() <= MAX_FLAT_RESULTS);
-    are_flat && values.all(|ty| is_number(types, ty))
-}
-
-/// Whether all bits of a flat value are valid, or those that are not are cleared.
-fn is_number(types: &Types, ty: ValueType) -> bool {
-    let ValueType::Def(id) = ty else {
-        return !matches!(ty, ValueType::Char | ValueType::String);
-    };
-    match types.def(id) {
-        TypeDef::Flags(_) => true,
-        def @ (TypeDef::Record(_) | TypeDef::Tuple(_) | TypeDef::FixedList(..)) => {
-            def.parts().all(|ty| is_number(types, ty))
-        }
-        _ => false,
-    }
-}
-
 /// The resources of the handles in the parameters.
-fn params_handles<'t>(types: &'t Types, func: &'t FuncType) -> impl Iterator<Item = &'t TypeDef> {
+fn params_handles<'t>(types: &'t Types, func: &FuncType) -> impl Iterator<Item = &'t TypeDef> {
+    handles_in(types, func.params.iter().map(|(_, ty)| *ty).collect())
+}
+
+/// The resources of the handles in these types.
+fn handles_in(types: &Types, mut rest: Vec<ValueType>) -> impl Iterator<Item = &TypeDef> {
     let mut seen = HashSet::new();
-    let mut rest: Vec<ValueType> = func.params.iter().map(|(_, ty)| *ty).collect();
     std::iter::from_fn(move || {
         while let Some(ty) = rest.pop() {
             let ValueType::Def(id) = ty else { continue };
@@ -222,11 +218,6 @@ fn params_handles<'t>(types: &'t Types, func: &'t FuncType) -> impl Iterator<Ite
     })
 }
 
-/// Whether a function borrows anything.
-fn borrows(types: &Types, func: &FuncType) -> bool {
-    params_handles(types, func).any(|def| matches!(def, TypeDef::Borrow(_)))
-}
-
 /// Whether a function borrows a resource and takes one of the same type, which could be the same.
 fn takes_and_borrows(types: &Types, func: &FuncType) -> bool {
     let (mut owned, mut borrowed) = (HashSet::new(), HashSet::new());
@@ -240,31 +231,52 @@ fn takes_and_borrows(types: &Types, func: &FuncType) -> bool {
     !owned.is_disjoint(&borrowed)
 }
 
-/// Traps if a flag is clear; all flags.
-pub(crate) fn check_flag(
+/// Traps if the instance with these flags cannot be left: the flags.
+pub(crate) fn check_leaves(
     builder: &mut FunctionBuilder<'_>,
     context: Value,
     offset: i32,
-    flag: u32,
 ) -> Value {
-    let code = match flag {
-        MAY_ENTER => TrapCode::CannotEnter,
-        _ => TrapCode::CannotLeave,
-    };
     let flags = builder.ins().load(types::I32, trusted(), context, offset);
-    let is_set = builder.ins().band_imm_u(flags, i64::from(flag));
-    builder.ins().trapz(is_set, trap_code(code));
+    check_flag(builder, flags, MAY_LEAVE, TrapCode::CannotLeave);
     flags
 }
 
-pub(crate) fn set_flags(
-    builder: &mut FunctionBuilder<'_>,
-    context: Value,
-    offset: i32,
-    flags: u32,
-) {
-    let flags = builder.ins().iconst(types::I32, i64::from(flags));
+/// Traps if the host does not want that the instance with these flags calls itself, what it is nested
+/// in, or what is nested in it.
+pub(crate) fn check_nests(builder: &mut FunctionBuilder<'_>, flags: Value) {
+    check_flag(builder, flags, MAY_NEST, TrapCode::CannotEnter);
+}
+
+fn check_flag(builder: &mut FunctionBuilder<'_>, flags: Value, flag: u32, code: TrapCode) {
+    let is_set = builder.ins().band_imm_u(flags, i64::from(flag));
+    builder.ins().trapz(is_set, trap_code(code));
+}
+
+fn set_flags(builder: &mut FunctionBuilder<'_>, context: Value, offset: i32, flags: Value) {
     builder.ins().store(trusted(), flags, context, offset);
+}
+
+impl Loans {
+    /// The call is over: so is all lending. If an instance calls itself, its callee's scope is below
+    /// what it has lent.
+    fn end(
+        self,
+        builder: &mut FunctionBuilder<'_>,
+        context: Value,
+        (caller, callee): (&Side, &Side),
+    ) {
+        for handle in self.flat {
+            handles::unlend(builder, context, caller.handles, handle);
+        }
+        if let Some(place) = self.noted {
+            let release = HandleOp::Release;
+            handles::call(builder, release, context, caller.handles, &[place]);
+        }
+        if let Some(scope) = self.scope {
+            handles::close(builder, context, callee.handles, scope);
+        }
+    }
 }
 
 impl Copier<'_, '_> {
@@ -274,7 +286,7 @@ impl Copier<'_, '_> {
         let types = func.params.iter().map(|(_, ty)| *ty);
         let mut args = vec![self.context];
         if self.types.params_flat(func).fits() {
-            self.flat_fields(types, &params[1..], &mut args);
+            self.flat_params(types, &params[1..], &mut args);
             return args;
         }
         let layout = self.types.params_layout(func);
@@ -283,6 +295,32 @@ impl Copier<'_, '_> {
         self.memory_fields(types, src, dst);
         args.push(pointer);
         args
+    }
+
+    /// Parameters one after the other: handles among them are known when the call is over.
+    fn flat_params(
+        &mut self,
+        params: impl Iterator<Item = ValueType>,
+        values: &[Value],
+        out: &mut Vec<Value>,
+    ) {
+        let mut values = values;
+        for ty in params {
+            let (own, rest) = values.split_at(self.types.abi(ty).flat.count());
+            values = rest;
+            let def = match ty {
+                ValueType::Def(id) => Some(self.types.def(id)),
+                _ => None,
+            };
+            let Some(TypeDef::Borrow(resource)) = def else {
+                self.copy_flat(ty, own, out);
+                continue;
+            };
+            out.push(self.borrow(own[0], *resource, HandleOp::Lend));
+            if self.loans.are_seen {
+                self.loans.flat.push(own[0]);
+            }
+        }
     }
 
     /// The adapter's results from the callee's. Those that are not flat go where the last of the
@@ -312,34 +350,64 @@ impl Copier<'_, '_> {
         self.handle(HandleOp::Add, to, rep, own)
     }
 
+    /// Opens a scope if the callee gets handles on loan, and finds out where what is lent is noted.
+    fn begin_loans(&mut self, func: &FuncType) {
+        let is_borrow = |def: &TypeDef| matches!(def, TypeDef::Borrow(_));
+        let gets_handle = |def: &TypeDef| match def {
+            TypeDef::Borrow(resource) => !self.defines(*resource),
+            _ => false,
+        };
+        if params_handles(self.types, func).any(gets_handle) {
+            let table = self.to.handles;
+            let scope = handles::call(self.builder, HandleOp::Open, self.context, table, &[]);
+            self.loans.scope = Some(scope[0]);
+        }
+        let is_flat = |ty: &ValueType| match ty {
+            ValueType::Def(id) => is_borrow(self.types.def(*id)),
+            _ => false,
+        };
+        let fits = self.types.params_flat(func).fits();
+        let others = func.params.iter().map(|(_, ty)| *ty);
+        let others = others.filter(|ty| !(fits && is_flat(ty)));
+        if self.loans.are_seen && handles_in(self.types, others.collect()).any(is_borrow) {
+            let len = handles::stack_len(self.builder, self.context, self.from.handles);
+            self.loans.noted = Some(len);
+        }
+    }
+
+    /// Whether the callee's side defines a resource.
+    fn defines(&self, resource: ResourceNumber) -> bool {
+        self.plan.resources[resource.0 as usize].is_defined_by(self.to.component)
+    }
+
+    /// Traps if the callee has not dropped what it got on loan.
+    fn check_borrows(&mut self) {
+        if let Some(scope) = self.loans.scope {
+            handles::check_borrows(self.builder, self.context, self.to.handles, scope);
+        }
+    }
+
     /// Lends a resource to the other side: its handle there, or what the handle stands for if that
-    /// side defines the resource.
-    fn borrow(&mut self, handle: Value, resource: ResourceNumber) -> Value {
-        let op = match self.marks_lent {
-            true => HandleOp::Lend,
-            false => HandleOp::Rep,
+    /// side defines the resource. Whether it is lent is noted for `op`.
+    fn borrow(&mut self, handle: Value, resource: ResourceNumber, op: HandleOp) -> Value {
+        let op = if self.loans.are_seen {
+            op
+        } else {
+            HandleOp::Rep
         };
         let borrow = HandleUse::borrow(resource);
         let rep = self.handle(op, self.from.handles, handle, borrow);
-        if self.plan.resources[resource.0 as usize].is_defined_by(self.to.component) {
+        let Some(scope) = self.loans.scope.filter(|_| !self.defines(resource)) else {
             return rep;
-        }
-        let table = self.to.handles;
-        handles::count_borrow(self.builder, self.context, table);
-        self.handle(HandleOp::Add, table, rep, borrow)
+        };
+        let bits = self.builder.ins().iconst(types::I32, i64::from(borrow.0));
+        let (op, table) = (HandleOp::AddBorrow, self.to.handles);
+        handles::call(self.builder, op, self.context, table, &[rep, bits, scope])[0]
     }
 
     fn handle(&mut self, op: HandleOp, table: u32, value: Value, handle_use: HandleUse) -> Value {
         let args = (value, handle_use);
         handles::convert(self.builder, op, self.context, table, args)
-    }
-
-    /// All parameters are lifted: whether a handle is lent does not matter any more.
-    fn end_of_params(&mut self) {
-        if self.marks_lent {
-            let table = self.from.handles;
-            handles::call(self.builder, HandleOp::Release, self.context, table, &[]);
-        }
     }
 
     /// Calls a builtin that returns a value.

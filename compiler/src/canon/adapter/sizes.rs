@@ -22,7 +22,7 @@ pub(crate) fn check_sizes(plan: &Plan) -> Result<()> {
     }
     let parts = parts_of_defs(&types.types);
     let mut total = 0u64;
-    for adapter in plan.adapters.iter().filter(|adapter| !adapter.is_recursive) {
+    for adapter in &plan.adapters {
         let func = types.get(adapter.callee.ty);
         let values = func.params.iter().map(|(_, ty)| *ty).chain(func.result);
         let found = sum(values.map(|ty| parts_of(&parts, ty)));

@@ -227,9 +227,9 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
             }
             Item::ResourceFunc { op, resource } => {
                 let resource = scope.types.resource(*resource)?;
-                let is_recursive = match self.plan.resources[resource.0 as usize].origin {
+                let is_nested = match self.plan.resources[resource.0 as usize].origin {
                     ResourceOrigin::Guest { component, .. } if component != scope.component => {
-                        self.is_recursive(scope.component, component)
+                        self.are_nested(scope.component, component)
                     }
                     _ => false,
                 };
@@ -237,7 +237,7 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                     op: *op,
                     resource,
                     component: scope.component,
-                    is_recursive,
+                    is_nested,
                 });
                 let index = self.plan.resource_funcs.len() as u32 - 1;
                 scope.core_funcs.push(CoreFunc::Resource(index));
@@ -268,12 +268,12 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
             }
             Func::Lifted(lift) => {
                 let callee = self.lifts[lift];
-                let is_recursive = self.is_recursive(component, callee.component);
+                let is_nested = self.are_nested(component, callee.component);
                 self.plan.adapters.push(Adapter {
                     callee,
                     options,
                     component,
-                    is_recursive,
+                    is_nested,
                 });
                 CoreFunc::Adapter(self.plan.adapters.len() as u32 - 1)
             }
@@ -281,7 +281,7 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
     }
 
     /// Whether one of the instances is the other or is nested in it.
-    fn is_recursive(&self, a: ComponentInstanceId, b: ComponentInstanceId) -> bool {
+    fn are_nested(&self, a: ComponentInstanceId, b: ComponentInstanceId) -> bool {
         let is_nested = |inner, outer| self.ancestors(Some(inner)).any(|id| id == outer);
         is_nested(a, b) || is_nested(b, a)
     }

@@ -133,7 +133,7 @@ fn add_instance(
             op: ResourceOp::Drop,
             resource,
             component: lower.component,
-            is_recursive: false,
+            is_nested: false,
         });
         let index = plan.resource_funcs.len() as u32 - 1;
         imports.push(CoreDef::Func(CoreFunc::Resource(index)));

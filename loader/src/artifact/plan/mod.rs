@@ -395,6 +395,10 @@ fn check_component(records: &Records<'_>, claims: &Claims) -> Result<(), FormatE
         records.check_options(record, &lift.options, lift.flags)?;
         claims.check_free::<u32>(records, record, "flags", lift.flags, false)?;
     }
+    for (index, nest) in artifact.nests().iter().enumerate() {
+        let record = record_id(SectionId::Nests, index);
+        claims.check_free::<u32>(records, record, "flags", nest.flags, false)?;
+    }
     for (index, lower) in artifact.lowers().iter().enumerate() {
         let record = record_id(SectionId::Lowers, index);
         if imports

@@ -75,6 +75,7 @@ const fn address(builtin: Builtin) -> *const () {
         Builtin::InflateLatin1 => strings::inflate_latin1 as *const (),
         Builtin::DeflateUtf16 => strings::deflate_utf16 as *const (),
         Builtin::HandlesGrow => handles_grow as *const (),
+        Builtin::HandlesDeepen => handles_deepen as *const (),
         Builtin::AtomicWait32 => atomic_wait32 as *const (),
         Builtin::AtomicWait64 => atomic_wait64 as *const (),
         Builtin::AtomicNotify => atomic_notify as *const (),
@@ -324,6 +325,13 @@ unsafe extern "C" fn table_init(
 unsafe extern "C" fn handles_grow(_: Context, table: NonNull<VmHandles>) -> i64 {
     // SAFETY: the caller's contract; tables are used by one thread alone.
     status(handles::grow(unsafe { &mut *table.as_ptr() }))
+}
+
+/// # Safety
+/// - `table` is the handle table of a live instance.
+unsafe extern "C" fn handles_deepen(_: Context, table: NonNull<VmHandles>) -> i64 {
+    // SAFETY: the caller's contract; tables are used by one thread alone.
+    status(handles::deepen(unsafe { &mut *table.as_ptr() }))
 }
 
 /// # Safety

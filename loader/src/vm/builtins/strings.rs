@@ -1,6 +1,7 @@
 //! Builtins that transcode strings, from one memory to another or where they are.
 #![allow(unsafe_code, reason = "called by compiled code with addresses")]
 
+use std::borrow::Cow;
 use std::ptr::NonNull;
 
 use cwasm_format::encoding::CodeUnits;
@@ -13,24 +14,35 @@ use crate::transcode::{self, Part};
 /// What a transcoder returns for a string that it cannot transcode.
 pub(super) const INVALID: i64 = -1;
 
-/// Bytes of one memory to read and bytes of another to write.
+/// Bytes of a memory to read and bytes of a memory to write. If an instance calls itself, both are
+/// ranges of one memory; if they overlap, it is a copy that is read.
 ///
 /// # Safety
 /// - Both are memories of live instances, and nothing else uses them for `'a`.
 unsafe fn source_and_target<'a>(
     (src_memory, src, src_len): (NonNull<VmMemory>, u64, u64),
     (dst_memory, dst, dst_len): (NonNull<VmMemory>, u64, u64),
-) -> Option<(&'a [u8], &'a mut [u8])> {
-    if src_memory == dst_memory {
-        return None;
-    }
+) -> Option<(Cow<'a, [u8]>, &'a mut [u8])> {
     // SAFETY: the caller's contract.
     let from = unsafe { memory_range(src_memory, src, src_len) }?;
     // SAFETY: the caller's contract.
     let to = unsafe { memory_range(dst_memory, dst, dst_len) }?;
-    // SAFETY: the range is inside accessible memory, which nothing writes to.
+    // Both are inside, so that the sums do not overflow.
+    let overlap = src_memory == dst_memory && src < dst + dst_len && dst < src + src_len;
+    // SAFETY: the range is inside accessible memory, which nothing writes to as long as this is used:
+    // it is dropped before the other one is made, if they overlap.
     let from = unsafe { std::slice::from_raw_parts(from, src_len as usize) };
-    // SAFETY: the range is inside accessible memory that nothing else uses: another one.
+    let from = match overlap {
+        true => {
+            let mut copy = Vec::new();
+            copy.try_reserve_exact(from.len()).ok()?;
+            copy.extend_from_slice(from);
+            Cow::Owned(copy)
+        }
+        false => Cow::Borrowed(from),
+    };
+    // SAFETY: the range is inside accessible memory that nothing else uses, and does not overlap with
+    // what is read.
     let to = unsafe { std::slice::from_raw_parts_mut(to, dst_len as usize) };
     Some((from, to))
 }
@@ -56,7 +68,7 @@ macro_rules! transcoders {
                 };
                 // SAFETY: the caller's contract.
                 let stop = || unsafe { is_interrupted(context) };
-                transcode::in_parts(CodeUnits::$units, src, dst, stop, $transcode)
+                transcode::in_parts(CodeUnits::$units, &src, dst, stop, $transcode)
                     .map_or(INVALID, $result)
             }
         )*

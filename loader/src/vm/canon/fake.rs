@@ -145,6 +145,8 @@ impl Guest {
             context: VmContext {
                 store: store.as_context_mut().opaque().vm_address(),
                 instance: 0,
+                closed: 0,
+                held: 0,
             },
             memory: VmMemory {
                 base,
@@ -253,6 +255,16 @@ impl Guest {
     pub(crate) fn memory(&mut self) -> &mut [u8] {
         // SAFETY: the guest is live, and borrowed as long as its memory is.
         unsafe { self.options().memory_mut() }
+    }
+
+    /// Whether nothing of the guest runs again.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.block.context.closed != 0
+    }
+
+    /// How often something keeps the guest from being entered.
+    pub(crate) fn held(&self) -> u32 {
+        self.block.context.held
     }
 
     pub(crate) fn flags(&mut self) -> u32 {

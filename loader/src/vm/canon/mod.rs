@@ -20,7 +20,7 @@ use cwasm_format::exports::{self, IMPORTED};
 use cwasm_format::hash::TypeHash;
 use cwasm_format::header::NONE;
 use cwasm_format::resources::{HandleUse, UseRange};
-use cwasm_format::vmctx::{RawReturn, VmContext, VmHandles, VmMemory, flags};
+use cwasm_format::vmctx::{RawReturn, VmContext, VmHandles, VmMemory};
 
 use crate::artifact::{Code, Text};
 use crate::error::{Error, Result};
@@ -276,7 +276,7 @@ impl CanonOptions {
         unsafe { std::slice::from_raw_parts_mut(base, memory.byte_len as usize) }
     }
 
-    /// Calls the guest's `realloc`, with `MAY_LEAVE` cleared meanwhile. The result is aligned and
+    /// Calls the guest's `realloc`, with all flags cleared meanwhile. The result is aligned and
     /// `new_size` bytes from it are inside the memory, which may have grown.
     ///
     /// # Errors
@@ -299,7 +299,7 @@ impl CanonOptions {
         // SAFETY: the store is ours, so its instances are (the caller's contract).
         let flags = unsafe { self.flags() };
         // SAFETY: as above.
-        unsafe { self.set_flags(flags & !flags::MAY_LEAVE) };
+        unsafe { self.set_flags(0) };
         let args = [old as u64, old_size as u64, align as u64, new_size as u64];
         // SAFETY: a thunk of four arguments of this instance (invariant 3).
         let result = unsafe { invoke(code, self.context, &args) };

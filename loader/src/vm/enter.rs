@@ -1,0 +1,246 @@
+//! Entering instances and leaving them: what is looked at when host and guests call each other.
+//!
+//! Instances may be entered again while they wait for a call of their own, so that an entry has nothing
+//! to write, and nothing to compare but one word of the store ([`Watch`](super::watch::Watch)). It is 0
+//! unless there is something to do:
+//!
+//! - the host has set a hook;
+//! - something has trapped, so that the contexts of some component are [closed](VmContext::closed);
+//! - results lie in the memory of an instance until their post-return, so that its context is
+//!   [held](VmContext::held);
+//! - the host does not want active instances to be entered: then a context is held by each call of a
+//!   host function, the only place from which an active instance could be entered.
+//!
+//! **Invariant:** the word is not 0 as long as a context of the store is closed or held. **Invariant:**
+//! nothing of a component runs once its context is closed: neither is it entered, nor does a host
+//! function return to it. The same holds while results lie in its memory.
+#![allow(unsafe_code, reason = "reads and writes the heads of contexts")]
+
+use std::ptr::NonNull;
+
+use cwasm_format::TrapCode;
+use cwasm_format::vmctx::VmContext;
+
+use super::hook::CallHook;
+use super::store::StoreOpaque;
+use super::store_context::StoreContextMut;
+use crate::error::{Error, Result};
+
+/// Why a host function did not return.
+pub(crate) enum Failure {
+    /// What the guest gave, its `realloc`, or that it cannot go on.
+    Guest(Error),
+    /// The host's function.
+    Host(Error),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Host(error)
+    }
+}
+
+impl<T: 'static> StoreContextMut<'_, T> {
+    /// The host is about to call a function of the instance.
+    ///
+    /// # Errors
+    /// The hook's; [`TrapCode::CannotEnter`].
+    ///
+    /// # Safety
+    /// - `context` is the context of an instance of this store.
+    #[inline(always)]
+    pub(crate) unsafe fn begin_guest_call(&mut self, context: NonNull<VmContext>) -> Result<()> {
+        if self.opaque().watch.is_idle() {
+            return Ok(());
+        }
+        // SAFETY: the caller's contract.
+        unsafe { self.begin_watched_guest_call(context) }
+    }
+
+    /// # Safety
+    /// - As for [`begin_guest_call`](StoreContextMut::begin_guest_call).
+    #[cold]
+    #[inline(never)]
+    unsafe fn begin_watched_guest_call(&mut self, context: NonNull<VmContext>) -> Result<()> {
+        self.tell(CallHook::CallingWasm)?;
+        // SAFETY: live, and the store is ours (the caller's contract).
+        let VmContext { closed, held, .. } = unsafe { context.read() };
+        if (closed, held) == (0, 0) {
+            return Ok(());
+        }
+        self.tell(CallHook::ReturningFromWasm)?;
+        Err(Error::trapped(TrapCode::CannotEnter))
+    }
+
+    /// A call of the host is over, with what it has come to.
+    ///
+    /// # Errors
+    /// The call's, or else the hook's.
+    #[inline(always)]
+    pub(crate) fn end_guest_call<R>(&mut self, result: Result<R>) -> Result<R> {
+        if self.opaque().watch.is_idle() {
+            return result;
+        }
+        let told = self.tell(CallHook::ReturningFromWasm);
+        let result = result?;
+        told.map(|()| result)
+    }
+
+    /// The instance is about to call a host function.
+    ///
+    /// # Errors
+    /// The hook's.
+    ///
+    /// # Safety
+    /// - As for [`begin_guest_call`](StoreContextMut::begin_guest_call).
+    #[inline(always)]
+    pub(crate) unsafe fn begin_host_call(&mut self, context: NonNull<VmContext>) -> Result<()> {
+        if self.opaque().watch.is_idle() {
+            return Ok(());
+        }
+        // SAFETY: the caller's contract.
+        unsafe { self.begin_watched_host_call(context) }
+    }
+
+    /// # Safety
+    /// - As for [`begin_guest_call`](StoreContextMut::begin_guest_call).
+    #[cold]
+    #[inline(never)]
+    unsafe fn begin_watched_host_call(&mut self, mut context: NonNull<VmContext>) -> Result<()> {
+        if self.opaque().watch.refuses_active() {
+            // SAFETY: live, and the store is ours (the caller's contract).
+            unsafe { context.as_mut() }.held += 1;
+        }
+        self.tell(CallHook::CallingHost)
+    }
+
+    /// A host function is over, with what it has come to: the instance that called it goes on, if it has
+    /// succeeded.
+    ///
+    /// # Errors
+    /// The function's, or else the hook's. The component has trapped meanwhile: [`TrapCode::CannotEnter`].
+    /// Results lie in its memory.
+    ///
+    /// # Safety
+    /// - As for [`begin_guest_call`](StoreContextMut::begin_guest_call).
+    #[inline(always)]
+    pub(crate) unsafe fn end_host_call<R>(
+        &mut self,
+        context: NonNull<VmContext>,
+        result: Result<R, Failure>,
+    ) -> Result<R, Failure> {
+        if self.opaque().watch.is_idle() {
+            return result;
+        }
+        // SAFETY: the caller's contract.
+        let watched = unsafe { self.end_watched_host_call(context) };
+        let result = result?;
+        watched.map(|()| result)
+    }
+
+    /// # Safety
+    /// - As for [`begin_guest_call`](StoreContextMut::begin_guest_call).
+    #[cold]
+    #[inline(never)]
+    unsafe fn end_watched_host_call(
+        &mut self,
+        mut context: NonNull<VmContext>,
+    ) -> Result<(), Failure> {
+        let told = self.tell(CallHook::ReturningFromHost);
+        // SAFETY: live, and the store is ours (the caller's contract).
+        let context = unsafe { context.as_mut() };
+        // It is the host's function that holds it: nothing was entered meanwhile.
+        if self.opaque().watch.refuses_active() {
+            context.held = context.held.saturating_sub(1);
+        }
+        told?;
+        if context.closed != 0 {
+            return Err(Failure::Guest(Error::trapped(TrapCode::CannotEnter)));
+        }
+        if context.held != 0 {
+            return Err(Failure::Host(Error::msg(
+                "a host function returns before `post_return` of a call of the component that called it",
+            )));
+        }
+        Ok(())
+    }
+
+    /// Results lie in the instance's memory, until [`release`](StoreContextMut::release).
+    ///
+    /// # Safety
+    /// - As for [`begin_guest_call`](StoreContextMut::begin_guest_call).
+    #[inline]
+    pub(crate) unsafe fn hold(&mut self, mut context: NonNull<VmContext>) {
+        // SAFETY: live, and the store is ours (the caller's contract).
+        unsafe { context.as_mut() }.held += 1;
+        self.opaque().watch.add_deferred();
+    }
+
+    /// Results lie in the instance's memory no longer.
+    ///
+    /// # Errors
+    /// [`TrapCode::CannotEnter`], if the component has trapped meanwhile.
+    ///
+    /// # Safety
+    /// - As for [`begin_guest_call`](StoreContextMut::begin_guest_call), and it was held by
+    ///   [`hold`](StoreContextMut::hold) for these results.
+    #[inline]
+    pub(crate) unsafe fn release(&mut self, mut context: NonNull<VmContext>) -> Result<()> {
+        // SAFETY: live, and the store is ours (the caller's contract).
+        let context = unsafe { context.as_mut() };
+        context.held -= 1;
+        self.opaque().watch.remove_deferred();
+        match context.closed {
+            0 => Ok(()),
+            _ => Err(Error::trapped(TrapCode::CannotEnter)),
+        }
+    }
+}
+
+/// An entry into an instance: unless it is [left](Entered::leave), nothing of its component runs ever
+/// again, whether it was an error or a panic that came between.
+pub(crate) struct Entered {
+    /// Invariant 1: the context of an instance whose store is ours.
+    context: NonNull<VmContext>,
+}
+
+impl Entered {
+    /// # Safety
+    /// - `context` is the context of an instance of a store that is ours as long as this is there, and
+    ///   no reference into the store is used when it is dropped.
+    #[inline(always)]
+    pub(crate) unsafe fn new(context: NonNull<VmContext>) -> Entered {
+        Entered { context }
+    }
+
+    /// All has gone well.
+    #[inline(always)]
+    pub(crate) fn leave(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Entered {
+    #[cold]
+    #[inline(never)]
+    fn drop(&mut self) {
+        // SAFETY: live, and ours (invariant 1).
+        let context = unsafe { self.context.as_mut() };
+        // What wasm has trapped in has done this already, in the thunk.
+        context.closed = 1;
+        let store = std::ptr::with_exposed_provenance_mut::<StoreOpaque>(context.store as usize);
+        // SAFETY: a context's store is the `VmStore` that its `StoreOpaque` begins with (checked in
+        // `store`), which is ours (invariant 1).
+        unsafe { &mut *store }.watch.set_trapped();
+    }
+}
+
+/// Lets the instance be entered again that something has trapped in.
+///
+/// # Safety
+/// - `context` is the context of a live instance of a store that is ours.
+#[cfg(feature = "enter-after-trap")]
+pub(crate) unsafe fn reopen(mut context: NonNull<VmContext>) {
+    // SAFETY: the caller's contract.
+    unsafe { context.as_mut() }.closed = 0;
+}
