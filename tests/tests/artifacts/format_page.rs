@@ -57,6 +57,7 @@ records! {
     resources::ResourceRecord { name, flags, dtor, import, reserved }
     resources::UseRange { start, len }
     resources::HandleTableRecord { slot }
+    resources::NestRecord { flags }
     data::MemoryRecord {
         slot, page_log2, is_checked, is_shared, min, max, guard_size, reservation
     }
@@ -70,12 +71,12 @@ records! {
     code::EntryRecord { return_offset, handler_offset, frame_size, context_offset }
     code::FunctionRecord { start, kind, index }
     traps::TrapBlock { first, position }
-    vmctx::VmContext { store, instance }
+    vmctx::VmContext { store, instance, closed, held }
     vmctx::VmStore { builtins, stack_limit, host }
     vmctx::VmMemory { base, byte_len, max_byte_len, page_log2, is_shared }
     vmctx::VmTable { base, len, max, capacity }
-    vmctx::VmHandles { base, len, free, borrows, lent, max, reserved }
-    vmctx::VmHandle { rep, ty, lent, reserved }
+    vmctx::VmHandles { base, stack, len, free, max, stack_len, stack_capacity, reserved }
+    vmctx::VmHandle { rep, ty, lends, scope }
     vmctx::VmFuncRef { code, context, type_id }
     vmctx::VmFuncImport { code, context, func_ref }
     vmctx::VmHostImport { code, data }
@@ -232,12 +233,9 @@ fn constants() -> String {
     number("`MAX_RESERVATION`", data::MAX_RESERVATION);
     number("`MAX_TABLE_ELEMENTS`", data::MAX_TABLE_ELEMENTS);
     number("`INTERRUPT_PAGE_SIZE`", vmctx::INTERRUPT_PAGE_SIZE.into());
-    number(
-        "`VmHandle::FREE`, `VmHandle::END`",
-        vmctx::VmHandle::FREE.into(),
-    );
-    number("flag `MAY_ENTER`", vmctx::flags::MAY_ENTER.into());
+    number("`VmHandle::FREE`", vmctx::VmHandle::FREE.into());
     number("flag `MAY_LEAVE`", vmctx::flags::MAY_LEAVE.into());
+    number("flag `MAY_NEST`", vmctx::flags::MAY_NEST.into());
     number("kind of a component function", kind::FUNC.into());
     number("kind of an instance", kind::INSTANCE.into());
     number("kind of a resource type", kind::RESOURCE.into());
@@ -246,7 +244,6 @@ fn constants() -> String {
     number("kind of a core table", kind::CORE_TABLE.into());
     number("kind of a core memory", kind::CORE_MEMORY.into());
     number("kind of a core global", kind::CORE_GLOBAL.into());
-    assert_eq!(vmctx::VmHandle::FREE, vmctx::VmHandle::END);
     let mut table = "| | |\n|---|---|\n".to_owned();
     for (name, value) in rows {
         writeln!(table, "| {name} | {value} |").unwrap();
