@@ -116,6 +116,29 @@ impl Component {
         })
     }
 
+    /// As [`Component::map`], from a copy of the file, if its digest is this one, which `cwasm inspect` shows.
+    /// The copy is hashed as it is made and nobody else can change it, so that what was checked is what
+    /// runs, whatever happens to the file. Takes time and memory in proportion to the file's size.
+    ///
+    /// Not `unsafe`, because the machine code is what the digest was made of: give only digests of
+    /// artifacts that come from a compiler that you trust.
+    ///
+    /// # Errors
+    /// As [`Component::map`], and [`FormatError::Digest`](crate::format::FormatError::Digest) if the file has
+    /// another digest.
+    #[cfg(feature = "verify")]
+    pub fn map_verified(
+        engine: &Engine,
+        path: impl AsRef<Path>,
+        digest: &[u8; 32],
+    ) -> Result<Component> {
+        let unit = Unit::map_verified(engine.host(), path.as_ref(), digest, Kind::Component)?;
+        Ok(Component {
+            engine: engine.clone(),
+            unit,
+        })
+    }
+
     /// As [`Component::map`], from the bytes of an artifact, which are copied.
     ///
     /// # Errors

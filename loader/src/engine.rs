@@ -3,8 +3,12 @@
 use cwasm_format::read::Host;
 
 use crate::error::Result;
+use crate::fork;
 use crate::sys;
+use crate::vm::deadline;
 pub use crate::vm::engine::Engine;
+use crate::vm::mappings::Budget;
+use crate::vm::parking;
 use crate::vm::pool::Pool;
 use crate::vm::unwind;
 
@@ -13,6 +17,8 @@ use crate::vm::unwind;
 pub struct Config {
     max_unused_slots: usize,
     allow_reentrance: bool,
+    max_wasm_stack: usize,
+    max_mappings: Option<usize>,
 }
 
 impl Default for Config {
@@ -20,6 +26,8 @@ impl Default for Config {
         Config {
             max_unused_slots: 64,
             allow_reentrance: true,
+            max_wasm_stack: 1 << 20,
+            max_mappings: None,
         }
     }
 }
@@ -49,6 +57,26 @@ impl Config {
         self.allow_reentrance = allow;
         self
     }
+
+    /// Sets how many mappings of memory all instances of the engine may take together; by default half of
+    /// what the operating system lets a process have (`vm.max_map_count`, read once; 65,530 if it cannot
+    /// be), so that as many are left to the host. A memory takes two, and so do a context that has none,
+    /// each large part of an image, which is mapped, and what is [kept](Config::max_unused_slots). What
+    /// would take more is refused. Hosts with several engines divide it.
+    pub fn max_mappings(&mut self, count: usize) -> &mut Config {
+        self.max_mappings = Some(count);
+        self
+    }
+
+    /// Sets how many bytes of a thread's stack guests may use, 1 MiB by default: a guest that needs more
+    /// traps with [`TrapCode::StackOverflow`](crate::TrapCode::StackOverflow). What guests use that wait
+    /// on the same thread for host functions counts, and so does what these host functions use. On a
+    /// thread that has less, the guest gets what there is, but for 128 KiB (a quarter of a small stack)
+    /// that is left for host functions.
+    pub fn max_wasm_stack(&mut self, bytes: usize) -> &mut Config {
+        self.max_wasm_stack = bytes;
+        self
+    }
 }
 
 impl Engine {
@@ -60,12 +88,22 @@ impl Engine {
     /// If the operating system refuses the signal handlers.
     pub fn new(config: &Config) -> Result<Engine> {
         sys::signals::install(unwind::on_fault)?;
+        fork::install(|| {
+            parking::after_fork();
+            deadline::after_fork();
+        })?;
         let host = Host {
             target: sys::TARGET,
             cpu_features: sys::cpu::features(),
         };
-        let pool = Pool::new(config.max_unused_slots);
-        Ok(Engine::of(host, pool, config.allow_reentrance))
+        let budget = Budget::new(config.max_mappings);
+        let pool = Pool::new(config.max_unused_slots, budget);
+        Ok(Engine::of(
+            host,
+            pool,
+            config.allow_reentrance,
+            config.max_wasm_stack,
+        ))
     }
 }
 

@@ -69,7 +69,7 @@ impl Instance {
             // SAFETY: as above; aligned, and no code runs yet.
             unsafe { slot.write(*import) };
         }
-        module::fill_references(store, &data);
+        module::fill_references(&data);
         let instance = Instance {
             store: store.id(),
             index,

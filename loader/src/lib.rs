@@ -46,6 +46,7 @@ mod artifact;
 mod core_types;
 mod error;
 mod finally;
+mod fork;
 mod link_error;
 mod parts;
 mod sys;

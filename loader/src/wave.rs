@@ -6,7 +6,11 @@ use std::borrow::Cow;
 
 use wasm_wave::wasm::{WasmFunc, WasmType, WasmTypeKind, WasmValue, WasmValueError};
 
+use cwasm_format::types::MAX_DEPTH;
+
+use crate::dynamic::{check_stack, too_deep};
 use crate::error::{Error, Result};
+use crate::sys;
 use crate::types::{ComponentFunc, Type};
 use crate::val::Val;
 
@@ -17,6 +21,18 @@ impl Val {
     /// If `text` is not WAVE, or no value of the type; or there are handles in the type, which WAVE
     /// does not have.
     pub fn from_wave(ty: &Type, text: &str) -> Result<Val> {
+        // The parser goes as deep as brackets are nested, and with options left out, twice.
+        let mut depth = 0usize;
+        let depths = text.bytes().map(|byte| {
+            match byte {
+                b'(' | b'[' | b'{' => depth += 1,
+                b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            depth
+        });
+        let deepest = 2 * depths.max().unwrap_or(0) + 2;
+        check_depth(deepest.min(MAX_DEPTH as usize))?;
         wasm_wave::from_str(ty, text).map_err(Error::new)
     }
 
@@ -25,8 +41,41 @@ impl Val {
     /// # Errors
     /// If there are handles in it, which WAVE does not have.
     pub fn to_wave(&self) -> Result<String> {
+        check_depth(depth(self)?)?;
         wasm_wave::to_string(self).map_err(Error::new)
     }
+}
+
+/// Checks that there is stack for values nested this deep.
+fn check_depth(depth: usize) -> Result<()> {
+    /// Bytes of stack that a level takes, when nothing is optimised.
+    const LEVEL: usize = 4 << 10;
+    match sys::thread::has_stack(depth.saturating_mul(LEVEL)) {
+        true => Ok(()),
+        false => Err(too_deep()),
+    }
+}
+
+/// How deep a value is nested.
+///
+/// # Errors
+/// If that cannot even be found out with the stack that is left.
+fn depth(val: &Val) -> Result<usize> {
+    check_stack()?;
+    fn deepest<'v>(vals: impl IntoIterator<Item = &'v Val>) -> Result<usize> {
+        let mut vals = vals.into_iter();
+        vals.try_fold(0, |deepest, val| Ok(depth(val)?.max(deepest)))
+    }
+    let inner = match val {
+        Val::List(vals) | Val::Tuple(vals) => deepest(vals)?,
+        Val::Map(pairs) => deepest(pairs.iter().flat_map(|(key, val)| [key, val]))?,
+        Val::Record(fields) => deepest(fields.iter().map(|(_, val)| val))?,
+        Val::Variant(_, payload)
+        | Val::Option(payload)
+        | Val::Result(Ok(payload) | Err(payload)) => deepest(payload.as_deref())?,
+        _ => 0,
+    };
+    Ok(inner + 1)
 }
 
 type Values<'a, T> = Box<dyn Iterator<Item = T> + 'a>;

@@ -686,3 +686,100 @@ fn other_code_does_not_notice() {
     assert!(matches!(found[..], [CoreVal::I32(7)]));
     assert_eq!(run.ty(&store).unwrap().params(), [ValType::I32]);
 }
+
+/// Runs `body` in a forked process, which has 10 seconds: whether it returned. Whatever other threads of
+/// this process do goes on, and is not in the child.
+#[allow(unsafe_code, reason = "forks")]
+fn in_fork(body: impl FnOnce()) -> bool {
+    // SAFETY: the child runs `body` alone, which needs no other thread, and ends at once.
+    match unsafe { libc::fork() } {
+        -1 => panic!("cannot fork"),
+        0 => {
+            // SAFETY: has no preconditions; the signal ends the process.
+            unsafe { libc::alarm(10) };
+            let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).is_ok();
+            // SAFETY: ends the process, and runs nothing that other threads would be needed for.
+            unsafe { libc::_exit(if done { 0 } else { 1 }) }
+        }
+        child => {
+            let mut status = 0;
+            // SAFETY: a child of this process, which nobody else waits for.
+            assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+            status == 0
+        }
+    }
+}
+
+const FOREVER: &str = r#"(module (func (export "run") (param i32) (result i32)
+    (loop $l (br_if $l (local.get 0))) (i32.const 7)))"#;
+
+#[test]
+fn deadlines_are_waited_for_after_a_fork() {
+    let workshop = workshop();
+    let module = module(&workshop, FOREVER);
+    let instance = || {
+        let mut store = Store::new(workshop.engine(), ());
+        let instance = module.instantiate(&mut store, &[]).unwrap();
+        let run = func(&store, instance, "run");
+        (store, run)
+    };
+    let stops = |store: &mut Store<()>, run: CoreFunc| {
+        let error = run.call(store, &[CoreVal::I32(1)]).unwrap_err();
+        assert_eq!(code(&error), TrapCode::Interrupt);
+    };
+    // The engine's thread is there.
+    let (mut store, run) = instance();
+    store.set_deadline(Some(Instant::now())).unwrap();
+    stops(&mut store, run);
+    // One that is set before, one after; and in the child of a child.
+    store
+        .set_deadline(Some(Instant::now() + Duration::from_millis(300)))
+        .unwrap();
+    assert!(in_fork(|| {
+        stops(&mut store, run);
+        let (mut new, run) = instance();
+        new.set_deadline(Some(Instant::now() + Duration::from_millis(5)))
+            .unwrap();
+        stops(&mut new, run);
+        assert!(in_fork(|| {
+            let (mut new, run) = instance();
+            new.set_deadline(Some(Instant::now() + Duration::from_millis(5)))
+                .unwrap();
+            stops(&mut new, run);
+        }));
+    }));
+    // Nothing has changed here.
+    stops(&mut store, run);
+}
+
+#[test]
+fn locks_are_free_after_a_fork() {
+    let workshop = workshop();
+    let text = r#"(module (memory 1) (type (func (param i64 f32))) (table 1 funcref)
+        (func (export "run") (param i32) (result i32) (local.get 0)))"#;
+    let artifact = workshop.compile(text.as_bytes()).unwrap();
+    let over = AtomicBool::new(false);
+    let work = |store: &mut Store<()>| {
+        let module = workshop.map_module(&artifact).unwrap();
+        let instance = module.instantiate(&mut *store, &[]).unwrap();
+        let run = func(store, instance, "run");
+        store.interrupt_handle().interrupt().unwrap();
+        store.clear_interrupt();
+        let far = Instant::now() + Duration::from_secs(3600);
+        store.set_deadline(Some(far)).unwrap();
+        run.call(&mut *store, &[CoreVal::I32(1)]).unwrap();
+        store.set_deadline(None).unwrap();
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    work(&mut Store::new(workshop.engine(), ()));
+                }
+            });
+        }
+        let all = (0..100).all(|_| in_fork(|| work(&mut Store::new(workshop.engine(), ()))));
+        over.store(true, Ordering::Relaxed);
+        assert!(all, "a child did not end");
+    });
+}

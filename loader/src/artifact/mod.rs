@@ -11,18 +11,21 @@ pub(crate) mod plan;
 mod records;
 pub(crate) mod registry;
 mod text;
+#[cfg(feature = "verify")]
+mod verify;
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::ops::Range;
 use std::path::Path;
 use std::ptr::NonNull;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use memmap2::{Mmap, MmapOptions};
 
 use cwasm_format::describe::Description;
-use cwasm_format::exports::{LiftRecord, StrRef};
+use cwasm_format::exports::{LiftRecord, StrRef, kind};
+use cwasm_format::hash::TypeHash;
 use cwasm_format::header::{Kind, SectionId};
 use cwasm_format::lookup::{self, ExportSlot};
 use cwasm_format::read::Host;
@@ -30,10 +33,11 @@ use cwasm_format::resources::{HandleUse, UseRange};
 use cwasm_format::{Artifact, FormatError};
 
 use crate::error::{Context as _, Result};
+use crate::fork;
 use crate::sys;
 
 use plan::Plan;
-use records::{Records, handle_uses};
+use records::{RecordId, Records, handle_uses, record_id};
 pub(crate) use text::{Code, Text};
 
 /// A mapped and registered artifact.
@@ -66,6 +70,26 @@ impl Unit {
             let file = File::open(path)?;
             let size = file.metadata()?.len();
             // SAFETY: nobody changes the file (the caller's contract).
+            unsafe { Unit::map_file(host, &file, size, kind) }
+        };
+        open().with_context(|| format!("cannot load `{}`", path.display()))
+    }
+
+    /// Copies the artifact in the file at `path` to memory of its own, if it has this digest.
+    ///
+    /// # Errors
+    /// As [`Unit::map`], or if it has another digest.
+    #[cfg(feature = "verify")]
+    pub(crate) fn map_verified(
+        host: &Host,
+        path: &Path,
+        digest: &[u8; 32],
+        kind: Kind,
+    ) -> Result<Arc<Unit>> {
+        let open = || {
+            let (file, size) = verify::copy(File::open(path)?, digest)?;
+            // SAFETY: nobody else has the file, and its code is what the digest was made of, which
+            // whoever gave it trusts.
             unsafe { Unit::map_file(host, &file, size, kind) }
         };
         open().with_context(|| format!("cannot load `{}`", path.display()))
@@ -168,7 +192,7 @@ impl Unit {
     /// If it is not the artifact of a module.
     pub(crate) fn embedded(&self, host: &Host, range: StrRef) -> Result<Arc<Unit>> {
         // Nothing panics while the lock is held.
-        let mut embedded = self.embedded.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut embedded = fork::lock(&self.embedded);
         if let Some(known) = embedded.get(&range.offset) {
             return Ok(Arc::clone(known));
         }
@@ -203,12 +227,42 @@ impl Unit {
         Ok(self.plan.get_or_init(|| plan))
     }
 
+    /// Checks that functions are of the types by which they are linked and called: those of their hashes.
+    fn check_hashes(&self, description: &Description) -> Result<(), FormatError> {
+        let artifact = self.artifact();
+        let check = |record: RecordId, func_type: u32, hash: TypeHash| {
+            let func = description.funcs.get(func_type as usize);
+            match func.map(|func| description.types.func_hash(func)) {
+                Some(expected) if expected == hash => Ok(()),
+                _ => Err(record.error("hash", hash.0[0])),
+            }
+        };
+        for (index, lift) in artifact.lifts().iter().enumerate() {
+            check(
+                record_id(SectionId::Lifts, index),
+                lift.func_type,
+                lift.hash,
+            )?;
+        }
+        for (index, import) in artifact.imports().iter().enumerate() {
+            if import.kind == kind::FUNC {
+                check(
+                    record_id(SectionId::Imports, index),
+                    import.index,
+                    import.hash,
+                )?;
+            }
+        }
+        Ok(())
+    }
+
     /// The full types and names, decoded at the first use.
     pub(crate) fn description(&self) -> Result<&Arc<Description>, FormatError> {
         if let Some(description) = self.description.get() {
             return Ok(description);
         }
         let description = Description::decode(self.records.artifact.section(SectionId::Describe))?;
+        self.check_hashes(&description)?;
         Ok(self.description.get_or_init(|| Arc::new(description)))
     }
 

@@ -23,6 +23,32 @@ pub(crate) struct RecordId {
     pub(crate) index: u32,
 }
 
+/// What canonical options may name, sorted: there are as many of these as functions.
+pub(crate) struct OptionSlots {
+    /// Context offsets of memories, with [`IMPORTED`] for those that are.
+    memories: Vec<u32>,
+    /// Context offsets of handle tables.
+    handles: Vec<u32>,
+}
+
+impl OptionSlots {
+    pub(crate) fn of(artifact: &Artifact<'_>) -> OptionSlots {
+        let imports = artifact.imports().iter();
+        let imported = imports
+            .filter(|import| import.kind == kind::CORE_MEMORY)
+            .map(|import| import.slot | IMPORTED);
+        let memories = artifact.memories().iter().map(|memory| memory.slot);
+        let handles = artifact.handle_tables().iter().map(|table| table.slot);
+        let mut slots = OptionSlots {
+            memories: memories.chain(imported).collect(),
+            handles: handles.collect(),
+        };
+        slots.memories.sort_unstable();
+        slots.handles.sort_unstable();
+        slots
+    }
+}
+
 impl Records<'_> {
     /// Context offset of the address of the page that the code checks; `None` if it does not.
     pub(crate) fn interrupt_slot(&self) -> Option<u32> {
@@ -30,16 +56,17 @@ impl Records<'_> {
         (slot != NO_INTERRUPTS).then_some(slot)
     }
 
-    /// The code at a text offset that a record holds.
+    /// The function at a text offset that a record holds.
     pub(crate) fn code(
         &self,
         record: RecordId,
         field: &'static str,
         offset: u32,
     ) -> Result<Code, FormatError> {
-        self.text
-            .get(offset)
-            .ok_or_else(|| record.error(field, offset))
+        let functions = self.artifact.functions();
+        let starts = functions.binary_search_by_key(&offset, |function| function.start);
+        let code = starts.ok().and_then(|_| self.text.get(offset));
+        code.ok_or_else(|| record.error(field, offset))
     }
 
     /// As [`Records::code`], where the record may say that there is none.
@@ -75,31 +102,23 @@ impl Records<'_> {
         }
     }
 
-    /// Checks canonical options and the context offset of the flags that belong to them.
+    /// Checks canonical options and the context offset of the flags that belong to them; `slots` are the
+    /// artifact's.
     pub(crate) fn check_options(
         &self,
+        slots: &OptionSlots,
         record: RecordId,
         options: &CanonOptions,
         flags: u32,
     ) -> Result<(), FormatError> {
-        let artifact = &self.artifact;
-        let memories = artifact.memories();
-        let mut imports = artifact.imports().iter();
-        let has_memory = match options.memory {
-            NONE => true,
-            slot if slot & IMPORTED != 0 => imports
-                .any(|import| import.kind == kind::CORE_MEMORY && import.slot == slot & !IMPORTED),
-            slot => memories.iter().any(|memory| memory.slot == slot),
-        };
-        if !has_memory {
+        if options.memory != NONE && slots.memories.binary_search(&options.memory).is_err() {
             return Err(record.error("memory", options.memory));
         }
         self.optional_code(record, "realloc", options.realloc)?;
         if StringEncoding::from_number(options.string_encoding).is_none() {
             return Err(record.error("string_encoding", options.string_encoding));
         }
-        let tables = artifact.handle_tables();
-        if options.handles != NONE && !tables.iter().any(|table| table.slot == options.handles) {
+        if options.handles != NONE && slots.handles.binary_search(&options.handles).is_err() {
             return Err(record.error("handles", options.handles));
         }
         self.check_uses(record, options.uses)?;

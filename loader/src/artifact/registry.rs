@@ -14,11 +14,12 @@
 
 use std::ops::Range;
 use std::ptr;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicPtr, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use super::Unit;
 use crate::error::{Error, Result};
+use crate::fork;
 use crate::sys::{ADDRESS_BITS, PAGE_SIZE};
 
 const PAGE_BITS: u32 = PAGE_SIZE.ilog2();
@@ -92,7 +93,7 @@ pub(crate) fn unregister(range: Range<usize>) {
 }
 
 fn set(range: Range<usize>, unit: *mut Unit) {
-    let _guard = WRITER.lock().unwrap_or_else(PoisonError::into_inner);
+    let _guard = fork::lock(&WRITER);
     let mut at = range.start;
     while at < range.end {
         let end = range.end.min((at | ((1 << CHUNK_BITS) - 1)) + 1);

@@ -4,7 +4,7 @@ use cwasm_format::resources::HandleUse;
 use cwasm_format::types::{TypeDef, Types, ValueType};
 use cwasm_format::wit::Wit;
 
-use super::{entry_types, handle_of, select};
+use super::{check_stack, entry_types, handle_of, select};
 use crate::error::{Error, Result};
 use crate::resource::ResourceAny;
 use crate::val::Val;
@@ -60,6 +60,7 @@ impl Check<'_> {
                 Err(mismatch())
             };
         };
+        check_stack()?;
         match (self.types.def(id), val) {
             (TypeDef::List(element), Val::List(items)) => {
                 items.iter().try_for_each(|item| self.one(*element, item))

@@ -4,11 +4,13 @@ use cwasm_format::TrapCode;
 use cwasm_format::abi::{Layout, discriminant_size};
 use cwasm_format::types::{TypeDef, Types, ValueType};
 
-use super::{Places, case_count, entry_types, handle_of, payload_type, unchecked};
+use super::{Places, case_count, check_stack, entry_types, handle_of, payload_type, unchecked};
 use crate::error::{Error, Result};
 use crate::resource::ResourceAny;
 use crate::val::Val;
-use crate::values::{Lift, LiftContext, elements_extent, pair_of_bytes, pair_of_flat, reserve};
+use crate::values::{
+    Lift, LiftContext, block_size, elements_extent, pair_of_bytes, pair_of_flat, reserve,
+};
 
 macro_rules! lift_primitives {
     ($($name:ident: $rust:ty),*) => {
@@ -44,6 +46,7 @@ pub(crate) fn lift_flat(
     let ValueType::Def(id) = ty else {
         return lift_primitive_flat(ty, cx, flat);
     };
+    check_stack()?;
     cx.charge(1, own_size(types.def(id)))?;
     match types.def(id) {
         TypeDef::List(element) => {
@@ -78,6 +81,7 @@ pub(crate) fn load(
     let ValueType::Def(id) = ty else {
         return load_primitive(ty, cx, bytes);
     };
+    check_stack()?;
     cx.charge(1, own_size(types.def(id)))?;
     match types.def(id) {
         TypeDef::List(element) => {
@@ -149,23 +153,28 @@ fn build_flags(names: &[String], bits: u32) -> Val {
         .iter()
         .enumerate()
         .filter(|(bit, _)| bits >> bit & 1 != 0);
-    Val::Flags(set.map(|(_, name)| name.clone()).collect())
+    let mut flags = Vec::with_capacity(set.clone().count());
+    flags.extend(set.map(|(_, name)| name.clone()));
+    Val::Flags(flags)
 }
 
 /// A record, tuple or list of fixed length of what `visit` makes of each field or element.
 fn build_fields(def: &TypeDef, mut visit: impl FnMut(ValueType) -> Result<Val>) -> Result<Val> {
     match def {
         TypeDef::Record(fields) => {
-            let vals = fields
-                .iter()
-                .map(|(name, ty)| Ok((name.clone(), visit(*ty)?)));
-            vals.collect::<Result<_>>().map(Val::Record)
+            let mut vals = reserve(fields.len())?;
+            for (name, ty) in fields {
+                vals.push((name.clone(), visit(*ty)?));
+            }
+            Ok(Val::Record(vals))
         }
-        TypeDef::Tuple(fields) => fields
-            .iter()
-            .map(|ty| visit(*ty))
-            .collect::<Result<_>>()
-            .map(Val::Tuple),
+        TypeDef::Tuple(fields) => {
+            let mut vals = reserve(fields.len())?;
+            for ty in fields {
+                vals.push(visit(*ty)?);
+            }
+            Ok(Val::Tuple(vals))
+        }
         TypeDef::FixedList(element, len) => {
             let mut items = reserve(*len as usize)?;
             for _ in 0..*len {
@@ -180,28 +189,26 @@ fn build_fields(def: &TypeDef, mut visit: impl FnMut(ValueType) -> Result<Val>) 
 /// Bytes of the host's memory that a value of this type takes beside the [`Val`] itself, but for what
 /// its parts take, and the elements of lists: names, and places of fields.
 fn own_size(def: &TypeDef) -> usize {
-    let sum = |names: &[String]| {
-        names
-            .iter()
-            .map(|name| size_of::<String>() + name.len())
-            .sum()
-    };
-    let longest = |names: &mut dyn Iterator<Item = &String>| names.map(String::len).max();
+    let name_size = |name: &String| block_size(name.len());
     match def {
         // What the host's table takes is counted when it is added there.
         TypeDef::List(_) | TypeDef::Map(_) | TypeDef::Own(_) | TypeDef::Borrow(_) => 0,
-        TypeDef::FixedList(_, len) => *len as usize * size_of::<Val>(),
-        TypeDef::Record(fields) => fields
-            .iter()
-            .map(|(name, _)| size_of::<(String, Val)>() + name.len())
-            .sum(),
-        TypeDef::Tuple(fields) => fields.len() * size_of::<Val>(),
-        TypeDef::Flags(names) => sum(names),
-        TypeDef::Enum(names) => longest(&mut names.iter()).unwrap_or(0),
-        TypeDef::Variant(cases) => {
-            size_of::<Val>() + longest(&mut cases.iter().map(|(name, _)| name)).unwrap_or(0)
+        TypeDef::FixedList(_, len) => block_size(*len as usize * size_of::<Val>()),
+        TypeDef::Record(fields) => {
+            let names = fields.iter().map(|(name, _)| name_size(name));
+            block_size(fields.len() * size_of::<(String, Val)>()) + names.sum::<usize>()
         }
-        TypeDef::Option(_) | TypeDef::Result { .. } => size_of::<Val>(),
+        TypeDef::Tuple(fields) => block_size(fields.len() * size_of::<Val>()),
+        TypeDef::Flags(names) => {
+            let all = names.iter().map(name_size);
+            block_size(names.len() * size_of::<String>()) + all.sum::<usize>()
+        }
+        TypeDef::Enum(names) => names.iter().map(name_size).max().unwrap_or(0),
+        TypeDef::Variant(cases) => {
+            let longest = cases.iter().map(|(name, _)| name_size(name)).max();
+            block_size(size_of::<Val>()) + longest.unwrap_or(0)
+        }
+        TypeDef::Option(_) | TypeDef::Result { .. } => block_size(size_of::<Val>()),
     }
 }
 
@@ -214,7 +221,7 @@ fn lift_list(
     let extent = types.abi(element).layout.at(cx.width());
     let all = elements_extent(len, extent)?;
     let bytes = cx.bytes(pointer, all, TrapCode::ListOutOfBounds)?;
-    cx.charge(len as usize, size_of::<Val>())?;
+    cx.charge_block(len as usize, size_of::<Val>())?;
     let mut items = reserve(len as usize)?;
     for bytes in bytes.chunks_exact(extent.size as usize) {
         items.push(load(types, element, cx, bytes)?);
@@ -234,7 +241,7 @@ fn lift_map(
     let extent = types.abi(entry).layout.at(cx.width());
     let all = elements_extent(len, extent)?;
     let bytes = cx.bytes(pointer, all, TrapCode::ListOutOfBounds)?;
-    cx.charge(len as usize, size_of::<(Val, Val)>())?;
+    cx.charge_block(len as usize, size_of::<(Val, Val)>())?;
     let mut pairs = reserve(len as usize)?;
     for bytes in bytes.chunks_exact(extent.size as usize) {
         let key = load(types, key, cx, &bytes[key_range.clone()])?;

@@ -4,7 +4,7 @@ use cwasm_format::TrapCode;
 use cwasm_format::abi::{Extent, Layout, discriminant_size};
 use cwasm_format::types::{TypeDef, Types, ValueType};
 
-use super::{Places, case_count, entry_types, handle_of, select, unchecked};
+use super::{Places, case_count, check_stack, entry_types, handle_of, select, unchecked};
 use crate::error::Result;
 use crate::val::Val;
 use crate::values::{Lower, LowerContext, elements_extent, pair_to_flat, pair_to_memory};
@@ -50,6 +50,7 @@ pub(crate) fn lower_flat(
     let ValueType::Def(id) = ty else {
         return lower_primitive_flat(ty, val, cx, out);
     };
+    check_stack()?;
     match types.def(id) {
         TypeDef::List(element) | TypeDef::Map(element) => {
             pair_to_flat(lower_list(types, *element, val, cx)?, out);
@@ -92,6 +93,7 @@ pub(crate) fn store(
     let ValueType::Def(id) = ty else {
         return store_primitive(ty, val, cx, offset);
     };
+    check_stack()?;
     match types.def(id) {
         TypeDef::List(element) | TypeDef::Map(element) => {
             let pair = lower_list(types, *element, val, cx)?;

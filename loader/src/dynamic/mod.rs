@@ -12,6 +12,7 @@ use cwasm_format::resources::HandleUse;
 use cwasm_format::types::{TypeDef, Types, ValueType};
 
 use crate::error::{Error, Result};
+use crate::sys;
 use crate::val::Val;
 
 /// Gives all types without parts, and Rust's, to a macro.
@@ -129,6 +130,25 @@ impl Places {
         self.extent = extent;
         offset as usize..offset as usize + field.size as usize
     }
+}
+
+/// Checks that there is stack for one more level of nested values: as much as wasm leaves for the host
+/// lasts for some of the types that there can be.
+///
+/// # Errors
+/// If there is not.
+#[inline]
+pub(crate) fn check_stack() -> Result<()> {
+    match sys::thread::has_stack(0) {
+        true => Ok(()),
+        false => Err(too_deep()),
+    }
+}
+
+/// A value that is nested deeper than the host's stack is left.
+#[cold]
+pub(crate) fn too_deep() -> Error {
+    Error::msg("too little of the host's stack is left for values nested this deep")
 }
 
 /// A value that [`Check`] would have refused.

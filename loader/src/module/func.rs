@@ -14,7 +14,7 @@ use crate::artifact::registry;
 use crate::artifact::{Code, Unit};
 use crate::core_types::FuncType;
 use crate::error::{Error, Result};
-use crate::vm::canon::{enter, invoke};
+use crate::vm::canon::{enter, go_on, invoke, wait_for_host};
 use crate::vm::items::FuncItem;
 use crate::vm::store::{Pending, StoreOpaque};
 use crate::vm::store_context::{AsContext, AsContextMut};
@@ -203,7 +203,7 @@ impl CoreFunc {
             FuncItem::Wasm(func_ref) => {
                 // SAFETY: lives as long as the store (as items do), which is borrowed.
                 let type_id = unsafe { func_ref.read() }.type_id;
-                let bytes = store.engine().type_bytes(type_id as u32);
+                let bytes = store.engine().types().bytes(type_id as u32);
                 match bytes.and_then(|bytes| FuncType::decode(&bytes)) {
                     Some(ty) => Ok(ty),
                     None => Err(Error::msg("the function has an unknown type")),
@@ -341,8 +341,11 @@ unsafe extern "C" fn host_shim(
     // SAFETY: live (the caller's contract).
     let func = unsafe { func.as_ref() };
     // SAFETY: the caller's contract.
-    let call = AssertUnwindSafe(|| unsafe { call_host(func, store, values) });
-    let pending = match catch_unwind(call) {
+    let call = |store: &StoreOpaque| unsafe { call_host(func, store, values) };
+    let limits = wait_for_host(store);
+    let returned = catch_unwind(AssertUnwindSafe(|| call(store)));
+    go_on(store, limits);
+    let pending = match returned {
         Ok(Ok(())) => return RawReturn::default(),
         Ok(Err(error)) => Pending::Error(error),
         Err(payload) => Pending::Panic(payload),

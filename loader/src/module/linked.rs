@@ -15,7 +15,6 @@ use crate::error::{Error, Result};
 use crate::vm::initialize::run;
 use crate::vm::instance::{InstanceData, Modules};
 use crate::vm::items::Item;
-use crate::vm::store::StoreOpaque;
 use crate::vm::store_context::StoreContextMut;
 
 impl Module {
@@ -98,11 +97,8 @@ impl Module {
 }
 
 /// Fills in what an instance of a component has of what the loader knows: types and references.
-pub(crate) fn fill_references(store: &StoreOpaque, data: &InstanceData) {
-    let setup = Setup {
-        engine: store.engine(),
-        data,
-    };
+pub(crate) fn fill_references(data: &InstanceData) {
+    let setup = Setup { data };
     setup.fill_types();
     setup.fill_ref_slots();
 }
@@ -166,10 +162,7 @@ pub(crate) unsafe fn instantiate_imported<T: 'static>(
             let ty = extern_type(data.unit(), record.kind, record.core_type);
             check_guard(&found, &ty, record)
                 .map_err(|detail| Error::msg(format!("the module's export `{name}`: {detail}")))?;
-            let setup = Setup {
-                engine: module.engine(),
-                data,
-            };
+            let setup = Setup { data };
             setup.link(record, &found)?;
             linked.push(found);
         }

@@ -26,6 +26,7 @@ use crate::vm::instance::InstanceKind;
 use crate::vm::store::StoreOpaque;
 use crate::vm::store_context::{AsContext, AsContextMut};
 use crate::vm::store_id::StoreId;
+use crate::vm::type_ids::TypeIds;
 
 use crate::core_types::ExternType;
 pub use cwasm_format::imports::core_type::{HeapType, Limits, RefType, ValType};
@@ -73,6 +74,29 @@ impl Module {
     pub unsafe fn map(engine: &Engine, path: impl AsRef<Path>) -> Result<Module> {
         // SAFETY: the caller's contract.
         let unit = unsafe { Unit::map(engine.host(), path.as_ref(), Kind::Module) }?;
+        Ok(Module {
+            engine: engine.clone(),
+            unit,
+        })
+    }
+
+    /// As [`Module::map`], from a copy of the file, if its digest is this one, which `cwasm inspect` shows.
+    /// The copy is hashed as it is made and nobody else can change it, so that what was checked is what
+    /// runs, whatever happens to the file. Takes time and memory in proportion to the file's size.
+    ///
+    /// Not `unsafe`, because the machine code is what the digest was made of: give only digests of
+    /// artifacts that come from a compiler that you trust.
+    ///
+    /// # Errors
+    /// As [`Module::map`], and [`FormatError::Digest`](crate::format::FormatError::Digest) if the file has
+    /// another digest.
+    #[cfg(feature = "verify")]
+    pub fn map_verified(
+        engine: &Engine,
+        path: impl AsRef<Path>,
+        digest: &[u8; 32],
+    ) -> Result<Module> {
+        let unit = Unit::map_verified(engine.host(), path.as_ref(), digest, Kind::Module)?;
         Ok(Module {
             engine: engine.clone(),
             unit,
@@ -156,9 +180,14 @@ impl Module {
         let plan = self.unit.plan()?;
         self.check_imports(store, imports)?;
         let usage = store.usage_with(plan)?;
+        // The instance's own, which has them by the time that these are dropped.
+        let type_ids = TypeIds::of(&self.unit, store.engine().types());
         let host_refs = imports.iter().zip(self.unit.artifact().imports());
         let host_refs = host_refs.filter_map(|(import, record)| match import {
-            Extern::Func(func) => self.host_ref(store, *func, record.core_type).transpose(),
+            Extern::Func(func) => {
+                let host_ref = self.host_ref(store, *func, record.core_type, &type_ids);
+                host_ref.transpose()
+            }
             _ => None,
         });
         let host_refs = host_refs.collect::<Result<_>>()?;
@@ -168,11 +197,7 @@ impl Module {
         };
         let data = store.new_instance(&self.unit, plan, kind)?;
         // Nothing can fail from here to where the store owns the instance: others refer to it.
-        Setup {
-            engine: &self.engine,
-            data: &data,
-        }
-        .fill(store);
+        Setup { data: &data }.fill(store);
         let instance = ModuleInstance {
             store: store.id(),
             index: store.next_instance(),
@@ -221,22 +246,23 @@ impl Module {
         store: &mut StoreOpaque,
         func: CoreFunc,
         core_type: StrRef,
+        type_ids: &TypeIds,
     ) -> Result<Option<VmFuncRef>> {
         let Some(host_func) = func.host_func(store) else {
             return Ok(None);
         };
         let artifact = self.unit.artifact();
         let bytes = artifact.string_bytes(core_type);
-        let mut types = artifact.core_types().iter();
-        let ty = types.find(|ty| artifact.string_bytes(ty.core_type) == bytes);
-        let Some(trampoline) = ty.map(|ty| ty.host_trampoline).filter(|code| *code != NONE) else {
+        let mut types = artifact.core_types().iter().zip(&**type_ids);
+        let ty = types.find(|(ty, _)| artifact.string_bytes(ty.core_type) == bytes);
+        let known = ty.map(|(ty, id)| (ty.host_trampoline, *id));
+        let Some((trampoline, type_id)) = known.filter(|(code, _)| *code != NONE) else {
             return Err(Error::msg(
                 "the artifact cannot call host functions of an import's type",
             ));
         };
         // SAFETY: checked by the plan.
         let code = unsafe { self.unit.text().at(trampoline) };
-        let type_id = store.engine().type_id(bytes.unwrap_or_default());
         Ok(Some(VmFuncRef {
             code: code.address().as_ptr().expose_provenance() as u64,
             context: host_func,

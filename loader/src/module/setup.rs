@@ -12,7 +12,6 @@ use cwasm_format::vmctx::{VmContext, VmFuncImport, VmFuncRef};
 use super::extern_type;
 use super::func::set_host_ref;
 use crate::core_types::ExternType;
-use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::vm::instance::{InstanceData, InstanceKind};
 use crate::vm::items::{FuncItem, GlobalItem, Guard, Item, MemoryItem, TableItem};
@@ -82,7 +81,6 @@ pub(super) fn check_guard(
 
 /// A new instance whose context is being filled in.
 pub(super) struct Setup<'a> {
-    pub(super) engine: &'a Engine,
     pub(super) data: &'a InstanceData,
 }
 
@@ -97,13 +95,7 @@ impl Setup<'_> {
     /// Fills in types, and references to the unit's own functions.
     pub(super) fn fill_types(&self) {
         let artifact = self.data.unit().artifact();
-        let types = artifact.core_types().iter();
-        let type_ids: Vec<u32> = types
-            .map(|ty| {
-                self.engine
-                    .type_id(artifact.string_bytes(ty.core_type).unwrap_or_default())
-            })
-            .collect();
+        let type_ids = self.data.type_ids();
         if artifact.header().type_ids != NONE {
             for (index, id) in type_ids.iter().enumerate() {
                 self.write(artifact.header().type_ids + 4 * index as u32, *id);

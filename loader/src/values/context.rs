@@ -180,14 +180,16 @@ impl LowerContext<'_> {
             return Err(no_handles());
         };
         if !handle_use.is_borrow() {
-            return handles::add(table, rep, handle_use).map_err(Error::trapped);
+            let room = self.store.handle_room();
+            return handles::add(table, rep, handle_use, room).map_err(Error::trapped);
         }
         let scope = match self.scope {
             Some(scope) => scope,
             None => handles::open(table).map_err(Error::trapped)?,
         };
         self.scope = Some(scope);
-        handles::add_borrow(table, rep, handle_use, scope).map_err(Error::trapped)
+        let room = self.store.handle_room();
+        handles::add_borrow(table, rep, handle_use, scope, room).map_err(Error::trapped)
     }
 
     /// The scope of the borrowed handles that the guest has got, if it has any.
@@ -242,6 +244,15 @@ impl<'a> LiftContext<'a> {
         }
     }
 
+    /// Counts a block of memory, as large as allocators make it.
+    ///
+    /// # Errors
+    /// As [`charge`](LiftContext::charge).
+    #[inline]
+    pub(crate) fn charge_block(&mut self, count: usize, size: usize) -> Result<()> {
+        self.charge(1, block_size(count.saturating_mul(size)))
+    }
+
     /// What lies at `pointer` in the guest's memory.
     ///
     /// # Errors
@@ -283,6 +294,18 @@ impl<'a> LiftContext<'a> {
 
     pub(crate) fn store_id(&self) -> StoreId {
         self.store
+    }
+}
+
+/// What a block of so many bytes takes of an allocator's memory: a word before it, in steps of two words,
+/// and not less than four.
+#[inline]
+pub(crate) const fn block_size(bytes: usize) -> usize {
+    const WORD: usize = size_of::<usize>();
+    match bytes {
+        0 => 0,
+        1..=24 => 4 * WORD,
+        _ => bytes.saturating_add(3 * WORD - 1) & !(2 * WORD - 1),
     }
 }
 

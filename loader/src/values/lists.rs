@@ -203,7 +203,7 @@ pub(super) fn list_bytes<'a, T: ComponentType>(
 
 fn lift_vec<T: Lift>(cx: &mut LiftContext<'_>, pair: (u64, u64)) -> Result<Vec<T>> {
     let bytes = list_bytes::<T>(cx, pair)?;
-    cx.charge(pair.1 as usize, size_of::<T>())?;
+    cx.charge_block(pair.1 as usize, size_of::<T>())?;
     T::load_list(cx, bytes)
 }
 

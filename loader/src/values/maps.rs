@@ -43,7 +43,7 @@ fn lift_pairs<K: Lift, V: Lift>(
     mut insert: impl FnMut(K, V) -> Result<()>,
 ) -> Result<()> {
     let bytes = list_bytes::<(K, V)>(cx, pair)?;
-    cx.charge(pair.1 as usize, size_of::<(K, V)>())?;
+    cx.charge_block(pair.1 as usize, size_of::<(K, V)>())?;
     let size = <(K, V)>::LAYOUT.at(cx.width()).size.max(1) as usize;
     for bytes in bytes.chunks_exact(size) {
         let (key, value) = Lift::load(cx, bytes)?;

@@ -46,6 +46,7 @@ use crate::values::handles::HandleType;
 
 use seal::Seal;
 
+pub(crate) use context::block_size;
 pub use context::{LiftContext, LowerContext};
 pub use lists::{WasmList, WasmListIter};
 pub use strings::WasmStr;

@@ -66,13 +66,13 @@ macro_rules! boxed {
 
             #[inline(always)]
             fn lift_flat(cx: &mut LiftContext<'_>, flat: &[u64]) -> Result<Self> {
-                cx.charge(1, size_of::<T>())?;
+                cx.charge_block(1, size_of::<T>())?;
                 T::lift_flat(cx, flat).map($pointer::new)
             }
 
             #[inline(always)]
             fn load(cx: &mut LiftContext<'_>, bytes: &[u8]) -> Result<Self> {
-                cx.charge(1, size_of::<T>())?;
+                cx.charge_block(1, size_of::<T>())?;
                 T::load(cx, bytes).map($pointer::new)
             }
         }

@@ -137,7 +137,7 @@ pub(crate) fn pair_to_memory((pointer, len): (u64, u64), cx: &mut LowerContext<'
 
 fn lift_string(cx: &mut LiftContext<'_>, pair: (u64, u64)) -> Result<String> {
     let place = StrPlace::new(cx, pair)?;
-    cx.charge(place.byte_len as usize, utf8_growth(place.units))?;
+    cx.charge_block(place.byte_len as usize, utf8_growth(place.units))?;
     transcode::decode_owned(transcode::bytes(cx, place)?, place.units)
 }
 

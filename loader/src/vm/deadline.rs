@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
+use std::thread::{self, Thread};
 use std::time::Instant;
 
+use crate::fork::{self, Locked};
 use crate::vm::interrupt::Interrupts;
 
 /// When a store shall stop; no two are the same.
@@ -22,7 +24,6 @@ pub(crate) struct Timer(Arc<Shared>);
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
-    changed: Condvar,
 }
 
 #[derive(Debug, Default)]
@@ -30,10 +31,14 @@ struct State {
     /// The first comes first.
     deadlines: BTreeMap<Deadline, Weak<Interrupts>>,
     last_number: u64,
-    has_thread: bool,
+    /// The thread, and the [generation](fork::generation) of the process that it is in.
+    thread: Option<(Thread, u32)>,
     /// The engine is gone, and the thread shall be.
     is_over: bool,
 }
+
+/// All timers that have had a thread: in a child after a fork, they have none.
+static TIMERS: Mutex<Vec<Weak<Shared>>> = Mutex::new(Vec::new());
 
 impl Timer {
     /// A new deadline, for which nobody waits yet.
@@ -49,17 +54,12 @@ impl Timer {
     /// # Errors
     /// If the thread cannot be started.
     pub(crate) fn add(&self, deadline: Deadline, interrupts: Weak<Interrupts>) -> io::Result<()> {
+        self.0.ensure_thread()?;
         let mut state = self.0.state();
-        if !state.has_thread {
-            let shared = Arc::clone(&self.0);
-            let thread = std::thread::Builder::new().name("cwasm deadlines".to_owned());
-            thread.spawn(move || shared.run())?;
-            state.has_thread = true;
-        }
         state.deadlines.insert(deadline, interrupts);
         let is_first = state.deadlines.first_key_value().map(|(first, _)| *first) == Some(deadline);
         if is_first {
-            self.0.changed.notify_one();
+            state.wake();
         }
         Ok(())
     }
@@ -74,14 +74,46 @@ impl Timer {
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        self.0.state().is_over = true;
-        self.0.changed.notify_one();
+        let mut state = self.0.state();
+        state.is_over = true;
+        state.wake();
+    }
+}
+
+impl State {
+    fn wake(&self) {
+        if let Some((thread, _)) = &self.thread {
+            thread.unpark();
+        }
     }
 }
 
 impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> Locked<'_, State> {
+        fork::lock(&self.state)
+    }
+
+    /// Starts the thread, if this process does not have it.
+    fn ensure_thread(self: &Arc<Self>) -> io::Result<()> {
+        let mut state = self.state();
+        let generation = fork::generation();
+        if let Some((_, before)) = &state.thread
+            && *before == generation
+        {
+            return Ok(());
+        }
+        let shared = Arc::clone(self);
+        let thread = thread::Builder::new().name("cwasm deadlines".to_owned());
+        let handle = thread.spawn(move || shared.run())?;
+        let is_new = state.thread.is_none();
+        state.thread = Some((handle.thread().clone(), generation));
+        drop(state);
+        if is_new {
+            let mut timers = fork::lock(&TIMERS);
+            timers.retain(|timer| timer.strong_count() != 0);
+            timers.push(Arc::downgrade(self));
+        }
+        Ok(())
     }
 
     fn run(&self) {
@@ -97,24 +129,41 @@ impl Shared {
 
     /// Waits for the next deadline; `None` if the engine is gone.
     fn next_due(&self) -> Option<(Deadline, Weak<Interrupts>)> {
-        let mut state = self.state();
         loop {
+            let mut state = self.state();
             if state.is_over {
                 return None;
             }
             let now = Instant::now();
-            state = match state.deadlines.first_key_value() {
-                None => self.changed.wait(state),
-                Some((first, _)) if first.at <= now => return state.deadlines.pop_first(),
-                Some((first, _)) => {
-                    let left = first.at - now;
-                    let waited = self.changed.wait_timeout(state, left);
-                    waited
-                        .map(|(state, _)| state)
-                        .map_err(|error| PoisonError::new(error.into_inner().0))
-                }
+            let first = state.deadlines.first_key_value().map(|(first, _)| first.at);
+            if first.is_some_and(|at| at <= now) {
+                return state.deadlines.pop_first();
             }
-            .unwrap_or_else(PoisonError::into_inner);
+            drop(state);
+            // Who changes what is first wakes this thread, whether it waits already or not yet.
+            match first {
+                None => thread::park(),
+                Some(at) => thread::park_timeout(at - now),
+            }
+        }
+    }
+}
+
+/// In a child after a fork: has its deadlines waited for again. Where no thread can be started for them,
+/// they are over at once: what runs too long is stopped too early.
+pub(crate) fn after_fork() {
+    let timers: Vec<_> = {
+        let timers = fork::lock(&TIMERS);
+        timers.iter().filter_map(Weak::upgrade).collect()
+    };
+    for timer in timers {
+        let is_needed = !timer.state().deadlines.is_empty();
+        if is_needed && timer.ensure_thread().is_err() {
+            let all = std::mem::take(&mut timer.state().deadlines);
+            for (deadline, interrupts) in all {
+                let interrupts = interrupts.upgrade();
+                let _ = interrupts.map(|interrupts| interrupts.expire(deadline));
+            }
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Engines: what all components of a process share.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use cwasm_format::read::Host;
 
 use super::deadline::Timer;
 use super::pool::Pool;
+use super::type_ids::TypeRegistry;
 
 /// What all components and stores share. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -16,28 +16,28 @@ pub struct Engine(Arc<EngineInner>);
 struct EngineInner {
     host: Host,
     allows_reentrance: bool,
-    types: Mutex<Types>,
+    types: Arc<TypeRegistry>,
     pool: Pool,
     timer: Timer,
-}
-
-/// Core function types, in their encoding, and their numbers.
-#[derive(Debug, Default)]
-struct Types {
-    ids: HashMap<Arc<[u8]>, u32>,
-    bytes: Vec<Arc<[u8]>>,
+    max_wasm_stack: usize,
 }
 
 impl Engine {
     /// An engine for code of this host, with this pool, whose instances may be entered while they are
-    /// active or not.
-    pub(crate) fn of(host: Host, pool: Pool, allows_reentrance: bool) -> Engine {
+    /// active or not, and whose guests may use so many bytes of stack.
+    pub(crate) fn of(
+        host: Host,
+        pool: Pool,
+        allows_reentrance: bool,
+        max_wasm_stack: usize,
+    ) -> Engine {
         Engine(Arc::new(EngineInner {
             host,
             allows_reentrance,
-            types: Mutex::default(),
+            types: Arc::default(),
             pool,
             timer: Timer::default(),
+            max_wasm_stack,
         }))
     }
 
@@ -65,25 +65,13 @@ impl Engine {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// The number of a core function type, which equal types share.
-    pub(crate) fn type_id(&self, core_type: &[u8]) -> u32 {
-        let mut types = self.types();
-        if let Some(id) = types.ids.get(core_type) {
-            return *id;
-        }
-        let id = types.bytes.len() as u32;
-        let bytes: Arc<[u8]> = core_type.into();
-        types.bytes.push(Arc::clone(&bytes));
-        types.ids.insert(bytes, id);
-        id
+    /// The core function types of the engine's instances.
+    pub(crate) fn types(&self) -> &Arc<TypeRegistry> {
+        &self.0.types
     }
 
-    /// The encoding of the core function type of this number.
-    pub(crate) fn type_bytes(&self, id: u32) -> Option<Arc<[u8]>> {
-        self.types().bytes.get(id as usize).cloned()
-    }
-
-    fn types(&self) -> MutexGuard<'_, Types> {
-        self.0.types.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Bytes of stack that the guests of a store may use.
+    pub(crate) fn max_wasm_stack(&self) -> usize {
+        self.0.max_wasm_stack
     }
 }

@@ -59,17 +59,26 @@ fn stack(table: &mut VmHandles) -> &mut [u32] {
     unsafe { std::slice::from_raw_parts_mut(stack, table.stack_capacity as usize) }
 }
 
+/// The handles that all tables of a store have room for.
+#[derive(Debug)]
+pub(crate) struct Room<'a> {
+    pub(crate) used: &'a mut u32,
+    pub(crate) max: u32,
+}
+
 /// Adds free entries to a table that has none.
 ///
 /// # Errors
-/// [`TrapCode::TableFull`] if it has as many as it may have, or there is not enough memory.
-pub(crate) fn grow(table: &mut VmHandles) -> Result<(), TrapCode> {
+/// [`TrapCode::TableFull`] if it has as many as it may have, or the tables of the store have, or there is
+/// not enough memory.
+pub(crate) fn grow(table: &mut VmHandles, room: Room<'_>) -> Result<(), TrapCode> {
     let len = table
         .len
         .saturating_mul(2)
         .max(FIRST_ENTRIES)
         .min(table.max);
     let first = table.len.max(1);
+    let len = len.min(first.saturating_add(room.max.saturating_sub(*room.used)));
     if len <= first {
         return Err(TrapCode::TableFull);
     }
@@ -88,6 +97,7 @@ pub(crate) fn grow(table: &mut VmHandles) -> Result<(), TrapCode> {
     table.base = grown.as_mut_ptr().expose_provenance() as u64;
     table.len = len;
     table.free = first;
+    *room.used += len - first;
     Ok(())
 }
 
@@ -179,8 +189,9 @@ pub(crate) fn add_borrow(
     rep: u32,
     handle_use: HandleUse,
     scope: u32,
+    room: Room<'_>,
 ) -> Result<u32, TrapCode> {
-    let handle = add(table, rep, handle_use)?;
+    let handle = add(table, rep, handle_use, room)?;
     entries(table)[handle as usize].scope = scope;
     if let Some(count) = stack(table).get_mut(scope as usize) {
         *count += 1;
@@ -192,9 +203,14 @@ pub(crate) fn add_borrow(
 ///
 /// # Errors
 /// As [`grow`].
-pub(crate) fn add(table: &mut VmHandles, rep: u32, handle_use: HandleUse) -> Result<u32, TrapCode> {
+pub(crate) fn add(
+    table: &mut VmHandles,
+    rep: u32,
+    handle_use: HandleUse,
+    room: Room<'_>,
+) -> Result<u32, TrapCode> {
     if table.free == 0 {
-        grow(table)?;
+        grow(table, room)?;
     }
     let index = table.free;
     let entry = &mut entries(table)[index as usize];
@@ -284,18 +300,56 @@ mod tests {
     const BORROW: HandleUse = HandleUse::borrow(ResourceNumber(3));
     const OTHER: HandleUse = HandleUse::own(ResourceNumber(4));
 
+    fn add_any(table: &mut VmHandles, rep: u32, handle_use: HandleUse) -> Result<u32, TrapCode> {
+        let room = Room {
+            used: &mut 0,
+            max: u32::MAX,
+        };
+        add(table, rep, handle_use, room)
+    }
+
+    #[test]
+    fn tables_of_a_store_share_its_limit() {
+        let (mut used, max) = (0, 50);
+        let mut tables = [empty(max), empty(max), empty(max)];
+        let mut added = 0;
+        for table in &mut tables {
+            let mut add = || {
+                let used = &mut used;
+                add(table, 0, OWN, Room { used, max })
+            };
+            while add().is_ok() {
+                added += 1;
+            }
+        }
+        // The first has taken all of it.
+        assert_eq!((added, used), (50, 50));
+        let mut used = 45;
+        let mut add = |table: &mut VmHandles| {
+            let used = &mut used;
+            add(table, 0, OWN, Room { used, max })
+        };
+        free(&mut tables[0]);
+        tables[0] = empty(max);
+        for handle in 1..=5 {
+            assert_eq!(add(&mut tables[0]), Ok(handle));
+        }
+        assert_eq!(add(&mut tables[0]), Err(TrapCode::TableFull));
+        tables.iter_mut().for_each(free);
+    }
+
     #[test]
     fn handles_are_given_out_in_order() {
         let mut table = empty(u32::MAX);
         for handle in 1..100 {
-            assert_eq!(add(&mut table, handle + 1000, OWN), Ok(handle));
+            assert_eq!(add_any(&mut table, handle + 1000, OWN), Ok(handle));
         }
         for handle in [7, 3, 50] {
             assert_eq!(take(&mut table, handle, OWN), Ok(handle + 1000));
             assert_eq!(take(&mut table, handle, OWN), Err(TrapCode::UnknownHandle));
         }
         for handle in [50, 3, 7, 100] {
-            assert_eq!(add(&mut table, 0, OWN), Ok(handle));
+            assert_eq!(add_any(&mut table, 0, OWN), Ok(handle));
         }
         free(&mut table);
     }
@@ -306,9 +360,13 @@ mod tests {
         for unknown in [0, 1, u32::MAX] {
             assert_eq!(take(&mut table, unknown, OWN), Err(TrapCode::UnknownHandle));
         }
-        assert_eq!(add(&mut table, 7, OWN), Ok(1));
+        assert_eq!(add_any(&mut table, 7, OWN), Ok(1));
         assert_eq!(open(&mut table), Ok(0));
-        assert_eq!(add_borrow(&mut table, 8, BORROW, 0), Ok(2));
+        let room = Room {
+            used: &mut 0,
+            max: u32::MAX,
+        };
+        assert_eq!(add_borrow(&mut table, 8, BORROW, 0, room), Ok(2));
         for unknown in [0, 3, 16, u32::MAX] {
             assert_eq!(lend(&mut table, unknown, OWN), Err(TrapCode::UnknownHandle));
         }
@@ -328,7 +386,7 @@ mod tests {
     fn what_an_outer_call_lends_stays_lent() {
         let mut table = empty(u32::MAX);
         for handle in 1..=100 {
-            assert_eq!(add(&mut table, 0, OWN), Ok(handle));
+            assert_eq!(add_any(&mut table, 0, OWN), Ok(handle));
         }
         for handle in 1..=50 {
             lend(&mut table, handle, OWN).unwrap();
@@ -352,12 +410,12 @@ mod tests {
     fn tables_have_a_limit() {
         let mut table = empty(20);
         for handle in 1..=20 {
-            assert_eq!(add(&mut table, 0, OWN), Ok(handle));
+            assert_eq!(add_any(&mut table, 0, OWN), Ok(handle));
         }
-        assert_eq!(add(&mut table, 0, OWN), Err(TrapCode::TableFull));
+        assert_eq!(add_any(&mut table, 0, OWN), Err(TrapCode::TableFull));
         assert_eq!(take(&mut table, 9, OWN), Ok(0));
-        assert_eq!(add(&mut table, 0, OWN), Ok(9));
+        assert_eq!(add_any(&mut table, 0, OWN), Ok(9));
         free(&mut table);
-        assert_eq!(add(&mut empty(0), 0, OWN), Err(TrapCode::TableFull));
+        assert_eq!(add_any(&mut empty(0), 0, OWN), Err(TrapCode::TableFull));
     }
 }

@@ -14,6 +14,7 @@ use super::items::Item;
 use super::memory::Slot;
 use super::resources::{HostResource, HostResources, ResourceType};
 use super::table;
+use super::type_ids::TypeIds;
 use crate::artifact::{Text, Unit};
 
 /// The loader's own data of an instance: what `VmContext::instance` points to.
@@ -25,6 +26,8 @@ pub(crate) struct InstanceData {
     kind: InstanceKind,
     /// If the code can be stopped: owner of the page whose address is in the context.
     interrupts: Option<Arc<Interrupts>>,
+    /// The numbers of the unit's core types, which are in the context.
+    type_ids: TypeIds,
     /// Dropped after the slot.
     unit: Arc<Unit>,
 }
@@ -62,6 +65,7 @@ impl InstanceData {
         unit: &Arc<Unit>,
         kind: InstanceKind,
         interrupts: Option<Arc<Interrupts>>,
+        type_ids: TypeIds,
     ) -> Arc<InstanceData> {
         let context = slot.context();
         let data = Arc::new(InstanceData {
@@ -69,6 +73,7 @@ impl InstanceData {
             text: unit.text(),
             kind,
             interrupts,
+            type_ids,
             unit: Arc::clone(unit),
         });
         let instance = Arc::as_ptr(&data).expose_provenance() as u64;
@@ -109,6 +114,10 @@ impl InstanceData {
     /// What stops the code, if it can be stopped.
     pub(crate) fn interrupts(&self) -> Option<&Interrupts> {
         self.interrupts.as_deref()
+    }
+
+    pub(crate) fn type_ids(&self) -> &TypeIds {
+        &self.type_ids
     }
 
     pub(crate) fn text(&self) -> Text {

@@ -15,16 +15,17 @@
 //! nothing of the store runs.
 
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use cwasm_format::vmctx::INTERRUPT_PAGE_SIZE;
 
 use super::engine::Engine;
 use crate::error::{Context as _, Result};
+use crate::fork::{self, Locked};
 use crate::sys::PAGE_SIZE;
-use crate::sys::memory::Reservation;
 use crate::vm::deadline::Deadline;
+use crate::vm::mappings::Space;
 use crate::vm::parking::Waiter;
 
 /// Stops what runs in a [`Store`](crate::Store), from any thread. Cheap to clone; does nothing once
@@ -96,7 +97,7 @@ struct State {
     ///
     /// The guard makes sure that protecting the page never splits a mapping in more parts than
     /// there were before: a process may have so many only.
-    page: Option<Reservation>,
+    page: Option<Space>,
     /// What the store's thread waits in.
     waiter: Option<Arc<Waiter>>,
     deadline: Option<Deadline>,
@@ -112,8 +113,8 @@ impl Interrupts {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> Locked<'_, State> {
+        fork::lock(&self.state)
     }
 
     /// The address of the page that compiled code checks. Valid as long as this.
@@ -164,7 +165,7 @@ impl Interrupts {
         self.request_in(state, Request::Deadline)
     }
 
-    fn request_in(&self, mut state: MutexGuard<'_, State>, request: Request) -> Result<()> {
+    fn request_in(&self, mut state: Locked<'_, State>, request: Request) -> Result<()> {
         if state.requests == 0
             && let Some(page) = &state.page
         {

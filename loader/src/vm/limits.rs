@@ -2,6 +2,8 @@
 
 use crate::artifact::plan::Plan;
 use crate::error::{Error, Result};
+use crate::vm::mappings::{PER_RESERVATION, PER_RUN};
+use crate::vm::table::MAX_ELEMENTS;
 
 /// Limits of what the guests of a store may use; set with
 /// [`Store::set_limits`](crate::Store::set_limits).
@@ -19,6 +21,7 @@ pub struct StoreLimits {
     instances: usize,
     memories: usize,
     tables: usize,
+    mappings: usize,
     lift_size: usize,
     handles: u32,
 }
@@ -26,11 +29,12 @@ pub struct StoreLimits {
 impl Default for StoreLimits {
     fn default() -> StoreLimits {
         StoreLimits {
-            memory_size: u64::MAX,
-            table_elements: u64::MAX,
-            instances: usize::MAX,
-            memories: usize::MAX,
-            tables: usize::MAX,
+            memory_size: 16 << 30,
+            table_elements: MAX_ELEMENTS,
+            instances: 10_000,
+            memories: 10_000,
+            tables: 10_000,
+            mappings: 20_000,
             lift_size: 128 << 20,
             handles: 1 << 20,
         }
@@ -38,13 +42,13 @@ impl Default for StoreLimits {
 }
 
 impl StoreLimits {
-    /// The default limits: none, but those of [`lift_size`](StoreLimits::lift_size) and
-    /// [`handles`](StoreLimits::handles).
+    /// The default limits, which each method says.
     pub fn new() -> StoreLimits {
         StoreLimits::default()
     }
 
-    /// How large each linear memory may be, in bytes, also one that the host makes
+    /// How large each linear memory may be, in bytes, also one that the host makes; 16 GiB by default,
+    /// which is as much as a memory with 64-bit addresses reserves if it may grow without limit
     /// ([`SharedMemory`](crate::SharedMemory) aside, which belongs to no store). One that starts larger
     /// cannot be made or instantiated; growing beyond it fails, as the guest sees.
     pub fn memory_size(&mut self, bytes: u64) -> &mut StoreLimits {
@@ -52,30 +56,39 @@ impl StoreLimits {
         self
     }
 
-    /// How many elements each table may have, also one that the host makes. One that starts with more
+    /// How many elements each table may have, also one that the host makes; 10,000,000 by default, which
+    /// no table exceeds whatever is set here. One that starts with more
     /// cannot be made or instantiated; growing beyond it fails, as the guest sees.
     pub fn table_elements(&mut self, count: u64) -> &mut StoreLimits {
         self.table_elements = count;
         self
     }
 
-    /// How many instances of components and core modules the store may have. All core instances of a
+    /// How many instances of components and core modules the store may have; 10,000 by default. All core instances of a
     /// component are one.
     pub fn instances(&mut self, count: usize) -> &mut StoreLimits {
         self.instances = count;
         self
     }
 
-    /// How many linear memories all instances may define.
+    /// How many linear memories all instances may define; 10,000 by default.
     pub fn memories(&mut self, count: usize) -> &mut StoreLimits {
         self.memories = count;
         self
     }
 
     /// How many tables all instances may define, but for those that nothing writes: these take no
-    /// memory.
+    /// memory; 10,000 by default.
     pub fn tables(&mut self, count: usize) -> &mut StoreLimits {
         self.tables = count;
+        self
+    }
+
+    /// How many mappings of memory all instances may take; 20,000 by default. An operating system lets a
+    /// process have so many only, and
+    /// [`Config::max_mappings`](crate::Config::max_mappings) says what takes how many of them.
+    pub fn mappings(&mut self, count: usize) -> &mut StoreLimits {
+        self.mappings = count;
         self
     }
 
@@ -89,9 +102,10 @@ impl StoreLimits {
         self
     }
 
-    /// How many handles of resources each component instance may have at a time; 2^20 by default, each
-    /// of which takes 16 bytes of host memory. A guest that needs more traps. The specification has a
-    /// limit of 2^28 - 2.
+    /// How many handles of resources all component instances of the store may have at a time, with the
+    /// room that their tables have for more; 2^20 by default, each of which takes 16 bytes of host memory.
+    /// A guest that needs more traps. The specification has a limit of 2^28 - 2 for each component
+    /// instance.
     pub fn handles(&mut self, count: u32) -> &mut StoreLimits {
         self.handles = count;
         self
@@ -132,6 +146,9 @@ pub(crate) struct Usage {
     instances: usize,
     memories: usize,
     tables: usize,
+    mappings: usize,
+    /// Handles that the instances' tables have room for.
+    pub(crate) handles: u32,
 }
 
 impl Usage {
@@ -144,10 +161,19 @@ impl Usage {
             instances: self.instances + 1,
             memories: self.memories + plan.memories.len(),
             tables: self.tables + plan.tables.len(),
+            mappings: self.mappings
+                + PER_RESERVATION * plan.memories.len().max(1)
+                + PER_RUN * plan.mapped_runs,
+            handles: self.handles,
         };
         check("instances", usage.instances as u64, limits.instances as u64)?;
         check("memories", usage.memories as u64, limits.memories as u64)?;
         check("tables", usage.tables as u64, limits.tables as u64)?;
+        check(
+            "memory mappings",
+            usage.mappings as u64,
+            limits.mappings as u64,
+        )?;
         let mut memories = plan.memories.iter();
         memories.try_for_each(|memory| limits.check_memory(memory.byte_len as u64))?;
         let mut tables = plan.tables.iter();

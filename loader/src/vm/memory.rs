@@ -15,8 +15,8 @@
 
 use std::io;
 use std::ptr::NonNull;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use cwasm_format::header::SectionId;
 use cwasm_format::vmctx::{VmContext, VmHandles, VmMemory, VmTable};
@@ -25,17 +25,14 @@ use super::engine::Engine;
 use crate::artifact::Unit;
 use crate::artifact::plan::{MemoryPlan, Plan, Run, TablePlan};
 use crate::error::{Context as _, Error, Result};
+use crate::fork;
 use crate::sys::PAGE_SIZE;
 use crate::sys::memory::{Reservation, make_accessible, round_up};
 use crate::vm::handles;
 use crate::vm::limits::StoreLimits;
+use crate::vm::mappings::{Mappings, PER_RUN, Space};
 use crate::vm::pool::Pool;
 use crate::vm::table::MAX_ELEMENTS;
-
-/// Bytes of a run up to which copying is cheaper than mapping. Measured: a copied page costs 1.5 µs
-/// with its fault, a mapped run 13 µs and 2 µs for each page that is written then; this is where
-/// both cost the same if a quarter of the pages are written.
-const COPY_LIMIT: usize = 16 * PAGE_SIZE;
 
 /// The context and the memories of one instance.
 #[derive(Debug)]
@@ -45,11 +42,13 @@ pub(crate) struct Slot {
     first_memory: Option<usize>,
     context_size: usize,
     /// Holds the context and, behind it, the first memory. `None` only in `drop`.
-    first: Option<Reservation>,
+    first: Option<Space>,
     /// The other memories: each with the context offset of its descriptor.
-    others: Box<[(usize, Option<Reservation>)]>,
+    others: Box<[(usize, Option<Space>)]>,
     /// Whether runs of images are mapped.
     mapped: bool,
+    /// What these take. Given back after they were unmapped.
+    _runs: Option<Mappings>,
 }
 
 impl Slot {
@@ -79,6 +78,12 @@ impl Slot {
         let others = plan.memories.iter().skip(1).map(|memory| {
             reserve(pool, limits, 0, memory).map(|reservation| (memory.slot, Some(reservation)))
         });
+        let runs = match plan.mapped_runs {
+            0 => None,
+            count => Some(pool.budget().take(PER_RUN * count)),
+        };
+        let runs = runs.transpose();
+        let runs = runs.with_context(|| "cannot set up the memory of an instance")?;
         let mut slot = Slot {
             engine: engine.clone(),
             first_memory: plan.memories.first().map(|memory| memory.slot),
@@ -86,6 +91,7 @@ impl Slot {
             first: Some(first),
             others: others.collect::<Result<Box<[_]>>>()?,
             mapped: false,
+            _runs: runs,
         };
         let filled = slot.fill(unit, plan);
         // In any case, and behind the image of the context, which has other bytes in these places:
@@ -123,7 +129,7 @@ impl Slot {
             Some(index) => (&self.others[index - 1].1, 0),
         };
         match reservation {
-            Some(reservation) => (reservation, start),
+            Some(space) => (space, start),
             None => unreachable!("only `drop` takes the reservations"),
         }
     }
@@ -133,7 +139,7 @@ impl Slot {
         let images = unit.artifact().section(SectionId::Images);
         for run in &plan.runs {
             let bytes = &images[run.source..run.source + run.size];
-            let is_mapped = run.size > COPY_LIMIT && self.map_run(plan, run, bytes)?;
+            let is_mapped = run.is_mapped() && self.map_run(plan, run, bytes)?;
             if !is_mapped {
                 let (reservation, start) = self.place(plan, run.memory);
                 copy(bytes, reservation, start + run.offset);
@@ -238,12 +244,7 @@ impl Drop for Slot {
 }
 
 /// Reserves accessible `before` bytes and a memory behind them, whose initial size is accessible.
-fn reserve(
-    pool: &Pool,
-    limits: &StoreLimits,
-    before: usize,
-    memory: &MemoryPlan,
-) -> Result<Reservation> {
+fn reserve(pool: &Pool, limits: &StoreLimits, before: usize, memory: &MemoryPlan) -> Result<Space> {
     let is_checked = memory.is_checked;
     let mut size = memory.reservation;
     if is_checked {
@@ -273,12 +274,7 @@ fn reserve(
 }
 
 /// Takes `before` and `accessible` bytes that are accessible, of `before` and `size` bytes.
-fn take(
-    pool: &Pool,
-    before: usize,
-    accessible: usize,
-    size: Option<usize>,
-) -> io::Result<Reservation> {
+fn take(pool: &Pool, before: usize, accessible: usize, size: Option<usize>) -> io::Result<Space> {
     let size = size.and_then(|size| before.checked_add(size));
     match (size, before.checked_add(accessible)) {
         (Some(size), Some(accessible)) => pool.take(size.max(PAGE_SIZE), accessible),
@@ -289,10 +285,10 @@ fn take(
 /// Takes half of `size`, or half of that and so on, at least `least`. As much is left for the host,
 /// unless that would be too little for the memory.
 fn take_smaller(
-    take: impl Fn(usize) -> io::Result<Reservation>,
+    take: impl Fn(usize) -> io::Result<Space>,
     least: usize,
     size: usize,
-) -> Option<Reservation> {
+) -> Option<Space> {
     let halves = std::iter::successors(Some(size), |size| round_up(size / 2));
     let mut sizes = halves
         .skip(1)
@@ -374,9 +370,7 @@ static GROWING: Mutex<()> = Mutex::new(());
 pub(crate) unsafe fn grow(memory: NonNull<VmMemory>, delta: u64) -> Option<u64> {
     // SAFETY: live (the caller's contract).
     let fixed = unsafe { Fixed::of(memory) };
-    let _growing = fixed
-        .is_shared
-        .then(|| GROWING.lock().unwrap_or_else(PoisonError::into_inner));
+    let _growing = fixed.is_shared.then(|| fork::lock(&GROWING));
     // SAFETY: as above.
     let byte_len = unsafe { self::byte_len(memory) };
     let old_len = byte_len.load(Ordering::Relaxed);
@@ -405,7 +399,7 @@ pub(crate) unsafe fn grow(memory: NonNull<VmMemory>, delta: u64) -> Option<u64> 
 pub(crate) struct HostMemory {
     /// Invariant 1: its `base` is the start of the reservation. Must be the first field.
     vm: VmMemory,
-    reservation: Reservation,
+    reservation: Space,
 }
 
 impl HostMemory {

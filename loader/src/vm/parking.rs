@@ -6,9 +6,11 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
+use crate::fork::{self, Locked};
 use crate::vm::interrupt::Interrupts;
 
 /// How waiting ended.
@@ -29,7 +31,7 @@ pub(crate) struct Waiter {
     address: u64,
     /// Whether it was notified; it is not in the queue any more then.
     notified: AtomicBool,
-    wake: Condvar,
+    thread: Thread,
 }
 
 impl Waiter {
@@ -37,7 +39,7 @@ impl Waiter {
     pub(crate) fn wake(&self) {
         // Whoever holds the queue has not looked yet, or waits already.
         let _queue = queue(self.address);
-        self.wake.notify_one();
+        self.thread.unpark();
     }
 }
 
@@ -47,12 +49,17 @@ const QUEUES: usize = 64;
 static TABLE: [Mutex<Queue>; QUEUES] = [const { Mutex::new(VecDeque::new()) }; QUEUES];
 
 /// The queue of an address, and of others.
-fn queue(address: u64) -> MutexGuard<'static, Queue> {
+fn queue(address: u64) -> Locked<'static, Queue> {
     // Fibonacci hashing: the high bits of the product depend on all of the address.
     let hash = address.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58;
-    TABLE[hash as usize]
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
+    fork::lock(&TABLE[hash as usize])
+}
+
+/// In a child after a fork: none of the threads that waited is there.
+pub(crate) fn after_fork() {
+    for queue in &TABLE {
+        fork::lock(queue).clear();
+    }
 }
 
 /// Waits until `address` is notified, for `timeout` at most, if `is_expected`; and no longer than
@@ -72,7 +79,7 @@ pub(crate) fn wait(
     let waiter = Arc::new(Waiter {
         address,
         notified: AtomicBool::new(false),
-        wake: Condvar::new(),
+        thread: thread::current(),
     });
     let Some(interrupts) = interrupts else {
         return wait_in(queue, &waiter, deadline, || false);
@@ -86,7 +93,7 @@ pub(crate) fn wait(
 
 /// Waits in a queue that is held since the value was compared.
 fn wait_in(
-    mut queue: MutexGuard<'static, Queue>,
+    mut queue: Locked<'static, Queue>,
     waiter: &Arc<Waiter>,
     deadline: Option<Instant>,
     is_interrupted: impl Fn() -> bool,
@@ -97,17 +104,15 @@ fn wait_in(
             queue.retain(|other| !Arc::ptr_eq(other, waiter));
             return Waited::Interrupted;
         }
-        queue = match deadline {
-            None => waiter
-                .wake
-                .wait(queue)
-                .unwrap_or_else(PoisonError::into_inner),
+        drop(queue);
+        // Who wakes the thread from here on does so for its next wait.
+        match deadline {
+            None => thread::park(),
             Some(deadline) => {
-                let left = deadline.saturating_duration_since(Instant::now());
-                let waited = waiter.wake.wait_timeout(queue, left);
-                waited.unwrap_or_else(PoisonError::into_inner).0
+                thread::park_timeout(deadline.saturating_duration_since(Instant::now()));
             }
-        };
+        }
+        queue = self::queue(waiter.address);
         // Both are written under the lock.
         if waiter.notified.load(Ordering::Relaxed) {
             return Waited::Notified;
@@ -128,7 +133,7 @@ pub(crate) fn notify(address: u64, count: u32) -> u32 {
         }
         woken += 1;
         waiter.notified.store(true, Ordering::Relaxed);
-        waiter.wake.notify_one();
+        waiter.thread.unpark();
         false
     });
     woken

@@ -7,9 +7,10 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
-use crate::sys::memory::Reservation;
+use crate::fork;
+use crate::vm::mappings::{Budget, Space};
 
 /// Reservations that nobody uses: all of their pages are zeros, or inaccessible.
 #[derive(Debug)]
@@ -18,29 +19,37 @@ pub(crate) struct Pool {
     free: Mutex<VecDeque<Free>>,
     /// Reservations that are kept at most.
     max: usize,
+    /// What all reservations count for, also those that are kept.
+    budget: Arc<Budget>,
 }
 
 #[derive(Debug)]
 struct Free {
-    reservation: Reservation,
+    reservation: Space,
     /// Bytes from the start that can be read and written.
     accessible: usize,
 }
 
 impl Pool {
-    /// A pool that keeps at most `max` reservations.
-    pub(crate) fn new(max: usize) -> Pool {
+    /// A pool that keeps at most `max` reservations, all of which count for `budget`.
+    pub(crate) fn new(max: usize, budget: Arc<Budget>) -> Pool {
         Pool {
             free: Mutex::default(),
             max,
+            budget,
         }
+    }
+
+    /// What its reservations count for.
+    pub(crate) fn budget(&self) -> &Arc<Budget> {
+        &self.budget
     }
 
     /// A reservation of `size` bytes, the first `accessible` of which are zeros that can be read
     /// and written, and the others inaccessible. Both are multiples of the page size.
-    pub(crate) fn take(&self, size: usize, accessible: usize) -> io::Result<Reservation> {
+    pub(crate) fn take(&self, size: usize, accessible: usize) -> io::Result<Space> {
         let found = {
-            let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut free = fork::lock(&self.free);
             let place = free
                 .iter()
                 .rposition(|free| free.reservation.size() == size);
@@ -51,10 +60,10 @@ impl Pool {
             accessible: before,
         }) = found
         else {
-            return Reservation::new(size, accessible).or_else(|_| {
+            return self.budget.reserve(size, accessible).or_else(|_| {
                 // What is kept here may be what is missing.
                 self.clear();
-                Reservation::new(size, accessible)
+                self.budget.reserve(size, accessible)
             });
         };
         if before < accessible {
@@ -67,7 +76,7 @@ impl Pool {
 
     /// Gives back a reservation of which the first `accessible` bytes can be read and written, and
     /// of which `mapped` says whether files are mapped there.
-    pub(crate) fn give_back(&self, reservation: Reservation, accessible: usize, mapped: bool) {
+    pub(crate) fn give_back(&self, reservation: Space, accessible: usize, mapped: bool) {
         if self.is_full_of(reservation.size()) {
             return;
         }
@@ -80,7 +89,7 @@ impl Pool {
         if cleared.is_err() {
             return;
         }
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = fork::lock(&self.free);
         let oldest = if free.len() < self.max {
             None
         } else {
@@ -97,7 +106,7 @@ impl Pool {
     /// Whether there is no room, and the one that has waited longest, if any, is of this size, so
     /// that it is as good as another one.
     fn is_full_of(&self, size: usize) -> bool {
-        let free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = fork::lock(&self.free);
         free.len() >= self.max
             && free
                 .front()
@@ -105,7 +114,7 @@ impl Pool {
     }
 
     fn clear(&self) {
-        let free = std::mem::take(&mut *self.free.lock().unwrap_or_else(PoisonError::into_inner));
+        let free = std::mem::take(&mut *fork::lock(&self.free));
         drop(free);
     }
 }
@@ -121,7 +130,7 @@ mod tests {
 
     #[test]
     fn nothing_is_left_of_the_instance_before() {
-        let pool = Pool::new(8);
+        let pool = Pool::new(8, Budget::new(None));
         for (round, pages) in [3, 3, 5, 1, 2].into_iter().enumerate() {
             let reservation = pool.take(SIZE, pages * PAGE_SIZE).unwrap();
             let start = reservation.start().as_ptr();
@@ -142,10 +151,24 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_bounded() {
-        let pool = Pool::new(8);
+        let pool = Pool::new(8, Budget::new(None));
         for pages in 1..=16 {
-            pool.give_back(Reservation::new(pages * PAGE_SIZE, 0).unwrap(), 0, false);
+            pool.give_back(pool.take(pages * PAGE_SIZE, 0).unwrap(), 0, false);
         }
         assert_eq!(pool.free.lock().unwrap().len(), 8);
+    }
+
+    #[test]
+    fn what_is_kept_counts_and_makes_room() {
+        let pool = Pool::new(8, Budget::new(Some(4)));
+        let both = [1, 2].map(|pages| pool.take(pages * PAGE_SIZE, 0).unwrap());
+        assert!(pool.take(3 * PAGE_SIZE, 0).is_err());
+        for reservation in both {
+            pool.give_back(reservation, 0, false);
+        }
+        assert!(pool.budget.take(1).is_err());
+        let both = [3, 4].map(|pages| pool.take(pages * PAGE_SIZE, 0).unwrap());
+        drop(both);
+        assert!(pool.budget.take(4).is_ok());
     }
 }

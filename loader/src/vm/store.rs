@@ -15,6 +15,7 @@ use super::engine::Engine;
 use crate::artifact::Unit;
 use crate::artifact::plan::Plan;
 use crate::error::{Error, Result};
+use crate::vm::handles;
 use crate::vm::host_handles::HostHandles;
 use crate::vm::instance::{InstanceData, InstanceKind};
 use crate::vm::interrupt::Interrupts;
@@ -22,6 +23,7 @@ use crate::vm::items::HostItems;
 use crate::vm::limits::{StoreLimits, Usage};
 use crate::vm::memory::Slot;
 use crate::vm::store_id::StoreId;
+use crate::vm::type_ids::TypeIds;
 use crate::vm::watch::Watch;
 
 /// The part of a store that does not depend on the host's data.
@@ -31,6 +33,8 @@ pub(crate) struct StoreOpaque {
     pub(crate) vm: VmStore,
     /// What calls look at.
     pub(crate) watch: Watch,
+    /// Bytes of stack that wasm may use: the engine's, where each call finds it.
+    pub(crate) max_wasm_stack: usize,
     id: StoreId,
     engine: Engine,
     pending: Option<Pending>,
@@ -62,6 +66,7 @@ impl StoreOpaque {
                 host: 0,
             },
             watch: Watch::new(engine.allows_reentrance()),
+            max_wasm_stack: engine.max_wasm_stack(),
             id: StoreId::next(),
             engine: engine.clone(),
             pending: None,
@@ -161,7 +166,8 @@ impl StoreOpaque {
             None => 0,
         };
         let slot = Slot::new(&self.engine, &self.limits, unit, plan)?;
-        let data = InstanceData::new(self.vm_address(), slot, unit, kind, interrupts);
+        let type_ids = TypeIds::of(unit, self.engine.types());
+        let data = InstanceData::new(self.vm_address(), slot, unit, kind, interrupts, type_ids);
         if let Some(offset) = plan.interrupt_slot {
             // SAFETY: the plan has checked the slot.
             let slot = unsafe { data.slot::<u64>(offset) };
@@ -199,6 +205,14 @@ impl StoreOpaque {
     /// The limit that the instance would exceed.
     pub(crate) fn usage_with(&self, plan: &Plan) -> Result<Usage> {
         self.usage.with(plan, &self.limits)
+    }
+
+    /// What room the handle tables of the instances take and may take.
+    pub(crate) fn handle_room(&mut self) -> handles::Room<'_> {
+        handles::Room {
+            used: &mut self.usage.handles,
+            max: self.limits.handles_max(),
+        }
     }
 
     pub(crate) fn push_instance(&mut self, instance: Arc<InstanceData>, usage: Usage) {

@@ -32,9 +32,6 @@ use crate::vm::store::StoreOpaque;
 /// Frames that a backtrace shows.
 const MAX_FRAMES: usize = 64;
 
-/// Bytes below the end of the stack that the kernel keeps free of other mappings.
-const STACK_GUARD_GAP: usize = 1 << 20;
-
 /// The backtrace of this thread's last trap: written in signal handlers, so it has neither lazy
 /// initialisation nor a destructor.
 struct TrapSite {
@@ -151,13 +148,10 @@ pub(crate) unsafe fn on_raise(code: TrapCode, frame: usize) -> Option<Resume> {
     unsafe { find_entry(first, code) }.map(|entry| entry.resume)
 }
 
-/// Whether `address` is just beyond the end of this thread's stack, and near its stack pointer.
+/// Whether `address` is beyond the end of this thread's stack, and near its stack pointer.
 fn is_stack_overflow(address: usize, sp: usize) -> bool {
-    let Some((low, _)) = sys::thread::stack_bounds() else {
-        return false;
-    };
-    let near_end = address.wrapping_sub(low - STACK_GUARD_GAP) < STACK_GUARD_GAP + PROBE_DISTANCE;
-    near_end && address.abs_diff(sp) <= PROBE_DISTANCE
+    sys::thread::overflow_range(PROBE_DISTANCE).contains(&address)
+        && address.abs_diff(sp) <= PROBE_DISTANCE
 }
 
 /// How wasm was entered.

@@ -6,6 +6,7 @@ use cwasm::{
     CallHook, CoreMemory, CoreTable, CoreVal, Error, Extern, HeapType, Instance, Linker, RefType,
     SharedMemory, Store, StoreLimits, TrapCode, Val, ValType,
 };
+use cwasm_compiler::{Bounds, Options};
 use cwasm_tests::artifact::Workshop;
 
 const GUEST: &str = r#"(component
@@ -355,4 +356,222 @@ fn a_memory_does_not_start_beyond_its_maximum() {
         .unwrap_err()
         .to_string();
     assert!(shared.contains(expected), "{shared}");
+}
+
+/// As many mappings as the process has.
+fn mappings() -> usize {
+    std::fs::read_to_string("/proc/self/maps")
+        .unwrap()
+        .lines()
+        .count()
+}
+
+#[test]
+fn instances_do_not_take_all_mappings_of_the_process() {
+    let workshop = Workshop::with_options(Options {
+        bounds: Bounds::Check,
+        ..Options::default()
+    });
+    let memories = "(memory 1 1)".repeat(100);
+    let text = format!("(component (core module $m {memories}) (core instance (instantiate $m)))");
+    let artifact = workshop.compile(text.as_bytes()).unwrap();
+    let component = workshop.map_component(&artifact).unwrap();
+    let linker = Linker::<()>::new(workshop.engine());
+    let before = mappings();
+    let most = std::fs::read_to_string("/proc/sys/vm/max_map_count").unwrap();
+    let most: usize = most.trim().parse().unwrap();
+    let mut stores = Vec::new();
+    let error = loop {
+        let mut store = Store::new(workshop.engine(), ());
+        match linker.instantiate(&mut store, &component) {
+            Ok(_) => stores.push(store),
+            Err(error) => break error,
+        }
+        assert!(stores.len() * 200 < most, "nothing is refused");
+    };
+    let chain: Vec<_> = error.chain().map(ToString::to_string).collect();
+    let chain = chain.join(": ");
+    let expected = format!(
+        "limit of {} memory mappings (Config::max_mappings)",
+        most / 2
+    );
+    assert!(chain.contains(&expected), "{chain}");
+    assert!(stores.len() > most / 2 / 200 - 2, "{}", stores.len());
+    assert!(mappings() - before <= most / 2, "{} of {most}", mappings());
+    // What is dropped and kept for the next ones counts; it makes room where it must.
+    stores.truncate(stores.len() - 2);
+    let other = r#"(component (core module $m (memory 2 2)) (core instance (instantiate $m)))"#;
+    let other = workshop.compile(other.as_bytes()).unwrap();
+    let other = workshop.map_component(&other).unwrap();
+    let mut store = Store::new(workshop.engine(), ());
+    for _ in 0..100 {
+        linker.instantiate(&mut store, &other).unwrap();
+    }
+}
+
+#[test]
+fn a_store_has_a_limit_of_mappings() {
+    let workshop = Workshop::new();
+    let (component, linker) = linker(&workshop);
+    let mut store = Store::new(workshop.engine(), ());
+    let mut limits = StoreLimits::new();
+    store.set_limits(limits.mappings(5).clone());
+    for _ in 0..2 {
+        linker.instantiate(&mut store, &component).unwrap();
+    }
+    let error = linker
+        .instantiate(&mut store, &component)
+        .unwrap_err()
+        .to_string();
+    let expected = "limit of 5 memory mappings is exceeded: 6 are needed";
+    assert!(error.contains(expected), "{error}");
+}
+
+/// Each of the instances has a table of handles of its own.
+const NESTED: &str = r#"(component
+  (component $c
+    (type $r (resource (rep i32)))
+    (core func $new (canon resource.new $r))
+    (core module $m
+      (import "" "new" (func $new (param i32) (result i32)))
+      (func (export "make") (param i32) (local $i i32)
+        (loop $next
+          (drop (call $new (i32.const 7)))
+          (br_if $next (i32.lt_u
+            (local.tee $i (i32.add (local.get $i) (i32.const 1))) (local.get 0))))))
+    (core instance $i (instantiate $m (with "" (instance (export "new" (func $new))))))
+    (func (export "make") (param "n" u32) (canon lift (core func $i "make"))))
+  (instance $a (instantiate $c))
+  (instance $b (instantiate $c))
+  (export "a" (func $a "make"))
+  (export "b" (func $b "make")))"#;
+
+#[test]
+fn nested_instances_share_the_limit_of_handles() {
+    let workshop = Workshop::new();
+    let artifact = workshop.compile(NESTED.as_bytes()).unwrap();
+    let component = workshop.map_component(&artifact).unwrap();
+    let make = |limit: u32, calls: &[(&str, u32)]| {
+        let mut store = Store::new(workshop.engine(), ());
+        let mut limits = StoreLimits::new();
+        store.set_limits(limits.handles(limit).clone());
+        let linker = Linker::<()>::new(workshop.engine());
+        let instance = linker.instantiate(&mut store, &component).unwrap();
+        let results = calls
+            .iter()
+            .map(|(name, n)| call::<_, ()>(&mut store, instance, name, (*n,)).is_ok());
+        results.collect::<Vec<_>>()
+    };
+    assert_eq!(make(100, &[("a", 100), ("b", 1)]), [true, false]);
+    assert_eq!(make(100, &[("a", 40), ("b", 37)]), [true, true]);
+    assert_eq!(make(100, &[("a", 40), ("b", 61)]), [true, false]);
+    assert_eq!(make(100, &[("b", 101)]), [false]);
+}
+
+/// What a value takes of an allocator's memory, beside itself.
+fn heap_size(val: &Val) -> usize {
+    // Two words for each block, and not less than four.
+    let block = |bytes: usize| match bytes {
+        0 => 0,
+        _ => (bytes + 8).next_multiple_of(16).max(32),
+    };
+    let string = |string: &String| block(string.capacity());
+    let boxed = |payload: &Option<Box<Val>>| {
+        let inner = payload.as_deref();
+        inner.map_or(0, |val| block(size_of::<Val>()) + heap_size(val))
+    };
+    match val {
+        Val::String(text) | Val::Enum(text) => string(text),
+        Val::List(vals) | Val::Tuple(vals) => {
+            block(vals.capacity() * size_of::<Val>()) + vals.iter().map(heap_size).sum::<usize>()
+        }
+        Val::Map(pairs) => {
+            let inner = pairs
+                .iter()
+                .map(|(key, val)| heap_size(key) + heap_size(val));
+            block(pairs.capacity() * size_of::<(Val, Val)>()) + inner.sum::<usize>()
+        }
+        Val::Record(fields) => {
+            let inner = fields
+                .iter()
+                .map(|(name, val)| string(name) + heap_size(val));
+            block(fields.capacity() * size_of::<(String, Val)>()) + inner.sum::<usize>()
+        }
+        Val::Flags(names) => {
+            block(names.capacity() * size_of::<String>()) + names.iter().map(string).sum::<usize>()
+        }
+        Val::Variant(name, payload) => string(name) + boxed(payload),
+        Val::Option(payload) | Val::Result(Ok(payload) | Err(payload)) => boxed(payload),
+        _ => 0,
+    }
+}
+
+#[test]
+fn dynamic_values_take_no_more_than_the_limit() {
+    const LIMIT: usize = 1 << 20;
+    let types = [
+        "(list u8)",
+        "(list string)",
+        "(list (option u8))",
+        "(list (tuple u8))",
+        "(list (tuple u8 u8 u8))",
+        "(list $record)",
+        "(list $flags)",
+        "(list $enum)",
+        "(list $variant)",
+        "(list (result u8 (error u8)))",
+        "(list (list u8))",
+        "(list (list u8 5))",
+        "(list (map u8 u8))",
+        "(list (option (option (option string))))",
+    ];
+    let mut worst = 0;
+    for ty in types {
+        // Zeros but for pointers and lengths, which say: one byte at 1.
+        let text = format!(
+            r#"(component
+              (type $record' (record (field "a" u8) (field "some-longer-name" u8) (field "c" u8)))
+              (export $record "record" (type $record'))
+              (type $flags' (flags "a" "b" "some-longer-name"))
+              (export $flags "flags" (type $flags'))
+              (type $enum' (enum "a-case-of-some-length" "b"))
+              (export $enum "enum" (type $enum'))
+              (type $variant' (variant (case "a" u8) (case "b")))
+              (export $variant "variant" (type $variant'))
+              (core module $m (memory (export "memory") 40)
+                (func (export "f") (param i32 i32) (result i32)
+                  (memory.fill (i32.const 16) (local.get 1) (i32.const 2000000))
+                  (i32.store (i32.const 0) (i32.const 16))
+                  (i32.store (i32.const 4) (local.get 0))
+                  (i32.const 0)))
+              (core instance $i (instantiate $m))
+              (func (export "f") (param "n" u32) (param "fill" u32) (result {ty})
+                (canon lift (core func $i "f") (memory (core memory $i "memory")))))"#
+        );
+        let workshop = Workshop::new();
+        let component = workshop.map_component(&workshop.compile(text.as_bytes()).unwrap());
+        let component = component.unwrap();
+        for fill in [0, 1] {
+            let mut largest = 0;
+            for n in (0..16).map(|step| 1000 << (step / 2) | (step % 2) * (500 << (step / 2))) {
+                let mut store = Store::new(workshop.engine(), ());
+                let mut limits = StoreLimits::new();
+                store.set_limits(limits.lift_size(LIMIT).clone());
+                let linker = Linker::<()>::new(workshop.engine());
+                let instance = linker.instantiate(&mut store, &component).unwrap();
+                let func = instance.get_func(&mut store, "f").unwrap();
+                let mut results = [Val::Bool(false)];
+                let params = [Val::U32(n), Val::U32(fill)];
+                match func.call(&mut store, &params, &mut results) {
+                    Ok(()) => largest = largest.max(heap_size(&results[0])),
+                    Err(error) if error.trap().is_some() => {}
+                    Err(error) => assert!(error.to_string().contains("lift_size"), "{error}"),
+                }
+            }
+            assert!(largest <= LIMIT, "{ty}: {largest} bytes");
+            worst = worst.max(largest);
+        }
+    }
+    // The limit is what is taken, and not a multiple of it.
+    assert!(worst > LIMIT / 2, "{worst}");
 }

@@ -1,32 +1,74 @@
-//! Stacks that are not the one that a call began on: of other threads, without a guard, of
-//! coroutines. Each test that may crash does it in a child process.
+//! Stacks: how much of them guests use, also on the main thread, and those that are not the one that a
+//! call began on: of other threads, without a guard, of coroutines. Each test that may crash does it in
+//! a child process.
 
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::OnceLock;
 use std::thread;
 
 use crate::common::child;
-use cwasm::{Component, Engine, Instance, Linker, Store, StoreContextMut, TrapCode};
-use cwasm_compiler::Options;
+use cwasm::{
+    AsContextMut as _, Component, Config, Engine, Instance, Linker, Store, StoreContextMut,
+    TrapCode,
+};
+use cwasm_compiler::{Bounds, Options};
 
-/// `recurse` calls itself and the host, without end; `twice` calls the host twice.
+/// `recurse` calls itself and the host, without end, and `pure` itself alone, `wide` with a frame of many
+/// pages; `twice` calls the host twice.
 const GUEST: &str = r#"(component
   (import "host" (func $host (param "n" u32) (result u32)))
   (core func $host (canon lower (func $host)))
   (core module $m (import "" "host" (func $host (param i32) (result i32)))
+    (memory 1)
     (func $recurse (export "recurse") (param i32) (result i32)
       (i32.add (call $host (local.get 0)) (call $recurse (i32.add (local.get 0) (i32.const 1)))))
+    (func $pure (export "pure") (param i32) (result i32)
+      (i32.add (i32.const 1) (call $pure (i32.add (local.get 0) (i32.const 1)))))
+    (func $wide (export "wide") (param i32) (result i32) LOADS
+      (local.set 0 (call $wide (i32.add (local.get 0) (i32.const 1))))
+      SUM)
     (func (export "twice") (param i32) (result i32)
       (i32.add (call $host (local.get 0)) (call $host (local.get 0))))
     (func (export "plain") (param i32) (result i32) (local.get 0)))
   (core instance $i (instantiate $m (with "" (instance (export "host" (func $host))))))
   (func (export "recurse") (param "n" u32) (result u32) (canon lift (core func $i "recurse")))
+  (func (export "pure") (param "n" u32) (result u32) (canon lift (core func $i "pure")))
+  (func (export "wide") (param "n" u32) (result u32) (canon lift (core func $i "wide")))
   (func (export "twice") (param "n" u32) (result u32) (canon lift (core func $i "twice")))
   (func (export "plain") (param "n" u32) (result u32) (canon lift (core func $i "plain"))))"#;
 
+/// The artifact of the guest.
+fn artifact(bounds: Bounds) -> Vec<u8> {
+    const LOCALS: u32 = 600;
+    let (mut loads, mut sum) = (String::new(), String::new());
+    for local in 1..=LOCALS {
+        loads.push_str("(local i32)");
+        sum.push_str(&format!("(i32.add (local.get {local})"));
+    }
+    for local in 1..=LOCALS {
+        let offset = 4 * local;
+        loads.push_str(&format!(
+            "(local.set {local} (i32.load offset={offset} (local.get 0)))"
+        ));
+    }
+    sum.push_str(&format!("(local.get 0){}", ")".repeat(LOCALS as usize)));
+    let text = GUEST.replace("LOADS", &loads).replace("SUM", &sum);
+    let options = Options {
+        bounds,
+        ..Options::default()
+    };
+    cwasm_compiler::compile(text.as_bytes(), &options)
+        .unwrap()
+        .bytes
+}
+
 #[allow(unsafe_code, reason = "maps an artifact that the test just compiled")]
 fn component(engine: &Engine) -> Component {
-    let artifact = cwasm_compiler::compile(GUEST.as_bytes(), &Options::default()).unwrap();
+    static ARTIFACT: OnceLock<Vec<u8>> = OnceLock::new();
+    let artifact = ARTIFACT.get_or_init(|| artifact(Bounds::Guard));
     // SAFETY: the artifact comes from this compiler.
-    unsafe { Component::from_bytes(engine, &artifact.bytes) }.unwrap()
+    unsafe { Component::from_bytes(engine, artifact) }.unwrap()
 }
 
 /// Runs `body` in a child process, which must say `expected` on standard error.
@@ -209,4 +251,239 @@ fn the_stack_of_a_coroutine_is_refused() {
         });
         thread.unwrap().join().unwrap();
     });
+}
+
+/// What a child does on its main thread: the artifact's path, the function, and what it does before.
+const MAIN: &str = "CWASM_STACKS_MAIN";
+
+/// Runs on the main thread, where the test harness runs no test.
+#[used]
+#[allow(
+    unsafe_code,
+    reason = "runs before the test harness, on the main thread"
+)]
+#[unsafe(link_section = ".init_array")]
+static BEFORE_MAIN: extern "C" fn() = before_main;
+
+extern "C" fn before_main() {
+    let Ok(what) = std::env::var(MAIN) else {
+        return;
+    };
+    let mut words = what.split(' ');
+    let [path, name, before] = [(); 3].map(|()| words.next().unwrap());
+    match on_main_thread(path, name, before) {
+        Ok(depth) => eprintln!("returned {depth}"),
+        Err(error) => eprintln!("{error:?}"),
+    }
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find(|line| line.starts_with("VmPeak:"));
+    eprintln!("{}", peak.unwrap_or_default());
+    std::process::exit(0);
+}
+
+#[allow(
+    unsafe_code,
+    reason = "maps an artifact, and takes something from the process"
+)]
+fn on_main_thread(path: &str, name: &str, before: &str) -> Call {
+    let engine = Engine::default();
+    // SAFETY: the test has just compiled it.
+    let component = unsafe { Component::map(&engine, path) }?;
+    let mut linker = Linker::<Option<Instance>>::new(&engine);
+    let host = |_: StoreContextMut<'_, _>, (n,): (u32,)| Ok((use_stack(n),));
+    linker.root().func_wrap("host", host)?;
+    let mut store = Store::new(&engine, None);
+    let instance = linker.instantiate(&mut store, &component)?;
+    match before {
+        // Nothing in /proc can be opened.
+        "no-files" => {
+            let none = libc::rlimit {
+                rlim_cur: 0,
+                rlim_max: 0,
+            };
+            // SAFETY: a valid limit.
+            assert_eq!(unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &none) }, 0);
+            assert!(std::fs::File::open("/proc/self/maps").is_err());
+        }
+        "blocked" => {
+            let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
+            // SAFETY: fills the set.
+            unsafe { libc::sigfillset(all.as_mut_ptr()) };
+            // SAFETY: filled above.
+            let set = unsafe { all.assume_init() };
+            // SAFETY: a valid set; the old one is not asked for.
+            unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut()) };
+        }
+        _ => {}
+    }
+    let called = call(&mut store.as_context_mut(), instance, name);
+    if before == "blocked" {
+        return called;
+    }
+    let error = called.unwrap_err();
+    // A fresh instance can be called: nothing is left behind.
+    let instance = linker.instantiate(&mut store, &component)?;
+    assert_eq!(call(&mut store.as_context_mut(), instance, "plain")?, 0);
+    Err(error)
+}
+
+/// What a child says that calls `name` on its main thread, with these limits of the shell's `ulimit`.
+#[track_caller]
+fn main_thread_says(artifact: &Path, name: &str, before: &str, limits: &str) -> String {
+    let output = on_main(artifact, name, before, limits);
+    assert!(output.status.success(), "`{limits}`, {name}: {output:?}");
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Runs a child that calls `name` on its main thread.
+fn on_main(artifact: &Path, name: &str, before: &str, limits: &str) -> Output {
+    let exe = std::env::current_exe().unwrap();
+    let script = format!("{limits} exec \"$0\"");
+    let mut command = Command::new("sh");
+    let command = command.args(["-c", &script]).arg(exe);
+    let what = format!("{} {name} {before}", artifact.display());
+    command.env(MAIN, what).output().unwrap()
+}
+
+#[test]
+fn recursion_on_the_main_thread_ends_with_a_trap() {
+    let folder = tempfile::tempdir().unwrap();
+    let guarded = folder.path().join("guarded.cwasm");
+    std::fs::write(&guarded, artifact(Bounds::Guard)).unwrap();
+    let checked = folder.path().join("checked.cwasm");
+    std::fs::write(&checked, artifact(Bounds::Check)).unwrap();
+    let stacks = ["8192", "unlimited", "1000000", "256"];
+    for limit in stacks.map(|stack| format!("ulimit -s {stack};")) {
+        for name in ["pure", "wide", "recurse"] {
+            let said = main_thread_says(&guarded, name, "-", &limit);
+            assert!(
+                said.contains("call stack exhausted"),
+                "{limit} {name}: {said}"
+            );
+        }
+    }
+    let limit = "ulimit -s unlimited; ulimit -v 5500000;";
+    let said = main_thread_says(&checked, "pure", "-", limit);
+    assert!(said.contains("call stack exhausted"), "{said}");
+    // About as much as the program takes with its stack: it cannot grow far.
+    let said = main_thread_says(&checked, "pure", "-", "");
+    let peak = said.lines().find_map(|line| line.strip_prefix("VmPeak:"));
+    let peak: u32 = peak
+        .unwrap()
+        .trim()
+        .trim_end_matches(" kB")
+        .parse()
+        .unwrap();
+    let mut exhausted = 0;
+    for less in (0..16).map(|step| 256 * step) {
+        for name in ["pure", "recurse"] {
+            let limits = format!("ulimit -v {};", peak + 512 - less);
+            let output = on_main(&checked, name, "-", &limits);
+            let said = String::from_utf8_lossy(&output.stderr);
+            // Too little for the program itself, which says so.
+            let too_little = ["cannot ", "memory allocation of"]
+                .iter()
+                .any(|text| said.contains(text));
+            if !too_little {
+                assert!(output.status.success(), "{limits} {name}: {output:?}");
+                assert!(
+                    said.contains("call stack exhausted"),
+                    "{limits} {name}: {said}"
+                );
+                exhausted += 1;
+            }
+        }
+    }
+    assert!(exhausted > 4, "{exhausted}");
+}
+
+#[test]
+fn the_main_thread_needs_no_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("guest.cwasm");
+    std::fs::write(&path, artifact(Bounds::Guard)).unwrap();
+    for name in ["pure", "recurse"] {
+        let said = main_thread_says(&path, name, "no-files", "");
+        assert!(said.contains("call stack exhausted"), "{said}");
+    }
+}
+
+#[test]
+fn a_thread_that_blocks_signals_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("guest.cwasm");
+    std::fs::write(&path, artifact(Bounds::Guard)).unwrap();
+    let said = main_thread_says(&path, "pure", "blocked", "");
+    assert!(
+        said.contains("this thread blocks SIGSEGV, SIGILL, SIGFPE"),
+        "{said}"
+    );
+}
+
+/// How many times `pure` calls itself on a thread of this size, by what a global says.
+fn depth(max: usize, thread_size: usize, name: &'static str) -> usize {
+    let run = move || {
+        let engine = Engine::new(Config::new().max_wasm_stack(max)).unwrap();
+        let component = component(&engine);
+        let mut linker = Linker::<Option<Instance>>::new(&engine);
+        let lowest = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let seen = std::sync::Arc::clone(&lowest);
+        let host = move |_: StoreContextMut<'_, _>, (n,): (u32,)| {
+            let here = 0u8;
+            seen.store(
+                (&raw const here).addr(),
+                std::sync::atomic::Ordering::Relaxed,
+            );
+            Ok((use_stack(n),))
+        };
+        linker.root().func_wrap("host", host).unwrap();
+        let mut store = Store::new(&engine, None);
+        let instance = linker.instantiate(&mut store, &component).unwrap();
+        let start = 0u8;
+        let error = call(&mut store.as_context_mut(), instance, name).unwrap_err();
+        assert_eq!(error.trap().unwrap().code(), TrapCode::StackOverflow);
+        (&raw const start).addr() - lowest.load(std::sync::atomic::Ordering::Relaxed)
+    };
+    let thread = thread::Builder::new().stack_size(thread_size);
+    thread.spawn(run).unwrap().join().unwrap()
+}
+
+#[test]
+fn guests_use_as_much_stack_as_the_engine_says() {
+    for max in [64 << 10, 512 << 10, 4 << 20] {
+        let used = depth(max, 8 << 20, "recurse");
+        assert!(used.abs_diff(max) < 32 << 10, "{max}: {used}");
+    }
+    // Not more than the thread has, but for what host functions need.
+    let used = depth(4 << 20, 1 << 20, "recurse");
+    assert!((700 << 10..(900 << 10)).contains(&used), "{used}");
+}
+
+/// Guests of two stores that call each other through the host, without end.
+#[test]
+fn stores_that_wait_for_each_other_count_together() {
+    fn bounce(store: StoreContextMut<'_, Option<Instance>>, (n,): (u32,)) -> cwasm::Result<(u32,)> {
+        let engine = store.engine().clone();
+        let component = component(&engine);
+        let mut linker = Linker::<Option<Instance>>::new(&engine);
+        linker.root().func_wrap("host", bounce)?;
+        let mut other = Store::new(&engine, None);
+        let instance = linker.instantiate(&mut other, &component)?;
+        let func = instance.get_typed_func::<(u32,), (u32,)>(&mut other, "twice")?;
+        func.call(&mut other, (n + 1,))
+    }
+    let thread = thread::Builder::new().stack_size(32 << 20);
+    let thread = thread.spawn(|| {
+        let engine = Engine::new(Config::new().max_wasm_stack(256 << 10)).unwrap();
+        let component = component(&engine);
+        let mut linker = Linker::<Option<Instance>>::new(&engine);
+        linker.root().func_wrap("host", bounce).unwrap();
+        let mut store = Store::new(&engine, None);
+        let instance = linker.instantiate(&mut store, &component).unwrap();
+        let error = call(&mut store.as_context_mut(), instance, "twice").unwrap_err();
+        // The innermost ran out of it, and with it all others failed.
+        let innermost = error.chain().last().unwrap().to_string();
+        assert!(innermost.contains("call stack exhausted"), "{error:?}");
+    });
+    thread.unwrap().join().unwrap();
 }

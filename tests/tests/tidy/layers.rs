@@ -14,6 +14,7 @@ const LOADER: &[&[&str]] = &[
         "link_error",
         "core_types",
         "finally",
+        "fork",
         "parts",
         "transcode",
         "versions",

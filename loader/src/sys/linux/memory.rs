@@ -17,6 +17,15 @@ pub(crate) const fn round_up(size: usize) -> Option<usize> {
     }
 }
 
+/// Mappings that a process may have.
+pub(crate) fn max_mappings() -> usize {
+    /// Where it cannot be read: what the kernel starts with.
+    const USUAL: usize = 65_530;
+    let text = std::fs::read_to_string("/proc/sys/vm/max_map_count").ok();
+    let number = text.and_then(|text| text.trim().parse().ok());
+    number.unwrap_or(USUAL)
+}
+
 /// A range of address space that this process owns: whole pages, unmapped when dropped.
 ///
 /// Nothing in it can be accessed but what was made accessible.

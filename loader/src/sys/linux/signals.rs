@@ -14,7 +14,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use crate::error::{Context as _, Result};
+use crate::error::{Context as _, Error, Result};
 use crate::sys::registers::{Registers, Resume};
 
 /// A fault of the running program.
@@ -92,6 +92,34 @@ fn install_handlers(handler: Handler) -> io::Result<()> {
         replace_action(signal, Some(&action))?;
     }
     Ok(())
+}
+
+/// Checks that the signals of traps are not blocked on this thread: the kernel ends a process that cannot
+/// be told of a fault.
+///
+/// # Errors
+/// Which are blocked.
+pub(crate) fn check_unblocked() -> Result<()> {
+    let mut blocked = MaybeUninit::<libc::sigset_t>::zeroed();
+    // SAFETY: asks only; fills `blocked` when it succeeds.
+    let error =
+        unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, ptr::null(), blocked.as_mut_ptr()) };
+    if error != 0 {
+        return Err(io::Error::from_raw_os_error(error).into());
+    }
+    let names = ["SIGSEGV", "SIGILL", "SIGFPE"];
+    let blocked = SIGNALS.iter().zip(names).filter(|(signal, _)| {
+        // SAFETY: a set that was filled, and a number of a signal.
+        unsafe { libc::sigismember(blocked.as_ptr(), **signal) == 1 }
+    });
+    let blocked: Vec<_> = blocked.map(|(_, name)| name).collect();
+    match blocked.is_empty() {
+        true => Ok(()),
+        false => Err(Error::msg(format_args!(
+            "this thread blocks {}, by which traps of wasm are noticed",
+            blocked.join(", ")
+        ))),
+    }
 }
 
 /// The default action.

@@ -1,19 +1,36 @@
-//! What a thread needs before it may enter wasm: a stack for signal handlers, and the end of its
-//! stack.
-#![allow(unsafe_code, reason = "asks the C library about the thread's stacks")]
+//! What a thread needs before it may enter wasm: a stack for signal handlers, signals that reach it, and
+//! stack of a known size.
+//!
+//! ```text
+//! low           limit                    outer         stack pointer         high
+//! | HOST_STACK  | wasm that is entered   | wasm that   | the host's frames   |
+//! |             | by the host function   | waits for a |                     |
+//! |             |                        | host function                     |
+//! ```
+//!
+//! The stacks of threads have guard pages, and ends that stay. The main thread's has neither: the kernel
+//! lets it grow where it is touched, until a limit or something else is in the way. So it is made to grow
+//! as far as wasm and its host functions need *before* wasm is entered, and only that counts.
+#![allow(unsafe_code, reason = "asks the system about the thread's stacks")]
 
 use std::cell::{Cell, OnceCell};
 use std::io;
 use std::mem::MaybeUninit;
+use std::ops::Range;
 use std::ptr;
 
 use crate::error::{Context as _, Result};
 
 use super::memory::Reservation;
+use super::signals;
 use crate::sys::PAGE_SIZE;
+use crate::sys::registers::stack_pointer;
 
 /// Bytes of stack that wasm leaves for the host functions it calls.
 const HOST_STACK: usize = 128 << 10;
+
+/// Bytes of stack that recursion of the host's leaves for what it calls then.
+const RESERVE: usize = 32 << 10;
 
 /// Bytes below which a signal stack that is already there is replaced: the kernel's frame alone
 /// takes up to 11 KiB with all vector registers.
@@ -22,16 +39,27 @@ const MIN_SIGNAL_STACK: usize = 32 << 10;
 /// Bytes of our own signal stacks, without the guard page.
 const SIGNAL_STACK: usize = 64 << 10;
 
+/// Bytes below the end of a stack that a fault may be at.
+const GUARD_GAP: usize = 1 << 20;
+
 /// What is known of this thread; zeros before it was asked for.
 struct Bounds {
     /// Lowest stack pointer with which the host may be called or wasm be entered.
     limit: Cell<usize>,
     /// Bytes between it and the highest address of the stack.
     room: Cell<usize>,
-    /// Lowest address of the stack.
+    /// The limit of the wasm that waits for the host function that runs, or 0.
+    outer: Cell<usize>,
+    /// Lowest address of the stack that is known to be there.
     low: Cell<usize>,
-    /// Behind the highest address of the stack.
+    /// Behind its highest address.
     high: Cell<usize>,
+    /// Bytes above `low` at which recursion of the host's ends.
+    reserve: Cell<usize>,
+    /// Whether the kernel may let it grow beyond: the main thread's.
+    grows: Cell<bool>,
+    /// Whether that was tried and refused.
+    is_grown: Cell<bool>,
 }
 
 thread_local! {
@@ -40,49 +68,257 @@ thread_local! {
         Bounds {
             limit: Cell::new(0),
             room: Cell::new(0),
+            outer: Cell::new(0),
             low: Cell::new(0),
             high: Cell::new(0),
+            reserve: Cell::new(0),
+            grows: Cell::new(false),
+            is_grown: Cell::new(false),
         }
     };
     static OWN_SIGNAL_STACK: OnceCell<SignalStack> = const { OnceCell::new() };
 }
 
-/// The lowest stack pointer with which this thread may enter wasm or wasm may call the host, and how
-/// many bytes of the stack are above it. Makes the thread ready for traps first, if it is not.
-#[inline(always)]
-pub(crate) fn stack_room() -> Result<(usize, usize)> {
-    match BOUNDS.with(|bounds| (bounds.limit.get(), bounds.room.get())) {
-        (0, _) => prepare(),
-        known => Ok(known),
-    }
+/// Where on the stack wasm can be entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Entry {
+    /// The lowest stack pointer for this wasm, which is below the current one.
+    Limit(usize),
+    /// Too little stack is left.
+    Exhausted,
+    /// This is not the thread's own stack.
+    Foreign,
 }
 
-/// The lowest address of this thread's stack and the one behind the highest, if the thread was made
-/// ready. Safe in signal handlers.
-pub(crate) fn stack_bounds() -> Option<(usize, usize)> {
-    BOUNDS.with(|bounds| match (bounds.low.get(), bounds.high.get()) {
-        (0, _) => None,
-        bounds => Some(bounds),
+/// The lowest stack pointer for wasm that is entered now and may use `max` bytes of stack, together with
+/// the wasm that waits on this thread for host functions. Makes the thread ready for traps first, if it
+/// is not.
+///
+/// # Errors
+/// If the thread cannot be made ready: why.
+#[inline(always)]
+pub(crate) fn enter(max: usize) -> Result<Entry> {
+    let pointer = stack_pointer();
+    let (lowest, room, outer) =
+        BOUNDS.with(|bounds| (bounds.limit.get(), bounds.room.get(), bounds.outer.get()));
+    let limit = pointer.saturating_sub(max).max(outer);
+    // Before the thread is ready there is no room.
+    if pointer.wrapping_sub(lowest) < room && limit >= lowest && limit <= pointer {
+        return Ok(Entry::Limit(limit));
+    }
+    enter_slowly(max)
+}
+
+/// Sets the limit of the wasm that waits for a host function from now on, and returns the one before.
+#[inline(always)]
+pub(crate) fn replace_outer(limit: usize) -> usize {
+    BOUNDS.with(|bounds| bounds.outer.replace(limit))
+}
+
+/// The limit of the wasm that waits for the host function that runs, or 0.
+pub(crate) fn outer() -> usize {
+    BOUNDS.with(|bounds| bounds.outer.get())
+}
+
+/// Addresses at which a fault near the stack pointer, up to `distance` above the end of the stack, says
+/// that the stack is exhausted; none, if the thread was not made ready. Safe in signal handlers.
+pub(crate) fn overflow_range(distance: usize) -> Range<usize> {
+    BOUNDS.with(|bounds| match (bounds.low.get(), bounds.grows.get()) {
+        (0, _) => 0..0,
+        // It may have grown since, or have been refused to at any place.
+        (low, true) => 0..low + distance,
+        (low, false) => low.saturating_sub(GUARD_GAP)..low + distance,
     })
+}
+
+/// Whether this thread has stack left for recursion that takes so many more bytes, and some for what
+/// is called then. True where that is not known, as on the stack of a coroutine.
+#[inline]
+pub(crate) fn has_stack(bytes: usize) -> bool {
+    let pointer = stack_pointer();
+    let (low, reserve) = BOUNDS.with(|bounds| (bounds.low.get(), bounds.reserve.get()));
+    let known = low != 0 && pointer >= low;
+    (known && pointer - low >= reserve.saturating_add(bytes)) || has_stack_slowly(bytes)
 }
 
 #[cold]
 #[inline(never)]
-fn prepare() -> Result<(usize, usize)> {
-    ensure_signal_stack().with_context(|| "cannot install a signal stack")?;
-    let (low, high) = find_stack().with_context(|| "cannot find the bounds of the stack")?;
-    let limit = low + HOST_STACK.min((high - low) / 4);
+fn has_stack_slowly(bytes: usize) -> bool {
     BOUNDS.with(|bounds| {
-        bounds.low.set(low);
-        bounds.high.set(high);
-        bounds.room.set(high - limit);
-        bounds.limit.set(limit);
-    });
-    Ok((limit, high - limit))
+        if bounds.low.get() == 0 {
+            let Ok(stack) = find_stack() else { return true };
+            bounds.grows.set(stack.grows);
+            set_ends(bounds, stack.low, stack.high);
+            // It is still not ready for traps.
+            bounds.room.set(0);
+        }
+        let (pointer, high, room) = (stack_pointer(), bounds.high.get(), bounds.room.get());
+        if bounds.grows.get() && pointer < high && is_mapped_from(pointer, bounds.low.get()) {
+            grow(bounds, pointer, bytes);
+            if room == 0 {
+                bounds.room.set(0);
+            }
+        }
+        let low = bounds.low.get();
+        if !(low..high).contains(&pointer) {
+            return true;
+        }
+        pointer - low >= bounds.reserve.get().saturating_add(bytes)
+    })
 }
 
-/// The lowest usable address of this thread's stack and the one behind the highest.
-fn find_stack() -> io::Result<(usize, usize)> {
+/// Whether the stack pointer is in the stack that begins at `low`, or below it in the same.
+fn is_mapped_from(pointer: usize, low: usize) -> bool {
+    let page = pointer & !(PAGE_SIZE - 1);
+    page >= low || is_mapped(page..low).unwrap_or(false)
+}
+
+#[inline(never)]
+fn enter_slowly(max: usize) -> Result<Entry> {
+    BOUNDS.with(|bounds| {
+        if bounds.room.get() == 0 {
+            prepare(bounds)?;
+        }
+        let pointer = stack_pointer();
+        let high = bounds.high.get();
+        if bounds.grows.get() && pointer < high && is_mapped_from(pointer, bounds.low.get()) {
+            grow(bounds, pointer, max);
+        }
+        if pointer < bounds.low.get() || pointer >= high {
+            return Ok(Entry::Foreign);
+        }
+        let limit = pointer.saturating_sub(max).max(bounds.outer.get());
+        let limit = limit.max(bounds.limit.get());
+        Ok(if limit > pointer {
+            Entry::Exhausted
+        } else {
+            Entry::Limit(limit)
+        })
+    })
+}
+
+#[cold]
+fn prepare(bounds: &Bounds) -> Result<()> {
+    signals::check_unblocked()?;
+    ensure_signal_stack().with_context(|| "cannot install a signal stack")?;
+    let stack = find_stack().with_context(|| "cannot find the bounds of the stack")?;
+    bounds.grows.set(stack.grows);
+    bounds.is_grown.set(false);
+    set_ends(bounds, stack.low, stack.high);
+    Ok(())
+}
+
+fn set_ends(bounds: &Bounds, low: usize, high: usize) {
+    let limit = low + HOST_STACK.min((high - low) / 4);
+    bounds.low.set(low);
+    bounds.high.set(high);
+    bounds.reserve.set(RESERVE.min((limit - low) / 2));
+    bounds.room.set(high - limit);
+    bounds.limit.set(limit);
+}
+
+/// Lets the main thread's stack grow until `max` bytes below the stack pointer and what host functions
+/// need are there, or as far as it can.
+fn grow(bounds: &Bounds, pointer: usize, max: usize) {
+    let page = |address: usize| address & !(PAGE_SIZE - 1);
+    let high = bounds.high.get();
+    // What is used is there, whoever made it grow.
+    let mut low = bounds.low.get().min(page(pointer));
+    let wanted = page(pointer.saturating_sub(max).saturating_sub(HOST_STACK));
+    if wanted < low && !bounds.is_grown.get() {
+        if touch(wanted, low) {
+            low = wanted;
+        } else {
+            bounds.is_grown.set(true);
+            let mut refused = wanted;
+            while low - refused > PAGE_SIZE {
+                let middle = page(refused + (low - refused) / 2);
+                match touch(middle, low) {
+                    true => low = middle,
+                    false => refused = middle,
+                }
+            }
+        }
+    }
+    set_ends(bounds, low, high);
+}
+
+/// Makes the kernel read what is below the stack pointer, where the stack grows as if the thread did; but
+/// where it cannot, the kernel says so. Whether it has grown from `low` to `address`.
+fn touch(address: usize, low: usize) -> bool {
+    const SIGNAL_SET_SIZE: usize = 8;
+    /// No way to change the mask of blocked signals: it is refused after the set has been read.
+    const NOTHING: libc::c_int = -1;
+    let (set, old) = (
+        ptr::without_provenance::<u8>(address),
+        ptr::null_mut::<u8>(),
+    );
+    // SAFETY: changes nothing, whether the kernel can read the set or not.
+    unsafe { libc::syscall(libc::SYS_rt_sigprocmask, NOTHING, set, old, SIGNAL_SET_SIZE) };
+    let is_readable = io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL);
+    // It may have been something else than the stack.
+    is_readable && is_mapped(address..low).unwrap_or(false)
+}
+
+/// A thread's stack.
+struct Stack {
+    /// Lowest usable address.
+    low: usize,
+    /// Behind the highest one.
+    high: usize,
+    /// Whether it grows.
+    grows: bool,
+}
+
+/// The stack of this thread.
+fn find_stack() -> io::Result<Stack> {
+    // SAFETY: has no preconditions.
+    let process = unsafe { libc::getpid() };
+    // SAFETY: as above.
+    let is_first = unsafe { libc::gettid() } == process;
+    if is_first {
+        let pointer = stack_pointer() & !(PAGE_SIZE - 1);
+        let high = main_stack_end();
+        if pointer < high && is_mapped(pointer..high)? {
+            return Ok(Stack {
+                low: pointer,
+                high,
+                grows: true,
+            });
+        }
+        // The only thread of a process that another thread forked, or the main thread on another stack.
+    }
+    find_pthread_stack()
+}
+
+/// Behind the highest page of the main thread's stack that is known to be one: where the kernel put the
+/// program's name and random bytes. 0 if it did not.
+fn main_stack_end() -> usize {
+    let entries = [libc::AT_EXECFN, libc::AT_RANDOM, libc::AT_PLATFORM];
+    let addresses = entries.map(|entry| {
+        // SAFETY: has no preconditions.
+        unsafe { libc::getauxval(entry) as usize }
+    });
+    let highest = addresses.into_iter().max().unwrap_or(0);
+    highest.checked_next_multiple_of(PAGE_SIZE).unwrap_or(0)
+}
+
+/// Whether all pages of a range are mapped: for those above the stack pointer, whether they are the same
+/// stack, because the kernel keeps a gap between a stack and what is below it.
+fn is_mapped(range: Range<usize>) -> io::Result<bool> {
+    let start = ptr::without_provenance_mut(range.start);
+    // SAFETY: writes back nothing, because no data of a file is asked to be waited for.
+    match unsafe { libc::msync(start, range.len(), libc::MS_ASYNC) } {
+        0 => Ok(true),
+        _ => match io::Error::last_os_error() {
+            error if error.raw_os_error() == Some(libc::ENOMEM) => Ok(false),
+            error => Err(error),
+        },
+    }
+}
+
+/// The stack of this thread as the C library knows it.
+fn find_pthread_stack() -> io::Result<Stack> {
     let mut attributes = MaybeUninit::<libc::pthread_attr_t>::uninit();
     // SAFETY: has no preconditions.
     let thread = unsafe { libc::pthread_self() };
@@ -99,18 +335,28 @@ fn find_stack() -> io::Result<(usize, usize)> {
     check(error)?;
     // SAFETY: `attributes` was filled above and is not used again.
     check(unsafe { libc::pthread_attr_destroy(attributes.as_mut_ptr()) })?;
-    // SAFETY: has no preconditions.
-    let process = unsafe { libc::getpid() };
-    // SAFETY: as above.
-    let is_main = unsafe { libc::gettid() } == process;
-    // Below the main thread's stack the kernel maps nothing. Others that have no guard were made by
-    // someone who said where they are: what lies below is in use, and recursion would run into it.
-    if guard == 0 && !is_main {
-        return Err(io::Error::other("the thread's stack has no guard page"));
+    let high = low.addr() + size;
+    // One that has no guard was made by someone who said where it is: what lies below is in use, and
+    // recursion would run into it.
+    if guard == 0 {
+        return Err(io::Error::other(
+            match (low.addr()..high).contains(&stack_pointer()) {
+                true => "the thread's stack has no guard page",
+                false => OTHER_STACK,
+            },
+        ));
     }
     // Whether the guard is a part of the stack depends on the C library: leave it out.
-    Ok((low.addr() + guard, low.addr() + size))
+    Ok(Stack {
+        low: low.addr() + guard,
+        high,
+        grows: false,
+    })
 }
+
+/// What a call on another stack than the thread's own fails with.
+pub(crate) const OTHER_STACK: &str =
+    "wasm can be entered on the thread's own stack only, and this is another one";
 
 fn check(error: libc::c_int) -> io::Result<()> {
     if error == 0 {
@@ -166,7 +412,7 @@ fn signal_stack() -> io::Result<libc::stack_t> {
 impl Drop for SignalStack {
     fn drop(&mut self) {
         // Other destructors of the thread might enter wasm after this: they must ask again.
-        BOUNDS.with(|bounds| bounds.limit.set(0));
+        BOUNDS.with(|bounds| bounds.room.set(0));
         let ours = self.0.start().as_ptr().wrapping_add(PAGE_SIZE).cast();
         if signal_stack().is_ok_and(|current| current.ss_sp == ours) {
             let none = libc::stack_t {
@@ -185,20 +431,44 @@ mod tests {
     use super::*;
     use crate::sys::registers::stack_pointer;
 
+    const MAX: usize = 1 << 20;
+
     #[test]
     fn threads_know_their_stack() {
         for size in [64 << 10, 2 << 20] {
             let thread = std::thread::Builder::new().stack_size(size).spawn(move || {
-                let (limit, room) = stack_room().unwrap();
-                let (low, high) = stack_bounds().unwrap();
+                let Entry::Limit(limit) = enter(MAX).unwrap() else {
+                    panic!("{size}")
+                };
                 let pointer = stack_pointer();
-                assert!(low < limit && limit < pointer && pointer < high, "{size}");
-                assert!(limit - low <= HOST_STACK && limit - low >= (size / 4).min(HOST_STACK) / 2);
+                let low = overflow_range(0).end;
+                assert!(low < limit && limit < pointer, "{size}");
+                assert!(limit - low >= HOST_STACK.min(size / 8), "{size}");
+                assert!(pointer - limit <= MAX, "{size}");
+                assert_eq!(pointer - limit > MAX / 2, size > MAX, "{size}");
                 assert!(signal_stack().unwrap().ss_size >= MIN_SIGNAL_STACK);
-                assert_eq!(limit + room, high);
-                assert_eq!(stack_room().unwrap(), (limit, room));
             });
             thread.unwrap().join().unwrap();
         }
+    }
+
+    #[test]
+    fn wasm_that_waits_counts() {
+        let thread = std::thread::Builder::new().stack_size(4 << 20);
+        let thread = thread.spawn(|| {
+            let Entry::Limit(first) = enter(MAX).unwrap() else {
+                panic!("there is room")
+            };
+            assert_eq!(replace_outer(first), 0);
+            assert_eq!(enter(MAX).unwrap(), Entry::Limit(first));
+            // Another store may have a lower limit, but not a higher one.
+            let Entry::Limit(smaller) = enter(MAX / 2).unwrap() else {
+                panic!("there is room")
+            };
+            assert!(smaller > first + MAX / 4);
+            replace_outer(stack_pointer() + PAGE_SIZE);
+            assert_eq!(enter(MAX).unwrap(), Entry::Exhausted);
+        });
+        thread.unwrap().join().unwrap();
     }
 }

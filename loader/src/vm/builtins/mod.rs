@@ -20,6 +20,7 @@ use cwasm_format::vmctx::{VmContext, VmHandles, VmMemory, VmTable};
 use crate::parts::{in_parts, in_parts_backwards};
 use crate::sys;
 use crate::vm::instance::InstanceData;
+use crate::vm::store::StoreOpaque;
 use crate::vm::{handles, memory, parking, table, unwind};
 
 /// The addresses of the builtins, in the order of [`Builtin::ALL`].
@@ -321,10 +322,19 @@ unsafe extern "C" fn table_init(
 }
 
 /// # Safety
-/// - `table` is the handle table of a live instance.
-unsafe extern "C" fn handles_grow(_: Context, table: NonNull<VmHandles>) -> i64 {
+/// - `table` is the handle table of the live instance of `context`.
+unsafe extern "C" fn handles_grow(context: Context, table: NonNull<VmHandles>) -> i64 {
+    // SAFETY: a live context (the caller's contract).
+    let store = unsafe { context.as_ref() }.store;
+    let store = std::ptr::with_exposed_provenance_mut::<StoreOpaque>(store as usize);
+    // SAFETY: a context's store is the `VmStore` of its store, at whose start it is; compiled code of it
+    // waits, and nothing else uses it.
+    let store = unsafe { &mut *store };
     // SAFETY: the caller's contract; tables are used by one thread alone.
-    status(handles::grow(unsafe { &mut *table.as_ptr() }))
+    status(handles::grow(
+        unsafe { &mut *table.as_ptr() },
+        store.handle_room(),
+    ))
 }
 
 /// # Safety

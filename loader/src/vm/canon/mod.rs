@@ -25,6 +25,7 @@ use cwasm_format::vmctx::{RawReturn, VmContext, VmHandles, VmMemory};
 use crate::artifact::{Code, Text};
 use crate::error::{Error, Result};
 use crate::sys;
+use crate::sys::thread::{Entry, OTHER_STACK};
 use crate::vm::instance::InstanceData;
 use crate::vm::store::StoreOpaque;
 use crate::vm::store_id::StoreId;
@@ -325,25 +326,49 @@ impl CanonOptions {
 /// known. Done before each call from the host.
 ///
 /// # Errors
-/// [`TrapCode::StackOverflow`] if too little stack is left; or this is not the thread's own stack, or
-/// it has no guard pages.
+/// [`TrapCode::StackOverflow`] if too little stack is left; or this is not the thread's own stack, it
+/// has no guard pages, or the thread blocks the signals of traps.
 #[inline(always)]
 pub(crate) fn enter(store: &mut StoreOpaque) -> Result<()> {
-    let (limit, room) = sys::thread::stack_room()?;
-    store.vm.stack_limit = limit as u64;
-    if sys::registers::stack_pointer().wrapping_sub(limit) >= room {
-        return Err(no_room(limit));
+    match sys::thread::enter(store.max_wasm_stack)? {
+        Entry::Limit(limit) => {
+            store.vm.stack_limit = limit as u64;
+            Ok(())
+        }
+        refused => Err(no_room(refused)),
     }
-    Ok(())
 }
 
 #[cold]
 #[inline(never)]
-fn no_room(limit: usize) -> Error {
-    if sys::registers::stack_pointer() < limit {
-        return Error::trapped(TrapCode::StackOverflow);
+fn no_room(refused: Entry) -> Error {
+    match refused {
+        Entry::Foreign => Error::msg(OTHER_STACK),
+        _ => Error::trapped(TrapCode::StackOverflow),
     }
-    Error::msg("wasm can be entered on the thread's own stack only, and this is another one")
+}
+
+/// The limits of the stack before a host function: of the wasm that calls it, and of what waited before.
+#[derive(Clone, Copy)]
+pub(crate) struct StackLimits {
+    wasm: u64,
+    outer: usize,
+}
+
+/// Wasm of the store waits for a host function on this thread: what that calls has the rest of its stack.
+#[inline(always)]
+pub(crate) fn wait_for_host(store: &mut StoreOpaque) -> StackLimits {
+    let wasm = store.vm.stack_limit;
+    let outer = sys::thread::replace_outer(wasm as usize);
+    StackLimits { wasm, outer }
+}
+
+/// Wasm of the store goes on. The host's function may have called guests on another thread, whose stack
+/// ends elsewhere.
+#[inline(always)]
+pub(crate) fn go_on(store: &mut StoreOpaque, limits: StackLimits) {
+    sys::thread::replace_outer(limits.outer);
+    store.vm.stack_limit = limits.wasm;
 }
 
 /// Calls a thunk. Inlined, so that the match is decided where the number of arguments is known.

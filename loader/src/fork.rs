@@ -1,0 +1,119 @@
+//! What holds across `fork`: a child has one thread, and all else as it was at that moment.
+//!
+//! A lock that another thread held then would never be free again. So the loader's locks are taken through
+//! [`lock`], which a fork waits for: in the child all of them are free, and what they protect is whole.
+//! A thread of ours that the child does not have is started again ([`generation`] says that it must be).
+
+use std::cell::Cell;
+use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{
+    Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+};
+
+use crate::error::{Context as _, Result};
+use crate::sys;
+
+/// Shared by who holds a lock, held alone by who forks.
+static GATE: RwLock<()> = RwLock::new(());
+
+/// How often the process and those before it have forked.
+static GENERATION: AtomicU32 = AtomicU32::new(0);
+
+/// What else is done in the child, on its only thread, when all locks are free.
+static IN_CHILD: OnceLock<fn()> = OnceLock::new();
+
+thread_local! {
+    /// How many locks this thread holds.
+    static HELD: Cell<u32> = const { Cell::new(0) };
+    /// Set while this thread forks.
+    static FORKING: Cell<Option<RwLockWriteGuard<'static, ()>>> = const { Cell::new(None) };
+}
+
+/// Makes forks wait for locks, once in a process, and calls `in_child` in each child.
+///
+/// # Errors
+/// If there is not enough memory.
+pub(crate) fn install(in_child: fn()) -> Result<()> {
+    static INSTALLING: Mutex<()> = Mutex::new(());
+    let _guard = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
+    if IN_CHILD.get().is_none() {
+        sys::fork::install(before, after, after_in_child)
+            .with_context(|| "cannot prepare for forks")?;
+        IN_CHILD.get_or_init(|| in_child);
+    }
+    Ok(())
+}
+
+/// The number of this process among those that come from one: another one after each fork.
+pub(crate) fn generation() -> u32 {
+    GENERATION.load(Ordering::Relaxed)
+}
+
+/// A lock that is held.
+pub(crate) struct Locked<'a, T> {
+    // Dropped first.
+    guard: MutexGuard<'a, T>,
+    _held: Held,
+}
+
+/// Takes a lock that panics do not poison, and that no fork comes between. It is not held while the
+/// thread waits for anything but another lock, and no code of the host runs meanwhile.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> Locked<'_, T> {
+    let held = Held::new();
+    Locked {
+        guard: mutex.lock().unwrap_or_else(PoisonError::into_inner),
+        _held: held,
+    }
+}
+
+/// That this thread holds a lock: only its first one waits for forks, so that none waits for itself.
+struct Held(Option<RwLockReadGuard<'static, ()>>);
+
+impl Held {
+    fn new() -> Held {
+        let count = HELD.get();
+        HELD.set(count + 1);
+        Held((count == 0).then(|| GATE.read().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        HELD.set(HELD.get() - 1);
+        drop(self.0.take());
+    }
+}
+
+impl<T> Deref for Locked<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.guard
+    }
+}
+
+impl<T> DerefMut for Locked<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.guard
+    }
+}
+
+extern "C" fn before() {
+    // A thread that forks with a lock of its own keeps it.
+    if HELD.get() == 0 {
+        FORKING.set(Some(GATE.write().unwrap_or_else(PoisonError::into_inner)));
+    }
+}
+
+extern "C" fn after() {
+    drop(FORKING.take());
+}
+
+extern "C" fn after_in_child() {
+    GENERATION.fetch_add(1, Ordering::Relaxed);
+    drop(FORKING.take());
+    if let Some(in_child) = IN_CHILD.get() {
+        in_child();
+    }
+}

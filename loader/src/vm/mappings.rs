@@ -1,0 +1,120 @@
+//! How many mappings of memory guests take: a process has so many only (`vm.max_map_count`), and when they
+//! are all taken, its next thread or allocation fails, whoever needs it.
+
+use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use crate::sys;
+use crate::sys::memory::Reservation;
+
+/// Mappings that a reservation is at most: what is accessible, and the rest.
+pub(crate) const PER_RESERVATION: usize = 2;
+
+/// Mappings that a file's pages add which are mapped into a reservation: themselves, and what is after.
+pub(crate) const PER_RUN: usize = 2;
+
+/// The mappings that an engine may have.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    used: AtomicUsize,
+    max: usize,
+}
+
+/// Mappings that are taken until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Mappings {
+    budget: Arc<Budget>,
+    count: usize,
+}
+
+/// A reservation, and its mappings.
+#[derive(Debug)]
+pub(crate) struct Space {
+    // Unmapped before the mappings are given back.
+    reservation: Reservation,
+    _mappings: Mappings,
+}
+
+impl Budget {
+    /// A budget of `max` mappings; by default half of what a process may have.
+    pub(crate) fn new(max: Option<usize>) -> Arc<Budget> {
+        static OF_PROCESS: OnceLock<usize> = OnceLock::new();
+        let half = || *OF_PROCESS.get_or_init(sys::memory::max_mappings) / 2;
+        Arc::new(Budget {
+            used: AtomicUsize::new(0),
+            max: max.unwrap_or_else(half),
+        })
+    }
+
+    /// Takes so many mappings.
+    ///
+    /// # Errors
+    /// If there are not as many left: the limit's name.
+    pub(crate) fn take(self: &Arc<Self>, count: usize) -> io::Result<Mappings> {
+        let add = |used: usize| used.checked_add(count).filter(|sum| *sum <= self.max);
+        let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
+        match self.used.fetch_update(set, fetch, add) {
+            Ok(_) => Ok(Mappings {
+                budget: Arc::clone(self),
+                count,
+            }),
+            Err(used) => Err(io::Error::other(format!(
+                "the engine's limit of {} memory mappings (Config::max_mappings) is exceeded: {used} \
+                 are taken, and {count} more needed",
+                self.max
+            ))),
+        }
+    }
+
+    /// A new reservation: see [`Reservation::new`].
+    ///
+    /// # Errors
+    /// If the operating system refuses, or the limit is reached.
+    pub(crate) fn reserve(self: &Arc<Self>, size: usize, accessible: usize) -> io::Result<Space> {
+        let mappings = self.take(PER_RESERVATION)?;
+        Ok(Space {
+            reservation: Reservation::new(size, accessible)?,
+            _mappings: mappings,
+        })
+    }
+}
+
+impl Drop for Mappings {
+    fn drop(&mut self) {
+        self.budget.used.fetch_sub(self.count, Ordering::Relaxed);
+    }
+}
+
+impl std::ops::Deref for Space {
+    type Target = Reservation;
+
+    fn deref(&self) -> &Reservation {
+        &self.reservation
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::PAGE_SIZE;
+
+    #[test]
+    fn what_is_dropped_can_be_taken_again() {
+        let budget = Budget::new(Some(5));
+        let first = budget.reserve(PAGE_SIZE, 0).unwrap();
+        let second = budget.reserve(PAGE_SIZE, PAGE_SIZE).unwrap();
+        let error = budget.reserve(PAGE_SIZE, 0).unwrap_err().to_string();
+        assert!(error.contains("limit of 5 memory mappings"), "{error}");
+        assert!(budget.take(usize::MAX).is_err());
+        let last = budget.take(1).unwrap();
+        drop((first, last));
+        // A system call that fails gives back what it took.
+        for _ in 0..9 {
+            assert!(budget.reserve(1 << 60, 0).is_err());
+        }
+        drop(budget.reserve(PAGE_SIZE, 0).unwrap());
+        drop(second);
+        assert_eq!(budget.used.load(Ordering::Relaxed), 0);
+    }
+}
