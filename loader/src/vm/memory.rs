@@ -8,9 +8,9 @@
 //! An instance without a memory has the context alone; further memories have reservations of their
 //! own. A memory whose accesses are checked has a small guard, and gets a smaller reservation where
 //! the system has no more. All memory starts as zeros, over which the runs of the images are laid:
-//! long runs are mapped from the artifact and copied by the kernel where they are written, short ones
-//! are copied at once, because a page fault costs more than copying a page. The address space comes
-//! from a [`Pool`] and goes back there.
+//! some are mapped from the artifact and copied by the kernel where they are written, others are
+//! copied at once, as the compiler has decided. The address space comes from a [`Pool`] and goes back
+//! there.
 #![allow(unsafe_code, reason = "owns the memory of instances")]
 
 use std::io;
@@ -31,11 +31,6 @@ use crate::vm::handles;
 use crate::vm::limits::StoreLimits;
 use crate::vm::pool::Pool;
 use crate::vm::table::MAX_ELEMENTS;
-
-/// Bytes of a run up to which copying is cheaper than mapping. Measured: a copied page costs 1.5 µs
-/// with its fault, a mapped run 13 µs and 2 µs for each page that is written then; this is where
-/// both cost the same if a quarter of the pages are written.
-const COPY_LIMIT: usize = 16 * PAGE_SIZE;
 
 /// The context and the memories of one instance.
 #[derive(Debug)]
@@ -133,7 +128,7 @@ impl Slot {
         let images = unit.artifact().section(SectionId::Images);
         for run in &plan.runs {
             let bytes = &images[run.source..run.source + run.size];
-            let is_mapped = run.size > COPY_LIMIT && self.map_run(plan, run, bytes)?;
+            let is_mapped = run.is_mapped && self.map_run(plan, run, bytes)?;
             if !is_mapped {
                 let (reservation, start) = self.place(plan, run.memory);
                 copy(bytes, reservation, start + run.offset);

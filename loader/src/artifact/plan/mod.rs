@@ -7,7 +7,7 @@ mod modules;
 
 use cwasm_format::FormatError;
 use cwasm_format::data::{
-    IMAGE_CONTEXT, ImageRecord, MAX_RESERVATION, MAX_TABLE_ELEMENTS, MemoryRecord,
+    IMAGE_CONTEXT, ImageRecord, MAX_MAPPED_RUNS, MAX_RESERVATION, MAX_TABLE_ELEMENTS, MemoryRecord,
 };
 use cwasm_format::exports::{ExportRecord, IMPORTED, StrRef, kind};
 use cwasm_format::header::{Kind, NONE, SectionId};
@@ -70,11 +70,13 @@ pub(crate) struct TablePlan {
     pub(crate) len: u64,
 }
 
-/// A run of an image: whole pages.
+/// A run of an image.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run {
     /// Index of the memory; `None` for the context.
     pub(crate) memory: Option<usize>,
+    /// Whether it is mapped: whole pages, of the target and of the images.
+    pub(crate) is_mapped: bool,
     /// Bytes from the start of the target.
     pub(crate) offset: usize,
     /// Bytes from the start of the images.
@@ -100,6 +102,10 @@ impl Plan {
                 plan_run(context_size, &memories, images, record, run)
             })
             .collect::<Result<Box<[_]>, _>>()?;
+        let mut mapped = runs.iter().enumerate().filter(|(_, run)| run.is_mapped);
+        if let Some((index, _)) = mapped.nth(MAX_MAPPED_RUNS) {
+            return Err(record_id(SectionId::ImageRuns, index).error("is_mapped", 1u32));
+        }
         let claims = claim(records)?;
         let tables = artifact.tables().iter().map(|table| TablePlan {
             slot: table.slot as usize,
@@ -200,19 +206,25 @@ fn plan_run(
     let Some(target_size) = target_size else {
         return Err(record.error("target", run.target));
     };
+    if run.is_mapped > 1 {
+        return Err(record.error("is_mapped", run.is_mapped));
+    }
+    let is_mapped = run.is_mapped == 1;
+    let is_placed = |value| !is_mapped || is_paged(value);
     let source_end = run.source.checked_add(run.size);
-    if !is_paged(run.source) || source_end.is_none_or(|end| end > images) {
+    if !is_placed(run.source) || source_end.is_none_or(|end| end > images) {
         return Err(record.error("source", run.source));
     }
     let end = run.offset.checked_add(run.size);
-    if !is_paged(run.offset) || end.is_none_or(|end| end > target_size as u64) {
+    if !is_placed(run.offset) || end.is_none_or(|end| end > target_size as u64) {
         return Err(record.error("offset", run.offset));
     }
-    if !is_paged(run.size) || run.size == 0 {
+    if !is_placed(run.size) || run.size == 0 {
         return Err(record.error("size", run.size));
     }
     Ok(Run {
         memory,
+        is_mapped,
         offset: run.offset as usize,
         source: run.source as usize,
         size: run.size as usize,
