@@ -1,5 +1,7 @@
 //! Where everything that a core function can name lies: constants of the unit's layout.
 
+use cwasm_format::exports::IMPORTED;
+
 use crate::ir::symbol::FuncId;
 use crate::module::Module;
 
@@ -113,13 +115,39 @@ pub(crate) enum ConstValue {
     /// Bits.
     F64(u64),
     V128(u128),
-    /// A null reference.
+    Ref(ConstRef),
+}
+
+/// A reference known at compile time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ConstRef {
     Null,
-    /// A reference to a function of the unit (closed units), with the number of its type.
-    Func {
+    /// A function of the unit (closed units), with the number of its type.
+    Closed {
         func: FuncId,
         type_number: u32,
     },
+    /// A function whose reference the loader knows (open units).
+    Open(RefSource),
+}
+
+/// Where the loader finds a function reference of an open unit, before anything runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RefSource {
+    /// The `VmFuncRef` at this context offset.
+    FuncRef(u32),
+    /// The `VmFuncImport` at this context offset.
+    Import(u32),
+}
+
+impl RefSource {
+    /// [`RefSlotRecord::source`](cwasm_format::code::RefSlotRecord::source).
+    pub(crate) fn number(self) -> u32 {
+        match self {
+            RefSource::FuncRef(slot) => slot,
+            RefSource::Import(slot) => slot | IMPORTED,
+        }
+    }
 }
 
 /// A data segment: its bytes are in the artifact's data, its current length (0 once dropped) is a

@@ -108,7 +108,8 @@ impl Text {
                     Entry::ArrayThunk(ty) => (function_kind::THUNK, 0, ty),
                     Entry::HostFunc(ty) => (function_kind::TRAMPOLINE, 0, ty),
                     Entry::Bridge(index) => (function_kind::ADAPTER, 0, index),
-                    Entry::Init(number) => (function_kind::INIT, 0, number),
+                    Entry::Steps { start, .. } => (function_kind::INIT, 0, start),
+                    Entry::Init { first, .. } => (function_kind::INIT, 0, first.0),
                     Entry::Builtin(builtin) => (function_kind::BUILTIN, 0, builtin as u32),
                 };
                 FunctionRecord {

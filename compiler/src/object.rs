@@ -13,7 +13,7 @@ use cranelift_object::{ObjectBuilder, ObjectModule};
 use cwasm_format::header::SectionId;
 
 use crate::emit::contents;
-use crate::emit::names::entry_name;
+use crate::emit::names::symbol_name;
 use crate::emit::parts::Parts;
 use crate::error::{Error, Result};
 use crate::ir::symbol::Symbol;
@@ -32,7 +32,7 @@ pub(crate) fn emit(parts: &Parts<'_, '_>) -> Result<Vec<u8>> {
     let mut funcs = Vec::new();
     let align = parts.target.arch.function_align;
     for (place, entry) in parts.compiled.entries().enumerate() {
-        let name = format!("{}#{place}", entry_name(parts, entry));
+        let name = format!("{}#{place}", symbol_name(parts, entry));
         funcs.push(
             module
                 .declare_function(&name, Linkage::Local, &signature)

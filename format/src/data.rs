@@ -1,11 +1,12 @@
 //! Memories, tables and the images they start from.
 //!
 //! ```text
-//! .cwasm.images:  | context image | run of memory 0 | run of memory 0 | run of memory 1 | ...
+//! .cwasm.images:  | mapped run of memory 0 | mapped run of memory 1 | ... | copied run | copied run | ...
 //! ```
 //!
-//! An image is a list of runs: pages of the file that belong at an offset of the context or of a
-//! memory. Everything between runs is zero. Runs are mapped copy-on-write from the artifact.
+//! An image is a list of runs: bytes of the file that belong at an offset of the context or of a
+//! memory. Everything between runs is zero. *Mapped* runs are whole pages, mapped copy-on-write from
+//! the artifact; the bytes of the others are copied when an instance is made.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -24,7 +25,7 @@ pub const CHECKED_GUARD_SIZE: u64 = 64 << 10;
 /// The most address space that a memory may reserve.
 pub const MAX_RESERVATION: u64 = 1 << 46;
 
-/// The most elements that a table may have, and the tables of a unit may start with.
+/// The most elements that a table may have.
 pub const MAX_TABLE_ELEMENTS: u64 = 10_000_000;
 
 /// A memory that the unit defines.
@@ -70,14 +71,20 @@ pub struct TableRecord {
 /// The target of an [`ImageRecord`] that is the context and not a memory.
 pub const IMAGE_CONTEXT: u32 = u32::MAX;
 
-/// A run of an image: whole pages.
+/// The most runs that an instance maps. Each takes up to two of the mappings that a process may have
+/// (65,530 on Linux, by default), so that thousands of instances fit whatever their guests are.
+/// Compilers put few and long runs of bytes into a memory; a guest that has more has the longest mapped.
+pub const MAX_MAPPED_RUNS: usize = 16;
+
+/// A run of an image.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct ImageRecord {
     /// Index of the memory, or [`IMAGE_CONTEXT`].
     pub target: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// 1 if it is mapped: then offset, source and size are multiples of the page size. 0 if it is
+    /// copied.
+    pub is_mapped: u32,
     /// Where the run belongs: bytes from the start of the target.
     pub offset: u64,
     /// Where it stands: bytes from the start of the images section.

@@ -24,11 +24,12 @@ pub const MAGIC: [u8; 8] = *b"cwasm\r\n\x1a";
 /// The version this crate writes. Version 2 has more builtins and traps, shared memories, and
 /// references to function types; version 3 has interruptible code and resources; version 4 has memories
 /// of 64 bits for the canonical ABI, lists of fixed length, maps, and modules as imports and exports;
-/// its thunks keep their context; in version 5 instances may be entered while they wait.
-pub const ABI_VERSION: u32 = 5;
+/// its thunks keep their context; in version 5 instances may be entered while they wait; version 6 says
+/// which runs of images are mapped, and has equal names of functions once.
+pub const ABI_VERSION: u32 = 6;
 
 /// The lowest version this crate reads.
-pub const ABI_VERSION_MIN: u32 = 5;
+pub const ABI_VERSION_MIN: u32 = 6;
 
 /// Bytes of a page in the file and of the unit that images are mapped by.
 pub const PAGE_SIZE: u64 = 4096;

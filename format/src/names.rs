@@ -1,22 +1,29 @@
 //! Names of functions, written with `--debug`.
 //!
 //! ```text
-//! count: u32 | end offset of each name: u32 x count | names, UTF-8
+//! count: u32 | (offset: u32, length: u32) x count | names, UTF-8
 //! ```
 //!
-//! The k-th name is that of the k-th record of `.cwasm.functions`; an empty one is unknown.
+//! The k-th pair is the name of the k-th record of `.cwasm.functions`, in bytes from the first name; an
+//! empty one is unknown. Equal names are there once. Any text is a name.
 
-/// Encodes names.
-pub fn encode<'a>(names: impl ExactSizeIterator<Item = &'a str> + Clone) -> Vec<u8> {
-    let mut out = Vec::new();
-    out.extend((names.len() as u32).to_le_bytes());
-    let mut end = 0u32;
-    for name in names.clone() {
-        end += name.len() as u32;
-        out.extend(end.to_le_bytes());
+/// Encodes names; `None` if they are longer than 4 GiB.
+#[cfg(feature = "write")]
+pub fn encode<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> Option<Vec<u8>> {
+    let mut known = std::collections::HashMap::new();
+    let mut text = String::new();
+    let mut out = Vec::with_capacity(4 + 8 * names.len());
+    out.extend(u32::try_from(names.len()).ok()?.to_le_bytes());
+    for name in names {
+        let offset = *known.entry(name).or_insert_with(|| {
+            text.push_str(name);
+            text.len() - name.len()
+        });
+        out.extend(u32::try_from(offset).ok()?.to_le_bytes());
+        out.extend(u32::try_from(name.len()).ok()?.to_le_bytes());
     }
-    names.for_each(|name| out.extend(name.as_bytes()));
-    out
+    out.extend(text.as_bytes());
+    Some(out)
 }
 
 /// The name of function `index`; `None` where it is unknown or `bytes` are not names.
@@ -29,25 +36,31 @@ pub fn lookup(bytes: &[u8], index: u32) -> Option<&str> {
     if index >= count {
         return None;
     }
-    let start = if index == 0 { 0 } else { word(index)? };
-    let names = bytes.get(count.checked_add(1)?.checked_mul(4)?..)?;
-    let name = core::str::from_utf8(names.get(start..word(index + 1)?)?).ok()?;
+    let pair = index.checked_mul(2)?.checked_add(1)?;
+    let (offset, len) = (word(pair)?, word(pair.checked_add(1)?)?);
+    let names = bytes.get(count.checked_mul(8)?.checked_add(4)?..)?;
+    let name = names.get(offset..offset.checked_add(len)?)?;
+    let name = core::str::from_utf8(name).ok()?;
     (!name.is_empty()).then_some(name)
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "write"))]
 mod tests {
     use super::*;
 
     #[test]
     fn names_come_back() {
-        let bytes = encode(["main", "", "größe"].into_iter());
-        assert_eq!(lookup(&bytes, 0), Some("main"));
-        assert_eq!(lookup(&bytes, 1), None);
-        assert_eq!(lookup(&bytes, 2), Some("größe"));
-        assert_eq!(lookup(&bytes, 3), None);
+        let names = ["main", "", "größe", "a\0b", "main", "\n"];
+        let bytes = encode(names.into_iter()).unwrap();
+        for (index, name) in (0..).zip(names) {
+            let expected = (!name.is_empty()).then_some(name);
+            assert_eq!(lookup(&bytes, index), expected);
+        }
+        assert_eq!(lookup(&bytes, 6), None);
+        let text = bytes.len() - (4 + 8 * names.len());
+        assert_eq!(text, "maingrößea\0b\n".len(), "equal names are there once");
         for len in 0..bytes.len() {
-            assert_ne!(lookup(&bytes[..len], 2), Some("größe"));
+            assert_ne!(lookup(&bytes[..len], 5), Some("\n"));
         }
     }
 }

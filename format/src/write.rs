@@ -5,7 +5,7 @@ use object::write::elf::{FileHeader, ProgramHeader, SectionHeader, Sym, Writer};
 use sha2::{Digest, Sha256};
 use zerocopy::{Immutable, IntoBytes};
 
-use crate::data::{IMAGE_CONTEXT, ImageRecord};
+use crate::data::ImageRecord;
 use crate::exports::{ExportRecord, StrRef, kind};
 use crate::header::{
     ABI_VERSION, CHECKSUM_OFFSET, DIGEST_OFFSET, HEADER_END, HEADER_OFFSET, Header, Kind, MAGIC,
@@ -54,70 +54,59 @@ impl Strings {
 /// Collects the runs of images.
 #[derive(Debug, Default)]
 pub struct Images {
-    bytes: Vec<u8>,
+    /// Whole pages, which come first.
+    mapped: Vec<u8>,
+    /// All other bytes, without padding.
+    copied: Vec<u8>,
+    /// Those of `copied` count from its start.
     runs: Vec<ImageRecord>,
 }
 
-/// Bytes of zero pages between two runs up to which one longer run is cheaper than two.
-pub const RUN_GAP: u64 = 4 * PAGE_SIZE;
-
 impl Images {
-    /// Adds the image of the context, which starts with `bytes`.
-    pub fn add_context(&mut self, bytes: &[u8]) {
-        self.add(IMAGE_CONTEXT, 0, bytes);
+    /// Adds a run that instances map: whole pages that belong at byte `offset` of `target`. Of a unit
+    /// there are at most [`MAX_MAPPED_RUNS`](crate::data::MAX_MAPPED_RUNS).
+    ///
+    /// # Panics
+    /// If offset or size is no multiple of the page size.
+    pub fn map(&mut self, target: u32, offset: u64, bytes: &[u8]) {
+        let size = bytes.len() as u64;
+        assert!(offset.is_multiple_of(PAGE_SIZE) && size.is_multiple_of(PAGE_SIZE));
+        self.runs.push(ImageRecord {
+            target,
+            is_mapped: 1,
+            offset,
+            source: self.mapped.len() as u64,
+            size,
+        });
+        self.mapped.extend_from_slice(bytes);
     }
 
-    /// Adds what memory `memory` holds from byte `offset`, a multiple of the page size, on. Pages
-    /// of zeros are left out.
-    pub fn add_memory(&mut self, memory: u32, offset: u64, bytes: &[u8]) {
-        self.add(memory, offset, bytes);
-    }
-
-    fn add(&mut self, target: u32, offset: u64, bytes: &[u8]) {
-        let page_size = PAGE_SIZE as usize;
-        let is_zero = |page: &[u8]| page.iter().all(|byte| *byte == 0);
-        let pages: Vec<&[u8]> = bytes.chunks(page_size).collect();
-        let mut next = 0;
-        while next < pages.len() {
-            if is_zero(pages[next]) {
-                next += 1;
-                continue;
-            }
-            let start = next;
-            let mut end = next + 1;
-            let mut ahead = end;
-            while ahead < pages.len() && ((ahead - end) * page_size) as u64 <= RUN_GAP {
-                if !is_zero(pages[ahead]) {
-                    end = ahead + 1;
-                }
-                ahead += 1;
-            }
-            let from = start * page_size;
-            let to = (end * page_size).min(bytes.len());
-            self.runs.push(ImageRecord {
-                target,
-                reserved: 0,
-                offset: offset + from as u64,
-                source: self.bytes.len() as u64,
-                size: ((end - start) * page_size) as u64,
-            });
-            self.bytes.extend_from_slice(&bytes[from..to]);
-            self.bytes
-                .resize(self.bytes.len().next_multiple_of(page_size), 0);
-            next = end;
-        }
+    /// Adds a run that instances copy: bytes that belong at byte `offset` of `target`.
+    pub fn copy(&mut self, target: u32, offset: u64, bytes: &[u8]) {
+        self.runs.push(ImageRecord {
+            target,
+            is_mapped: 0,
+            offset,
+            source: self.copied.len() as u64,
+            size: bytes.len() as u64,
+        });
+        self.copied.extend_from_slice(bytes);
     }
 
     /// The bytes of the images section and the records of the runs.
-    pub fn finish(self) -> (Vec<u8>, Vec<ImageRecord>) {
-        (self.bytes, self.runs)
+    pub fn finish(mut self) -> (Vec<u8>, Vec<ImageRecord>) {
+        let copied = self.mapped.len() as u64;
+        let runs = self.runs.iter_mut().filter(|run| run.is_mapped == 0);
+        runs.for_each(|run| run.source += copied);
+        self.mapped.append(&mut self.copied);
+        (self.mapped, self.runs)
     }
 }
 
 /// A symbol for debuggers and profilers.
 #[derive(Debug)]
 pub struct Symbol {
-    /// Its name.
+    /// Its name, without zero bytes.
     pub name: String,
     /// Text offset.
     pub offset: u32,
@@ -210,6 +199,9 @@ impl Contents {
     }
 
     /// The bytes of the artifact. The same contents give the same bytes.
+    ///
+    /// # Panics
+    /// If the name of a symbol has a zero byte.
     pub fn write(mut self) -> Vec<u8> {
         let ranges = self.place();
         for id in [SectionId::Text, SectionId::Images, SectionId::Modules] {

@@ -1,5 +1,6 @@
 //! Emits the artifact: fills its sections from a unit and its linked text.
 
+mod images;
 mod modules;
 pub(crate) mod names;
 pub(crate) mod parts;
@@ -17,12 +18,11 @@ use cwasm_format::imports::{ImportRecord, LowerRecord};
 use cwasm_format::resources::{
     HandleTableRecord, HandleUse, MAX_HANDLE_USES, NestRecord, ResourceRecord, UseRange,
 };
-use cwasm_format::write::{Contents, Facts, Images, Strings};
+use cwasm_format::write::{Contents, Facts, Strings};
 
-use crate::env::{FuncLoc, MemoryBase};
+use crate::env::MemoryBase;
 use crate::error::{Error, Result};
 use crate::ir::symbol::FuncId;
-use crate::layout::{Unit, patch};
 use crate::link::Text;
 use crate::plan::types::FuncTypeId;
 use crate::plan::{
@@ -82,33 +82,11 @@ pub(crate) fn contents(parts: &Parts<'_, '_>, text: &Text) -> Result<Contents> {
     let (blocks, bytes) = text.traps(compiled);
     contents.set_records(SectionId::TrapBlocks, &blocks);
     contents.set(SectionId::TrapBytes, bytes);
-    images(unit, text, &mut contents);
+    images::set(unit, text, &mut contents);
     if parts.debug {
-        names::debug(parts, text, &mut contents);
+        names::set(parts, text, &mut contents)?;
     }
     Ok(contents)
-}
-
-fn images(unit: &Unit<'_>, text: &Text, contents: &mut Contents) {
-    let mut context = unit.context.clone();
-    let mut data = unit.data.clone();
-    unit.context_refs
-        .iter()
-        .for_each(|found| patch(&mut context, found, |func| text.offset(func)));
-    unit.data_refs
-        .iter()
-        .for_each(|found| patch(&mut data, found, |func| text.offset(func)));
-    let mut images = Images::default();
-    images.add_context(&context);
-    for (memory, image) in unit.images.iter().enumerate() {
-        for (offset, bytes) in image.extents() {
-            images.add_memory(memory as u32, offset, &bytes);
-        }
-    }
-    let (bytes, runs) = images.finish();
-    contents.set(SectionId::Images, bytes);
-    contents.set_records(SectionId::ImageRuns, &runs);
-    contents.set(SectionId::Data, data);
 }
 
 fn component_records(
@@ -384,21 +362,11 @@ fn open_records(
         })
         .collect();
     contents.set_records(SectionId::FuncRefs, &func_refs);
-    let ref_slots: Vec<RefSlotRecord> = unit
-        .ref_slots
-        .iter()
-        .map(|(slot, func)| RefSlotRecord {
+    let ref_slots = unit.ref_slots.iter();
+    let ref_slots: Vec<RefSlotRecord> = ref_slots
+        .map(|(slot, source)| RefSlotRecord {
             slot: *slot,
-            source: match *func {
-                FuncLoc::Import { slot } => slot | IMPORTED,
-                FuncLoc::Local {
-                    func_ref: Some(slot),
-                    ..
-                } => slot,
-                FuncLoc::Local { func_ref: None, .. } => {
-                    unreachable!("what a segment names has a reference")
-                }
-            },
+            source: source.number(),
         })
         .collect();
     contents.set_records(SectionId::RefSlots, &ref_slots);

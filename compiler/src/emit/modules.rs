@@ -1,5 +1,7 @@
 //! The records of core modules that a component imports or exports.
 
+use std::collections::HashMap;
+
 use cwasm_format::exports::{ExportRecord, IMPORTED, StrRef};
 use cwasm_format::hash::TypeHash;
 use cwasm_format::header::{NONE, PAGE_SIZE, SectionId};
@@ -16,7 +18,7 @@ use crate::env::FuncLoc;
 use crate::error::{Error, Result};
 use crate::link::Text;
 use crate::module::Import;
-use crate::plan::{CoreDef, CoreFunc, CoreItem, ModuleId};
+use crate::plan::{CoreDef, CoreFunc, CoreItem, ImportItem, ModuleId};
 
 /// The type of an imported module.
 pub(super) fn encoded_type(
@@ -40,6 +42,13 @@ pub(super) fn instances(
     let Parts { unit, plan, .. } = parts;
     let mut slots = unit.import_slots.iter();
     let mut inits = parts.list.init_thunks.iter();
+    let numbered = (0..).zip(&plan.imports);
+    let module_imports: HashMap<ModuleId, u32> = numbered
+        .filter_map(|(number, import)| match import.item {
+            ImportItem::Module(module) => Some((module, number)),
+            _ => None,
+        })
+        .collect();
     let (mut instances, mut args) = (Vec::new(), Vec::new());
     for (planned, env) in plan.instances.iter().zip(&unit.envs) {
         let module = &parts.modules[planned.module.0 as usize];
@@ -65,7 +74,7 @@ pub(super) fn instances(
         }
         let init = inits.next().copied().flatten();
         instances.push(ModuleInstanceRecord {
-            import: plan.module_import(planned.module),
+            import: module_imports[&planned.module],
             init: init.map_or(NONE, |func| text.offset(func)),
             args: args.len() as u32,
             arg_count: planned.imports.len() as u32,
@@ -142,8 +151,9 @@ fn core_func_place(parts: &Parts<'_, '_>, func: CoreFunc) -> u32 {
         return func_place(unit, unit.envs[instance.0 as usize].funcs[index as usize]);
     }
     let (id, _) = unit.resolve(plan, func);
-    let mut refs = unit.func_refs.iter();
-    let func_ref = refs.find(|func_ref| func_ref.func == id);
+    // Those of what is no core function come first, in the order of the text.
+    let place = id.0 - unit.text_order.core_funcs();
+    let func_ref = unit.func_refs.get(place as usize);
     let func_ref = func_ref.map(|func_ref| func_ref.slot);
     func_place(unit, FuncLoc::Local { func: id, func_ref })
 }

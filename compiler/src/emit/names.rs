@@ -1,62 +1,82 @@
-//! Names of functions, for backtraces, debuggers and profilers.
+//! Names of functions: for backtraces, and as symbols for debuggers and profilers.
+//!
+//! A module may give a function any text as its name: none, the name of another, or one with control
+//! characters. Backtraces have it as it is; symbols have it as tools can show it.
+
+use std::borrow::Cow;
 
 use cwasm_format::header::SectionId;
 use cwasm_format::names;
 use cwasm_format::write::{Contents, Symbol};
 
 use super::parts::Parts;
+use crate::error::{Error, Result};
 use crate::link::Text;
 use crate::plan::ResourceOp;
 use crate::work::Entry;
 
-/// Names for backtraces, symbols for debuggers and profilers.
-pub(super) fn debug(parts: &Parts<'_, '_>, text: &Text, contents: &mut Contents) {
-    let names: Vec<String> = parts
-        .compiled
-        .entries()
-        .map(|entry| entry_name(parts, entry))
-        .collect();
+/// Bytes of a name beyond which a symbol has its start only.
+const MAX_SYMBOL_LEN: usize = 1000;
+
+/// Sets the section of names and the symbols.
+pub(super) fn set(parts: &Parts<'_, '_>, text: &Text, contents: &mut Contents) -> Result<()> {
+    let entries = parts.compiled.entries();
     // In backtraces only what the module names is a name.
-    let known: Vec<&str> = parts
-        .compiled
-        .entries()
-        .zip(&names)
-        .map(|(entry, name)| match entry {
-            Entry::Core { instance, index } => {
-                let module = parts.unit.envs[*instance as usize].module;
-                module
-                    .func_names
-                    .get(*index as usize)
-                    .copied()
-                    .unwrap_or_default()
-            }
-            _ => name.as_str(),
+    let known: Vec<Cow<'_, str>> = entries
+        .map(|entry| match *entry {
+            Entry::Core { instance, index } => Cow::from(given_name(parts, instance, index)),
+            _ => entry_name(parts, entry),
         })
         .collect();
-    contents.set(SectionId::Names, names::encode(known.into_iter()));
-    contents.symbols = names
-        .iter()
-        .zip(&text.offsets)
+    let Some(section) = names::encode(known.iter().map(|name| &**name)) else {
+        let len = known.iter().map(|name| name.len() as u64).sum();
+        return Err(Error::limit("bytes of names", len, u32::MAX.into()));
+    };
+    contents.set(SectionId::Names, section);
+    let functions = parts.compiled.entries().zip(&text.offsets);
+    contents.symbols = functions
         .zip(&parts.compiled.functions)
-        .map(|((name, offset), function)| Symbol {
-            name: name.clone(),
+        .map(|((entry, offset), function)| Symbol {
+            name: symbol_name(parts, entry),
             offset: *offset,
             size: function.code.len() as u32,
         })
         .collect();
+    Ok(())
 }
 
-/// The name of an entry as a symbol.
-pub(crate) fn entry_name(parts: &Parts<'_, '_>, entry: &Entry) -> String {
-    let core_name = |instance: u32, index: u32| {
-        let module = parts.unit.envs[instance as usize].module;
-        match module.func_names.get(index as usize) {
-            Some(name) if !name.is_empty() => (*name).to_owned(),
-            _ => format!("core[{instance}].func[{index}]"),
+/// The name of an entry as a symbol: without control characters, of which a zero byte would end it
+/// and a line feed break what tools print, and not too long.
+pub(crate) fn symbol_name(parts: &Parts<'_, '_>, entry: &Entry) -> String {
+    let name = entry_name(parts, entry);
+    let mut symbol = String::new();
+    for char in name.chars() {
+        if symbol.len() > MAX_SYMBOL_LEN {
+            symbol.push_str("...");
+            break;
         }
-    };
-    match entry {
-        Entry::Core { instance, index } => core_name(*instance, *index),
+        match char.is_control() {
+            true => symbol.extend(char.escape_default()),
+            false => symbol.push(char),
+        }
+    }
+    symbol
+}
+
+/// What the module calls a function; empty if it does not.
+fn given_name<'a>(parts: &Parts<'_, 'a>, instance: u32, index: u32) -> &'a str {
+    let module = parts.unit.envs[instance as usize].module;
+    let name = module.func_names.get(index as usize);
+    name.copied().unwrap_or_default()
+}
+
+/// The name of an entry.
+fn entry_name<'a>(parts: &Parts<'_, 'a>, entry: &Entry) -> Cow<'a, str> {
+    let name = match entry {
+        Entry::Core { instance, index } => match given_name(parts, *instance, *index) {
+            "" => format!("core[{instance}].func[{index}]"),
+            name => return Cow::from(name),
+        },
         Entry::Lower(index) => {
             let import = parts.plan.lowers[*index as usize].import;
             format!("lower[{}]", parts.plan.imports[import as usize].path)
@@ -79,8 +99,10 @@ pub(crate) fn entry_name(parts: &Parts<'_, '_>, entry: &Entry) -> String {
         Entry::ArrayThunk(ty) => format!("array_thunk[{ty}]"),
         Entry::HostFunc(ty) => format!("host_func[{ty}]"),
         Entry::Bridge(index) => format!("bridge[{index}]"),
-        Entry::Init(0) => "init".to_owned(),
-        Entry::Init(number) => format!("init[{number}]"),
+        Entry::Steps { start: 0, .. } => "init".to_owned(),
+        Entry::Steps { start, .. } => format!("init[{start}]"),
+        Entry::Init { first, .. } => format!("init[from {}]", first.0),
         Entry::Builtin(builtin) => format!("builtin[{}]", builtin.name()),
-    }
+    };
+    Cow::from(name)
 }

@@ -2,17 +2,16 @@
 
 use wasmparser::{ConstExpr, Operator};
 
-use crate::env::{ConstValue, FuncLoc, GlobalLoc};
+use crate::env::{ConstRef, ConstValue, GlobalLoc};
 use crate::error::{Error, Result};
 
 /// The value of `expr`; `None` if it depends on something that is only known at run time.
 ///
-/// `funcs`, `globals` and `type_number` (of a function) are those of the instance so far.
+/// `globals` are those of the instance so far, `reference` gives the reference to a function.
 pub(crate) fn evaluate(
     expr: &ConstExpr<'_>,
-    funcs: &[FuncLoc],
     globals: &[GlobalLoc],
-    type_number: impl Fn(u32) -> u32,
+    reference: impl Fn(u32) -> Option<ConstRef>,
 ) -> Result<Option<ConstValue>> {
     let mut reader = expr.get_operators_reader();
     let mut stack: Vec<ConstValue> = Vec::new();
@@ -25,17 +24,10 @@ pub(crate) fn evaluate(
             Operator::F32Const { value } => ConstValue::F32(value.bits()),
             Operator::F64Const { value } => ConstValue::F64(value.bits()),
             Operator::V128Const { value } => ConstValue::V128(u128::from_le_bytes(*value.bytes())),
-            Operator::RefNull { .. } => ConstValue::Null,
-            Operator::RefFunc { function_index } => match funcs[function_index as usize] {
-                FuncLoc::Local {
-                    func,
-                    func_ref: None,
-                } => ConstValue::Func {
-                    func,
-                    type_number: type_number(function_index),
-                },
-                // In an open unit references are addresses.
-                FuncLoc::Local { .. } | FuncLoc::Import { .. } => return Ok(None),
+            Operator::RefNull { .. } => ConstValue::Ref(ConstRef::Null),
+            Operator::RefFunc { function_index } => match reference(function_index) {
+                Some(reference) => ConstValue::Ref(reference),
+                None => return Ok(None),
             },
             Operator::GlobalGet { global_index } => match globals[global_index as usize] {
                 GlobalLoc::Const(value) => value,

@@ -1,53 +1,53 @@
-//! The initial contents of a memory, sparse.
+//! The initial contents of a context or memory, sparse.
 
 use std::collections::BTreeMap;
 
-use cwasm_format::header::PAGE_SIZE;
-use cwasm_format::write::RUN_GAP;
+/// Bytes of a chunk. Small, because segments of a few bytes may lie anywhere: each costs the compiler a
+/// chunk at most.
+const CHUNK: usize = 256;
 
-/// Bytes of a chunk: a page, as pages of zeros take no room in the artifact either.
-const CHUNK: u64 = PAGE_SIZE;
-
-/// What a memory holds before anything runs; what is not written is zero.
-#[derive(Default)]
-pub(crate) struct MemoryImage {
+/// What a context or memory holds before anything runs; what is not written is zero.
+#[derive(Clone, Default)]
+pub(crate) struct Image {
     /// Chunks by number.
-    chunks: BTreeMap<u64, Box<[u8]>>,
+    chunks: BTreeMap<u64, Box<[u8; CHUNK]>>,
 }
 
-impl MemoryImage {
+impl Image {
     /// Writes `bytes` at `offset`.
     pub(crate) fn write(&mut self, mut offset: u64, mut bytes: &[u8]) {
         while !bytes.is_empty() {
-            let start = (offset % CHUNK) as usize;
-            let len = bytes.len().min(CHUNK as usize - start);
-            let chunk = self
-                .chunks
-                .entry(offset / CHUNK)
-                .or_insert_with(|| vec![0; CHUNK as usize].into_boxed_slice());
-            chunk[start..start + len].copy_from_slice(&bytes[..len]);
+            let start = (offset % CHUNK as u64) as usize;
+            let len = bytes.len().min(CHUNK - start);
+            let (part, rest) = bytes.split_at(len);
+            let number = offset / CHUNK as u64;
+            if !is_zero(part) {
+                let chunk = self.chunks.entry(number).or_insert_with(zeros);
+                chunk[start..start + len].copy_from_slice(part);
+            } else if let Some(chunk) = self.chunks.get_mut(&number) {
+                chunk[start..start + len].fill(0);
+            }
             offset += len as u64;
-            bytes = &bytes[len..];
+            bytes = rest;
         }
     }
 
-    /// The written parts in order, one at a time: offset and bytes of each. What is between two that
-    /// are near enough to be one run of the artifact belongs to them.
-    pub(crate) fn extents(&self) -> impl Iterator<Item = (u64, Vec<u8>)> {
-        let mut chunks = self.chunks.iter().peekable();
-        std::iter::from_fn(move || {
-            let (number, first) = chunks.next()?;
-            let start = number * CHUNK;
-            let mut bytes = first.to_vec();
-            while let Some((number, chunk)) = chunks
-                .next_if(|(number, _)| *number * CHUNK - start - bytes.len() as u64 <= RUN_GAP)
-            {
-                bytes.resize((number * CHUNK - start) as usize, 0);
-                bytes.extend_from_slice(chunk);
-            }
-            Some((start, bytes))
-        })
+    /// The chunks from `start` up to `end` that are not all zeros, in order: the offset and bytes of
+    /// each.
+    pub(crate) fn chunks(&self, start: u64, end: u64) -> impl Iterator<Item = (u64, &[u8; CHUNK])> {
+        let numbers = start / CHUNK as u64..end.div_ceil(CHUNK as u64);
+        let chunks = self.chunks.range(numbers);
+        let chunks = chunks.filter(|(_, chunk)| !is_zero(&chunk[..]));
+        chunks.map(|(number, chunk)| (number * CHUNK as u64, &**chunk))
     }
+}
+
+fn zeros() -> Box<[u8; CHUNK]> {
+    Box::new([0; CHUNK])
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
 }
 
 #[cfg(test)]
@@ -55,31 +55,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn writes_straddle_and_overlap() {
-        let mut image = MemoryImage::default();
-        image.write(CHUNK - 2, &[1, 2, 3, 4]);
-        image.write(CHUNK - 1, &[9]);
-        image.write(10 * CHUNK, &[5]);
-        image.write(11 * CHUNK + RUN_GAP, &[6]);
-        image.write(20 * CHUNK + RUN_GAP, &[7]);
-        let extents: Vec<_> = image.extents().collect();
-        let places: Vec<_> = extents
-            .iter()
-            .map(|(start, bytes)| (*start, bytes.len() as u64))
-            .collect();
-        assert_eq!(
-            places,
-            [
-                (0, 2 * CHUNK),
-                (10 * CHUNK, 2 * CHUNK + RUN_GAP),
-                (20 * CHUNK + RUN_GAP, CHUNK)
-            ]
-        );
-        let edge = CHUNK as usize - 2;
-        assert_eq!(extents[0].1[edge..edge + 4], [1, 9, 3, 4]);
-        assert_eq!(
-            (extents[1].1[0], extents[1].1[(CHUNK + RUN_GAP) as usize]),
-            (5, 6)
-        );
+    fn writes_straddle_and_overlap_and_zeros_take_no_room() {
+        let chunk = CHUNK as u64;
+        let mut image = Image::default();
+        image.write(chunk - 2, &[1, 2, 3, 4]);
+        image.write(chunk - 1, &[9, 0]);
+        image.write(5 * chunk, &[0; 1000]);
+        image.write(10 * chunk, &[6]);
+        image.write(10 * chunk, &[0]);
+        let found: Vec<_> = image.chunks(0, u64::MAX).collect();
+        let places: Vec<u64> = found.iter().map(|(offset, _)| *offset).collect();
+        assert_eq!(places, [0, chunk]);
+        assert_eq!(found[0].1[CHUNK - 3..], [0, 1, 9]);
+        assert_eq!(found[1].1[..3], [0, 4, 0]);
+        assert_eq!(image.chunks(1, chunk).count(), 1);
+        assert_eq!(image.chunks(chunk, 2 * chunk).count(), 1);
+        assert_eq!(image.chunks.len(), 3, "zeros have no chunks");
     }
 }

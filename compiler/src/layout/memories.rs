@@ -1,6 +1,8 @@
 //! Memories: their order, how much address space they reserve, and whether accesses are compared with
 //! their sizes.
 
+use std::collections::HashMap;
+
 use cwasm_format::data::{
     CHECKED_GUARD_SIZE, GUARD_SIZE, MAX_RESERVATION, MemoryRecord, RESERVATION_32,
 };
@@ -8,7 +10,8 @@ use cwasm_format::header::PAGE_SIZE;
 use cwasm_format::vmctx::VmMemory;
 
 use super::Builder;
-use super::image::MemoryImage;
+use super::image::Image;
+use super::order::Target;
 use crate::env::{Env, MemoryBase, MemoryLoc};
 use crate::module::Module;
 use crate::options::Bounds;
@@ -22,24 +25,24 @@ impl<'a> Builder<'a> {
     /// Numbers the memories. The one that most code uses becomes the first.
     pub(super) fn memories(&mut self, plan: &Plan, modules: &[Module<'_>]) {
         let mut found: Vec<(CoreItem, u64)> = Vec::new();
+        let mut places: HashMap<CoreItem, usize> = HashMap::new();
         for (id, instance) in plan.instances.iter().enumerate() {
             let module = &modules[instance.module.0 as usize];
             let code = module.code_size();
             let instance_id = InstanceId(id as u32);
             for index in module.imported_memories..module.memories.len() as u32 {
-                found.push((
-                    CoreItem {
-                        instance: instance_id,
-                        index,
-                    },
-                    code,
-                ));
+                let item = CoreItem {
+                    instance: instance_id,
+                    index,
+                };
+                places.insert(item, found.len());
+                found.push((item, code));
             }
             for import in &instance.imports {
                 if let CoreDef::Memory(item) = import
-                    && let Some((_, total)) = found.iter_mut().find(|(known, _)| known == item)
+                    && let Some(place) = places.get(item)
                 {
-                    *total += code;
+                    found[*place].1 += code;
                 }
             }
         }
@@ -50,8 +53,8 @@ impl<'a> Builder<'a> {
             let record = self.memory_record(&module.memories[item.index as usize]);
             self.memory_numbers.insert(*item, number as u32);
             self.unit.memories.push(record);
-            self.unit.images.push(MemoryImage::default());
-            self.stepped.push(usize::MAX);
+            self.unit.images.push(Image::default());
+            self.memory_orders.push(Target::default());
         }
     }
 
@@ -101,7 +104,7 @@ impl<'a> Builder<'a> {
             } else {
                 MemoryBase::Own { desc }
             };
-            self.stepped[number as usize] = self.unit.steps.len();
+            self.memory_orders[number as usize] = self.order.target();
             env.memories.push(MemoryLoc {
                 base,
                 min_byte_len: byte_len(record.min, page_log2(ty)),

@@ -9,6 +9,7 @@ mod constant;
 mod image;
 mod imports;
 mod memories;
+mod order;
 mod segments;
 mod tables;
 mod text_order;
@@ -21,14 +22,17 @@ use cwasm_format::vmctx::{self, VmContext, VmFuncRef, VmHandles, VmHostImport, f
 use wasmparser::FuncType;
 
 use crate::core_types::CoreTypes;
-use crate::env::{ConstValue, Env, FuncLoc, FuncRefs, GlobalLoc, MemoryBase, TableLoc};
+use crate::env::{
+    ConstRef, ConstValue, Env, FuncLoc, FuncRefs, GlobalLoc, MemoryBase, RefSource, TableLoc,
+};
 use crate::error::{Error, Result};
 use crate::ir::symbol::FuncId;
 use crate::module::Module;
 use crate::options::{Bounds, Options};
 use crate::plan::{CoreFunc, CoreItem, ModuleId, Plan, PlanInstance, ResourceOp, ResourceOrigin};
-use image::MemoryImage;
-use tables::{PlacedTable, TableUse};
+pub(crate) use image::Image;
+use order::{Order, Target};
+use tables::{PlacedTables, TableUse};
 pub(crate) use text_order::{Planned, TextOrder};
 
 /// The largest context in bytes: every offset in it must fit a signed 32-bit displacement with
@@ -58,7 +62,7 @@ pub(crate) struct Unit<'a> {
     /// Distance from the context to the first memory.
     pub(crate) context_size: u32,
     /// Initial bytes of the context.
-    pub(crate) context: Vec<u8>,
+    pub(crate) context: Image,
     /// References to functions in the context that are known when the text is laid out.
     pub(crate) context_refs: Vec<RefPatch>,
     /// The bytes of the data section.
@@ -66,7 +70,7 @@ pub(crate) struct Unit<'a> {
     /// References to functions in the data section.
     pub(crate) data_refs: Vec<RefPatch>,
     pub(crate) memories: Vec<MemoryRecord>,
-    pub(crate) images: Vec<MemoryImage>,
+    pub(crate) images: Vec<Image>,
     pub(crate) tables: Vec<TableRecord>,
     /// Context offset of each host import of the plan, or [`NONE`].
     pub(crate) host_slots: Vec<u32>,
@@ -86,10 +90,13 @@ pub(crate) struct Unit<'a> {
     pub(crate) type_ids: u32,
     /// Context offset of the address of the page that interruptible code checks.
     pub(crate) interrupt_slot: Option<u32>,
+    /// The numbers of the types of an open unit's imported functions that something refers to.
+    pub(crate) escaped_imports: Vec<u32>,
     /// `VmFuncRef`s of an open unit.
     pub(crate) func_refs: Vec<FuncRef>,
-    /// Addresses of `VmFuncRef`s in the context of an open unit: context offset and function.
-    pub(crate) ref_slots: Vec<(u32, FuncLoc)>,
+    /// References in the context of an open unit that the loader fills in: context offset and where it
+    /// finds each.
+    pub(crate) ref_slots: Vec<(u32, RefSource)>,
     /// What is left to do at instantiation, in order.
     pub(crate) steps: Vec<Step>,
 }
@@ -108,8 +115,11 @@ impl Unit<'_> {
                         return (func, env.module.func_type(index).clone());
                     }
                     FuncLoc::Import { slot } => {
-                        let mut slots = self.bridges.iter().map(|bridge| bridge.slot);
-                        let Some(place) = slots.position(|found| found == slot) else {
+                        // They were reserved in this order.
+                        let place = self
+                            .bridges
+                            .binary_search_by_key(&slot, |bridge| bridge.slot);
+                        let Ok(place) = place else {
                             unreachable!("each function of an imported module has a bridge")
                         };
                         let func = self.text_order.id(Planned::Bridge(place as u32));
@@ -209,7 +219,7 @@ pub(crate) fn layout<'a>(
             text_order: TextOrder::new(plan, modules),
             bridges: Vec::new(),
             context_size: 0,
-            context: vec![0; size_of::<VmContext>()],
+            context: Image::default(),
             context_refs: Vec::new(),
             data: Vec::new(),
             data_refs: Vec::new(),
@@ -224,15 +234,19 @@ pub(crate) fn layout<'a>(
             types: Vec::new(),
             type_ids: NONE,
             interrupt_slot: None,
+            escaped_imports: Vec::new(),
             func_refs: Vec::new(),
             ref_slots: Vec::new(),
             steps: Vec::new(),
         },
+        context_end: size_of::<VmContext>() as u64,
+        dropped: None,
         type_numbers: HashMap::new(),
         memory_numbers: HashMap::new(),
-        stepped: Vec::new(),
+        order: Order::default(),
+        memory_orders: Vec::new(),
         segments: HashMap::new(),
-        table_elements: Vec::new(),
+        placed_tables: PlacedTables::default(),
         table_uses: tables::table_uses(plan, modules),
         trampoline_refs: Vec::new(),
         bounds: options.bounds,
@@ -271,17 +285,22 @@ fn check_code_size(plan: &Plan, modules: &[Module<'_>]) -> Result<()> {
 
 struct Builder<'a> {
     unit: Unit<'a>,
+    /// Bytes of the context so far.
+    context_end: u64,
+    /// Context offset of the length of segments that are dropped from the start.
+    dropped: Option<u32>,
     /// By encoding.
     type_numbers: HashMap<Vec<u8>, u32>,
     /// The number of each memory that an instance defines.
     memory_numbers: HashMap<CoreItem, u32>,
-    /// Per memory: the number of steps when it was defined. A segment can be folded into its image
-    /// only while nothing that runs could have seen the memory.
-    stepped: Vec<usize>,
+    /// What must stay in order.
+    order: Order,
+    /// Per memory: whether segments can still be folded into its image.
+    memory_orders: Vec<Target>,
     /// Where the bytes of modules' data segments are, of those that are not folded.
     segments: HashMap<(ModuleId, usize), u32>,
     /// Tables whose elements get their place at the end.
-    table_elements: Vec<PlacedTable>,
+    placed_tables: PlacedTables,
     /// Context offsets of the `VmFuncRef`s of lowered functions, adapters and functions for resources
     /// of an open unit.
     trampoline_refs: Vec<u32>,
@@ -291,15 +310,16 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    /// Reserves `size` bytes of the context.
+    /// Reserves `size` bytes of the context, which are zeros. If all is too much in the end, `finish`
+    /// says so; until then offsets may be any.
     fn reserve(&mut self, size: usize, align: usize) -> u32 {
-        let offset = self.unit.context.len().next_multiple_of(align);
-        self.unit.context.resize(offset + size, 0);
-        offset as u32
+        let offset = self.context_end.next_multiple_of(align as u64);
+        self.context_end = offset.saturating_add(size as u64);
+        offset.min(MAX_CONTEXT_SIZE) as u32
     }
 
     fn write(&mut self, offset: u32, bytes: &[u8]) {
-        self.unit.context[offset as usize..][..bytes.len()].copy_from_slice(bytes);
+        self.unit.context.write(offset.into(), bytes);
     }
 
     fn type_number(&mut self, ty: &FuncType, encoded: &[u8]) -> u32 {
@@ -382,6 +402,7 @@ impl<'a> Builder<'a> {
         if module.is_declared {
             self.declared_exports(&mut env);
             self.unit.steps.push(Step::Instantiate { instance: id });
+            self.order.code_runs();
             self.unit.envs.push(env);
             return Ok(());
         }
@@ -398,6 +419,7 @@ impl<'a> Builder<'a> {
         self.check_data_size()?;
         if let Some(func) = module.start {
             self.unit.steps.push(Step::Start { instance: id, func });
+            self.order.code_runs();
         }
         self.unit.envs.push(env);
         Ok(())
@@ -429,6 +451,11 @@ impl<'a> Builder<'a> {
             false => Vec::new(),
             true => escaped_funcs(module),
         };
+        let imported = (0..module.imported_funcs as usize).zip(&escaped);
+        for (index, _) in imported.filter(|(_, escaped)| **escaped) {
+            let type_number = env.type_numbers[module.funcs[index] as usize];
+            self.unit.escaped_imports.push(type_number);
+        }
         for index in module.imported_funcs..module.funcs.len() as u32 {
             let func = self.unit.text_order.id(Planned::Core { instance, index });
             let func_ref = escaped
@@ -453,8 +480,29 @@ impl<'a> Builder<'a> {
         env: &Env<'a>,
         expr: &wasmparser::ConstExpr<'_>,
     ) -> Result<Option<ConstValue>> {
-        let type_number = |func: u32| env.type_numbers[env.module.funcs[func as usize] as usize];
-        constant::evaluate(expr, &env.funcs, &env.globals, type_number)
+        constant::evaluate(expr, &env.globals, |func| self.reference(env, func))
+    }
+
+    /// The reference to a function; `None` if it is only known at run time.
+    fn reference(&self, env: &Env<'a>, func: u32) -> Option<ConstRef> {
+        match env.funcs[func as usize] {
+            FuncLoc::Local {
+                func: id,
+                func_ref: None,
+            } => Some(ConstRef::Closed {
+                func: id,
+                type_number: env.type_numbers[env.module.funcs[func as usize] as usize],
+            }),
+            FuncLoc::Local {
+                func_ref: Some(slot),
+                ..
+            } => Some(ConstRef::Open(RefSource::FuncRef(slot))),
+            // The imports of a module are there before anything runs, those of a component may not.
+            FuncLoc::Import { slot } => match self.unit.kind {
+                Kind::Module => Some(ConstRef::Open(RefSource::Import(slot))),
+                Kind::Component => None,
+            },
+        }
     }
 
     fn define_globals(&mut self, env: &mut Env<'a>) -> Result<()> {
@@ -503,14 +551,22 @@ impl<'a> Builder<'a> {
                 self.write(offset, &value.to_le_bytes());
             }
             ConstValue::V128(value) => self.write(offset, &value.to_le_bytes()),
-            ConstValue::Null => {}
-            ConstValue::Func { func, type_number } => {
+            ConstValue::Ref(reference) => self.write_reference(offset, reference),
+        }
+    }
+
+    /// Writes a reference into the context.
+    fn write_reference(&mut self, offset: u32, reference: ConstRef) {
+        match reference {
+            ConstRef::Null => {}
+            ConstRef::Closed { func, type_number } => {
                 self.unit.context_refs.push(RefPatch {
                     offset,
                     func,
                     type_number,
                 });
             }
+            ConstRef::Open(source) => self.unit.ref_slots.push((offset, source)),
         }
     }
 
@@ -534,7 +590,7 @@ impl<'a> Builder<'a> {
         }
         let places = self.place_tables(plan);
         self.check_data_size()?;
-        let size = (self.unit.context.len() as u64).next_multiple_of(PAGE_SIZE);
+        let size = self.context_end.next_multiple_of(PAGE_SIZE);
         if size > MAX_CONTEXT_SIZE {
             return Err(Error::limit(
                 "bytes of globals and tables",
@@ -598,7 +654,6 @@ fn escaped_funcs(module: &Module<'_>) -> Vec<bool> {
 }
 
 /// The eight bytes of a closed reference, once the text is laid out.
-pub(crate) fn patch(bytes: &mut [u8], patch: &RefPatch, text_offset: impl Fn(FuncId) -> u32) {
-    let value = vmctx::closed_func_ref(patch.type_number, text_offset(patch.func));
-    bytes[patch.offset as usize..][..8].copy_from_slice(&value.to_le_bytes());
+pub(crate) fn patch(patch: &RefPatch, text_offset: impl Fn(FuncId) -> u32) -> [u8; 8] {
+    vmctx::closed_func_ref(patch.type_number, text_offset(patch.func)).to_le_bytes()
 }

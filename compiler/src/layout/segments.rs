@@ -1,112 +1,136 @@
 //! Segments: active ones are folded into tables' initial elements and memories' images where nothing
 //! that runs can tell the difference; the others get a place in the data section or the context.
 
-use cwasm_format::header::Kind;
-
 use super::{Builder, RefPatch, Step};
-use crate::env::{ConstValue, Env, FuncLoc, MemoryBase, SegmentLoc, SegmentStart, TableLoc};
+use crate::env::{ConstRef, ConstValue, Env, MemoryBase, SegmentLoc, SegmentStart, TableLoc};
 use crate::error::Result;
+use crate::module::{ElementItems, SegmentMode};
 use crate::plan::ModuleId;
 
 impl<'a> Builder<'a> {
     pub(super) fn element_segments(&mut self, env: &mut Env<'a>) -> Result<()> {
-        use crate::module::{ElementItems, SegmentMode};
-        let module = env.module;
-        for (segment, element) in module.elements.iter().enumerate() {
-            let segment = segment as u32;
-            let values = match &element.items {
-                ElementItems::Funcs(funcs) => funcs
-                    .iter()
-                    .map(|func| match env.funcs[*func as usize] {
-                        FuncLoc::Local {
-                            func: id,
-                            func_ref: None,
-                        } => Some(ConstValue::Func {
-                            func: id,
-                            type_number: env.type_numbers[module.funcs[*func as usize] as usize],
-                        }),
-                        _ => None,
-                    })
-                    .collect(),
-                ElementItems::Exprs(exprs) => exprs
-                    .iter()
-                    .map(|expr| self.evaluate(env, expr))
-                    .collect::<Result<Vec<_>>>()?,
-            };
-            if let SegmentMode::Active { index, offset } = &element.mode {
-                let offset = self.evaluate(env, offset)?;
-                if self.fold_elements(env, *index, offset, &values) {
-                    // The segment counts as dropped.
-                    let len = self.reserve(8, 8);
-                    env.elements.push(Some(SegmentLoc {
-                        start: SegmentStart::Data(0),
-                        len,
-                    }));
-                    continue;
+        for (segment, element) in env.module.elements.iter().enumerate() {
+            let values = self.element_values(env, &element.items)?;
+            let is_dropped = match &element.mode {
+                SegmentMode::Declared => true,
+                SegmentMode::Passive => false,
+                SegmentMode::Active { index, offset } => {
+                    let offset = self.evaluate(env, offset)?.map(const_index);
+                    self.fold_elements(env, *index, offset, &values)
                 }
-            }
-            let start = match self.unit.is_open {
-                false => self.element_data(&values),
-                true => self.element_slots(env, segment, &values),
             };
-            let len = self.reserve(8, 8);
-            if !matches!(element.mode, SegmentMode::Declared) {
-                self.write(len, &(values.len() as u64).to_le_bytes());
-            }
-            env.elements.push(Some(SegmentLoc { start, len }));
-            if matches!(element.mode, SegmentMode::Active { .. }) {
+            let location = match is_dropped {
+                true => self.dropped_segment(),
+                false => self.kept_elements(env, segment as u32, &values),
+            };
+            // After the steps that evaluate its elements.
+            if let (SegmentMode::Active { .. }, false) = (&element.mode, is_dropped) {
                 self.unit.steps.push(Step::Element {
                     instance: env.instance,
-                    segment,
+                    segment: segment as u32,
                 });
             }
+            env.elements.push(Some(location));
         }
         Ok(())
     }
 
-    /// Writes an active segment into its table's initial elements, if nothing that runs can tell
-    /// the difference.
+    /// The elements of a segment; `None` for those that are only known at run time.
+    fn element_values(
+        &self,
+        env: &Env<'a>,
+        items: &ElementItems<'_>,
+    ) -> Result<Vec<Option<ConstRef>>> {
+        match items {
+            ElementItems::Funcs(funcs) => {
+                let values = funcs.iter().map(|func| self.reference(env, *func));
+                Ok(values.collect())
+            }
+            ElementItems::Exprs(exprs) => {
+                let reference = |value: Option<ConstValue>| match value {
+                    Some(ConstValue::Ref(reference)) => Some(reference),
+                    None => None,
+                    Some(_) => unreachable!("elements are references"),
+                };
+                let values = exprs.iter().map(|expr| self.evaluate(env, expr));
+                values.map(|value| value.map(reference)).collect()
+            }
+        }
+    }
+
+    /// Folds an active segment into its table's initial elements, if nothing that runs can tell the
+    /// difference. Whether it was folded; else a step is to copy it.
     fn fold_elements(
         &mut self,
         env: &Env<'a>,
-        table: u32,
-        offset: Option<ConstValue>,
-        values: &[Option<ConstValue>],
+        index: u32,
+        offset: Option<u64>,
+        values: &[Option<ConstRef>],
     ) -> bool {
-        let Some(ConstValue::I32(_) | ConstValue::I64(_)) = offset else {
-            return false;
+        let location = env.tables[index as usize];
+        let table = match location {
+            TableLoc::Own { desc } => self.placed_tables.find_mut(desc),
+            _ => None,
         };
-        let TableLoc::Own { desc } = env.tables[table as usize] else {
-            return false;
-        };
-        let steps = self.unit.steps.len();
-        let Some(table) = self
-            .table_elements
-            .iter_mut()
-            .find(|table| table.desc == desc)
-        else {
-            return false;
-        };
-        let start = const_index(offset);
-        let end = start.checked_add(values.len() as u64);
-        let fits = end.is_some_and(|end| end <= table.elements.len() as u64);
-        if !fits || table.stepped != steps || values.iter().any(Option::is_none) {
-            return false;
+        let declared = env.module.tables[index as usize].initial;
+        let len = table.as_ref().map_or(declared, |table| table.len);
+        let start = offset.filter(|start| is_inside(*start, values.len(), len));
+        if let Some(table) = table {
+            let start = start.and_then(|start| u32::try_from(start).ok());
+            if let Some(start) = start
+                && self.order.can_fold(&table.order)
+                && values.iter().all(Option::is_some)
+            {
+                let places = (start..).zip(values.iter().flatten().copied());
+                table.elements.extend(places);
+                return true;
+            }
+            table.order.written();
         }
-        let places = &mut table.elements[start as usize..];
-        places
-            .iter_mut()
-            .zip(values.iter().flatten())
-            .for_each(|(place, value)| *place = *value);
-        true
+        if start.is_none() {
+            self.order.may_trap();
+        }
+        if let TableLoc::Import { .. } = location {
+            self.order.escapes();
+        }
+        false
+    }
+
+    /// A segment that is dropped before anything runs. All have one length, 0.
+    fn dropped_segment(&mut self) -> SegmentLoc {
+        let len = match self.dropped {
+            Some(len) => len,
+            None => self.reserve(8, 8),
+        };
+        self.dropped = Some(len);
+        SegmentLoc {
+            start: SegmentStart::Data(0),
+            len,
+        }
+    }
+
+    /// Gives a segment's elements a place.
+    fn kept_elements(
+        &mut self,
+        env: &Env<'a>,
+        segment: u32,
+        values: &[Option<ConstRef>],
+    ) -> SegmentLoc {
+        let start = match self.unit.is_open {
+            false => self.element_data(values),
+            true => self.element_slots(env, segment, values),
+        };
+        let len = self.reserve(8, 8);
+        self.write(len, &(values.len() as u64).to_le_bytes());
+        SegmentLoc { start, len }
     }
 
     /// Puts the elements of a segment of a closed unit into the data section.
-    pub(super) fn element_data(&mut self, values: &[Option<ConstValue>]) -> SegmentStart {
+    pub(super) fn element_data(&mut self, values: &[Option<ConstRef>]) -> SegmentStart {
         let start = self.unit.data.len().next_multiple_of(8);
         self.unit.data.resize(start + 8 * values.len(), 0);
         for (place, value) in values.iter().enumerate() {
-            if let Some(ConstValue::Func { func, type_number }) = *value {
+            if let Some(ConstRef::Closed { func, type_number }) = *value {
                 let offset = (start + 8 * place) as u32;
                 self.unit.data_refs.push(RefPatch {
                     offset,
@@ -124,30 +148,16 @@ impl<'a> Builder<'a> {
         &mut self,
         env: &Env<'a>,
         segment: u32,
-        values: &[Option<ConstValue>],
+        values: &[Option<ConstRef>],
     ) -> SegmentStart {
-        use crate::module::ElementItems;
         let start = self.reserve(8 * values.len(), 8);
-        for (place, value) in values.iter().enumerate() {
-            let slot = start + 8 * place as u32;
-            if value.is_some() {
-                // Known values of an open unit are null.
-                continue;
-            }
-            let func = match &env.module.elements[segment as usize].items {
-                ElementItems::Funcs(funcs) => Some(env.funcs[funcs[place] as usize]),
-                ElementItems::Exprs(_) => None,
-            };
-            match func {
-                Some(func @ FuncLoc::Local { .. }) => self.unit.ref_slots.push((slot, func)),
-                // The imports of a module are there before anything runs.
-                Some(func) if self.unit.kind == Kind::Module => {
-                    self.unit.ref_slots.push((slot, func));
-                }
-                _ => self.unit.steps.push(Step::ElementItem {
+        for (item, value) in (0..).zip(values) {
+            match *value {
+                Some(reference) => self.write_reference(start + 8 * item, reference),
+                None => self.unit.steps.push(Step::ElementItem {
                     instance: env.instance,
                     segment,
-                    item: place as u32,
+                    item,
                 }),
             }
         }
@@ -155,79 +165,85 @@ impl<'a> Builder<'a> {
     }
 
     pub(super) fn data_segments(&mut self, env: &mut Env<'a>, id: ModuleId) -> Result<()> {
-        use crate::module::SegmentMode;
-        let module = env.module;
-        for (segment, data) in module.data.iter().enumerate() {
-            let len = self.reserve(8, 8);
-            if let SegmentMode::Active { index, offset } = &data.mode {
-                let offset = self.evaluate(env, offset)?;
-                if self.fold_data(env, *index, offset, data.bytes) {
-                    env.data.push(Some(SegmentLoc {
-                        start: SegmentStart::Data(0),
-                        len,
-                    }));
-                    continue;
+        for (segment, data) in env.module.data.iter().enumerate() {
+            let is_dropped = match &data.mode {
+                SegmentMode::Active { index, offset } => {
+                    let offset = self.evaluate(env, offset)?.map(const_index);
+                    self.fold_data(env, *index, offset, data.bytes)
                 }
-                let segment = segment as u32;
+                SegmentMode::Passive | SegmentMode::Declared => false,
+            };
+            let location = match is_dropped {
+                true => self.dropped_segment(),
+                false => self.kept_data((id, segment), data.bytes),
+            };
+            if let (SegmentMode::Active { .. }, false) = (&data.mode, is_dropped) {
                 self.unit.steps.push(Step::Data {
                     instance: env.instance,
-                    segment,
+                    segment: segment as u32,
                 });
             }
-            // All instances of a module read the same bytes.
-            let unit_data = &mut self.unit.data;
-            let start = *self.segments.entry((id, segment)).or_insert_with(|| {
-                unit_data.extend_from_slice(data.bytes);
-                (unit_data.len() - data.bytes.len()) as u32
-            });
-            self.write(len, &(data.bytes.len() as u64).to_le_bytes());
-            env.data.push(Some(SegmentLoc {
-                start: SegmentStart::Data(start),
-                len,
-            }));
+            env.data.push(Some(location));
         }
         Ok(())
     }
 
-    /// Writes an active segment into its memory's image, if nothing that runs can tell the
-    /// difference.
-    fn fold_data(
-        &mut self,
-        env: &Env<'a>,
-        memory: u32,
-        offset: Option<ConstValue>,
-        bytes: &[u8],
-    ) -> bool {
-        let Some(ConstValue::I32(_) | ConstValue::I64(_)) = offset else {
-            return false;
+    /// As [`fold_elements`](Self::fold_elements), of a data segment and its memory's image.
+    fn fold_data(&mut self, env: &Env<'a>, index: u32, offset: Option<u64>, bytes: &[u8]) -> bool {
+        let location = &env.memories[index as usize];
+        let number = match location.base {
+            MemoryBase::First { desc, .. } | MemoryBase::Own { desc } => {
+                // They got their places in this order.
+                let memories = &self.unit.memories;
+                memories
+                    .binary_search_by_key(&desc, |record| record.slot)
+                    .ok()
+            }
+            MemoryBase::Import { .. } => None,
         };
-        let loc = &env.memories[memory as usize];
-        let (MemoryBase::First { desc, .. } | MemoryBase::Own { desc }) = loc.base else {
-            return false;
-        };
-        let Some(number) = self
-            .unit
-            .memories
-            .iter()
-            .position(|record| record.slot == desc)
-        else {
-            return false;
-        };
-        let start = const_index(offset);
-        let end = start.checked_add(bytes.len() as u64);
-        let fits = end.is_some_and(|end| end <= loc.min_byte_len);
-        if !fits || self.stepped[number] != self.unit.steps.len() {
-            return false;
+        let start = offset.filter(|start| is_inside(*start, bytes.len(), location.min_byte_len));
+        if let Some(number) = number {
+            let target = &mut self.memory_orders[number];
+            if let Some(start) = start
+                && self.order.can_fold(target)
+            {
+                self.unit.images[number].write(start, bytes);
+                return true;
+            }
+            target.written();
         }
-        self.unit.images[number].write(start, bytes);
-        true
+        if start.is_none() {
+            self.order.may_trap();
+        }
+        false
+    }
+
+    /// Gives a segment's bytes a place. All instances of a module read the same bytes.
+    fn kept_data(&mut self, segment: (ModuleId, usize), bytes: &[u8]) -> SegmentLoc {
+        let unit_data = &mut self.unit.data;
+        let start = *self.segments.entry(segment).or_insert_with(|| {
+            unit_data.extend_from_slice(bytes);
+            (unit_data.len() - bytes.len()) as u32
+        });
+        let len = self.reserve(8, 8);
+        self.write(len, &(bytes.len() as u64).to_le_bytes());
+        SegmentLoc {
+            start: SegmentStart::Data(start),
+            len,
+        }
     }
 }
 
-fn const_index(value: Option<ConstValue>) -> u64 {
+/// Whether so many items from `start` on are inside of `size`.
+fn is_inside(start: u64, count: usize, size: u64) -> bool {
+    let end = start.checked_add(count as u64);
+    end.is_some_and(|end| end <= size)
+}
+
+fn const_index(value: ConstValue) -> u64 {
     match value {
-        Some(ConstValue::I32(value)) => value.into(),
-        Some(ConstValue::I64(value)) => value,
+        ConstValue::I32(value) => value.into(),
+        ConstValue::I64(value) => value,
         _ => unreachable!("offsets of segments are integers"),
     }
 }

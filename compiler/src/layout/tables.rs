@@ -3,6 +3,7 @@
 //! Elements of a closed unit's table that nothing writes are constants of the artifact. Other tables
 //! start from the context image; one that never grows has its elements there for good.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use cwasm_format::data::{MAX_TABLE_ELEMENTS, TableRecord};
@@ -11,9 +12,10 @@ use rayon::prelude::*;
 use wasmparser::Operator;
 use zerocopy::IntoBytes as _;
 
+use super::order::Target;
 use super::{Builder, Step};
-use crate::env::{ConstValue, Env, SegmentStart, TableLoc};
-use crate::error::{Error, Result};
+use crate::env::{ConstRef, ConstValue, Env, SegmentStart, TableLoc};
+use crate::error::Result;
 use crate::module::{Body, Module, SegmentMode};
 use crate::plan::{ModuleId, Plan};
 
@@ -38,15 +40,72 @@ impl TableUse {
     }
 }
 
+/// Elements of the longest table whose initial value, which is not null, is part of its image; longer
+/// ones are filled when an instance is made.
+const MAX_FILLED: u64 = 4096;
+
+/// Elements of the longest table that is a constant however few of its elements are functions.
+const SMALL_TABLE: u64 = 64;
+/// A longer one is a constant if at least one element in so many is a function.
+const MAX_SPARSENESS: u64 = 8;
+
 /// A table that an instance defines.
 pub(super) struct PlacedTable {
     instance: u32,
     index: u32,
     /// Its `VmTable`.
     pub(super) desc: u32,
-    pub(super) elements: Vec<ConstValue>,
-    /// Steps when it was defined, as for memories.
-    pub(super) stepped: usize,
+    /// Its initial number of elements.
+    pub(super) len: u64,
+    /// The value of those that no segment was folded into.
+    initial: ConstRef,
+    /// Those that segments were folded into, in the order of the segments.
+    pub(super) elements: Vec<(u32, ConstRef)>,
+    pub(super) order: Target,
+}
+
+impl PlacedTable {
+    /// The elements in order, each once: of several segments the last one counts.
+    fn settled(&self) -> Cow<'_, [(u32, ConstRef)]> {
+        if self.elements.is_sorted_by(|a, b| a.0 < b.0) {
+            return Cow::Borrowed(&self.elements);
+        }
+        let mut elements = self.elements.clone();
+        elements.reverse();
+        elements.sort_by_key(|(index, _)| *index);
+        elements.dedup_by_key(|(index, _)| *index);
+        Cow::Owned(elements)
+    }
+
+    /// All elements in order.
+    fn all(&self) -> Vec<ConstRef> {
+        let mut all = vec![self.initial; self.len as usize];
+        for (index, reference) in &self.elements {
+            all[*index as usize] = *reference;
+        }
+        all
+    }
+
+    /// Whether there are enough functions in it to write it down as a whole.
+    fn is_dense(&self) -> bool {
+        let functions = match self.initial {
+            ConstRef::Null => self.settled().len() as u64,
+            _ => self.len,
+        };
+        self.len <= SMALL_TABLE || functions.saturating_mul(MAX_SPARSENESS) >= self.len
+    }
+}
+
+/// The tables of a unit, in the order of their `VmTable`s.
+#[derive(Default)]
+pub(super) struct PlacedTables(Vec<PlacedTable>);
+
+impl PlacedTables {
+    /// The table with this `VmTable`.
+    pub(super) fn find_mut(&mut self, desc: u32) -> Option<&mut PlacedTable> {
+        let place = self.0.binary_search_by_key(&desc, |table| table.desc);
+        place.ok().map(|place| &mut self.0[place])
+    }
 }
 
 /// What code does with the tables of the modules that the unit has instances of, by table index.
@@ -122,21 +181,6 @@ impl<'a> Builder<'a> {
     pub(super) fn define_tables(&mut self, env: &mut Env<'a>) -> Result<()> {
         for index in env.module.imported_tables..env.module.tables.len() as u32 {
             let ty = &env.module.tables[index as usize];
-            let placed: u64 = self
-                .table_elements
-                .iter()
-                .map(|table| table.elements.len() as u64)
-                .sum();
-            let total = placed.saturating_add(ty.initial);
-            // A table that no instance can have is still valid.
-            let is_possible = ty.initial <= MAX_TABLE_ELEMENTS;
-            if is_possible && total > MAX_TABLE_ELEMENTS {
-                return Err(Error::limit(
-                    "initial table elements",
-                    total,
-                    MAX_TABLE_ELEMENTS,
-                ));
-            }
             let desc = self.reserve(size_of::<VmTable>(), 8);
             let most = if ty.table64 {
                 u64::MAX
@@ -151,24 +195,34 @@ impl<'a> Builder<'a> {
             };
             self.write(desc, table.as_bytes());
             let own = index - env.module.imported_tables;
-            // A fill of its own is a step behind this: it would overwrite what is folded.
-            let stepped = self.unit.steps.len();
-            let mut initial = ConstValue::Null;
+            let mut order = self.order.target();
+            let mut initial = ConstRef::Null;
             if let Some(expr) = &env.module.table_inits[own as usize] {
                 match self.evaluate(env, expr)? {
-                    Some(value) => initial = value,
-                    None => self.unit.steps.push(Step::TableFill {
-                        instance: env.instance,
-                        index,
-                    }),
+                    Some(ConstValue::Ref(ConstRef::Null)) => {}
+                    Some(ConstValue::Ref(reference @ ConstRef::Closed { .. }))
+                        if ty.initial <= MAX_FILLED =>
+                    {
+                        initial = reference;
+                    }
+                    _ => {
+                        // It would overwrite what is folded.
+                        order.written();
+                        self.unit.steps.push(Step::TableFill {
+                            instance: env.instance,
+                            index,
+                        });
+                    }
                 }
             }
-            self.table_elements.push(PlacedTable {
+            self.placed_tables.0.push(PlacedTable {
                 instance: env.instance,
                 index,
                 desc,
-                elements: vec![initial; if is_possible { ty.initial as usize } else { 0 }],
-                stepped,
+                len: ty.initial,
+                initial,
+                elements: Vec::new(),
+                order,
             });
             env.tables.push(TableLoc::Own { desc });
         }
@@ -180,23 +234,25 @@ impl<'a> Builder<'a> {
     pub(super) fn place_tables(&mut self, plan: &Plan) -> HashMap<u32, TableLoc> {
         let uses = self.uses_of_tables(plan);
         let mut places = HashMap::new();
-        for table in std::mem::take(&mut self.table_elements) {
+        for table in std::mem::take(&mut self.placed_tables).0 {
             let env = &self.unit.envs[table.instance as usize];
             let ty = &env.module.tables[table.index as usize];
-            let len = u32::try_from(ty.initial).unwrap_or(u32::MAX);
-            let is_complete = table.elements.len() as u64 == ty.initial;
+            // A table that no instance can have is still valid.
+            let is_possible = table.len <= MAX_TABLE_ELEMENTS;
+            let len = u32::try_from(table.len).unwrap_or(u32::MAX);
             let grows = ty.maximum != Some(ty.initial);
             let uses = uses.get(&table.desc).copied().unwrap_or_default();
-            if is_complete && !self.unit.is_open && uses == TableUse::default() {
-                places.insert(table.desc, self.constant_table(&table.elements, len));
+            let is_constant = !self.unit.is_open && uses == TableUse::default();
+            if is_possible && is_constant && table.is_dense() {
+                places.insert(table.desc, self.constant_table(&table.all()));
                 continue;
             }
             let desc = table.desc;
-            let elements = self.reserve(8 * table.elements.len(), 8);
-            for (place, value) in table.elements.iter().enumerate() {
-                self.write_value(elements + 8 * place as u32, *value);
-            }
-            if is_complete && !(grows && uses.grows) {
+            let elements = match is_possible {
+                true => self.placed_elements(&table),
+                false => self.reserve(0, 8),
+            };
+            if is_possible && !(grows && uses.grows) {
                 let fixed = TableLoc::Fixed {
                     desc,
                     elements,
@@ -207,28 +263,43 @@ impl<'a> Builder<'a> {
             self.unit.tables.push(TableRecord {
                 slot: desc,
                 elements,
-                len: ty.initial,
+                len: table.len,
             });
         }
         places
     }
 
+    /// Puts the elements of a table into the context.
+    fn placed_elements(&mut self, table: &PlacedTable) -> u32 {
+        let start = self.reserve(8 * table.len as usize, 8);
+        if table.initial == ConstRef::Null {
+            for (index, reference) in &*table.settled() {
+                self.write_reference(start + 8 * index, *reference);
+            }
+        } else {
+            for (index, reference) in (0..).zip(table.all()) {
+                self.write_reference(start + 8 * index, reference);
+            }
+        }
+        start
+    }
+
     /// Puts the elements of a table that nothing writes into the data section.
-    fn constant_table(&mut self, elements: &[ConstValue], len: u32) -> TableLoc {
-        let type_number = |value: &ConstValue| match value {
-            ConstValue::Func { type_number, .. } => Some(*type_number),
+    fn constant_table(&mut self, elements: &[ConstRef]) -> TableLoc {
+        let type_number = |value: &ConstRef| match value {
+            ConstRef::Closed { type_number, .. } => Some(*type_number),
             _ => None,
         };
         let first = elements.first().and_then(type_number);
         let all_of_type =
             first.filter(|_| elements.iter().all(|value| type_number(value) == first));
-        let values: Vec<Option<ConstValue>> = elements.iter().copied().map(Some).collect();
+        let values: Vec<Option<ConstRef>> = elements.iter().copied().map(Some).collect();
         let SegmentStart::Data(data) = self.element_data(&values) else {
             unreachable!("elements of closed units are in the data section")
         };
         TableLoc::Constant {
             data,
-            len,
+            len: elements.len() as u32,
             all_of_type,
         }
     }

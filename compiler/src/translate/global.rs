@@ -6,7 +6,7 @@ use cranelift_codegen::ir::{self, ConstantData, Endianness, InstBuilder, MemFlag
 use wasmparser::ValType;
 
 use super::emit::{Emitter, Region};
-use crate::env::{ConstValue, GlobalLoc};
+use crate::env::{ConstRef, ConstValue, GlobalLoc};
 use crate::error::Result;
 use crate::ir::flags::displacement;
 use crate::ir::reference::Reference;
@@ -74,9 +74,12 @@ impl Emitter<'_, '_> {
             ConstValue::F32(bits) => self.builder.ins().f32const(Ieee32::with_bits(bits)),
             ConstValue::F64(bits) => self.builder.ins().f64const(Ieee64::with_bits(bits)),
             ConstValue::V128(bits) => self.vector_constant(I8X16, bits),
-            // In closed units only functions are known; null is the same for all.
-            ConstValue::Null => self.ref_null(Reference::Func),
-            ConstValue::Func { func, type_number } => self.closed_func_ref(func, type_number),
+            // Null is the same for all kinds.
+            ConstValue::Ref(ConstRef::Null) => self.ref_null(Reference::Func),
+            ConstValue::Ref(ConstRef::Closed { func, type_number }) => {
+                self.closed_func_ref(func, type_number)
+            }
+            ConstValue::Ref(ConstRef::Open(source)) => self.open_func_ref(source),
         }
     }
 

@@ -6,7 +6,7 @@ use cwasm_format::vmctx::{VmFuncImport, closed_func_ref};
 use std::mem::offset_of;
 
 use super::emit::Emitter;
-use crate::env::{FuncLoc, FuncRefs};
+use crate::env::{FuncLoc, FuncRefs, RefSource};
 use crate::ir::flags::{displacement, field};
 use crate::ir::function::{declare_symbol, symbol_address};
 use crate::ir::reference::{Reference, is_null};
@@ -42,12 +42,22 @@ impl Emitter<'_, '_> {
                     func_ref: Some(func_ref),
                     ..
                 },
-            ) => self.context_addr(func_ref),
+            ) => self.open_func_ref(RefSource::FuncRef(func_ref)),
             (FuncRefs::Open { .. }, FuncLoc::Import { slot }) => {
-                const FUNC_REF: i32 = field(offset_of!(VmFuncImport, func_ref));
-                self.load_constant_at(self.vmctx, displacement(slot) + FUNC_REF)
+                self.open_func_ref(RefSource::Import(slot))
             }
             (_, loc) => unreachable!("no reference to {loc:?} was laid out"),
+        }
+    }
+
+    /// A reference to a function of an open unit.
+    pub(super) fn open_func_ref(&mut self, source: RefSource) -> Value {
+        const FUNC_REF: i32 = field(offset_of!(VmFuncImport, func_ref));
+        match source {
+            RefSource::FuncRef(slot) => self.context_addr(slot),
+            RefSource::Import(slot) => {
+                self.load_constant_at(self.vmctx, displacement(slot) + FUNC_REF)
+            }
         }
     }
 

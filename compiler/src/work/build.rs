@@ -5,7 +5,7 @@ use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 
 use super::init;
 use super::inline::Bodies;
-use super::list::{Entry, parts};
+use super::list::Entry;
 use crate::canon::{adapter, handles, thunk, trampoline};
 use crate::error::Result;
 use crate::ir::check::Checks;
@@ -107,10 +107,11 @@ pub(crate) fn build(
             let Bridge { slot, ty } = &unit.bridges[*index as usize];
             trampoline::bridge(&mut builder, &core_signature(ty), *slot);
         }
-        Entry::Init(number) => {
-            let steps = parts(&unit.steps).nth(*number as usize).unwrap_or_default();
+        Entry::Steps { start, end } => {
+            let steps = &unit.steps[*start as usize..*end as usize];
             init::build(&mut builder, &mut worker.translate.references, unit, steps)?;
         }
+        Entry::Init { first, count } => init::calls(&mut builder, *first, *count),
         Entry::Builtin(builtin) => {
             let checks = Checks::new(unit.interrupt_slot);
             trampoline::builtin(&mut builder, *builtin, checks);

@@ -1,4 +1,4 @@
-//! The function that runs at instantiation: what could not be evaluated at compile time, in the
+//! The functions that run at instantiation: what could not be evaluated at compile time, in the
 //! order of the specification.
 
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value, types};
@@ -7,7 +7,8 @@ use cwasm_format::builtin::Builtin;
 
 use crate::env::{Env, GlobalLoc, SegmentLoc, SegmentStart};
 use crate::error::Result;
-use crate::ir::function::begin;
+use crate::ir::function::{begin, declare_function};
+use crate::ir::symbol::{FuncId, Symbol};
 use crate::ir::types::core_signature;
 use crate::layout::{Step, Unit};
 use crate::module::{ElementItems, SegmentMode};
@@ -41,6 +42,19 @@ pub(crate) fn build(
     }
     builder.ins().return_(&[]);
     Ok(())
+}
+
+/// Builds a function that calls `count` others, which run steps, from `first` on.
+pub(crate) fn calls(builder: &mut FunctionBuilder<'_>, first: FuncId, count: u32) {
+    let signature = core_signature(&wasmparser::FuncType::new([], []));
+    let entry = begin(builder, signature.clone());
+    let context = builder.block_params(entry)[0];
+    let signature = builder.import_signature(signature);
+    for func in (first.0..first.0 + count).map(FuncId) {
+        let callee = declare_function(builder.func, Symbol::Func(func), signature);
+        builder.ins().call(callee, &[context]);
+    }
+    builder.ins().return_(&[]);
 }
 
 fn global(emitter: &mut Emitter<'_, '_>, env: &Env<'_>, index: u32) -> Result<()> {

@@ -1,6 +1,7 @@
 //! The list: which functions there are, in the order of the text.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
 
 use cwasm_format::builtin::Builtin;
 use cwasm_format::header::Kind;
@@ -9,6 +10,9 @@ use wasmparser::FuncType;
 use crate::ir::symbol::{FuncId, HandleOp};
 use crate::layout::{Planned, Step, Unit};
 use crate::plan::{CoreFunc, Plan, ResourceOrigin};
+
+/// The most steps that one function runs: the compiler's memory grows with a function's length.
+const MAX_STEPS: usize = 500;
 
 /// A function to compile.
 #[derive(Clone, Debug)]
@@ -31,8 +35,10 @@ pub(crate) enum Entry {
     HostFunc(u32),
     /// Calls a function of an imported module's instance, by index into the unit's bridges.
     Bridge(u32),
-    /// The function that runs a part of the steps at instantiation, by number.
-    Init(u32),
+    /// Runs some of the steps of instantiation.
+    Steps { start: u32, end: u32 },
+    /// Calls so many functions that run steps, one after the other.
+    Init { first: FuncId, count: u32 },
     /// The trampoline to a builtin.
     Builtin(Builtin),
 }
@@ -95,15 +101,33 @@ impl WorkList {
             }
         }
         list.add_open(unit);
-        for (number, steps) in parts(&unit.steps).enumerate() {
-            let thunk = (!steps.is_empty()).then(|| {
-                let func = list.push(Entry::Init(number as u32));
-                let ty = FuncType::new([], []);
-                list.push(Entry::Thunk { func, ty })
-            });
+        for steps in parts(&unit.steps) {
+            let thunk = list.add_init(steps);
             list.init_thunks.push(thunk);
         }
         list
+    }
+
+    /// Adds what runs these steps; `None` if there are none.
+    fn add_init(&mut self, steps: Range<usize>) -> Option<FuncId> {
+        let starts = steps.clone().step_by(MAX_STEPS);
+        let pieces = starts.map(|start| {
+            self.push(Entry::Steps {
+                start: start as u32,
+                end: steps.end.min(start + MAX_STEPS) as u32,
+            })
+        });
+        let pieces: Vec<FuncId> = pieces.collect();
+        let func = match pieces[..] {
+            [] => return None,
+            [piece] => piece,
+            [first, ..] => self.push(Entry::Init {
+                first,
+                count: pieces.len() as u32,
+            }),
+        };
+        let ty = FuncType::new([], []);
+        Some(self.push(Entry::Thunk { func, ty }))
     }
 
     fn push(&mut self, entry: Entry) -> FuncId {
@@ -139,6 +163,7 @@ impl WorkList {
             .filter(|export| export.kind == wasmparser::ExternalKind::Func)
             .map(|export| number(export.index));
         let escaped = unit.func_refs.iter().map(|func_ref| func_ref.type_number);
+        let escaped = escaped.chain(unit.escaped_imports.iter().copied());
         for ty in exported.chain(escaped).collect::<BTreeSet<_>>() {
             let thunk = self.push(Entry::ArrayThunk(ty));
             self.array_thunks.insert(ty, thunk);
@@ -151,6 +176,15 @@ impl WorkList {
 }
 
 /// The steps before, between and after those that make instances of imported modules.
-pub(super) fn parts(steps: &[Step]) -> impl Iterator<Item = &[Step]> {
-    steps.split(|step| matches!(step, Step::Instantiate { .. }))
+fn parts(steps: &[Step]) -> Vec<Range<usize>> {
+    let mut parts = Vec::new();
+    let mut start = 0;
+    for (place, step) in steps.iter().enumerate() {
+        if let Step::Instantiate { .. } = step {
+            parts.push(start..place);
+            start = place + 1;
+        }
+    }
+    parts.push(start..steps.len());
+    parts
 }

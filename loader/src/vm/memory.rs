@@ -8,9 +8,9 @@
 //! An instance without a memory has the context alone; further memories have reservations of their
 //! own. A memory whose accesses are checked has a small guard, and gets a smaller reservation where
 //! the system has no more. All memory starts as zeros, over which the runs of the images are laid:
-//! long runs are mapped from the artifact and copied by the kernel where they are written, short ones
-//! are copied at once, because a page fault costs more than copying a page. The address space comes
-//! from a [`Pool`] and goes back there.
+//! some are mapped from the artifact and copied by the kernel where they are written, others are
+//! copied at once, as the compiler has decided. The address space comes from a [`Pool`] and goes back
+//! there.
 #![allow(unsafe_code, reason = "owns the memory of instances")]
 
 use std::io;
@@ -139,7 +139,7 @@ impl Slot {
         let images = unit.artifact().section(SectionId::Images);
         for run in &plan.runs {
             let bytes = &images[run.source..run.source + run.size];
-            let is_mapped = run.is_mapped() && self.map_run(plan, run, bytes)?;
+            let is_mapped = run.is_mapped && self.map_run(plan, run, bytes)?;
             if !is_mapped {
                 let (reservation, start) = self.place(plan, run.memory);
                 copy(bytes, reservation, start + run.offset);

@@ -1,14 +1,19 @@
 //! Tables: elements of 8 bytes, in the context until they grow.
 #![allow(unsafe_code, reason = "owns the elements of tables that grew")]
 
-use std::ptr;
+use std::alloc::{Layout, alloc_zeroed};
+use std::ptr::{self, NonNull};
 
 use cwasm_format::vmctx::VmTable;
 
 use crate::parts::in_parts;
+use crate::sys::PAGE_SIZE;
 
 /// The most elements of a table, whatever it declares.
 pub(crate) const MAX_ELEMENTS: u64 = cwasm_format::data::MAX_TABLE_ELEMENTS;
+
+/// Elements in a page of memory.
+const PAGE_ELEMENTS: usize = PAGE_SIZE / size_of::<u64>();
 
 /// Elements of a part of a table; `None` if it is not inside.
 pub(crate) fn range(table: &VmTable, start: u64, len: u64) -> Option<*mut u64> {
@@ -33,29 +38,35 @@ pub(crate) fn grow(
     if delta == 0 {
         return Some(old_len);
     }
-    if len > table.capacity {
+    let is_new = len > table.capacity;
+    if is_new {
         // Doubling keeps growing one by one linear.
         let wanted = len.max(table.capacity * 2).min(table.max.min(MAX_ELEMENTS));
-        let mut elements: Vec<u64> = Vec::new();
-        elements.try_reserve_exact(wanted as usize).ok()?;
+        let mut elements = zeros(wanted as usize)?;
         let old = range(table, 0, old_len)?;
         // SAFETY: the table has this many elements, which nothing writes to meanwhile.
         let old = unsafe { std::slice::from_raw_parts(old, old_len as usize) };
-        let whole = in_parts(wanted as usize, size_of::<u64>(), &stop, |part| {
-            let copied = old.get(part.start..).unwrap_or_default();
-            elements.extend_from_slice(&copied[..copied.len().min(part.len())]);
-            elements.resize(part.end, 0);
+        let whole = in_parts(old.len(), size_of::<u64>(), &stop, |part| {
+            let (from, to) = (&old[part.clone()], &mut elements[part]);
+            let pages = from.chunks(PAGE_ELEMENTS).zip(to.chunks_mut(PAGE_ELEMENTS));
+            // Pages of null references take no memory, neither there nor here.
+            pages
+                .filter(|(from, _)| from.iter().any(|element| *element != 0))
+                .for_each(|(from, to)| to.copy_from_slice(from));
         });
         if !whole {
             return None;
         }
-        let elements = Box::leak(elements.into_boxed_slice());
+        let elements = Box::leak(elements);
         // SAFETY: the old elements are not used any more.
         unsafe { free(table) };
         table.base = elements.as_mut_ptr().expose_provenance() as u64;
         table.capacity = wanted;
     }
     table.len = len;
+    if is_new && value == 0 {
+        return Some(old_len);
+    }
     let added = range(table, old_len, delta)?;
     // SAFETY: inside the table, which nothing else refers to now.
     let added = unsafe { std::slice::from_raw_parts_mut(added, delta as usize) };
@@ -68,6 +79,18 @@ pub(crate) fn grow(
         return None;
     }
     Some(old_len)
+}
+
+/// So many null elements; `None` if there is not enough memory.
+fn zeros(len: usize) -> Option<Box<[u64]>> {
+    let layout = Layout::array::<u64>(len)
+        .ok()
+        .filter(|layout| layout.size() != 0)?;
+    // SAFETY: the layout has a size (checked above).
+    let start = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+    let elements = ptr::slice_from_raw_parts_mut(start.as_ptr().cast::<u64>(), len);
+    // SAFETY: just allocated with the layout of these elements, which zeros are values of.
+    Some(unsafe { Box::from_raw(elements) })
 }
 
 /// Frees the elements of a table that grew.

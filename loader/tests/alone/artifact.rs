@@ -9,7 +9,7 @@ use std::arch::global_asm;
 use cwasm::format::abi::FlatType;
 use cwasm::format::code::{EntryRecord, FunctionRecord, function_kind};
 use cwasm::format::cpu::CpuLevel;
-use cwasm::format::data::MemoryRecord;
+use cwasm::format::data::{IMAGE_CONTEXT, MemoryRecord};
 use cwasm::format::describe::Description;
 use cwasm::format::encoding::StringEncoding;
 use cwasm::format::exports::{CanonOptions, ExportRecord, LiftRecord, StrRef, kind};
@@ -276,10 +276,9 @@ fn set_memory(contents: &mut Contents) {
     let mut images = Images::default();
     let mut context = vec![0; 128];
     context[FLAGS as usize] = flags::INITIAL as u8;
-    images.add_context(&context);
-    images.add_memory(0, 0, b"short");
-    // So long that it is mapped and not copied.
-    images.add_memory(0, PAGE_SIZE * 4, &[7; 20 * PAGE_SIZE as usize]);
+    images.copy(IMAGE_CONTEXT, 0, &context);
+    images.copy(0, 0, b"short");
+    images.map(0, PAGE_SIZE * 4, &[7; 20 * PAGE_SIZE as usize]);
     let (bytes, runs) = images.finish();
     contents.set(SectionId::Images, bytes);
     contents.set_records(SectionId::ImageRuns, &runs);

@@ -9,4 +9,5 @@ mod golden;
 mod hardening;
 mod images;
 mod listings;
+mod names;
 mod runner;

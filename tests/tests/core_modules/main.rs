@@ -5,5 +5,6 @@ mod common;
 
 mod bounds;
 mod core_suite;
+mod folding;
 mod threads;
 mod vectors;

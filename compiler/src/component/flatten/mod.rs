@@ -18,7 +18,7 @@ use cwasm_format::resources::MAX_RESOURCES;
 use cwasm_format::types::ResourceNumber;
 use wasmparser::{
     CanonicalOption, ComponentAlias, ComponentExternalKind, ComponentInstance,
-    ComponentOuterAliasKind, ExternalKind, Instance,
+    ComponentOuterAliasKind, ExternalKind, Instance, TypeRef,
 };
 
 use super::resolve::Resolver;
@@ -42,8 +42,8 @@ const MAX_DEPTH: u64 = 100;
 
 struct Flattener<'m, 'a> {
     modules: &'m [Module<'a>],
-    /// For each module, where its exports are, by name.
-    exports: Vec<HashMap<&'a str, usize>>,
+    /// For each module, where to find what it exports and imports.
+    places: Vec<Places<'a>>,
     /// The first of the modules that stand for imported ones.
     first_declared: u32,
     plan: Plan,
@@ -56,6 +56,40 @@ struct Flattener<'m, 'a> {
     parents: Vec<Option<ComponentInstanceId>>,
 }
 
+/// Where a module's exports and imports are in their lists.
+struct Places<'a> {
+    /// By name.
+    exports: HashMap<&'a str, usize>,
+    /// Imports of each kind, in their order.
+    imported_funcs: Vec<usize>,
+    imported_tables: Vec<usize>,
+    imported_memories: Vec<usize>,
+    imported_globals: Vec<usize>,
+}
+
+impl<'a> Places<'a> {
+    fn new(module: &Module<'a>) -> Places<'a> {
+        let names = module.exports.iter().map(|export| export.name);
+        let mut places = Places {
+            exports: names.zip(0..).collect(),
+            imported_funcs: Vec::new(),
+            imported_tables: Vec::new(),
+            imported_memories: Vec::new(),
+            imported_globals: Vec::new(),
+        };
+        for (place, import) in module.imports.iter().enumerate() {
+            match import.ty {
+                TypeRef::Func(_) | TypeRef::FuncExact(_) => places.imported_funcs.push(place),
+                TypeRef::Table(_) => places.imported_tables.push(place),
+                TypeRef::Memory(_) => places.imported_memories.push(place),
+                TypeRef::Global(_) => places.imported_globals.push(place),
+                TypeRef::Tag(_) => unreachable!("modules with tags are refused when decoded"),
+            }
+        }
+        places
+    }
+}
+
 /// Flattens the outermost component. `modules` are those of the input, and then what stands for
 /// those that are imported.
 pub(crate) fn flatten<'a>(
@@ -63,13 +97,9 @@ pub(crate) fn flatten<'a>(
     modules: &[Module<'a>],
     types: &TypeBuilder,
 ) -> Result<Plan> {
-    let export_places = |module: &Module<'a>| {
-        let names = module.exports.iter().map(|export| export.name);
-        names.zip(0..).collect()
-    };
     let mut flattener = Flattener {
         modules,
-        exports: modules.iter().map(export_places).collect(),
+        places: modules.iter().map(Places::new).collect(),
         first_declared: (modules.len() - types.declared.len()) as u32,
         plan: Plan::default(),
         types: Resolver::new(types),
@@ -400,14 +430,15 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
             Instance::Instantiate { module_index, args } => {
                 let id = InstanceId(check_core_instances(&self.plan)?);
                 let module = scope.outer.modules.borrow()[*module_index as usize];
+                let args: HashMap<&str, u32> =
+                    args.iter().map(|arg| (arg.name, arg.index)).collect();
                 let imports = self.modules[module.0 as usize]
                     .imports
                     .iter()
                     .map(|import| {
-                        let Some(arg) = args.iter().find(|arg| arg.name == import.module) else {
-                            unreachable!("validation checks that every import has an argument");
-                        };
-                        self.core_export(&scope.core_instances[arg.index as usize], import.name)
+                        // Validation checks that every import has an argument.
+                        let instance = args[import.module] as usize;
+                        self.core_export(&scope.core_instances[instance], import.name)
                     })
                     .collect();
                 self.plan.instances.push(PlanInstance { module, imports });
@@ -432,32 +463,33 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
         let planned = &self.plan.instances[id.0 as usize];
         let module = &self.modules[planned.module.0 as usize];
         // Validation checks that the export is there.
-        let export = &module.exports[self.exports[planned.module.0 as usize][name]];
+        let places = &self.places[planned.module.0 as usize];
+        let export = &module.exports[places.exports[name]];
         let index = export.index;
         let (imported, def) = match export.kind {
             ExternalKind::Func | ExternalKind::FuncExact => (
-                module.imported_funcs,
+                &places.imported_funcs,
                 CoreDef::Func(CoreFunc::Export {
                     instance: id,
                     index,
                 }),
             ),
             ExternalKind::Table => (
-                module.imported_tables,
+                &places.imported_tables,
                 CoreDef::Table(CoreItem {
                     instance: id,
                     index,
                 }),
             ),
             ExternalKind::Memory => (
-                module.imported_memories,
+                &places.imported_memories,
                 CoreDef::Memory(CoreItem {
                     instance: id,
                     index,
                 }),
             ),
             ExternalKind::Global => (
-                module.imported_globals,
+                &places.imported_globals,
                 CoreDef::Global(CoreItem {
                     instance: id,
                     index,
@@ -465,15 +497,13 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
             ),
             ExternalKind::Tag => unreachable!("modules with tags are refused when decoded"),
         };
-        if index >= imported || module.is_declared {
+        if module.is_declared {
             return def;
         }
-        // A re-export of the index-th import of its kind.
-        let of_kind =
-            |import: &&CoreDef| std::mem::discriminant(*import) == std::mem::discriminant(&def);
-        match planned.imports.iter().filter(of_kind).nth(index as usize) {
-            Some(origin) => *origin,
-            None => unreachable!("the index counts imports of this kind"),
+        match imported.get(index as usize) {
+            // A re-export of an import.
+            Some(place) => planned.imports[*place],
+            None => def,
         }
     }
 

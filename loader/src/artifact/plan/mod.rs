@@ -7,7 +7,7 @@ mod modules;
 
 use cwasm_format::FormatError;
 use cwasm_format::data::{
-    CHECKED_GUARD_SIZE, GUARD_SIZE, IMAGE_CONTEXT, ImageRecord, MAX_RESERVATION,
+    CHECKED_GUARD_SIZE, GUARD_SIZE, IMAGE_CONTEXT, ImageRecord, MAX_MAPPED_RUNS, MAX_RESERVATION,
     MAX_TABLE_ELEMENTS, MemoryRecord, RESERVATION_32,
 };
 use cwasm_format::exports::{ExportRecord, IMPORTED, StrRef, kind};
@@ -22,11 +22,6 @@ use crate::core_types::ExternType;
 use crate::sys::PAGE_SIZE;
 use crate::sys::memory::round_up;
 pub(crate) use modules::ModuleInstancePlan;
-
-/// Bytes of a run up to which copying is cheaper than mapping. Measured: a copied page costs 1.5 µs
-/// with its fault, a mapped run 13 µs and 2 µs for each page that is written then; this is where
-/// both cost the same if a quarter of the pages are written.
-const COPY_LIMIT: usize = 16 * PAGE_SIZE;
 
 /// How an instance of an artifact is laid out, and what it starts from.
 #[derive(Debug)]
@@ -78,23 +73,18 @@ pub(crate) struct TablePlan {
     pub(crate) len: u64,
 }
 
-/// A run of an image: whole pages.
+/// A run of an image.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run {
     /// Index of the memory; `None` for the context.
     pub(crate) memory: Option<usize>,
+    /// Whether it is mapped: whole pages, of the target and of the images.
+    pub(crate) is_mapped: bool,
     /// Bytes from the start of the target.
     pub(crate) offset: usize,
     /// Bytes from the start of the images.
     pub(crate) source: usize,
     pub(crate) size: usize,
-}
-
-impl Run {
-    /// Whether it is mapped, and not copied.
-    pub(crate) fn is_mapped(&self) -> bool {
-        self.size > COPY_LIMIT
-    }
 }
 
 impl Plan {
@@ -115,6 +105,10 @@ impl Plan {
                 plan_run(context_size, &memories, images, record, run)
             })
             .collect::<Result<Box<[_]>, _>>()?;
+        let mut mapped = runs.iter().enumerate().filter(|(_, run)| run.is_mapped);
+        if let Some((index, _)) = mapped.nth(MAX_MAPPED_RUNS) {
+            return Err(record_id(SectionId::ImageRuns, index).error("is_mapped", 1u32));
+        }
         let claims = claim(records)?;
         let tables = artifact.tables().iter().map(|table| TablePlan {
             slot: table.slot as usize,
@@ -143,7 +137,7 @@ impl Plan {
             memories,
             tables,
             handle_tables: artifact.handle_tables().iter().map(|t| t.slot).collect(),
-            mapped_runs: runs.iter().filter(|run| run.is_mapped()).count(),
+            mapped_runs: runs.iter().filter(|run| run.is_mapped).count(),
             runs,
             module_instances,
             init,
@@ -228,19 +222,25 @@ fn plan_run(
     let Some(target_size) = target_size else {
         return Err(record.error("target", run.target));
     };
+    if run.is_mapped > 1 {
+        return Err(record.error("is_mapped", run.is_mapped));
+    }
+    let is_mapped = run.is_mapped == 1;
+    let is_placed = |value| !is_mapped || is_paged(value);
     let source_end = run.source.checked_add(run.size);
-    if !is_paged(run.source) || source_end.is_none_or(|end| end > images) {
+    if !is_placed(run.source) || source_end.is_none_or(|end| end > images) {
         return Err(record.error("source", run.source));
     }
     let end = run.offset.checked_add(run.size);
-    if !is_paged(run.offset) || end.is_none_or(|end| end > target_size as u64) {
+    if !is_placed(run.offset) || end.is_none_or(|end| end > target_size as u64) {
         return Err(record.error("offset", run.offset));
     }
-    if !is_paged(run.size) || run.size == 0 {
+    if !is_placed(run.size) || run.size == 0 {
         return Err(record.error("size", run.size));
     }
     Ok(Run {
         memory,
+        is_mapped,
         offset: run.offset as usize,
         source: run.source as usize,
         size: run.size as usize,
