@@ -24,7 +24,8 @@ const GUEST: &str = r#"(component
 
 #[allow(unsafe_code, reason = "maps an artifact that the test just compiled")]
 fn component(engine: &Engine) -> Component {
-    let artifact = cwasm_compiler::compile(GUEST.as_bytes(), &Options::default()).unwrap();
+    let wasm = wat::parse_str(GUEST).unwrap();
+    let artifact = cwasm_compiler::compile(&wasm, &Options::default()).unwrap();
     // SAFETY: the artifact comes from this compiler.
     unsafe { Component::from_bytes(engine, &artifact.bytes) }.unwrap()
 }
