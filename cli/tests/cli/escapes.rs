@@ -1,6 +1,6 @@
 //! What guests, files and arguments call themselves does nothing to a terminal.
 
-use crate::{Folder, TRAPPED, cwasm};
+use crate::support::{Folder, TRAPPED, cwasm};
 
 /// A name that would clear the screen, set the title, go back, turn text around, and end a line.
 const NAME: &str = r"\1b[2J\1b]0;owned\07\7f\c2\9b31m\e2\80\ae\e2\81\a6\0d\0aerror: fake";

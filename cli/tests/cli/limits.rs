@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use assert_cmd::cargo::cargo_bin;
 
-use crate::{Folder, Ran, cwasm};
+use crate::support::{Folder, Ran, cwasm};
 
 /// A core module of many functions.
 fn many_functions(count: usize) -> String {

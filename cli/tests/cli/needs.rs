@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::{Folder, cwasm};
+use crate::support::{Folder, cwasm};
 
 #[test]
 fn all_that_is_not_supported_is_listed() {

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use assert_cmd::cargo::cargo_bin;
 
-use crate::{Folder, Ran, cwasm, greet};
+use crate::support::{Folder, Ran, cwasm, greet};
 
 /// Runs a script, in which `cwasm` is the command and `greet` the component.
 fn bash(folder: &Folder, script: &str) -> Ran {

@@ -3,7 +3,7 @@
 
 use wit_parser::{FunctionKind, Resolve, WorldItem};
 
-use crate::{Folder, cwasm, greet};
+use crate::support::{Folder, cwasm, greet};
 
 /// The WIT at the end of what is printed.
 fn wit_of(printed: &str) -> &str {
