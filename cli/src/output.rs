@@ -78,6 +78,21 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
+/// The lines of a message, all but the first indented: a name in a message cannot make one that looks
+/// like ours.
+fn indented(message: &str) -> String {
+    let mut text = String::new();
+    for (index, line) in message.lines().enumerate() {
+        match index {
+            0 => {}
+            _ if line.starts_with(' ') => text.push('\n'),
+            _ => text.push_str("\n  "),
+        }
+        text.push_str(&shortened(line));
+    }
+    text
+}
+
 /// A line without what nobody reads of it: names and source lines may be as long as a file.
 fn shortened(line: &str) -> Cow<'_, str> {
     match line.char_indices().nth(MAX_LINE) {
@@ -99,9 +114,7 @@ pub(crate) fn report(error: &Error) -> ExitCode {
     let mut last = String::new();
     for (index, cause) in error.chain().enumerate() {
         let message = cause.to_string();
-        // Further lines are indented: a name in a message cannot make one that looks like ours.
-        let lines: Vec<_> = message.lines().map(shortened).collect();
-        let lines = lines.join("\n  ");
+        let lines = indented(&message);
         if index == 0 {
             text.push_str(&lines);
         } else if !last.ends_with(&message) {
