@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -26,10 +27,11 @@ pub(crate) enum Command {
 /// Compile a component or core module into an artifact.
 #[derive(Debug, clap::Args)]
 pub(crate) struct CompileArgs {
-    /// The component or core module, binary or text (.wat).
+    /// The component or core module, binary or text (.wat); `-` is standard input.
     #[arg(value_name = "IN")]
     pub(crate) input: PathBuf,
-    /// Where to write; by default IN with the extension .cwasm (.o, .clif).
+    /// Where to write, `-` for standard output. By default IN with the extension .cwasm (.o, .clif),
+    /// or standard output if IN is standard input.
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: Option<PathBuf>,
     /// The machine to compile for.
@@ -45,7 +47,7 @@ pub(crate) struct CompileArgs {
     /// all that are supported are on.
     #[arg(long = "feature", value_name = "[-]NAME", allow_hyphen_values = true, value_parser = feature)]
     pub(crate) features: Vec<Feature>,
-    /// Threads to compile with; by default all that the machine has.
+    /// Threads to compile with, at most one for each processor; by default all processors.
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
     /// What to write.
@@ -61,14 +63,34 @@ pub(crate) struct CompileArgs {
     /// space for each, `check` compares each access with the memory's size.
     #[arg(long, value_name = "HOW", value_enum, default_value = "guard")]
     pub(crate) bounds: Bounds,
+    #[command(flatten)]
+    pub(crate) limits: BuildLimits,
+}
+
+// Limits for builds of foreign code. (Documentation would become that of each command.)
+#[derive(Debug, clap::Args)]
+pub(crate) struct BuildLimits {
+    /// Stop with an error if reading and compiling take longer: `10s`, `500ms`, `2m`. A call that
+    /// `run` makes afterwards is not limited.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) time_limit: Option<Duration>,
+    /// Stop with an error if reading and compiling need more heap at once: `500000000`, `512M`,
+    /// `2G` (of 1024). Stacks of threads and the program itself are not counted.
+    #[arg(long, value_name = "BYTES", value_parser = size)]
+    pub(crate) memory_limit: Option<u64>,
+    /// Refuse text (.wat) that is longer, as reading it may take time that grows with its square.
+    /// Binaries have no such limit.
+    #[arg(long, value_name = "BYTES", value_parser = size, default_value = "256K")]
+    pub(crate) text_limit: u64,
 }
 
 /// Run a component, or call one of its functions.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunArgs {
-    /// An artifact, or a component (binary or .wat), which is compiled first.
+    /// An artifact, or a component (binary or .wat), which is compiled first; `-` is standard
+    /// input.
     ///
-    /// An artifact's machine code is run as it is: run those only that you trust.
+    /// An artifact's machine code is run as it is: run only those that you trust.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
     /// The function to call with its arguments, in WAVE: 'greet("world")'.
@@ -77,17 +99,22 @@ pub(crate) struct RunArgs {
     /// its own name if no other export has it.
     #[arg(long, value_name = "CALL")]
     pub(crate) invoke: Option<String>,
+    #[command(flatten)]
+    pub(crate) limits: BuildLimits,
 }
 
-/// Show what an artifact is, needs and offers.
+/// Show what a file is, needs and offers.
 #[derive(Debug, clap::Args)]
 pub(crate) struct InspectArgs {
-    /// The artifact; it may be for another machine.
+    /// An artifact, which may be for another machine, or a component or core module (binary or
+    /// .wat); `-` is standard input.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) limits: BuildLimits,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -182,6 +209,43 @@ fn feature(text: &str) -> Result<Feature, cwasm_compiler::Error> {
     })
 }
 
+/// A duration with its unit: `10s`, `1.5s`, `500ms`, `2m`, `1h`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.find(|c: char| c.is_ascii_alphabetic());
+    let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
+    let scale = match unit {
+        "ms" => 1e-3,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err("expected a number and its unit: ms, s, m or h".to_owned()),
+    };
+    let number: f64 = number
+        .parse()
+        .map_err(|_| "expected a number before the unit")?;
+    let limit = Duration::try_from_secs_f64(number * scale);
+    match limit.map_err(|error| error.to_string())? {
+        Duration::ZERO => Err("expected more than no time".to_owned()),
+        limit => Ok(limit),
+    }
+}
+
+/// A number of bytes: `1000000`, `64K`, `512M`, `2G`.
+fn size(text: &str) -> Result<u64, String> {
+    let (number, scale) = match text.char_indices().last() {
+        Some((at, 'K' | 'k')) => (&text[..at], 1 << 10),
+        Some((at, 'M' | 'm')) => (&text[..at], 1 << 20),
+        Some((at, 'G' | 'g')) => (&text[..at], 1 << 30),
+        _ => (text, 1),
+    };
+    let number: u64 = number
+        .parse()
+        .map_err(|_| "expected a number of bytes, with K, M or G after it if you like")?;
+    number
+        .checked_mul(scale)
+        .ok_or_else(|| "more bytes than can be counted".to_owned())
+}
+
 fn cpu_level() -> impl TypedValueParser<Value = CpuLevel> {
     let names = CpuLevel::ALL.iter().map(|level| level.name());
     PossibleValuesParser::new(names).try_map(|name| CpuLevel::from_name(&name).ok_or("not a level"))
@@ -195,5 +259,38 @@ mod tests {
     fn the_command_line_is_sound() {
         use clap::CommandFactory as _;
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_have_units() {
+        for (text, millis) in [
+            ("10s", 10_000),
+            ("1.5s", 1500),
+            ("500ms", 500),
+            ("2m", 120_000),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in [
+            "", "10", "s", "-1s", "0s", "1 d", "1e300h", "NaNs", "infs", "1ss",
+        ] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_bytes() {
+        for (text, bytes) in [
+            ("0", 0),
+            ("12", 12),
+            ("64K", 65536),
+            ("1m", 1 << 20),
+            ("2G", 2 << 30),
+        ] {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+        }
+        for text in ["", "M", "-1", "1.5G", "1T", "1 M", "99999999999G", "é"] {
+            assert!(size(text).is_err(), "{text}");
+        }
     }
 }

@@ -1,32 +1,50 @@
 //! `cwasm compile`.
 
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use cwasm::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::args::CompileArgs;
-use crate::{input, output};
+use crate::args::{CompileArgs, Emit};
+use crate::input::{self, Input};
+use crate::limits::Limits;
+use crate::output;
+
+/// Where the output goes.
+enum Target {
+    Stdout,
+    File(PathBuf),
+}
 
 /// Compiles a file into another.
 pub(crate) fn compile(args: &CompileArgs) -> Result<()> {
-    let input = input::read_wasm(&args.input)?;
-    let target = output_path(args)?;
+    let limits = Limits::start(&args.limits);
+    let input = Input::open(&args.input)?;
+    let name = input.name;
+    let target = target(args, &input)?;
+    let wasm = input.read_wasm(args.limits.text_limit)?;
     let start = Instant::now();
     let bar = progress_bar();
-    let compiled = cwasm_compiler::compile_with(&input, &args.options(), args.emit.kind(), &|at| {
+    let compiled = cwasm_compiler::compile_with(&wasm, &args.options(), args.emit.kind(), &|at| {
         if bar.length() != Some(at.total as u64) {
             bar.set_length(at.total as u64);
         }
         bar.set_position(at.done as u64);
     });
     bar.finish_and_clear();
-    let compiled = compiled.map_err(|error| input::cannot_compile(&args.input, error))?;
-    cwasm_compiler::write_file(&target, &compiled.bytes)?;
+    let compiled = compiled.map_err(|error| input::cannot_compile(name, error))?;
+    // A file is replaced as a whole or not at all; who reads a stream may take too long.
+    if target.is_replaced() {
+        drop(limits);
+        write(&target, &compiled.bytes, args.emit)?;
+    } else {
+        write(&target, &compiled.bytes, args.emit)?;
+        drop(limits);
+    }
     output::note(&format!(
-        "{}: {} functions, {} bytes, {:.3} s",
-        target.display(),
+        "{target}: {} functions, {} bytes, {:.3} s",
         compiled.stats.functions,
         compiled.bytes.len(),
         start.elapsed().as_secs_f64(),
@@ -34,21 +52,50 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<()> {
     Ok(())
 }
 
+fn write(target: &Target, bytes: &[u8], emit: Emit) -> Result<()> {
+    match (target, emit) {
+        (Target::File(path), _) => Ok(cwasm_compiler::write_file(path, bytes)?),
+        (Target::Stdout, Emit::Clif) => output::print(&String::from_utf8_lossy(bytes)),
+        (Target::Stdout, Emit::Artifact | Emit::Obj) => output::write_binary(bytes),
+    }
+}
+
 /// Where the output goes. Never over the input.
-fn output_path(args: &CompileArgs) -> Result<PathBuf> {
-    let output = match &args.output {
+fn target(args: &CompileArgs, input: &Input<'_>) -> Result<Target> {
+    let path = match &args.output {
+        Some(output) if output == Path::new("-") => return Ok(Target::Stdout),
         Some(output) => output.clone(),
+        None if input.name.is_stdin() => return Ok(Target::Stdout),
+        None if !input.is_named_file() => {
+            let message = format!("{} is no file that an output can stand beside", input.name);
+            return Err(Error::msg(message).context("choose an output with -o"));
+        }
         None => args.input.with_extension(args.emit.extension()),
     };
-    let same = match (args.input.canonicalize(), output.canonicalize()) {
-        (Ok(input), Ok(output)) => input == output,
-        _ => false,
-    };
-    if same {
-        let message = format!("the output `{}` would replace the input", output.display());
+    if input.is_same_file(&path) {
+        let message = format!("the output `{}` would replace the input", path.display());
         return Err(Error::msg(message).context("choose another one with -o"));
     }
-    Ok(output)
+    Ok(Target::File(path))
+}
+
+impl Target {
+    /// Whether it is a file, or will be one.
+    fn is_replaced(&self) -> bool {
+        match self {
+            Target::Stdout => false,
+            Target::File(path) => path.metadata().map_or(true, |found| found.is_file()),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Target::Stdout => f.write_str("standard output"),
+            Target::File(path) => write!(f, "{}", path.display()),
+        }
+    }
 }
 
 /// A bar on standard error; invisible if that is no terminal.

@@ -1,7 +1,10 @@
-//! Reading the files that commands are given.
+//! Reading the files that commands are given: once, from the start to the end, so that pipes work as
+//! files do.
 
+use std::fmt;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
+use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use cwasm::{Error, Result};
@@ -9,37 +12,154 @@ use cwasm::{Error, Result};
 /// The first bytes of an ELF file, which can only be meant as an artifact.
 const ELF: [u8; 4] = *b"\x7fELF";
 
-/// Reads a file.
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|error| cannot_read(path, error))
+/// The first bytes of WebAssembly.
+const WASM: [u8; 4] = *b"\0asm";
+
+/// A file that is open, of which no more than the first bytes have been read.
+pub(crate) struct Input<'a> {
+    pub(crate) name: Name<'a>,
+    file: File,
+    start: Vec<u8>,
 }
 
-/// Reads a component or core module, binary or text. Anything but an artifact may be one.
-pub(crate) fn read_wasm(path: &Path) -> Result<Vec<u8>> {
-    let bytes = read(path)?;
-    if bytes.starts_with(&ELF) {
-        let message = "found an ELF file (an artifact?), expected WebAssembly";
-        return Err(cannot_compile(path, Error::msg(message)));
+/// A file as the command line names it; `-` is standard input.
+#[derive(Clone, Copy)]
+pub(crate) struct Name<'a>(pub(crate) &'a Path);
+
+/// What a file is, by its first bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Artifact,
+    Wasm,
+    /// Whatever else, which can only be text.
+    Text,
+}
+
+impl Name<'_> {
+    pub(crate) fn is_stdin(self) -> bool {
+        self.0 == Path::new("-")
     }
-    Ok(bytes)
 }
 
-/// Whether a file starts as an artifact does.
-pub(crate) fn is_artifact(path: &Path) -> Result<bool> {
-    let mut start = Vec::new();
-    let file = File::open(path).map_err(|error| cannot_read(path, error))?;
-    let read = file.take(ELF.len() as u64).read_to_end(&mut start);
-    read.map_err(|error| cannot_read(path, error))?;
-    Ok(start == ELF)
+impl fmt::Display for Name<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.is_stdin() {
+            true => f.write_str("standard input"),
+            false => write!(f, "`{}`", self.0.display()),
+        }
+    }
+}
+
+impl<'a> Input<'a> {
+    /// Opens a file and reads its first bytes.
+    pub(crate) fn open(path: &'a Path) -> Result<Input<'a>> {
+        let name = Name(path);
+        let open = || -> io::Result<Input<'a>> {
+            let file = match name.is_stdin() {
+                true => File::from(io::stdin().as_fd().try_clone_to_owned()?),
+                false => File::open(path)?,
+            };
+            let mut start = Vec::new();
+            (&file).take(ELF.len() as u64).read_to_end(&mut start)?;
+            Ok(Input { name, file, start })
+        };
+        open().map_err(|error| cannot_read(name, error))
+    }
+
+    pub(crate) fn kind(&self) -> Kind {
+        match &self.start[..] {
+            start if *start == ELF => Kind::Artifact,
+            start if *start == WASM => Kind::Wasm,
+            _ => Kind::Text,
+        }
+    }
+
+    /// Whether it is a file that has a name of its own, and may be opened once more.
+    pub(crate) fn is_named_file(&self) -> bool {
+        // `/dev/stdin` and the like may lead to a file.
+        let is_descriptor = self.name.0.starts_with("/dev") || self.name.0.starts_with("/proc");
+        !self.name.is_stdin() && !is_descriptor && self.is_file()
+    }
+
+    /// Whether `other` is the same file.
+    pub(crate) fn is_same_file(&self, other: &Path) -> bool {
+        use std::os::unix::fs::MetadataExt as _;
+
+        match (self.file.metadata(), other.metadata()) {
+            (Ok(own), Ok(other)) => {
+                own.is_file() && (own.dev(), own.ino()) == (other.dev(), other.ino())
+            }
+            _ => false,
+        }
+    }
+
+    fn is_file(&self) -> bool {
+        self.file.metadata().is_ok_and(|found| found.is_file())
+    }
+
+    /// All bytes.
+    pub(crate) fn read(self) -> Result<Vec<u8>> {
+        let (name, mut bytes) = (self.name, self.start);
+        let mut file = self.file;
+        file.read_to_end(&mut bytes)
+            .map_err(|error| cannot_read(name, error))?;
+        Ok(bytes)
+    }
+
+    /// The bytes of a component or core module, binary or of no more than `text_limit` bytes of text.
+    pub(crate) fn read_wasm(self, text_limit: u64) -> Result<Vec<u8>> {
+        let name = self.name;
+        match self.kind() {
+            Kind::Artifact => {
+                let message = "found an ELF file (an artifact?), expected WebAssembly";
+                Err(cannot_compile(name, Error::msg(message)))
+            }
+            Kind::Wasm => self.read(),
+            Kind::Text => {
+                let text = self.read_text(text_limit)?;
+                parse(&text, name).map_err(|error| cannot_compile(name, error))
+            }
+        }
+    }
+
+    fn read_text(self, limit: u64) -> Result<Vec<u8>> {
+        let (name, mut text) = (self.name, self.start);
+        let more = limit.saturating_add(1).saturating_sub(text.len() as u64);
+        self.file
+            .take(more)
+            .read_to_end(&mut text)
+            .map_err(|error| cannot_read(name, error))?;
+        if text.len() as u64 <= limit {
+            return Ok(text);
+        }
+        let message = format!(
+            "found text of more than {limit} bytes, which is the limit: raise it with \
+             --text-limit, or give the binary"
+        );
+        Err(cannot_compile(name, Error::msg(message)))
+    }
+}
+
+/// The binary that a text means.
+fn parse(text: &[u8], name: Name<'_>) -> Result<Vec<u8>> {
+    let expected = "expected a binary (which starts with `\\0asm`) or text";
+    let invalid =
+        |found: &str| Error::msg(format!("invalid WebAssembly: found {found}, {expected}"));
+    if text.trim_ascii().is_empty() {
+        return Err(invalid("nothing"));
+    }
+    let text = std::str::from_utf8(text).map_err(|_| invalid("bytes that are not UTF-8"))?;
+    wat::parse_str(text).map_err(|mut error| {
+        error.set_path(name.0);
+        Error::msg(format!("invalid WebAssembly: {error}"))
+    })
 }
 
 /// The error of an input that cannot be compiled.
-pub(crate) fn cannot_compile(path: &Path, error: impl Into<Error>) -> Error {
-    error
-        .into()
-        .context(format!("cannot compile `{}`", path.display()))
+pub(crate) fn cannot_compile(name: Name<'_>, error: impl Into<Error>) -> Error {
+    error.into().context(format!("cannot compile {name}"))
 }
 
-fn cannot_read(path: &Path, error: std::io::Error) -> Error {
-    Error::from(error).context(format!("cannot read `{}`", path.display()))
+fn cannot_read(name: Name<'_>, error: io::Error) -> Error {
+    Error::from(error).context(format!("cannot read {name}"))
 }

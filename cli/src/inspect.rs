@@ -6,14 +6,18 @@ use cwasm::{Error, Result};
 use cwasm_format::Artifact;
 use cwasm_format::cpu::feature_names;
 use cwasm_format::describe::{Description, Extern};
+use cwasm_format::escape;
 use cwasm_format::exports::{StrRef, kind};
-use cwasm_format::header::{Kind, SectionId, target_name};
+use cwasm_format::header::{self, SectionId, target_name};
 use cwasm_format::imports::core_type::{self, Limits};
 use serde::Serialize;
 use zerocopy::IntoBytes as _;
 
 use crate::args::InspectArgs;
-use crate::{input, output, world};
+use crate::input::{Input, Kind, Name};
+use crate::limits::Limits;
+use crate::surface::{self, Surface, What};
+use crate::{output, world};
 
 /// What the command shows.
 #[derive(Serialize)]
@@ -38,24 +42,37 @@ struct Section {
     size: u64,
 }
 
+/// An import or export.
 #[derive(Serialize)]
-struct Item {
+pub(crate) struct Item {
     /// The name or path; a core import's has the module's name before a dot.
-    name: String,
+    pub(crate) name: String,
     /// The type as text: WIT, or core WebAssembly's; `instance`.
     #[serde(rename = "type")]
-    ty: String,
+    pub(crate) ty: String,
     #[serde(flatten)]
-    said: Extern,
+    pub(crate) said: Extern,
 }
 
 /// Prints what an artifact is, needs and offers.
 pub(crate) fn inspect(args: &InspectArgs) -> Result<()> {
-    let context = || format!("cannot inspect `{}`", args.file.display());
-    let bytes = input::read(&args.file)?;
+    let _limits = Limits::start(&args.limits);
+    let input = Input::open(&args.file)?;
+    let name = input.name;
+    match input.kind() {
+        Kind::Artifact => artifact(name, &input.read()?, args.json),
+        Kind::Wasm | Kind::Text => {
+            let wasm = input.read_wasm(args.limits.text_limit)?;
+            crate::outline::inspect(name, &wasm, args.json)
+        }
+    }
+}
+
+fn artifact(name: Name<'_>, bytes: &[u8], json: bool) -> Result<()> {
+    let context = || format!("cannot inspect {name}");
     // Records are read where they lie, which must be aligned.
     let mut aligned = vec![0u128; bytes.len().div_ceil(size_of::<u128>())];
-    aligned.as_mut_bytes()[..bytes.len()].copy_from_slice(&bytes);
+    aligned.as_mut_bytes()[..bytes.len()].copy_from_slice(bytes);
     let artifact = Artifact::inspect(&aligned.as_bytes()[..bytes.len()])
         .map_err(|error| Error::from(error).context(context()))?;
     let description = match artifact.section(SectionId::Describe) {
@@ -64,26 +81,31 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<()> {
             Description::decode(bytes).map_err(|error| Error::from(error).context(context()))?
         }
     };
-    let facts = facts(&artifact, &description);
-    if args.json {
-        let json = serde_json::to_string_pretty(&facts)?;
-        return output::print(&format!("{json}\n"));
+    let surface = Surface::of_artifact(&artifact, &description);
+    let facts = facts(&artifact, &surface);
+    if json {
+        return output::print_json(&serde_json::to_string_pretty(&facts)?);
     }
     let mut text = format!("{}\n", summary(&facts));
     match artifact.kind() {
-        Kind::Component => text.push_str(&world::world(&artifact, &description)),
-        Kind::Module => {
+        header::Kind::Component => text.push_str(&world::world(&surface)),
+        header::Kind::Module => {
             for (word, items) in [("import", &facts.imports), ("export", &facts.exports)] {
-                for Item { name, ty, .. } in items {
-                    let _ = writeln!(text, "{word} {name}: {ty}");
-                }
+                lines(word, items, &mut text);
             }
         }
     }
     output::print(&text)
 }
 
-fn facts(artifact: &Artifact<'_>, description: &Description) -> Facts {
+/// Writes a line for each item.
+pub(crate) fn lines(word: &str, items: &[Item], text: &mut String) {
+    for Item { name, ty, .. } in items {
+        let _ = writeln!(text, "{word} {}: {ty}", escape::name(name));
+    }
+}
+
+fn facts(artifact: &Artifact<'_>, surface: &Surface<'_>) -> Facts {
     let header = artifact.header();
     let sections = SectionId::ALL.iter().map(|id| {
         let range = artifact.range(*id);
@@ -94,11 +116,11 @@ fn facts(artifact: &Artifact<'_>, description: &Description) -> Facts {
         }
     });
     let (imports, exports) = match artifact.kind() {
-        Kind::Component => (
-            component_items(artifact.imports(), artifact, description),
-            component_items(artifact.exports(), artifact, description),
+        header::Kind::Component => (
+            component_items(&surface.imports, surface),
+            component_items(&surface.exports, surface),
         ),
-        Kind::Module => (core_imports(artifact), core_exports(artifact)),
+        header::Kind::Module => (core_imports(artifact), core_exports(artifact)),
     };
     Facts {
         kind: artifact.kind().to_string(),
@@ -120,22 +142,21 @@ fn facts(artifact: &Artifact<'_>, description: &Description) -> Facts {
 }
 
 /// The functions among these, and then the instances.
-fn component_items<I: world::Item>(
-    items: &[I],
-    artifact: &Artifact<'_>,
-    description: &Description,
-) -> Vec<Item> {
-    let wit = world::wit(description);
-    let functions = world::functions(items, artifact, description).into_iter();
-    let functions = functions.map(|(name, ty)| (name, wit.func(ty).to_string()));
-    let instances = items.iter().filter(|item| item.kind() == kind::INSTANCE);
-    let instances = instances.filter_map(|item| artifact.string(item.name()));
+pub(crate) fn component_items(items: &[surface::Item<'_>], surface: &Surface<'_>) -> Vec<Item> {
+    let wit = surface.wit();
+    let functions = items.iter().filter_map(|item| match item.what {
+        What::Func(ty) => Some((item, wit.func(ty).to_string())),
+        _ => None,
+    });
+    let instances = items
+        .iter()
+        .filter(|item| matches!(item.what, What::Instance));
     functions
-        .chain(instances.map(|name| (name, "instance".to_owned())))
-        .map(|(name, ty)| Item {
-            name: name.to_owned(),
+        .chain(instances.map(|item| (item, "instance".to_owned())))
+        .map(|(item, ty)| Item {
+            name: item.path.to_owned(),
             ty,
-            said: I::said(name, description).cloned().unwrap_or_default(),
+            said: item.said.cloned().unwrap_or_default(),
         })
         .collect()
 }
@@ -170,7 +191,7 @@ fn core_imports(artifact: &Artifact<'_>) -> Vec<Item> {
     let name = |reference: StrRef| artifact.string(reference).unwrap_or("?");
     let items = artifact.imports().iter().map(|import| Item {
         name: format!("{}.{}", name(import.module), name(import.name)),
-        ty: core_type(artifact, import.kind, import.core_type),
+        ty: core_type(import.kind, artifact.string_bytes(import.core_type)),
         said: Extern::default(),
     });
     items.collect()
@@ -179,15 +200,15 @@ fn core_imports(artifact: &Artifact<'_>) -> Vec<Item> {
 fn core_exports(artifact: &Artifact<'_>) -> Vec<Item> {
     let items = artifact.exports().iter().map(|export| Item {
         name: artifact.string(export.name).unwrap_or("?").to_owned(),
-        ty: core_type(artifact, export.kind, export.core_type),
+        ty: core_type(export.kind, artifact.string_bytes(export.core_type)),
         said: Extern::default(),
     });
     items.collect()
 }
 
 /// A core type as text: `func(i32, i32) -> (i64)`, `memory 1..2`.
-fn core_type(artifact: &Artifact<'_>, number: u32, encoded: StrRef) -> String {
-    let bytes = artifact.string_bytes(encoded).unwrap_or_default();
+pub(crate) fn core_type(number: u32, encoded: Option<&[u8]>) -> String {
+    let bytes = encoded.unwrap_or_default();
     let text = match number {
         kind::CORE_FUNC => core_type::FuncType::decode(bytes)
             .map(|ty| format!("func({}) -> ({})", join(&ty.params), join(&ty.results))),

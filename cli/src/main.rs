@@ -4,13 +4,18 @@
     reason = "a command that answers on standard output"
 )]
 
+mod allocator;
 mod args;
 mod compile;
 mod input;
 mod inspect;
 mod invoke;
+mod limits;
+mod outline;
 mod output;
 mod run;
+mod surface;
+mod value;
 mod world;
 
 use std::process::ExitCode;
@@ -20,7 +25,11 @@ use clap::Parser as _;
 use crate::args::{Args, Command};
 
 fn main() -> ExitCode {
-    let result = match Args::parse().command {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => return output::usage(&error),
+    };
+    let result = match args.command {
         Command::Compile(args) => compile::compile(&args),
         Command::Run(args) => run::run(&args),
         Command::Inspect(args) => inspect::inspect(&args),

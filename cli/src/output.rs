@@ -1,26 +1,104 @@
-//! Standard output and standard error.
+//! Standard output and standard error. All text that people see passes through here, where control
+//! characters that guests, files and arguments may hold are escaped.
 
-use std::io::{self, ErrorKind, Write as _};
+use std::borrow::Cow;
+use std::ffi::OsString;
+use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use cwasm::{Error, Result};
+use cwasm_format::escape;
 
 /// The exit code after a trap: that of a process which ended by SIGABRT.
 const EXIT_TRAP: u8 = 134;
 
-/// Prints to standard output.
+/// Characters of a line of an error that are shown.
+const MAX_LINE: usize = 600;
+
+/// Prints text to standard output.
 ///
 /// # Errors
 /// If it cannot be written to.
 pub(crate) fn print(text: &str) -> Result<()> {
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(text.as_bytes())?;
-    Ok(stdout.flush()?)
+    Ok(write(escape::text(text).to_string().as_bytes())?)
 }
 
-/// Prints a line to standard error. If that cannot be written to, there is nobody to tell.
-pub(crate) fn note(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
+/// Prints JSON to standard output. Control characters are in its strings only, where they are
+/// escaped as JSON has it.
+///
+/// # Errors
+/// As [`print`].
+pub(crate) fn print_json(json: &str) -> Result<()> {
+    let mut text = String::with_capacity(json.len() + 1);
+    for c in json.chars() {
+        match escape::is_control(c) && c != '\n' {
+            // All of them are of 16 bits.
+            true => text.push_str(&format!("\\u{:04x}", u32::from(c))),
+            false => text.push(c),
+        }
+    }
+    text.push('\n');
+    Ok(write(text.as_bytes())?)
+}
+
+/// Writes what is no text to standard output.
+///
+/// # Errors
+/// As [`print`], and if it is a terminal.
+pub(crate) fn write_binary(bytes: &[u8]) -> Result<()> {
+    if io::stdout().is_terminal() {
+        let message = "standard output is a terminal, which binaries are not written to";
+        return Err(Error::msg(message).context("choose another output with -o"));
+    }
+    // Half a binary is of no use: here a reader that has gone is an error as any other.
+    write(bytes).map_err(|error| Error::msg(format!("cannot write to standard output: {error}")))
+}
+
+fn write(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(bytes)?;
+    stdout.flush()
+}
+
+/// Prints text and the end of a line to standard error. If that cannot be written to, there is
+/// nobody to tell.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "{}", escape::text(text));
+}
+
+/// Prints the help, or what is wrong with the command line; the exit code for it.
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    let has_control = |arg: OsString| arg.to_string_lossy().contains(escape::is_control);
+    if std::env::args_os().any(has_control) {
+        // They would be among the colours.
+        note(error.render().to_string().trim_end());
+    } else {
+        let _ = error.print();
+    }
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+}
+
+/// The lines of a message, all but the first indented: a name in a message cannot make one that looks
+/// like ours.
+fn indented(message: &str) -> String {
+    let mut text = String::new();
+    for (index, line) in message.lines().enumerate() {
+        match index {
+            0 => {}
+            _ if line.starts_with(' ') => text.push('\n'),
+            _ => text.push_str("\n  "),
+        }
+        text.push_str(&shortened(line));
+    }
+    text
+}
+
+/// A line without what nobody reads of it: names and source lines may be as long as a file.
+fn shortened(line: &str) -> Cow<'_, str> {
+    match line.char_indices().nth(MAX_LINE) {
+        Some((end, _)) => format!("{}...", &line[..end]).into(),
+        None => line.into(),
+    }
 }
 
 /// Prints an error and its causes; the exit code for it.
@@ -36,11 +114,12 @@ pub(crate) fn report(error: &Error) -> ExitCode {
     let mut last = String::new();
     for (index, cause) in error.chain().enumerate() {
         let message = cause.to_string();
+        let lines = indented(&message);
         if index == 0 {
-            text.push_str(&message);
+            text.push_str(&lines);
         } else if !last.ends_with(&message) {
             text.push_str("\n  caused by: ");
-            text.push_str(&message);
+            text.push_str(&lines);
         }
         last = message;
     }

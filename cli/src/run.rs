@@ -4,18 +4,18 @@
     reason = "the user asks for the artifact's code to be run"
 )]
 
-use std::path::Path;
-
 use cwasm::types::{ComponentFunc, Type};
 use cwasm::{Component, Engine, Error, Linker, Result, Store, Val};
 use cwasm_compiler::Options;
-use cwasm_format::describe::Description;
 use cwasm_format::types::FuncType;
+use cwasm_format::wit::Wit;
 
 use crate::args::RunArgs;
+use crate::input::{self, Input, Kind, Name};
 use crate::invoke::Call;
-use crate::world::{functions, wit};
-use crate::{input, invoke, output};
+use crate::limits::Limits;
+use crate::surface::{Surface, functions};
+use crate::{invoke, output, value};
 
 /// The export that makes a component a command.
 const WASI_RUN: &str = "wasi:cli/run@";
@@ -23,12 +23,13 @@ const WASI_RUN: &str = "wasi:cli/run@";
 /// Runs a component, or calls one of its functions and prints the result.
 pub(crate) fn run(args: &RunArgs) -> Result<()> {
     let engine = Engine::new(&cwasm::Config::new())?;
-    let component = open(&engine, &args.file)?;
+    let component = open(&engine, args)?;
     let description = component.describe()?;
     let artifact = component.artifact();
-    let exports = functions(artifact.exports(), &artifact, description);
+    let surface = Surface::of_artifact(&artifact, description);
+    let exports = functions(&surface.exports);
     let Some(call) = &args.invoke else {
-        return Err(nothing_to_call(args, &exports, description));
+        return Err(nothing_to_call(args, &exports, surface.wit()));
     };
     let call = Call::parse(call)?;
     let (name, ty) = invoke::find(&call, &exports)?;
@@ -37,34 +38,46 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
     let func = instance
         .get_func(&mut store, name)
         .ok_or_else(|| Error::msg(format!("`{name}` cannot be called")))?;
-    let params = call.params(&func.ty(&store)?)?;
+    let func_type = func.ty(&store)?;
+    let params = call.params(&func_type)?;
     let mut results = vec![Val::Bool(false); usize::from(ty.result.is_some())];
     func.call(&mut store, &params, &mut results)?;
-    match results.first() {
-        Some(value) => output::print(&format!("{}\n", value.to_wave()?)),
-        None => Ok(()),
+    match (results.pop(), func_type.results().next()) {
+        (Some(value), Some(ty)) => output::print(&format!("{}\n", value::text(value, &ty)?)),
+        _ => Ok(()),
     }
 }
 
 /// Maps an artifact; compiles and loads anything else.
-fn open(engine: &Engine, path: &Path) -> Result<Component> {
-    if input::is_artifact(path)? {
+fn open(engine: &Engine, args: &RunArgs) -> Result<Component> {
+    let limits = Limits::start(&args.limits);
+    let input = Input::open(&args.file)?;
+    let name = input.name;
+    if input.kind() == Kind::Artifact && input.is_named_file() {
         // SAFETY: running this file is what the command was asked for; that it must be trusted
         // says the command's help. Nobody is expected to change it meanwhile.
-        return unsafe { Component::map(engine, path) };
+        return unsafe { Component::map(engine, &args.file) };
     }
-    // With names, for backtraces.
-    let options = Options {
-        debug: true,
-        ..Options::default()
+    let artifact = match input.kind() {
+        Kind::Artifact => input.read()?,
+        Kind::Wasm | Kind::Text => {
+            // With names, for backtraces.
+            let options = Options {
+                debug: true,
+                ..Options::default()
+            };
+            let wasm = input.read_wasm(args.limits.text_limit)?;
+            let compiled = cwasm_compiler::compile(&wasm, &options);
+            compiled
+                .map_err(|error| input::cannot_compile(name, error))?
+                .bytes
+        }
     };
-    let bytes = input::read_wasm(path)?;
-    let artifact = cwasm_compiler::compile(&bytes, &options)
-        .map_err(|error| input::cannot_compile(path, error))?
-        .bytes;
-    // SAFETY: the bytes are what the compiler just made.
+    drop(limits);
+    // SAFETY: the bytes are what the compiler just made, or an artifact that the command was asked
+    // to run, as above.
     unsafe { Component::from_bytes(engine, &artifact) }
-        .map_err(|error| error.context(format!("cannot run `{}`", path.display())))
+        .map_err(|error| error.context(format!("cannot run {name}")))
 }
 
 /// What the command gives to a component: `log` of the root, and for all else a function that
@@ -88,14 +101,14 @@ fn is_log(ty: &ComponentFunc) -> bool {
 }
 
 /// Says what can be called.
-fn nothing_to_call(args: &RunArgs, exports: &[(&str, &FuncType)], types: &Description) -> Error {
-    let file = args.file.display();
+fn nothing_to_call(args: &RunArgs, exports: &[(&str, &FuncType)], wit: Wit<'_>) -> Error {
+    let file = Name(&args.file);
     if exports.iter().any(|(name, _)| name.starts_with(WASI_RUN)) {
-        let message = format!("`{file}` is a command (it exports `wasi:cli/run`)");
+        let message = format!("{file} is a command (it exports `wasi:cli/run`)");
         return Error::msg("commands cannot be run yet: call a function with --invoke")
             .context(message);
     }
-    let mut message = format!("`{file}` is not a command (it does not export `wasi:cli/run`)");
+    let mut message = format!("{file} is not a command (it does not export `wasi:cli/run`)");
     if exports.is_empty() {
         message.push_str(", and exports no functions");
         return Error::msg(message);
@@ -105,7 +118,7 @@ fn nothing_to_call(args: &RunArgs, exports: &[(&str, &FuncType)], types: &Descri
         message.push_str(&format!(
             "
   {name}: {}",
-            wit(types).func(ty)
+            wit.func(ty)
         ));
     }
     Error::msg(message)

@@ -18,6 +18,7 @@ use crate::component::{Component, ImportType, InstanceShape, Item};
 use crate::error::{Error, Result};
 use crate::features::Features;
 use crate::module::{Body, Data, Element, ElementItems, Import, Module, SegmentMode};
+use crate::needs;
 use crate::plan::{ModuleId, ResourceOp};
 
 /// The input, decoded.
@@ -348,7 +349,7 @@ fn component_payload<'a>(
         }
         Payload::ComponentStartSection { range, .. } => {
             return Err(Error::unsupported(
-                "component start functions (cm-values)",
+                "component-model values (start functions)",
                 range.start,
             ));
         }
@@ -423,14 +424,7 @@ fn canonical<'a>(
         CanonicalFunction::ResourceRep { resource } => {
             resource_func(ResourceOp::Rep, resource, types, builder)
         }
-        other => {
-            let name = format!("{other:?}");
-            let name = name.split([' ', '{', '(']).next().unwrap_or_default();
-            return Err(Error::unsupported(
-                format!("component-model async ({name})"),
-                offset,
-            ));
-        }
+        other => return Err(needs::definition(&other, offset)),
     })
 }
 
@@ -515,6 +509,6 @@ fn import_type(
             ImportType::Module(builder.declared.len() as u32 - 1)
         }
         ComponentEntityType::Component(_) => ImportType::Unsupported("importing a component"),
-        ComponentEntityType::Value(_) => ImportType::Unsupported("cm-values"),
+        ComponentEntityType::Value(_) => ImportType::Unsupported("component-model values"),
     })
 }

@@ -21,12 +21,10 @@ pub enum ErrorKind {
         /// Byte offset in the input, where known.
         offset: Option<u64>,
     },
-    /// The input needs something that is not supported.
+    /// The input needs what is not supported.
     Unsupported {
-        /// The feature's name.
-        feature: String,
-        /// Byte offset in the input, where known.
-        offset: Option<u64>,
+        /// All of it, each once.
+        needs: Vec<Need>,
     },
     /// The input needs a feature that [`Options::features`](crate::Options) has switched off.
     Disabled {
@@ -65,6 +63,23 @@ pub enum ErrorKind {
     },
 }
 
+/// Something that an input needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Need {
+    /// The feature's name: that of its proposal, with the parts of it in parentheses where some of
+    /// them may be supported: `component-model async (task.return)`.
+    pub name: String,
+    /// Byte offset in the input where it is needed first, as far as that is known.
+    pub offset: Option<u64>,
+}
+
+impl Need {
+    /// The name without parts.
+    pub(crate) fn proposal(&self) -> &str {
+        self.name.split(" (").next().unwrap_or_default()
+    }
+}
+
 impl Error {
     /// What stopped compilation.
     pub fn kind(&self) -> &ErrorKind {
@@ -81,8 +96,17 @@ impl Error {
 
     #[cold]
     pub(crate) fn unsupported(feature: impl Into<String>, offset: impl Into<Option<u64>>) -> Error {
-        let (feature, offset) = (feature.into(), offset.into());
-        Error(Box::new(ErrorKind::Unsupported { feature, offset }))
+        let need = Need {
+            name: feature.into(),
+            offset: offset.into(),
+        };
+        Error(Box::new(ErrorKind::Unsupported { needs: vec![need] }))
+    }
+
+    /// Whether this feature is not supported.
+    pub(crate) fn is_unsupported(&self, feature: &str) -> bool {
+        matches!(self.kind(), ErrorKind::Unsupported { needs }
+            if needs.iter().any(|need| need.name == feature))
     }
 
     #[cold]
@@ -92,14 +116,13 @@ impl Error {
 
     /// The error with the place it is about, if it has none yet.
     #[cold]
-    pub(crate) fn at(self, place: u64) -> Error {
-        match *self.0 {
-            ErrorKind::Unsupported {
-                feature,
-                offset: None,
-            } => Error::unsupported(feature, place),
-            kind => Error::from(kind),
+    pub(crate) fn at(mut self, place: u64) -> Error {
+        if let ErrorKind::Unsupported { needs } = &mut *self.0 {
+            for need in needs {
+                need.offset = need.offset.or(Some(place));
+            }
         }
+        self
     }
 
     #[cold]
@@ -153,9 +176,14 @@ impl fmt::Display for Error {
                 write!(f, "invalid WebAssembly: {message}")?;
                 at(f, *offset)
             }
-            ErrorKind::Unsupported { feature, offset } => {
-                write!(f, "not supported yet: {feature}")?;
-                at(f, *offset)
+            ErrorKind::Unsupported { needs } => {
+                f.write_str("not supported yet: ")?;
+                for (index, need) in needs.iter().enumerate() {
+                    let comma = if index == 0 { "" } else { ", " };
+                    write!(f, "{comma}{}", need.name)?;
+                    at(f, need.offset)?;
+                }
+                Ok(())
             }
             ErrorKind::Disabled { feature, offset } => {
                 write!(f, "needs the feature `{feature}`, which is off")?;

@@ -1,8 +1,8 @@
 //! Which proposals the input may use.
 
-use wasmparser::{Operator, Parser, Payload, Validator, WasmFeatures};
+use wasmparser::{Operator, Parser, Payload, WasmFeatures};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 /// The proposals of WebAssembly that the input may use, by the names that they have there: by
 /// default all that are supported.
@@ -66,9 +66,11 @@ impl Default for Features {
     }
 }
 
-/// What is accepted as valid. Some of it cannot be compiled and is refused where it is met, with
-/// its name.
+/// What is accepted as valid. Some of it cannot be compiled and is refused where it is met:
+/// garbage collection, as its recursion groups are supported, and async components, as their types
+/// may be there without being used. All names are in [`needs`](crate::needs).
 const ALL: WasmFeatures = WasmFeatures::WASM3
+    .difference(WasmFeatures::EXCEPTIONS)
     .union(WasmFeatures::CUSTOM_PAGE_SIZES)
     .union(WasmFeatures::WIDE_ARITHMETIC)
     .union(WasmFeatures::COMPACT_IMPORTS)
@@ -135,46 +137,17 @@ impl Features {
     }
 }
 
-/// What to say of an input that was refused with `error`: that it is not valid comes before that
-/// something is not supported, and of what is valid but for features that are off, the first that
-/// it needs is named. Validates the whole input, once for each feature that is off.
-#[cold]
-pub(crate) fn refusal(bytes: &[u8], features: Features, error: Error) -> Error {
-    match error.kind() {
-        ErrorKind::Invalid { .. } => {}
-        ErrorKind::Unsupported { .. } if validate(bytes, features).is_err() => {}
-        _ => return error,
-    }
-    if let Err(invalid) = validate(bytes, Features::default()) {
-        return invalid;
-    }
-    let off = FEATURES
-        .iter()
-        .filter(|feature| !features.0.contains(feature.flags));
-    let needed = off.filter_map(|feature| {
-        let error = validate(bytes, Features::default().without(feature)).err()?;
-        match error.kind() {
-            ErrorKind::Invalid { offset, .. } => Some(((*offset)?, feature.name)),
-            _ => None,
-        }
-    });
-    match needed.min_by_key(|(offset, _)| *offset) {
-        Some((offset, name)) => Error::disabled(name, offset),
-        None => error,
-    }
+/// The name of the proposal that the validator's flags stand for, if it can be switched.
+pub(crate) fn name(flags: WasmFeatures) -> Option<&'static str> {
+    let found = FEATURES.iter().find(|feature| feature.flags == flags);
+    found.map(|feature| feature.name)
 }
 
-fn validate(bytes: &[u8], features: Features) -> Result<()> {
-    let mut validator = Validator::new_with_features(features.0);
-    validator.validate_all(bytes)?;
-    check_tail_calls(bytes, features)
-}
-
-/// Looks for `return_call_ref` if tail calls are off: the validator asks for typed function
-/// references alone.
-pub(crate) fn check_tail_calls(bytes: &[u8], features: Features) -> Result<()> {
-    if features.0.contains(WasmFeatures::TAIL_CALL) {
-        return Ok(());
+/// Where a tail call is that the validator does not ask for tail calls for: `return_call_ref`, which
+/// it takes for one of typed function references alone.
+pub(crate) fn tail_call(bytes: &[u8], on: WasmFeatures) -> Result<Option<u64>> {
+    if on.contains(WasmFeatures::TAIL_CALL) {
+        return Ok(None);
     }
     for payload in Parser::new(0).parse_all(bytes) {
         let Payload::CodeSectionEntry(body) = payload? else {
@@ -182,11 +155,19 @@ pub(crate) fn check_tail_calls(bytes: &[u8], features: Features) -> Result<()> {
         };
         for op in body.get_operators_reader()?.into_iter_with_offsets() {
             if let (Operator::ReturnCallRef { .. }, offset) = op? {
-                return Err(Error::invalid("tail calls are not enabled", offset));
+                return Ok(Some(offset));
             }
         }
     }
-    Ok(())
+    Ok(None)
+}
+
+/// Refuses tail calls that the validator lets pass if they are off.
+pub(crate) fn check_tail_calls(bytes: &[u8], features: Features) -> Result<()> {
+    match tail_call(bytes, features.0)? {
+        Some(offset) => Err(Error::invalid("tail calls are not enabled", offset)),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -199,7 +180,8 @@ mod tests {
         for name in off {
             options.features.set(name, false).unwrap();
         }
-        compile(text.as_bytes(), &options).unwrap_err().to_string()
+        let bytes = wat::parse_str(text).unwrap();
+        compile(&bytes, &options).unwrap_err().to_string()
     }
 
     #[test]

@@ -22,8 +22,10 @@ mod isa;
 mod layout;
 mod link;
 mod module;
+mod needs;
 mod object;
 mod options;
+mod outline;
 mod output;
 mod pass_through;
 mod plan;
@@ -35,14 +37,21 @@ use std::time::{Duration, Instant};
 
 use cwasm_format::header::Kind;
 
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Error, ErrorKind, Need, Result};
 pub use features::Features;
 pub use options::{Bounds, DEFAULT_TARGET, OptLevel, Options, Progress};
+pub use outline::{Outline, OutlineItem};
 pub use output::write_file;
 use plan::{ModuleId, Plan};
 
 /// Bytes of stack of a compiling thread: only what is used takes memory.
 const COMPILE_STACK_SIZE: usize = 16 << 20;
+
+/// Bytes of input that keep a thread busy for longer than it takes to start.
+const INPUT_PER_THREAD: usize = 256;
+
+/// How WebAssembly starts.
+const MAGIC: &[u8] = b"\0asm";
 
 /// The kind of output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -76,7 +85,7 @@ pub struct Stats {
     pub stages: Vec<(&'static str, Duration)>,
 }
 
-/// Compiles a component or core module, binary or text, into an artifact.
+/// Compiles the binary of a component or core module into an artifact.
 ///
 /// # Errors
 /// If the input is not valid, needs something that is not supported, or exceeds a limit; see
@@ -95,19 +104,73 @@ pub fn compile_with(
     emit: Emit,
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Output> {
-    let threads = options.jobs.map_or(0, NonZeroUsize::get);
-    let pool = rayon::ThreadPoolBuilder::new()
+    check_magic(input)?;
+    pool(options, input.len())?.install(|| {
+        let clock = Clock::new();
+        features::check_tail_calls(input, options.features)
+            .and_then(|()| stages(input, options, emit, progress, clock))
+            .map_err(|error| needs::refusal(input, options.features, error))
+    })
+}
+
+/// What the binary of a component or core module is, needs, imports and exports, and whether
+/// [`compile`] would refuse it: all is checked but what Cranelift makes of the functions.
+///
+/// # Errors
+/// If the input is not valid WebAssembly, or an option cannot be served.
+pub fn outline(input: &[u8], options: &Options) -> Result<Outline> {
+    check_magic(input)?;
+    pool(options, input.len())?.install(|| {
+        let known = features::check_tail_calls(input, options.features)
+            .and_then(|()| known(input, options))
+            .map_err(|error| needs::refusal(input, options.features, error));
+        outline::outline(input, known)
+    })
+}
+
+/// Runs the stages before functions are compiled.
+fn known(bytes: &[u8], options: &Options) -> Result<outline::Known> {
+    with_plan(bytes, options, &mut Clock::new(), |front, _| {
+        let modules: Vec<_> = front.modules.iter().collect();
+        module::validate_bodies(&modules)?;
+        needs::check_gc(bytes)?;
+        layout::layout(front.kind, front.plan, front.modules, options)?;
+        canon::adapter::check_sizes(front.plan)?;
+        match front.kind {
+            Kind::Component => Ok(outline::Known::of_component(front.plan)),
+            Kind::Module => outline::Known::of_module(&front.modules[0]),
+        }
+    })
+}
+
+/// Text and other files are told by their first bytes: they have no business in a parser.
+fn check_magic(input: &[u8]) -> Result<()> {
+    match input.starts_with(MAGIC) {
+        true => Ok(()),
+        false => {
+            let start: Vec<_> = input.iter().take(MAGIC.len()).collect();
+            let message = format!(
+                "found a file that starts with {start:02x?}, expected a binary, which starts with {:02x?}",
+                MAGIC
+            );
+            Err(Error::invalid(message, 0))
+        }
+    }
+}
+
+/// Threads to compile with: no more than the machine has processors, as each is busy, and no more
+/// than a small input has work for.
+fn pool(options: &Options, input_len: usize) -> Result<rayon::ThreadPool> {
+    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let threads = options.jobs.map_or(processors, NonZeroUsize::get);
+    let threads = threads
+        .min(processors)
+        .min(1 + input_len / INPUT_PER_THREAD);
+    rayon::ThreadPoolBuilder::new()
         .num_threads(threads)
         .stack_size(COMPILE_STACK_SIZE)
         .build()
-        .map_err(|error| Error::option(format!("cannot start {threads} threads: {error}")))?;
-    pool.install(|| {
-        let clock = Clock::new();
-        let bytes = wat::parse_bytes(input).map_err(|error| text_error(&error))?;
-        features::check_tail_calls(&bytes, options.features)
-            .and_then(|()| stages(&bytes, options, emit, progress, clock))
-            .map_err(|error| features::refusal(&bytes, options.features, error))
-    })
+        .map_err(|error| Error::option(format!("cannot start {threads} threads: {error}")))
 }
 
 fn stages(
@@ -118,6 +181,41 @@ fn stages(
     mut clock: Clock,
 ) -> Result<Output> {
     let target = isa::target(options)?;
+    let stages = with_plan(bytes, options, &mut clock, |front, clock| {
+        let stage = Stage {
+            modules: front.modules,
+            options,
+            target: &target,
+            progress,
+        };
+        let exported = match emit {
+            Emit::Clif => Vec::new(),
+            Emit::Artifact | Emit::Object => stage.exported_modules(front.plan)?,
+        };
+        if !exported.is_empty() {
+            clock.end("modules");
+        }
+        stage.unit(front.kind, front.plan, &exported, emit, clock)
+    });
+    let mut output = stages?;
+    output.stats.stages = clock.stages;
+    Ok(output)
+}
+
+/// A decoded and flattened input.
+struct Front<'s, 'a> {
+    kind: Kind,
+    plan: &'s Plan,
+    modules: &'s [module::Module<'a>],
+}
+
+/// Decodes and flattens an input, and goes on with that.
+fn with_plan<T>(
+    bytes: &[u8],
+    options: &Options,
+    clock: &mut Clock,
+    then: impl FnOnce(Front<'_, '_>, &mut Clock) -> Result<T>,
+) -> Result<T> {
     let decoded = decode::decode(bytes, options.features)?;
     let mut modules = decoded.modules;
     for declared in &decoded.types.declared {
@@ -135,22 +233,12 @@ fn stages(
     modules.extend(pass_through::modules(&encoded)?);
     module::validate_bodies(&plan.unused(&modules))?;
     clock.end("flatten");
-    let stage = Stage {
+    let front = Front {
+        kind,
+        plan: &plan,
         modules: &modules,
-        options,
-        target: &target,
-        progress,
     };
-    let exported = match emit {
-        Emit::Clif => Vec::new(),
-        Emit::Artifact | Emit::Object => stage.exported_modules(&plan)?,
-    };
-    if !exported.is_empty() {
-        clock.end("modules");
-    }
-    let mut output = stage.unit(kind, &plan, &exported, emit, &mut clock)?;
-    output.stats.stages = clock.stages;
-    Ok(output)
+    then(front, clock)
 }
 
 /// All that the units of an input are compiled with.
@@ -236,14 +324,6 @@ impl Stage<'_, '_> {
         };
         Ok(Output { bytes, stats })
     }
-}
-
-/// An error of the text parser, which reports line and column in its message.
-fn text_error(error: &wat::Error) -> Error {
-    Error::from(ErrorKind::Invalid {
-        message: error.to_string(),
-        offset: None,
-    })
 }
 
 /// Times the stages.

@@ -20,7 +20,7 @@ pub struct Options {
     pub opt: OptLevel,
     /// The proposals that the input may use.
     pub features: Features,
-    /// Threads to compile with; `None` for all that the machine has.
+    /// Threads to compile with, at most one for each processor; `None` for all processors.
     pub jobs: Option<NonZeroUsize>,
     /// Whether names and symbols of functions are kept.
     pub debug: bool,

@@ -1,25 +1,56 @@
 //! Writes a file so that nobody ever sees half of it.
 
 use std::fs;
-use std::io::Write as _;
+use std::io::{self, ErrorKind, Write as _};
 use std::path::Path;
 
 use crate::error::{Error, Result};
 
 /// Writes `bytes` to `path`: to a temporary file in the same folder, which is synced and then
-/// renamed. A mapped artifact is never changed in place, and whoever is killed half-way leaves the
+/// renamed. A mapped artifact is not changed in place, and whoever is killed half-way leaves the
 /// old file or none. Of a symbolic link, the file that it leads to is replaced; what is no file, such
 /// as a pipe or `/dev/null`, gets the bytes and stays what it is.
+///
+/// A file that can be written to but not replaced is written in place, without these promises: one
+/// that is a mount point of its own, as containers have them, or in a folder that is not ours.
 ///
 /// # Errors
 /// If the file cannot be created, written or renamed; the action that failed is named.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     let fail = |error| Error::io(format!("write `{}`", path.display()), error);
-    let path = &match fs::metadata(path) {
+    let (path, exists) = &match fs::metadata(path) {
         Ok(found) if !found.is_file() => return fs::write(path, bytes).map_err(fail),
-        Ok(_) => fs::canonicalize(path).map_err(fail)?,
-        Err(_) => path.to_path_buf(),
+        Ok(_) => (fs::canonicalize(path).map_err(fail)?, true),
+        Err(_) => (path.to_path_buf(), false),
     };
+    match replace(path, bytes) {
+        Err(error) if *exists && keeps_file(&error) => match write_in_place(path, bytes) {
+            // Why it cannot be replaced is the more telling reason.
+            Err(denied) if denied.kind() == ErrorKind::PermissionDenied => Err(fail(error)),
+            written => written.map_err(fail),
+        },
+        replaced => replaced.map_err(fail),
+    }
+}
+
+/// Whether the file can be what it is, but no other one take its place.
+fn keeps_file(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::ResourceBusy | ErrorKind::ReadOnlyFilesystem | ErrorKind::PermissionDenied
+    )
+}
+
+fn write_in_place(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .truncate(true)
+        .open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -32,10 +63,10 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
         // As any compiler's output: what the umask leaves of this.
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
-    let mut file = builder.tempfile_in(folder).map_err(fail)?;
-    file.write_all(bytes).map_err(fail)?;
-    file.as_file().sync_all().map_err(fail)?;
-    file.persist(path).map_err(|error| fail(error.error))?;
+    let mut file = builder.tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
     Ok(())
 }
 

@@ -29,6 +29,7 @@ pub mod data;
 pub mod describe;
 pub mod encoding;
 pub mod error;
+pub mod escape;
 pub mod exports;
 pub mod hash;
 pub mod header;

@@ -14,20 +14,105 @@ use crate::types::{FuncType, ResourceNumber, TypeDef, Types, ValueType};
 pub struct Wit<'a> {
     types: &'a Types,
     names: &'a [(String, ValueType)],
+    resources: &'a [(ResourceNumber, String)],
+    max_types: u32,
 }
 
 /// How many types one text holds.
 const MAX_TYPES: u32 = 1000;
 
+/// The words that mean something in WIT: as names they are written with `%` before them.
+const KEYWORDS: &[&str] = &[
+    "as",
+    "async",
+    "bool",
+    "borrow",
+    "char",
+    "constructor",
+    "enum",
+    "error-context",
+    "export",
+    "f32",
+    "f64",
+    "flags",
+    "from",
+    "func",
+    "future",
+    "import",
+    "include",
+    "interface",
+    "list",
+    "map",
+    "option",
+    "own",
+    "package",
+    "record",
+    "resource",
+    "result",
+    "s16",
+    "s32",
+    "s64",
+    "s8",
+    "static",
+    "stream",
+    "string",
+    "tuple",
+    "type",
+    "u16",
+    "u32",
+    "u64",
+    "u8",
+    "use",
+    "variant",
+    "with",
+    "world",
+];
+
+/// A name as WIT has it: `list` is `%list`.
+pub fn id(name: &str) -> impl Display {
+    Id(name)
+}
+
+struct Id<'a>(&'a str);
+
+impl Display for Id<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if KEYWORDS.contains(&self.0) {
+            f.write_str("%")?;
+        }
+        f.write_str(self.0)
+    }
+}
+
 impl<'a> Wit<'a> {
     /// Prints types in full.
     pub fn new(types: &'a Types) -> Wit<'a> {
-        Wit { types, names: &[] }
+        Wit::with_names(types, &[])
     }
 
-    /// Prints these types by name: `name`, or the part behind `#` of a path `instance#name`.
+    /// Prints these types by name: `name`, or the part after `#` of a path `instance#name`.
     pub fn with_names(types: &'a Types, names: &'a [(String, ValueType)]) -> Wit<'a> {
-        Wit { types, names }
+        Wit {
+            types,
+            names,
+            resources: &[],
+            max_types: MAX_TYPES,
+        }
+    }
+
+    /// Prints resource types by these names, where there is one, and types of any length to their
+    /// end: for who knows that they are not endless, as all that are large have names.
+    pub fn in_full(self, resources: &'a [(ResourceNumber, String)]) -> Wit<'a> {
+        Wit {
+            resources,
+            max_types: u32::MAX,
+            ..self
+        }
+    }
+
+    /// The table of the types.
+    pub fn types(self) -> &'a Types {
+        self.types
     }
 
     /// A type: `list<u8>`.
@@ -35,7 +120,7 @@ impl<'a> Wit<'a> {
         Text {
             wit: self,
             what: What::Value(ty),
-            left: Cell::new(MAX_TYPES),
+            left: Cell::new(self.max_types),
         }
     }
 
@@ -44,7 +129,16 @@ impl<'a> Wit<'a> {
         Text {
             wit: self,
             what: What::Func(func),
-            left: Cell::new(MAX_TYPES),
+            left: Cell::new(self.max_types),
+        }
+    }
+
+    /// What follows the name of a function or accessor: `(name: string) -> u32`.
+    pub fn signature(self, func: &'a FuncType) -> impl Display + 'a {
+        Text {
+            wit: self,
+            what: What::Signature(func),
+            left: Cell::new(self.max_types),
         }
     }
 
@@ -53,7 +147,7 @@ impl<'a> Wit<'a> {
         Text {
             wit: self,
             what: What::Declaration(name, ty),
-            left: Cell::new(MAX_TYPES),
+            left: Cell::new(self.max_types),
         }
     }
 
@@ -79,6 +173,7 @@ fn last_part(path: &str) -> &str {
 enum What<'a> {
     Value(ValueType),
     Func(&'a FuncType),
+    Signature(&'a FuncType),
     Declaration(&'a str, ValueType),
 }
 
@@ -93,18 +188,22 @@ impl Display for Text<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self.what {
             What::Value(ty) => self.value(ty, f),
-            What::Func(func) => self.func(func, f),
+            What::Func(func) => {
+                f.write_str("func")?;
+                self.signature(func, f)
+            }
+            What::Signature(func) => self.signature(func, f),
             What::Declaration(path, ty) => self.declaration(last_part(path), ty, f),
         }
     }
 }
 
 impl Text<'_> {
-    fn func(&self, func: &FuncType, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str("func(")?;
+    fn signature(&self, func: &FuncType, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("(")?;
         separated(f, &func.params, |f, (name, ty)| {
             if !name.is_empty() {
-                write!(f, "{name}: ")?;
+                write!(f, "{}: ", id(name))?;
             }
             self.value(*ty, f)
         })?;
@@ -119,6 +218,7 @@ impl Text<'_> {
     }
 
     fn declaration(&self, name: &str, ty: ValueType, f: &mut Formatter<'_>) -> fmt::Result {
+        let name = id(name);
         let def = match ty {
             ValueType::Def(id) => self.wit.types.def(id),
             primitive => return write!(f, "type {name} = {}", primitive_name(primitive)),
@@ -141,7 +241,7 @@ impl Text<'_> {
         };
         self.left.set(left);
         match (self.wit.name(ty), ty) {
-            (Some(name), _) => f.write_str(name),
+            (Some(name), _) => id(name).fmt(f),
             (None, ValueType::Def(id)) => self.def(self.wit.types.def(id), f),
             (None, primitive) => f.write_str(primitive_name(primitive)),
         }
@@ -168,8 +268,8 @@ impl Text<'_> {
                     f.write_str(">")
                 }
             },
-            TypeDef::Own(resource) => write!(f, "own<{}>", self.resource(*resource)),
-            TypeDef::Borrow(resource) => write!(f, "borrow<{}>", self.resource(*resource)),
+            TypeDef::Own(resource) => write!(f, "own<{}>", id(self.resource(*resource))),
+            TypeDef::Borrow(resource) => write!(f, "borrow<{}>", id(self.resource(*resource))),
             TypeDef::Record(_) | TypeDef::Variant(_) | TypeDef::Enum(_) | TypeDef::Flags(_) => {
                 write!(f, "{} ", keyword(def).unwrap_or_default())?;
                 self.body(def, f)
@@ -179,6 +279,10 @@ impl Text<'_> {
 
     /// The name of a resource type; `_` if it has none here.
     fn resource(&self, resource: ResourceNumber) -> &str {
+        let resources = self.wit.resources;
+        if let Some((_, name)) = resources.iter().find(|(of, _)| *of == resource) {
+            return name;
+        }
         let name = self.wit.types.resource_names.get(resource.0 as usize);
         name.map(|path| last_part(path))
             .filter(|name| !name.is_empty())
@@ -196,18 +300,18 @@ impl Text<'_> {
         f.write_str("{ ")?;
         match def {
             TypeDef::Record(fields) => separated(f, fields, |f, (name, ty)| {
-                write!(f, "{name}: ")?;
+                write!(f, "{}: ", id(name))?;
                 self.value(*ty, f)
             }),
             TypeDef::Variant(cases) => separated(f, cases, |f, (name, payload)| {
-                f.write_str(name)?;
+                id(name).fmt(f)?;
                 let Some(ty) = payload else { return Ok(()) };
                 f.write_str("(")?;
                 self.value(*ty, f)?;
                 f.write_str(")")
             }),
             TypeDef::Enum(names) | TypeDef::Flags(names) => {
-                separated(f, names, |f, name| f.write_str(name))
+                separated(f, names, |f, name| id(name).fmt(f))
             }
             _ => Ok(()),
         }?;
@@ -312,6 +416,27 @@ mod tests {
             wit.declaration("my:pkg/geo#bytes", bytes).to_string(),
             "type bytes = list<u8>"
         );
+    }
+
+    #[test]
+    fn keywords_as_names_are_escaped() {
+        let mut types = Types::new();
+        let fields = vec![
+            ("list".into(), ValueType::U8),
+            ("lists".into(), ValueType::U8),
+        ];
+        let record = ValueType::Def(types.push(TypeDef::Record(fields)));
+        let names = [("type".into(), record)];
+        let wit = Wit::with_names(&types, &names);
+        assert_eq!(
+            wit.declaration("type", record).to_string(),
+            "record %type { %list: u8, lists: u8 }"
+        );
+        let func = FuncType {
+            params: vec![("from".into(), record)],
+            result: Some(record),
+        };
+        assert_eq!(wit.func(&func).to_string(), "func(%from: %type) -> %type");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cwasm::{Component, Config, Engine, Module};
-use cwasm_compiler::{Features, OptLevel, Options};
+use cwasm_compiler::{ErrorKind, Features, OptLevel, Options};
 use cwasm_format::FormatError;
 use cwasm_format::cpu::CpuLevel;
 use tempfile::TempDir;
@@ -120,7 +120,11 @@ impl Workshop {
             features,
             ..self.options.clone()
         };
-        Ok(cwasm_compiler::compile(input, &options)?.bytes)
+        let wasm = wat::parse_bytes(input).map_err(|error| ErrorKind::Invalid {
+            message: error.to_string(),
+            offset: None,
+        })?;
+        Ok(cwasm_compiler::compile(&wasm, &options)?.bytes)
     }
 
     /// Writes bytes to a new file.

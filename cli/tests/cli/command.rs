@@ -1,98 +1,8 @@
 //! The command as a person uses it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Output;
 
-use assert_cmd::Command;
-use tempfile::TempDir;
-
-/// The exit code after a trap.
-const TRAPPED: i32 = 134;
-
-fn greet() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/greet/greet.wasm")
-}
-
-fn cwasm(args: &[&str]) -> Ran {
-    let mut command = Command::cargo_bin("cwasm").unwrap();
-    Ran(command.args(args).output().unwrap())
-}
-
-/// A finished command.
-struct Ran(Output);
-
-impl Ran {
-    fn stdout(&self) -> &str {
-        std::str::from_utf8(&self.0.stdout).unwrap()
-    }
-
-    fn stderr(&self) -> &str {
-        std::str::from_utf8(&self.0.stderr).unwrap()
-    }
-
-    /// It succeeded and printed exactly this.
-    #[track_caller]
-    fn prints(&self, expected: &str) -> &Ran {
-        assert_eq!(self.0.status.code(), Some(0), "{}", self.stderr());
-        assert_eq!(self.stdout(), expected);
-        self
-    }
-
-    /// It failed with this exit code, printed nothing, and said all of this.
-    #[track_caller]
-    fn fails(&self, code: i32, expected: &[&str]) -> &Ran {
-        assert_eq!(self.0.status.code(), Some(code), "{}", self.stderr());
-        assert_eq!(self.stdout(), "");
-        for part in expected {
-            assert!(
-                self.stderr().contains(part),
-                "no `{part}` in:\n{}",
-                self.stderr()
-            );
-        }
-        self
-    }
-}
-
-/// A folder with files for one test.
-struct Folder(TempDir);
-
-impl Folder {
-    fn new() -> Folder {
-        Folder(TempDir::new().unwrap())
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.0.path().join(name).to_str().unwrap().to_owned()
-    }
-
-    fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
-        let path = self.path(name);
-        fs::write(&path, bytes).unwrap();
-        path
-    }
-
-    fn greet(&self) -> String {
-        self.file("greet.wasm", fs::read(greet()).unwrap())
-    }
-
-    /// The artifact of `greet.wasm`.
-    fn compiled(&self) -> String {
-        let artifact = self.path("greet.cwasm");
-        cwasm(&["compile", &self.greet(), "-o", &artifact]).prints("");
-        artifact
-    }
-
-    fn names(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.0.path()).unwrap();
-        let mut names: Vec<_> = entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
-    }
-}
+use crate::support::{Folder, TRAPPED, cwasm, greet};
 
 #[test]
 fn run_compiles_and_calls() {
@@ -405,8 +315,9 @@ fn inspect_shows_types_and_core_modules() {
     let ran = cwasm(&["inspect", &artifact]);
     for part in [
         "\nworld root {\n  record point { x: u32, y: u32 }\n",
-        "\n  export at: func(p: ",
-        "\n  export test:geo/points@0.1.0: interface {\n    at: func(x: u32, y: u32);\n  }\n}\n",
+        "\n  export at: func(p: point);\n",
+        "\n  export test:geo/points@0.1.0;\n}\n",
+        "\npackage test:geo@0.1.0 {\n  interface points {\n    at: func(x: u32, y: u32);\n  }\n}\n",
     ] {
         assert!(
             ran.stdout().contains(part),
@@ -453,11 +364,12 @@ fn inspect_shows_labels_and_ids() {
   @external-id(\"a function\")
   import f: func();
   @external-id(\"db-1\")
-  import main: test:db/store@1.2.3 {
-    @external-id(\"k\")
-    get: func(key: u32);
-  }
-  export copy: test:db/store@1.2.3 {
+  import main: test:db/store@1.2.3;
+  export copy: test:db/store@1.2.3;
+}
+
+package test:db@1.2.3 {
+  interface store {
     @external-id(\"k\")
     get: func(key: u32);
   }
@@ -486,16 +398,17 @@ fn bad_inputs_are_explained() {
     let random = folder.file("random", b"\xff\xfe random \x80 bytes");
     cwasm(&["compile", &random]).fails(1, &["cannot compile", "invalid WebAssembly"]);
     cwasm(&["run", &random]).fails(1, &["cannot compile", "invalid WebAssembly"]);
-    cwasm(&["inspect", &random]).fails(1, &["not an artifact", "expected an ELF file"]);
+    cwasm(&["inspect", &random]).fails(1, &["cannot compile", "invalid WebAssembly"]);
     let empty = folder.file("empty", b"");
-    cwasm(&["inspect", &empty]).fails(1, &["truncated artifact: found 0 bytes"]);
+    for command in ["compile", "run", "inspect"] {
+        cwasm(&[command, &empty]).fails(1, &["invalid WebAssembly: found nothing"]);
+    }
     let text = folder.file("bad.wat", "(component\n  (core modul))");
     cwasm(&["compile", &text]).fails(1, &["invalid WebAssembly", "2:4"]);
 
     let wasm = fs::read(greet()).unwrap();
     let truncated = folder.file("truncated.wasm", &wasm[..wasm.len() / 2]);
     cwasm(&["run", &truncated]).fails(1, &["cannot compile", "offset 0x"]);
-    cwasm(&["inspect", greet().to_str().unwrap()]).fails(1, &["found WebAssembly"]);
 
     let artifact = folder.compiled();
     cwasm(&["compile", &artifact]).fails(1, &["found an ELF file", "expected WebAssembly"]);
@@ -538,6 +451,33 @@ fn help_and_version() {
         assert!(ran.stdout().contains(part), "{}", ran.stdout());
     }
     cwasm(&["--version"]).prints(concat!("cwasm ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
+fn handles_are_shown_as_handles() {
+    let folder = Folder::new();
+    let text = r#"(component
+      (type $thing' (resource (rep i32)))
+      (core func $new (canon resource.new $thing'))
+      (core module $m
+        (import "" "new" (func $new (param i32) (result i32)))
+        (memory (export "memory") 1)
+        (func (export "one") (result i32) (call $new (i32.const 1)))
+        (func (export "two") (result i32)
+          (i32.store (i32.const 0) (i32.const 8))
+          (i32.store (i32.const 4) (i32.const 2))
+          (i32.store (i32.const 8) (call $new (i32.const 1)))
+          (i32.store (i32.const 12) (call $new (i32.const 2)))
+          (i32.const 0)))
+      (core instance $i (instantiate $m (with "" (instance (export "new" (func $new))))))
+      (alias core export $i "memory" (core memory $memory))
+      (export $thing "thing" (type $thing'))
+      (func (export "one") (result (own $thing)) (canon lift (core func $i "one")))
+      (func (export "two") (result (list (own $thing)))
+        (canon lift (core func $i "two") (memory $memory))))"#;
+    let file = folder.file("handles.wat", text);
+    cwasm(&["run", &file, "--invoke", "one"]).prints("own<thing>\n");
+    cwasm(&["run", &file, "--invoke", "two()"]).prints("[own<thing>, own<thing>]\n");
 }
 
 /// `cwasm ... | head -c 1` must not panic.

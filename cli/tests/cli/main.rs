@@ -1,4 +1,10 @@
 //! The command, run as users run it.
 
 mod command;
+mod escapes;
 mod files;
+mod limits;
+mod needs;
+mod streams;
+mod support;
+mod wit;

@@ -115,7 +115,7 @@ impl TypeBuilder {
         let func = &types[id];
         if func.async_ {
             return Err(Error::unsupported(
-                "component-model async (an async function)",
+                "component-model async (async func)",
                 offset,
             ));
         }
@@ -223,16 +223,10 @@ impl TypeBuilder {
                 TypeDef::Borrow(ResourceNumber(self.resource(id.resource()).0))
             }
             ComponentDefinedType::Future { .. } => {
-                return Err(Error::unsupported(
-                    "component-model async (a future)",
-                    offset,
-                ));
+                return Err(Error::unsupported("component-model async (future)", offset));
             }
             ComponentDefinedType::Stream { .. } => {
-                return Err(Error::unsupported(
-                    "component-model async (a stream)",
-                    offset,
-                ));
+                return Err(Error::unsupported("component-model async (stream)", offset));
             }
         };
         let ty = ValueType::Def(self.types.push(def));
@@ -270,10 +264,7 @@ fn primitive(ty: PrimitiveValType, offset: u64) -> Result<ValueType> {
         PrimitiveValType::Char => ValueType::Char,
         PrimitiveValType::String => ValueType::String,
         PrimitiveValType::ErrorContext => {
-            return Err(Error::unsupported(
-                "component-model async (error-context)",
-                offset,
-            ));
+            return Err(Error::unsupported("component-model error-context", offset));
         }
     })
 }

@@ -10,7 +10,6 @@ use std::collections::HashMap;
 
 use cwasm_format::abi::PointerWidth;
 use cwasm_format::code::{CoreTypeRecord, FuncRefRecord, RefSlotRecord};
-use cwasm_format::describe::Description;
 use cwasm_format::exports::{CanonOptions, ExportRecord, IMPORTED, LiftRecord, StrRef, kind};
 use cwasm_format::hash::TypeHash;
 use cwasm_format::header::{Kind, NO_INTERRUPTS, NONE, SectionId};
@@ -24,6 +23,7 @@ use crate::env::MemoryBase;
 use crate::error::{Error, Result};
 use crate::ir::symbol::FuncId;
 use crate::link::Text;
+use crate::outline;
 use crate::plan::types::FuncTypeId;
 use crate::plan::{
     CanonicalOptions, ComponentInstanceId, ExportItem, ImportItem, Plan, PlanExport, ResourceOrigin,
@@ -168,19 +168,7 @@ fn component_records(
         open_records(parts, text, strings, contents);
     }
     resource_records(parts, text, strings, contents);
-    let mut types = types.types.clone();
-    types.resource_names = plan
-        .resources
-        .iter()
-        .map(|resource| resource.name.clone())
-        .collect();
-    let description = Description {
-        types,
-        funcs: plan.types.funcs.clone(),
-        type_names: plan.type_names.clone(),
-        imports: plan.import_externs.clone(),
-        exports: plan.export_externs.clone(),
-    };
+    let description = outline::description(plan);
     contents.set(SectionId::Describe, description.encode());
     Ok(())
 }

@@ -55,8 +55,11 @@ pub(crate) fn target(options: &Options) -> Result<Target> {
         .map_err(|error| Error::option(format!("unknown target `{}`: {error}", options.target)))?;
     let is_linux = triple.operating_system == target_lexicon::OperatingSystem::Linux;
     let Some(arch) = arch_of(&triple).filter(|_| is_linux) else {
-        let name = format!("target `{}` (supported: {DEFAULT_TARGET})", options.target);
-        return Err(Error::unsupported(name, None));
+        let message = format!(
+            "the target `{}` is not supported yet (supported: {DEFAULT_TARGET})",
+            options.target
+        );
+        return Err(Error::option(message));
     };
     let mut builder = isa::lookup(triple)
         .map_err(|error| Error::option(format!("target `{}`: {error}", options.target)))?;

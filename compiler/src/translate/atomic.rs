@@ -11,11 +11,11 @@ use cwasm_format::builtin::Builtin;
 use wasmparser::{MemArg, Operator};
 
 use super::emit::Emitter;
-use super::feature::unsupported;
 use super::memory::Access;
 use super::operators::Translator;
 use crate::error::Result;
 use crate::ir::trap::trap_code;
+use crate::needs;
 
 const UNALIGNED: ir::TrapCode = trap_code(TrapCode::UnalignedAtomic);
 const NOT_SHARED: ir::TrapCode = trap_code(TrapCode::ExpectedSharedMemory);
@@ -123,7 +123,7 @@ impl Translator<'_, '_> {
             Operator::I32AtomicRmw16CmpxchgU { memarg }
             | Operator::I64AtomicRmw16CmpxchgU { memarg } => self.atomic_cas(memarg, I16),
             Operator::I64AtomicRmw32CmpxchgU { memarg } => self.atomic_cas(memarg, I32),
-            op => return Err(unsupported(op, offset)),
+            op => return Err(needs::operator(op, offset)),
         }
         Ok(())
     }

@@ -4,10 +4,10 @@ use cranelift_codegen::ir::{InstBuilder, Value};
 use wasmparser::{ConstExpr, Operator, RefType};
 
 use super::emit::Emitter;
-use super::feature::unsupported;
 use crate::env::ConstValue;
 use crate::error::Result;
 use crate::ir::reference::Reference;
+use crate::needs;
 
 impl Emitter<'_, '_> {
     /// The value of a constant expression.
@@ -44,7 +44,7 @@ impl Emitter<'_, '_> {
                     self.builder.ins().imul(a, b)
                 }
                 Operator::End => continue,
-                op => return Err(unsupported(&op, offset)),
+                op => return Err(needs::operator(&op, offset)),
             };
             stack.push(value);
         }

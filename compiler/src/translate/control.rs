@@ -9,12 +9,12 @@ use cranelift_codegen::ir::{Block, BlockArg, BlockCall, Inst, InstBuilder, JumpT
 use cwasm_format::TrapCode;
 use wasmparser::{BlockType, BrTable, Operator};
 
-use super::feature::unsupported;
 use super::interrupt::Mark;
 use super::operators::Translator;
 use crate::error::Result;
 use crate::ir::trap::trap_code;
 use crate::ir::types::representation;
+use crate::needs;
 
 /// A control frame whose start can be reached.
 pub(super) struct Frame {
@@ -63,7 +63,7 @@ impl Translator<'_, '_> {
             Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => {
                 self.dead_frames += 1;
             }
-            Operator::TryTable { .. } => return Err(unsupported(op, offset)),
+            Operator::TryTable { .. } => return Err(needs::operator(op, offset)),
             Operator::Else if self.dead_frames == 0 => self.else_(),
             Operator::End if self.dead_frames == 0 => self.end()?,
             Operator::End => self.dead_frames -= 1,

@@ -18,7 +18,6 @@ mod call;
 mod const_expr;
 mod control;
 mod emit;
-mod feature;
 mod global;
 mod interrupt;
 mod memory;

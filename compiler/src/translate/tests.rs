@@ -493,8 +493,8 @@ fn what_cannot_be_translated_is_named() {
         "(import \"a\" \"b\" (global anyref))",
         "(import \"a\" \"b\" (table 1 anyref))",
     ] {
-        let text = format!("(module {items})");
-        let found = crate::compile(text.as_bytes(), &crate::Options::default());
+        let bytes = wat::parse_str(format!("(module {items})")).unwrap();
+        let found = crate::compile(&bytes, &crate::Options::default());
         let gc = found.unwrap_err().to_string();
         assert!(gc.starts_with("not supported yet: gc (at offset"), "{gc}");
     }

@@ -24,15 +24,16 @@ mod tests {
 
     #[test]
     fn what_was_stored_is_loaded_again() {
-        let text = b"(module (memory 1) (func (param i32) (result i32)
+        let text = "(module (memory 1) (func (param i32) (result i32)
             (i32.store (local.get 0) (i32.const 1))
             (i32.load (local.get 0))))";
+        let bytes = wat::parse_str(text).unwrap();
         let code_size = |alias_analysis| {
             let options = Options {
                 alias_analysis,
                 ..Options::default()
             };
-            compile(text, &options).unwrap().stats.code_size
+            compile(&bytes, &options).unwrap().stats.code_size
         };
         assert!(code_size(true) < code_size(false));
     }

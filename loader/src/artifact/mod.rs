@@ -16,6 +16,7 @@ mod verify;
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::io;
 use std::ops::Range;
 use std::path::Path;
 use std::ptr::NonNull;
@@ -32,7 +33,7 @@ use cwasm_format::read::Host;
 use cwasm_format::resources::{HandleUse, UseRange};
 use cwasm_format::{Artifact, FormatError};
 
-use crate::error::{Context as _, Result};
+use crate::error::{Context as _, Error, Result};
 use crate::fork;
 use crate::sys;
 
@@ -124,7 +125,8 @@ impl Unit {
         let map = Arc::new(unsafe { options.map_copy_read_only(file) }?);
         let range = 0..map.len();
         // SAFETY: the caller's contract.
-        unsafe { Unit::in_map(host, map, range, kind) }
+        let unit = unsafe { Unit::in_map(host, map, range, kind) };
+        unit.map_err(|error| explain_denial(file, error))
     }
 
     /// The unit of a part of a mapping, which starts at a page.
@@ -284,4 +286,20 @@ impl std::fmt::Debug for Unit {
             .field("text", &self.records.text)
             .finish_non_exhaustive()
     }
+}
+
+/// Says why the system refuses to make code executable, which is "permission denied" for it.
+#[cold]
+fn explain_denial(file: &File, error: Error) -> Error {
+    let io = error.downcast_ref::<io::Error>();
+    if io.is_none_or(|io| io.kind() != io::ErrorKind::PermissionDenied) {
+        return error;
+    }
+    error.context(match sys::file::is_on_noexec(file) {
+        true => {
+            "its file system is mounted `noexec`, so that its code cannot be executed: copy it to \
+             another file system, or load its bytes (`from_bytes`, `cwasm run - < FILE`)"
+        }
+        false => "a policy of this system does not let code in files be mapped executable",
+    })
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use cwasm_format::code::function_kind;
+use cwasm_format::escape;
 use cwasm_format::header::SectionId;
 use cwasm_format::names;
 use cwasm_format::{Artifact, TrapCode};
@@ -78,7 +79,8 @@ impl std::error::Error for Trap {}
 impl fmt::Display for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {
-            Some(name) => f.write_str(name),
+            // Any text: a guest must not make lines of its own in a log.
+            Some(name) => write!(f, "{}", escape::name(name)),
             None => {
                 write!(
                     f,

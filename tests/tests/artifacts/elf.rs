@@ -11,7 +11,7 @@ use object::{LittleEndian, Object as _, ObjectSection as _, ObjectSymbol as _};
 
 fn artifact(input: &[u8], debug: bool) -> Vec<u8> {
     compile(
-        input,
+        &wat::parse_bytes(input).unwrap(),
         &Options {
             debug,
             ..Options::default()

@@ -33,7 +33,8 @@ fn guest() -> Vec<u8> {
            (func (export "sum") (param "write" bool) (result u64)
              (canon lift (core func $i "sum"))))"#,
     );
-    let artifact = cwasm_compiler::compile(text.as_bytes(), &Default::default());
+    let wasm = wat::parse_str(text).unwrap();
+    let artifact = cwasm_compiler::compile(&wasm, &Default::default());
     artifact.unwrap().bytes
 }
 

@@ -79,7 +79,8 @@ fn machine_code_is_as_expected() {
             },
             ..Default::default()
         };
-        let found = disassemble(&cwasm_compiler::compile(&source, &options).unwrap().bytes);
+        let wasm = wat::parse_bytes(&source).unwrap();
+        let found = disassemble(&cwasm_compiler::compile(&wasm, &options).unwrap().bytes);
         let expected_path = path.with_extension("lst");
         if std::env::var_os("UPDATE").is_some() {
             std::fs::write(&expected_path, &found).unwrap();

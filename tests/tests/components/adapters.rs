@@ -6,6 +6,10 @@ use std::time::{Duration, Instant};
 
 use cwasm_compiler::{ErrorKind, Options, compile};
 
+fn wasm(ty: &str) -> Vec<u8> {
+    wat::parse_str(call(ty)).unwrap()
+}
+
 /// One component that gives another a value of type `ty`, and takes it back.
 fn call(ty: &str) -> String {
     let guest = "(core module $m
@@ -86,7 +90,7 @@ fn large_types_compile_within_seconds() {
     ];
     for ty in types {
         let start = Instant::now();
-        let output = compile(call(&ty).as_bytes(), &Options::default());
+        let output = compile(&wasm(&ty), &Options::default());
         let took = start.elapsed();
         let name = &ty[..ty.len().min(80)];
         output.unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -104,8 +108,8 @@ fn types_beyond_the_limit_are_refused() {
         }
         types
     };
-    assert!(compile(call(&doubled(5)).as_bytes(), &Options::default()).is_ok());
-    let error = compile(call(&doubled(12)).as_bytes(), &Options::default()).unwrap_err();
+    assert!(compile(&wasm(&doubled(5)), &Options::default()).is_ok());
+    let error = compile(&wasm(&doubled(12)), &Options::default()).unwrap_err();
     let ErrorKind::Limit { name, found, limit } = error.kind() else {
         panic!("{error}");
     };

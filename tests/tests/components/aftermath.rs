@@ -10,7 +10,8 @@ use cwasm_compiler::Options;
 
 #[allow(unsafe_code, reason = "maps an artifact that the test just compiled")]
 fn component(engine: &Engine, text: &str) -> Component {
-    let artifact = cwasm_compiler::compile(text.as_bytes(), &Options::default()).unwrap();
+    let wasm = wat::parse_str(text).unwrap();
+    let artifact = cwasm_compiler::compile(&wasm, &Options::default()).unwrap();
     // SAFETY: the artifact comes from this compiler.
     unsafe { Component::from_bytes(engine, &artifact.bytes) }.unwrap()
 }

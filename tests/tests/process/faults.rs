@@ -54,7 +54,8 @@ struct Guest {
 
 #[allow(unsafe_code, reason = "maps an artifact that the test just compiled")]
 fn component(engine: &Engine) -> Component {
-    let artifact = cwasm_compiler::compile(GUEST.as_bytes(), &Default::default()).unwrap();
+    let wasm = wat::parse_str(GUEST).unwrap();
+    let artifact = cwasm_compiler::compile(&wasm, &Default::default()).unwrap();
     // SAFETY: our compiler made it.
     unsafe { Component::from_bytes(engine, &artifact.bytes) }.unwrap()
 }

@@ -58,9 +58,8 @@ fn artifact(bounds: Bounds) -> Vec<u8> {
         bounds,
         ..Options::default()
     };
-    cwasm_compiler::compile(text.as_bytes(), &options)
-        .unwrap()
-        .bytes
+    let wasm = wat::parse_str(&text).unwrap();
+    cwasm_compiler::compile(&wasm, &options).unwrap().bytes
 }
 
 #[allow(unsafe_code, reason = "maps an artifact that the test just compiled")]

@@ -77,12 +77,14 @@ const COMPILER: &[&[&str]] = &[
     &["core_types"],
     &["module"],
     &["features"],
+    &["needs"],
     &["options"],
     // What stages have in common.
     &["ir"],
     &["isa"],
     &["env"],
     &["plan"],
+    &["outline"],
     // From bytes to units, and from bodies to IR.
     &["component"],
     &["decode"],

@@ -25,6 +25,7 @@ const LOADER_OFFERS: &[&str] = &["sha2", "wasm-wave"];
 /// The files that may contain `unsafe`, tests aside. The compiler and the format have none; outside
 /// of the loader it is mapping artifacts.
 const UNSAFE_FILES: &[&str] = &[
+    "cli/src/allocator.rs",
     "cli/src/run.rs",
     "fuzz/src/ours.rs",
     "loader/src/artifact/mod.rs",

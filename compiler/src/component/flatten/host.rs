@@ -54,11 +54,10 @@ impl<'a> Flattener<'_, 'a> {
                 Def::Instance(Rc::new(self.host_instance(types, &path, shape, offset)?))
             }
             ImportType::Type(ty) => {
-                if let Some(ty) = ty {
-                    let ty = self.types.value(*ty, types)?;
-                    self.plan.type_names.push((path, ty));
-                }
-                Def::Type
+                let ty = ty.map(|ty| self.types.value(ty, types)).transpose()?;
+                let named = ty.map(|ty| (path, ty));
+                self.plan.type_names.extend(named);
+                Def::Type(ty)
             }
             ImportType::Resource(resource) => {
                 // One that is equal to another is no import of its own.
@@ -159,7 +158,7 @@ impl<'a> Flattener<'_, 'a> {
                     let item = ExportItem::Resource(*number);
                     self.plan.exports.push(PlanExport { path, item });
                 }
-                Def::Type => {}
+                Def::Type(ty) => self.plan.type_names.extend(ty.map(|ty| (path, ty))),
             }
         }
         Ok(())

@@ -162,7 +162,10 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                 } => {
                     let def = match args {
                         None => self.host_import(&mut scope.types, "", name, ty, *offset)?,
-                        Some(args) => args.get(name.key.as_str()).cloned().unwrap_or(Def::Type),
+                        Some(args) => args
+                            .get(name.key.as_str())
+                            .cloned()
+                            .unwrap_or(Def::Type(None)),
                     };
                     scope.bind(&def, resources);
                     scope.push(def);
@@ -239,10 +242,11 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                 resource,
                 resources,
             } => {
-                let def = scope.def(*kind, *index, *resource);
-                if let (true, Some(ty)) = (outermost, named_type) {
-                    let ty = self.types.value(*ty, &mut scope.types)?;
-                    self.plan.type_names.push((name.full().to_owned(), ty));
+                let mut def = scope.def(*kind, *index, *resource);
+                if let (Def::Type(_), Some(ty)) = (&def, named_type) {
+                    let ty = self.types.value(*ty, &mut scope.types);
+                    // Of a nested component it is only what a tool would show.
+                    def = Def::Type(if outermost { Some(ty?) } else { ty.ok() });
                 }
                 scope.bind(&def, resources);
                 scope.push(def.clone());
@@ -362,7 +366,7 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                     return Err(Error::unsupported("component-model async", offset));
                 }
                 CanonicalOption::CoreType(_) | CanonicalOption::Gc => {
-                    return Err(Error::unsupported("cm-gc", offset));
+                    return Err(Error::unsupported("component-model gc", offset));
                 }
             }
         }
@@ -412,7 +416,7 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                 let mut exports = Exports::default();
                 for (item, ty) in items.iter().zip(types) {
                     if item.kind == ComponentExternalKind::Value {
-                        return Err(Error::unsupported("cm-values", offset));
+                        return Err(Error::unsupported("component-model values", offset));
                     }
                     exports.insert(item.name.into(), scope.def(item.kind, item.index, *ty));
                 }
@@ -546,7 +550,9 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                     ComponentOuterAliasKind::Component => {
                         Def::Component(outer.components.borrow()[index].clone())
                     }
-                    ComponentOuterAliasKind::CoreType | ComponentOuterAliasKind::Type => Def::Type,
+                    ComponentOuterAliasKind::CoreType | ComponentOuterAliasKind::Type => {
+                        Def::Type(None)
+                    }
                 };
                 scope.push(def);
             }

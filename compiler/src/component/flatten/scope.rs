@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use cwasm_format::types::ResourceNumber;
+use cwasm_format::types::{ResourceNumber, ValueType};
 use wasmparser::{ComponentExternalKind, ExternalKind};
 
 use crate::component::Component;
@@ -22,8 +22,8 @@ pub(super) enum Def<'d, 'a> {
     Component(Closure<'d, 'a>),
     Instance(Rc<Exports<'d, 'a>>),
     Resource(ResourceNumber),
-    /// Other types are not tracked.
-    Type,
+    /// Another type, if it is known under a name.
+    Type(Option<ValueType>),
 }
 
 /// A component-level function.
@@ -88,7 +88,7 @@ impl<'d, 'a> Exports<'d, 'a> {
         // Types that are not tracked are not listed either.
         self.by_name
             .get(name)
-            .map_or(Def::Type, |index| self.defs[*index].1.clone())
+            .map_or(Def::Type(None), |index| self.defs[*index].1.clone())
     }
 }
 
@@ -126,7 +126,7 @@ impl<'d, 'a> Scope<'d, 'a> {
             for name in path {
                 found = match found {
                     Def::Instance(exports) => exports.get(name),
-                    _ => Def::Type,
+                    _ => Def::Type(None),
                 };
             }
             // What is not there is an error where it is used.
@@ -143,7 +143,7 @@ impl<'d, 'a> Scope<'d, 'a> {
             Def::Module(module) => self.outer.modules.borrow_mut().push(module),
             Def::Component(closure) => self.outer.components.borrow_mut().push(closure),
             Def::Instance(exports) => self.instances.push(exports),
-            Def::Resource(_) | Def::Type => {}
+            Def::Resource(_) | Def::Type(_) => {}
         }
     }
 
@@ -164,7 +164,7 @@ impl<'d, 'a> Scope<'d, 'a> {
             ComponentExternalKind::Instance => Def::Instance(self.instances[index].clone()),
             ComponentExternalKind::Type | ComponentExternalKind::Value => {
                 let number = resource.and_then(|resource| self.types.get(resource));
-                number.map_or(Def::Type, Def::Resource)
+                number.map_or(Def::Type(None), Def::Resource)
             }
         }
     }

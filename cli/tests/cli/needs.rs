@@ -1,0 +1,197 @@
+//! What an input needs that is not supported is listed, each once, by the names of the field.
+
+use std::fs;
+
+use crate::support::{Folder, cwasm};
+
+#[test]
+fn all_that_is_not_supported_is_listed() {
+    let folder = Folder::new();
+    let text = r#"(component
+      (core module $tags (tag (param i32)))
+      (core module $gc (type (struct)))
+      (core module $stacks (type $f (func)) (type (cont $f)))
+      (core func $a (canon waitable-set.new))
+      (core func $b (canon waitable-set.drop))
+      (core func $c (canon waitable-set.new))
+      (core func $d (canon task.cancel)))"#;
+    let file = folder.file("many.wat", text);
+    let ran = cwasm(&["compile", &file]);
+    let parts = [
+        "not supported yet: ",
+        "exceptions (at offset 0x",
+        "gc (at offset 0x",
+        "stack-switching (at offset 0x",
+        "component-model async (task.cancel, waitable-set.drop, waitable-set.new) (at offset 0x",
+    ];
+    ran.fails(1, &parts);
+    for part in &parts[1..] {
+        assert_eq!(
+            ran.stderr().matches(part).count(),
+            1,
+            "{part}: {}",
+            ran.stderr()
+        );
+    }
+    let ran = cwasm(&["inspect", &file]);
+    let text = ran.stdout();
+    assert!(
+        text.contains("compiles      no: not supported yet: "),
+        "{text}"
+    );
+    for part in &parts[1..] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+}
+
+#[test]
+fn parts_of_async_components_have_the_names_of_the_field() {
+    let folder = Folder::new();
+    let text = r#"(component
+      (import "f" (func $f async (param "s" (stream u8)) (result (future))))
+      (core module $m (memory (export "m") 1))
+      (core instance $i (instantiate $m))
+      (alias core export $i "m" (core memory $m'))
+      (core func (canon lower (func $f) async (memory $m')))
+      (core func (canon context.get i32 0))
+      (core func (canon backpressure.inc)))"#;
+    let ran = cwasm(&["compile", &folder.file("async.wat", text)]);
+    let expected = "component-model async (async func, async lower, backpressure.inc, context.get";
+    ran.fails(1, &[expected]);
+    // No name of a parser.
+    for internal in ["BackpressureInc", "ContextGet", "WaitableSet", "CM_"] {
+        assert!(!ran.stderr().contains(internal), "{}", ran.stderr());
+    }
+}
+
+/// `try` and `catch` were WebAssembly once, and are what many toolchains still make.
+#[test]
+fn legacy_exceptions_are_not_invalid() {
+    let folder = Folder::new();
+    let text = "(module (tag $t) (func try catch $t end) (func try delegate 0) (func try catch_all rethrow 0 end))";
+    let file = folder.file("legacy.wat", text);
+    for command in ["compile", "run"] {
+        cwasm(&[command, &file]).fails(
+            1,
+            &["not supported yet: ", "legacy-exceptions", "exceptions ("],
+        );
+    }
+    let ran = cwasm(&["inspect", &file]);
+    assert!(
+        ran.stdout().contains("legacy-exceptions"),
+        "{}",
+        ran.stderr()
+    );
+    // One that is wrong stays wrong.
+    let text = "(module (tag $t) (func try catch $t end) (func (result i32) (i64.const 0)))";
+    cwasm(&["compile", &folder.file("wrong.wat", text)]).fails(1, &["type mismatch"]);
+}
+
+#[test]
+fn inspect_shows_what_a_module_needs() {
+    let folder = Folder::new();
+    let text = r#"(module
+      (import "env" "f" (func (param i32) (result i64)))
+      (memory (export "m") i64 1 2)
+      (func (export "t") (param v128) (return_call 1 (local.get 0)))
+      (global (export "g") (mut f32) (f32.const 0)))"#;
+    let file = folder.file("core.wat", text);
+    let ran = cwasm(&["inspect", &file]);
+    for part in [
+        "kind          core module\n",
+        "compiles      yes\n",
+        "memory64",
+        "simd",
+        "tail-call",
+        "\nimport env.f: func(i32) -> (i64)\n",
+        "\nexport m: memory 1..=2\n",
+        "\nexport t: func(v128) -> ()\n",
+    ] {
+        assert!(
+            ran.stdout().contains(part),
+            "no `{part}` in:\n{}",
+            ran.stdout()
+        );
+    }
+    assert_eq!(folder.names(), ["core.wat"], "nothing was written");
+    let json = cwasm(&["inspect", &file, "--json"]);
+    let json: serde_json::Value = serde_json::from_str(json.stdout()).unwrap();
+    assert_eq!(json["compiles"], true);
+    assert_eq!(json["imports"][0]["name"], "env.f");
+    let names = json["features"].as_array().unwrap();
+    assert!(
+        names
+            .iter()
+            .any(|need| need["name"] == "simd" && need["offset"].is_u64())
+    );
+    // One that cannot be compiled has names.
+    let text = r#"(module (import "a" "b" (func)) (tag) (func (export "f")))"#;
+    let ran = cwasm(&["inspect", &folder.file("tags.wat", text)]);
+    for part in [
+        "compiles      no: ",
+        "\nimport a.b: func\n",
+        "\nexport f: func\n",
+    ] {
+        assert!(
+            ran.stdout().contains(part),
+            "no `{part}` in:\n{}",
+            ran.stdout()
+        );
+    }
+}
+
+/// What `inspect` says of a file is what `compile` does.
+#[test]
+fn inspect_and_compile_agree() {
+    let folder = Folder::new();
+    let out = folder.path("out");
+    for text in [
+        "(module)",
+        "(component)",
+        "(module (tag))",
+        "(module (type (struct)))",
+        "(module (func (drop (ref.null any))))",
+        "(module (func (local anyref)))",
+        "(module (func (block (result i31ref) unreachable) drop))",
+        "(module (rec (type (func)) (type (func))))",
+        "(module (global i31ref (ref.i31 (i32.const 1))))",
+        "(module (memory 1 2 shared))",
+        "(component (type (stream u8)))",
+        r#"(component (import "f" (func (param "s" (stream u8)))))"#,
+        r#"(component (import "c" (component)))"#,
+        r#"(component (import "m" (core module (export "t" (tag)))))"#,
+        "(component (core module (tag)))",
+        r#"(module (import "a" "b" (tag)))"#,
+        "(module (memory 70000))",
+        "(module (func) (memory 1 1 shared) (func (drop (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const 0)))))",
+    ] {
+        let file = folder.file("in.wat", text);
+        let _ = fs::remove_file(&out);
+        let compiled = cwasm(&["compile", &file, "-o", &out]);
+        let inspected = cwasm(&["inspect", &file]);
+        let reason = compiled
+            .stderr()
+            .split("caused by: ")
+            .nth(1)
+            .unwrap_or_default();
+        match compiled.0.status.code() {
+            Some(0) => assert!(
+                inspected.stdout().contains("compiles      yes"),
+                "{text}: {}",
+                inspected.stdout()
+            ),
+            _ if reason.starts_with("invalid") => {
+                inspected.fails(1, &[reason.trim()]);
+            }
+            _ => {
+                let expected = format!("compiles      no: {}", reason.trim());
+                assert!(
+                    inspected.stdout().contains(&expected),
+                    "{text}: {}\n{}",
+                    compiled.stderr(),
+                    inspected.stdout()
+                );
+            }
+        }
+    }
+}

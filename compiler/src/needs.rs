@@ -1,0 +1,508 @@
+//! What an input needs of the compiler: the one place that says what is not supported, and its names.
+//!
+//! The validator refuses what [`Features`] has off, and the stages stop at what they cannot compile.
+//! Neither says all that is missing. This does, once an input is refused, or before anybody compiles
+//! it: it validates the input, and for each feature that the validator misses once more with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use wasmparser::{
+    BlockType, CanonicalFunction, CanonicalOption, ComponentType, CompositeInnerType, HeapType,
+    Operator, Parser, Payload, RefType, ValType, Validator, WasmFeatures,
+};
+
+use crate::core_types::check_ref_type;
+use crate::error::{Error, ErrorKind, Need, Result};
+use crate::features::{self, Features};
+
+/// Proposals that are not supported, or not named by [`Features`] as they cannot be switched off.
+const OTHERS: &[(&str, WasmFeatures)] = &[
+    ("component-model", WasmFeatures::COMPONENT_MODEL),
+    ("bulk-memory", WasmFeatures::BULK_MEMORY_OPT),
+    ("reference-types", WasmFeatures::CALL_INDIRECT_OVERLONG),
+    ("exceptions", WasmFeatures::EXCEPTIONS),
+    ("legacy-exceptions", WasmFeatures::LEGACY_EXCEPTIONS),
+    ("gc", WasmFeatures::GC),
+    ("custom-descriptors", WasmFeatures::CUSTOM_DESCRIPTORS),
+    ("stack-switching", WasmFeatures::STACK_SWITCHING),
+    (
+        "shared-everything-threads",
+        WasmFeatures::SHARED_EVERYTHING_THREADS,
+    ),
+    ("memory-control", WasmFeatures::MEMORY_CONTROL),
+    (
+        "acquire-release-atomics",
+        WasmFeatures::ACQUIRE_RELEASE_ATOMICS,
+    ),
+    (
+        "multibyte-array-access",
+        WasmFeatures::MULTIBYTE_ARRAY_ACCESS,
+    ),
+    ("component-model values", WasmFeatures::CM_VALUES),
+    (
+        "component-model nested names",
+        WasmFeatures::CM_NESTED_NAMES,
+    ),
+    ("component-model async", WasmFeatures::CM_ASYNC),
+    (
+        "component-model async, stackful",
+        WasmFeatures::CM_ASYNC_STACKFUL,
+    ),
+    (
+        "component-model async, more built-ins",
+        WasmFeatures::CM_MORE_ASYNC_BUILTINS,
+    ),
+    (
+        "component-model async, forwarding",
+        WasmFeatures::CM_FORWARD,
+    ),
+    ("component-model threads", WasmFeatures::CM_THREADING),
+    (
+        "component-model error-context",
+        WasmFeatures::CM_ERROR_CONTEXT,
+    ),
+    (
+        "component-model fixed-length lists",
+        WasmFeatures::CM_FIXED_LENGTH_LISTS,
+    ),
+    ("component-model gc", WasmFeatures::CM_GC),
+    ("component-model maps", WasmFeatures::CM_MAP),
+    ("component-model memory64", WasmFeatures::CM64),
+    ("component-model implements", WasmFeatures::CM_IMPLEMENTS),
+    (
+        "component-model version suffixes",
+        WasmFeatures::CM_CANON_NAMES,
+    ),
+    ("component-model accessors", WasmFeatures::CM_ACCESSORS),
+];
+
+/// All that a valid input needs beyond WebAssembly 1.0, in the order in which it is found, and the
+/// same as the validator has it.
+///
+/// # Errors
+/// If the input is not valid even with all features.
+pub(crate) fn features(bytes: &[u8]) -> Result<(Vec<Need>, WasmFeatures)> {
+    let mut on = WasmFeatures::MVP;
+    let found = missing(bytes, &mut on)?;
+    let mut needs: Vec<Need> = Vec::new();
+    for Missing { flags, offset } in found {
+        let name = name(flags);
+        if !needs.iter().any(|need| need.name == name) {
+            needs.push(Need {
+                name: name.to_owned(),
+                offset: Some(offset),
+            });
+        }
+    }
+    needs.extend(gc(bytes));
+    Ok((needs, on))
+}
+
+/// What to say of an input that was refused with `error`: that it is not valid comes first, then all
+/// that is not supported, then the first feature that is switched off. Validates the whole input,
+/// once for each feature that is missing.
+#[cold]
+pub(crate) fn refusal(bytes: &[u8], on: Features, error: Error) -> Error {
+    let own = match error.kind() {
+        ErrorKind::Invalid { .. } => None,
+        ErrorKind::Unsupported { needs } => Some(needs.clone()),
+        _ => return error,
+    };
+    let missing = match missing(bytes, &mut on.flags()) {
+        Ok(missing) => missing,
+        Err(invalid) => return invalid,
+    };
+    let supported = Features::default().flags();
+    let (off, unsupported): (Vec<_>, Vec<_>) = missing
+        .into_iter()
+        .partition(|missing| supported.contains(missing.flags));
+    let mut needs: Vec<Need> = Vec::new();
+    let found = unsupported.into_iter().map(|missing| Need {
+        name: name(missing.flags).to_owned(),
+        offset: Some(missing.offset),
+    });
+    let own = own.unwrap_or_default();
+    for need in found
+        .chain(gc(bytes))
+        .chain(component(bytes, &own))
+        .chain(own)
+    {
+        // What a stage stopped at may have been found with all its parts.
+        if !needs
+            .iter()
+            .any(|known| need.proposal().starts_with(known.proposal()))
+        {
+            needs.push(need);
+        }
+    }
+    if !needs.is_empty() {
+        return Error::from(ErrorKind::Unsupported { needs });
+    }
+    match off.iter().min_by_key(|missing| missing.offset) {
+        Some(Missing { flags, offset }) => Error::disabled(name(*flags), *offset),
+        None => error,
+    }
+}
+
+/// A feature that the validator misses.
+struct Missing {
+    flags: WasmFeatures,
+    offset: u64,
+}
+
+/// What the validator misses where only `on` may be used, to which it is added.
+fn missing(bytes: &[u8], on: &mut WasmFeatures) -> Result<Vec<Missing>> {
+    let mut found: Vec<Missing> = Vec::new();
+    loop {
+        let error = match Validator::new_with_features(*on).validate_all(bytes) {
+            Ok(_) => match features::tail_call(bytes, *on)? {
+                Some(offset) => {
+                    *on |= WasmFeatures::TAIL_CALL;
+                    found.push(Missing {
+                        flags: WasmFeatures::TAIL_CALL,
+                        offset,
+                    });
+                    continue;
+                }
+                None => return Ok(found),
+            },
+            Err(error) => error,
+        };
+        let flags = error.missing_wasm_feature().or_else(|| guess(bytes, *on));
+        let Some(mut flags) = flags.filter(|flags| !on.contains(*flags)) else {
+            return Err(error.into());
+        };
+        *on |= flags;
+        if flags == WasmFeatures::GC {
+            // Recursion groups are a part of it for the validator; what else is, [`gc`] finds.
+            flags = WasmFeatures::FUNCTION_REFERENCES;
+            *on |= flags;
+        }
+        found.push(Missing {
+            flags,
+            offset: error.offset(),
+        });
+    }
+}
+
+/// The feature without which an input is not valid, where the validator does not say.
+fn guess(bytes: &[u8], on: WasmFeatures) -> Option<WasmFeatures> {
+    let is_valid = |flags| {
+        let valid = Validator::new_with_features(flags).validate_all(bytes);
+        valid.is_ok()
+    };
+    let off = WasmFeatures::all().difference(on);
+    if !is_valid(on | off) {
+        return None;
+    }
+    off.iter()
+        .find(|flags| !is_valid(WasmFeatures::all().difference(*flags)))
+}
+
+fn name(flags: WasmFeatures) -> &'static str {
+    features::name(flags).unwrap_or_else(|| {
+        let known = OTHERS.iter().find(|(_, known)| *known == flags);
+        known.map_or("an unknown proposal", |(name, _)| name)
+    })
+}
+
+/// The first use of garbage collection, of which recursion groups are supported.
+fn gc(bytes: &[u8]) -> Option<Need> {
+    let mut finder = Gc::default();
+    for payload in Parser::new(0).parse_all(bytes) {
+        // What cannot be read was an error before.
+        finder.payload(payload.ok()?)?;
+        if let Some(offset) = finder.found {
+            return Some(Need {
+                name: "gc".to_owned(),
+                offset: Some(offset),
+            });
+        }
+    }
+    None
+}
+
+/// Refuses the garbage collection that translation would stop at.
+pub(crate) fn check_gc(bytes: &[u8]) -> Result<()> {
+    match gc(bytes) {
+        Some(need) => Err(Error::unsupported(need.name, need.offset)),
+        None => Ok(()),
+    }
+}
+
+/// Looks for garbage collection.
+#[derive(Default)]
+struct Gc {
+    found: Option<u64>,
+}
+
+impl Gc {
+    fn payload(&mut self, payload: Payload<'_>) -> Option<()> {
+        match payload {
+            Payload::TypeSection(reader) => {
+                for group in reader.into_iter_with_offsets() {
+                    let (offset, group) = group.ok()?;
+                    for ty in group.into_types() {
+                        match ty.composite_type.inner {
+                            CompositeInnerType::Func(func)
+                                if ty.is_final && ty.supertype_idxs.is_empty() =>
+                            {
+                                let types = func.params().iter().chain(func.results());
+                                types.for_each(|ty| self.value(*ty, offset));
+                            }
+                            _ => self.at(offset),
+                        }
+                    }
+                }
+            }
+            Payload::TableSection(reader) => {
+                for table in reader.into_iter_with_offsets() {
+                    let (offset, table) = table.ok()?;
+                    self.reference(table.ty.element_type, offset);
+                }
+            }
+            Payload::GlobalSection(reader) => {
+                for global in reader.into_iter_with_offsets() {
+                    let (offset, global) = global.ok()?;
+                    self.value(global.ty.content_type, offset);
+                    self.operators(global.init_expr.get_operators_reader())?;
+                }
+            }
+            Payload::CodeSectionEntry(body) => {
+                let mut locals = body.get_locals_reader().ok()?;
+                for _ in 0..locals.get_count() {
+                    let offset = locals.original_position();
+                    self.value(locals.read().ok()?.1, offset);
+                }
+                self.operators(body.get_operators_reader().ok()?)?;
+            }
+            _ => {}
+        }
+        Some(())
+    }
+
+    fn at(&mut self, offset: u64) {
+        self.found = self.found.or(Some(offset));
+    }
+
+    fn value(&mut self, ty: ValType, offset: u64) {
+        if let ValType::Ref(ty) = ty {
+            self.reference(ty, offset);
+        }
+    }
+
+    fn reference(&mut self, ty: RefType, offset: u64) {
+        let refused = check_ref_type(ty).err();
+        if refused.is_some_and(|error| error.is_unsupported("gc")) {
+            self.at(offset);
+        }
+    }
+
+    fn heap(&mut self, ty: HeapType, offset: u64) {
+        if let Some(ty) = RefType::new(true, ty) {
+            self.reference(ty, offset);
+        }
+    }
+
+    fn operators(&mut self, mut reader: wasmparser::OperatorsReader<'_>) -> Option<()> {
+        while !reader.eof() {
+            let (op, offset) = reader.read_with_offset().ok()?;
+            match op {
+                Operator::RefNull { hty } => self.heap(hty, offset),
+                Operator::TypedSelect { ty } => self.value(ty, offset),
+                Operator::Block {
+                    blockty: BlockType::Type(ty),
+                }
+                | Operator::Loop {
+                    blockty: BlockType::Type(ty),
+                }
+                | Operator::If {
+                    blockty: BlockType::Type(ty),
+                } => self.value(ty, offset),
+                op if proposal(&op) == "gc" => self.at(offset),
+                _ => {}
+            }
+        }
+        Some(())
+    }
+}
+
+macro_rules! define_proposal {
+    ($(@$proposal:ident $op:ident $({ $($payload:tt)* })? => $visit:ident ($($ann:tt)*))*) => {
+        /// The proposal that brought an operator, in wasmparser's spelling.
+        fn proposal(op: &Operator<'_>) -> &'static str {
+            match op {
+                $(Operator::$op { .. } => stringify!($proposal),)*
+                _ => "an unknown operator",
+            }
+        }
+    };
+}
+wasmparser::for_each_operator!(define_proposal);
+
+/// The error for an operator that is valid but cannot be translated.
+#[cold]
+pub(crate) fn operator(op: &Operator<'_>, offset: u64) -> Error {
+    Error::unsupported(proposal(op).replace('_', "-"), offset)
+}
+
+/// What components use of proposals that are not supported: each with the names of the parts that are
+/// used. Types count if something else of their proposal is used, or it is among `refused`: alone,
+/// they are no reason to refuse a component.
+fn component(bytes: &[u8], refused: &[Need]) -> Vec<Need> {
+    let (mut used, mut defined) = (Parts::default(), Parts::default());
+    // What cannot be read was an error before.
+    for payload in Parser::new(0)
+        .parse_all(bytes)
+        .map_while(|payload| payload.ok())
+    {
+        match payload {
+            Payload::ComponentCanonicalSection(reader) => {
+                for (offset, func) in reader.into_iter_with_offsets().map_while(|func| func.ok()) {
+                    used.add(canonical(&func), offset);
+                }
+            }
+            Payload::ComponentTypeSection(reader) => {
+                for (offset, ty) in reader.into_iter_with_offsets().map_while(|ty| ty.ok()) {
+                    defined.add(types(&ty), offset);
+                }
+            }
+            Payload::ComponentStartSection { range, .. } => {
+                used.add([(VALUES, "start functions")], range.start);
+            }
+            _ => {}
+        }
+    }
+    for (proposal, (offset, parts)) in defined.0 {
+        let is_refused = refused.iter().any(|need| need.proposal() == proposal);
+        if is_refused || used.0.contains_key(proposal) {
+            used.add(parts.into_iter().map(|part| (proposal, part)), offset);
+        }
+    }
+    let needs = used.0.into_iter().map(|(proposal, (offset, parts))| {
+        let parts: Vec<_> = parts.into_iter().collect();
+        Need {
+            name: format!("{proposal} ({})", parts.join(", ")),
+            offset: Some(offset),
+        }
+    });
+    needs.collect()
+}
+
+/// Parts of proposals, by the proposal, with the first place where there is one.
+#[derive(Default)]
+struct Parts(BTreeMap<&'static str, (u64, BTreeSet<&'static str>)>);
+
+impl Parts {
+    fn add(&mut self, parts: impl IntoIterator<Item = (&'static str, &'static str)>, offset: u64) {
+        for (proposal, part) in parts {
+            let (first, parts) = self.0.entry(proposal).or_insert((offset, BTreeSet::new()));
+            *first = offset.min(*first);
+            parts.insert(part);
+        }
+    }
+}
+
+const ASYNC: &str = "component-model async";
+const THREADS: &str = "component-model threads";
+const SHARED: &str = "shared-everything-threads";
+const ERROR_CONTEXT: &str = "component-model error-context";
+const VALUES: &str = "component-model values";
+
+/// The parts of proposals that a definition of a type is.
+fn types(ty: &ComponentType<'_>) -> Vec<(&'static str, &'static str)> {
+    use wasmparser::{ComponentDefinedType as Defined, InstanceTypeDeclaration as Declaration};
+
+    match ty {
+        ComponentType::Func(func) if func.async_ => vec![(ASYNC, "async func")],
+        ComponentType::Defined(Defined::Stream(_)) => vec![(ASYNC, "stream")],
+        ComponentType::Defined(Defined::Future(_)) => vec![(ASYNC, "future")],
+        ComponentType::Instance(declarations) => {
+            let types = declarations
+                .iter()
+                .filter_map(|declaration| match declaration {
+                    Declaration::Type(ty) => Some(types(ty)),
+                    _ => None,
+                });
+            types.flatten().collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The parts of proposals that a canonical definition is.
+fn canonical(func: &CanonicalFunction) -> Vec<(&'static str, &'static str)> {
+    use CanonicalFunction as F;
+
+    let part = match func {
+        F::Lift { options, .. } => return options_of(options, "async lift"),
+        F::Lower { options, .. } => return options_of(options, "async lower"),
+        F::ResourceNew { .. } | F::ResourceDrop { .. } | F::ResourceRep { .. } => {
+            return Vec::new();
+        }
+        F::ThreadSpawnRef { .. } => (SHARED, "thread.spawn-ref"),
+        F::ThreadSpawnIndirect { .. } => (SHARED, "thread.spawn-indirect"),
+        F::ThreadAvailableParallelism => (SHARED, "thread.available-parallelism"),
+        F::BackpressureInc => (ASYNC, "backpressure.inc"),
+        F::BackpressureDec => (ASYNC, "backpressure.dec"),
+        F::TaskReturn { .. } => (ASYNC, "task.return"),
+        F::TaskCancel => (ASYNC, "task.cancel"),
+        F::ContextGet { .. } => (ASYNC, "context.get"),
+        F::ContextSet { .. } => (ASYNC, "context.set"),
+        F::SubtaskDrop => (ASYNC, "subtask.drop"),
+        F::SubtaskCancel { .. } => (ASYNC, "subtask.cancel"),
+        F::StreamNew { .. } => (ASYNC, "stream.new"),
+        F::StreamRead { .. } => (ASYNC, "stream.read"),
+        F::StreamWrite { .. } => (ASYNC, "stream.write"),
+        F::StreamForward { .. } => (ASYNC, "stream.forward"),
+        F::StreamCancelRead { .. } => (ASYNC, "stream.cancel-read"),
+        F::StreamCancelWrite { .. } => (ASYNC, "stream.cancel-write"),
+        F::StreamDropReadable { .. } => (ASYNC, "stream.drop-readable"),
+        F::StreamDropWritable { .. } => (ASYNC, "stream.drop-writable"),
+        F::FutureNew { .. } => (ASYNC, "future.new"),
+        F::FutureRead { .. } => (ASYNC, "future.read"),
+        F::FutureWrite { .. } => (ASYNC, "future.write"),
+        F::FutureForward { .. } => (ASYNC, "future.forward"),
+        F::FutureCancelRead { .. } => (ASYNC, "future.cancel-read"),
+        F::FutureCancelWrite { .. } => (ASYNC, "future.cancel-write"),
+        F::FutureDropReadable { .. } => (ASYNC, "future.drop-readable"),
+        F::FutureDropWritable { .. } => (ASYNC, "future.drop-writable"),
+        F::ErrorContextNew { .. } => (ERROR_CONTEXT, "error-context.new"),
+        F::ErrorContextDebugMessage { .. } => (ERROR_CONTEXT, "error-context.debug-message"),
+        F::ErrorContextDrop => (ERROR_CONTEXT, "error-context.drop"),
+        F::WaitableSetNew => (ASYNC, "waitable-set.new"),
+        F::WaitableSetWait { .. } => (ASYNC, "waitable-set.wait"),
+        F::WaitableSetPoll { .. } => (ASYNC, "waitable-set.poll"),
+        F::WaitableSetDrop => (ASYNC, "waitable-set.drop"),
+        F::WaitableJoin => (ASYNC, "waitable.join"),
+        F::ThreadYield => (ASYNC, "thread.yield"),
+        F::ThreadIndex => (THREADS, "thread.index"),
+        F::ThreadNewIndirect { .. } => (THREADS, "thread.new-indirect"),
+        F::ThreadResumeLater => (THREADS, "thread.resume-later"),
+        F::ThreadSuspend => (THREADS, "thread.suspend"),
+        F::ThreadSuspendThenResume => (THREADS, "thread.suspend-then-resume"),
+        F::ThreadYieldThenResume => (THREADS, "thread.yield-then-resume"),
+        F::ThreadSuspendThenPromote => (THREADS, "thread.suspend-then-promote"),
+        F::ThreadYieldThenPromote => (THREADS, "thread.yield-then-promote"),
+    };
+    vec![part]
+}
+
+fn options_of(
+    options: &[CanonicalOption],
+    what: &'static str,
+) -> Vec<(&'static str, &'static str)> {
+    match options.contains(&CanonicalOption::Async) {
+        true => vec![(ASYNC, what)],
+        false => Vec::new(),
+    }
+}
+
+/// The error for a canonical definition that is valid but cannot be compiled.
+#[cold]
+pub(crate) fn definition(func: &CanonicalFunction, offset: u64) -> Error {
+    match canonical(func).first() {
+        Some((proposal, part)) => Error::unsupported(format!("{proposal} ({part})"), offset),
+        None => unreachable!("lifts, lowers and functions of resources are supported"),
+    }
+}
