@@ -20,7 +20,7 @@ mod closed_script;
 mod core_script;
 mod host;
 pub mod hostile;
-mod messages;
+pub mod messages;
 pub mod random;
 pub mod reference;
 pub mod report;

@@ -32,11 +32,11 @@ struct Entry {
 
 /// What the list says of one script.
 #[derive(Debug, Default)]
-pub(crate) struct FileSkips {
+pub struct FileSkips {
     /// Why any directive may fail.
-    pub(crate) whole: Option<String>,
+    pub whole: Option<String>,
     /// Lines of directives that fail, and why.
-    pub(crate) lines: BTreeMap<usize, String>,
+    pub lines: BTreeMap<usize, String>,
 }
 
 impl Skips {
@@ -86,7 +86,7 @@ impl Skips {
     }
 
     /// What is listed of the script at `path`, when its core modules are wrapped or not.
-    pub(crate) fn of_file(&self, path: &str, as_component: bool) -> FileSkips {
+    pub fn of_file(&self, path: &str, as_component: bool) -> FileSkips {
         let mut found = FileSkips::default();
         for entry in &self.entries {
             if !ends_with_path(path, &entry.path)
@@ -108,39 +108,4 @@ impl Skips {
 fn ends_with_path(path: &str, end: &str) -> bool {
     path.strip_suffix(end)
         .is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_are_compared_by_component() {
-        let list = "# why\n\na/b.wast  x y\nb.wast:7 z\n";
-        let skips = Skips::parse(list).unwrap();
-        let found = skips.of_file("x/a/b.wast", false);
-        assert_eq!(found.whole.as_deref(), Some("x y"));
-        assert_eq!(found.lines, BTreeMap::from([(7, "z".to_owned())]));
-        let found = skips.of_file("x/ab.wast", false);
-        assert!(found.whole.is_none() && found.lines.is_empty());
-    }
-
-    #[test]
-    fn entries_can_be_for_one_path_only() {
-        let list = "as-component a.wast:1 x\non-its-own  a.wast:2 y\na.wast:3 z";
-        let skips = Skips::parse(list).unwrap();
-        let lines = |as_component| {
-            let found = skips.of_file("a.wast", as_component);
-            found.lines.into_keys().collect::<Vec<_>>()
-        };
-        assert_eq!(lines(true), [1, 3]);
-        assert_eq!(lines(false), [2, 3]);
-    }
-
-    #[test]
-    fn entries_need_reasons() {
-        assert!(Skips::parse("a.wast").is_err());
-        assert!(Skips::parse("as-component a.wast").is_err());
-        assert!(Skips::parse("a.wast:x y").is_err());
-    }
 }

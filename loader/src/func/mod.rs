@@ -1,7 +1,8 @@
 //! Calls of exported functions.
 //!
 //! ```text
-//! call -> enter -> lower -> invoke -> thunk, wasm -> lift -> post-return -> leave
+//! TypedFunc::call -> run: ready, lower -> Ready::call -> thunk -> wasm
+//!                         lift, post-return, leave
 //! ```
 //!
 //! **Invariant:** nothing of a component runs again once one of its instances was entered and not left
@@ -27,12 +28,12 @@ use crate::types::ComponentFunc;
 use crate::val::Val;
 use crate::values::handles::{HandleType, check_handles};
 use crate::values::{ComponentNamedList, LiftContext, LowerContext};
-use crate::vm::canon::{self, CallTarget};
+use crate::vm::call::Ready;
+use crate::vm::canon::CallTarget;
 use crate::vm::enter::Entered;
 use crate::vm::handles;
 use crate::vm::store::StoreOpaque;
 use crate::vm::store_context::{AsContext, AsContextMut, StoreContextMut};
-use crate::vm::trap::take_trap;
 
 pub use typed::{Deferred, TypedFunc};
 
@@ -189,12 +190,9 @@ impl Func {
         }
         // SAFETY: the context of an instance of this store, which was just compared.
         unsafe { store.begin_guest_call(self.target.options.context()) }?;
-        let lent = store.opaque().resources.begin_guest_call();
-        let result = finally(
-            &mut store,
-            |store| self.call_checked(store, types, func, params, results),
-            |store| store.opaque().resources.end_guest_call(lent),
-        );
+        let result = lending(&mut store, |store| {
+            self.call_checked(store, types, func, params, results)
+        });
         store.end_guest_call(result)
     }
 
@@ -207,7 +205,7 @@ impl Func {
         params: &[Val],
         results: &mut [Val],
     ) -> Result<()> {
-        canon::enter(store.opaque())?;
+        let ready = Ready::new(store.opaque())?;
         // SAFETY: an instance of this store, which is ours; references into it are made anew.
         let entered = unsafe { Entered::new(self.target.options.context()) };
         let mut args = [0; MAX_FLAT_PARAMS];
@@ -220,14 +218,9 @@ impl Func {
         let target = &self.target;
         // SAFETY: the thunk and the context of a live instance that was just entered, with
         // arguments of the function's type; no reference into the store is held.
-        let returned =
-            unsafe { canon::invoke(target.code, target.options.context(), &args[..count]) };
-        if returned.status != 0 {
-            return Err(take_trap(store.opaque(), returned.status));
-        }
+        let value = unsafe { ready.call(target.code, target.options.context(), &args[..count]) }?;
         // SAFETY: the function of this instance has returned.
         unsafe { check_dropped(&self.target, scope) }?;
-        let value = returned.value;
         if let Some(result) = results.first_mut() {
             // SAFETY: the instance is live, no wasm runs, and the context is dropped before.
             let mut cx =
@@ -235,12 +228,8 @@ impl Func {
             *result = lift_val(types, func, &mut cx, value)?;
         }
         let arg_count = types.result_flat(func).count().min(MAX_FLAT_RESULTS);
-        let pending = Pending {
-            target: self.target,
-            value,
-        };
         // SAFETY: the call is this one, and returned as many values.
-        unsafe { pending.finish(store, arg_count) }?;
+        unsafe { post_return(target, ready, &[value][..arg_count]) }?;
         entered.leave();
         Ok(())
     }
@@ -335,39 +324,40 @@ fn wrong_store() -> Error {
     Error::msg("a function is used with another store than its own")
 }
 
-impl Pending {
-    /// Runs post-return.
-    ///
-    /// # Errors
-    /// The guest's trap.
-    ///
-    /// # Safety
-    /// - `store` is the store of the call, and this thread is ready to enter it.
-    /// - The core function returned `count` values, 0 or 1.
-    #[inline(always)]
-    unsafe fn finish<T: 'static>(
-        self,
-        store: &mut StoreContextMut<'_, T>,
-        count: usize,
-    ) -> Result<()> {
-        let options = &self.target.options;
-        let Some(post_return) = self.target.post_return else {
-            return Ok(());
-        };
-        // SAFETY: the store owns the instance, and is ours (the caller's contract).
-        let flags = unsafe { options.flags() };
-        // SAFETY: as above.
-        unsafe { options.set_flags(0) };
-        let args = &[self.value][..count];
-        // SAFETY: as in `invoke`; post-return takes what the core function returned.
-        let result = unsafe { canon::invoke(post_return, options.context(), args) };
-        if result.status != 0 {
-            return Err(take_trap(store.opaque(), result.status));
-        }
-        // SAFETY: as above.
-        unsafe { options.set_flags(flags) };
-        Ok(())
-    }
+/// Runs post-return, if the function has one, for these values that the core function returned.
+///
+/// # Errors
+/// The guest's trap.
+///
+/// # Safety
+/// - `ready` is for the store of the function, which waits for this, and is ours.
+/// - The core function returned these values, one or none.
+#[inline(always)]
+unsafe fn post_return(target: &CallTarget, ready: Ready, values: &[u64]) -> Result<()> {
+    let options = &target.options;
+    let Some(code) = target.post_return else {
+        return Ok(());
+    };
+    // SAFETY: the store owns the instance, and is ours (the caller's contract).
+    let flags = unsafe { options.flags() };
+    // SAFETY: as above.
+    unsafe { options.set_flags(0) };
+    // SAFETY: post-return takes what the core function returned (the caller's contract).
+    unsafe { ready.call(code, options.context(), values) }?;
+    // SAFETY: as above.
+    unsafe { options.set_flags(flags) };
+    Ok(())
+}
+
+/// Runs a call whose parameters have handles: what it lends to the guest comes back when it is over.
+fn lending<T: 'static, R>(
+    store: &mut StoreContextMut<'_, T>,
+    call: impl FnOnce(&mut StoreContextMut<'_, T>) -> R,
+) -> R {
+    let lent = store.opaque().resources.begin_guest_call();
+    finally(store, call, |store| {
+        store.opaque().resources.end_guest_call(lent);
+    })
 }
 
 const _: () = {

@@ -8,16 +8,15 @@ use std::ops::Deref;
 use cwasm_format::abi::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
 use cwasm_format::hash::TypeHash;
 
-use super::{Func, Pending, check_dropped, check_store};
+use super::{Func, Pending, check_dropped, check_store, lending, post_return};
 use crate::error::{Error, Result};
-use crate::finally::finally;
 
 use crate::signature;
 use crate::values::{ComponentNamedList, Lift, LiftContext, Lower, LowerContext};
-use crate::vm::canon::{self, CallTarget};
+use crate::vm::call::Ready;
+use crate::vm::canon::CallTarget;
 use crate::vm::enter::Entered;
 use crate::vm::store_context::{AsContextMut, StoreContextMut};
-use crate::vm::trap::take_trap;
 
 /// An exported function that takes `P` and returns `R`, both tuples: `TypedFunc<(u32, &str),
 /// (String,)>`.
@@ -115,8 +114,12 @@ where
         check_store(&self.target, store.opaque())?;
         // SAFETY: the context of an instance of this store, which was just compared.
         unsafe { store.begin_guest_call(self.target.options.context()) }?;
-        let result = self.call_whole(&mut store, params);
-        store.end_guest_call(result)
+        let result = if P::HANDLES == 0 {
+            self.run(&mut store, params, true)
+        } else {
+            lending(&mut store, |store| self.run(store, params, true))
+        };
+        store.end_guest_call(result.map(|(result, _)| result))
     }
 
     /// Calls the function, but not its post-return: until [`TypedFunc::post_return`], views in
@@ -144,12 +147,15 @@ where
         let context = self.target.options.context();
         // SAFETY: the context of an instance of this store, which was just compared.
         unsafe { store.begin_guest_call(context) }?;
-        let result = self.start_lending(&mut store, params);
-        let result = result.map(|started| {
+        let result = if P::HANDLES == 0 {
+            self.run(&mut store, params, false)
+        } else {
+            lending(&mut store, |store| self.run(store, params, false))
+        };
+        if result.is_ok() {
             // SAFETY: as above.
             unsafe { store.hold(context) };
-            started
-        });
+        }
         let (result, value) = store.end_guest_call(result)?;
         Ok(Deferred {
             result,
@@ -179,56 +185,34 @@ where
             ));
         }
         // Another thread than the one of the call may be here.
-        canon::enter(store.opaque())?;
+        let ready = Ready::new(store.opaque())?;
         let context = self.target.options.context();
         // SAFETY: the context of an instance of this store, which `call_deferred` held for this result.
         unsafe { store.release(context) }?;
         // SAFETY: an instance of this store, which is ours; references into it are made anew.
         let entered = unsafe { Entered::new(context) };
         // SAFETY: the store was just compared, and the call returned as many values.
-        unsafe { result.pending.finish(&mut store, Self::RESULT_COUNT) }?;
+        unsafe {
+            post_return(
+                &self.target,
+                ready,
+                &[result.pending.value][..Self::RESULT_COUNT],
+            )
+        }?;
         entered.leave();
         Ok(())
     }
 
+    /// The call: the result, and what the core function returned. If it `is_whole`, with post-return.
     #[inline(always)]
-    fn call_whole<T: 'static>(&self, store: &mut StoreContextMut<'_, T>, params: P) -> Result<R> {
-        let (result, value) = self.start_lending(store, params)?;
-        let pending = Pending {
-            target: self.target,
-            value,
-        };
-        // SAFETY: an instance of this store, which is ours; references into it are made anew.
-        let entered = unsafe { Entered::new(self.target.options.context()) };
-        // SAFETY: the call is this one, and returned as many values.
-        unsafe { pending.finish(store, Self::RESULT_COUNT) }?;
-        entered.leave();
-        Ok(result)
-    }
-
-    /// All of a call but post-return: the result, and what the core function returned.
-    #[inline(always)]
-    fn start_lending<T: 'static>(
+    fn run<T: 'static>(
         &self,
         store: &mut StoreContextMut<'_, T>,
         params: P,
+        is_whole: bool,
     ) -> Result<(R, u64)> {
-        if P::HANDLES == 0 {
-            return self.start(store, params);
-        }
-        let lent = store.opaque().resources.begin_guest_call();
-        finally(
-            store,
-            |store| self.start(store, params),
-            |store| store.opaque().resources.end_guest_call(lent),
-        )
-    }
-
-    /// As [`start_lending`](Self::start_lending), with what is lent left so.
-    #[inline(always)]
-    fn start<T: 'static>(&self, store: &mut StoreContextMut<'_, T>, params: P) -> Result<(R, u64)> {
         let target = &self.target;
-        canon::enter(store.opaque())?;
+        let ready = Ready::new(store.opaque())?;
         // SAFETY: an instance of this store, which is ours; references into it are made anew.
         let entered = unsafe { Entered::new(target.options.context()) };
         let mut args = [0; MAX_FLAT_PARAMS];
@@ -241,19 +225,19 @@ where
         let args = &args[..Self::ARG_COUNT];
         // SAFETY: the thunk and the context of a live instance that was just entered, with
         // arguments of the function's type (invariant 1); no reference into the store is held.
-        let returned = unsafe { canon::invoke(target.code, target.options.context(), args) };
-        if returned.status != 0 {
-            return Err(take_trap(store.opaque(), returned.status));
-        }
+        let value = unsafe { ready.call(target.code, target.options.context(), args) }?;
         if P::HANDLES != 0 {
             // SAFETY: the function of this instance has returned.
             unsafe { check_dropped(target, scope) }?;
         }
-        let value = returned.value;
         // SAFETY: the instance is live, no wasm runs, and the context is dropped before.
         let mut cx =
             unsafe { LiftContext::with_handles(&target.options, store.opaque(), P::HANDLES) };
         let result = lift_result(&mut cx, value)?;
+        if is_whole {
+            // SAFETY: the call is this one, and returned as many values.
+            unsafe { post_return(target, ready, &[value][..Self::RESULT_COUNT]) }?;
+        }
         entered.leave();
         Ok((result, value))
     }

@@ -102,7 +102,9 @@ impl<T: 'static> HostCall for Dynamic<T> {
         args: &[u64],
     ) -> Result<u64, Failure> {
         // SAFETY: the caller's contract.
-        unsafe { with_loans(store, options, |store| self.run(store, options, args)) }
+        let run = |store: &mut StoreContextMut<'_, T>| unsafe { self.run(store, options, args) };
+        // SAFETY: the caller's contract.
+        unsafe { with_loans(store, options, run) }
     }
 }
 

@@ -30,7 +30,8 @@ use crate::signature;
 use crate::val::Val;
 use crate::values::handles::{HandleType, check_handles};
 use crate::values::{ComponentNamedList, Lift, Lower};
-use crate::vm::canon::{self, CanonOptions};
+use crate::vm::call;
+use crate::vm::canon::CanonOptions;
 use crate::vm::enter::Failure;
 use crate::vm::handles;
 use crate::vm::hook::CallHook;
@@ -231,12 +232,12 @@ unsafe fn run<H: HostCall>(
     let options = unsafe { CanonOptions::new(context, text, &lower.options, lower.flags) };
     // SAFETY: the store of the instance; whoever called into wasm waits for us.
     let mut store = unsafe { StoreContextMut::<H::Data>::from_context(context) };
-    let limits = canon::wait_for_host(store.opaque());
+    let limits = call::wait_for_host(store.opaque());
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: compiled code called with these arguments (the caller's contract).
         unsafe { host.call(&mut store, &options, args) }
     }));
-    canon::go_on(store.opaque(), limits);
+    call::go_on(store.opaque(), limits);
     match outcome {
         Ok(Ok(value)) => RawReturn { value, status: 0 },
         Ok(Err(failure)) => fail(store.opaque(), failure),
@@ -325,7 +326,7 @@ where
         // SAFETY: the store of the instance that calls, or for which the host does; whoever has it
         // waits for us.
         let mut store = unsafe { StoreContextMut::<T>::from_context(context) };
-        let limits = canon::wait_for_host(store.opaque());
+        let limits = call::wait_for_host(store.opaque());
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             if rep & DROPPED_BY_HOST != 0 {
                 return drop_for_host(&mut store, |store| func(store, rep as u32));
@@ -336,7 +337,7 @@ where
             // SAFETY: as above.
             unsafe { store.end_host_call(context, result) }
         }));
-        canon::go_on(store.opaque(), limits);
+        call::go_on(store.opaque(), limits);
         match outcome {
             Ok(Ok(())) => RawReturn::default(),
             Ok(Err(failure)) => fail(store.opaque(), failure),

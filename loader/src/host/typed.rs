@@ -86,7 +86,9 @@ where
             return unsafe { self.run(store, options, args) };
         }
         // SAFETY: the caller's contract.
-        unsafe { with_loans(store, options, |store| self.run(store, options, args)) }
+        let run = |store: &mut StoreContextMut<'_, T>| unsafe { self.run(store, options, args) };
+        // SAFETY: the caller's contract.
+        unsafe { with_loans(store, options, run) }
     }
 }
 

@@ -14,12 +14,11 @@ use crate::artifact::registry;
 use crate::artifact::{Code, Unit};
 use crate::core_types::FuncType;
 use crate::error::{Error, Result};
-use crate::vm::canon::{enter, go_on, invoke, wait_for_host};
+use crate::vm::call::{Ready, go_on, wait_for_host};
 use crate::vm::items::FuncItem;
 use crate::vm::store::{Pending, StoreOpaque};
 use crate::vm::store_context::{AsContext, AsContextMut};
 use crate::vm::store_id::StoreId;
-use crate::vm::trap::take_trap;
 
 /// A core function in a store.
 #[derive(Clone, Copy, Debug)]
@@ -249,13 +248,10 @@ impl CoreFunc {
                 let Some(callee) = NonNull::new(callee) else {
                     return Err(Error::msg("the function has no context"));
                 };
-                enter(store)?;
+                let ready = Ready::new(store)?;
                 // SAFETY: an array thunk for functions of this type, which takes context, code and
                 // values; there is one value for each parameter and result.
-                let result = unsafe { invoke(thunk, callee, &[func_ref.code, values]) };
-                if result.status != 0 {
-                    return Err(take_trap(context.opaque(), result.status));
-                }
+                unsafe { ready.call(thunk, callee, &[func_ref.code, values]) }?;
             }
         }
         let results = ty.results().iter().zip(values);

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::sys;
 use crate::values::handles::HandleType;
 use crate::values::{LiftContext, LowerContext};
-use crate::vm::canon;
+use crate::vm::call::Ready;
 use crate::vm::enter::Entered;
 use crate::vm::host_handles::{Entry, HostHandle};
 use crate::vm::imports::DROPPED_BY_HOST;
@@ -22,7 +22,6 @@ use crate::vm::resources::ResourceType;
 use crate::vm::store::{Pending, StoreOpaque};
 use crate::vm::store_context::{AsContext, AsContextMut, StoreContextMut};
 use crate::vm::store_id::StoreId;
-use crate::vm::trap::take_trap;
 
 /// A resource of any type, the host's or a guest's, that a store holds for the host.
 ///
@@ -114,7 +113,7 @@ impl ResourceAny {
     ) -> Result<()> {
         let data = store.opaque().instance(instance);
         let (context, text) = (data.context(), data.text());
-        canon::enter(store.opaque())?;
+        let ready = Ready::new(store.opaque())?;
         let rep = self.take(store.opaque())?.rep;
         if dtor == NONE {
             return Ok(());
@@ -125,10 +124,7 @@ impl ResourceAny {
         let entered = unsafe { Entered::new(context) };
         // SAFETY: the thunk of a destructor, which has one parameter, of a live instance that was
         // just entered; no reference into the store is held.
-        let returned = unsafe { canon::invoke(code, context, &[rep.into()]) };
-        if returned.status != 0 {
-            return Err(take_trap(store.opaque(), returned.status));
-        }
+        unsafe { ready.call(code, context, &[rep.into()]) }?;
         entered.leave();
         Ok(())
     }

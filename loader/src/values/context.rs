@@ -327,7 +327,7 @@ impl<'a> LowerContext<'a> {
     ///
     /// # Safety
     /// - The instance is one of `store`, live for `'a`, and nothing else uses its memory.
-    /// - [`canon::enter`](crate::vm::canon::enter) has succeeded in the call that this is a part of.
+    /// - [`Ready::new`](crate::vm::call::Ready::new) has succeeded in the call that this is a part of.
     #[inline]
     pub(crate) unsafe fn new(
         store: &'a mut StoreOpaque,

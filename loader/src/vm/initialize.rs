@@ -1,10 +1,9 @@
 //! The part of instantiation that is code of the artifact.
 #![allow(unsafe_code, reason = "enters machine code")]
 
-use super::canon::{enter, invoke};
+use super::call::Ready;
 use super::instance::InstanceData;
 use super::store_context::StoreContextMut;
-use super::trap::take_trap;
 use crate::artifact::Code;
 use crate::artifact::plan::Plan;
 use crate::error::Result;
@@ -42,12 +41,7 @@ pub(crate) unsafe fn run<T: 'static>(
     data: &InstanceData,
     init: Code,
 ) -> Result<()> {
-    enter(context.opaque())?;
-    // SAFETY: a thunk without arguments, of this instance, which can run (the caller's contract);
-    // the thread is ready.
-    let result = unsafe { invoke(init, data.context(), &[]) };
-    match result.status {
-        0 => Ok(()),
-        status => Err(take_trap(context.opaque(), status)),
-    }
+    let ready = Ready::new(context.opaque())?;
+    // SAFETY: a thunk without arguments, of this instance, which can run (the caller's contract).
+    unsafe { ready.call(init, data.context(), &[]) }.map(drop)
 }

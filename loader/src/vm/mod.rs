@@ -1,6 +1,7 @@
 //! What compiled code runs on and with: instances, their memory, traps, and what stops them.
 
 pub(crate) mod builtins;
+pub(crate) mod call;
 pub(crate) mod canon;
 pub(crate) mod deadline;
 pub(crate) mod engine;

@@ -172,7 +172,7 @@ impl Entry {
         // SAFETY: a word of an active frame (the caller's contract).
         let context = unsafe { read_word(self.context) }?;
         // SAFETY: thunks are called with a context or host function of a store that lives meanwhile
-        // (the contract of `invoke`); nothing but wasm uses it.
+        // (the contract of `Ready::call`); nothing but wasm uses it.
         unsafe { StoreOpaque::of_context(context) }
     }
 }

@@ -109,7 +109,7 @@ impl Handles {
     }
 
     /// "lift_own"
-    pub(super) fn take(&mut self, ty: usize, index: u32) -> Result<u32, TrapCode> {
+    pub fn take(&mut self, ty: usize, index: u32) -> Result<u32, TrapCode> {
         let handle = *self.get(ty, index)?;
         if handle.lends != 0 {
             return Err(TrapCode::ResourceBorrowed);
@@ -122,7 +122,7 @@ impl Handles {
     }
 
     /// "lift_borrow"
-    pub(super) fn lend(&mut self, ty: usize, index: u32) -> Result<u32, TrapCode> {
+    pub fn lend(&mut self, ty: usize, index: u32) -> Result<u32, TrapCode> {
         let handle = self.get(ty, index)?;
         handle.lends += 1;
         Ok(handle.rep)
@@ -166,53 +166,5 @@ impl Handles {
     /// Those that must be dropped before the call returns ("num_borrows").
     pub fn borrows(&self) -> Vec<(u32, Handle)> {
         self.all().filter(|(_, handle)| !handle.own).collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_free_is_given_out_again() {
-        let mut handles = Handles::default();
-        for index in 1..5 {
-            assert_eq!(handles.add(0, 10 + index, true), index);
-        }
-        assert_eq!(handles.take(0, 2), Ok(12));
-        assert_eq!(handles.take(0, 2), Err(TrapCode::UnknownHandle));
-        handles.drop(0, 4);
-        assert_eq!([4, 2, 5].map(|_| handles.add(1, 0, true)), [4, 2, 5]);
-        assert_eq!(handles.take(0, 4), Err(TrapCode::WrongResourceType));
-        assert_eq!(handles.take(0, 0), Err(TrapCode::UnknownHandle));
-        assert_eq!(handles.take(0, 6), Err(TrapCode::UnknownHandle));
-    }
-
-    #[test]
-    fn each_call_drops_what_it_has_got() {
-        let mut handles = Handles::default();
-        let outer = handles.add(0, 7, false);
-        handles.begin();
-        let inner = handles.add(0, 8, false);
-        handles.try_drop(0, outer).unwrap();
-        assert_eq!(handles.clone().end(), Err(TrapCode::BorrowsRemain));
-        handles.try_drop(0, inner).unwrap();
-        assert_eq!((handles.end(), handles.end()), (Ok(()), Ok(())));
-    }
-
-    #[test]
-    fn what_is_lent_is_not_taken() {
-        let mut handles = Handles::default();
-        let (own, borrow) = (handles.add(0, 7, true), handles.add(0, 8, false));
-        assert_eq!(
-            [own, borrow, own].map(|handle| handles.lend(0, handle)),
-            [Ok(7), Ok(8), Ok(7)]
-        );
-        assert_eq!(handles.take(0, own), Err(TrapCode::ResourceBorrowed));
-        assert_eq!(handles.try_drop(0, own), Err(TrapCode::ResourceBorrowed));
-        handles.release();
-        assert_eq!(handles.take(0, own), Ok(7));
-        assert_eq!(handles.take(0, borrow), Err(TrapCode::NotOwned));
-        assert_eq!(handles.borrows().len(), 1);
     }
 }

@@ -1,6 +1,10 @@
 //! The runner of scripts itself: what counts as passed, failed and skipped.
 
+use std::collections::BTreeMap;
+
+use cwasm::TrapCode;
 use cwasm_tests::artifact::Workshop;
+use cwasm_tests::messages::trap_matches;
 use cwasm_tests::suite::Script;
 use cwasm_tests::{Report, Skips};
 
@@ -187,4 +191,52 @@ fn components_get_no_references_of_a_host() {
     let report = run_as_component(text, "");
     assert_eq!(lines(&report), [13, 14], "{:?}", report.failures);
     assert_eq!((report.passed, report.skipped), (5, 2));
+}
+
+#[test]
+fn paths_are_compared_by_component() {
+    let list = "# why\n\na/b.wast  x y\nb.wast:7 z\n";
+    let skips = Skips::parse(list).unwrap();
+    let found = skips.of_file("x/a/b.wast", false);
+    assert_eq!(found.whole.as_deref(), Some("x y"));
+    assert_eq!(found.lines, BTreeMap::from([(7, "z".to_owned())]));
+    let found = skips.of_file("x/ab.wast", false);
+    assert!(found.whole.is_none() && found.lines.is_empty());
+}
+
+#[test]
+fn entries_can_be_for_one_path_only() {
+    let list = "as-component a.wast:1 x\non-its-own  a.wast:2 y\na.wast:3 z";
+    let skips = Skips::parse(list).unwrap();
+    let lines = |as_component| {
+        let found = skips.of_file("a.wast", as_component);
+        found.lines.into_keys().collect::<Vec<_>>()
+    };
+    assert_eq!(lines(true), [1, 3]);
+    assert_eq!(lines(false), [2, 3]);
+}
+
+#[test]
+fn entries_need_reasons() {
+    assert!(Skips::parse("a.wast").is_err());
+    assert!(Skips::parse("as-component a.wast").is_err());
+    assert!(Skips::parse("a.wast:x y").is_err());
+}
+
+#[test]
+fn messages_match_by_prefix() {
+    assert!(trap_matches(
+        TrapCode::IndirectCallToNull,
+        "uninitialized element 2"
+    ));
+    assert!(trap_matches(TrapCode::IndirectCallToNull, "uninitialized"));
+    assert!(trap_matches(
+        TrapCode::Unreachable,
+        "wasm trap: wasm `unreachable` instruction"
+    ));
+    assert!(!trap_matches(TrapCode::Unreachable, ""));
+    assert!(!trap_matches(
+        TrapCode::MemoryOutOfBounds,
+        "out of bounds table access"
+    ));
 }

@@ -20,6 +20,7 @@ mod modules;
 mod pairs;
 mod passages;
 mod reentrance;
+mod reference;
 mod reflection;
 mod resources;
 mod shared_everything;

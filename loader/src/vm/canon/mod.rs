@@ -1,4 +1,4 @@
-//! The plumbing of calls between host and wasm: resolved addresses and how to enter through them.
+//! The plumbing of calls between host and wasm: resolved addresses.
 //!
 //! Everything here was checked when it was resolved ([`CallTarget`], [`CanonOptions`]); a call
 //! checks the guest's values only.
@@ -20,16 +20,14 @@ use cwasm_format::exports::{self, IMPORTED};
 use cwasm_format::hash::TypeHash;
 use cwasm_format::header::NONE;
 use cwasm_format::resources::{HandleUse, UseRange};
-use cwasm_format::vmctx::{RawReturn, VmContext, VmHandles, VmMemory};
+use cwasm_format::vmctx::{VmContext, VmHandles, VmMemory};
 
 use crate::artifact::{Code, Text};
 use crate::error::{Error, Result};
-use crate::sys;
-use crate::sys::thread::{Entry, OTHER_STACK};
+use crate::vm::call::Ready;
 use crate::vm::instance::InstanceData;
 use crate::vm::store::StoreOpaque;
 use crate::vm::store_id::StoreId;
-use crate::vm::trap::take_trap;
 
 /// An exported function, resolved: everything that a call needs.
 #[derive(Clone, Copy, Debug)]
@@ -296,20 +294,17 @@ impl CanonOptions {
             return Err(Error::trapped(out_of_bounds));
         };
         // The host's function may have used the store on another thread.
-        enter(store)?;
+        let ready = Ready::new(store)?;
         // SAFETY: the store is ours, so its instances are (the caller's contract).
         let flags = unsafe { self.flags() };
         // SAFETY: as above.
         unsafe { self.set_flags(0) };
         let args = [old as u64, old_size as u64, align as u64, new_size as u64];
         // SAFETY: a thunk of four arguments of this instance (invariant 3).
-        let result = unsafe { invoke(code, self.context, &args) };
-        if result.status != 0 {
-            return Err(take_trap(store, result.status));
-        }
+        let value = unsafe { ready.call(code, self.context, &args) }?;
         // SAFETY: as above.
         unsafe { self.set_flags(flags) };
-        let pointer = self.pointer(result.value) as usize;
+        let pointer = self.pointer(value) as usize;
         if !pointer.is_multiple_of(align) {
             return Err(Error::trapped(TrapCode::UnalignedPointer));
         }
@@ -319,105 +314,5 @@ impl CanonOptions {
             return Err(Error::trapped(out_of_bounds));
         }
         Ok(pointer)
-    }
-}
-
-/// Makes this thread ready to enter wasm of `store`: traps can be caught, and the stack's end is
-/// known. Done before each call from the host.
-///
-/// # Errors
-/// [`TrapCode::StackOverflow`] if too little stack is left; or this is not the thread's own stack, it
-/// has no guard pages, or the thread blocks the signals of traps.
-#[inline(always)]
-pub(crate) fn enter(store: &mut StoreOpaque) -> Result<()> {
-    match sys::thread::enter(store.max_wasm_stack)? {
-        Entry::Limit(limit) => {
-            store.vm.stack_limit = limit as u64;
-            Ok(())
-        }
-        refused => Err(no_room(refused)),
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn no_room(refused: Entry) -> Error {
-    match refused {
-        Entry::Foreign => Error::msg(OTHER_STACK),
-        _ => Error::trapped(TrapCode::StackOverflow),
-    }
-}
-
-/// The limits of the stack before a host function: of the wasm that calls it, and of what waited before.
-#[derive(Clone, Copy)]
-pub(crate) struct StackLimits {
-    wasm: u64,
-    outer: usize,
-}
-
-/// Wasm of the store waits for a host function on this thread: what that calls has the rest of its stack.
-#[inline(always)]
-pub(crate) fn wait_for_host(store: &mut StoreOpaque) -> StackLimits {
-    let wasm = store.vm.stack_limit;
-    let outer = sys::thread::replace_outer(wasm as usize);
-    StackLimits { wasm, outer }
-}
-
-/// Wasm of the store goes on. The host's function may have called guests on another thread, whose stack
-/// ends elsewhere.
-#[inline(always)]
-pub(crate) fn go_on(store: &mut StoreOpaque, limits: StackLimits) {
-    sys::thread::replace_outer(limits.outer);
-    store.vm.stack_limit = limits.wasm;
-}
-
-/// Calls a thunk. Inlined, so that the match is decided where the number of arguments is known.
-///
-/// # Safety
-/// - `code` is a thunk of an artifact that takes this many arguments, and `context` is that of a
-///   live instance of the artifact.
-/// - [`enter`] has succeeded for the instance's store in this call from the host.
-/// - The store is ours alone, and no reference into it or its instances is used again
-///   afterwards, but for what was borrowed for the call itself.
-#[inline(always)]
-pub(crate) unsafe fn invoke(code: Code, context: NonNull<VmContext>, args: &[u64]) -> RawReturn {
-    macro_rules! arg {
-        ($index:literal) => {
-            u64
-        };
-    }
-    macro_rules! arities {
-        ($($count:literal: $($index:literal)*;)*) => {
-            match args.len() {
-                $($count => {
-                    type Thunk = unsafe extern "C" fn(NonNull<VmContext> $(, arg!($index))*) -> RawReturn;
-                    // SAFETY: the address of a thunk of this signature (the caller's contract).
-                    let thunk = unsafe { std::mem::transmute::<NonNull<u8>, Thunk>(code.address()) };
-                    // SAFETY: as the caller's contract says.
-                    unsafe { thunk(context $(, args[$index])*) }
-                })*
-                count => unreachable!("a thunk of {count} arguments"),
-            }
-        };
-    }
-    arities! {
-        0: ;
-        1: 0;
-        2: 0 1;
-        3: 0 1 2;
-        4: 0 1 2 3;
-        5: 0 1 2 3 4;
-        6: 0 1 2 3 4 5;
-        7: 0 1 2 3 4 5 6;
-        8: 0 1 2 3 4 5 6 7;
-        9: 0 1 2 3 4 5 6 7 8;
-        10: 0 1 2 3 4 5 6 7 8 9;
-        11: 0 1 2 3 4 5 6 7 8 9 10;
-        12: 0 1 2 3 4 5 6 7 8 9 10 11;
-        13: 0 1 2 3 4 5 6 7 8 9 10 11 12;
-        14: 0 1 2 3 4 5 6 7 8 9 10 11 12 13;
-        15: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14;
-        16: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15;
-        17: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16;
     }
 }

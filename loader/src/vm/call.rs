@@ -1,0 +1,142 @@
+//! One call into wasm: the thread is made ready, the thunk is called, and a trap becomes an error.
+#![allow(unsafe_code, reason = "enters machine code")]
+
+use std::ptr::NonNull;
+
+use cwasm_format::TrapCode;
+use cwasm_format::vmctx::{RawReturn, VmContext};
+
+use super::store::StoreOpaque;
+use super::trap::take_trap;
+use crate::artifact::Code;
+use crate::error::{Error, Result};
+use crate::sys;
+use crate::sys::thread::{Entry, OTHER_STACK};
+
+/// This thread is ready to enter wasm of a store: traps can be caught, and the stack's end is known.
+///
+/// It holds the store's address and not a reference, which would last while wasm runs.
+#[derive(Clone, Copy)]
+#[must_use]
+pub(crate) struct Ready {
+    /// Invariant 1: a store that outlives the call from the host which this is a part of.
+    store: *mut StoreOpaque,
+}
+
+impl Ready {
+    /// Makes this thread ready for wasm of `store`.
+    ///
+    /// # Errors
+    /// [`TrapCode::StackOverflow`] if too little stack is left; or this is not the thread's own
+    /// stack, it has no guard pages, or the thread blocks the signals of traps.
+    #[inline(always)]
+    pub(crate) fn new(store: &mut StoreOpaque) -> Result<Ready> {
+        match sys::thread::enter(store.max_wasm_stack)? {
+            Entry::Limit(limit) => store.vm.stack_limit = limit as u64,
+            refused => return Err(no_room(refused)),
+        }
+        // The provenance of all of a store's allocation was exposed when it was made.
+        let address = std::ptr::from_mut(store).addr();
+        Ok(Ready {
+            store: std::ptr::with_exposed_provenance_mut(address),
+        })
+    }
+
+    /// Calls a thunk: what its function returns. Inlined, so that the match is decided where the number of
+    /// arguments is known.
+    ///
+    /// # Errors
+    /// The trap, or the error of a host function. A panic of one goes on here.
+    ///
+    /// # Safety
+    /// - `code` is a thunk of an artifact that takes this many arguments, and `context` is that of a live
+    ///   instance of the artifact.
+    /// - The instance is one of the store, which is ours alone, and this thread has been ready for it since
+    ///   the call from the host began.
+    /// - No reference into the store or its instances is used again afterwards, but for what was borrowed
+    ///   for the call itself.
+    #[inline(always)]
+    pub(crate) unsafe fn call(
+        self,
+        code: Code,
+        context: NonNull<VmContext>,
+        args: &[u64],
+    ) -> Result<u64> {
+        macro_rules! arg {
+            ($index:literal) => {
+                u64
+            };
+        }
+        macro_rules! arities {
+            ($($count:literal: $($index:literal)*;)*) => {
+                match args.len() {
+                    $($count => {
+                        type Thunk = unsafe extern "C" fn(NonNull<VmContext> $(, arg!($index))*) -> RawReturn;
+                        // SAFETY: the address of a thunk of this signature (the caller's contract).
+                        let thunk = unsafe { std::mem::transmute::<NonNull<u8>, Thunk>(code.address()) };
+                        // SAFETY: as the caller's contract says.
+                        unsafe { thunk(context $(, args[$index])*) }
+                    })*
+                    count => unreachable!("a thunk of {count} arguments"),
+                }
+            };
+        }
+        let returned = arities! {
+            0: ;
+            1: 0;
+            2: 0 1;
+            3: 0 1 2;
+            4: 0 1 2 3;
+            5: 0 1 2 3 4;
+            6: 0 1 2 3 4 5;
+            7: 0 1 2 3 4 5 6;
+            8: 0 1 2 3 4 5 6 7;
+            9: 0 1 2 3 4 5 6 7 8;
+            10: 0 1 2 3 4 5 6 7 8 9;
+            11: 0 1 2 3 4 5 6 7 8 9 10;
+            12: 0 1 2 3 4 5 6 7 8 9 10 11;
+            13: 0 1 2 3 4 5 6 7 8 9 10 11 12;
+            14: 0 1 2 3 4 5 6 7 8 9 10 11 12 13;
+            15: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14;
+            16: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15;
+            17: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16;
+        };
+        match returned.status {
+            0 => Ok(returned.value),
+            // SAFETY: the store is ours (the caller's contract), and lives (invariant 1).
+            status => Err(take_trap(unsafe { &mut *self.store }, status)),
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn no_room(refused: Entry) -> Error {
+    match refused {
+        Entry::Foreign => Error::msg(OTHER_STACK),
+        _ => Error::trapped(TrapCode::StackOverflow),
+    }
+}
+
+/// The limits of the stack before a host function: of the wasm that calls it, and of what waited before.
+#[derive(Clone, Copy)]
+pub(crate) struct StackLimits {
+    wasm: u64,
+    outer: usize,
+}
+
+/// Wasm of the store waits for a host function on this thread: what that calls has the rest of its stack.
+#[inline(always)]
+pub(crate) fn wait_for_host(store: &mut StoreOpaque) -> StackLimits {
+    let wasm = store.vm.stack_limit;
+    let outer = sys::thread::replace_outer(wasm as usize);
+    StackLimits { wasm, outer }
+}
+
+/// Wasm of the store goes on. The host's function may have called guests on another thread, whose stack
+/// ends elsewhere.
+#[inline(always)]
+pub(crate) fn go_on(store: &mut StoreOpaque, limits: StackLimits) {
+    sys::thread::replace_outer(limits.outer);
+    store.vm.stack_limit = limits.wasm;
+}
