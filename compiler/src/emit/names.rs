@@ -5,6 +5,7 @@ use cwasm_format::names;
 use cwasm_format::write::{Contents, Symbol};
 
 use super::parts::Parts;
+use crate::ir::symbol::Form;
 use crate::link::Text;
 use crate::plan::ResourceOp;
 use crate::work::Entry;
@@ -72,6 +73,14 @@ pub(crate) fn entry_name(parts: &Parts<'_, '_>, entry: &Entry) -> String {
             format!("resource.{op}[{index}]")
         }
         Entry::Handle(op) => format!("handle[{}]", op.name()),
+        Entry::Copy(func) => {
+            let form = match func.form {
+                Form::Flat => "flat",
+                Form::Memory => "memory",
+            };
+            let ty = func.ty.map_or("string".to_owned(), |ty| ty.to_string());
+            format!("copy.{form}[{}.{ty}]", func.direction)
+        }
         Entry::Thunk { func, .. } => {
             let callee = &parts.list.entries[func.0 as usize];
             format!("thunk[{}]", entry_name(parts, callee))

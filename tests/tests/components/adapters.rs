@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use cwasm_compiler::{ErrorKind, Options, compile};
+use cwasm_compiler::{ErrorKind, Limits, Options, compile};
 
 /// One component that gives another a value of type `ty`, and takes it back.
 fn call(ty: &str) -> String {
@@ -94,21 +94,70 @@ fn large_types_compile_within_seconds() {
     }
 }
 
+/// Types that are defined once and used twice, level after level.
+fn doubled(first: &str, levels: usize) -> String {
+    let mut types = format!("(type $t0 {first})");
+    for level in 1..=levels {
+        let below = level - 1;
+        let _ = write!(types, "(type $t{level} (tuple $t{below} $t{below}))");
+    }
+    types
+}
+
+/// As [`call`], of the last type of these.
+fn call_of_last(types: &str, levels: usize) -> String {
+    call("PLACE").replace(
+        "(type $t' PLACE)",
+        &format!("{types} (type $t' (tuple $t{levels}))"),
+    )
+}
+
+#[test]
+fn code_is_linear_in_definitions() {
+    let size = |levels: usize| {
+        let text = call_of_last(&doubled("(tuple u8 string)", levels), levels);
+        let start = Instant::now();
+        let output = compile(text.as_bytes(), &Options::default()).unwrap();
+        assert!(start.elapsed() < Duration::from_secs(20), "{levels} levels");
+        output.stats.code_size
+    };
+    let (small, large) = (size(8), size(14));
+    assert!(
+        large < 3 * small,
+        "{small} bytes for 256 strings, {large} for 16,384"
+    );
+}
+
+#[test]
+fn many_strings_pass_in_one_call() {
+    let strings = items(2_500, |index| format!("(field \"f{index}\" string)"));
+    let output = compile(
+        call(&format!("(record{strings})")).as_bytes(),
+        &Options::default(),
+    );
+    let size = output.unwrap().stats.code_size;
+    assert!(size < 2_500 * 300, "{size} bytes");
+}
+
 #[test]
 fn types_beyond_the_limit_are_refused() {
-    // Each level has twice the strings of the one below.
-    let doubled = |levels: usize| {
-        let mut types = String::from("string");
-        for _ in 0..levels {
-            types = format!("(tuple {types} {types})");
-        }
-        types
+    let limits = Limits {
+        adapter_parts: 1_000,
+        ..Limits::default()
     };
-    assert!(compile(call(&doubled(5)).as_bytes(), &Options::default()).is_ok());
-    let error = compile(call(&doubled(12)).as_bytes(), &Options::default()).unwrap_err();
+    let options = Options {
+        limits,
+        ..Options::default()
+    };
+    let strings = |count| {
+        let fields = items(count, |index| format!("(field \"f{index}\" string)"));
+        call(&format!("(record{fields})"))
+    };
+    assert!(compile(strings(10).as_bytes(), &options).is_ok());
+    let error = compile(strings(200).as_bytes(), &options).unwrap_err();
     let ErrorKind::Limit { name, found, limit } = error.kind() else {
         panic!("{error}");
     };
-    assert_eq!(*name, "parts of the types of a call between components");
-    assert!(found > limit);
+    assert_eq!(*name, "parts of the types of all calls between components");
+    assert!(found > limit && *limit == 1_000);
 }
