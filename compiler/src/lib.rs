@@ -39,7 +39,7 @@ use cwasm_format::header::Kind;
 
 pub use error::{Error, ErrorKind, Need, Result};
 pub use features::Features;
-pub use options::{Bounds, DEFAULT_TARGET, OptLevel, Options, Progress};
+pub use options::{Bounds, DEFAULT_TARGET, Limits, OptLevel, Options, Progress};
 pub use outline::{Outline, OutlineItem};
 pub use output::write_file;
 use plan::{ModuleId, Plan};
@@ -81,6 +81,9 @@ pub struct Stats {
     pub functions: usize,
     /// Bytes of machine code.
     pub code_size: usize,
+    /// Functions whose registers were allocated in a single pass, because the work of the usual
+    /// allocator grows faster than their size: their code is slower.
+    pub single_pass: usize,
     /// Wall time of each stage, in order.
     pub stages: Vec<(&'static str, Duration)>,
 }
@@ -225,7 +228,7 @@ fn with_plan<T>(
     let (kind, plan) = match &decoded.component {
         Some(component) => (
             Kind::Component,
-            component::flatten::flatten(component, &modules, &decoded.types)?,
+            component::flatten::flatten(component, &modules, &decoded.types, options.limits)?,
         ),
         None => (Kind::Module, Plan::of_module(ModuleId(0))),
     };
@@ -282,12 +285,13 @@ impl Stage<'_, '_> {
         } = *self;
         let unit = layout::layout(kind, plan, modules, self.options)?;
         clock.end("layout");
-        canon::adapter::check_sizes(plan)?;
+        let sharing = canon::adapter::Sharing::new(plan, options)?;
         let list = work::WorkList::new(&unit, plan);
         let job = work::Job {
             unit: &unit,
             plan,
             target,
+            sharing: &sharing,
         };
         if emit == Emit::Clif {
             let bytes = work::clif(&list, job)?.into_bytes();
@@ -320,6 +324,7 @@ impl Stage<'_, '_> {
         let stats = Stats {
             functions: compiled.functions.len(),
             code_size: compiled.code_size(),
+            single_pass: compiled.single_pass(),
             stages: Vec::new(),
         };
         Ok(Output { bytes, stats })

@@ -25,11 +25,11 @@ pub(crate) struct Text {
 
 impl Text {
     /// Places the functions in their order.
-    pub(crate) fn place(arch: &Arch, compiled: &Compiled<'_>) -> Result<Text> {
+    pub(crate) fn place(compiled: &Compiled<'_>) -> Result<Text> {
         let mut end = 0u64;
         let mut offsets = Vec::with_capacity(compiled.functions.len());
         for function in &compiled.functions {
-            let start = end.next_multiple_of(arch.function_align.into());
+            let start = end.next_multiple_of(function.align.into());
             offsets.push(start as u32);
             end = start + function.code.len() as u64;
             if end > MAX_TEXT_SIZE {
@@ -78,11 +78,12 @@ impl Text {
         let section = |id: SectionId| sections[id as usize].offset as i64;
         let text = section(SectionId::Text);
         match symbol {
-            Symbol::Func(_) | Symbol::Builtin(_) | Symbol::Handle(_) => match compiled.func(symbol)
-            {
-                Some(func) => self.offset(func).into(),
-                None => unreachable!("all that is used was compiled"),
-            },
+            Symbol::Func(_) | Symbol::Builtin(_) | Symbol::Handle(_) | Symbol::Copy(_) => {
+                match compiled.func(symbol) {
+                    Some(func) => self.offset(func).into(),
+                    None => unreachable!("all that is used was compiled"),
+                }
+            }
             Symbol::Text => 0,
             Symbol::Data(offset) => section(SectionId::Data) + i64::from(offset) - text,
             Symbol::Lower(index) => {
@@ -104,6 +105,7 @@ impl Text {
                     Entry::Adapter(index) => (function_kind::ADAPTER, 0, index),
                     Entry::Resource(index) => (function_kind::RESOURCE, 0, index),
                     Entry::Handle(op) => (function_kind::RESOURCE, 0, op as u32),
+                    Entry::Copy(func) => (function_kind::ADAPTER, 0, func.direction),
                     Entry::Thunk { ref func, .. } => (function_kind::THUNK, 0, func.0),
                     Entry::ArrayThunk(ty) => (function_kind::THUNK, 0, ty),
                     Entry::HostFunc(ty) => (function_kind::TRAMPOLINE, 0, ty),

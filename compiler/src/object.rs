@@ -39,7 +39,7 @@ pub(crate) fn emit(parts: &Parts<'_, '_>) -> Result<Vec<u8>> {
                 .map_err(object_error)?,
         );
     }
-    let contents = contents(parts, &Text::place(parts.target.arch, parts.compiled)?)?;
+    let contents = contents(parts, &Text::place(parts.compiled)?)?;
     let data = define_data(&mut module, "cwasm_data", contents.get(SectionId::Data))?;
     let lowers = define_data(&mut module, "cwasm_lowers", contents.get(SectionId::Lowers))?;
     for (func, compiled) in funcs.iter().zip(&parts.compiled.functions) {
@@ -95,7 +95,7 @@ fn target(
 ) -> (ModuleRelocTarget, i64) {
     let func = |place: usize| ModuleRelocTarget::user(0, funcs[place].as_u32());
     match symbol {
-        Symbol::Func(_) | Symbol::Builtin(_) | Symbol::Handle(_) => {
+        Symbol::Func(_) | Symbol::Builtin(_) | Symbol::Handle(_) | Symbol::Copy(_) => {
             match parts.compiled.func(symbol) {
                 Some(found) => (func(found.0 as usize), 0),
                 None => unreachable!("all that is used was compiled"),

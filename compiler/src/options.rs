@@ -28,10 +28,23 @@ pub struct Options {
     pub interruptible: bool,
     /// How accesses are kept inside of memories with 32-bit addresses and usual pages.
     pub bounds: Bounds,
+    /// How much a component may have of what is cheap to multiply in it.
+    pub limits: Limits,
     /// Whether loads may be replaced by values that were stored or loaded before. On, except to test
     /// that it changes nothing.
     #[doc(hidden)]
     pub alias_analysis: bool,
+    /// Whether all functions are compiled as those beyond their budget are, with their locals in the
+    /// frame. To test that it changes nothing.
+    #[doc(hidden)]
+    pub locals_in_frame: bool,
+    /// As `locals_in_frame`, with registers allocated in a single pass.
+    #[doc(hidden)]
+    pub single_pass: bool,
+    /// The most parts of types that a function of an adapter copies without calling another. Fewer
+    /// than the usual change nothing but the code.
+    #[doc(hidden)]
+    pub inline_parts: u64,
 }
 
 impl Default for Options {
@@ -45,7 +58,34 @@ impl Default for Options {
             debug: false,
             interruptible: false,
             bounds: Bounds::default(),
+            limits: Limits::default(),
             alias_analysis: true,
+            locals_in_frame: false,
+            single_pass: false,
+            inline_parts: 256,
+        }
+    }
+}
+
+/// How much a component may have of what is cheap to multiply in it. Time and memory of compilation
+/// are linear in each; beyond it the component is refused, with an error that names it.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Core instances, those of nested components included.
+    pub core_instances: u32,
+    /// Component instances, nested ones included.
+    pub component_instances: u32,
+    /// Parts of the types of all calls between components: fields, cases and elements. A large type
+    /// counts once for each pair of instances that it passes between.
+    pub adapter_parts: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            core_instances: 16_384,
+            component_instances: 16_384,
+            adapter_parts: 1_000_000,
         }
     }
 }
@@ -53,12 +93,13 @@ impl Default for Options {
 /// How generated code is optimised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum OptLevel {
-    /// Not at all: compiles fastest.
+    /// Not at all, with registers allocated in a single pass: compiles fastest.
     None,
     /// Speed.
     #[default]
     Speed,
-    /// Speed and size.
+    /// Speed, where it costs no space: functions are not aligned, and nothing is inlined or unrolled.
+    /// Cranelift makes the same of a function's IR as for speed.
     Size,
 }
 

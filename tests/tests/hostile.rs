@@ -2,6 +2,7 @@
 //! it would notice.
 
 use cwasm::TrapCode;
+use cwasm_compiler::Options;
 use cwasm_tests::artifact::Workshop;
 use cwasm_tests::hostile::case::Case;
 use cwasm_tests::hostile::expect::{End, Expected, expect};
@@ -34,6 +35,20 @@ const TRAPS: &[TrapCode] = &[
 /// Address ranges that this process has mapped.
 fn mappings() -> usize {
     std::fs::read_to_string("/proc/self/maps").map_or(0, |maps| maps.lines().count())
+}
+
+/// Adapters that call functions for all strings and for all types that are made of others.
+#[test]
+fn shared_functions_of_adapters_agree_too() {
+    let workshop = Workshop::with_options(Options {
+        inline_parts: 0,
+        ..Options::default()
+    });
+    let summary = run_worlds(&workshop, 100..118, 5, 150);
+    let messages = summary.mismatches.iter().map(|mismatch| &*mismatch.message);
+    let messages: Vec<&str> = messages.collect();
+    assert!(messages.is_empty(), "{}\n{summary}", messages.join("\n"));
+    assert!(summary.paths["between"] >= 150, "{summary}");
 }
 
 #[test]

@@ -36,7 +36,7 @@ use places::{export_place, is_checked};
 pub(crate) fn emit(parts: &Parts<'_, '_>) -> Result<Vec<u8>> {
     let compiled = parts.compiled;
     let arch = parts.target.arch;
-    let text = Text::place(arch, compiled)?;
+    let text = Text::place(compiled)?;
     let mut contents = contents(parts, &text)?;
     // Relocations are resolved when every section's place is known.
     contents.set(SectionId::Text, vec![0; text.size as usize]);

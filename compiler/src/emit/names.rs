@@ -11,6 +11,7 @@ use cwasm_format::write::{Contents, Symbol};
 
 use super::parts::Parts;
 use crate::error::{Error, Result};
+use crate::ir::symbol::Form;
 use crate::link::Text;
 use crate::plan::ResourceOp;
 use crate::work::Entry;
@@ -92,6 +93,14 @@ fn entry_name<'a>(parts: &Parts<'_, 'a>, entry: &Entry) -> Cow<'a, str> {
             format!("resource.{op}[{index}]")
         }
         Entry::Handle(op) => format!("handle[{}]", op.name()),
+        Entry::Copy(func) => {
+            let form = match func.form {
+                Form::Flat => "flat",
+                Form::Memory => "memory",
+            };
+            let ty = func.ty.map_or("string".to_owned(), |ty| ty.to_string());
+            format!("copy.{form}[{}.{ty}]", func.direction)
+        }
         Entry::Thunk { func, .. } => {
             let callee = &parts.list.entries[func.0 as usize];
             format!("thunk[{}]", entry_name(parts, callee))

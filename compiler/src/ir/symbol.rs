@@ -23,9 +23,14 @@ pub(crate) enum Symbol {
     Lower(u32),
     /// A function that all who work with handles share.
     Handle(HandleOp),
+    /// A function that adapters share.
+    Copy(CopyFunc),
 }
 
 impl Symbol {
+    /// The namespace of the first functions that adapters share.
+    const FIRST_COPY: u32 = 6;
+
     /// The symbol as Cranelift's name.
     pub(crate) fn to_name(self) -> ir::UserExternalName {
         let (namespace, index) = match self {
@@ -35,6 +40,10 @@ impl Symbol {
             Symbol::Data(offset) => (3, offset),
             Symbol::Lower(index) => (4, index),
             Symbol::Handle(op) => (5, op as u32),
+            Symbol::Copy(func) => {
+                let namespace = Symbol::FIRST_COPY + 2 * func.direction + func.form as u32;
+                (namespace, func.ty.unwrap_or(u32::MAX))
+            }
         };
         ir::UserExternalName { namespace, index }
     }
@@ -48,9 +57,36 @@ impl Symbol {
             3 => Symbol::Data(name.index),
             4 => Symbol::Lower(name.index),
             5 => Symbol::Handle(HandleOp::ALL[name.index as usize]),
-            namespace => unreachable!("no symbols have namespace {namespace}"),
+            namespace => Symbol::Copy(CopyFunc {
+                direction: (namespace - Symbol::FIRST_COPY) / 2,
+                form: match (namespace - Symbol::FIRST_COPY) % 2 {
+                    0 => Form::Flat,
+                    _ => Form::Memory,
+                },
+                ty: (name.index != u32::MAX).then_some(name.index),
+            }),
         }
     }
+}
+
+/// A function of adapters that copies the values of a type between the same two sides. Its first
+/// arguments are the context and the flags of the side that is copied to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct CopyFunc {
+    /// The number of the two sides.
+    pub(crate) direction: u32,
+    pub(crate) form: Form,
+    /// The type's place in the table; `None` for strings.
+    pub(crate) ty: Option<u32>,
+}
+
+/// How values are passed to a function that copies them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Form {
+    /// As flat values, from the parameters to the results.
+    Flat,
+    /// From one address to another.
+    Memory,
 }
 
 /// A function that all who need it share. Its first arguments are the context and the address of

@@ -39,12 +39,30 @@ pub(crate) struct Arch {
 /// A target that code is generated for.
 pub(crate) struct Target {
     pub(crate) isa: OwnedTargetIsa,
+    /// The same with the register allocator whose work is linear, for functions that are beyond the
+    /// budget of the other.
+    pub(crate) single_pass: OwnedTargetIsa,
     pub(crate) arch: &'static Arch,
     /// The target's number in the header.
     pub(crate) number: u32,
     pub(crate) cpu_features: u64,
     /// Whether what memories hold may be known from accesses before.
     pub(crate) alias_analysis: bool,
+    pub(crate) opt: OptLevel,
+    /// Whether all functions are compiled with their locals in the frame.
+    pub(crate) locals_in_frame: bool,
+    /// Whether `single_pass` is for all functions.
+    pub(crate) is_single_pass: bool,
+}
+
+impl Target {
+    /// The alignment of functions whose code needs none.
+    pub(crate) fn function_align(&self) -> u32 {
+        match self.opt {
+            OptLevel::Size => 1,
+            OptLevel::None | OptLevel::Speed => self.arch.function_align,
+        }
+    }
 }
 
 /// The target that `options` ask for.
@@ -66,16 +84,23 @@ pub(crate) fn target(options: &Options) -> Result<Target> {
     for flag in (arch.cpu_flags)(options.cpu) {
         enable(&mut builder, flag)?;
     }
-    let flags = settings::Flags::new(shared_settings(options, arch)?);
-    let isa = builder
-        .finish(flags)
-        .map_err(|error| Error::option(format!("target `{}`: {error}", options.target)))?;
+    let finish = |settings: settings::Builder| {
+        let isa = builder.finish(settings::Flags::new(settings));
+        isa.map_err(|error| Error::option(format!("target `{}`: {error}", options.target)))
+    };
+    let mut single_pass = shared_settings(options, arch)?;
+    set(&mut single_pass, "regalloc_algorithm", "single_pass")?;
     Ok(Target {
-        isa,
+        isa: finish(shared_settings(options, arch)?)?,
+        single_pass: finish(single_pass)?,
         arch,
         number: arch.linux,
         cpu_features: options.cpu.features(),
         alias_analysis: options.alias_analysis,
+        opt: options.opt,
+        locals_in_frame: options.locals_in_frame,
+        // Without optimisation register allocation is most of the time.
+        is_single_pass: options.single_pass || options.opt == OptLevel::None,
     })
 }
 

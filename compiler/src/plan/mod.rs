@@ -75,7 +75,7 @@ pub(crate) enum CoreDef {
 }
 
 /// The canonical options of a lift or lower.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct CanonicalOptions {
     pub(crate) memory: Option<CoreItem>,
     pub(crate) realloc: Option<CoreFunc>,

@@ -7,7 +7,7 @@
 use cranelift_codegen::entity::packed_option::PackedOption;
 use cranelift_codegen::ir::{Block, BlockArg, BlockCall, Inst, InstBuilder, JumpTableData, Value};
 use cwasm_format::TrapCode;
-use wasmparser::{BlockType, BrTable, Operator};
+use wasmparser::{BlockType, BrTable, BrTableTargets, Operator};
 
 use super::interrupt::Mark;
 use super::operators::Translator;
@@ -15,6 +15,11 @@ use crate::error::Result;
 use crate::ir::trap::trap_code;
 use crate::ir::types::representation;
 use crate::needs;
+
+/// The most targets of a `br_table` that is one table.
+const MAX_TABLE_LEN: usize = 1_024;
+/// The targets of each table that a larger one is split into.
+const TABLE_PART_LEN: usize = 256;
 
 /// A control frame whose start can be reached.
 pub(super) struct Frame {
@@ -81,6 +86,7 @@ impl Translator<'_, '_> {
         let args = self.params(ty).len();
         let entry = self.jump(head, args);
         self.emit.refs.loops.enter(entry);
+        self.size.enter_loop();
         self.stack.truncate(self.stack.len() - args);
         self.continue_at(head);
         self.check();
@@ -167,6 +173,8 @@ impl Translator<'_, '_> {
             (FrameKind::Loop, Some(head)) => {
                 self.emit.refs.loops.leave();
                 self.emit.builder.seal_block(head);
+                self.size
+                    .leave_loop(self.emit.builder.func.dfg.num_block_params(head));
             }
             (FrameKind::Func, None) if self.reachable => self.return_values(frame.ty),
             // What follows is reached, if at all, by going on here.
@@ -290,16 +298,67 @@ impl Translator<'_, '_> {
         }
         let count = self.branch_count(self.frame_index(targets.default()));
         self.collect_branch_args(count);
+        match targets.len() as usize {
+            len @ ..=MAX_TABLE_LEN => {
+                self.branch_by_table(selector, &mut targets.targets(), len, targets.default())?;
+            }
+            len => self.branch_by_tables(selector, targets, len)?,
+        }
+        self.reachable = false;
+        Ok(())
+    }
+
+    /// Branches to one of the next `len` targets.
+    fn branch_by_table(
+        &mut self,
+        selector: Value,
+        targets: &mut BrTableTargets<'_>,
+        len: usize,
+        default: u32,
+    ) -> Result<()> {
         self.branch_table.clear();
-        for depth in targets.targets() {
+        for depth in targets.take(len) {
             let call = self.branch_call(depth?);
             self.branch_table.push(call);
+        }
+        let default = self.branch_call(default);
+        let table = JumpTableData::new(default, self.branch_table);
+        let table = self.emit.builder.create_jump_table(table);
+        self.emit.builder.ins().br_table(selector, table);
+        Ok(())
+    }
+
+    /// Branches by a table of tables: Cranelift's work for a block is quadratic in the blocks that it
+    /// branches to.
+    fn branch_by_tables(
+        &mut self,
+        selector: Value,
+        targets: &BrTable<'_>,
+        len: usize,
+    ) -> Result<()> {
+        let builder = &mut *self.emit.builder;
+        let log2 = i64::from(TABLE_PART_LEN.ilog2());
+        let high = builder.ins().ushr_imm_u(selector, log2);
+        let mask = TABLE_PART_LEN as i64 - 1;
+        let low = builder.ins().band_imm_u(selector, mask);
+        let parts = len.div_ceil(TABLE_PART_LEN);
+        let blocks: Vec<Block> = (0..parts).map(|_| builder.create_block()).collect();
+        self.branch_table.clear();
+        for block in &blocks {
+            let pool = &mut self.emit.builder.func.dfg.value_lists;
+            self.branch_table.push(BlockCall::new(*block, [], pool));
         }
         let default = self.branch_call(targets.default());
         let table = JumpTableData::new(default, self.branch_table);
         let table = self.emit.builder.create_jump_table(table);
-        self.emit.builder.ins().br_table(selector, table);
-        self.reachable = false;
+        self.emit.builder.ins().br_table(high, table);
+        let mut left = targets.targets();
+        for (part, block) in blocks.into_iter().enumerate() {
+            self.emit.builder.seal_block(block);
+            self.emit.builder.switch_to_block(block);
+            let part_len = TABLE_PART_LEN.min(len - part * TABLE_PART_LEN);
+            self.branch_by_table(low, &mut left, part_len, targets.default())?;
+        }
         Ok(())
     }
 

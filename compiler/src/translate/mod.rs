@@ -20,6 +20,7 @@ mod control;
 mod emit;
 mod global;
 mod interrupt;
+mod locals;
 mod memory;
 mod numeric;
 mod operators;
@@ -32,14 +33,13 @@ mod tests;
 mod unroll;
 mod wide;
 
-use cranelift_codegen::entity::EntityRef;
 use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
 use cranelift_codegen::ir::types::{F32, F64, I8X16};
 use cranelift_codegen::ir::{
     self, BlockArg, BlockCall, ConstantData, InstBuilder, SourceLoc, Value,
 };
 use cranelift_codegen::isa::TargetIsa;
-use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use wasmparser::{
     FuncValidator, FuncValidatorAllocations, FunctionBody, Operator, OperatorsReader,
     OperatorsReaderAllocations, ValidatorResources,
@@ -47,6 +47,7 @@ use wasmparser::{
 
 use self::control::Frame;
 pub(crate) use self::emit::Emitter;
+use self::locals::Locals;
 use self::operators::Translator;
 pub(crate) use self::references::References;
 use crate::env::Env;
@@ -56,6 +57,10 @@ use crate::ir::types::{core_signature, value_type};
 /// Buffers that translation can use again for the next function; one per thread.
 #[derive(Default)]
 pub(crate) struct TranslateState {
+    /// Whether locals are in the frame whatever the function's size is.
+    pub(crate) locals_in_frame: bool,
+    /// Whether small loops that check for interrupts are unrolled.
+    pub(crate) unrolls: bool,
     pub(crate) builder: FunctionBuilderContext,
     pub(crate) references: References,
     validator: FuncValidatorAllocations,
@@ -75,12 +80,28 @@ pub(crate) fn translate_function(
     state: &mut TranslateState,
     func: &mut ir::Function,
 ) -> Result<()> {
-    let result = translate(env, func_index, isa, state, func);
+    let in_frame = state.locals_in_frame;
+    let mut result = translate(env, func_index, isa, state, func, in_frame);
+    if let Ok(Size::BeyondBudget) = result {
+        *state = TranslateState {
+            unrolls: state.unrolls,
+            ..TranslateState::default()
+        };
+        func.clear();
+        result = translate(env, func_index, isa, state, func, true);
+    }
     if result.is_err() {
         // The buffers hold parts of the function, as it was where translation stopped.
         *state = TranslateState::default();
     }
-    result
+    result.map(|_| ())
+}
+
+/// Whether a function can be compiled as it was translated.
+enum Size {
+    Fine,
+    /// It must be translated again, with its locals in the frame.
+    BeyondBudget,
 }
 
 fn translate(
@@ -89,7 +110,9 @@ fn translate(
     isa: &dyn TargetIsa,
     state: &mut TranslateState,
     func: &mut ir::Function,
-) -> Result<()> {
+    in_frame: bool,
+) -> Result<Size> {
+    let unrolls = state.unrolls;
     let body = &env.module.bodies[(func_index - env.module.imported_funcs) as usize];
     let ty = env.module.func_type(func_index);
     let start = body.body.range().start;
@@ -101,12 +124,24 @@ fn translate(
     let mut validator = body.to_validate().into_validator(allocations);
 
     let mut builder = FunctionBuilder::new(func, &mut state.builder);
-    let vmctx = enter(&mut builder);
+    let mut locals = match in_frame {
+        true => Locals::in_frame(&body.body, ty.params(), &mut builder)?,
+        false => Locals::Variables,
+    };
+    let vmctx = enter(&mut builder, &mut locals);
     let allocations = std::mem::take(&mut state.reader);
-    let mut reader = locals(&body.body, &mut validator, &mut builder, allocations)?;
+    let mut reader = declare(
+        &body.body,
+        &mut validator,
+        &mut builder,
+        &mut locals,
+        allocations,
+    )?;
     let mut translator = Translator {
         emit: Emitter::new(env, &mut builder, vmctx, &mut state.references),
         isa,
+        locals,
+        size: locals::Budget::new(body.body.as_bytes().len()),
         stack: &mut state.stack,
         frames: &mut state.frames,
         branch_args: &mut state.branch_args,
@@ -127,45 +162,55 @@ fn translate(
             .emit
             .builder
             .set_srcloc(SourceLoc::new((offset - start) as u32));
-        if matches!(op, Operator::Loop { .. }) && env.interrupt_slot.is_some() {
+        if matches!(op, Operator::Loop { .. }) && env.interrupt_slot.is_some() && unrolls {
             translator.loop_body = unroll::small_body(reader.clone());
         }
         translator.operator(&op, offset)?;
+        if !in_frame && translator.size.is_exceeded(translator.emit.builder.func) {
+            return Ok(Size::BeyondBudget);
+        }
     }
     translator.finish_entry(entry_check);
     reader.finish()?;
+    if !in_frame
+        && translator
+            .size
+            .is_exceeded_by_all(translator.emit.builder.func)
+    {
+        return Ok(Size::BeyondBudget);
+    }
     builder.finalize(isa.frontend_config());
     state.reader = reader.into_allocations();
     state.validator = validator.into_allocations();
-    Ok(())
+    Ok(Size::Fine)
 }
 
-/// Starts the function: its parameters are the first variables. Returns the context.
-fn enter(builder: &mut FunctionBuilder<'_>) -> Value {
+/// Starts the function: its parameters are the first locals. Returns the context.
+fn enter(builder: &mut FunctionBuilder<'_>, locals: &mut Locals) -> Value {
     let entry = builder.create_block();
     builder.append_block_params_for_function_params(entry);
     builder.switch_to_block(entry);
     builder.seal_block(entry);
     for index in 1..builder.block_params(entry).len() {
         let param = builder.block_params(entry)[index];
-        let variable = builder.declare_var(builder.func.dfg.value_type(param));
-        builder.def_var(variable, param);
+        locals.declare(builder, param);
     }
     builder.block_params(entry)[0]
 }
 
 /// Declares the locals after the parameters, which start as zero; returns the reader of the
 /// operators that follow.
-fn locals<'a>(
+fn declare<'a>(
     body: &FunctionBody<'a>,
     validator: &mut FuncValidator<ValidatorResources>,
     builder: &mut FunctionBuilder<'_>,
+    locals: &mut Locals,
     allocations: OperatorsReaderAllocations,
 ) -> Result<OperatorsReader<'a>> {
-    let mut locals = body.get_locals_reader()?;
-    for _ in 0..locals.get_count() {
-        let offset = locals.original_position();
-        let (count, ty) = locals.read()?;
+    let mut declared = body.get_locals_reader()?;
+    for _ in 0..declared.get_count() {
+        let offset = declared.original_position();
+        let (count, ty) = declared.read()?;
         validator.define_locals(offset, count, ty)?;
         if count == 0 {
             continue;
@@ -182,17 +227,11 @@ fn locals<'a>(
             ty => builder.ins().iconst(ty, 0),
         };
         for _ in 0..count {
-            let variable = builder.declare_var(ty);
-            builder.def_var(variable, zero);
+            locals.declare(builder, zero);
         }
     }
     Ok(OperatorsReader::new_with_allocs(
-        locals.get_binary_reader(),
+        declared.get_binary_reader(),
         allocations,
     ))
-}
-
-/// The variable of a local: they are declared in the order of their indices.
-fn variable(local: u32) -> Variable {
-    Variable::new(local as usize)
 }

@@ -12,8 +12,8 @@ use super::call::Callee;
 use super::control::Frame;
 use super::emit::Emitter;
 use super::interrupt::Budget;
+use super::locals::{self, Locals};
 use super::unroll::{Body, Unrolled};
-use super::variable;
 use crate::env::ConstValue;
 use crate::error::Result;
 use crate::ir::reference::Reference;
@@ -23,6 +23,9 @@ use crate::ir::types::value_type;
 pub(super) struct Translator<'e, 'f> {
     pub(super) emit: Emitter<'e, 'f>,
     pub(super) isa: &'e dyn TargetIsa,
+    pub(super) locals: Locals,
+    /// How large the function may get.
+    pub(super) size: locals::Budget,
     /// Operands.
     pub(super) stack: &'e mut Vec<Value>,
     pub(super) frames: &'e mut Vec<Frame>,
@@ -295,18 +298,18 @@ impl<'e> Translator<'e, '_> {
     }
 
     fn local_get(&mut self, local: u32) {
-        let value = self.emit.builder.use_var(variable(local));
+        let value = self.locals.get(self.emit.builder, local);
         self.push(value);
     }
 
     fn local_set(&mut self, local: u32) {
         let value = self.pop();
-        self.emit.builder.def_var(variable(local), value);
+        self.locals.set(self.emit.builder, local, value);
     }
 
     fn local_tee(&mut self, local: u32) {
         let value = self.pop();
-        self.emit.builder.def_var(variable(local), value);
+        self.locals.set(self.emit.builder, local, value);
         self.push(value);
     }
 

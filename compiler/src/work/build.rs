@@ -5,7 +5,9 @@ use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 
 use super::init;
 use super::inline::Bodies;
-use super::list::Entry;
+use super::list::{Entry, parts};
+use super::machine::Registers;
+use crate::canon::adapter::Sharing;
 use crate::canon::{adapter, handles, thunk, trampoline};
 use crate::error::Result;
 use crate::ir::check::Checks;
@@ -13,6 +15,7 @@ use crate::ir::symbol::Symbol;
 use crate::ir::types::core_signature;
 use crate::isa::Target;
 use crate::layout::{Bridge, Unit};
+use crate::options::OptLevel;
 use crate::plan::{CoreFunc, Plan};
 use crate::translate::{self, TranslateState};
 
@@ -22,6 +25,7 @@ pub(crate) struct Job<'j, 'a> {
     pub(crate) unit: &'j Unit<'a>,
     pub(crate) plan: &'j Plan,
     pub(crate) target: &'j Target,
+    pub(crate) sharing: &'j Sharing,
 }
 
 /// Buffers that a thread keeps from one entry to the next.
@@ -29,6 +33,7 @@ pub(crate) struct Worker {
     pub(crate) context: Context,
     builder: FunctionBuilderContext,
     translate: TranslateState,
+    pub(super) registers: Registers,
 }
 
 impl Worker {
@@ -37,6 +42,7 @@ impl Worker {
             context: Context::new(),
             builder: FunctionBuilderContext::new(),
             translate: TranslateState::default(),
+            registers: Registers::default(),
         }
     }
 }
@@ -62,11 +68,18 @@ pub(crate) fn build(
     bodies: &Bodies,
     worker: &mut Worker,
 ) -> Result<()> {
-    let Job { unit, plan, target } = job;
+    let Job {
+        unit,
+        plan,
+        target,
+        sharing,
+    } = job;
     let func = &mut worker.context.func;
     if let Entry::Core { instance, index } = *entry {
         let env = &unit.envs[instance as usize];
         let state = &mut worker.translate;
+        state.locals_in_frame = target.locals_in_frame;
+        state.unrolls = target.opt != OptLevel::Size;
         translate::translate_function(env, index, &*target.isa, state, func)?;
         return bodies.inline_into(&mut worker.context);
     }
@@ -85,12 +98,13 @@ pub(crate) fn build(
             let adapter = &plan.adapters[*index as usize];
             let (callee, _) = unit.resolve(plan, adapter.callee.func);
             let is_leaf = callee.0 < unit.text_order.core_funcs() && bodies.contains(callee);
-            adapter::build(&mut builder, unit, plan, adapter, is_leaf);
+            adapter::build(&mut builder, unit, plan, (sharing, *index), is_leaf);
         }
         Entry::Resource(index) => {
             let func = &plan.resource_funcs[*index as usize];
             handles::resource_func(&mut builder, unit, plan, func);
         }
+        Entry::Copy(func) => adapter::shared::build(&mut builder, unit, plan, sharing, *func),
         Entry::Handle(op) => handles::shared(&mut builder, *op),
         Entry::Thunk { func, ty } => {
             thunk::thunk(&mut builder, Symbol::Func(*func), &core_signature(ty));

@@ -4,7 +4,6 @@ use std::collections::{BTreeSet, HashMap};
 use std::slice;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::{FinalizedMachReloc, FinalizedRelocTarget, binemit, ir};
 use cwasm_format::TrapCode;
 use cwasm_format::header::Kind;
@@ -14,6 +13,7 @@ use super::build::{Job, Worker, build, size_hint};
 use super::inline::Bodies;
 use super::leaves;
 use super::list::{Entry, WorkList};
+use super::machine;
 use crate::error::{Error, Result};
 use crate::ir::symbol::{FuncId, Symbol};
 use crate::ir::trap::from_trap_code;
@@ -52,6 +52,12 @@ impl<'l> Compiled<'l> {
         self.list.core_funcs
     }
 
+    /// How many functions had their registers allocated in a single pass.
+    pub(crate) fn single_pass(&self) -> usize {
+        let functions = self.functions.iter();
+        functions.filter(|found| found.single_pass).count()
+    }
+
     /// Bytes of machine code.
     pub(crate) fn code_size(&self) -> usize {
         self.functions.iter().map(|found| found.code.len()).sum()
@@ -75,11 +81,15 @@ impl<'l> Compiled<'l> {
 /// A compiled function.
 pub(crate) struct CompiledFunction {
     pub(crate) code: Vec<u8>,
+    /// The alignment that the code needs or, unless it is optimised for size, likes.
+    pub(crate) align: u32,
     pub(crate) relocs: Vec<Reloc>,
     /// Offset of each instruction that can trap, and why.
     pub(crate) traps: Vec<(u32, TrapCode)>,
     /// For thunks: the call into wasm.
     pub(crate) enter: Option<EnterCall>,
+    /// Whether it was beyond the budget of the backtracking register allocator.
+    pub(crate) single_pass: bool,
 }
 
 /// A place in code that depends on where something else is.
@@ -108,6 +118,20 @@ pub(crate) fn compile<'l>(
     let bodies = leaves::bodies(list, job);
     let functions = compile_entries(&list.entries, job, &bodies, progress)?;
     let mut compiled = Compiled::new(list, functions);
+    // Functions that adapters share call others.
+    let mut first = 0;
+    while first < compiled.functions.len() {
+        let copies = used(&compiled.functions[first..], |symbol| match symbol {
+            Symbol::Copy(func) if compiled.func(symbol).is_none() => Some(func),
+            _ => None,
+        });
+        first = compiled.functions.len();
+        let entries: Vec<Entry> = copies.iter().copied().map(Entry::Copy).collect();
+        let functions = compile_entries(&entries, job, &bodies, &|_| {})?;
+        for ((func, entry), function) in copies.into_iter().zip(entries).zip(functions) {
+            compiled.add(Symbol::Copy(func), entry, function);
+        }
+    }
     for op in used(&compiled.functions, |symbol| match symbol {
         Symbol::Handle(op) => Some(op),
         _ => None,
@@ -204,10 +228,9 @@ fn compile_entry(
     if is_aliased || !job.target.alias_analysis {
         barriers::insert(&mut context.func);
     }
-    let code = context
-        .compile(&*job.target.isa, &mut ControlPlane::default())
-        .map_err(|error| Error::codegen(format!("{entry:?}"), format!("{:?}", error.inner)))?;
-    let buffer = &code.buffer;
+    let machine = machine::generate(context, &mut worker.registers, job.target)
+        .map_err(|error| Error::codegen(format!("{entry:?}"), format!("{error:?}")))?;
+    let buffer = &machine.code.buffer;
     assert!(buffer.alignment <= job.target.arch.function_align);
     let enter = buffer.call_sites().find_map(|site| {
         let handler = site
@@ -241,9 +264,11 @@ fn compile_entry(
         .collect::<Result<_>>()?;
     Ok(CompiledFunction {
         code: bytes,
+        align: buffer.alignment.max(job.target.function_align()),
         relocs,
         traps,
         enter,
+        single_pass: machine.single_pass,
     })
 }
 

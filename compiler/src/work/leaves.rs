@@ -7,6 +7,7 @@ use super::inline::{Bodies, count_insts, insts};
 use super::list::{Entry, WorkList};
 use crate::ir::symbol::FuncId;
 use crate::layout::Planned;
+use crate::options::OptLevel;
 
 /// The most bytes that a leaf has in the module.
 const MAX_LEAF_BYTES: u64 = 64;
@@ -16,7 +17,7 @@ const MAX_INSTS: usize = 32;
 /// Leaves that adapters call, and adapters, as far as they are small.
 pub(super) fn bodies(list: &WorkList, job: Job<'_, '_>) -> Bodies {
     let mut bodies = Bodies::default();
-    if job.plan.adapters.is_empty() {
+    if job.plan.adapters.is_empty() || job.target.opt == OptLevel::Size {
         return bodies;
     }
     let mut worker = Worker::new();

@@ -7,7 +7,7 @@ use cwasm_format::builtin::Builtin;
 use cwasm_format::header::Kind;
 use wasmparser::FuncType;
 
-use crate::ir::symbol::{FuncId, HandleOp};
+use crate::ir::symbol::{CopyFunc, FuncId, HandleOp};
 use crate::layout::{Planned, Step, Unit};
 use crate::plan::{CoreFunc, Plan, ResourceOrigin};
 
@@ -27,6 +27,8 @@ pub(crate) enum Entry {
     Resource(u32),
     /// A function that all who work with handles share.
     Handle(HandleOp),
+    /// A function that adapters share.
+    Copy(CopyFunc),
     /// A thunk that enters a function of the unit.
     Thunk { func: FuncId, ty: FuncType },
     /// The array thunk of a type of an open unit, by number.

@@ -9,10 +9,12 @@ mod barriers;
 mod build;
 mod clif;
 mod compile;
+mod cost;
 mod init;
 mod inline;
 mod leaves;
 mod list;
+mod machine;
 
 pub(crate) use build::Job;
 pub(crate) use clif::clif;

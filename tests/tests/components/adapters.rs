@@ -4,10 +4,11 @@
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use cwasm_compiler::{ErrorKind, Options, compile};
+use cwasm_compiler::{ErrorKind, Limits, Options, Output, Result, compile};
 
-fn wasm(ty: &str) -> Vec<u8> {
-    wat::parse_str(call(ty)).unwrap()
+/// Compiles a component that is given as text.
+fn compile_text(text: &str, options: &Options) -> Result<Output> {
+    compile(&wat::parse_str(text).unwrap(), options)
 }
 
 /// One component that gives another a value of type `ty`, and takes it back.
@@ -90,7 +91,7 @@ fn large_types_compile_within_seconds() {
     ];
     for ty in types {
         let start = Instant::now();
-        let output = compile(&wasm(&ty), &Options::default());
+        let output = compile_text(&call(&ty), &Options::default());
         let took = start.elapsed();
         let name = &ty[..ty.len().min(80)];
         output.unwrap_or_else(|error| panic!("{name}: {error}"));
@@ -98,21 +99,67 @@ fn large_types_compile_within_seconds() {
     }
 }
 
+/// Types that are defined once and used twice, level after level.
+fn doubled(first: &str, levels: usize) -> String {
+    let mut types = format!("(type $t0 {first})");
+    for level in 1..=levels {
+        let below = level - 1;
+        let _ = write!(types, "(type $t{level} (tuple $t{below} $t{below}))");
+    }
+    types
+}
+
+/// As [`call`], of the last type of these.
+fn call_of_last(types: &str, levels: usize) -> String {
+    call("PLACE").replace(
+        "(type $t' PLACE)",
+        &format!("{types} (type $t' (tuple $t{levels}))"),
+    )
+}
+
+#[test]
+fn code_is_linear_in_definitions() {
+    let size = |levels: usize| {
+        let text = call_of_last(&doubled("(tuple u8 string)", levels), levels);
+        let start = Instant::now();
+        let output = compile_text(&text, &Options::default()).unwrap();
+        assert!(start.elapsed() < Duration::from_secs(20), "{levels} levels");
+        output.stats.code_size
+    };
+    let (small, large) = (size(8), size(14));
+    assert!(
+        large < 3 * small,
+        "{small} bytes for 256 strings, {large} for 16,384"
+    );
+}
+
+#[test]
+fn many_strings_pass_in_one_call() {
+    let strings = items(2_500, |index| format!("(field \"f{index}\" string)"));
+    let output = compile_text(&call(&format!("(record{strings})")), &Options::default());
+    let size = output.unwrap().stats.code_size;
+    assert!(size < 2_500 * 300, "{size} bytes");
+}
+
 #[test]
 fn types_beyond_the_limit_are_refused() {
-    // Each level has twice the strings of the one below.
-    let doubled = |levels: usize| {
-        let mut types = String::from("string");
-        for _ in 0..levels {
-            types = format!("(tuple {types} {types})");
-        }
-        types
+    let limits = Limits {
+        adapter_parts: 1_000,
+        ..Limits::default()
     };
-    assert!(compile(&wasm(&doubled(5)), &Options::default()).is_ok());
-    let error = compile(&wasm(&doubled(12)), &Options::default()).unwrap_err();
+    let options = Options {
+        limits,
+        ..Options::default()
+    };
+    let strings = |count| {
+        let fields = items(count, |index| format!("(field \"f{index}\" string)"));
+        call(&format!("(record{fields})"))
+    };
+    assert!(compile_text(&strings(10), &options).is_ok());
+    let error = compile_text(&strings(200), &options).unwrap_err();
     let ErrorKind::Limit { name, found, limit } = error.kind() else {
         panic!("{error}");
     };
-    assert_eq!(*name, "parts of the types of a call between components");
-    assert!(found > limit);
+    assert_eq!(*name, "parts of the types of all calls between components");
+    assert!(found > limit && *limit == 1_000);
 }

@@ -42,6 +42,24 @@ fn simd_at_other_levels() {
     run(CpuLevel::default(), OptLevel::None);
 }
 
+/// What functions beyond their budget are compiled to, for all functions: locals in the frame, and
+/// registers allocated in a single pass.
+#[test]
+fn functions_beyond_their_budget() {
+    let mut scripts = suite::of_suite("simd").unwrap();
+    scripts.retain(|script| script.text.len() < 50_000);
+    scripts.extend(suite::of_suite("wasm-v1").unwrap());
+    scripts.extend(suite::of_suite("tail-call").unwrap());
+    for (locals_in_frame, single_pass) in [(true, false), (false, true), (true, true)] {
+        let workshop = Workshop::with_options(Options {
+            locals_in_frame,
+            single_pass,
+            ..Options::default()
+        });
+        common::run_with(&workshop, scripts.clone());
+    }
+}
+
 /// What relaxed operators may choose, and whole numbers of 128 bits, at every CPU level.
 #[test]
 fn relaxed_simd_and_wide_arithmetic() {

@@ -2,15 +2,28 @@
 
 use cranelift_codegen::ir::{self, BlockArg, InstBuilder, MemFlagsData, Value, types};
 use cwasm_format::abi::{FlatType, PointerWidth};
-use cwasm_format::types::{TypeDef, ValueType};
+use cwasm_format::types::{TypeDef, Types, ValueType};
 
+use super::Copier;
 use super::variants::Cases;
-use super::{Copier, Side};
-use crate::ir::symbol::HandleOp;
+use crate::ir::symbol::{Form, HandleOp};
 
 impl Copier<'_, '_> {
     /// Appends the flat form of a value to `out`; `values` is that of the other side.
     pub(super) fn copy_flat(&mut self, ty: ValueType, values: &[Value], out: &mut Vec<Value>) {
+        match self.shared(ty, Form::Flat) {
+            Some(func) => out.extend(self.call_flat(func, values)),
+            None => self.copy_flat_parts(ty, values, out),
+        }
+    }
+
+    /// As [`Copier::copy_flat`], without a call for all of the value.
+    pub(super) fn copy_flat_parts(
+        &mut self,
+        ty: ValueType,
+        values: &[Value],
+        out: &mut Vec<Value>,
+    ) {
         let ValueType::Def(id) = ty else {
             if ty == ValueType::String {
                 let (pointer, len) = self.string(values[0], values[1]);
@@ -70,7 +83,7 @@ impl Copier<'_, '_> {
             return;
         }
         // All payloads share these values, whose types can hold any of them.
-        let joined = self.flat_types(ty, self.to)[1..].to_vec();
+        let joined = flat_types(self.types, ty, self.to.width)[1..].to_vec();
         let merge = self.builder.create_block();
         for ty in &joined {
             let value = self.builder.append_block_param(merge, *ty);
@@ -80,7 +93,7 @@ impl Copier<'_, '_> {
             self.builder.switch_to_block(block);
             let mut args = Vec::new();
             if let Some(payload) = payload {
-                let types = self.flat_types(payload, self.from);
+                let types = flat_types(self.types, payload, self.from.width);
                 let own: Vec<Value> = types
                     .iter()
                     .zip(&values[1..])
@@ -96,14 +109,6 @@ impl Copier<'_, '_> {
             self.builder.ins().jump(merge, &args);
         }
         self.builder.switch_to_block(merge);
-    }
-
-    /// The core types of a type that is passed flat, as a side has them.
-    fn flat_types(&self, ty: ValueType, side: Side) -> Vec<ir::Type> {
-        match self.types.abi(ty).flat.types() {
-            Some(types) => types.iter().map(|ty| core_type(*ty, side.width)).collect(),
-            None => unreachable!("what has too many flat values is passed in memory"),
-        }
     }
 
     /// The value of a payload's own type in a value that all payloads share.
@@ -143,6 +148,14 @@ impl Copier<'_, '_> {
 
     fn bitcast(&mut self, ty: ir::Type, value: Value) -> Value {
         self.builder.ins().bitcast(ty, MemFlagsData::new(), value)
+    }
+}
+
+/// The core types of a type that is passed flat, where pointers have this width.
+pub(super) fn flat_types(types: &Types, ty: ValueType, width: PointerWidth) -> Vec<ir::Type> {
+    match types.abi(ty).flat.types() {
+        Some(types) => types.iter().map(|ty| core_type(*ty, width)).collect(),
+        None => unreachable!("what has too many flat values is passed in memory"),
     }
 }
 

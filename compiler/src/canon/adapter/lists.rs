@@ -6,7 +6,6 @@ use cwasm_format::TrapCode;
 use cwasm_format::abi::{MAX_BYTE_LENGTH, PointerWidth};
 use cwasm_format::types::ValueType;
 
-use super::memory::is_plain;
 use super::vectors::check_of;
 use super::{Copier, Place};
 
@@ -63,7 +62,7 @@ impl Copier<'_, '_> {
         src: Place,
         dst: Place,
     ) {
-        if is_plain(self.types, element) {
+        if self.sharing.is_plain(element) {
             self.copy_range(size, src, dst);
         } else if let Some(check) = check_of(self.types, element) {
             let (rest, src, dst) = self.copy_vectors(check, size, src, dst);

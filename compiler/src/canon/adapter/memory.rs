@@ -7,7 +7,7 @@ use cranelift_codegen::ir::{InstBuilder, Value, types};
 use cwasm_format::TrapCode;
 use cwasm_format::abi::{Extent, FlatType, HANDLE_SIZE, Layout, PointerWidth};
 use cwasm_format::builtin::Builtin;
-use cwasm_format::types::{TypeDef, Types, ValueType};
+use cwasm_format::types::{TypeDef, ValueType};
 use cwasm_format::vmctx::VmMemory;
 
 use super::flat::core_type;
@@ -15,7 +15,7 @@ use super::variants::Cases;
 use super::{Copier, Side};
 use crate::env::MemoryBase;
 use crate::ir::flags::trusted;
-use crate::ir::symbol::HandleOp;
+use crate::ir::symbol::{Form, HandleOp};
 use crate::ir::trap::trap_code;
 use crate::layout::Unit;
 use crate::plan::CoreItem;
@@ -55,29 +55,6 @@ impl Place {
             ..self
         }
     }
-}
-
-/// Whether all bits of the type are valid and mean the same in each guest, so that its bytes can
-/// be copied as they are: numbers, and records of them without padding, which is not the other
-/// side's to see.
-pub(super) fn is_plain(types: &Types, ty: ValueType) -> bool {
-    let ValueType::Def(id) = ty else {
-        return !matches!(ty, ValueType::Bool | ValueType::Char | ValueType::String);
-    };
-    match types.def(id) {
-        TypeDef::FixedList(element, _) => is_plain(types, *element),
-        def @ (TypeDef::Record(_) | TypeDef::Tuple(_)) => {
-            let size: u64 = def.parts().map(|ty| size_of_type(types, ty)).sum();
-            size == size_of_type(types, ty) && def.parts().all(|ty| is_plain(types, ty))
-        }
-        TypeDef::Flags(names) => size_of_type(types, ty) * 8 == names.len() as u64,
-        _ => false,
-    }
-}
-
-/// The size of a type, where it may be plain: then it has no pointers, whose width would matter.
-fn size_of_type(types: &Types, ty: ValueType) -> u64 {
-    types.abi(ty).layout.at(PointerWidth::W32).size.into()
 }
 
 /// Pointers and memory.
@@ -253,10 +230,18 @@ impl Copier<'_, '_> {
 impl Copier<'_, '_> {
     /// Copies a value from place to place.
     pub(super) fn copy_memory(&mut self, ty: ValueType, src: Place, dst: Place) {
-        if is_plain(self.types, ty) {
+        if self.sharing.is_plain(ty) {
             self.copy_bytes(self.extent(ty, self.to).size, src, dst);
             return;
         }
+        match self.shared(ty, Form::Memory) {
+            Some(func) => self.call_memory(func, src, dst),
+            None => self.copy_parts(ty, src, dst),
+        }
+    }
+
+    /// Copies a value that is not plain, without a call for all of it.
+    pub(super) fn copy_parts(&mut self, ty: ValueType, src: Place, dst: Place) {
         let ValueType::Def(id) = ty else {
             if ty == ValueType::String {
                 let (pointer, len) = self.load_pair(src);
@@ -318,7 +303,7 @@ impl Copier<'_, '_> {
             let mut offset = (0, 0);
             (offset.0, read) = read.push_field(from);
             (offset.1, written) = written.push_field(to);
-            let is_plain = is_plain(self.types, ty);
+            let is_plain = self.sharing.is_plain(ty);
             if !is_plain || offset != (start.0 + size, start.1 + size) {
                 self.copy_bytes(size, src.at(start.0), dst.at(start.1));
                 (start, size) = (offset, 0);
@@ -371,7 +356,7 @@ impl Copier<'_, '_> {
     }
 
     /// A place as an address and nothing more.
-    fn whole_address(&mut self, place: Place) -> Place {
+    pub(super) fn whole_address(&mut self, place: Place) -> Place {
         let offset = i64::from(place.offset);
         Place::new(self.builder.ins().iadd_imm_u(place.addr, offset))
     }

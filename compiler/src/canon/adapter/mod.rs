@@ -23,12 +23,13 @@ mod flat;
 mod lists;
 mod memory;
 mod scalars;
+pub(crate) mod shared;
 mod sizes;
 mod strings;
 mod variants;
 mod vectors;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use cranelift_codegen::ir::{self, InstBuilder, Value, types};
 use cranelift_frontend::FunctionBuilder;
@@ -41,16 +42,17 @@ use cwasm_format::types::{FuncType, ResourceNumber, TypeDef, Types, ValueType};
 use cwasm_format::vmctx::flags::{INITIAL, MAY_LEAVE, MAY_NEST};
 
 use self::memory::{Memory, Place};
-pub(crate) use self::sizes::check_sizes;
+use self::sizes::End;
+pub(crate) use self::sizes::Sharing;
 use super::handles;
 use crate::ir::check::Checks;
 use crate::ir::flags::trusted;
 use crate::ir::function::{begin, declare_function};
-use crate::ir::symbol::{HandleOp, Symbol};
+use crate::ir::symbol::{CopyFunc, HandleOp, Symbol};
 use crate::ir::trap::trap_code;
 use crate::ir::types::{builtin_signature, core_signature};
 use crate::layout::Unit;
-use crate::plan::{Adapter, CanonicalOptions, ComponentInstanceId, CoreFunc, Plan};
+use crate::plan::{ComponentInstanceId, CoreFunc, Plan};
 
 /// One side of an adapter: how values pass through its memory.
 #[derive(Clone, Copy)]
@@ -81,6 +83,12 @@ struct Copier<'c, 'f> {
     builtins: Vec<(Builtin, ir::FuncRef)>,
     /// Loops over elements check for interrupts; all else is as long as the types.
     checks: Checks,
+    sharing: &'c Sharing,
+    /// The number of the two sides.
+    direction: u32,
+    /// Whether functions are called that adapters share.
+    is_large: bool,
+    shared_funcs: HashMap<CopyFunc, ir::FuncRef>,
 }
 
 /// What an adapter lends, and what it gives to its callee on loan.
@@ -102,9 +110,10 @@ pub(crate) fn build(
     builder: &mut FunctionBuilder<'_>,
     unit: &Unit<'_>,
     plan: &Plan,
-    adapter: &Adapter,
+    (sharing, index): (&Sharing, u32),
     is_leaf: bool,
 ) {
+    let adapter = &plan.adapters[index as usize];
     let types = &plan.types;
     let signature = types.lowered(adapter.callee.ty, adapter.options.width);
     let entry = begin(builder, core_signature(&signature));
@@ -118,21 +127,6 @@ pub(crate) fn build(
     }
     let func = types.get(adapter.callee.ty);
 
-    let declare = |builder: &mut FunctionBuilder<'_>, func: CoreFunc| {
-        let (id, ty) = unit.resolve(plan, func);
-        let signature = builder.func.import_signature(core_signature(&ty));
-        declare_function(builder.func, Symbol::Func(id), signature)
-    };
-    let side = |id: ComponentInstanceId, options: &CanonicalOptions, realloc, outer_flags| Side {
-        component: id,
-        handles: unit.handles[id.0 as usize],
-        memory: options.memory.map(|memory| Memory::new(unit, memory)),
-        realloc,
-        encoding: options.string_encoding,
-        width: options.width,
-        flags: flags_of(id),
-        outer_flags,
-    };
     let callee_flags = flags_of(adapter.callee.component);
     let mut outer = |id: ComponentInstanceId| match unit.nests[id.0 as usize] {
         true => {
@@ -144,34 +138,20 @@ pub(crate) fn build(
     let outer_flags = outer(adapter.component);
     let callee_outer = outer(adapter.callee.component);
     let lift = &adapter.callee;
-    let callee = declare(builder, lift.func);
-    let post_return = lift.options.post_return.map(|func| declare(builder, func));
-    let caller_realloc = adapter.options.realloc.map(|func| declare(builder, func));
-    let callee_realloc = lift.options.realloc.map(|func| declare(builder, func));
-    let caller = side(
-        adapter.component,
-        &adapter.options,
-        caller_realloc,
-        outer_flags,
-    );
-    let callee_side = side(lift.component, &lift.options, callee_realloc, callee_outer);
+    let callee = declare(builder, unit, plan, lift.func);
+    let post_return = lift.options.post_return;
+    let post_return = post_return.map(|func| declare(builder, unit, plan, func));
+    let directions = sharing.of_adapter(index);
+    let direction = sharing.direction(directions.params);
+    let caller = side(builder, unit, plan, &direction.from, outer_flags);
+    let callee_side = side(builder, unit, plan, &direction.to, callee_outer);
 
-    let mut copier = Copier {
-        builder: &mut *builder,
-        plan,
-        types: &types.types,
-        loans: Loans {
-            are_seen: !is_leaf || takes_and_borrows(&types.types, func),
-            flat: Vec::new(),
-            noted: None,
-            scope: None,
-        },
-        context,
-        from: caller,
-        to: callee_side,
-        builtins: Vec::new(),
-        checks: Checks::new(unit.interrupt_slot),
-    };
+    let is_large = sharing.is_large_func(func);
+    let mut copier = Copier::new(builder, unit, plan, sharing, context, (caller, callee_side));
+    copier.direction = directions.params;
+    copier.is_large = is_large;
+    // What is shared by adapters cannot depend on this one's callee.
+    copier.loans.are_seen = !is_leaf || is_large || takes_and_borrows(&types.types, func);
     copier.begin_loans(func);
     let args = copier.params(func, &params);
     let call = copier.builder.ins().call(callee, &args);
@@ -180,6 +160,7 @@ pub(crate) fn build(
     let loans = std::mem::take(&mut copier.loans);
     copier.from = callee_side;
     copier.to = caller;
+    copier.direction = directions.results;
     let results = copier.results(func, &returned, &params);
 
     if let Some(post_return) = post_return {
@@ -193,6 +174,40 @@ pub(crate) fn build(
     loans.end(builder, context, (&caller, &callee_side));
     builder.ins().return_(&results);
     builder.seal_all_blocks();
+}
+
+/// Declares a core function of the plan.
+fn declare(
+    builder: &mut FunctionBuilder<'_>,
+    unit: &Unit<'_>,
+    plan: &Plan,
+    func: CoreFunc,
+) -> ir::FuncRef {
+    let (id, ty) = unit.resolve(plan, func);
+    let signature = builder.func.import_signature(core_signature(&ty));
+    declare_function(builder.func, Symbol::Func(id), signature)
+}
+
+/// One side of a function that copies values.
+fn side(
+    builder: &mut FunctionBuilder<'_>,
+    unit: &Unit<'_>,
+    plan: &Plan,
+    end: &End,
+    outer_flags: Value,
+) -> Side {
+    let (component, options) = (end.component, &end.options);
+    let realloc = options.realloc;
+    Side {
+        component,
+        handles: unit.handles[component.0 as usize],
+        memory: options.memory.map(|memory| Memory::new(unit, memory)),
+        realloc: realloc.map(|func| declare(builder, unit, plan, func)),
+        encoding: options.string_encoding,
+        width: options.width,
+        flags: unit.flags[component.0 as usize] as i32,
+        outer_flags,
+    }
 }
 
 /// The resources of the handles in the parameters.
@@ -275,6 +290,34 @@ impl Loans {
         }
         if let Some(scope) = self.scope {
             handles::close(builder, context, callee.handles, scope);
+        }
+    }
+}
+
+impl<'c, 'f> Copier<'c, 'f> {
+    /// Copies small values from the first side to the second.
+    fn new(
+        builder: &'c mut FunctionBuilder<'f>,
+        unit: &Unit<'_>,
+        plan: &'c Plan,
+        sharing: &'c Sharing,
+        context: Value,
+        (from, to): (Side, Side),
+    ) -> Copier<'c, 'f> {
+        Copier {
+            builder,
+            plan,
+            types: &plan.types.types,
+            loans: Loans::default(),
+            context,
+            from,
+            to,
+            builtins: Vec::new(),
+            checks: Checks::new(unit.interrupt_slot),
+            sharing,
+            direction: 0,
+            is_large: false,
+            shared_funcs: HashMap::new(),
         }
     }
 }

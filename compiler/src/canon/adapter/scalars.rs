@@ -36,8 +36,8 @@ impl Copier<'_, '_> {
         }
     }
 
-    /// Copies the value of a primitive type that [`is_plain`](super::memory::is_plain) does not
-    /// cover: bools and chars.
+    /// Copies the value of a primitive type that [`is_plain`](super::sizes::Sharing::is_plain) does
+    /// not cover: bools and chars.
     pub(super) fn checked_scalar(&mut self, ty: ValueType, src: Place, dst: Place) {
         match ty {
             ValueType::Bool => {

@@ -10,9 +10,11 @@ use cwasm_format::TrapCode;
 use cwasm_format::abi::FlatType;
 use cwasm_format::builtin::Builtin;
 use cwasm_format::encoding::{CodeUnits, StringEncoding};
+use cwasm_format::types::ValueType;
 
 use super::flat::core_type;
 use super::{Copier, Place};
+use crate::ir::symbol::Form;
 
 /// A string that was found to be inside the memory it comes from.
 #[derive(Clone, Copy)]
@@ -35,6 +37,17 @@ struct Buffer {
 impl Copier<'_, '_> {
     /// Copies a string: pointer and length on the other side.
     pub(super) fn string(&mut self, pointer: Value, len: Value) -> (Value, Value) {
+        match self.shared(ValueType::String, Form::Flat) {
+            Some(func) => match self.call_flat(func, &[pointer, len])[..] {
+                [pointer, len] => (pointer, len),
+                _ => unreachable!("a string has two flat values"),
+            },
+            None => self.string_parts(pointer, len),
+        }
+    }
+
+    /// Copies a string without a call for all of it.
+    pub(super) fn string_parts(&mut self, pointer: Value, len: Value) -> (Value, Value) {
         let done = self.builder.create_block();
         let pointer_type = core_type(FlatType::Pointer, self.to.width);
         let new_pointer = self.builder.append_block_param(done, pointer_type);

@@ -26,6 +26,7 @@ use super::types::{ResourceRef, TypeBuilder};
 use super::{Component, Item};
 use crate::error::{Error, Result};
 use crate::module::Module;
+use crate::options::Limits;
 use crate::plan::{
     Adapter, CanonicalOptions, ComponentInstanceId, CoreDef, CoreFunc, CoreItem, InstanceId, Lift,
     Lower, Plan, PlanInstance, PlanResource, ResourceFunc, ResourceOrigin,
@@ -33,14 +34,11 @@ use crate::plan::{
 use passing::Passing;
 use scope::{Closure, CoreInstance, Def, Exports, Func, Outer, Scope};
 
-/// The most core instances that one component may have, nested ones included.
-const MAX_CORE_INSTANCES: u64 = 1_000;
-/// The most component instances, nested ones included.
-const MAX_COMPONENT_INSTANCES: u64 = 10_000;
 /// How deep components may be nested in each other.
 const MAX_DEPTH: u64 = 100;
 
 struct Flattener<'m, 'a> {
+    limits: Limits,
     modules: &'m [Module<'a>],
     /// For each module, where to find what it exports and imports.
     places: Vec<Places<'a>>,
@@ -96,8 +94,10 @@ pub(crate) fn flatten<'a>(
     component: &Component<'a>,
     modules: &[Module<'a>],
     types: &TypeBuilder,
+    limits: Limits,
 ) -> Result<Plan> {
     let mut flattener = Flattener {
+        limits,
         modules,
         places: modules.iter().map(Places::new).collect(),
         first_declared: (modules.len() - types.declared.len()) as u32,
@@ -113,15 +113,18 @@ pub(crate) fn flatten<'a>(
     flattener.export_paths("", &exports, component.offset, &mut exported)?;
     let mut plan = flattener.plan;
     plan.types = flattener.types.types;
-    passing::add_instances(&mut plan, &flattener.passing, modules.len())?;
+    passing::add_instances(&mut plan, &flattener.passing, modules.len(), limits)?;
     Ok(plan)
 }
 
 /// The index of the core instance that the plan gets next.
-fn check_core_instances(plan: &Plan) -> Result<u32> {
-    let found = plan.instances.len() as u64 + 1;
-    if found > MAX_CORE_INSTANCES {
-        return Err(Error::limit("core instances", found, MAX_CORE_INSTANCES));
+fn check_core_instances(plan: &Plan, limits: Limits) -> Result<u32> {
+    let (found, limit) = (
+        plan.instances.len() as u64 + 1,
+        limits.core_instances.into(),
+    );
+    if found > limit {
+        return Err(Error::limit("core instances", found, limit));
     }
     Ok(found as u32 - 1)
 }
@@ -141,13 +144,10 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
             return Err(Error::limit("depth of nested components", depth, MAX_DEPTH));
         }
         let id = self.plan.component_instances;
-        if u64::from(id) >= MAX_COMPONENT_INSTANCES {
+        let limit = self.limits.component_instances;
+        if id >= limit {
             let found = u64::from(id) + 1;
-            return Err(Error::limit(
-                "component instances",
-                found,
-                MAX_COMPONENT_INSTANCES,
-            ));
+            return Err(Error::limit("component instances", found, limit.into()));
         }
         self.plan.component_instances += 1;
         self.parents.push(parent);
@@ -432,7 +432,7 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
     ) -> Result<CoreInstance<'a>> {
         match instance {
             Instance::Instantiate { module_index, args } => {
-                let id = InstanceId(check_core_instances(&self.plan)?);
+                let id = InstanceId(check_core_instances(&self.plan, self.limits)?);
                 let module = scope.outer.modules.borrow()[*module_index as usize];
                 let args: HashMap<&str, u32> =
                     args.iter().map(|arg| (arg.name, arg.index)).collect();

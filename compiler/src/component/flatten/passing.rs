@@ -10,6 +10,7 @@ use cwasm_format::types::{FuncType, ResourceNumber, TypeDef, Types, ValueType};
 
 use super::{Flattener, check_core_instances};
 use crate::error::{Error, Result};
+use crate::options::Limits;
 use crate::plan::types::FuncTypeId;
 use crate::plan::{
     CanonicalOptions, ComponentInstanceId, CoreDef, CoreFunc, CoreItem, InstanceId, Lift, Lower,
@@ -59,7 +60,12 @@ impl Flattener<'_, '_> {
 ///
 /// # Errors
 /// If a handle is lent inside of another value.
-pub(super) fn add_instances(plan: &mut Plan, passing: &[Passing], modules: usize) -> Result<()> {
+pub(super) fn add_instances(
+    plan: &mut Plan,
+    passing: &[Passing],
+    modules: usize,
+    limits: Limits,
+) -> Result<()> {
     if passing.is_empty() {
         return Ok(());
     }
@@ -94,7 +100,7 @@ pub(super) fn add_instances(plan: &mut Plan, passing: &[Passing], modules: usize
                 dropped: drops.iter().map(|(place, _)| *place as u32).collect(),
             });
             let resources = drops.into_iter().map(|(_, resource)| resource);
-            add_instance(plan, found, module, resources)?;
+            add_instance(plan, found, module, resources, limits)?;
         }
     }
     Ok(())
@@ -124,8 +130,9 @@ fn add_instance(
     found: &Passing,
     module: ModuleId,
     dropped: impl Iterator<Item = ResourceNumber>,
+    limits: Limits,
 ) -> Result<()> {
-    let instance = InstanceId(check_core_instances(plan)?);
+    let instance = InstanceId(check_core_instances(plan, limits)?);
     let lower = &mut plan.lowers[found.lower as usize];
     let mut imports = vec![CoreDef::Func(CoreFunc::Lower(found.lower))];
     for resource in dropped {

@@ -1,0 +1,129 @@
+//! What allocating registers for a function costs, estimated from its optimised IR.
+//!
+//! The backtracking allocator compares a live range that finds no register with all that it overlaps:
+//! its work grows with the *area* of the live ranges, the sum over all values of the instructions
+//! between definition and last use. Ordinary functions have few values that live long; a function
+//! with thousands of them at once takes seconds for 20 KB. The estimate takes blocks in the order
+//! of the layout, and extends what is used in a loop to the loop's end if it is defined before.
+//!
+//! It depends on the function alone, never on time, so that the same input gives the same bytes.
+
+use cranelift_codegen::entity::SecondaryMap;
+use cranelift_codegen::ir::{Block, Function, Value};
+
+/// The largest area that is always allocated by backtracking: about a second.
+const MAX_AREA: u64 = 25_000_000;
+/// The most values that live at once, on average over a function, in larger ones.
+const MAX_MEAN_LIVE: u64 = 250;
+
+/// Whether the function is beyond the budget of the backtracking allocator.
+pub(super) fn exceeds_budget(func: &Function) -> bool {
+    // No live range is longer than the function.
+    let insts = func.dfg.num_insts() as u64;
+    if insts.saturating_mul(func.dfg.num_values() as u64) <= MAX_AREA {
+        return false;
+    }
+    let (area, insts) = area(func);
+    area > MAX_AREA.max(insts.saturating_mul(MAX_MEAN_LIVE))
+}
+
+/// The area of all live ranges, and the number of instructions.
+fn area(func: &Function) -> (u64, u64) {
+    let mut ranges: SecondaryMap<Value, Range> = SecondaryMap::new();
+    let mut starts: SecondaryMap<Block, u32> = SecondaryMap::new();
+    let mut loops = Vec::new();
+    let mut position = 0;
+    for block in func.layout.blocks() {
+        position += 1;
+        starts[block] = position;
+        for param in func.dfg.block_params(block) {
+            ranges[*param].define(position);
+        }
+        for inst in func.layout.block_insts(block) {
+            position += 1;
+            for value in func.dfg.inst_values(inst) {
+                ranges[func.dfg.resolve_aliases(value)].last = position;
+            }
+            for result in func.dfg.inst_results(inst) {
+                ranges[*result].define(position);
+            }
+        }
+        let Some(last) = func.layout.last_inst(block) else {
+            continue;
+        };
+        let pool = &func.dfg.value_lists;
+        let targets = func.dfg.insts[last]
+            .branch_destination(&func.dfg.jump_tables, &func.dfg.exception_tables);
+        for target in targets {
+            // Blocks that were not passed yet have no start.
+            let start = starts[target.block(pool)];
+            if start != 0 {
+                loops.push((start, position));
+            }
+        }
+    }
+    let loops = Loops::new(loops);
+    let area = ranges
+        .values()
+        .map(|range| u64::from(loops.extend(*range).len()))
+        .sum();
+    (area, u64::from(position))
+}
+
+/// From the definition of a value to its last use.
+#[derive(Clone, Copy, Default)]
+struct Range {
+    first: u32,
+    last: u32,
+}
+
+impl Range {
+    fn define(&mut self, position: u32) {
+        self.first = position;
+        self.last = self.last.max(position);
+    }
+
+    fn len(self) -> u32 {
+        self.last - self.first
+    }
+}
+
+/// The loops of a function by their starts, with the largest end of each run of 2^n of them.
+struct Loops {
+    starts: Vec<u32>,
+    ends: Vec<Vec<u32>>,
+}
+
+impl Loops {
+    /// Of the start and end of each.
+    fn new(mut loops: Vec<(u32, u32)>) -> Loops {
+        loops.sort_unstable();
+        let starts = loops.iter().map(|(start, _)| *start).collect();
+        let mut ends = vec![loops.iter().map(|(_, end)| *end).collect::<Vec<u32>>()];
+        let mut width = 1;
+        while let Some(below) = ends.last()
+            && below.len() > width
+        {
+            let pairs = below.iter().zip(&below[width..]);
+            let level = pairs.map(|(a, b)| *a.max(b)).collect();
+            ends.push(level);
+            width *= 2;
+        }
+        Loops { starts, ends }
+    }
+
+    /// The range up to the end of all loops that it reaches into.
+    fn extend(&self, range: Range) -> Range {
+        let from = self.starts.partition_point(|start| *start <= range.first);
+        let to = self.starts.partition_point(|start| *start <= range.last);
+        if from >= to {
+            return range;
+        }
+        let level = (to - from).ilog2() as usize;
+        let (a, b) = (self.ends[level][from], self.ends[level][to - (1 << level)]);
+        Range {
+            last: range.last.max(a).max(b),
+            ..range
+        }
+    }
+}
