@@ -66,7 +66,6 @@ const UNSAFE_FILES: &[&str] = &[
     "loader/src/vm/instance.rs",
     "loader/src/vm/items.rs",
     "loader/src/vm/memory.rs",
-    "loader/src/vm/pool.rs",
     "loader/src/vm/store.rs",
     "loader/src/vm/store_context.rs",
     "loader/src/vm/table.rs",
