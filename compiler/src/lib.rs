@@ -138,7 +138,7 @@ fn known(bytes: &[u8], options: &Options) -> Result<outline::Known> {
         module::validate_bodies(&modules)?;
         needs::check_gc(bytes)?;
         layout::layout(front.kind, front.plan, front.modules, options)?;
-        canon::adapter::check_sizes(front.plan)?;
+        canon::adapter::Sharing::new(front.plan, options)?;
         match front.kind {
             Kind::Component => Ok(outline::Known::of_component(front.plan)),
             Kind::Module => outline::Known::of_module(&front.modules[0]),

@@ -5,7 +5,7 @@ use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 
 use super::init;
 use super::inline::Bodies;
-use super::list::{Entry, parts};
+use super::list::Entry;
 use super::machine::Registers;
 use crate::canon::adapter::Sharing;
 use crate::canon::{adapter, handles, thunk, trampoline};
