@@ -15,7 +15,7 @@ use zerocopy::IntoBytes as _;
 
 use crate::args::InspectArgs;
 use crate::input::{Input, Kind, Name};
-use crate::limits::Limits;
+use crate::limits;
 use crate::surface::{self, Surface, What};
 use crate::{output, world};
 
@@ -56,7 +56,7 @@ pub(crate) struct Item {
 
 /// Prints what an artifact is, needs and offers.
 pub(crate) fn inspect(args: &InspectArgs) -> Result<()> {
-    let _limits = Limits::start(&args.limits);
+    let _limits = limits::Limits::start(&args.limits);
     let input = Input::open(&args.file)?;
     let name = input.name;
     match input.kind() {
