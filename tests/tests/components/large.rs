@@ -409,3 +409,34 @@ fn instances_of_a_module_that_holds_much() {
         assert_eq!(run.call(&mut store, (99_997,)).unwrap(), (u32::from(b'7'),));
     }
 }
+
+/// 4,000 core instances of one module, each of which calls the one before and adds 1.
+#[test]
+fn many_core_instances() {
+    const COUNT: u32 = 4_000;
+    let mut text = String::from(
+        r#"(component
+  (core module $first (func (export "f") (param i32) (result i32) (local.get 0)))
+  (core module $m
+    (import "" "f" (func $f (param i32) (result i32)))
+    (func (export "f") (param i32) (result i32)
+      (i32.add (call $f (local.get 0)) (i32.const 1))))
+  (core instance $i0 (instantiate $first))
+"#,
+    );
+    for index in 1..COUNT {
+        let below = index - 1;
+        let _ = writeln!(
+            text,
+            "(core instance $i{index} (instantiate $m (with \"\" (instance $i{below}))))"
+        );
+    }
+    let last = COUNT - 1;
+    text += &format!(
+        "(func (export \"f\") (param \"n\" u32) (result u32) (canon lift (core func $i{last} \"f\"))))"
+    );
+    let workshop = Workshop::new();
+    let component = compile(&workshop, &text);
+    let (mut store, f) = func(&workshop, &component, "f");
+    assert_eq!(f.call(&mut store, (7,)).unwrap().0, 7 + last);
+}

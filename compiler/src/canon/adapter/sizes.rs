@@ -2,8 +2,9 @@
 //!
 //! Types are a graph: a tuple of two tuples of two tuples is three definitions, but eight fields.
 //! Code that follows it as a tree can be exponential in the component. So an adapter that would be
-//! large calls a function for each large type in it ([`CopyFunc`](crate::ir::symbol::CopyFunc)), which other adapters between the
-//! same two sides call too: the code of all is linear in types times pairs of sides.
+//! large calls a function for each large type in it ([`CopyFunc`](crate::ir::symbol::CopyFunc)),
+//! which other adapters between the same two sides call too: the code of all is linear in types
+//! times pairs of sides.
 
 use std::collections::{HashMap, HashSet};
 
