@@ -62,7 +62,7 @@ records! {
         slot, page_log2, is_checked, is_shared, min, max, guard_size, reservation
     }
     data::TableRecord { slot, elements, len }
-    data::ImageRecord { target, reserved, offset, source, size }
+    data::ImageRecord { target, is_mapped, offset, source, size }
     code::CoreTypeRecord { core_type, array_thunk, host_trampoline }
     code::FuncRefRecord { slot, code, core_type }
     code::RefSlotRecord { slot, source }
@@ -232,6 +232,7 @@ fn constants() -> String {
     number("`CHECKED_GUARD_SIZE`", data::CHECKED_GUARD_SIZE);
     number("`MAX_RESERVATION`", data::MAX_RESERVATION);
     number("`MAX_TABLE_ELEMENTS`", data::MAX_TABLE_ELEMENTS);
+    number("`MAX_MAPPED_RUNS`", data::MAX_MAPPED_RUNS as u64);
     number("`INTERRUPT_PAGE_SIZE`", vmctx::INTERRUPT_PAGE_SIZE.into());
     number("`VmHandle::FREE`", vmctx::VmHandle::FREE.into());
     number("flag `MAY_LEAVE`", vmctx::flags::MAY_LEAVE.into());
