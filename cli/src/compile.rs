@@ -8,7 +8,7 @@ use cwasm::{Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::args::{CompileArgs, Emit};
-use crate::input::{self, Input};
+use crate::input::{self, Input, Kind};
 use crate::limits::Limits;
 use crate::output;
 
@@ -23,7 +23,11 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<()> {
     let limits = Limits::start(&args.limits);
     let input = Input::open(&args.input)?;
     let name = input.name;
-    let target = target(args, &input)?;
+    // An artifact is refused as such, before its output would have its own name.
+    let target = match input.kind() {
+        Kind::Artifact => Target::Stdout,
+        Kind::Wasm | Kind::Text => target(args, &input)?,
+    };
     let wasm = input.read_wasm(args.limits.text_limit)?;
     let start = Instant::now();
     let bar = progress_bar();

@@ -34,6 +34,25 @@ pub(super) struct Scope<'a> {
 /// An interface's full name, if `path` is printed as one that others can use.
 pub(super) type Home<'a> = &'a dyn Fn(&str) -> Option<String>;
 
+/// An interface's name as another one says it: one of the same package is named without the package.
+fn seen_from<'n>(name: &'n str, other: &str) -> &'n str {
+    let parts = |name: &'n str| {
+        let (package, rest) = name.split_once('/')?;
+        let (interface, version) = rest.split_once('@').unwrap_or((rest, ""));
+        Some((package, interface, version))
+    };
+    let Some((package, interface, version)) = parts(name) else {
+        return name;
+    };
+    let rest = other
+        .strip_prefix(package)
+        .and_then(|rest| rest.strip_prefix('/'));
+    match rest.map(|rest| rest.split_once('@').map_or("", |(_, version)| version)) {
+        Some(of_other) if of_other == version => interface,
+        _ => name,
+    }
+}
+
 /// The declarations of the interface at `path` (`None`: of the world) with these items.
 pub(super) fn block<'a>(
     description: &'a Description,
@@ -208,7 +227,9 @@ impl<'a> Scope<'a> {
         self.resources.push((number, local.clone()));
         let (instance, original) = split(self.resource_path(number));
         let from = instance.filter(|_| !is_own).and_then(home);
-        if let Some(from) = from.filter(|from| self.path.and_then(home).as_ref() != Some(from)) {
+        let own = self.path.and_then(home);
+        if let Some(from) = from.filter(|from| own.as_ref() != Some(from)) {
+            let from = own.map_or(from.as_str(), |own| seen_from(&from, &own));
             let original_id = id(original);
             let line = match local == original {
                 true => format!("use {from}.{{{original_id}}};"),

@@ -152,7 +152,7 @@ fn inspect_and_compile_agree() {
         "(module (type (struct)))",
         "(module (func (drop (ref.null any))))",
         "(module (func (local anyref)))",
-        "(module (func (block (result i31ref) unreachable) drop))",
+        "(module (func (local i31ref) (drop (local.get 0))))",
         "(module (rec (type (func)) (type (func))))",
         "(module (global i31ref (ref.i31 (i32.const 1))))",
         "(module (memory 1 2 shared))",

@@ -210,7 +210,8 @@ fn an_indirect_call_compares_the_bound_and_the_type() {
         (func (param i32) (result i32)
             (call_indirect (type $t) (local.get 0) (local.get 0))))";
     let code = listing(text);
-    assert_eq!(code.matches("cmp").count(), 2, "{code}");
+    // Of the stack pointer, of the index, of the type.
+    assert_eq!(code.matches("cmp").count(), 3, "{code}");
     assert!(code.contains("movl 0x804(%rdi, %"), "{code}");
     assert!(code.contains("call    *%"), "{code}");
 }

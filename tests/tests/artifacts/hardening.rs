@@ -184,7 +184,7 @@ fn components_that_multiply_are_refused() {
     let error = workshop.compile(text.as_bytes()).unwrap_err();
     let limit = matches!(error.kind(), ErrorKind::Limit { found, limit, .. } if found > limit);
     assert!(limit, "{error}");
-    assert!(error.to_string().contains("core instances"), "{error}");
+    assert!(error.to_string().contains("component instances"), "{error}");
 
     let mut text = String::from("(component (type $t0 (list u8))");
     for level in 1..10_000 {

@@ -291,14 +291,17 @@ fn what_a_guard_needs_is_said() {
 fn sizes_that_no_machine_has_are_refused_with_what_they_need() {
     let workshop = workshop(Bounds::Guard);
     let cases = [
-        ("(memory i64 0x1000000000000)", "cannot reserve"),
+        (
+            "(memory i64 0x1000000000000)",
+            "the store's limit of 17179869184 bytes of a memory is exceeded",
+        ),
         (
             "(memory i64 0x1000000000000 0x1000000000000)",
-            "cannot reserve",
+            "the store's limit of 17179869184 bytes of a memory is exceeded",
         ),
         (
             "(memory i64 0xffffffffffff) (data (i64.const 0) \"x\")",
-            "cannot reserve",
+            "the store's limit of 17179869184 bytes of a memory is exceeded",
         ),
         (
             "(table i64 0xffffffffffffffff funcref)",
