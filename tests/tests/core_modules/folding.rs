@@ -316,11 +316,10 @@ fn instances_start_as_the_specification_says() {
     let workshop = Workshop::new();
     let mut random = Random::new(12);
     let mut seen = [[0; 2]; 2];
-    for number in 0..400 {
+    for _ in 0..400 {
         let case = Case::new(&mut random);
         let (traps, is_seen) = check(&workshop, &case);
         seen[usize::from(traps)][usize::from(is_seen)] += 1;
-        println!("case {number}: {traps} {is_seen}");
     }
     // All kinds: it went well, it trapped and left an instance that lives on, it left nothing.
     assert!(

@@ -108,7 +108,6 @@ const COMPILER_CIRCLES: &[(&[&str], &str)] = &[
             "canon/adapter/flat.rs",
             "canon/adapter/memory.rs",
             "canon/adapter/mod.rs",
-            "canon/adapter/sizes.rs",
             "canon/adapter/variants.rs",
             "canon/handles.rs",
         ],
