@@ -553,7 +553,7 @@ fn dynamic_values_take_no_more_than_the_limit() {
         let component = component.unwrap();
         for fill in [0, 1] {
             let mut largest = 0;
-            for n in (0..16).map(|step| 1000 << (step / 2) | (step % 2) * (500 << (step / 2))) {
+            for n in (0..16).map(|step| (1000 << (step / 2)) | ((step % 2) * (500 << (step / 2)))) {
                 let mut store = Store::new(workshop.engine(), ());
                 let mut limits = StoreLimits::new();
                 store.set_limits(limits.lift_size(LIMIT).clone());

@@ -408,8 +408,7 @@ fn nothing_enters_between_a_deferred_call_and_its_post_return() {
     assert_eq!(bench.act(5).unwrap(), 3);
     // The instance does not go on either.
     bench.again(move |mut store, _| {
-        let result = text.call_deferred(&mut store, ())?;
-        std::mem::forget(result);
+        let _result = text.call_deferred(&mut store, ())?;
         Ok(0)
     });
     let error = bench.act(5).unwrap_err();
