@@ -37,7 +37,9 @@ pub struct VmContext {
 pub struct VmStore {
     /// Address of the table of [`Builtin`](crate::builtin::Builtin)s.
     pub builtins: u64,
-    /// The lowest stack pointer with which the host may be called. Set at every entry.
+    /// The lowest stack pointer of wasm: functions that call others compare it in their prologues,
+    /// trampolines before they call the host. Set at every entry, and again when a host function
+    /// returns, which may have entered wasm on this thread or another one.
     pub stack_limit: u64,
     /// Address of the loader's own data of the store.
     pub host: u64,
