@@ -2,7 +2,8 @@
 //!
 //! A limit of the system (`RLIMIT_DATA`, `RLIMIT_AS`) would count stacks that nothing uses, and makes
 //! allocations fail, which aborts without a word about the limit. This one counts what the build asks
-//! for, exactly: it stops the allocation that would exceed the limit.
+//! for, and stops the allocation that would exceed the limit. (A block that moves when it grows is
+//! counted once.)
 #![allow(unsafe_code, reason = "an allocator is `unsafe` to implement")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -61,7 +62,8 @@ fn size(layout: Layout) -> isize {
     layout.size() as isize
 }
 
-// SAFETY: all is done by the system's allocator, with the arguments as they are.
+// SAFETY: all is done by the system's allocator, with the arguments as they are; `count` neither
+// unwinds nor allocates while it counts: where the limit is exceeded, the process exits.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(size(layout));

@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use cwasm::{Error, Result};
+use cwasm_format::escape;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::args::{CompileArgs, Emit};
-use crate::input::{self, Input, Kind};
+use crate::input::{self, Input};
 use crate::limits::Limits;
 use crate::output;
 
@@ -20,14 +21,18 @@ enum Target {
 
 /// Compiles a file into another.
 pub(crate) fn compile(args: &CompileArgs) -> Result<()> {
-    let limits = Limits::start(&args.limits);
+    let limits = Limits::start(&args.limits)?;
     let input = Input::open(&args.input)?;
     let name = input.name;
-    // An artifact is refused as such, before its output would have its own name.
-    let target = match input.kind() {
-        Kind::Artifact => Target::Stdout,
-        Kind::Wasm | Kind::Text => target(args, &input)?,
-    };
+    // Before its output would have its own name.
+    input.check_not_compiled()?;
+    let target = target(args, &input)?;
+    if matches!(
+        (&target, args.emit),
+        (Target::Stdout, Emit::Artifact | Emit::Obj)
+    ) {
+        output::check_takes_binary()?;
+    }
     let wasm = input.read_wasm(args.limits.text_limit)?;
     let start = Instant::now();
     let bar = progress_bar();
@@ -97,7 +102,7 @@ impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Target::Stdout => f.write_str("standard output"),
-            Target::File(path) => write!(f, "{}", path.display()),
+            Target::File(path) => write!(f, "{}", escape::name(&path.to_string_lossy())),
         }
     }
 }

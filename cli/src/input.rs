@@ -8,6 +8,7 @@ use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use cwasm::{Error, Result};
+use cwasm_format::escape;
 
 /// The first bytes of an ELF file, which can only be meant as an artifact.
 const ELF: [u8; 4] = *b"\x7fELF";
@@ -45,7 +46,7 @@ impl fmt::Display for Name<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.is_stdin() {
             true => f.write_str("standard input"),
-            false => write!(f, "`{}`", self.0.display()),
+            false => write!(f, "`{}`", escape::name(&self.0.to_string_lossy())),
         }
     }
 }
@@ -106,20 +107,24 @@ impl<'a> Input<'a> {
         Ok(bytes)
     }
 
+    /// Refuses an artifact, which is compiled already.
+    pub(crate) fn check_not_compiled(&self) -> Result<()> {
+        if self.kind() != Kind::Artifact {
+            return Ok(());
+        }
+        let message = "found an ELF file (an artifact?), expected WebAssembly";
+        Err(cannot_compile(self.name, Error::msg(message)))
+    }
+
     /// The bytes of a component or core module, binary or of no more than `text_limit` bytes of text.
     pub(crate) fn read_wasm(self, text_limit: u64) -> Result<Vec<u8>> {
-        let name = self.name;
-        match self.kind() {
-            Kind::Artifact => {
-                let message = "found an ELF file (an artifact?), expected WebAssembly";
-                Err(cannot_compile(name, Error::msg(message)))
-            }
-            Kind::Wasm => self.read(),
-            Kind::Text => {
-                let text = self.read_text(text_limit)?;
-                parse(&text, name).map_err(|error| cannot_compile(name, error))
-            }
+        self.check_not_compiled()?;
+        if self.kind() == Kind::Wasm {
+            return self.read();
         }
+        let name = self.name;
+        let text = self.read_text(text_limit)?;
+        parse(&text, name).map_err(|error| cannot_compile(name, error))
     }
 
     fn read_text(self, limit: u64) -> Result<Vec<u8>> {

@@ -56,7 +56,7 @@ pub(crate) struct Item {
 
 /// Prints what an artifact is, needs and offers.
 pub(crate) fn inspect(args: &InspectArgs) -> Result<()> {
-    let _limits = limits::Limits::start(&args.limits);
+    let _limits = limits::Limits::start(&args.limits)?;
     let input = Input::open(&args.file)?;
     let name = input.name;
     match input.kind() {

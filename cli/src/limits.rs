@@ -1,13 +1,16 @@
 //! The limits of a build: its time and memory.
 //!
 //! Compilation does not end early, but the command does: whoever notices that a limit is exceeded
-//! says so and exits. Nothing is written before the build is done and its limits are lifted, so there
-//! is nothing to take back.
+//! says so and exits. A file is written after the build is done and its limits are lifted, so there
+//! is nothing to take back. A pipe is written to within the limits, since its reader may never end;
+//! it may get a part.
 
 use std::io::Write as _;
-use std::process;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use std::{io, process, thread};
+
+use cwasm::{Error, Result};
 
 use crate::allocator;
 use crate::args::BuildLimits;
@@ -26,17 +29,24 @@ struct Clock {
 
 impl Limits {
     /// Starts to watch the time and memory of this process.
-    pub(crate) fn start(limits: &BuildLimits) -> Limits {
+    ///
+    /// # Errors
+    /// If there can be no thread that watches the time.
+    pub(crate) fn start(limits: &BuildLimits) -> Result<Limits> {
         if let Some(bytes) = limits.memory_limit {
             allocator::limit(usize::try_from(bytes).unwrap_or(usize::MAX));
         }
-        let time = limits.time_limit.map(|limit| {
+        let clock = |limit| -> io::Result<_> {
             let clock = Arc::new(Clock::default());
             let (watched, end) = (clock.clone(), Instant::now().checked_add(limit));
-            std::thread::spawn(move || watched.watch(limit, end));
-            clock
-        });
-        Limits { time }
+            thread::Builder::new().spawn(move || watched.watch(limit, end))?;
+            Ok(clock)
+        };
+        let time = limits.time_limit.map(clock).transpose();
+        let time = time.map_err(|error| {
+            Error::from(error).context("cannot start the thread that watches --time-limit")
+        })?;
+        Ok(Limits { time })
     }
 }
 

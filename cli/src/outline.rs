@@ -3,6 +3,7 @@
 use cwasm::Result;
 use cwasm_compiler::{ErrorKind, Need, Options, Outline, OutlineItem};
 use cwasm_format::describe::Extern;
+use cwasm_format::escape;
 use cwasm_format::exports::kind;
 use cwasm_format::header::Kind;
 use serde::Serialize;
@@ -120,7 +121,10 @@ fn summary(facts: &Facts) -> String {
         "kind          {}\nsize          {}\ncompiles      {}\nfeatures      {}\n",
         facts.kind,
         facts.size,
-        compiles.map_or_else(|| "yes".to_owned(), |reason| format!("no: {reason}")),
+        compiles.map_or_else(
+            || "yes".to_owned(),
+            |reason| format!("no: {}", escape::name(reason))
+        ),
         names(&facts.features),
     );
     text.push('\n');

@@ -41,15 +41,23 @@ pub(crate) fn print_json(json: &str) -> Result<()> {
     Ok(write(text.as_bytes())?)
 }
 
-/// Writes what is no text to standard output.
+/// Checks that standard output takes what is no text.
 ///
 /// # Errors
-/// As [`print`], and if it is a terminal.
-pub(crate) fn write_binary(bytes: &[u8]) -> Result<()> {
+/// If it is a terminal.
+pub(crate) fn check_takes_binary() -> Result<()> {
     if io::stdout().is_terminal() {
         let message = "standard output is a terminal, which binaries are not written to";
         return Err(Error::msg(message).context("choose another output with -o"));
     }
+    Ok(())
+}
+
+/// Writes what is no text to standard output, which [takes it](check_takes_binary).
+///
+/// # Errors
+/// As [`print`].
+pub(crate) fn write_binary(bytes: &[u8]) -> Result<()> {
     // Half a binary is of no use: here a reader that has gone is an error as any other.
     write(bytes).map_err(|error| Error::msg(format!("cannot write to standard output: {error}")))
 }

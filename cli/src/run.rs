@@ -50,12 +50,12 @@ pub(crate) fn run(args: &RunArgs) -> Result<()> {
 
 /// Maps an artifact; compiles and loads anything else.
 fn open(engine: &Engine, args: &RunArgs) -> Result<Component> {
-    let limits = Limits::start(&args.limits);
+    let limits = Limits::start(&args.limits)?;
     let input = Input::open(&args.file)?;
     let name = input.name;
     if input.kind() == Kind::Artifact && input.is_named_file() {
-        // SAFETY: running this file is what the command was asked for; that it must be trusted
-        // says the command's help. Nobody is expected to change it meanwhile.
+        // SAFETY: who runs the command vouches for the file as callers of `Component::map` do: it is
+        // trusted, and nobody changes it in place. The command's help says so.
         return unsafe { Component::map(engine, &args.file) };
     }
     let artifact = match input.kind() {

@@ -80,7 +80,8 @@ impl Display for Id<'_> {
         if KEYWORDS.contains(&self.0) {
             f.write_str("%")?;
         }
-        f.write_str(self.0)
+        // Names in artifacts are any text until somebody checks them.
+        write!(f, "{}", crate::escape::name(self.0))
     }
 }
 

@@ -292,6 +292,9 @@ impl InterfaceName {
         if numbers.is_some_and(|numbers| numbers.split('.').count() != 3) {
             return None;
         }
+        if !version.unwrap_or("").chars().all(|c| c.is_ascii_graphic()) {
+            return None;
+        }
         let suffix = version.map_or_else(String::new, |version| format!("@{version}"));
         let escaped = format!("{}:{}{suffix}", id(namespace), id(name));
         Some(InterfaceName {

@@ -13,6 +13,7 @@ mod load;
 use std::path::Path;
 use std::process::ExitCode;
 
+use cwasm::format::escape;
 use cwasm::{Engine, Error, Result, Trap, TrapCode};
 
 use checker::Checker;
@@ -57,14 +58,19 @@ fn run(folder: &Path, documents: &[String]) -> Result<()> {
 /// Prints what a plug-in says of a document, or how it failed.
 fn print(name: &str, checker: &Checker, document: &Document) {
     let check = checker.check(document);
-    println!("  {name}: {}", check.description);
+    // What plug-ins say is shown so that it does nothing to a terminal.
+    println!("  {name}: {}", escape::name(&check.description));
     for finding in check.findings {
-        println!("    line {}: {}", finding.line, finding.message);
+        println!(
+            "    line {}: {}",
+            finding.line,
+            escape::name(&finding.message)
+        );
     }
     match check.outcome {
         Ok(Ok(0)) => println!("    found nothing"),
         Ok(Ok(count)) => println!("    found {count}"),
-        Ok(Err(reason)) => println!("    cannot tell: {reason}"),
+        Ok(Err(reason)) => println!("    cannot tell: {}", escape::name(&reason)),
         Err(error) => println!("    failed: {}", explain(&error)),
     }
 }
