@@ -80,16 +80,10 @@ impl Module {
         })
     }
 
-    /// As [`Module::map`], from a copy of the file, if its digest is this one, which `cwasm inspect` shows.
-    /// The copy is hashed as it is made and nobody else can change it, so that what was checked is what
-    /// runs, whatever happens to the file. Takes time and memory in proportion to the file's size.
-    ///
-    /// Not `unsafe`, because the machine code is what the digest was made of: give only digests of
-    /// artifacts that come from a compiler that you trust.
+    /// As [`Component::map_verified`](crate::Component::map_verified), for the artifact of a core module.
     ///
     /// # Errors
-    /// As [`Module::map`], and [`FormatError::Digest`](crate::format::FormatError::Digest) if the file has
-    /// another digest.
+    /// As [`Component::map_verified`](crate::Component::map_verified).
     #[cfg(feature = "verify")]
     pub fn map_verified(
         engine: &Engine,

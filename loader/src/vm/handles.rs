@@ -279,13 +279,16 @@ pub(crate) fn lend(
 }
 
 /// A call is over that began when the stack had `begin` words: what it has lent is not any more.
+///
+/// If a call within it has trapped, the words of that one are still there, scopes among them. Nothing of
+/// the component runs again then, so what is counted does not matter.
 pub(crate) fn release(table: &mut VmHandles, begin: u32) {
     while table.stack_len > begin {
         table.stack_len -= 1;
         let last = table.stack_len as usize;
         let handle = stack(table)[last];
         if let Some(entry) = entries(table).get_mut(handle as usize) {
-            entry.lends -= 1;
+            entry.lends = entry.lends.saturating_sub(1);
         }
     }
 }
@@ -403,6 +406,27 @@ mod tests {
         );
         release(&mut table, 0);
         assert_eq!(take(&mut table, 50, OWN), Ok(0));
+        free(&mut table);
+    }
+
+    #[test]
+    fn a_call_that_trapped_leaves_its_scope() {
+        let mut table = empty(u32::MAX);
+        for handle in 1..=3 {
+            assert_eq!(add_any(&mut table, 0, OWN), Ok(handle));
+        }
+        lend(&mut table, 1, OWN).unwrap();
+        assert_eq!(open(&mut table), Ok(1));
+        for handle in 4..=6 {
+            let room = Room {
+                used: &mut 0,
+                max: u32::MAX,
+            };
+            assert_eq!(add_borrow(&mut table, 0, BORROW, 1, room), Ok(handle));
+        }
+        // The scope's count, 3, is not the handle 3.
+        release(&mut table, 0);
+        assert_eq!(table.stack_len, 0);
         free(&mut table);
     }
 

@@ -191,6 +191,7 @@ impl<'a, T: 'static> StoreContextMut<'a, T> {
     }
 
     /// The same store, for as long as this is borrowed.
+    #[inline]
     pub(crate) fn reborrow(&mut self) -> StoreContextMut<'_, T> {
         StoreContextMut {
             inner: self.inner,
@@ -279,10 +280,7 @@ impl<T: 'static> AsContext for StoreContextMut<'_, T> {
 impl<T: 'static> AsContextMut for StoreContextMut<'_, T> {
     #[inline]
     fn as_context_mut(&mut self) -> StoreContextMut<'_, T> {
-        StoreContextMut {
-            inner: self.inner,
-            lifetime: PhantomData,
-        }
+        self.reborrow()
     }
 }
 

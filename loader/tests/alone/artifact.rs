@@ -138,6 +138,17 @@ macro_rules! label {
     }};
 }
 
+/// The text offsets of the thunks.
+fn thunks() -> [u32; 5] {
+    label!(
+        loader_test_t0,
+        loader_test_t1,
+        loader_test_t2,
+        loader_test_t3,
+        loader_test_t4
+    )
+}
+
 fn text() -> Vec<u8> {
     unsafe extern "C" {
         static loader_test_text: u8;
@@ -206,13 +217,7 @@ fn contents() -> Contents {
         interrupt_slot: cwasm_format::header::NO_INTERRUPTS,
     });
     let mut strings = Strings::default();
-    let thunks = label!(
-        loader_test_t0,
-        loader_test_t1,
-        loader_test_t2,
-        loader_test_t3,
-        loader_test_t4
-    );
+    let thunks = thunks();
     let mut description = Description::default();
     let (mut exports, mut lifts) = (Vec::new(), Vec::new());
     for (index, (name, thunk, params, result)) in FUNCS.into_iter().enumerate() {
@@ -333,13 +338,7 @@ fn set_code(contents: &mut Contents) {
         kind: function_kind::TRAMPOLINE,
         index: 0,
     });
-    let thunks = label!(
-        loader_test_t0,
-        loader_test_t1,
-        loader_test_t2,
-        loader_test_t3,
-        loader_test_t4
-    );
+    let thunks = thunks();
     functions.extend((0..).zip(thunks).map(|(index, start)| FunctionRecord {
         start,
         kind: function_kind::THUNK,

@@ -112,44 +112,34 @@ transcoders! {
     }, |sum| sum.written as i64;
 }
 
-/// # Safety
-/// - `memory` is the memory of a live instance, and `context` is that of one.
-pub(super) unsafe extern "C" fn inflate_latin1(
-    context: Context,
-    memory: NonNull<VmMemory>,
-    start: u64,
-    units: u64,
-) -> i64 {
-    // SAFETY: the caller's contract.
-    let Some(bytes) = (unsafe { units_in_place(memory, start, units) }) else {
-        return INVALID;
+macro_rules! in_place {
+    ($($name:ident: $in_parts:ident;)*) => {
+        $(
+            /// # Safety
+            /// - `memory` is the memory of a live instance, and `context` is that of one.
+            pub(super) unsafe extern "C" fn $name(
+                context: Context,
+                memory: NonNull<VmMemory>,
+                start: u64,
+                units: u64,
+            ) -> i64 {
+                // SAFETY: the caller's contract.
+                let Some(bytes) = (unsafe { units_in_place(memory, start, units) }) else {
+                    return INVALID;
+                };
+                // SAFETY: the caller's contract.
+                let stop = || unsafe { is_interrupted(context) };
+                $in_parts(units as usize, 2, stop, |part| transcode::$name(bytes, part));
+                units as i64
+            }
+        )*
     };
-    // SAFETY: the caller's contract.
-    let stop = || unsafe { is_interrupted(context) };
-    in_parts_backwards(units as usize, 2, stop, |part| {
-        transcode::inflate_latin1(bytes, part);
-    });
-    units as i64
 }
 
-/// # Safety
-/// - `memory` is the memory of a live instance, and `context` is that of one.
-pub(super) unsafe extern "C" fn deflate_utf16(
-    context: Context,
-    memory: NonNull<VmMemory>,
-    start: u64,
-    units: u64,
-) -> i64 {
-    // SAFETY: the caller's contract.
-    let Some(bytes) = (unsafe { units_in_place(memory, start, units) }) else {
-        return INVALID;
-    };
-    // SAFETY: the caller's contract.
-    let stop = || unsafe { is_interrupted(context) };
-    in_parts(units as usize, 2, stop, |part| {
-        transcode::deflate_utf16(bytes, part);
-    });
-    units as i64
+// In the order in which no unit is overwritten before it is read.
+in_place! {
+    inflate_latin1: in_parts_backwards;
+    deflate_utf16: in_parts;
 }
 
 /// Two bytes for each code unit, to be changed where they are.
