@@ -11,8 +11,15 @@
 //! ```
 //!
 //! Each such module has one instance, in a component instance of its own, so that one can be used while
-//! another is, and a memory of its own, all of which post-return frees. What is lent to it, it drops
-//! after the call.
+//! another is, and a memory of its own. It may be entered again while the host's function runs, so
+//! post-return frees what its call has allocated, and keeps what calls have that are not over:
+//!
+//! ```text
+//! | what calls hold that wait for the host | of the innermost call | free
+//!                                           base                    end
+//! ```
+//!
+//! What is lent to it, it drops after the call.
 
 use cwasm_format::abi::{MAX_FLAT_RESULTS, PointerWidth};
 use wasm_encoder::{
@@ -33,6 +40,8 @@ const MAX_PAGES: u64 = 65_535;
 const FIRST_ADDR: i32 = 8;
 /// The global that is the end of what is allocated.
 const END: u32 = 0;
+/// The global that is the end of what calls hold that wait for the host.
+const BASE: u32 = 1;
 /// The lowered function, which is imported first.
 const LOWERED: u32 = 0;
 
@@ -99,12 +108,15 @@ fn module(plan: &Plan, passed: &PassThrough) -> Vec<u8> {
         page_size_log2: None,
     });
     let mut globals = GlobalSection::new();
-    let end = GlobalType {
+    let address = GlobalType {
         val_type: ValType::I32,
         mutable: true,
         shared: false,
     };
-    globals.global(end, &ConstExpr::i32_const(FIRST_ADDR));
+    // END and BASE.
+    for _ in 0..2 {
+        globals.global(address, &ConstExpr::i32_const(FIRST_ADDR));
+    }
     let mut func_names = NameMap::new();
     func_names.append(realloc, "realloc");
     let mut names = NameSection::new();
@@ -124,18 +136,21 @@ fn module(plan: &Plan, passed: &PassThrough) -> Vec<u8> {
 /// Calls the function, and drops what was lent. A result that is not flat gets a place of its own by
 /// `realloc`: its function, size and alignment.
 fn call(passed: &PassThrough, params: u32, place: Option<(u32, u32, u32)>) -> Function {
-    let mut func = Function::new(place.map(|_| (1, ValType::I32)));
+    let (base, result) = (params, params + 1);
+    let mut func = Function::new([(1 + u32::from(place.is_some()), ValType::I32)]);
     let mut code = func.instructions();
     for param in 0..params {
         code.local_get(param);
     }
-    let result = params;
     if let Some((realloc, size, align)) = place {
         code.i32_const(0).i32_const(0);
         code.i32_const(align as i32).i32_const(size as i32);
         code.call(realloc).local_tee(result);
     }
+    code.global_get(BASE).local_set(base);
+    code.global_get(END).global_set(BASE);
     code.call(LOWERED);
+    code.local_get(base).global_set(BASE);
     if place.is_some() {
         code.local_get(result);
     }
@@ -146,8 +161,7 @@ fn call(passed: &PassThrough, params: u32, place: Option<(u32, u32, u32)>) -> Fu
     func
 }
 
-/// `(old, old size, alignment, size) -> new`: what is allocated is the end of the memory, since the last
-/// post-return.
+/// `(old, old size, alignment, size) -> new`: what is allocated is at the end of what is there.
 fn realloc() -> Function {
     const OLD: u32 = 0;
     const OLD_SIZE: u32 = 1;
@@ -191,11 +205,11 @@ fn realloc() -> Function {
     func
 }
 
-/// Frees all.
+/// Frees what the call has allocated.
 fn post_return() -> Function {
     let mut func = Function::new([]);
     let mut code = func.instructions();
-    code.i32_const(FIRST_ADDR).global_set(END).end();
+    code.global_get(BASE).global_set(END).end();
     func
 }
 

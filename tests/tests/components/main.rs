@@ -18,7 +18,7 @@ mod linker;
 mod mismatch;
 mod modules;
 mod pairs;
-mod passages;
+mod pass_through;
 mod reentrance;
 mod reference;
 mod reflection;

@@ -192,6 +192,21 @@ fn a_function_that_reenters_itself_goes_on() {
     assert_eq!(text, "a");
     let result = call!(passing, "nest", (3, "a".into()), (u32, String) => (String,));
     assert_eq!(result.unwrap(), ("a321".to_owned(),));
+    // Whatever the length, inner calls leave alone what outer ones wait with.
+    for len in (1..40).chain([4_000, 70_000]) {
+        let text: String = ('a'..='z').cycle().take(len).collect();
+        for depth in [1, 3, 9] {
+            let result = call!(passing, "nest", (depth, text.clone()), (u32, String) => (String,));
+            let digits: String = (1..=depth).rev().map(|digit| digit.to_string()).collect();
+            assert_eq!(result.unwrap(), (format!("{text}{digits}"),));
+        }
+    }
+    // Calls that are over have given all back: it would not fit otherwise.
+    for _ in 0..70 {
+        let text = "x".repeat(1 << 26);
+        let (loud,) = call!(passing, "shout", (&text,), (&str,) => (String,)).unwrap();
+        assert_eq!(loud.len(), text.len());
+    }
     let (loud,) = call!(passing, "shout", ("b",), (&str,) => (String,)).unwrap();
     assert_eq!(loud, "B");
 }
