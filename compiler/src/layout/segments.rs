@@ -1,6 +1,8 @@
 //! Segments: active ones are folded into tables' initial elements and memories' images where nothing
 //! that runs can tell the difference; the others get a place in the data section or the context.
 
+use cwasm_format::data::MAX_RESERVATION;
+
 use super::{Builder, RefPatch, Step};
 use crate::env::{ConstRef, ConstValue, Env, MemoryBase, SegmentLoc, SegmentStart, TableLoc};
 use crate::error::Result;
@@ -202,7 +204,9 @@ impl<'a> Builder<'a> {
             MemoryBase::Import { .. } => None,
         };
         let start = offset.filter(|start| is_inside(*start, bytes.len(), location.min_byte_len));
-        if let Some(number) = number {
+        // A memory that no instance can have is still valid.
+        let is_possible = location.min_byte_len <= MAX_RESERVATION;
+        if let Some(number) = number.filter(|_| is_possible) {
             let target = &mut self.memory_orders[number];
             if let Some(start) = start
                 && self.order.can_fold(target)

@@ -300,6 +300,15 @@ fn sizes_that_no_machine_has_are_refused_with_what_they_need() {
             "the store's limit of 17179869184 bytes of a memory is exceeded",
         ),
         (
+            "(memory i64 0x1000000000000) (data (i64.const -2) \"a\")",
+            "the store's limit of 17179869184 bytes of a memory is exceeded",
+        ),
+        (
+            "(memory i64 0xffffffffffffffff (pagesize 1)) (data (i64.const -3) \"a\")
+             (data (i64.const -16000) \"b\") (data (i64.const 0) \"c\")",
+            "the store's limit of 17179869184 bytes of a memory is exceeded",
+        ),
+        (
             "(memory i64 0xffffffffffff) (data (i64.const 0) \"x\")",
             "the store's limit of 17179869184 bytes of a memory is exceeded",
         ),
