@@ -155,6 +155,17 @@ impl<'a> Module<'a> {
         Ok((kind, out))
     }
 
+    /// Bytes that each instance of the module adds to the plan and the images, about: what active
+    /// segments write, and a place for each import, global and element.
+    pub(crate) fn instance_size(&self) -> u64 {
+        const PLACE_SIZE: u64 = 16;
+        let active = |data: &&Data<'_>| matches!(data.mode, SegmentMode::Active { .. });
+        let data = self.data.iter().filter(active);
+        let elements = self.elements.iter().map(|element| element.items.len());
+        let places = self.imports.len() + self.globals.len() + elements.sum::<usize>();
+        data.map(|data| data.bytes.len() as u64).sum::<u64>() + PLACE_SIZE * places as u64
+    }
+
     /// Bytes of all function bodies.
     pub(crate) fn code_size(&self) -> u64 {
         self.bodies

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use cwasm::{Component, Linker, Store, TypedFunc, Val};
+use cwasm_compiler::{ErrorKind, Limits, Options};
 use cwasm_tests::artifact::Workshop;
 
 /// What a machine that builds something else as well is given for what takes it 1 s by itself.
@@ -439,4 +440,61 @@ fn many_core_instances() {
     let component = compile(&workshop, &text);
     let (mut store, f) = func(&workshop, &component, "f");
     assert_eq!(f.call(&mut store, (7,)).unwrap().0, 7 + last);
+}
+
+/// Data and imports are there for each instance, so that instances of a module must not multiply them
+/// without end.
+#[test]
+fn what_instances_multiply_has_a_limit() {
+    let workshop = Workshop::new();
+    let of_many = |module: &str, with: &str, count: usize| {
+        let instances = format!("(core instance (instantiate $m {with}))").repeat(count);
+        workshop.compile(format!("(component {module} {instances})").as_bytes())
+    };
+    let bytes = "\\01".repeat(60_000);
+    let data = format!("(core module $m (memory 1) (data (i32.const 0) \"{bytes}\"))");
+    of_many(&data, "", 100).unwrap();
+    let exports: String = (0..5_000).map(|i| format!("(export \"f{i}\")")).collect();
+    let imports: String = (0..5_000)
+        .map(|i| format!("(import \"\" \"f{i}\" (func))"))
+        .collect();
+    let imports = format!(
+        "(core module $l (func {exports})) (core instance $l (instantiate $l))
+         (core module $m {imports})"
+    );
+    let with = "(with \"\" (instance $l))";
+    of_many(&imports, with, 100).unwrap();
+    for result in [of_many(&data, "", 3_000), of_many(&imports, with, 3_000)] {
+        let error = result.unwrap_err();
+        let ErrorKind::Limit { name, found, limit } = error.kind() else {
+            panic!("{error}")
+        };
+        assert!(name.contains("of all core instances"), "{name}");
+        assert!(found > limit);
+    }
+}
+
+/// Functions that pass through are component instances, too.
+#[test]
+fn functions_that_pass_through_count_as_component_instances() {
+    let functions = |count: usize| {
+        let mut text = String::from("(component");
+        for index in 0..count {
+            let _ = write!(text, "(import \"f{index}\" (func $f{index}))");
+        }
+        for index in 0..count {
+            let _ = write!(text, "(export \"g{index}\" (func $f{index}))");
+        }
+        wat::parse_str(text + ")").unwrap()
+    };
+    let options = Options {
+        limits: Limits {
+            component_instances: 20,
+            ..Limits::default()
+        },
+        ..Options::default()
+    };
+    assert!(cwasm_compiler::compile(&functions(19), &options).is_ok());
+    let error = cwasm_compiler::compile(&functions(20), &options).unwrap_err();
+    assert!(error.to_string().contains("component instances"), "{error}");
 }

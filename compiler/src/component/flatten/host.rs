@@ -1,5 +1,6 @@
 //! The plan's imports and exports: those of the outermost component.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
@@ -130,9 +131,10 @@ impl<'a> Flattener<'_, 'a> {
                     self.plan.exports.push(PlanExport { path, item });
                 }
                 Def::Func(Func::Host { import, ty }) => {
-                    let index = *exported
-                        .entry(Exported::Host(*import))
-                        .or_insert_with(|| self.pass_through(*import, *ty));
+                    let index = match exported.entry(Exported::Host(*import)) {
+                        Entry::Occupied(known) => *known.get(),
+                        Entry::Vacant(new) => *new.insert(self.pass_through(*import, *ty)?),
+                    };
                     let item = ExportItem::Func(index);
                     self.plan.exports.push(PlanExport { path, item });
                 }

@@ -29,7 +29,7 @@ use crate::module::Module;
 use crate::options::Limits;
 use crate::plan::{
     Adapter, CanonicalOptions, ComponentInstanceId, CoreDef, CoreFunc, CoreItem, InstanceId, Lift,
-    Lower, Plan, PlanInstance, PlanResource, ResourceFunc, ResourceOrigin,
+    Lower, ModuleId, Plan, PlanInstance, PlanResource, ResourceFunc, ResourceOrigin,
 };
 use passing::Passing;
 use scope::{Closure, CoreInstance, Def, Exports, Func, Outer, Scope};
@@ -37,8 +37,16 @@ use scope::{Closure, CoreInstance, Def, Exports, Func, Outer, Scope};
 /// How deep components may be nested in each other.
 const MAX_DEPTH: u64 = 100;
 
+/// Bytes that core instances may take beyond [`MAX_SIZE_FACTOR`] times what one of each module does.
+const FREE_SIZE: u64 = 64 << 20;
+/// Instances are cheap to make many of, and what their modules have is there for each.
+const MAX_SIZE_FACTOR: u64 = 8;
+
 struct Flattener<'m, 'a> {
     limits: Limits,
+    /// Bytes of the core instances so far: [`Module::instance_size`].
+    instance_bytes: u64,
+    max_instance_bytes: u64,
     modules: &'m [Module<'a>],
     /// For each module, where to find what it exports and imports.
     places: Vec<Places<'a>>,
@@ -96,8 +104,13 @@ pub(crate) fn flatten<'a>(
     types: &TypeBuilder,
     limits: Limits,
 ) -> Result<Plan> {
+    let input: u64 = modules.iter().map(Module::instance_size).sum();
     let mut flattener = Flattener {
         limits,
+        instance_bytes: 0,
+        max_instance_bytes: input
+            .saturating_mul(MAX_SIZE_FACTOR)
+            .saturating_add(FREE_SIZE),
         modules,
         places: modules.iter().map(Places::new).collect(),
         first_declared: (modules.len() - types.declared.len()) as u32,
@@ -143,15 +156,9 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
         if depth > MAX_DEPTH {
             return Err(Error::limit("depth of nested components", depth, MAX_DEPTH));
         }
-        let id = self.plan.component_instances;
-        let limit = self.limits.component_instances;
-        if id >= limit {
-            let found = u64::from(id) + 1;
-            return Err(Error::limit("component instances", found, limit.into()));
-        }
-        self.plan.component_instances += 1;
+        let id = self.new_component_instance()?;
         self.parents.push(parent);
-        let mut scope = Scope::new(ComponentInstanceId(id), outer);
+        let mut scope = Scope::new(id, outer);
         for item in &def.items {
             match item {
                 Item::Import {
@@ -434,6 +441,7 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
             Instance::Instantiate { module_index, args } => {
                 let id = InstanceId(check_core_instances(&self.plan, self.limits)?);
                 let module = scope.outer.modules.borrow()[*module_index as usize];
+                self.count_instance(module)?;
                 let args: HashMap<&str, u32> =
                     args.iter().map(|arg| (arg.name, arg.index)).collect();
                 let imports = self.modules[module.0 as usize]
@@ -456,6 +464,35 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                 Ok(CoreInstance::FromExports(defs))
             }
         }
+    }
+
+    /// Counts what an instance of the module takes.
+    ///
+    /// # Errors
+    /// If all take too much.
+    fn count_instance(&mut self, module: ModuleId) -> Result<()> {
+        self.instance_bytes += self.modules[module.0 as usize].instance_size();
+        let (found, limit) = (self.instance_bytes, self.max_instance_bytes);
+        if found > limit {
+            let name = "bytes of data, imports and elements of all core instances";
+            return Err(Error::limit(name, found, limit));
+        }
+        Ok(())
+    }
+
+    /// A component instance that the plan gets next.
+    ///
+    /// # Errors
+    /// If there are as many as may be.
+    fn new_component_instance(&mut self) -> Result<ComponentInstanceId> {
+        let id = self.plan.component_instances;
+        let limit = self.limits.component_instances;
+        if id >= limit {
+            let found = u64::from(id) + 1;
+            return Err(Error::limit("component instances", found, limit.into()));
+        }
+        self.plan.component_instances += 1;
+        Ok(ComponentInstanceId(id))
     }
 
     /// The export of a core instance by this name, resolved to where it is defined.

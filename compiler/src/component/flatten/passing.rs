@@ -13,8 +13,8 @@ use crate::error::{Error, Result};
 use crate::options::Limits;
 use crate::plan::types::FuncTypeId;
 use crate::plan::{
-    CanonicalOptions, ComponentInstanceId, CoreDef, CoreFunc, CoreItem, InstanceId, Lift, Lower,
-    ModuleId, PassThrough, Plan, PlanInstance, ResourceFunc, ResourceOp,
+    CanonicalOptions, CoreDef, CoreFunc, CoreItem, InstanceId, Lift, Lower, ModuleId, PassThrough,
+    Plan, PlanInstance, ResourceFunc, ResourceOp,
 };
 
 /// A function that passes through, by its places in the plan's lowers and lifts.
@@ -25,7 +25,11 @@ pub(super) struct Passing {
 
 impl Flattener<'_, '_> {
     /// Lets an import of the plan pass through: its lift. Nothing has memory yet.
-    pub(super) fn pass_through(&mut self, import: u32, ty: FuncTypeId) -> u32 {
+    ///
+    /// # Errors
+    /// If there are as many component instances as may be.
+    pub(super) fn pass_through(&mut self, import: u32, ty: FuncTypeId) -> Result<u32> {
+        let component = self.new_component_instance()?;
         let plan = &mut self.plan;
         let options = CanonicalOptions {
             memory: None,
@@ -34,8 +38,6 @@ impl Flattener<'_, '_> {
             string_encoding: StringEncoding::Utf8,
             width: PointerWidth::W32,
         };
-        let component = ComponentInstanceId(plan.component_instances);
-        plan.component_instances += 1;
         let lower = plan.lowers.len() as u32;
         plan.lowers.push(Lower {
             import,
@@ -51,7 +53,7 @@ impl Flattener<'_, '_> {
             component,
         });
         self.passing.push(Passing { lower, lift });
-        lift
+        Ok(lift)
     }
 }
 
