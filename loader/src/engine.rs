@@ -87,11 +87,13 @@ impl Engine {
     /// # Errors
     /// If the operating system refuses the signal handlers.
     pub fn new(config: &Config) -> Result<Engine> {
-        sys::signals::install(unwind::on_fault)?;
         fork::install(|| {
             parking::after_fork();
             deadline::after_fork();
         })?;
+        // What is found out once in a process is not left half-way in a child.
+        let _held = fork::hold();
+        sys::signals::install(unwind::on_fault)?;
         let host = Host {
             target: sys::TARGET,
             cpu_features: sys::cpu::features(),

@@ -3,6 +3,8 @@
 //! A lock that another thread held then would never be free again. So the loader's locks are taken through
 //! [`lock`], which a fork waits for: in the child all of them are free, and what they protect is whole.
 //! A thread of ours that the child does not have is started again ([`generation`] says that it must be).
+//! Not covered: the first call of [`install`] itself, and libraries that make forks wait, too, for locks
+//! which they take when memory is allocated.
 
 use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
@@ -67,6 +69,11 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> Locked<'_, T> {
     }
 }
 
+/// Keeps forks out until this is dropped, while locks are taken that are not ours.
+pub(crate) fn hold() -> impl Sized {
+    Held::new()
+}
+
 /// That this thread holds a lock: only its first one waits for forks, so that none waits for itself.
 struct Held(Option<RwLockReadGuard<'static, ()>>);
 
@@ -80,8 +87,9 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        HELD.set(HELD.get() - 1);
+        // In this order: a signal handler that forks in between does not wait for its own thread.
         drop(self.0.take());
+        HELD.set(HELD.get() - 1);
     }
 }
 
@@ -100,20 +108,25 @@ impl<T> DerefMut for Locked<'_, T> {
 }
 
 extern "C" fn before() {
-    // A thread that forks with a lock of its own keeps it.
+    // A thread that forks with a lock of its own, in a signal handler, would wait for itself.
     if HELD.get() == 0 {
-        FORKING.set(Some(GATE.write().unwrap_or_else(PoisonError::into_inner)));
+        let gate = GATE.write().unwrap_or_else(PoisonError::into_inner);
+        // A destructor of a thread-local may fork after ours was dropped: then it is not held.
+        let _ = FORKING.try_with(|forking| forking.set(Some(gate)));
     }
 }
 
 extern "C" fn after() {
-    drop(FORKING.take());
+    let _ = FORKING.try_with(Cell::take);
 }
 
 extern "C" fn after_in_child() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
-    drop(FORKING.take());
-    if let Some(in_child) = IN_CHILD.get() {
+    let _ = FORKING.try_with(Cell::take);
+    // With a lock of its own (in a signal handler) it cannot use the loader, but can `exec`.
+    if HELD.get() == 0
+        && let Some(in_child) = IN_CHILD.get()
+    {
         in_child();
     }
 }
