@@ -3,13 +3,23 @@
 use std::fs::File;
 use std::io::{self, Write};
 
-use rustix::fs::{MemfdFlags, StatVfsMountFlags};
+use rustix::fs::{MemfdFlags, SealFlags, StatVfsMountFlags};
 
-/// A file in memory that holds `bytes`.
+/// A file in memory that holds `bytes`, which can be [sealed](seal).
 pub(crate) fn in_memory(bytes: &[u8]) -> io::Result<File> {
-    let mut file = File::from(rustix::fs::memfd_create("cwasm", MemfdFlags::CLOEXEC)?);
+    let mut file = File::from(rustix::fs::memfd_create(
+        "cwasm",
+        MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING,
+    )?);
     file.write_all(bytes)?;
     Ok(file)
+}
+
+/// From now on nobody can change the file in memory, whoever has a descriptor of it.
+#[cfg(feature = "verify")]
+pub(crate) fn seal(file: &File) -> io::Result<()> {
+    let all = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
+    Ok(rustix::fs::fcntl_add_seals(file, all)?)
 }
 
 /// Whether the file lies on a file system whose files must not be executed.
