@@ -99,8 +99,8 @@ pub(crate) fn features(bytes: &[u8]) -> Result<(Vec<Need>, WasmFeatures)> {
 }
 
 /// What to say of an input that was refused with `error`: that it is not valid comes first, then all
-/// that is not supported, then the first feature that is switched off. Validates the whole input,
-/// once for each feature that is missing.
+/// that is not supported, then the first feature that is switched off. Validates the whole input
+/// several times: where the validator does not name a feature, each is tried.
 #[cold]
 pub(crate) fn refusal(bytes: &[u8], on: Features, error: Error) -> Error {
     let own = match error.kind() {

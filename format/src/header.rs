@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 0x200  magic            "cwasm\r\n\x1a"
-//! 0x208  abi_version      5                 rises with every change of layout or ABI
+//! 0x208  abi_version                        rises with every change of layout or ABI
 //! 0x20c  target           1 = x86_64-linux
 //! 0x210  cpu_features     bits of cpu.rs
 //! 0x218  file_size

@@ -22,6 +22,7 @@ use crate::vm::resources::{HostResources, ResourceType};
 use crate::vm::store::StoreOpaque;
 use crate::vm::store_context::AsContextMut;
 use crate::vm::store_id::StoreId;
+use crate::vm::type_ids::TypeIds;
 
 /// An instance of a component, in a store.
 ///
@@ -62,7 +63,8 @@ impl Instance {
             modules: Arc::clone(modules),
             _imports: keep,
         };
-        let data = store.new_instance(component.unit(), plan, kind)?;
+        let type_ids = TypeIds::of(component.unit(), store.engine().types());
+        let data = store.new_instance(component.unit(), plan, kind, type_ids)?;
         for (offset, import) in &imports.0 {
             // SAFETY: the plan has checked the slots of all imports.
             let slot = unsafe { data.slot::<VmHostImport>(*offset) };
@@ -84,15 +86,18 @@ impl Instance {
             // SAFETY: as above, with all that comes from imported modules.
             unsafe { initialize(&mut context, &data, plan) }
         });
+        let Err(error) = initialized else {
+            entered.leave();
+            return Ok(instance);
+        };
+        // While it is one of the store.
+        drop(entered);
         // Host functions that it called may have kept handles and views of it: then it stays, and
         // counts, as long as the store.
-        if initialized.is_err() && component.artifact().lowers().is_empty() {
+        if component.artifact().lowers().is_empty() {
             context.opaque().pop_instance(instance.index);
         }
-        initialized.map(|()| {
-            entered.leave();
-            instance
-        })
+        Err(error)
     }
 
     /// The exported function of this name, or `instance#function`; `None` if there is none, or the

@@ -174,7 +174,6 @@ impl Module {
         let plan = self.unit.plan()?;
         self.check_imports(store, imports)?;
         let usage = store.usage_with(plan)?;
-        // The instance's own, which has them by the time that these are dropped.
         let type_ids = TypeIds::of(&self.unit, store.engine().types());
         let host_refs = imports.iter().zip(self.unit.artifact().imports());
         let host_refs = host_refs.filter_map(|(import, record)| match import {
@@ -189,7 +188,7 @@ impl Module {
             imports: imports.iter().map(Extern::item).collect(),
             host_refs,
         };
-        let data = store.new_instance(&self.unit, plan, kind)?;
+        let data = store.new_instance(&self.unit, plan, kind, type_ids)?;
         // Nothing can fail from here to where the store owns the instance: others refer to it.
         Setup { data: &data }.fill(store);
         let instance = ModuleInstance {

@@ -11,7 +11,7 @@
 //! - the host does not want active instances to be entered: then a context is held by each call of a
 //!   host function, the only place from which an active instance could be entered.
 //!
-//! **Invariant:** the word is not 0 as long as a context of the store is closed or held. **Invariant:**
+//! **Invariant:** the word is not 0 as long as the context of a component is closed or held. **Invariant:**
 //! nothing of a component runs once its context is closed: neither is it entered, nor does a host
 //! function return to it. The same holds while results lie in its memory.
 #![allow(unsafe_code, reason = "reads and writes the heads of contexts")]
@@ -107,11 +107,18 @@ impl<T: 'static> StoreContextMut<'_, T> {
     #[cold]
     #[inline(never)]
     unsafe fn begin_watched_host_call(&mut self, mut context: NonNull<VmContext>) -> Result<()> {
-        if self.opaque().watch.refuses_active() {
-            // SAFETY: live, and the store is ours (the caller's contract).
-            unsafe { context.as_mut() }.held += 1;
+        if !self.opaque().watch.refuses_active() {
+            return self.tell(CallHook::CallingHost);
         }
-        self.tell(CallHook::CallingHost)
+        // SAFETY: live, and the store is ours (the caller's contract).
+        unsafe { context.as_mut() }.held += 1;
+        let told = self.tell(CallHook::CallingHost);
+        if told.is_err() {
+            // The call does not begin.
+            // SAFETY: as above; the hook is over.
+            unsafe { context.as_mut() }.held -= 1;
+        }
+        told
     }
 
     /// A host function is over, with what it has come to: the instance that called it goes on, if it has

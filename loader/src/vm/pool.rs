@@ -80,7 +80,9 @@ impl Pool {
         if self.is_full_of(reservation.size()) {
             return;
         }
-        let (cleared, accessible) = if mapped {
+        let (cleared, accessible) = if accessible == 0 {
+            (Ok(()), 0)
+        } else if mapped {
             (reservation.unmap(0, accessible), 0)
         } else {
             (reservation.discard(0, accessible), accessible)

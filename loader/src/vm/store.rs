@@ -149,8 +149,8 @@ impl StoreOpaque {
         self.pending.take()
     }
 
-    /// A new instance of `unit`, which is not one of the store yet: images, memories and tables are in
-    /// place.
+    /// A new instance of `unit` with the numbers of its types, which is not one of the store yet: images,
+    /// memories and tables are in place.
     ///
     /// # Errors
     /// If there is not enough address space or memory.
@@ -159,6 +159,7 @@ impl StoreOpaque {
         unit: &Arc<Unit>,
         plan: &Plan,
         kind: InstanceKind,
+        type_ids: TypeIds,
     ) -> Result<Arc<InstanceData>> {
         let interrupts = plan.interrupt_slot.map(|_| Arc::clone(self.interrupts()));
         let page = match &interrupts {
@@ -166,7 +167,6 @@ impl StoreOpaque {
             None => 0,
         };
         let slot = Slot::new(&self.engine, &self.limits, unit, plan)?;
-        let type_ids = TypeIds::of(unit, self.engine.types());
         let data = InstanceData::new(self.vm_address(), slot, unit, kind, interrupts, type_ids);
         if let Some(offset) = plan.interrupt_slot {
             // SAFETY: the plan has checked the slot.
