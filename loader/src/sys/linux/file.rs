@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Write};
 
-use rustix::fs::{MemfdFlags, SealFlags, StatVfsMountFlags};
+use rustix::fs::{MemfdFlags, StatVfsMountFlags};
 
 /// A file in memory that holds `bytes`, which can be [sealed](seal).
 pub(crate) fn in_memory(bytes: &[u8]) -> io::Result<File> {
@@ -18,6 +18,7 @@ pub(crate) fn in_memory(bytes: &[u8]) -> io::Result<File> {
 /// From now on nobody can change the file in memory, whoever has a descriptor of it.
 #[cfg(feature = "verify")]
 pub(crate) fn seal(file: &File) -> io::Result<()> {
+    use rustix::fs::SealFlags;
     let all = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK | SealFlags::SEAL;
     Ok(rustix::fs::fcntl_add_seals(file, all)?)
 }
