@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod altered;
 mod elf;
 mod format_page;
 mod golden;
