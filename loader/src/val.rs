@@ -1,11 +1,14 @@
 //! Values whose types are known at run time only.
 
+use std::fmt;
+
 use crate::resource::ResourceAny;
+use crate::sys;
 
 /// A component value.
 ///
 /// Two are equal if they are the same value of the same type; floats compare as floats do.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[allow(missing_docs, reason = "the names are the component model's")]
 pub enum Val {
     Bool(bool),
@@ -39,6 +42,44 @@ pub enum Val {
     Flags(Vec<String>),
     /// `own<R>` or `borrow<R>`.
     Resource(ResourceAny),
+}
+
+/// As derived, but for values that nest deeper than this thread's stack lasts: they are `...`.
+impl fmt::Debug for Val {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fields: (&str, [Option<&dyn fmt::Debug>; 2]) = match self {
+            _ if !sys::thread::has_stack(0) => return f.write_str("..."),
+            Val::Bool(value) => ("Bool", [Some(value), None]),
+            Val::S8(value) => ("S8", [Some(value), None]),
+            Val::U8(value) => ("U8", [Some(value), None]),
+            Val::S16(value) => ("S16", [Some(value), None]),
+            Val::U16(value) => ("U16", [Some(value), None]),
+            Val::S32(value) => ("S32", [Some(value), None]),
+            Val::U32(value) => ("U32", [Some(value), None]),
+            Val::S64(value) => ("S64", [Some(value), None]),
+            Val::U64(value) => ("U64", [Some(value), None]),
+            Val::F32(value) => ("F32", [Some(value), None]),
+            Val::F64(value) => ("F64", [Some(value), None]),
+            Val::Char(value) => ("Char", [Some(value), None]),
+            Val::String(value) => ("String", [Some(value), None]),
+            Val::List(values) => ("List", [Some(values), None]),
+            Val::Map(pairs) => ("Map", [Some(pairs), None]),
+            Val::Record(fields) => ("Record", [Some(fields), None]),
+            Val::Tuple(values) => ("Tuple", [Some(values), None]),
+            Val::Variant(case, payload) => ("Variant", [Some(case), Some(payload)]),
+            Val::Enum(case) => ("Enum", [Some(case), None]),
+            Val::Option(payload) => ("Option", [Some(payload), None]),
+            Val::Result(payload) => ("Result", [Some(payload), None]),
+            Val::Flags(names) => ("Flags", [Some(names), None]),
+            Val::Resource(resource) => ("Resource", [Some(resource), None]),
+        };
+        let (name, fields) = fields;
+        let mut tuple = f.debug_tuple(name);
+        for field in fields.into_iter().flatten() {
+            tuple.field(field);
+        }
+        tuple.finish()
+    }
 }
 
 impl Val {
