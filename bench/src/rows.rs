@@ -53,8 +53,8 @@ pub(crate) struct Bench {
     our_interruptible: Side<Ours>,
     their_interruptible: Side<Theirs>,
 }
-/// For all rows that are fast enough to be called many times. Many samples, each much shorter than a
-/// scheduler's time slice: what else runs on the machine interrupts few of them, and the median
+/// For all rows that are fast enough to be called many times. Many samples, each much shorter than
+/// a scheduler's time slice: what else runs on the machine interrupts few of them, and the median
 /// leaves those out.
 pub(crate) const OFTEN: Sampling = Sampling {
     samples: 801,

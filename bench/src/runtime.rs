@@ -37,7 +37,8 @@ pub(crate) trait Runtime: Sized {
     fn run(&self, artifact: &Path, seed: u32) -> Result<u32, Self::Error>;
     /// An instance of the bench's guest, its typed functions resolved.
     fn guest(&self, artifact: &Path) -> Result<Self::Instance, Self::Error>;
-    /// An instance of a kernel, its export of this name resolved: a loop, by how often it goes round.
+    /// An instance of a kernel, its export of this name resolved: a loop, by how often it goes
+    /// round.
     fn kernel(&self, artifact: &Path, name: &str) -> Result<Self::Kernel, Self::Error>;
 }
 

@@ -1,9 +1,9 @@
 //! The command's allocator: the system's, which counts while `--memory-limit` is given.
 //!
-//! A limit of the system (`RLIMIT_DATA`, `RLIMIT_AS`) would count stacks that nothing uses, and makes
-//! allocations fail, which aborts without a word about the limit. This one counts what the build asks
-//! for, and stops the allocation that would exceed the limit. (A block that moves when it grows is
-//! counted once.)
+//! A limit of the system (`RLIMIT_DATA`, `RLIMIT_AS`) would count stacks that nothing uses, and
+//! makes allocations fail, which aborts without a word about the limit. This one counts what the
+//! build asks for, and stops the allocation that would exceed the limit. (A block that moves when
+//! it grows is counted once.)
 #![allow(unsafe_code, reason = "an allocator is `unsafe` to implement")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -20,7 +20,8 @@ const NONE: usize = usize::MAX;
 /// The most bytes that may be in use.
 static LIMIT: AtomicUsize = AtomicUsize::new(NONE);
 
-/// Bytes that were allocated and not freed since there is a limit; negative if older ones were freed.
+/// Bytes that were allocated and not freed since there is a limit; negative if older ones were
+/// freed.
 static IN_USE: AtomicIsize = AtomicIsize::new(0);
 
 struct Counting;

@@ -30,8 +30,8 @@ pub(crate) struct CompileArgs {
     /// The component or core module, binary or text (.wat); `-` is standard input.
     #[arg(value_name = "IN")]
     pub(crate) input: PathBuf,
-    /// Where to write, `-` for standard output. By default IN with the extension .cwasm (.o, .clif),
-    /// or standard output if IN is standard input.
+    /// Where to write, `-` for standard output. By default IN with the extension .cwasm (.o,
+    /// .clif), or standard output if IN is standard input.
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: Option<PathBuf>,
     /// The machine to compile for.

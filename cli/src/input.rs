@@ -1,5 +1,5 @@
-//! Reading the files that commands are given: once, from the start to the end, so that pipes work as
-//! files do.
+//! Reading the files that commands are given: once, from the start to the end, so that pipes work
+//! as files do.
 
 use std::fmt;
 use std::fs::File;
@@ -116,7 +116,8 @@ impl<'a> Input<'a> {
         Err(cannot_compile(self.name, Error::msg(message)))
     }
 
-    /// The bytes of a component or core module, binary or of no more than `text_limit` bytes of text.
+    /// The bytes of a component or core module, binary or of no more than `text_limit` bytes of
+    /// text.
     pub(crate) fn read_wasm(self, text_limit: u64) -> Result<Vec<u8>> {
         self.check_not_compiled()?;
         if self.kind() == Kind::Wasm {

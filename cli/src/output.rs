@@ -86,8 +86,8 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
-/// The lines of a message, all but the first indented: a name in a message cannot make one that looks
-/// like ours.
+/// The lines of a message, all but the first indented: a name in a message cannot make one that
+/// looks like ours.
 fn indented(message: &str) -> String {
     let mut text = String::new();
     for (index, line) in message.lines().enumerate() {

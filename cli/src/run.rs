@@ -54,8 +54,8 @@ fn open(engine: &Engine, args: &RunArgs) -> Result<Component> {
     let input = Input::open(&args.file)?;
     let name = input.name;
     if input.kind() == Kind::Artifact && input.is_named_file() {
-        // SAFETY: who runs the command vouches for the file as callers of `Component::map` do: it is
-        // trusted, and nobody changes it in place. The command's help says so.
+        // SAFETY: who runs the command vouches for the file as callers of `Component::map` do: it
+        // is trusted, and nobody changes it in place. The command's help says so.
         return unsafe { Component::map(engine, &args.file) };
     }
     let artifact = match input.kind() {

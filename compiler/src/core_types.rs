@@ -1,8 +1,8 @@
 //! Core types as the artifact has them: without type indices, so that equal types are equal in all
 //! modules. The encoding is that of [`cwasm_format::imports::core_type`].
 //!
-//! Equality is that of the specification ("Type Equivalence"): recursion groups are equal if they are
-//! with the references inside of them replaced by places in the group.
+//! Equality is that of the specification ("Type Equivalence"): recursion groups are equal if they
+//! are with the references inside of them replaced by places in the group.
 
 use cwasm_format::hash::{Hasher, Tag, TypeHash};
 use cwasm_format::imports::core_type::{self, HeapType, RefType, ValType};

@@ -81,8 +81,8 @@ pub(crate) enum MemoryBase {
 pub(crate) enum TableLoc {
     /// Never grows: its elements are at a context offset for good. `desc` is its `VmTable`.
     Fixed { desc: u32, elements: u32, len: u32 },
-    /// Nothing writes it and it never grows: its elements are at an offset in the data section (closed
-    /// units only).
+    /// Nothing writes it and it never grows: its elements are at an offset in the data section
+    /// (closed units only).
     Constant {
         data: u32,
         len: u32,

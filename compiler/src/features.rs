@@ -143,8 +143,8 @@ pub(crate) fn name(flags: WasmFeatures) -> Option<&'static str> {
     found.map(|feature| feature.name)
 }
 
-/// Where a tail call is that the validator does not ask for tail calls for: `return_call_ref`, which
-/// it takes for one of typed function references alone.
+/// Where a tail call is that the validator does not ask for tail calls for: `return_call_ref`,
+/// which it takes for one of typed function references alone.
 pub(crate) fn tail_call(bytes: &[u8], on: WasmFeatures) -> Result<Option<u64>> {
     if on.contains(WasmFeatures::TAIL_CALL) {
         return Ok(None);

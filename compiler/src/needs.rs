@@ -1,8 +1,10 @@
-//! What an input needs of the compiler: the one place that says what is not supported, and its names.
+//! What an input needs of the compiler: the one place that says what is not supported, and its
+//! names.
 //!
-//! The validator refuses what [`Features`] has off, and the stages stop at what they cannot compile.
-//! Neither says all that is missing. This does, once an input is refused, or before anybody compiles
-//! it: it validates the input, and for each feature that the validator misses once more with it.
+//! The validator refuses what [`Features`] has off, and the stages stop at what they cannot
+//! compile. Neither says all that is missing. This does, once an input is refused, or before
+//! anybody compiles it: it validates the input, and for each feature that the validator misses once
+//! more with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -98,9 +100,9 @@ pub(crate) fn features(bytes: &[u8]) -> Result<(Vec<Need>, WasmFeatures)> {
     Ok((needs, on))
 }
 
-/// What to say of an input that was refused with `error`: that it is not valid comes first, then all
-/// that is not supported, then the first feature that is switched off. Validates the whole input
-/// several times: where the validator does not name a feature, each is tried.
+/// What to say of an input that was refused with `error`: that it is not valid comes first, then
+/// all that is not supported, then the first feature that is switched off. Validates the whole
+/// input several times: where the validator does not name a feature, each is tried.
 #[cold]
 pub(crate) fn refusal(bytes: &[u8], on: Features, error: Error) -> Error {
     let own = match error.kind() {
@@ -346,9 +348,9 @@ pub(crate) fn operator(op: &Operator<'_>, offset: u64) -> Error {
     Error::unsupported(proposal(op).replace('_', "-"), offset)
 }
 
-/// What components use of proposals that are not supported: each with the names of the parts that are
-/// used. Types count if something else of their proposal is used, or it is among `refused`: alone,
-/// they are no reason to refuse a component.
+/// What components use of proposals that are not supported: each with the names of the parts that
+/// are used. Types count if something else of their proposal is used, or it is among `refused`:
+/// alone, they are no reason to refuse a component.
 fn component(bytes: &[u8], refused: &[Need]) -> Vec<Need> {
     let (mut used, mut defined) = (Parts::default(), Parts::default());
     // What cannot be read was an error before.

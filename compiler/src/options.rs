@@ -30,12 +30,12 @@ pub struct Options {
     pub bounds: Bounds,
     /// How much a component may have of what is cheap to multiply in it.
     pub limits: Limits,
-    /// Whether loads may be replaced by values that were stored or loaded before. On, except to test
-    /// that it changes nothing.
+    /// Whether loads may be replaced by values that were stored or loaded before. On, except to
+    /// test that it changes nothing.
     #[doc(hidden)]
     pub alias_analysis: bool,
-    /// Whether all functions are compiled as those beyond their budget are, with their locals in the
-    /// frame. To test that it changes nothing.
+    /// Whether all functions are compiled as those beyond their budget are, with their locals in
+    /// the frame. To test that it changes nothing.
     #[doc(hidden)]
     pub locals_in_frame: bool,
     /// As `locals_in_frame`, with registers allocated in a single pass.
@@ -98,21 +98,21 @@ pub enum OptLevel {
     /// Speed.
     #[default]
     Speed,
-    /// Speed, where it costs no space: functions are not aligned, and nothing is inlined or unrolled.
-    /// Cranelift makes the same of a function's IR as for speed.
+    /// Speed, where it costs no space: functions are not aligned, and nothing is inlined or
+    /// unrolled. Cranelift makes the same of a function's IR as for speed.
     Size,
 }
 
-/// How accesses are kept inside of a linear memory with 32-bit addresses and pages of at least 4 KiB.
-/// Accesses to other memories are always compared with the size.
+/// How accesses are kept inside of a linear memory with 32-bit addresses and pages of at least 4
+/// KiB. Accesses to other memories are always compared with the size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Bounds {
     /// Inaccessible pages: each memory reserves all that an address can reach, 4 GiB and a guard of
     /// address space, and accesses are not checked.
     #[default]
     Guard,
-    /// Each access is compared with the memory's size: slower, but a memory reserves little more than
-    /// its maximum, and less where the host has less.
+    /// Each access is compared with the memory's size: slower, but a memory reserves little more
+    /// than its maximum, and less where the host has less.
     Check,
 }
 

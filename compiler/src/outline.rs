@@ -32,8 +32,8 @@ pub struct Outline {
 /// An import or export.
 #[derive(Clone, Debug)]
 pub struct OutlineItem {
-    /// Of a component, the path: `name`, or `instance#name`; of a core module, the name, for an import
-    /// with the module's name and a dot before it.
+    /// Of a component, the path: `name`, or `instance#name`; of a core module, the name, for an
+    /// import with the module's name and a dot before it.
     pub name: String,
     /// A number of [`cwasm_format::exports::kind`].
     pub kind: u32,

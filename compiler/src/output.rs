@@ -8,8 +8,8 @@ use crate::error::{Error, Result};
 
 /// Writes `bytes` to `path`: to a temporary file in the same folder, which is synced and then
 /// renamed. A mapped artifact is not changed in place, and whoever is killed half-way leaves the
-/// old file or none. Of a symbolic link, the file that it leads to is replaced; what is no file, such
-/// as a pipe or `/dev/null`, gets the bytes and stays what it is.
+/// old file or none. Of a symbolic link, the file that it leads to is replaced; what is no file,
+/// such as a pipe or `/dev/null`, gets the bytes and stays what it is.
 ///
 /// A file that can be written to but not replaced is written in place, without these promises: one
 /// that is a mount point of its own, as containers have them, or in a folder that is not ours.

@@ -3,16 +3,17 @@
 //!
 //! No core module of the component has a part in such a call, but the host's two sides meet in flat
 //! values and memory like any others: the function is lowered, and lifted again
-//! ([`component::flatten`](crate::component::flatten)). Where values need memory, or a borrowed handle
-//! must be dropped, a core module that is made for the function does it:
+//! ([`component::flatten`](crate::component::flatten)). Where values need memory, or a borrowed
+//! handle must be dropped, a core module that is made for the function does it:
 //!
 //! ```text
 //! host -> lift of `call` (memory, realloc, post-return) -> lower (memory, realloc) -> host
 //! ```
 //!
-//! Each such module has one instance, in a component instance of its own, so that one can be used while
-//! another is, and a memory of its own. It may be entered again while the host's function runs, so
-//! post-return frees what its call has allocated, and keeps what calls have that are not over:
+//! Each such module has one instance, in a component instance of its own, so that one can be used
+//! while another is, and a memory of its own. It may be entered again while the host's function
+//! runs, so post-return frees what its call has allocated, and keeps what calls have that are not
+//! over:
 //!
 //! ```text
 //! | what calls hold that wait for the host | of the innermost call | free
@@ -34,7 +35,8 @@ use crate::features::Features;
 use crate::module::Module;
 use crate::plan::{PassThrough, Plan};
 
-/// Memory pages: never more than 4 GiB less a page, so that no sum of 32 bits overflows that is used.
+/// Memory pages: never more than 4 GiB less a page, so that no sum of 32 bits overflows that is
+/// used.
 const MAX_PAGES: u64 = 65_535;
 /// Memory is allocated from here on: no pointer is null.
 const FIRST_ADDR: i32 = 8;
@@ -67,8 +69,8 @@ fn module(plan: &Plan, passed: &PassThrough) -> Vec<u8> {
     let lowered = plan.types.lowered(passed.ty, PointerWidth::W32);
     let params: Vec<ValType> = lowered.params().iter().map(val_type).collect();
     let results: Vec<ValType> = lowered.results().iter().map(val_type).collect();
-    // A result that is not flat goes where the last parameter says: there is none of that in a lift,
-    // which returns the place.
+    // A result that is not flat goes where the last parameter says: there is none of that in a
+    // lift, which returns the place.
     let spilled = func
         .result
         .filter(|_| types.result_flat(func).count() > MAX_FLAT_RESULTS)
@@ -133,8 +135,8 @@ fn module(plan: &Plan, passed: &PassThrough) -> Vec<u8> {
     module.finish()
 }
 
-/// Calls the function, and drops what was lent. A result that is not flat gets a place of its own by
-/// `realloc`: its function, size and alignment.
+/// Calls the function, and drops what was lent. A result that is not flat gets a place of its own
+/// by `realloc`: its function, size and alignment.
 fn call(passed: &PassThrough, params: u32, place: Option<(u32, u32, u32)>) -> Function {
     let (base, result) = (params, params + 1);
     let mut func = Function::new([(1 + u32::from(place.is_some()), ValType::I32)]);

@@ -20,8 +20,8 @@
 //!
 //! How a trap finds its landing pad: every frame of compiled code keeps a frame pointer. From the
 //! frame that traps, the chain is walked up to the first return address that is in the table of
-//! entries: that frame is a thunk's. All that entering wasm stores for this is one word, the thunk's
-//! first argument: through it a signal handler finds the store whose memories may fault.
+//! entries: that frame is a thunk's. All that entering wasm stores for this is one word, the
+//! thunk's first argument: through it a signal handler finds the store whose memories may fault.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 

@@ -1,12 +1,12 @@
 //! Memories, tables and the images they start from.
 //!
 //! ```text
-//! .cwasm.images:  | mapped run of memory 0 | mapped run of memory 1 | ... | copied run | copied run | ...
+//! .cwasm.images:  | mapped run of memory 0 | mapped run of memory 1 | ... | copied run | ...
 //! ```
 //!
 //! An image is a list of runs: bytes of the file that belong at an offset of the context or of a
-//! memory. Everything between runs is zero. *Mapped* runs are whole pages, mapped copy-on-write from
-//! the artifact; the bytes of the others are copied when an instance is made.
+//! memory. Everything between runs is zero. *Mapped* runs are whole pages, mapped copy-on-write
+//! from the artifact; the bytes of the others are copied when an instance is made.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -71,9 +71,10 @@ pub struct TableRecord {
 /// The target of an [`ImageRecord`] that is the context and not a memory.
 pub const IMAGE_CONTEXT: u32 = u32::MAX;
 
-/// The most runs that an instance maps. Each takes up to two of the mappings that a process may have
-/// (65,530 on Linux, by default), so that thousands of instances fit whatever their guests are.
-/// Compilers put few and long runs of bytes into a memory; a guest that has more has the longest mapped.
+/// The most runs that an instance maps. Each takes up to two of the mappings that a process may
+/// have (65,530 on Linux, by default), so that thousands of instances fit whatever their guests
+/// are. Compilers put few and long runs of bytes into a memory; a guest that has more has the
+/// longest mapped.
 pub const MAX_MAPPED_RUNS: usize = 16;
 
 /// A run of an image.

@@ -49,8 +49,8 @@ impl CodeUnits {
         }
     }
 
-    /// The alignment of a string of these in memory, in bytes: Latin-1 is aligned as UTF-16 is, because
-    /// it has the same encoding.
+    /// The alignment of a string of these in memory, in bytes: Latin-1 is aligned as UTF-16 is,
+    /// because it has the same encoding.
     pub const fn align(self) -> u32 {
         match self {
             CodeUnits::Utf8 => 1,

@@ -65,9 +65,9 @@ pub struct ExportRecord {
     pub kind: u32,
     /// Which one; see above.
     pub index: u32,
-    /// The core type, encoded as in [`crate::imports::core_type`]; of a core module, the range of its
-    /// artifact in [`SectionId::Modules`](crate::header::SectionId) if it is not imported; otherwise
-    /// empty.
+    /// The core type, encoded as in [`crate::imports::core_type`]; of a core module, the range of
+    /// its artifact in [`SectionId::Modules`](crate::header::SectionId) if it is not imported;
+    /// otherwise empty.
     pub core_type: StrRef,
 }
 

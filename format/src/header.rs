@@ -22,10 +22,10 @@ pub const HEADER_OFFSET: usize = 0x200;
 pub const MAGIC: [u8; 8] = *b"cwasm\r\n\x1a";
 
 /// The version this crate writes. Version 2 has more builtins and traps, shared memories, and
-/// references to function types; version 3 has interruptible code and resources; version 4 has memories
-/// of 64 bits for the canonical ABI, lists of fixed length, maps, and modules as imports and exports;
-/// its thunks keep their context; in version 5 instances may be entered while they wait; version 6 says
-/// which runs of images are mapped, and has equal names of functions once.
+/// references to function types; version 3 has interruptible code and resources; version 4 has
+/// memories of 64 bits for the canonical ABI, lists of fixed length, maps, and modules as imports
+/// and exports; its thunks keep their context; in version 5 instances may be entered while they
+/// wait; version 6 says which runs of images are mapped, and has equal names of functions once.
 pub const ABI_VERSION: u32 = 6;
 
 /// The lowest version this crate reads.
@@ -203,8 +203,8 @@ pub struct Header {
     /// memory.
     pub context_size: u32,
     /// Text offset of the thunk that runs what could not be evaluated at compile time (start
-    /// functions and the like), or [`NONE`]; behind the last instance of an imported core module, if
-    /// there are any.
+    /// functions and the like), or [`NONE`]; behind the last instance of an imported core module,
+    /// if there are any.
     pub init_thunk: u32,
     /// Text offset behind the last core function: thunks and trampolines follow.
     pub thunks_start: u32,

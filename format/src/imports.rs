@@ -17,9 +17,9 @@ use crate::resources::UseRange;
 /// | core function | `VmFuncImport` | code, context and reference of the callee |
 /// | core table, memory, global | `u64` | address of the `VmTable`, `VmMemory` or value |
 ///
-/// A component's functions inside an imported instance are named by path, as exports are. `slot`
-/// is `NONE` where nothing in the unit uses the import. Core items that a component imports are exports
-/// of its instances of imported core modules, and come last.
+/// A component's functions inside an imported instance are named by path, as exports are. `slot` is
+/// `NONE` where nothing in the unit uses the import. Core items that a component imports are
+/// exports of its instances of imported core modules, and come last.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct ImportRecord {

@@ -1,5 +1,5 @@
-//! Finds exports by name in about the time that it takes to read the name: a hash table, made by the
-//! compiler.
+//! Finds exports by name in about the time that it takes to read the name: a hash table, made by
+//! the compiler.
 //!
 //! ```text
 //! hash of the name -- low bits --> slot, and the next ones until an empty one -- export --> record
@@ -13,8 +13,8 @@ use crate::header::NONE;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct ExportSlot {
-    /// The first eight bytes of the export's name, little-endian; zeros where it has no more. So that a
-    /// short name is compared without looking at it.
+    /// The first eight bytes of the export's name, little-endian; zeros where it has no more. So
+    /// that a short name is compared without looking at it.
     pub start: u64,
     /// Bytes of the name.
     pub len: u32,
@@ -63,8 +63,8 @@ fn start(name: &[u8]) -> u64 {
     }
 }
 
-/// The hash of a name. Names are the component's own, so it need not resist anyone: equal hashes cost
-/// time only to who asks for that component's exports.
+/// The hash of a name. Names are the component's own, so it need not resist anyone: equal hashes
+/// cost time only to who asks for that component's exports.
 #[inline]
 fn hash(name: &[u8], start: u64) -> usize {
     // The golden ratio: the high bits of a product depend on all bits below.
@@ -106,8 +106,8 @@ pub fn table<'n>(exports: impl ExactSizeIterator<Item = (&'n [u8], u32)>) -> Vec
     slots
 }
 
-/// The slot of the export of this name. `name_of` an export is asked for long names only. `None` for slots that
-/// [`table`] does not make.
+/// The slot of the export of this name. `name_of` an export is asked for long names only. `None`
+/// for slots that [`table`] does not make.
 #[inline]
 pub fn find<'s, 'n>(
     slots: &'s [ExportSlot],

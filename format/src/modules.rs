@@ -1,9 +1,9 @@
 //! Core modules that a component imports, and those that it exports.
 //!
-//! A component that imports core modules is an open unit: what crosses to an instance of an imported
-//! module, and what comes from it, is reached through slots and references as between core modules.
-//! What it exports lies whole in [`SectionId::Modules`](crate::header::SectionId): each core module is
-//! an artifact of its own, which starts at a page.
+//! A component that imports core modules is an open unit: what crosses to an instance of an
+//! imported module, and what comes from it, is reached through slots and references as between core
+//! modules. What it exports lies whole in [`SectionId::Modules`](crate::header::SectionId): each
+//! core module is an artifact of its own, which starts at a page.
 //!
 //! ```text
 //! instance 0   import 2   init: thunk of what runs before it
@@ -37,8 +37,8 @@ pub struct ModuleArgRecord {
     /// The module name of the import.
     pub module: StrRef,
     /// The name of the import, and what is given, as if the component exported it. With
-    /// [`IMPORTED`](crate::exports::IMPORTED) the index is that of an import of a core kind, counted
-    /// among these.
+    /// [`IMPORTED`](crate::exports::IMPORTED) the index is that of an import of a core kind,
+    /// counted among these.
     pub item: ExportRecord,
 }
 

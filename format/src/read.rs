@@ -37,8 +37,8 @@ pub struct Host {
 }
 
 impl<'a> Artifact<'a> {
-    /// Checks that `bytes`, which must be aligned to 16, are an artifact that `host` can run. Takes the
-    /// same time whatever the artifact's size.
+    /// Checks that `bytes`, which must be aligned to 16, are an artifact that `host` can run. Takes
+    /// the same time whatever the artifact's size.
     ///
     /// # Errors
     /// Each thing that can be wrong is a [`FormatError`] of its own. Text, images and the contents

@@ -85,7 +85,7 @@ pub struct VmTable {
 /// Calls into and out of an instance nest, so what they keep is a stack of words:
 ///
 /// ```text
-/// | borrows of a call into it | handle that a call out lends | ... | borrows of the innermost call |
+/// | borrows of a call into it | handle lent by a call out | ... | borrows of the innermost call |
 /// ```
 ///
 /// A call that gives the instance borrowed handles has one word, the number of those that are not
@@ -174,14 +174,15 @@ pub struct VmHostImport {
 pub struct VmHostFunc {
     /// Address of the [`VmStore`], as in [`VmContext`].
     pub store: u64,
-    /// Address of the host's shim: `extern "C" fn(data, store: *mut VmStore, values: *mut u128) -> RawReturn`.
+    /// Address of the host's shim: `extern "C" fn(data, store: *mut VmStore, values: *mut u128) ->
+    /// RawReturn`.
     pub code: u64,
     /// First argument of the shim.
     pub data: u64,
 }
 
-/// Bytes of the page that the code of an interruptible unit reads to see whether it shall go on, all
-/// of them at some place. Its address is in the context; a fault is the trap
+/// Bytes of the page that the code of an interruptible unit reads to see whether it shall go on,
+/// all of them at some place. Its address is in the context; a fault is the trap
 /// [`Interrupt`](crate::TrapCode::Interrupt).
 pub const INTERRUPT_PAGE_SIZE: u32 = 4096;
 

@@ -63,8 +63,8 @@ pub struct Images {
 }
 
 impl Images {
-    /// Adds a run that instances map: whole pages that belong at byte `offset` of `target`. Of a unit
-    /// there are at most [`MAX_MAPPED_RUNS`](crate::data::MAX_MAPPED_RUNS).
+    /// Adds a run that instances map: whole pages that belong at byte `offset` of `target`. Of a
+    /// unit there are at most [`MAX_MAPPED_RUNS`](crate::data::MAX_MAPPED_RUNS).
     ///
     /// # Panics
     /// If offset or size is no multiple of the page size.

@@ -280,8 +280,8 @@ fn enum_type(krate: &Path, cases: &[Case]) -> TokenStream {
     }
 }
 
-/// How many handles the cases before each one have. Only payloads are named: an enum may have many cases,
-/// and this is written in every arm that has a payload.
+/// How many handles the cases before each one have. Only payloads are named: an enum may have many
+/// cases, and this is written in every arm that has a payload.
 fn handles_before(krate: &Path, cases: &[Case]) -> Vec<TokenStream> {
     (0..cases.len())
         .map(|case| {

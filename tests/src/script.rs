@@ -267,8 +267,8 @@ impl<'a> Script<'a> {
         })
     }
 
-    /// The bytes to compile: binary, or text as it is quoted. If components link core modules, those
-    /// are wrapped.
+    /// The bytes to compile: binary, or text as it is quoted. If components link core modules,
+    /// those are wrapped.
     fn source(&self, wat: &mut QuoteWat<'_>) -> Result<Vec<u8>, wast::Error> {
         if self.closed.is_some() && !is_component(wat) {
             return Ok(wrap::alone(&wat.encode()?));

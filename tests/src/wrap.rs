@@ -132,8 +132,8 @@ pub(crate) fn alone(bytes: &[u8]) -> Vec<u8> {
     builder.finish()
 }
 
-/// The component in which, when it is instantiated, all this happens again and then a new instance is
-/// made. What is imported comes from instances made before.
+/// The component in which, when it is instantiated, all this happens again and then a new instance
+/// is made. What is imported comes from instances made before.
 pub(crate) fn component(past: &[&Event], newest: &Instance) -> Vec<u8> {
     let mut builder = ComponentBuilder::default();
     let width = past.iter().map(|event| match event {

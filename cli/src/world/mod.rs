@@ -14,8 +14,8 @@
 //! ```
 //!
 //! An interface that is imported and exported is printed once, with what is used of it on both
-//! sides. What WIT has no words for (core modules, instances in instances, interfaces that differ on
-//! both sides) is a comment.
+//! sides. What WIT has no words for (core modules, instances in instances, interfaces that differ
+//! on both sides) is a comment.
 
 mod block;
 mod scope;

@@ -34,7 +34,8 @@ pub(super) struct Scope<'a> {
 /// An interface's full name, if `path` is printed as one that others can use.
 pub(super) type Home<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// An interface's name as another one says it: one of the same package is named without the package.
+/// An interface's name as another one says it: one of the same package is named without the
+/// package.
 fn seen_from<'n>(name: &'n str, other: &str) -> &'n str {
     let parts = |name: &'n str| {
         let (package, rest) = name.split_once('/')?;

@@ -4,11 +4,12 @@
 //! What many places need is a small function each that they share ([`HandleOp`]); `resource.new`,
 //! `resource.rep` and `resource.drop` of a component are functions of their own made of these.
 //!
-//! Borrows are counted by call and not by instance, which may be entered again while it waits: a call
-//! that gives handles to its callee opens a scope, a word on the table's stack ([`HandleOp::Open`], [`close`]).
-//! A handle is lent until the call that lends it is over. What the code knows ([`HandleOp::Lend`],
-//! [`unlend`]) is counted; what lies in memory is noted on the stack ([`HandleOp::Note`],
-//! [`HandleOp::Release`]), unless it is lent already: calls nest, so whoever lends it is over later.
+//! Borrows are counted by call and not by instance, which may be entered again while it waits: a
+//! call that gives handles to its callee opens a scope, a word on the table's stack
+//! ([`HandleOp::Open`], [`close`]). A handle is lent until the call that lends it is over. What the
+//! code knows ([`HandleOp::Lend`], [`unlend`]) is counted; what lies in memory is noted on the
+//! stack ([`HandleOp::Note`], [`HandleOp::Release`]), unless it is lent already: calls nest, so
+//! whoever lends it is over later.
 
 use std::mem::offset_of;
 

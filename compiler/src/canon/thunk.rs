@@ -24,8 +24,8 @@ enum Callee {
     Indirect(Value),
 }
 
-/// Builds a thunk that calls `callee`, a function of signature `signature` in the same unit. After a
-/// trap, nothing of the instance can be entered again.
+/// Builds a thunk that calls `callee`, a function of signature `signature` in the same unit. After
+/// a trap, nothing of the instance can be entered again.
 pub(crate) fn thunk(builder: &mut FunctionBuilder<'_>, callee: Symbol, signature: &ir::Signature) {
     let entry = begin(builder, host_signature(signature.params.len(), 2));
     let params = builder.block_params(entry).to_vec();

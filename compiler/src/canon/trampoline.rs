@@ -156,8 +156,8 @@ pub(crate) fn host_func(builder: &mut FunctionBuilder<'_>, signature: &ir::Signa
     builder.ins().return_(&results);
 }
 
-/// Builds the trampoline to a builtin. It checks behind the call: builtins of interruptible code come
-/// back early, with any result, when it shall stop.
+/// Builds the trampoline to a builtin. It checks behind the call: builtins of interruptible code
+/// come back early, with any result, when it shall stop.
 pub(crate) fn builtin(builder: &mut FunctionBuilder<'_>, builtin: Builtin, mut checks: Checks) {
     let entry = begin(builder, builtin_signature(builtin));
     let params = builder.block_params(entry).to_vec();

@@ -1,7 +1,7 @@
 //! Core modules that a component imports, as it declares them.
 //!
-//! To the rest of the compiler such a module is a [`Module`] without code, all of whose items come from
-//! elsewhere: its instances take part in the plan and get their place as others do.
+//! To the rest of the compiler such a module is a [`Module`] without code, all of whose items come
+//! from elsewhere: its instances take part in the plan and get their place as others do.
 
 use cwasm_format::modules::{CoreItem, ModuleType};
 use wasmparser::component_types::ComponentCoreModuleTypeId;

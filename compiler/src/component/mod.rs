@@ -1,9 +1,9 @@
 //! Components: their definitions as decoded, and what flattens them to a plan.
 //!
 //! A definition ([`Component`]) is the list of a component's items in the order of the binary.
-//! [`flatten`] evaluates the outermost one: nested components, aliases, instantiation arguments
-//! and re-exports are all static, so what is left is a [`Plan`](crate::plan::Plan): core instances, where each of
-//! their imports comes from, what the host must provide and what it can call.
+//! [`flatten`] evaluates the outermost one: nested components, aliases, instantiation arguments and
+//! re-exports are all static, so what is left is a [`Plan`](crate::plan::Plan): core instances,
+//! where each of their imports comes from, what the host must provide and what it can call.
 
 pub(crate) mod declared;
 pub(crate) mod flatten;

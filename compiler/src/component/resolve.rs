@@ -46,7 +46,8 @@ impl InstanceTypes {
     /// Which resource type it is.
     ///
     /// # Errors
-    /// If it is not known: it comes by another name than it is asked for, such as another version's.
+    /// If it is not known: it comes by another name than it is asked for, such as another
+    /// version's.
     pub(crate) fn resource(&self, resource: ResourceRef) -> Result<ResourceNumber> {
         self.get(resource)
             .ok_or_else(|| Error::unsupported("a resource type by another version's name", None))

@@ -1,9 +1,9 @@
 //! The images that memories and the context start from: which parts instances map, and which they
 //! copy.
 //!
-//! A part that is mapped costs nothing until it is touched, but one of the mappings that a process may
-//! have; a part that is copied costs its pages at once. So long parts are mapped, a few of them; all
-//! others are copied, without the zeros around them.
+//! A part that is mapped costs nothing until it is touched, but one of the mappings that a process
+//! may have; a part that is copied costs its pages at once. So long parts are mapped, a few of
+//! them; all others are copied, without the zeros around them.
 
 use std::cmp::Reverse;
 use std::ops::Range;

@@ -30,8 +30,8 @@ pub(super) fn encoded_type(
     Ok(strings.add(&ty.encode()))
 }
 
-/// Appends what the instances of imported modules export to the imports, and sets the records of these
-/// instances.
+/// Appends what the instances of imported modules export to the imports, and sets the records of
+/// these instances.
 pub(super) fn instances(
     parts: &Parts<'_, '_>,
     text: &Text,

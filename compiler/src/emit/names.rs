@@ -1,7 +1,7 @@
 //! Names of functions: for backtraces, and as symbols for debuggers and profilers.
 //!
-//! A module may give a function any text as its name: none, the name of another, or one with control
-//! characters. Backtraces have it as it is; symbols have it as tools can show it.
+//! A module may give a function any text as its name: none, the name of another, or one with
+//! control characters. Backtraces have it as it is; symbols have it as tools can show it.
 
 use std::borrow::Cow;
 

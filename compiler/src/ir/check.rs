@@ -1,5 +1,5 @@
-//! The check whether the host wants interruptible code to stop: a load, whose value nobody needs, from
-//! a page that the host makes inaccessible. Its fault is the trap.
+//! The check whether the host wants interruptible code to stop: a load, whose value nobody needs,
+//! from a page that the host makes inaccessible. Its fault is the trap.
 
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{self, Endianness, Inst, InstBuilder, MemFlagsData, Value};

@@ -1,8 +1,9 @@
 //! References: how code holds them, and what it does with them.
 //!
-//! Null, loads, stores and the width in tables and globals are decided here, by what a reference is to. A
-//! kind that a collector owns would be another variant of [`Reference`], with barriers in `load` and
-//! `store`, whose values are declared for stack maps where [`Reference::ty`] is asked for.
+//! Null, loads, stores and the width in tables and globals are decided here, by what a reference is
+//! to. A kind that a collector owns would be another variant of [`Reference`], with barriers in
+//! `load` and `store`, whose values are declared for stack maps where [`Reference::ty`] is asked
+//! for.
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::I64;

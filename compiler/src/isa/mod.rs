@@ -1,5 +1,5 @@
-//! The target: Cranelift's settings for a triple, CPU level and optimisation level, and what depends on
-//! the architecture ([`Arch`], a file each).
+//! The target: Cranelift's settings for a triple, CPU level and optimisation level, and what
+//! depends on the architecture ([`Arch`], a file each).
 
 mod x86_64;
 
@@ -24,15 +24,15 @@ pub(crate) struct Arch {
     pub(crate) function_align: u32,
     /// Fills the space between functions: instructions that trap.
     pub(crate) padding: &'static [u8],
-    /// Log2 of the bytes between two probes of a large frame: the smallest guard region at the end of
-    /// a stack, a page.
+    /// Log2 of the bytes between two probes of a large frame: the smallest guard region at the end
+    /// of a stack, a page.
     probe_log2: &'static str,
     /// Cranelift's flags for a CPU level.
     cpu_flags: fn(CpuLevel) -> Vec<&'static str>,
     /// As [`has_swizzle`].
     has_swizzle: fn(&dyn TargetIsa) -> bool,
-    /// Writes how far its target is from an instruction, which has a relocation of this kind at this
-    /// offset of the code. Fails if the distance is too long.
+    /// Writes how far its target is from an instruction, which has a relocation of this kind at
+    /// this offset of the code. Fails if the distance is too long.
     pub(crate) relocate: fn(&mut [u8], u32, Reloc, i64) -> Result<()>,
 }
 

@@ -1,4 +1,5 @@
-//! x86-64. The machine of its ELF files is said in [`cwasm_format::header`], for the target's number.
+//! x86-64. The machine of its ELF files is said in [`cwasm_format::header`], for the target's
+//! number.
 
 use cranelift_codegen::binemit::Reloc;
 use cwasm_format::cpu::{CpuLevel, X86_64_FEATURES};

@@ -1,5 +1,5 @@
-//! Memories: their order, how much address space they reserve, and whether accesses are compared with
-//! their sizes.
+//! Memories: their order, how much address space they reserve, and whether accesses are compared
+//! with their sizes.
 
 use std::collections::HashMap;
 

@@ -79,8 +79,8 @@ pub(crate) struct Unit<'a> {
     pub(crate) import_slots: Vec<u32>,
     /// Context offset of each component instance's flags.
     pub(crate) flags: Vec<u32>,
-    /// Whether each component instance's flags may be other than the initial ones outside of `realloc` and
-    /// post-return: see [`flags::MAY_NEST`].
+    /// Whether each component instance's flags may be other than the initial ones outside of
+    /// `realloc` and post-return: see [`flags::MAY_NEST`].
     pub(crate) nests: Vec<bool>,
     /// Context offset of each component instance's `VmHandles`, or [`NONE`].
     pub(crate) handles: Vec<u32>,
@@ -94,8 +94,8 @@ pub(crate) struct Unit<'a> {
     pub(crate) escaped_imports: Vec<u32>,
     /// `VmFuncRef`s of an open unit.
     pub(crate) func_refs: Vec<FuncRef>,
-    /// References in the context of an open unit that the loader fills in: context offset and where it
-    /// finds each.
+    /// References in the context of an open unit that the loader fills in: context offset and where
+    /// it finds each.
     pub(crate) ref_slots: Vec<(u32, RefSource)>,
     /// What is left to do at instantiation, in order.
     pub(crate) steps: Vec<Step>,
@@ -301,8 +301,8 @@ struct Builder<'a> {
     segments: HashMap<(ModuleId, usize), u32>,
     /// Tables whose elements get their place at the end.
     placed_tables: PlacedTables,
-    /// Context offsets of the `VmFuncRef`s of lowered functions, adapters and functions for resources
-    /// of an open unit.
+    /// Context offsets of the `VmFuncRef`s of lowered functions, adapters and functions for
+    /// resources of an open unit.
     trampoline_refs: Vec<u32>,
     /// What code does with the tables of each module that the unit has.
     table_uses: HashMap<ModuleId, Vec<TableUse>>,
@@ -310,8 +310,8 @@ struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    /// Reserves `size` bytes of the context, which are zeros. If all is too much in the end, `finish`
-    /// says so; until then offsets may be any.
+    /// Reserves `size` bytes of the context, which are zeros. If all is too much in the end,
+    /// `finish` says so; until then offsets may be any.
     fn reserve(&mut self, size: usize, align: usize) -> u32 {
         let offset = self.context_end.next_multiple_of(align as u64);
         self.context_end = offset.saturating_add(size as u64);

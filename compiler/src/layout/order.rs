@@ -1,11 +1,12 @@
 //! What must stay in the order of the specification when segments are folded.
 //!
-//! A segment that is folded is in place before any step runs. Nobody can tell unless a step before it
+//! A segment that is folded is in place before any step runs. Nobody can tell unless a step before
+//! it
 //!
 //! - writes the same memory or table: the segment would be overwritten,
 //! - runs code that can see the memory or table, or
-//! - traps, after references to the unit's functions have got out (into an imported table): then the
-//!   instance lives on although the segment was never copied.
+//! - traps, after references to the unit's functions have got out (into an imported table): then
+//!   the instance lives on although the segment was never copied.
 
 /// What the steps so far do.
 #[derive(Debug, Default)]

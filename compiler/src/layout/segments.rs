@@ -1,5 +1,6 @@
-//! Segments: active ones are folded into tables' initial elements and memories' images where nothing
-//! that runs can tell the difference; the others get a place in the data section or the context.
+//! Segments: active ones are folded into tables' initial elements and memories' images where
+//! nothing that runs can tell the difference; the others get a place in the data section or the
+//! context.
 
 use cwasm_format::data::MAX_RESERVATION;
 

@@ -1,7 +1,7 @@
 //! Tables: what code does with them decides where their elements lie.
 //!
-//! Elements of a closed unit's table that nothing writes are constants of the artifact. Other tables
-//! start from the context image; one that never grows has its elements there for good.
+//! Elements of a closed unit's table that nothing writes are constants of the artifact. Other
+//! tables start from the context image; one that never grows has its elements there for good.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -40,8 +40,8 @@ impl TableUse {
     }
 }
 
-/// Elements of the longest table whose initial value, which is not null, is part of its image; longer
-/// ones are filled when an instance is made.
+/// Elements of the longest table whose initial value, which is not null, is part of its image;
+/// longer ones are filled when an instance is made.
 const MAX_FILLED: u64 = 4096;
 
 /// Elements of the longest table that is a constant however few of its elements are functions.

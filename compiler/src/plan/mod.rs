@@ -201,8 +201,8 @@ impl Plan {
         found
     }
 
-    /// For each component instance, whether it calls itself, what it is nested in or what is nested in
-    /// it.
+    /// For each component instance, whether it calls itself, what it is nested in or what is nested
+    /// in it.
     pub(crate) fn instances_that_nest(&self) -> Vec<bool> {
         let mut found = vec![false; self.component_instances as usize];
         let adapters = self.adapters.iter().filter(|adapter| adapter.is_nested);
@@ -315,8 +315,8 @@ pub(crate) struct ResourceFunc {
     pub(crate) is_nested: bool,
 }
 
-/// A function that the component imports and exports as it is, and that a core instance of its own stands
-/// between: the one whose module is [`crate::pass_through`]'s for it.
+/// A function that the component imports and exports as it is, and that a core instance of its own
+/// stands between: the one whose module is [`crate::pass_through`]'s for it.
 pub(crate) struct PassThrough {
     pub(crate) ty: FuncTypeId,
     /// The flat parameters that are borrowed handles, which are dropped after the call.
@@ -324,8 +324,8 @@ pub(crate) struct PassThrough {
 }
 
 impl PassThrough {
-    /// The functions of its module, by their places after those that it imports: the lowered function, and
-    /// what drops each of `dropped`.
+    /// The functions of its module, by their places after those that it imports: the lowered
+    /// function, and what drops each of `dropped`.
     pub(crate) const REALLOC: u32 = 0;
     pub(crate) const CALL: u32 = 1;
     pub(crate) const POST_RETURN: u32 = 2;

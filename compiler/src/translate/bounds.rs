@@ -7,19 +7,20 @@
 //! ```
 //!
 //! Behind the size there are always [`CHECKED_GUARD_SIZE`] inaccessible bytes, so what begins at
-//! `inside + bias`, which is not beyond the size, and is no longer than these either is in the memory
-//! or faults: one comparison serves many offsets. There is no branch that the processor could speculate
-//! about (Spectre, variant 1).
+//! `inside + bias`, which is not beyond the size, and is no longer than these either is in the
+//! memory or faults: one comparison serves many offsets. There is no branch that the processor
+//! could speculate about (Spectre, variant 1).
 //!
-//! Other accesses are compared with the size themselves, followed by a trap, and moved to byte 0 for a
-//! processor that speculates that they do not trap:
+//! Other accesses are compared with the size themselves, followed by a trap, and moved to byte 0
+//! for a processor that speculates that they do not trap:
 //!
 //! - to shared memories, which may grow between the comparison and the access;
 //! - to memories of small pages, which may end inside of what the machine can protect;
 //! - with a bias beyond the memory's minimum, so that the subtraction might overflow.
 //!
-//! Comparison and move have no side effects, so Cranelift merges those of equal indices. The size is
-//! loaded before each loop too, so that its alias analysis needs no load in loops that cannot change it.
+//! Comparison and move have no side effects, so Cranelift merges those of equal indices. The size
+//! is loaded before each loop too, so that its alias analysis needs no load in loops that cannot
+//! change it.
 
 use std::mem::offset_of;
 
@@ -49,8 +50,8 @@ pub(super) struct Inside {
 }
 
 impl Emitter<'_, '_> {
-    /// Compares an access of `size` bytes at `index + offset` with the memory's size: it goes where the
-    /// result says.
+    /// Compares an access of `size` bytes at `index + offset` with the memory's size: it goes where
+    /// the result says.
     pub(super) fn compare(
         &mut self,
         memory: u32,
@@ -94,8 +95,8 @@ impl Emitter<'_, '_> {
         ins.select_spectre_guard(beyond, limit, wide)
     }
 
-    /// Traps unless `size` bytes at `index + offset` are in the memory. They are at the sum of the two
-    /// that are returned, counted from byte 0.
+    /// Traps unless `size` bytes at `index + offset` are in the memory. They are at the sum of the
+    /// two that are returned, counted from byte 0.
     pub(super) fn check_bounds(
         &mut self,
         memory: u32,

@@ -25,8 +25,8 @@ use crate::ir::types::{builtin_signature, core_signature};
 const CALL_TO_NULL: ir::TrapCode = trap_code(TrapCode::IndirectCallToNull);
 const BAD_SIGNATURE: ir::TrapCode = trap_code(TrapCode::BadSignature);
 
-/// Flags of loads from what never changes but can be read only after a check: what an open reference
-/// leads to if it is not null, an element of a constant table if there is one.
+/// Flags of loads from what never changes but can be read only after a check: what an open
+/// reference leads to if it is not null, an element of a constant table if there is one.
 pub(super) const REFERENT: MemFlagsData = MemFlagsData::new()
     .with_notrap()
     .with_readonly()
@@ -202,9 +202,9 @@ impl Emitter<'_, '_> {
         }
     }
 
-    /// Makes the prologue check that the stack has room for this function: those that call others do, so
-    /// that recursion ends where the store says. It was measured at 1 to 2 % of a function that does
-    /// nothing but call itself, which is less than moving its code by a few bytes.
+    /// Makes the prologue check that the stack has room for this function: those that call others
+    /// do, so that recursion ends where the store says. It was measured at 1 to 2 % of a function
+    /// that does nothing but call itself, which is less than moving its code by a few bytes.
     fn limit_stack(&mut self) {
         const STORE: i32 = field(offset_of!(VmContext, store));
         const LIMIT: i32 = field(offset_of!(VmStore, stack_limit));
@@ -227,8 +227,8 @@ impl Emitter<'_, '_> {
         func.stack_limit = Some(limit);
     }
 
-    /// Checks the type of a closed function reference in memory. It is compared with the high half of
-    /// the element only; which trap it is if they differ is found out off the usual path.
+    /// Checks the type of a closed function reference in memory. It is compared with the high half
+    /// of the element only; which trap it is if they differ is found out off the usual path.
     fn check_closed(
         &mut self,
         type_number: u32,

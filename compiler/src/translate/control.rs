@@ -328,8 +328,8 @@ impl Translator<'_, '_> {
         Ok(())
     }
 
-    /// Branches by a table of tables: Cranelift's work for a block is quadratic in the blocks that it
-    /// branches to.
+    /// Branches by a table of tables: Cranelift's work for a block is quadratic in the blocks that
+    /// it branches to.
     fn branch_by_tables(
         &mut self,
         selector: Value,

@@ -1,7 +1,7 @@
 //! Interruptible code: where it checks whether the host wants it to stop.
 //!
-//! A check ([`Checks`](crate::ir::check::Checks)) is one instruction without a branch. The page that it
-//! loads from belongs to the store; its address is at a fixed offset in the context.
+//! A check ([`Checks`](crate::ir::check::Checks)) is one instruction without a branch. The page
+//! that it loads from belongs to the store; its address is at a fixed offset in the context.
 //!
 //! Between two checks there is a bounded number of instructions:
 //!

@@ -68,8 +68,8 @@ impl Loops {
         self.0.pop();
     }
 
-    /// The jumps to those of the innermost loops before which no memory's size is loaded, the innermost
-    /// first: it is loaded now.
+    /// The jumps to those of the innermost loops before which no memory's size is loaded, the
+    /// innermost first: it is loaded now.
     pub(super) fn take_without_size(&mut self) -> impl Iterator<Item = Inst> {
         let loops = self.0.iter_mut().rev();
         loops.take_while(|found| !found.has_size).map(|found| {

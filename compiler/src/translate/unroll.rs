@@ -7,8 +7,9 @@
 //!                \----------------> after the loop
 //! ```
 //!
-//! Measured on loops of about seven instructions (`interruptible.cost` of the bench): a check costs up to
-//! 25 % in each iteration, 5 % in every other. More copies, and larger bodies, cost more than they save.
+//! Measured on loops of about seven instructions (`interruptible.cost` of the bench): a check costs
+//! up to 25 % in each iteration, 5 % in every other. More copies, and larger bodies, cost more than
+//! they save.
 
 use cranelift_codegen::ir::Block;
 use wasmparser::{Operator, OperatorsReader};

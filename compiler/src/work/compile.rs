@@ -68,8 +68,8 @@ impl<'l> Compiled<'l> {
         self.list.entries.iter().chain(&self.shared)
     }
 
-    /// The function that a symbol means; `None` if it is not a function, or was not compiled because
-    /// nothing refers to it.
+    /// The function that a symbol means; `None` if it is not a function, or was not compiled
+    /// because nothing refers to it.
     pub(crate) fn func(&self, symbol: Symbol) -> Option<FuncId> {
         match symbol {
             Symbol::Func(func) => Some(func),

@@ -1,10 +1,11 @@
 //! What allocating registers for a function costs, estimated from its optimised IR.
 //!
-//! The backtracking allocator compares a live range that finds no register with all that it overlaps:
-//! its work grows with the *area* of the live ranges, the sum over all values of the instructions
-//! between definition and last use. Ordinary functions have few values that live long; a function
-//! with thousands of them at once takes seconds for 20 KB. The estimate takes blocks in the order
-//! of the layout, and extends what is used in a loop to the loop's end if it is defined before.
+//! The backtracking allocator compares a live range that finds no register with all that it
+//! overlaps: its work grows with the *area* of the live ranges, the sum over all values of the
+//! instructions between definition and last use. Ordinary functions have few values that live long;
+//! a function with thousands of them at once takes seconds for 20 KB. The estimate takes blocks in
+//! the order of the layout, and extends what is used in a loop to the loop's end if it is defined
+//! before.
 //!
 //! It depends on the function alone, never on time, so that the same input gives the same bytes.
 

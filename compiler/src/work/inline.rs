@@ -5,18 +5,20 @@
 //! ```
 //!
 //! A *leaf* is a small core function that neither calls nor traps. Its callers are not seen in a
-//! backtrace that it makes, since it makes none. Small adapters are inlined into the core functions that
-//! call them; what traps in an adapter has never been a frame of its own.
+//! backtrace that it makes, since it makes none. Small adapters are inlined into the core functions
+//! that call them; what traps in an adapter has never been a frame of its own.
 //!
-//! Functions that check whether to stop are not inlined: two checks of a function must not be alike.
+//! Functions that check whether to stop are not inlined: two checks of a function must not be
+//! alike.
 //!
-//! Accesses of adapters have no alias region, those of core functions have one, and Cranelift orders a
-//! load without region after stores without region, calls and fences only. **Invariant:** an inlined
-//! adapter that loads from a memory stores what it has loaded, or calls, before the core function goes
-//! on: results go to the caller's memory, and what takes parameters from memory calls `realloc`.
+//! Accesses of adapters have no alias region, those of core functions have one, and Cranelift
+//! orders a load without region after stores without region, calls and fences only. **Invariant:**
+//! an inlined adapter that loads from a memory stores what it has loaded, or calls, before the core
+//! function goes on: results go to the caller's memory, and what takes parameters from memory calls
+//! `realloc`.
 //!
-//! Functions that are inlined are built before all others; one that cannot be built is left alone, so that
-//! errors are those of compiling it.
+//! Functions that are inlined are built before all others; one that cannot be built is left alone,
+//! so that errors are those of compiling it.
 
 use std::collections::HashMap;
 

@@ -1,5 +1,5 @@
-//! Machine code of a function: its IR is optimised and given to the register allocator that its size
-//! allows.
+//! Machine code of a function: its IR is optimised and given to the register allocator that its
+//! size allows.
 
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::{CodegenError, CompiledCode, Context};

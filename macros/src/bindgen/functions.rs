@@ -136,8 +136,8 @@ pub(super) fn export(
     let (owned_types, results) = (&owned.types, owned.results());
     let (names, types, returned) = (&borrowed.names, &borrowed.types, owned.returned());
     let (store, instance, typed) = (own("store"), own("instance"), own("typed"));
-    // Where nothing is borrowed, the type with which the function is found is that of calls. Otherwise
-    // calls have one with lifetimes, which no field can have.
+    // Where nothing is borrowed, the type with which the function is found is that of calls.
+    // Otherwise calls have one with lifetimes, which no field can have.
     let is_same = owned_types
         .iter()
         .map(TokenStream::to_string)
@@ -208,7 +208,8 @@ pub(super) struct HostTrait {
 }
 
 impl Imports<'_> {
-    /// The trait of functions that are of no resource, with those of the resources as its supertraits.
+    /// The trait of functions that are of no resource, with those of the resources as its
+    /// supertraits.
     pub(super) fn host(
         &self,
         docs: &TokenStream,
@@ -251,7 +252,8 @@ impl Imports<'_> {
                 pub trait #host {
                     #methods
 
-                    /// A guest has dropped one that it owned. An error ends the call as a trap does.
+                    /// A guest has dropped one that it owned. An error ends the call as a trap
+                    /// does.
                     fn drop(&mut self, rep: #krate::Resource<#ty>) -> #krate::Result<()>;
                 }
             },
@@ -406,8 +408,8 @@ fn is_trappable(trappable: &Trappable, func: &Function, instance: Option<&str>) 
     }
 }
 
-/// The error type of a `result`, if the host returns another one in its place: with the type of `ok`
-/// and the host's error.
+/// The error type of a `result`, if the host returns another one in its place: with the type of
+/// `ok` and the host's error.
 fn error_of<'a>(
     types: &TypeWriter<'_>,
     failing: &Failing<'a>,

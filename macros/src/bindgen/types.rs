@@ -224,8 +224,8 @@ impl TypeWriter<'_> {
     }
 
     /// Which of the handles in a function's type are borrowed, in the order of
-    /// `ComponentType::handles`. Nothing where a component cannot have it otherwise: results own, and the
-    /// first parameter of a method is borrowed, or it is not valid.
+    /// `ComponentType::handles`. Nothing where a component cannot have it otherwise: results own,
+    /// and the first parameter of a method is borrowed, or it is not valid.
     pub(super) fn borrows(&self, func: &Function) -> Option<TokenStream> {
         let mut found = Vec::new();
         let is_method = matches!(func.kind, FunctionKind::Method(_));

@@ -94,8 +94,8 @@ const ROOT: Scope = Scope {
 };
 
 impl Writer<'_> {
-    /// The modules of imported interfaces, and at the root the trait of functions that are imported by
-    /// themselves. What is returned is the root's.
+    /// The modules of imported interfaces, and at the root the trait of functions that are imported
+    /// by themselves. What is returned is the root's.
     fn imports(&mut self, world: &World) -> Result<TokenStream> {
         let krate = self.krate;
         let (mut content, mut hosts, mut calls) = (TokenStream::new(), Vec::new(), Vec::new());
@@ -337,8 +337,8 @@ impl Writer<'_> {
                 /// Makes an instance of a component, and finds all that the world exports.
                 ///
                 /// # Errors
-                /// If an import is not defined, or is of another type; if an export is missing, or is
-                /// of another type; if the guest traps.
+                /// If an import is not defined, or is of another type; if an export is missing, or
+                /// is of another type; if the guest traps.
                 pub fn instantiate<T: 'static>(
                     mut #store: impl #krate::AsContextMut<Data = T>,
                     component: &#krate::Component,

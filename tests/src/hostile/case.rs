@@ -1,8 +1,8 @@
 //! Random cases: what host and guests pass in one call.
 //!
-//! What a guest passes is made of values that are lowered into its memory by the reference, and then
-//! made wrong in a few places: pointers at and beyond the end, or off by one; lengths at the limits;
-//! discriminants, chars and text that are none.
+//! What a guest passes is made of values that are lowered into its memory by the reference, and
+//! then made wrong in a few places: pointers at and beyond the end, or off by one; lengths at the
+//! limits; discriminants, chars and text that are none.
 
 use super::values::random_values;
 use super::wat::{Func, Memory, Path};
@@ -20,7 +20,8 @@ pub struct Case {
     pub host_params: Vec<Value>,
     /// What the host's function returns: a value if it has a result. `None`: it fails.
     pub host_result: Option<Vec<Value>>,
-    /// How the host's function enters its caller again before it returns: each within the one before.
+    /// How the host's function enters its caller again before it returns: each within the one
+    /// before.
     pub visits: Vec<Visit>,
     /// Whether the host goes on as if nothing had been when such a call fails.
     pub swallows: bool,
@@ -30,7 +31,8 @@ pub struct Case {
     pub callee: Option<Setup>,
 }
 
-/// A call within a call: the guest gets a resource on loan, lets the host go on, and drops what is said.
+/// A call within a call: the guest gets a resource on loan, lets the host go on, and drops what is
+/// said.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Visit {
     /// What else it drops first: a type and a handle, which may be none.

@@ -424,8 +424,8 @@ pub fn lowering(leaf: &Leaf, other: Encoding, call: usize, step: Step, want: Wan
     })
 }
 
-/// The trials of a value that Rust has a type for: typed ones, dynamic ones, and those from guest to
-/// guest, each in all positions.
+/// The trials of a value that Rust has a type for: typed ones, dynamic ones, and those from guest
+/// to guest, each in all positions.
 pub const ALL: usize = 3 * BETWEEN;
 
 /// The trials from guest to guest: 7 positions in parameters, and 6 in results.

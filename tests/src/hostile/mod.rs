@@ -8,7 +8,8 @@
 //!            -> compiled code and loader, compared           (run, typed, vals)
 //! ```
 //!
-//! One component holds many functions, since compiling costs the most; each case has a new instance.
+//! One component holds many functions, since compiling costs the most; each case has a new
+//! instance.
 
 pub mod case;
 mod derived;

@@ -22,8 +22,8 @@ pub struct Host {
     result: Option<Vec<Value>>,
     /// The resources that were dropped: types, and what they stood for.
     dropped: Vec<(usize, u32)>,
-    /// The guest, the calls within the call that are still to be made, the last one first, and whether
-    /// their failures are swallowed.
+    /// The guest, the calls within the call that are still to be made, the last one first, and
+    /// whether their failures are swallowed.
     visits: Option<(Instance, Vec<Visit>, bool)>,
 }
 

@@ -1,8 +1,8 @@
 //! The components that cases run in, as text.
 //!
 //! Every guest has two memories: the one that the canonical ABI sees, and `control`, which holds
-//! what the guest is told to do and what it has seen. The host sets both with `reset` and reads both
-//! with `report`; `libc.wat` has these and `realloc`.
+//! what the guest is told to do and what it has seen. The host sets both with `reset` and reads
+//! both with `report`; `libc.wat` has these and `realloc`.
 
 use std::fmt::Write as _;
 

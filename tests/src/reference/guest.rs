@@ -26,8 +26,8 @@ pub enum Action {
     Scribble,
     /// Executes `unreachable`.
     Trap,
-    /// Does not return: calls itself until the stack is exhausted. A loop joins it once the loader can
-    /// interrupt guests.
+    /// Does not return: calls itself until the stack is exhausted. A loop joins it once the loader
+    /// can interrupt guests.
     Recurse,
     /// Returns the old place; behaves if there is none.
     InPlace,

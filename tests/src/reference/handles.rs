@@ -1,6 +1,7 @@
 //! The handles of a component instance ("Table", "ResourceHandle").
 //!
-//! All resources here are the host's: no guest defines one, so that a borrow is a handle everywhere.
+//! All resources here are the host's: no guest defines one, so that a borrow is a handle
+//! everywhere.
 
 use cwasm::TrapCode;
 
@@ -32,8 +33,8 @@ pub enum HandleStep {
 pub struct Handles {
     array: Vec<Option<Handle>>,
     free: Vec<u32>,
-    /// How many borrows each call that is not over has got and not dropped ("num_borrows"), the outermost
-    /// first: there is one always.
+    /// How many borrows each call that is not over has got and not dropped ("num_borrows"), the
+    /// outermost first: there is one always.
     borrows: Vec<u32>,
     /// What was made and dropped, in this order, so that a guest can be made to do the same.
     pub steps: Vec<HandleStep>,

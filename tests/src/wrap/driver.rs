@@ -333,7 +333,8 @@ pub(crate) fn slots(count: u32) -> wasm_encoder::Module {
     module
 }
 
-/// A function that does something with the one of `count` slots whose number its first parameter is.
+/// A function that does something with the one of `count` slots whose number its first parameter
+/// is.
 fn select(count: u32, something: impl Fn(&mut InstructionSink<'_>, u32)) -> Function {
     let mut body = Function::new([]);
     let mut code = body.instructions();

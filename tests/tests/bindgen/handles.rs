@@ -1,5 +1,6 @@
-//! Every kind of handle through `bindgen!` and the dynamic API, as `handle_matrix.rs` does with types that
-//! are declared by hand: the host's resource to a guest and on to the host and back, and a guest's.
+//! Every kind of handle through `bindgen!` and the dynamic API, as `handle_matrix.rs` does with
+//! types that are declared by hand: the host's resource to a guest and on to the host and back, and
+//! a guest's.
 
 use std::fmt::Write as _;
 
@@ -212,8 +213,8 @@ fn values(shape: &str) -> Vec<Val> {
     }
 }
 
-/// A function that calls what is generated for one of the interfaces: with a value of numbers, of which
-/// `$own` and `$borrow` make handles; of handles in the result `$number` makes numbers.
+/// A function that calls what is generated for one of the interfaces: with a value of numbers, of
+/// which `$own` and `$borrow` make handles; of handles in the result `$number` makes numbers.
 macro_rules! generated {
     (fn $name:ident($guest:ty, $($interface:ident)::+) $own:expr, $borrow:expr, $number:expr) => {
         fn $name(

@@ -1,4 +1,5 @@
-//! Imports and exports with more than a name: what they implement, ids for hosts, and versions in two parts.
+//! Imports and exports with more than a name: what they implement, ids for hosts, and versions in
+//! two parts.
 
 use cwasm::{Component, ItemKind, Linker, Store};
 use cwasm_tests::artifact::Workshop;

@@ -442,8 +442,8 @@ fn many_core_instances() {
     assert_eq!(f.call(&mut store, (7,)).unwrap().0, 7 + last);
 }
 
-/// Data and imports are there for each instance, so that instances of a module must not multiply them
-/// without end.
+/// Data and imports are there for each instance, so that instances of a module must not multiply
+/// them without end.
 #[test]
 fn what_instances_multiply_has_a_limit() {
     let workshop = Workshop::new();

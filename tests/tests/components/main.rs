@@ -1,5 +1,5 @@
-//! Components, from end to end: compiled, mapped, linked and called. One file for each matter; they are
-//! one binary, so that compiler and loader are linked once.
+//! Components, from end to end: compiled, mapped, linked and called. One file for each matter; they
+//! are one binary, so that compiler and loader are linked once.
 
 #[path = "../common/mod.rs"]
 mod common;

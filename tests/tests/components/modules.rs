@@ -3,8 +3,8 @@
 use cwasm::{Component, Instance, LinkError, Linker, Module, Store, StoreContextMut, TrapCode};
 use cwasm_tests::artifact::Workshop;
 
-/// A component that gives an imported module all kinds of items, of which it has some itself, and uses
-/// what the module exports: in its own modules, as lifted functions, as memory and `realloc`.
+/// A component that gives an imported module all kinds of items, of which it has some itself, and
+/// uses what the module exports: in its own modules, as lifted functions, as memory and `realloc`.
 const USES: &str = r#"(component
   (import "log" (func $log (param "value" u32)))
   (import "m" (core module $m

@@ -1,5 +1,5 @@
-//! What one component hands to another: copies of all short lengths beside Rust's own, and the frames
-//! of traps in functions that were inlined.
+//! What one component hands to another: copies of all short lengths beside Rust's own, and the
+//! frames of traps in functions that were inlined.
 
 use cwasm::{Engine, Error, Instance, InstancePre, Linker, Store, TrapCode, TypedFunc};
 use cwasm_tests::artifact::Workshop;

@@ -10,10 +10,10 @@ use cwasm::{
 };
 use cwasm_tests::artifact::Workshop;
 
-/// `act` does what a number says, its last digit first: 0 nothing, 1 makes a resource, 2 drops it, 3 drops
-/// the last one on loan, 4 the one before that, 5 calls the host with the other digits, 6 the same with
-/// its resource on loan, 7 with its resource twice in a list, 8 makes a thousand more. It returns how
-/// often it has been called.
+/// `act` does what a number says, its last digit first: 0 nothing, 1 makes a resource, 2 drops it,
+/// 3 drops the last one on loan, 4 the one before that, 5 calls the host with the other digits, 6
+/// the same with its resource on loan, 7 with its resource twice in a list, 8 makes a thousand
+/// more. It returns how often it has been called.
 const GUEST: &str = r#"(component
   (import "thing" (type $R (sub resource)))
   (import "make" (func $make (result (own $R))))

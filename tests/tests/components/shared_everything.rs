@@ -1,5 +1,5 @@
-//! Shared-everything dynamic linking with modules that the host gives when it links: the components of
-//! `cases/component/shared-everything.wast`, which has them inside.
+//! Shared-everything dynamic linking with modules that the host gives when it links: the components
+//! of `cases/component/shared-everything.wast`, which has them inside.
 
 use cwasm::{Component, Instance, Linker, Module, Store};
 use cwasm_tests::artifact::Workshop;

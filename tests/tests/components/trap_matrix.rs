@@ -8,7 +8,8 @@
 //!
 //! The harness of `hostile` runs them, so each is also compared with the reference; after a trap it
 //! finds the guests poisoned and another instance of the same component fine. Rows about calls and
-//! builtins are in `trap_matrix_calls.rs`; those about pointers, with 64 bits, in `trap_matrix64.rs`.
+//! builtins are in `trap_matrix_calls.rs`; those about pointers, with 64 bits, in
+//! `trap_matrix64.rs`.
 
 use cwasm::TrapCode;
 use cwasm_tests::hostile::matrix::{
@@ -303,8 +304,8 @@ fn d09_list_out_of_bounds() {
     check(5 * ALL, trials.collect());
 }
 
-/// What has a discriminant of so many cases. Validation has at most 10,000 cases, so that none has four
-/// bytes.
+/// What has a discriminant of so many cases. Validation has at most 10,000 cases, so that none has
+/// four bytes.
 fn discriminants() -> Vec<(Leaf, usize)> {
     let none = || Value::Case(0, None);
     let some = Some(Type::U8);

@@ -1,6 +1,6 @@
-//! The rows of `CANONICAL-ABI-TRAPS.md` that are about pointers and lengths, once more for memories whose
-//! addresses have 64 bits: every bit counts, also those that 32-bit code would not look at. What is given
-//! in one component and taken in the other has pointers of either width there.
+//! The rows of `CANONICAL-ABI-TRAPS.md` that are about pointers and lengths, once more for memories
+//! whose addresses have 64 bits: every bit counts, also those that 32-bit code would not look at.
+//! What is given in one component and taken in the other has pointers of either width there.
 
 use cwasm::TrapCode;
 use cwasm_tests::hostile::matrix::{

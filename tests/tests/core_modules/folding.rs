@@ -1,5 +1,5 @@
-//! Segments that are folded into images: instances start as the specification says, whatever is folded,
-//! runs or traps, and folding depends on nothing that need not keep it.
+//! Segments that are folded into images: instances start as the specification says, whatever is
+//! folded, runs or traps, and folding depends on nothing that need not keep it.
 
 use std::fmt::Write as _;
 
@@ -335,7 +335,8 @@ fn instantiate(workshop: &Workshop, module: &Module) -> (Store<()>, ModuleInstan
     (store, instance)
 }
 
-/// Whether anything is left to run at instantiation, and how many bytes of data are left to copy then.
+/// Whether anything is left to run at instantiation, and how many bytes of data are left to copy
+/// then.
 fn steps(workshop: &Workshop, text: &str) -> (bool, usize) {
     let artifact = workshop.compile(text.as_bytes()).unwrap();
     let module = workshop.map_module(&artifact).unwrap();

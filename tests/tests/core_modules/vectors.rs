@@ -1,5 +1,6 @@
-//! Vectors that hosts pass and get; and which bytes vector operators access: those that the operator
-//! names and no others, at the end of a memory and beyond, at every CPU level that the machine has.
+//! Vectors that hosts pass and get; and which bytes vector operators access: those that the
+//! operator names and no others, at the end of a memory and beyond, at every CPU level that the
+//! machine has.
 
 use crate::common;
 use cwasm::{CoreFunc, CoreGlobal, CoreMemory, CoreVal, Extern, FuncType, Module, Store, ValType};

@@ -3,9 +3,9 @@
 //! matters, computed in each way. The oracle itself is [`predict`].
 //!
 //! `cargo test` takes every [`STRIDE`]th combination of operator, offset and way, others in each
-//! memory, so that each is tried in some, and a part of the indices; `ORACLE=full` takes them all. An
-//! access that leaves the store's memories ends the process: `ORACLE=trace`, with `-- --nocapture`,
-//! says which it was.
+//! memory, so that each is tried in some, and a part of the indices; `ORACLE=full` takes them all.
+//! An access that leaves the store's memories ends the process: `ORACLE=trace`, with
+//! `-- --nocapture`, says which it was.
 
 #[path = "../common/mod.rs"]
 mod common;

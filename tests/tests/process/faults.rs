@@ -330,9 +330,9 @@ fn traps_under_a_debugger_are_traps() {
     assert_eq!(steps, faults.len());
 }
 
-/// A module that calls the host with an address, and whose `load` was changed after it was compiled:
-/// the instruction that accesses the memory reads what is at the address of the function's argument,
-/// wherever that is.
+/// A module that calls the host with an address, and whose `load` was changed after it was
+/// compiled: the instruction that accesses the memory reads what is at the address of the
+/// function's argument, wherever that is.
 fn wild(workshop: &Workshop) -> Module {
     const TEXT: &str = r#"(module
         (import "" "host" (func $host (param i64) (result i32)))

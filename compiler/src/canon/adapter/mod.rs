@@ -7,14 +7,16 @@
 //!
 //! An adapter has the core signature of the lowered function. It lifts from one side and lowers
 //! into the other in one go, directed by the type, which is the same on both sides: so are layouts
-//! and flat forms, but for the width of pointers and what follows from it, and a value passes from flat to flat ([`flat`]) or from memory to memory
-//! ([`memory`]). [`variants`], [`lists`] (with [`vectors`]) and [`strings`] are what both have in common.
+//! and flat forms, but for the width of pointers and what follows from it, and a value passes from
+//! flat to flat ([`flat`]) or from memory to memory ([`memory`]). [`variants`], [`lists`] (with
+//! [`vectors`]) and [`strings`] are what both have in common.
 //!
 //! **Invariants:** every access to a memory lies in a range that was checked before; memories never
-//! shrink and never move, so what was checked stays good whatever a guest's `realloc` does, and whoever
-//! enters the caller again while it waits. The two sides are different component instances with
-//! different memories, unless an instance calls what it exports itself: what is copied may then
-//! overlap. Instances are left as they are when something traps: nothing of the component runs again.
+//! shrink and never move, so what was checked stays good whatever a guest's `realloc` does, and
+//! whoever enters the caller again while it waits. The two sides are different component instances
+//! with different memories, unless an instance calls what it exports itself: what is copied may
+//! then overlap. Instances are left as they are when something traps: nothing of the component runs
+//! again.
 //!
 //! The callee may be active: then it waits for a call of its own, so that its flags are as they are
 //! outside of `realloc` and post-return. Nothing is written for an entry.
@@ -104,8 +106,8 @@ struct Loans {
     scope: Option<Value>,
 }
 
-/// Builds an adapter. A callee that is a leaf does not call: nobody runs meanwhile who could see what is
-/// lent.
+/// Builds an adapter. A callee that is a leaf does not call: nobody runs meanwhile who could see
+/// what is lent.
 pub(crate) fn build(
     builder: &mut FunctionBuilder<'_>,
     unit: &Unit<'_>,
@@ -257,8 +259,8 @@ pub(crate) fn check_leaves(
     flags
 }
 
-/// Traps if the host does not want that the instance with these flags calls itself, what it is nested
-/// in, or what is nested in it.
+/// Traps if the host does not want that the instance with these flags calls itself, what it is
+/// nested in, or what is nested in it.
 pub(crate) fn check_nests(builder: &mut FunctionBuilder<'_>, flags: Value) {
     check_flag(builder, flags, MAY_NEST, TrapCode::CannotEnter);
 }
@@ -273,8 +275,8 @@ fn set_flags(builder: &mut FunctionBuilder<'_>, context: Value, offset: i32, fla
 }
 
 impl Loans {
-    /// The call is over: so is all lending. If an instance calls itself, its callee's scope is below
-    /// what it has lent.
+    /// The call is over: so is all lending. If an instance calls itself, its callee's scope is
+    /// below what it has lent.
     fn end(
         self,
         builder: &mut FunctionBuilder<'_>,

@@ -1,9 +1,9 @@
 //! Functions that adapters share: each copies the values of one type from one side to another.
 //!
-//! Their first arguments are the context, the flags of the side that is copied to, as they are outside
-//! of its `realloc`, and the scope of handles that it gets on loan, if there is one; then follow the
-//! flat values, whose other form is returned, or the two addresses. What an address points to was
-//! checked by the caller.
+//! Their first arguments are the context, the flags of the side that is copied to, as they are
+//! outside of its `realloc`, and the scope of handles that it gets on loan, if there is one; then
+//! follow the flat values, whose other form is returned, or the two addresses. What an address
+//! points to was checked by the caller.
 
 use cranelift_codegen::ir::{AbiParam, ArgumentPurpose, InstBuilder, Signature, Value, types};
 use cranelift_codegen::isa::CallConv;

@@ -110,9 +110,9 @@ impl Sharing {
         self.sizes.is_shared(ty)
     }
 
-    /// Whether all bits of the type are valid and mean the same in each guest, so that its bytes can
-    /// be copied as they are: numbers, and records of them without padding, which is not the other
-    /// side's to see.
+    /// Whether all bits of the type are valid and mean the same in each guest, so that its bytes
+    /// can be copied as they are: numbers, and records of them without padding, which is not the
+    /// other side's to see.
     pub(super) fn is_plain(&self, ty: ValueType) -> bool {
         self.sizes.is_plain(ty)
     }
@@ -270,8 +270,8 @@ impl Total<'_> {
         Ok(())
     }
 
-    /// Counts a part of a large type. What is copied by a function of its own is left for later if it
-    /// is the first time.
+    /// Counts a part of a large type. What is copied by a function of its own is left for later if
+    /// it is the first time.
     fn part(
         &mut self,
         direction: u32,

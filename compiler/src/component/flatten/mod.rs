@@ -37,7 +37,8 @@ use scope::{Closure, CoreInstance, Def, Exports, Func, Outer, Scope};
 /// How deep components may be nested in each other.
 const MAX_DEPTH: u64 = 100;
 
-/// Bytes that core instances may take beyond [`MAX_SIZE_FACTOR`] times what one of each module does.
+/// Bytes that core instances may take beyond [`MAX_SIZE_FACTOR`] times what one of each module
+/// does.
 const FREE_SIZE: u64 = 64 << 20;
 /// Instances are cheap to make many of, and what their modules have is there for each.
 const MAX_SIZE_FACTOR: u64 = 8;

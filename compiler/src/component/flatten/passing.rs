@@ -1,8 +1,8 @@
-//! Functions that the outermost component imports and exports as they are: each is lowered, and lifted
-//! again, by a component instance of its own.
+//! Functions that the outermost component imports and exports as they are: each is lowered, and
+//! lifted again, by a component instance of its own.
 //!
-//! Where values need memory, or a borrowed handle must be dropped, a core instance stands between: what
-//! is lifted is its function, which calls the lowered one.
+//! Where values need memory, or a borrowed handle must be dropped, a core instance stands between:
+//! what is lifted is its function, which calls the lowered one.
 
 use cwasm_format::abi::{MAX_FLAT_RESULTS, PointerWidth};
 use cwasm_format::encoding::StringEncoding;

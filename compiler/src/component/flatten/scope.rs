@@ -50,8 +50,8 @@ pub(super) struct Closure<'d, 'a> {
     pub(super) outer: Rc<Outer<'d, 'a>>,
 }
 
-/// The part of a scope that outer aliases can reach. It only grows, so that sharing it is as good as a
-/// copy made when the nested component was defined.
+/// The part of a scope that outer aliases can reach. It only grows, so that sharing it is as good
+/// as a copy made when the nested component was defined.
 pub(super) struct Outer<'d, 'a> {
     pub(super) modules: RefCell<Vec<ModuleId>>,
     pub(super) components: RefCell<Vec<Closure<'d, 'a>>>,
