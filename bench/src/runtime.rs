@@ -1,4 +1,4 @@
-//! What is measured, said once: both sides implement it, so both sides do the same work.
+//! The measured operations, declared once: both sides implement them, so both do the same work.
 
 use std::error::Error as StdError;
 use std::num::NonZeroUsize;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A compiler with its loader: an engine, and a linker that defines the guest's imports.
 pub(crate) trait Runtime: Sized {
-    /// What tables and error messages call it.
+    /// Its name in tables and error messages.
     const NAME: &'static str;
     /// The front part of its artifacts' names, and its name for child processes.
     const PREFIX: &'static str;

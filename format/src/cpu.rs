@@ -1,7 +1,7 @@
-//! CPU levels and the feature bits that an artifact asks for.
+//! CPU levels, and the feature bits that an artifact requires.
 //!
-//! The x86-64 levels are those of the psABI ("x86-64-ABI", section 3.1.1), the same names that
-//! compilers take for `-march`.
+//! The x86-64 levels are those of the psABI ("x86-64-ABI", section 3.1.1), under the names that
+//! compilers accept for `-march`.
 
 macro_rules! cpu_levels {
     ($($(#[$meta:meta])* $level:ident = $name:literal: $($feature:literal)*;)*) => {
@@ -24,8 +24,8 @@ macro_rules! cpu_levels {
     };
 }
 
-// Each level with the features that it adds to those of the levels above it in this table. Bits are
-// part of the artifact's ABI: new features come last.
+// Each level with the features that it adds to those of the lines before it. Bits are part of the
+// artifact's ABI: new features come last.
 cpu_levels! {
     /// The baseline: SSE2.
     X86_64 = "x86-64":;

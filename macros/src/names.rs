@@ -1,4 +1,4 @@
-//! Names of Rust as the component model writes them.
+//! Converts Rust names to names of the component model.
 
 use syn::Ident;
 use syn::ext::IdentExt as _;
@@ -28,7 +28,7 @@ pub(crate) fn kebab(ident: &Ident) -> String {
     kebab
 }
 
-/// What is wrong with a name, if it is none that a component can have (component model,
+/// The fault of a name that is not valid in a component; `None` if it is valid (component model,
 /// `Explainer.md`, "Import and Export Definitions": words of letters and digits, each of small or
 /// of capital letters, the first of which starts with a letter).
 pub(crate) fn fault(name: &str) -> Option<String> {

@@ -1,4 +1,4 @@
-//! What the suites that cross crates share: above all the runner of `.wast` files.
+//! Code that the suites that cross crates share: above all the runner of `.wast` files.
 //!
 //! ```text
 //! file -> wast (parse) -> script (one directive after the other) -> Report

@@ -38,14 +38,14 @@ pub(crate) struct Module {
     pub(crate) driver: Driver,
 }
 
-/// What a module imports.
+/// An import of a module.
 pub(crate) struct Import {
     pub(crate) module: String,
     pub(crate) name: String,
     kind: ExportKind,
 }
 
-/// What happened in a script, and is repeated in each component.
+/// An event of a script, which is repeated in each component.
 pub(crate) enum Event {
     Instance(Instance),
     Call(Call),

@@ -1,4 +1,4 @@
-//! What another thread can stop, how soon, and what it leaves behind.
+//! Code that another thread can stop, how soon it stops, and the state that it leaves.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};

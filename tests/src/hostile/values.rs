@@ -20,7 +20,7 @@ const LEAVES: [Type; 13] = [
     Type::String,
 ];
 
-/// What the keys of maps can be.
+/// The types of keys of maps.
 const KEYS: [Type; 6] = [
     Type::Bool,
     Type::U8,

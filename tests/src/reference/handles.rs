@@ -10,7 +10,7 @@ use cwasm::TrapCode;
 pub struct Handle {
     /// Which type of resources.
     pub ty: usize,
-    /// What it stands for.
+    /// The representation.
     pub rep: u32,
     /// Whether it is owned, or borrowed.
     pub own: bool,
@@ -19,7 +19,7 @@ pub struct Handle {
     scope: usize,
 }
 
-/// What was done to a table.
+/// An operation on a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HandleStep {
     /// A resource of this type that stands for this was added.
@@ -36,7 +36,7 @@ pub struct Handles {
     /// How many borrows each call that is not over has got and not dropped ("num_borrows"), the
     /// outermost first: there is one always.
     borrows: Vec<u32>,
-    /// What was made and dropped, in this order, so that a guest can be made to do the same.
+    /// The operations so far, in order, so that a guest can be made to repeat them.
     pub steps: Vec<HandleStep>,
 }
 

@@ -34,7 +34,7 @@ pub(crate) struct Driver {
     pub(crate) actions: HashMap<String, Action>,
 }
 
-/// What can be done with an export.
+/// An action on an export.
 #[derive(Clone)]
 pub(crate) struct Action {
     /// The argument of the driver's `call`.
@@ -53,7 +53,7 @@ fn slots_of(types: &[ValType]) -> usize {
     types.iter().copied().map(slot_count).sum()
 }
 
-/// What a module shows of itself: types and exports.
+/// The visible part of a module: types and exports.
 #[derive(Default)]
 pub(crate) struct Surface {
     /// The module's own types, to which the driver adds its own.
@@ -119,7 +119,7 @@ impl Surface {
     }
 }
 
-/// What an action uses: the index of an imported function or global of the driver.
+/// The target of an action: the index of an imported function or global of the driver.
 #[derive(Clone, Copy)]
 enum Target {
     Func(u32),

@@ -1,6 +1,6 @@
 //! `docs/format.md`: its tables are made of the format's own constants, offsets and comments.
 //!
-//! What stands between `<!-- KIND NAME -->` and `<!-- end -->` is compared with what is made here.
+//! The text between `<!-- KIND NAME -->` and `<!-- end -->` is compared with the one made here.
 //! `UPDATE=1 cargo test --workspace --test artifacts format_page` writes it anew, to be reviewed as
 //! a diff.
 

@@ -73,7 +73,7 @@ fn guest() -> Vec<u8> {
     common::component_of_world("tests/handle_matrix.wit", "matrix", &module)
 }
 
-/// What the host's functions got last: the numbers of the resources.
+/// The resources that the host's functions got last, as numbers.
 #[derive(Default)]
 struct State(Vec<u32>);
 
@@ -311,7 +311,7 @@ fn call(instance: &Instance, store: &mut Store<State>, name: &str, param: &Val) 
     result
 }
 
-/// What a function gives for a value, with numbers in place of resources.
+/// The result of a function for a value, with numbers in place of resources.
 fn result(func: &str, plain: &Val) -> Val {
     match func.starts_with("give") {
         true => plain.clone(),

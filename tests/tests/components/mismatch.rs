@@ -133,7 +133,7 @@ flags! {
 
 type LookUp = fn(&Instance, &mut Store<()>) -> [Result<(), Error>; 2];
 
-/// What a type is asked for with.
+/// A Rust type with which a function is looked up.
 struct Candidate {
     shape: String,
     hash: TypeHash,

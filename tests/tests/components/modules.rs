@@ -85,8 +85,8 @@ const USES: &str = r#"(component
   (func (export "trap") (canon lift (core func $i "trap")))
   (export "module" (core module $m)))"#;
 
-/// What is given for it. It imports less and exports more, and its start function writes what the
-/// component reads.
+/// The module that is given for it. It imports less and exports more, and its start function writes
+/// data that the component reads.
 const GIVEN: &str = r#"(module
   (import "env" "memory" (memory 1))
   (import "env" "table" (table 1 funcref))

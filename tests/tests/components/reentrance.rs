@@ -93,19 +93,19 @@ const GUEST: &str = r#"(component
   (func (export "scribble") (canon lift (core func $i "scribble")))
   (func (export "allocated") (result u32) (canon lift (core func $i "allocated"))))"#;
 
-/// What a resource is.
+/// The resource type.
 struct Thing;
 
 type Again = dyn Fn(StoreContextMut<'_, Host>, u32) -> cwasm::Result<u32> + Send + Sync;
 type Text = dyn Fn(StoreContextMut<'_, Host>, WasmStr) -> cwasm::Result<String> + Send + Sync;
 
-/// What host functions work on.
+/// The state of host functions.
 struct Host {
     instance: Option<Instance>,
     things: ResourceTable,
-    /// What `again` does.
+    /// The function `again`.
     again: Arc<Again>,
-    /// What `text` does.
+    /// The function `text`.
     text: Arc<Text>,
 }
 

@@ -91,7 +91,7 @@ enum Ownership {
     Borrow,
 }
 
-/// What is done with a handle that a guest gets.
+/// The use of a handle that a guest gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Callee {
     Drops,

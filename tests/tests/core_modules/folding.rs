@@ -16,7 +16,7 @@ use cwasm_tests::random::Random;
 const LEN: usize = 12;
 /// Bytes of each memory.
 const SIZE: usize = 1 << 16;
-/// What the imported function returns.
+/// The result of the imported function.
 const HOST: i32 = 99;
 
 /// A function of the module, by what it is for; `F(k)` returns `k`.
@@ -185,7 +185,7 @@ impl Case {
     }
 }
 
-/// What there is after instantiation, one segment after the other, as the specification says.
+/// The state after instantiation, computed segment by segment as the specification says.
 struct Expected {
     /// Of the imported and of the own one.
     tables: [Vec<Item>; 2],

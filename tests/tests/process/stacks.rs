@@ -252,8 +252,8 @@ fn the_stack_of_a_coroutine_is_refused() {
     });
 }
 
-/// What a child does on its main thread: the artifact's path, the function, and what it does
-/// before.
+/// The variable that tells a child what to do on its main thread: the artifact's path, the
+/// function, and an action before the call.
 const MAIN: &str = "CWASM_STACKS_MAIN";
 
 /// Runs on the main thread, where the test harness runs no test.
@@ -327,7 +327,7 @@ fn on_main_thread(path: &str, name: &str, before: &str) -> Call {
     Err(error)
 }
 
-/// What a child says that calls `name` on its main thread, with these limits of the shell's
+/// The output of a child that calls `name` on its main thread, with these limits of the shell's
 /// `ulimit`.
 #[track_caller]
 fn main_thread_says(artifact: &Path, name: &str, before: &str, limits: &str) -> String {

@@ -12,7 +12,7 @@ const MAX_WIDTH: usize = 100;
 /// Folders whose comments are not reflowed yet. TO BE REMOVED, with its use, once they are.
 const WIDE_COMMENTS: &[&str] = &["loader/"];
 
-/// What is promised of artifacts: the same words wherever the promise stands.
+/// The promise about artifacts, in the same words wherever it is made.
 const PROMISE: &str = "map, inspect, reflect, link: any bytes; instantiate and call: \
     the artifact as the compiler wrote it";
 
