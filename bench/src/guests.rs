@@ -109,7 +109,7 @@ impl Kernel {
 
 const MEDIUM_FUNCTIONS: u32 = 775;
 const LARGE_FUNCTIONS: u32 = 4_000;
-/// What `run` of a generated component, which calls each of its functions, answers. Known from the
+/// The result of `run` of a generated component, which calls each of its functions. Known from the
 /// first run: both sides must agree on it.
 const MEDIUM_ANSWER: u32 = 1_224_278_538;
 const LARGE_ANSWER: u32 = 476_587_107;

@@ -47,7 +47,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Hidden {
-    /// What child processes do to find out how much memory compiling takes.
+    /// Run by child processes to measure the memory that compiling takes.
     #[command(name = peak::COMMAND, hide = true)]
     Peak {
         work: String,
@@ -130,7 +130,7 @@ fn chosen(prefixes: &[String]) -> Result<Vec<&'static Row>> {
     Ok(rows)
 }
 
-/// What is compared, on what, by which command.
+/// The versions that are compared, the machine and the command.
 fn header() -> String {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let words = |path, count| {

@@ -31,7 +31,7 @@ pub(crate) fn of_compiling<R: Runtime>(input: &Path, threads: Option<NonZeroUsiz
     Ok(of_children(R::PREFIX, input, threads)? - of_children(BASELINE, input, threads)?)
 }
 
-/// What a child process does: `work` on `input`, then it prints its own peak.
+/// Runs in a child process: does `work` on `input`, then prints the process's own peak.
 ///
 /// # Errors
 /// If `work` fails or is not known, or the system does not tell the peak.

@@ -14,15 +14,15 @@ use crate::work::{self, interrupt_cost, run_kernel};
 /// One row of the table.
 pub(crate) struct Row {
     pub(crate) name: &'static str,
-    pub(crate) unit: Unit,
+    pub(crate) unit: Quantity,
     measure: Measure,
-    /// What must be there to measure it.
+    /// The file that must exist to measure it.
     needs: Option<Real>,
 }
 
-/// What a row's figures count.
+/// The unit of a row's figures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unit {
+pub(crate) enum Quantity {
     Nanoseconds,
     Bytes,
     /// How many times as much as something else on the same side.
@@ -42,7 +42,7 @@ enum Measure {
     },
     /// A kernel.
     Kernel(Kernel),
-    /// What it costs that code can be interrupted.
+    /// The cost of interruptible code.
     InterruptCost,
 }
 
@@ -53,8 +53,8 @@ pub(crate) struct Bench {
     our_interruptible: Side<Ours>,
     their_interruptible: Side<Theirs>,
 }
-/// For all rows that are fast enough to be called many times. Many samples, each much shorter than a
-/// scheduler's time slice: what else runs on the machine interrupts few of them, and the median
+/// For all rows that are fast enough to be called many times. Many samples, each much shorter than
+/// a scheduler's time slice: what else runs on the machine interrupts few of them, and the median
 /// leaves those out.
 pub(crate) const OFTEN: Sampling = Sampling {
     samples: 801,
@@ -202,7 +202,7 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     Row::amount(
         "guest.list-u8.memcpy",
-        Unit::Ratio,
+        Quantity::Ratio,
         work::guest_list_by_memcpy::<Ours>,
         work::guest_list_by_memcpy::<Theirs>,
     ),
@@ -250,7 +250,7 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     Row::amount(
         "compile.peak",
-        Unit::Bytes,
+        Quantity::Bytes,
         work::compile_large_peak::<Ours>,
         work::compile_large_peak::<Theirs>,
     ),
@@ -262,13 +262,13 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     Row::amount(
         "compile.one-thread.peak",
-        Unit::Bytes,
+        Quantity::Bytes,
         work::compile_medium_peak::<Ours>,
         work::compile_medium_peak::<Theirs>,
     ),
     Row::amount(
         "compile.scaling",
-        Unit::Ratio,
+        Quantity::Ratio,
         work::compile_scaling::<Ours>,
         work::compile_scaling::<Theirs>,
     ),
@@ -281,7 +281,7 @@ pub(crate) const ROWS: &[Row] = &[
     .of(Real::Py),
     Row::amount(
         "compile.py.peak",
-        Unit::Bytes,
+        Quantity::Bytes,
         work::compile_py_peak::<Ours>,
         work::compile_py_peak::<Theirs>,
     )
@@ -295,28 +295,28 @@ pub(crate) const ROWS: &[Row] = &[
     .of(Real::Js),
     Row::amount(
         "compile.js.peak",
-        Unit::Bytes,
+        Quantity::Bytes,
         work::compile_js_peak::<Ours>,
         work::compile_js_peak::<Theirs>,
     )
     .of(Real::Js),
     Row::amount(
         "size.py",
-        Unit::Bytes,
+        Quantity::Bytes,
         work::size_py::<Ours>,
         work::size_py::<Theirs>,
     )
     .of(Real::Py),
     Row::amount(
         "size.js",
-        Unit::Bytes,
+        Quantity::Bytes,
         work::size_js::<Ours>,
         work::size_js::<Theirs>,
     )
     .of(Real::Js),
     Row::amount(
         "size.artifact",
-        Unit::Bytes,
+        Quantity::Bytes,
         work::size_large::<Ours>,
         work::size_large::<Theirs>,
     ),
@@ -328,7 +328,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row::kernel("run.sort", Kernel::Sort),
     Row {
         name: "interruptible.cost",
-        unit: Unit::Ratio,
+        unit: Quantity::Ratio,
         measure: Measure::InterruptCost,
         needs: None,
     },
@@ -348,7 +348,7 @@ impl Row {
         };
         Row {
             name,
-            unit: Unit::Nanoseconds,
+            unit: Quantity::Nanoseconds,
             measure,
             needs: None,
         }
@@ -356,7 +356,7 @@ impl Row {
 
     const fn amount(
         name: &'static str,
-        unit: Unit,
+        unit: Quantity,
         ours: fn(&Side<Ours>) -> Result<f64>,
         theirs: fn(&Side<Theirs>) -> Result<f64>,
     ) -> Row {
@@ -371,7 +371,7 @@ impl Row {
     const fn kernel(name: &'static str, kernel: Kernel) -> Row {
         Row {
             name,
-            unit: Unit::Nanoseconds,
+            unit: Quantity::Nanoseconds,
             measure: Measure::Kernel(kernel),
             needs: None,
         }
@@ -385,7 +385,7 @@ impl Row {
         }
     }
 
-    /// What the row needs and is not there.
+    /// The file that the row needs, if it does not exist.
     pub(crate) fn missing(&self) -> Option<Real> {
         self.needs.filter(|real| !real.path().exists())
     }
@@ -420,22 +420,22 @@ impl Row {
     }
 }
 
-impl Unit {
+impl Quantity {
     /// Its name in JSON.
     pub(crate) fn name(self) -> &'static str {
         match self {
-            Unit::Nanoseconds => "ns",
-            Unit::Bytes => "bytes",
-            Unit::Ratio => "ratio",
+            Quantity::Nanoseconds => "ns",
+            Quantity::Bytes => "bytes",
+            Quantity::Ratio => "ratio",
         }
     }
 
     /// A figure for people to read.
     pub(crate) fn show(self, figure: f64) -> String {
         let scales: &[(f64, &str)] = match self {
-            Unit::Nanoseconds => &[(1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns")],
-            Unit::Bytes => &[(1e6, "MB"), (1e3, "KB"), (1.0, "B")],
-            Unit::Ratio => return format!("{figure:.3}"),
+            Quantity::Nanoseconds => &[(1e9, "s"), (1e6, "ms"), (1e3, "µs"), (1.0, "ns")],
+            Quantity::Bytes => &[(1e6, "MB"), (1e3, "KB"), (1.0, "B")],
+            Quantity::Ratio => return format!("{figure:.3}"),
         };
         let fits = scales.iter().find(|(scale, _)| figure.abs() >= *scale);
         let (scale, name) = fits.or(scales.last()).copied().unwrap_or((1.0, ""));
@@ -464,10 +464,10 @@ mod tests {
 
     #[test]
     fn figures_have_fitting_units() {
-        assert_eq!(Unit::Nanoseconds.show(1.5), "1.50 ns");
-        assert_eq!(Unit::Nanoseconds.show(0.5), "0.50 ns");
-        assert_eq!(Unit::Nanoseconds.show(31_200.0), "31.20 µs");
-        assert_eq!(Unit::Bytes.show(5_400_000.0), "5.40 MB");
+        assert_eq!(Quantity::Nanoseconds.show(1.5), "1.50 ns");
+        assert_eq!(Quantity::Nanoseconds.show(0.5), "0.50 ns");
+        assert_eq!(Quantity::Nanoseconds.show(31_200.0), "31.20 µs");
+        assert_eq!(Quantity::Bytes.show(5_400_000.0), "5.40 MB");
     }
 
     #[test]

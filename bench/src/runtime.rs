@@ -1,4 +1,4 @@
-//! What is measured, said once: both sides implement it, so both sides do the same work.
+//! The measured operations, declared once: both sides implement them, so both do the same work.
 
 use std::error::Error as StdError;
 use std::num::NonZeroUsize;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A compiler with its loader: an engine, and a linker that defines the guest's imports.
 pub(crate) trait Runtime: Sized {
-    /// What tables and error messages call it.
+    /// Its name in tables and error messages.
     const NAME: &'static str;
     /// The front part of its artifacts' names, and its name for child processes.
     const PREFIX: &'static str;
@@ -37,7 +37,8 @@ pub(crate) trait Runtime: Sized {
     fn run(&self, artifact: &Path, seed: u32) -> Result<u32, Self::Error>;
     /// An instance of the bench's guest, its typed functions resolved.
     fn guest(&self, artifact: &Path) -> Result<Self::Instance, Self::Error>;
-    /// An instance of a kernel, its export of this name resolved: a loop, by how often it goes round.
+    /// An instance of a kernel, its export of this name resolved: a loop, by how often it goes
+    /// round.
     fn kernel(&self, artifact: &Path, name: &str) -> Result<Self::Kernel, Self::Error>;
 }
 

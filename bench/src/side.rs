@@ -9,7 +9,7 @@ use object::{Object as _, ObjectSection as _};
 use tempfile::TempDir;
 
 use crate::guests::Guest;
-use crate::rows::Unit;
+use crate::rows::Quantity;
 use crate::runtime::Runtime;
 
 /// One side. Artifacts are compiled when a row first needs them, into a folder that goes with it.
@@ -49,8 +49,8 @@ impl<R: Runtime> Side<R> {
         );
         if guest == Guest::Large {
             let (code, artifact) = (
-                Unit::Bytes.show(code as f64),
-                Unit::Bytes.show(bytes.len() as f64),
+                Quantity::Bytes.show(code as f64),
+                Quantity::Bytes.show(bytes.len() as f64),
             );
             eprintln!(
                 "the large component: {code} of machine code in {artifact} ({})",

@@ -1,4 +1,4 @@
-//! What each row measures, on both sides by the same function.
+//! The work that each row measures: the same function on both sides.
 
 use std::fs;
 use std::hint::black_box;
@@ -28,7 +28,7 @@ const LIST_BYTE: u8 = 0x5a;
 static RECORDS: [Record; 10_000] = [(1.5, -2.5, LIST_BYTE); 10_000];
 /// A MiB of ASCII.
 static TEXT: [u8; LIST_LEN] = [b'a'; LIST_LEN];
-/// What `bench.wat` fills the lists with that come out.
+/// The byte with which `bench.wat` fills result lists.
 const LIST_OUT_BYTE: u8 = 0xa5;
 
 pub(crate) fn load_small<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {

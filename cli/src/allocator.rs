@@ -1,9 +1,9 @@
-//! The command's allocator: the system's, which counts while `--memory-limit` is given.
+//! The command's allocator: the system's, with a count of bytes while `--memory-limit` holds.
 //!
-//! A limit of the system (`RLIMIT_DATA`, `RLIMIT_AS`) would count stacks that nothing uses, and makes
-//! allocations fail, which aborts without a word about the limit. This one counts what the build asks
-//! for, and stops the allocation that would exceed the limit. (A block that moves when it grows is
-//! counted once.)
+//! A limit of the system (`RLIMIT_DATA`, `RLIMIT_AS`) would also count unused stacks, and would
+//! make allocations fail, which aborts without a word about the limit. This one counts the bytes
+//! that the build allocates, and stops the allocation that would exceed the limit. (A block that
+//! moves when it grows is counted once.)
 #![allow(unsafe_code, reason = "an allocator is `unsafe` to implement")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -20,12 +20,12 @@ const NONE: usize = usize::MAX;
 /// The most bytes that may be in use.
 static LIMIT: AtomicUsize = AtomicUsize::new(NONE);
 
-/// Bytes that were allocated and not freed since there is a limit; negative if older ones were freed.
+/// Bytes allocated minus bytes freed since the limit was set; may be negative.
 static IN_USE: AtomicIsize = AtomicIsize::new(0);
 
 struct Counting;
 
-/// From now on, at most so many bytes more may be in use.
+/// Limits the bytes that may be allocated from now on.
 pub(crate) fn limit(bytes: usize) {
     IN_USE.store(0, Relaxed);
     LIMIT.store(bytes, Relaxed);
@@ -50,7 +50,7 @@ fn count(more: isize) {
 
 #[cold]
 fn exceeded(limit: usize) -> ! {
-    // What is needed to say so is not counted.
+    // The message about it needs memory.
     unlimit();
     limits::exceeded(format_args!(
         "memory limit exceeded: needs more than {limit} bytes (--memory-limit)"
@@ -62,8 +62,8 @@ fn size(layout: Layout) -> isize {
     layout.size() as isize
 }
 
-// SAFETY: all is done by the system's allocator, with the arguments as they are; `count` neither
-// unwinds nor allocates while it counts: where the limit is exceeded, the process exits.
+// SAFETY: the system's allocator does everything, with unchanged arguments. `count` neither unwinds
+// nor allocates: if the limit is exceeded, the process exits.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count(size(layout));

@@ -30,17 +30,17 @@ pub(crate) struct CompileArgs {
     /// The component or core module, binary or text (.wat); `-` is standard input.
     #[arg(value_name = "IN")]
     pub(crate) input: PathBuf,
-    /// Where to write, `-` for standard output. By default IN with the extension .cwasm (.o, .clif),
-    /// or standard output if IN is standard input.
+    /// Where to write, `-` for standard output. By default IN with the extension .cwasm (.o,
+    /// .clif), or standard output if IN is standard input.
     #[arg(short, long, value_name = "OUT")]
     pub(crate) output: Option<PathBuf>,
     /// The machine to compile for.
     #[arg(long, value_name = "TRIPLE", default_value = DEFAULT_TARGET)]
     pub(crate) target: String,
-    /// The lowest CPU that the code shall run on.
+    /// The lowest CPU level that the code must run on.
     #[arg(long, value_name = "LEVEL", default_value = CpuLevel::default().name(), value_parser = cpu_level())]
     pub(crate) cpu: CpuLevel,
-    /// What to optimise for.
+    /// The goal of optimisation.
     #[arg(short = 'O', value_name = "LEVEL", value_enum, default_value = "speed")]
     pub(crate) opt: Opt,
     /// Switch a WebAssembly proposal that the input may use on, or off with `-` before its name;
@@ -50,7 +50,7 @@ pub(crate) struct CompileArgs {
     /// Threads to compile with, at most one for each processor; by default all processors.
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<NonZeroUsize>,
-    /// What to write.
+    /// The kind of output.
     #[arg(long, value_name = "WHAT", value_enum, default_value = "artifact")]
     pub(crate) emit: Emit,
     /// Keep the names and symbols of functions.
@@ -59,8 +59,8 @@ pub(crate) struct CompileArgs {
     /// Let hosts stop the code while it runs.
     #[arg(long)]
     pub(crate) interruptible: bool,
-    /// What keeps accesses inside of linear memories: `guard` reserves more than 4 GiB of address
-    /// space for each, `check` compares each access with the memory's size.
+    /// How accesses to linear memories are kept in bounds: `guard` reserves more than 4 GiB of
+    /// address space for each memory, `check` compares each access with the memory's size.
     #[arg(long, value_name = "HOW", value_enum, default_value = "guard")]
     pub(crate) bounds: Bounds,
     #[command(flatten)]
@@ -103,7 +103,7 @@ pub(crate) struct RunArgs {
     pub(crate) limits: BuildLimits,
 }
 
-/// Show what a file is, needs and offers.
+/// Show the kind, needs, imports and exports of a file.
 #[derive(Debug, clap::Args)]
 pub(crate) struct InspectArgs {
     /// An artifact, which may be for another machine, or a component or core module (binary or
@@ -165,7 +165,7 @@ impl CompileArgs {
     fn features(&self) -> Features {
         let mut features = Features::default();
         for Feature { name, on } in &self.features {
-            // Known, as it was parsed.
+            // The name is known, because it was parsed.
             let _ = features.set(name, *on);
         }
         features
@@ -190,7 +190,7 @@ impl Emit {
     }
 }
 
-/// A proposal to switch.
+/// A proposal to switch on or off.
 #[derive(Clone, Debug)]
 pub(crate) struct Feature {
     name: String,

@@ -13,7 +13,7 @@ use crate::input::{self, Input};
 use crate::limits::Limits;
 use crate::output;
 
-/// Where the output goes.
+/// The destination of the output.
 enum Target {
     Stdout,
     File(PathBuf),
@@ -24,7 +24,7 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<()> {
     let limits = Limits::start(&args.limits)?;
     let input = Input::open(&args.input)?;
     let name = input.name;
-    // Before its output would have its own name.
+    // Before its name is used for the output.
     input.check_not_compiled()?;
     let target = target(args, &input)?;
     if matches!(
@@ -44,7 +44,8 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<()> {
     });
     bar.finish_and_clear();
     let compiled = compiled.map_err(|error| input::cannot_compile(name, error))?;
-    // A file is replaced as a whole or not at all; who reads a stream may take too long.
+    // A file is replaced as a whole or not at all, without a limit. The reader of a stream may be
+    // too slow.
     if target.is_replaced() {
         drop(limits);
         write(&target, &compiled.bytes, args.emit)?;
@@ -69,7 +70,7 @@ fn write(target: &Target, bytes: &[u8], emit: Emit) -> Result<()> {
     }
 }
 
-/// Where the output goes. Never over the input.
+/// The destination of the output. Never over the input.
 fn target(args: &CompileArgs, input: &Input<'_>) -> Result<Target> {
     let path = match &args.output {
         Some(output) if output == Path::new("-") => return Ok(Target::Stdout),
@@ -89,7 +90,7 @@ fn target(args: &CompileArgs, input: &Input<'_>) -> Result<Target> {
 }
 
 impl Target {
-    /// Whether it is a file, or will be one.
+    /// Whether it is a file, or will become one.
     fn is_replaced(&self) -> bool {
         match self {
             Target::Stdout => false,

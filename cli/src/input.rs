@@ -1,5 +1,5 @@
-//! Reading the files that commands are given: once, from the start to the end, so that pipes work as
-//! files do.
+//! Reads the files that commands are given: once, from start to end, so that pipes work as files
+//! do.
 
 use std::fmt;
 use std::fs::File;
@@ -16,23 +16,23 @@ const ELF: [u8; 4] = *b"\x7fELF";
 /// The first bytes of WebAssembly.
 const WASM: [u8; 4] = *b"\0asm";
 
-/// A file that is open, of which no more than the first bytes have been read.
+/// An open file of which only the first bytes have been read.
 pub(crate) struct Input<'a> {
     pub(crate) name: Name<'a>,
     file: File,
     start: Vec<u8>,
 }
 
-/// A file as the command line names it; `-` is standard input.
+/// A file's name on the command line; `-` is standard input.
 #[derive(Clone, Copy)]
 pub(crate) struct Name<'a>(pub(crate) &'a Path);
 
-/// What a file is, by its first bytes.
+/// The kind of a file, by its first bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Artifact,
     Wasm,
-    /// Whatever else, which can only be text.
+    /// Anything else, which can only be text.
     Text,
 }
 
@@ -75,7 +75,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// Whether it is a file that has a name of its own, and may be opened once more.
+    /// Whether it is a file with a name of its own, which can be opened again.
     pub(crate) fn is_named_file(&self) -> bool {
         // `/dev/stdin` and the like may lead to a file.
         let is_descriptor = self.name.0.starts_with("/dev") || self.name.0.starts_with("/proc");
@@ -98,7 +98,7 @@ impl<'a> Input<'a> {
         self.file.metadata().is_ok_and(|found| found.is_file())
     }
 
-    /// All bytes.
+    /// Reads all bytes.
     pub(crate) fn read(self) -> Result<Vec<u8>> {
         let (name, mut bytes) = (self.name, self.start);
         let mut file = self.file;
@@ -107,7 +107,7 @@ impl<'a> Input<'a> {
         Ok(bytes)
     }
 
-    /// Refuses an artifact, which is compiled already.
+    /// Refuses an artifact.
     pub(crate) fn check_not_compiled(&self) -> Result<()> {
         if self.kind() != Kind::Artifact {
             return Ok(());
@@ -116,7 +116,7 @@ impl<'a> Input<'a> {
         Err(cannot_compile(self.name, Error::msg(message)))
     }
 
-    /// The bytes of a component or core module, binary or of no more than `text_limit` bytes of text.
+    /// Reads a component or core module: a binary, or text of at most `text_limit` bytes.
     pub(crate) fn read_wasm(self, text_limit: u64) -> Result<Vec<u8>> {
         self.check_not_compiled()?;
         if self.kind() == Kind::Wasm {
@@ -145,7 +145,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// The binary that a text means.
+/// Parses a text to a binary.
 fn parse(text: &[u8], name: Name<'_>) -> Result<Vec<u8>> {
     let expected = "expected a binary (which starts with `\\0asm`) or text";
     let invalid =

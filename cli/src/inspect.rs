@@ -16,10 +16,10 @@ use zerocopy::IntoBytes as _;
 use crate::args::InspectArgs;
 use crate::input::{Input, Kind, Name};
 use crate::limits;
-use crate::surface::{self, Surface, What};
+use crate::surface::{self, ItemKind, Surface};
 use crate::{output, world};
 
-/// What the command shows.
+/// The command's output.
 #[derive(Serialize)]
 struct Facts {
     kind: String,
@@ -54,7 +54,7 @@ pub(crate) struct Item {
     pub(crate) said: Extern,
 }
 
-/// Prints what an artifact is, needs and offers.
+/// Prints the kind, needs, imports and exports of a file.
 pub(crate) fn inspect(args: &InspectArgs) -> Result<()> {
     let _limits = limits::Limits::start(&args.limits)?;
     let input = Input::open(&args.file)?;
@@ -70,7 +70,7 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<()> {
 
 fn artifact(name: Name<'_>, bytes: &[u8], json: bool) -> Result<()> {
     let context = || format!("cannot inspect {name}");
-    // Records are read where they lie, which must be aligned.
+    // Records are read in place, so the bytes must be aligned.
     let mut aligned = vec![0u128; bytes.len().div_ceil(size_of::<u128>())];
     aligned.as_mut_bytes()[..bytes.len()].copy_from_slice(bytes);
     let artifact = Artifact::inspect(&aligned.as_bytes()[..bytes.len()])
@@ -141,16 +141,16 @@ fn facts(artifact: &Artifact<'_>, surface: &Surface<'_>) -> Facts {
     }
 }
 
-/// The functions among these, and then the instances.
+/// The functions among these, then the instances.
 pub(crate) fn component_items(items: &[surface::Item<'_>], surface: &Surface<'_>) -> Vec<Item> {
     let wit = surface.wit();
-    let functions = items.iter().filter_map(|item| match item.what {
-        What::Func(ty) => Some((item, wit.func(ty).to_string())),
+    let functions = items.iter().filter_map(|item| match item.kind {
+        ItemKind::Func(ty) => Some((item, wit.func(ty).to_string())),
         _ => None,
     });
     let instances = items
         .iter()
-        .filter(|item| matches!(item.what, What::Instance));
+        .filter(|item| matches!(item.kind, ItemKind::Instance));
     functions
         .chain(instances.map(|item| (item, "instance".to_owned())))
         .map(|(item, ty)| Item {

@@ -1,4 +1,4 @@
-//! What `--invoke` names: a function, and arguments that are not typed yet.
+//! The call that `--invoke` names: a function, and arguments without types.
 
 use cwasm::types::{ComponentFunc, Type};
 use cwasm::{Error, Result, Val};
@@ -40,7 +40,7 @@ impl Call<'_> {
         })
     }
 
-    /// The arguments, by the types of the parameters.
+    /// The arguments as values of the parameters' types.
     pub(crate) fn params(&self, func: &ComponentFunc) -> Result<Vec<Val>> {
         let types: Vec<Type> = func.params().map(|(_, ty)| ty).collect();
         let params = self.untyped.to_wasm_params(&types);

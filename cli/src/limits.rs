@@ -1,9 +1,9 @@
 //! The limits of a build: its time and memory.
 //!
-//! Compilation does not end early, but the command does: whoever notices that a limit is exceeded
-//! says so and exits. A file is written after the build is done and its limits are lifted, so there
-//! is nothing to take back. A pipe is written to within the limits, since its reader may never end;
-//! it may get a part.
+//! Compilation cannot be stopped, so the command exits: the thread that notices that a limit is
+//! exceeded prints an error and exits. A file is written after the build is done and its limits are
+//! lifted, so nothing must be undone. A pipe is written to within the limits, since its reader may
+//! never finish; it may get a part of the output.
 
 use std::io::Write as _;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -15,12 +15,12 @@ use cwasm::{Error, Result};
 use crate::allocator;
 use crate::args::BuildLimits;
 
-/// The limits of a build that goes on; dropping it lifts them.
+/// The limits of a running build. Dropping this lifts them.
 pub(crate) struct Limits {
     time: Option<Arc<Clock>>,
 }
 
-/// Tells the thread that watches the time that the build is done.
+/// Tells the thread that watches the time when the build is done.
 #[derive(Default)]
 struct Clock {
     done: Mutex<bool>,
@@ -28,10 +28,10 @@ struct Clock {
 }
 
 impl Limits {
-    /// Starts to watch the time and memory of this process.
+    /// Starts to watch time and memory of this process.
     ///
     /// # Errors
-    /// If there can be no thread that watches the time.
+    /// If the thread that watches the time cannot be started.
     pub(crate) fn start(limits: &BuildLimits) -> Result<Limits> {
         if let Some(bytes) = limits.memory_limit {
             allocator::limit(usize::try_from(bytes).unwrap_or(usize::MAX));
@@ -53,7 +53,8 @@ impl Limits {
 impl Drop for Limits {
     fn drop(&mut self) {
         if let Some(clock) = &self.time {
-            // Waits for ever if the time is over: the process exits with the lock held.
+            // Blocks for ever if the time is over, because the process exits while the lock is
+            // held.
             *clock.lock() = true;
             clock.changed.notify_all();
         }
@@ -66,9 +67,9 @@ impl Clock {
         self.done.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends the process if the build is not done in time.
+    /// Exits if the build is not done in time.
     fn watch(&self, limit: Duration, end: Option<Instant>) {
-        // What cannot be reckoned does not come.
+        // An end that no clock can show is never reached.
         let Some(end) = end else { return };
         let mut done = self.lock();
         while !*done {
@@ -84,12 +85,12 @@ impl Clock {
     }
 }
 
-/// Says which limit is exceeded and exits. Needs no memory.
+/// Prints which limit is exceeded, and exits. Needs no memory.
 #[cold]
 pub(crate) fn exceeded(what: std::fmt::Arguments<'_>) -> ! {
     let mut stderr = std::io::stderr().lock();
     if std::io::IsTerminal::is_terminal(&stderr) {
-        // There may be a progress bar.
+        // There may be a progress bar on the line.
         let _ = writeln!(stderr);
     }
     let _ = writeln!(stderr, "error: {what}");

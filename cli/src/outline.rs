@@ -1,4 +1,5 @@
-//! `cwasm inspect` of what has not been compiled: what it needs, and whether it can be compiled.
+//! `cwasm inspect` of an input that has not been compiled: its needs, and whether it can be
+//! compiled.
 
 use cwasm::Result;
 use cwasm_compiler::{ErrorKind, Need, Options, Outline, OutlineItem};
@@ -14,13 +15,13 @@ use crate::output;
 use crate::surface::Surface;
 use crate::world::world;
 
-/// What the command shows.
+/// The command's output.
 #[derive(Serialize)]
 struct Facts {
     kind: String,
     size: usize,
     compiles: bool,
-    /// Why not.
+    /// The reason, if it cannot be compiled.
     refusal: Option<String>,
     features: Vec<Feature>,
     /// The features that are not supported.
@@ -35,7 +36,7 @@ struct Feature {
     offset: Option<u64>,
 }
 
-/// Prints what a component or core module is, needs and offers.
+/// Prints the kind, needs, imports and exports of a component or core module.
 pub(crate) fn inspect(name: Name<'_>, wasm: &[u8], json: bool) -> Result<()> {
     let outline = cwasm_compiler::outline(wasm, &Options::default())
         .map_err(|error| input::cannot_compile(name, error))?;

@@ -1,5 +1,5 @@
-//! Standard output and standard error. All text that people see passes through here, where control
-//! characters that guests, files and arguments may hold are escaped.
+//! Standard output and standard error. All text for people passes through here, where control
+//! characters that guests, files and arguments may contain are escaped.
 
 use std::borrow::Cow;
 use std::ffi::OsString;
@@ -9,10 +9,10 @@ use std::process::ExitCode;
 use cwasm::{Error, Result};
 use cwasm_format::escape;
 
-/// The exit code after a trap: that of a process which ended by SIGABRT.
+/// The exit code after a trap: that of a process that SIGABRT ended.
 const EXIT_TRAP: u8 = 134;
 
-/// Characters of a line of an error that are shown.
+/// The most characters of an error's line that are shown.
 const MAX_LINE: usize = 600;
 
 /// Prints text to standard output.
@@ -23,8 +23,8 @@ pub(crate) fn print(text: &str) -> Result<()> {
     Ok(write(escape::text(text).to_string().as_bytes())?)
 }
 
-/// Prints JSON to standard output. Control characters are in its strings only, where they are
-/// escaped as JSON has it.
+/// Prints JSON to standard output. Control characters are only in its strings, where they are
+/// escaped in JSON's syntax.
 ///
 /// # Errors
 /// As [`print`].
@@ -32,7 +32,7 @@ pub(crate) fn print_json(json: &str) -> Result<()> {
     let mut text = String::with_capacity(json.len() + 1);
     for c in json.chars() {
         match escape::is_control(c) && c != '\n' {
-            // All of them are of 16 bits.
+            // All control characters have 16 bits.
             true => text.push_str(&format!("\\u{:04x}", u32::from(c))),
             false => text.push(c),
         }
@@ -41,7 +41,7 @@ pub(crate) fn print_json(json: &str) -> Result<()> {
     Ok(write(text.as_bytes())?)
 }
 
-/// Checks that standard output takes what is no text.
+/// Checks that standard output may be given binary data.
 ///
 /// # Errors
 /// If it is a terminal.
@@ -53,12 +53,12 @@ pub(crate) fn check_takes_binary() -> Result<()> {
     Ok(())
 }
 
-/// Writes what is no text to standard output, which [takes it](check_takes_binary).
+/// Writes binary data to standard output, which [takes it](check_takes_binary).
 ///
 /// # Errors
 /// As [`print`].
 pub(crate) fn write_binary(bytes: &[u8]) -> Result<()> {
-    // Half a binary is of no use: here a reader that has gone is an error as any other.
+    // Half a binary is useless, so here a reader that has gone is an error like any other.
     write(bytes).map_err(|error| Error::msg(format!("cannot write to standard output: {error}")))
 }
 
@@ -68,17 +68,16 @@ fn write(bytes: &[u8]) -> io::Result<()> {
     stdout.flush()
 }
 
-/// Prints text and the end of a line to standard error. If that cannot be written to, there is
-/// nobody to tell.
+/// Prints a line to standard error. Ignores failure, which nobody could be told of.
 pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr(), "{}", escape::text(text));
 }
 
-/// Prints the help, or what is wrong with the command line; the exit code for it.
+/// Prints the help, or the error of the command line; returns the exit code.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     let has_control = |arg: OsString| arg.to_string_lossy().contains(escape::is_control);
     if std::env::args_os().any(has_control) {
-        // They would be among the colours.
+        // Control characters would be mixed with those for colours.
         note(error.render().to_string().trim_end());
     } else {
         let _ = error.print();
@@ -86,8 +85,8 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
 }
 
-/// The lines of a message, all but the first indented: a name in a message cannot make one that looks
-/// like ours.
+/// The lines of a message, all but the first indented, so that a name in a message cannot forge a
+/// line of ours.
 fn indented(message: &str) -> String {
     let mut text = String::new();
     for (index, line) in message.lines().enumerate() {
@@ -101,7 +100,7 @@ fn indented(message: &str) -> String {
     text
 }
 
-/// A line without what nobody reads of it: names and source lines may be as long as a file.
+/// A line of limited length, because names and source lines may be as long as a file.
 fn shortened(line: &str) -> Cow<'_, str> {
     match line.char_indices().nth(MAX_LINE) {
         Some((end, _)) => format!("{}...", &line[..end]).into(),
@@ -109,13 +108,13 @@ fn shortened(line: &str) -> Cow<'_, str> {
     }
 }
 
-/// Prints an error and its causes; the exit code for it.
+/// Prints an error and its causes; returns the exit code.
 pub(crate) fn report(error: &Error) -> ExitCode {
     if error
         .downcast_ref::<io::Error>()
         .is_some_and(|io| io.kind() == ErrorKind::BrokenPipe)
     {
-        // Whoever read our output has seen enough.
+        // The reader of our output has closed it.
         return ExitCode::SUCCESS;
     }
     let mut text = String::from("error: ");

@@ -54,14 +54,14 @@ fn open(engine: &Engine, args: &RunArgs) -> Result<Component> {
     let input = Input::open(&args.file)?;
     let name = input.name;
     if input.kind() == Kind::Artifact && input.is_named_file() {
-        // SAFETY: who runs the command vouches for the file as callers of `Component::map` do: it is
-        // trusted, and nobody changes it in place. The command's help says so.
+        // SAFETY: whoever runs the command vouches for the file, as callers of `Component::map`
+        // must: it is trusted, and nobody changes it in place. The command's help says so.
         return unsafe { Component::map(engine, &args.file) };
     }
     let artifact = match input.kind() {
         Kind::Artifact => input.read()?,
         Kind::Wasm | Kind::Text => {
-            // With names, for backtraces.
+            // Backtraces need names.
             let options = Options {
                 debug: true,
                 ..Options::default()
@@ -80,8 +80,8 @@ fn open(engine: &Engine, args: &RunArgs) -> Result<Component> {
         .map_err(|error| error.context(format!("cannot run {name}")))
 }
 
-/// What the command gives to a component: `log` of the root, and for all else a function that
-/// fails when it is called.
+/// The imports that the command gives to a component: `log` at the root, and for all others a
+/// function that fails when it is called.
 fn linker(engine: &Engine, component: &Component) -> Result<Linker<()>> {
     let mut linker = Linker::new(engine);
     let log = component.get_import("log")?.and_then(|log| log.func);
@@ -100,7 +100,7 @@ fn is_log(ty: &ComponentFunc) -> bool {
     ty.params().map(|(_, ty)| ty).eq([Type::String]) && ty.results().len() == 0
 }
 
-/// Says what can be called.
+/// The error that lists the functions that can be called.
 fn nothing_to_call(args: &RunArgs, exports: &[(&str, &FuncType)], wit: Wit<'_>) -> Error {
     let file = Name(&args.file);
     if exports.iter().any(|(name, _)| name.starts_with(WASI_RUN)) {

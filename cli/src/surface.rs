@@ -1,4 +1,4 @@
-//! What a component imports and exports, wherever that was read.
+//! A component's imports and exports, read from an artifact or an outline.
 
 use cwasm_compiler::{Outline, OutlineItem};
 use cwasm_format::Artifact;
@@ -18,12 +18,12 @@ pub(crate) struct Surface<'a> {
 pub(crate) struct Item<'a> {
     /// `name`, or `instance#name`.
     pub(crate) path: &'a str,
-    pub(crate) what: What<'a>,
+    pub(crate) kind: ItemKind<'a>,
     pub(crate) said: Option<&'a Extern>,
 }
 
 #[derive(Clone, Copy)]
-pub(crate) enum What<'a> {
+pub(crate) enum ItemKind<'a> {
     Func(&'a FuncType),
     Instance,
     Resource(ResourceNumber),
@@ -31,24 +31,24 @@ pub(crate) enum What<'a> {
 }
 
 impl<'a> Surface<'a> {
-    /// That of an artifact. What it names but does not describe is left out.
+    /// The surface of an artifact. Items that it names but does not describe are left out.
     pub(crate) fn of_artifact(
         artifact: &Artifact<'a>,
         description: &'a Description,
     ) -> Surface<'a> {
-        let func = |index: u32| description.funcs.get(index as usize).map(What::Func);
-        let what = |number, index, func_type: Option<u32>| match number {
+        let func = |index: u32| description.funcs.get(index as usize).map(ItemKind::Func);
+        let item_kind = |number, index, func_type: Option<u32>| match number {
             kind::FUNC => func(func_type?),
-            kind::INSTANCE => Some(What::Instance),
-            kind::RESOURCE => Some(What::Resource(ResourceNumber(index))),
-            kind::MODULE => Some(What::Module),
+            kind::INSTANCE => Some(ItemKind::Instance),
+            kind::RESOURCE => Some(ItemKind::Resource(ResourceNumber(index))),
+            kind::MODULE => Some(ItemKind::Module),
             _ => None,
         };
         let imports = artifact.imports().iter().filter_map(|import| {
             let path = artifact.string(import.name)?;
             Some(Item {
                 path,
-                what: what(import.kind, import.index, Some(import.index))?,
+                kind: item_kind(import.kind, import.index, Some(import.index))?,
                 said: description.import(path),
             })
         });
@@ -57,7 +57,7 @@ impl<'a> Surface<'a> {
             let lift = artifact.lifts().get(export.index as usize);
             Some(Item {
                 path,
-                what: what(export.kind, export.index, lift.map(|lift| lift.func_type))?,
+                kind: item_kind(export.kind, export.index, lift.map(|lift| lift.func_type))?,
                 said: description.export(path),
             })
         });
@@ -68,19 +68,19 @@ impl<'a> Surface<'a> {
         }
     }
 
-    /// That of a component that has not been compiled.
+    /// The surface of a component that has not been compiled.
     pub(crate) fn of_outline(outline: &'a Outline) -> Surface<'a> {
         let description = &outline.description;
         let item = |item: &'a OutlineItem, said| {
-            let what = match item.kind {
-                kind::FUNC => What::Func(description.funcs.get(item.index? as usize)?),
-                kind::INSTANCE => What::Instance,
-                kind::RESOURCE => What::Resource(ResourceNumber(item.index?)),
-                kind::MODULE => What::Module,
+            let kind = match item.kind {
+                kind::FUNC => ItemKind::Func(description.funcs.get(item.index? as usize)?),
+                kind::INSTANCE => ItemKind::Instance,
+                kind::RESOURCE => ItemKind::Resource(ResourceNumber(item.index?)),
+                kind::MODULE => ItemKind::Module,
                 _ => return None,
             };
             let path = &item.name;
-            Some(Item { path, what, said })
+            Some(Item { path, kind, said })
         };
         let imports = outline.imports.iter();
         let imports = imports.filter_map(|import| item(import, description.import(&import.name)));
@@ -101,14 +101,14 @@ impl<'a> Surface<'a> {
 
 /// Paths and types of the functions among `items`.
 pub(crate) fn functions<'a>(items: &[Item<'a>]) -> Vec<(&'a str, &'a FuncType)> {
-    let functions = items.iter().filter_map(|item| match item.what {
-        What::Func(ty) => Some((item.path, ty)),
+    let functions = items.iter().filter_map(|item| match item.kind {
+        ItemKind::Func(ty) => Some((item.path, ty)),
         _ => None,
     });
     functions.collect()
 }
 
-/// The instance that a path is in, and its last name.
+/// The instance in a path, and the item's own name.
 pub(crate) fn split(path: &str) -> (Option<&str>, &str) {
     match path.rsplit_once('#') {
         Some((instance, name)) => (Some(instance), name),

@@ -1,9 +1,9 @@
-//! Values as text: WAVE, with handles as people write them, which WAVE does not have.
+//! Prints values as WAVE, extended by handles, which WAVE does not have.
 
 use cwasm::types::Type;
 use cwasm::{Result, Val};
 
-/// A value as text; `ty` is its type. A handle is shown as `own<name>` or `borrow<name>`.
+/// The text of a value of type `ty`. A handle is shown as `own<name>` or `borrow<name>`.
 ///
 /// # Errors
 /// If the value is not of the type.
@@ -65,7 +65,7 @@ fn all(values: Vec<Val>, ty: &Type) -> Vec<Val> {
     values.map(|value| shown(value, ty)).collect()
 }
 
-/// Something that the writer of WAVE prints as it is.
+/// A value that the writer of WAVE prints unchanged.
 fn handle(kind: &str, resource: &str) -> Val {
     let name = resource.rsplit('#').next().unwrap_or_default();
     let name = if name.is_empty() { "_" } else { name };

@@ -1,8 +1,8 @@
-//! Core types as the artifact has them: without type indices, so that equal types are equal in all
-//! modules. The encoding is that of [`cwasm_format::imports::core_type`].
+//! Core types as the artifact has them: without type indices, so that equal types of different
+//! modules have equal encodings. The encoding is that of [`cwasm_format::imports::core_type`].
 //!
-//! Equality is that of the specification ("Type Equivalence"): recursion groups are equal if they are
-//! with the references inside of them replaced by places in the group.
+//! Equality is that of the specification ("Type Equivalence"): recursion groups are equal if they
+//! are equal after each reference to a member of the group is replaced by the member's place.
 
 use cwasm_format::hash::{Hasher, Tag, TypeHash};
 use cwasm_format::imports::core_type::{self, HeapType, RefType, ValType};
@@ -33,7 +33,7 @@ impl CoreTypes {
             let mut hasher = Hasher::new(Tag::CoreGroup);
             hasher.count(members.len());
             for member in members {
-                // No type has such a hash but by chance.
+                // A hash that stands for the place; no type has it except by chance.
                 let ty = self.func_type(member, |place| TypeHash([place as u64, 0]))?;
                 hasher.bytes(&encoded(&ty));
             }
@@ -71,7 +71,7 @@ impl CoreTypes {
         self.val_type_in(ty, |_| unreachable!("type indices are validated"))
     }
 
-    /// A function type, where `own` gives the hash of a member of the group that is being added.
+    /// A function type. `own` gives the hash of a member of the group that is being added.
     fn func_type(
         &self,
         ty: &FuncType,
@@ -118,7 +118,7 @@ impl CoreTypes {
     }
 }
 
-/// Refuses types of references that need what is not supported.
+/// Refuses reference types that need a proposal that is not supported.
 pub(crate) fn check_ref_type(ty: wasmparser::RefType) -> Result<()> {
     let feature = match ty.heap_type() {
         wasmparser::HeapType::Abstract { shared: true, .. } => "shared-everything-threads",
@@ -128,7 +128,7 @@ pub(crate) fn check_ref_type(ty: wasmparser::RefType) -> Result<()> {
             AbstractHeapType::Cont | AbstractHeapType::NoCont => "stack-switching",
             _ => "gc",
         },
-        // All types of a module are those of functions.
+        // All types that a module defines are function types.
         wasmparser::HeapType::Concrete(_) => return Ok(()),
         wasmparser::HeapType::Exact(_) => "custom-descriptors",
     };

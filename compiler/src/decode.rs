@@ -88,7 +88,7 @@ pub(crate) fn decode(bytes: &[u8], features: Features) -> Result<Decoded<'_>> {
     Ok(decoded)
 }
 
-/// A module or component is complete: it becomes an item of what it is nested in.
+/// Ends a module or component, which becomes an item of the component around it.
 fn end<'a>(stack: &mut Vec<Frame<'a>>, decoded: &mut Decoded<'a>) {
     let item = match stack.pop() {
         Some(Frame::Module(module)) => {
@@ -253,8 +253,8 @@ fn element(element: wasmparser::Element<'_>) -> Result<Element<'_>> {
     Ok(Element { mode, items })
 }
 
-/// Reads the names of functions. A name section never makes a module invalid: what cannot be read
-/// is left out.
+/// Reads the names of functions. A name section never makes a module invalid: names that cannot be
+/// read are left out.
 fn names<'a>(module: &mut Module<'a>, section: &wasmparser::CustomSectionReader<'a>) {
     let wasmparser::KnownCustom::Name(names) = section.as_known() else {
         return;
@@ -328,7 +328,7 @@ fn component_payload<'a>(
         Payload::ComponentImportSection(reader) => {
             for import in reader.into_iter_with_offsets() {
                 let (offset, import) = import?;
-                // The types of what is imported: resource types are those of this import alone.
+                // The resource types in an import's type belong to this import alone.
                 let Some(item) = types.component_item_for_import(import.name.name) else {
                     unreachable!("the validator has seen the import");
                 };
@@ -370,7 +370,7 @@ fn export_item<'a>(
         _ => None,
     };
     let resource = resource_at(kind, index, types, builder);
-    // With another type than its own, its resource types get other names.
+    // If the export ascribes another type, the validator gives its resource types other ids.
     let ascribed = export
         .ty
         .and(types.component_item_for_export(export.name.name));
@@ -466,7 +466,7 @@ fn component_instance<'a>(
             resources = builder.resources_of(&ty, types);
             args.iter().map(|arg| (arg.kind, arg.index)).collect()
         }
-        // What it exports is known already.
+        // Its exports are known already.
         wasmparser::ComponentInstance::FromExports(exports) => exports
             .iter()
             .map(|export| (export.kind, export.index))

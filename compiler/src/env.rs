@@ -1,11 +1,11 @@
-//! Where everything that a core function can name lies: constants of the unit's layout.
+//! The places of all items that a core function can name: constants of the unit's layout.
 
 use cwasm_format::exports::IMPORTED;
 
 use crate::ir::symbol::FuncId;
 use crate::module::Module;
 
-/// One core instance as its functions see it: each index space with the place of each item.
+/// A core instance as its functions see it: for each index space, the place of each item.
 pub(crate) struct Env<'a> {
     pub(crate) module: &'a Module<'a>,
     /// Number of the core instance in the unit.
@@ -16,11 +16,11 @@ pub(crate) struct Env<'a> {
     pub(crate) globals: Vec<GlobalLoc>,
     pub(crate) data: Vec<DataLoc>,
     pub(crate) elements: Vec<ElementLoc>,
-    /// The unit's number of each function type, by type index: equal types have equal numbers.
+    /// The unit's number for each function type, by type index. Equal types have equal numbers.
     pub(crate) type_numbers: Vec<u32>,
     pub(crate) refs: FuncRefs,
-    /// Context offset of the address of the page that code checks for interrupts; `None` if it does
-    /// not.
+    /// Context offset of the address of the page that code checks for interrupts; `None` if code is
+    /// not interruptible.
     pub(crate) interrupt_slot: Option<u32>,
 }
 
@@ -52,13 +52,13 @@ pub(crate) struct MemoryLoc {
     pub(crate) base: MemoryBase,
     /// Initial size in bytes: the memory never gets smaller.
     pub(crate) min_byte_len: u64,
-    /// Accesses below this need no check: what lies between the size and this faults.
+    /// Accesses below this need no check: those between the size and this fault.
     pub(crate) reservation: u64,
     /// Bytes after the reservation that fault too.
     pub(crate) guard_size: u64,
     pub(crate) is_64: bool,
-    /// Whether each access that is not known to be inside is compared with the size; only the guard
-    /// of such memories is relied on.
+    /// Whether each access that may be out of bounds is compared with the size. Of such a memory,
+    /// code relies on the guard only.
     pub(crate) is_checked: bool,
     /// Whether it always has its initial size.
     pub(crate) is_fixed: bool,
@@ -79,14 +79,15 @@ pub(crate) enum MemoryBase {
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum TableLoc {
-    /// Never grows: its elements are at a context offset for good. `desc` is its `VmTable`.
+    /// The table never grows, so its elements are always at this context offset. `desc` is its
+    /// `VmTable`.
     Fixed { desc: u32, elements: u32, len: u32 },
-    /// Nothing writes it and it never grows: its elements are at an offset in the data section (closed
-    /// units only).
+    /// The table is never written and never grows: its elements are at an offset in the data
+    /// section (closed units only).
     Constant {
         data: u32,
         len: u32,
-        /// The number of the type that each element is a function of; none is null.
+        /// If no element is null and all are functions of one type, that type's number.
         all_of_type: Option<u32>,
     },
     /// The `VmTable` is at this context offset.
@@ -110,9 +111,9 @@ pub(crate) enum GlobalLoc {
 pub(crate) enum ConstValue {
     I32(u32),
     I64(u64),
-    /// Bits.
+    /// As bits.
     F32(u32),
-    /// Bits.
+    /// As bits.
     F64(u64),
     V128(u128),
     Ref(ConstRef),
@@ -127,11 +128,12 @@ pub(crate) enum ConstRef {
         func: FuncId,
         type_number: u32,
     },
-    /// A function whose reference the loader knows (open units).
+    /// A function whose reference the loader fills in (open units).
     Open(RefSource),
 }
 
-/// Where the loader finds a function reference of an open unit, before anything runs.
+/// Where the loader finds the value of a function reference of an open unit, which it fills in
+/// before anything runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RefSource {
     /// The `VmFuncRef` at this context offset.

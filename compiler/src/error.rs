@@ -1,4 +1,4 @@
-//! Why a component could not be compiled.
+//! The error of compilation.
 
 use std::fmt;
 
@@ -10,20 +10,20 @@ pub struct Error(Box<ErrorKind>);
 /// The result of a stage.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What stopped compilation.
+/// The reason why compilation stopped.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The input is not valid WebAssembly.
     Invalid {
-        /// What is wrong.
+        /// A description of the fault.
         message: String,
         /// Byte offset in the input, where known.
         offset: Option<u64>,
     },
-    /// The input needs what is not supported.
+    /// The input needs features that are not supported.
     Unsupported {
-        /// All of it, each once.
+        /// All of them, each once.
         needs: Vec<Need>,
     },
     /// The input needs a feature that [`Options::features`](crate::Options) has switched off.
@@ -37,39 +37,39 @@ pub enum ErrorKind {
     Limit {
         /// The limit's name.
         name: &'static str,
-        /// What the input has.
+        /// The input's number.
         found: u64,
-        /// The most that is allowed.
+        /// The largest allowed number.
         limit: u64,
     },
     /// An option cannot be served.
     Option {
-        /// What is wrong with it.
+        /// A description of the option and the fault.
         message: String,
     },
     /// Cranelift refused a function: a bug in one of the two compilers.
     Codegen {
         /// The function.
         function: String,
-        /// Cranelift's words.
+        /// Cranelift's message.
         message: String,
     },
     /// The output could not be written.
     Io {
-        /// What was being done.
+        /// The action that failed.
         action: String,
         /// The system's error.
         error: std::io::Error,
     },
 }
 
-/// Something that an input needs.
+/// A feature that an input needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Need {
-    /// The feature's name: that of its proposal, with the parts of it in parentheses where some of
-    /// them may be supported: `component-model async (task.return)`.
+    /// The feature's name: that of its proposal, followed, where parts of the proposal may be
+    /// supported, by the parts in parentheses: `component-model async (task.return)`.
     pub name: String,
-    /// Byte offset in the input where it is needed first, as far as that is known.
+    /// Byte offset in the input where it is needed first, if known.
     pub offset: Option<u64>,
 }
 
@@ -81,7 +81,7 @@ impl Need {
 }
 
 impl Error {
-    /// What stopped compilation.
+    /// The reason why compilation stopped.
     pub fn kind(&self) -> &ErrorKind {
         &self.0
     }
@@ -103,7 +103,7 @@ impl Error {
         Error(Box::new(ErrorKind::Unsupported { needs: vec![need] }))
     }
 
-    /// Whether this feature is not supported.
+    /// Whether the error says that this feature is not supported.
     pub(crate) fn is_unsupported(&self, feature: &str) -> bool {
         matches!(self.kind(), ErrorKind::Unsupported { needs }
             if needs.iter().any(|need| need.name == feature))
@@ -114,7 +114,7 @@ impl Error {
         Error(Box::new(ErrorKind::Disabled { feature, offset }))
     }
 
-    /// The error with the place it is about, if it has none yet.
+    /// Adds the offset in the input, if the error has none yet.
     #[cold]
     pub(crate) fn at(mut self, place: u64) -> Error {
         if let ErrorKind::Unsupported { needs } = &mut *self.0 {

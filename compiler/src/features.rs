@@ -1,11 +1,11 @@
-//! Which proposals the input may use.
+//! The proposals that the input may use.
 
 use wasmparser::{Operator, Parser, Payload, WasmFeatures};
 
 use crate::error::{Error, Result};
 
-/// The proposals of WebAssembly that the input may use, by the names that they have there: by
-/// default all that are supported.
+/// The proposals that the input may use, by the names that WebAssembly gives them. By default, all
+/// that are supported.
 ///
 /// ```
 /// let mut features = cwasm_compiler::Features::default();
@@ -16,11 +16,11 @@ use crate::error::{Error, Result};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Features(WasmFeatures);
 
-/// A proposal that can be switched.
+/// A proposal that can be switched on or off.
 struct Feature {
     name: &'static str,
     flags: WasmFeatures,
-    /// What it builds on.
+    /// The proposals that this one builds on.
     needs: &'static [&'static str],
 }
 
@@ -66,9 +66,10 @@ impl Default for Features {
     }
 }
 
-/// What is accepted as valid. Some of it cannot be compiled and is refused where it is met:
-/// garbage collection, as its recursion groups are supported, and async components, as their types
-/// may be there without being used. All names are in [`needs`](crate::needs).
+/// The features that the validator accepts. Not all of them can be compiled; the stages refuse the
+/// rest where they meet it. Garbage collection is here because its recursion groups are supported,
+/// async components because a component may declare their types without using them.
+/// [`needs`](crate::needs) has all names.
 const ALL: WasmFeatures = WasmFeatures::WASM3
     .difference(WasmFeatures::EXCEPTIONS)
     .union(WasmFeatures::CUSTOM_PAGE_SIZES)
@@ -86,7 +87,7 @@ const ALL: WasmFeatures = WasmFeatures::WASM3
     .union(WasmFeatures::CM_CANON_NAMES);
 
 impl Features {
-    /// The names of all proposals that can be switched.
+    /// The names of all proposals that can be switched on or off.
     pub fn names() -> impl Iterator<Item = &'static str> {
         FEATURES.iter().map(|feature| feature.name)
     }
@@ -143,8 +144,8 @@ pub(crate) fn name(flags: WasmFeatures) -> Option<&'static str> {
     found.map(|feature| feature.name)
 }
 
-/// Where a tail call is that the validator does not ask for tail calls for: `return_call_ref`, which
-/// it takes for one of typed function references alone.
+/// The offset of the first `return_call_ref`, if tail calls are off in `on`: the validator asks for
+/// typed function references there, but not for tail calls.
 pub(crate) fn tail_call(bytes: &[u8], on: WasmFeatures) -> Result<Option<u64>> {
     if on.contains(WasmFeatures::TAIL_CALL) {
         return Ok(None);
@@ -162,7 +163,7 @@ pub(crate) fn tail_call(bytes: &[u8], on: WasmFeatures) -> Result<Option<u64>> {
     Ok(None)
 }
 
-/// Refuses tail calls that the validator lets pass if they are off.
+/// Refuses the tail calls that the validator accepts although the proposal is off.
 pub(crate) fn check_tail_calls(bytes: &[u8], features: Features) -> Result<()> {
     match tail_call(bytes, features.0)? {
         Some(offset) => Err(Error::invalid("tail calls are not enabled", offset)),

@@ -1,8 +1,8 @@
 //! Compiles WebAssembly components and core modules ahead of time into artifacts.
 //!
 //! ```text
-//! bytes -> decode -> flatten -> layout -> work list -> compile (parallel) -> link -> emit
-//!          (validates)  Plan     Unit      WorkList     Compiled              Text    bytes
+//! bytes -> decode -> flatten -> layout ---> work list -> compile (parallel) -> link -> emit
+//!          (validates)  Plan    UnitLayout  WorkList     Compiled              Text    bytes
 //! ```
 //!
 //! Each stage takes the results of those before it and returns a new value. The same input and
@@ -44,13 +44,13 @@ pub use outline::{Outline, OutlineItem};
 pub use output::write_file;
 use plan::{ModuleId, Plan};
 
-/// Bytes of stack of a compiling thread: only what is used takes memory.
+/// Bytes of stack of a compiling thread. Only the part that is used takes memory.
 const COMPILE_STACK_SIZE: usize = 16 << 20;
 
-/// Bytes of input that keep a thread busy for longer than it takes to start.
+/// Bytes of input that keep a thread busy for longer than the thread takes to start.
 const INPUT_PER_THREAD: usize = 256;
 
-/// How WebAssembly starts.
+/// The first bytes of a WebAssembly binary.
 const MAGIC: &[u8] = b"\0asm";
 
 /// The kind of output.
@@ -68,9 +68,9 @@ pub enum Emit {
 /// The result of compilation.
 #[derive(Clone, Debug)]
 pub struct Output {
-    /// The bytes of what [`Emit`] asked for.
+    /// The bytes of the output that [`Emit`] chooses.
     pub bytes: Vec<u8>,
-    /// How large it is and how long it took.
+    /// Size, and time of compilation.
     pub stats: Stats,
 }
 
@@ -97,7 +97,7 @@ pub fn compile(input: &[u8], options: &Options) -> Result<Output> {
     compile_with(input, options, Emit::Artifact, &|_| {})
 }
 
-/// As [`compile`], with a choice of what to make. `progress` is called from the compiling threads.
+/// As [`compile`], with a choice of the output. `progress` is called from the compiling threads.
 ///
 /// # Errors
 /// As [`compile`].
@@ -116,8 +116,8 @@ pub fn compile_with(
     })
 }
 
-/// What the binary of a component or core module is, needs, imports and exports, and whether
-/// [`compile`] would refuse it: all is checked but what Cranelift makes of the functions.
+/// The kind, needs, imports and exports of a component or core module, and whether [`compile`]
+/// would refuse it. Runs all checks except those in Cranelift.
 ///
 /// # Errors
 /// If the input is not valid WebAssembly, or an option cannot be served.
@@ -146,7 +146,7 @@ fn known(bytes: &[u8], options: &Options) -> Result<outline::Known> {
     })
 }
 
-/// Text and other files are told by their first bytes: they have no business in a parser.
+/// Refuses text and other files by their first bytes, so that the error is not the parser's.
 fn check_magic(input: &[u8]) -> Result<()> {
     match input.starts_with(MAGIC) {
         true => Ok(()),
@@ -212,7 +212,7 @@ struct Front<'s, 'a> {
     modules: &'s [module::Module<'a>],
 }
 
-/// Decodes and flattens an input, and goes on with that.
+/// Decodes and flattens an input, and calls `then` with the result.
 fn with_plan<T>(
     bytes: &[u8],
     options: &Options,
@@ -244,7 +244,7 @@ fn with_plan<T>(
     then(front, clock)
 }
 
-/// All that the units of an input are compiled with.
+/// Everything that is common to the units of an input.
 struct Stage<'s, 'a> {
     modules: &'s [module::Module<'a>],
     options: &'s Options,

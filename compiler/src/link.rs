@@ -1,4 +1,4 @@
-//! Links a unit: places functions in the text and resolves what they refer to.
+//! Links a unit: places functions in the text and resolves their relocations.
 
 use cwasm_format::code::{EntryRecord, FunctionRecord, function_kind};
 use cwasm_format::header::{SectionId, SectionRange};
@@ -10,7 +10,7 @@ use crate::ir::symbol::{FuncId, Symbol};
 use crate::isa::Arch;
 use crate::work::{Compiled, Entry};
 
-/// The largest text: what a near call reaches.
+/// The largest text, which near calls can reach.
 const MAX_TEXT_SIZE: u64 = 1 << 31;
 
 /// The functions' places, before relocations are resolved.
@@ -50,7 +50,7 @@ impl Text {
         self.offsets[func.0 as usize]
     }
 
-    /// The bytes of the text, when `sections` says where everything stands in the file.
+    /// The bytes of the text. `sections` says where all sections are in the file.
     pub(crate) fn link(
         &self,
         arch: &Arch,
@@ -73,7 +73,7 @@ impl Text {
         Ok(bytes)
     }
 
-    /// Where a symbol is, relative to the start of the text.
+    /// The offset of a symbol from the start of the text.
     fn target(&self, compiled: &Compiled<'_>, symbol: Symbol, sections: &[SectionRange]) -> i64 {
         let section = |id: SectionId| sections[id as usize].offset as i64;
         let text = section(SectionId::Text);

@@ -14,12 +14,12 @@ use crate::error::{Error, Result};
 /// A core module. Index spaces list imports first, as the specification numbers them.
 #[derive(Default)]
 pub(crate) struct Module<'a> {
-    /// Whether it stands for a module that is imported: `imports` is what that is given, what it
-    /// exports counts as imported.
+    /// Whether it stands for a module that is imported. Then `imports` are the items that the
+    /// imported module is given, and all items that it exports count as imported.
     pub(crate) is_declared: bool,
     /// Function types, by type index.
     pub(crate) types: Vec<FuncType>,
-    /// The same without type indices.
+    /// The same types without type indices.
     pub(crate) core_types: CoreTypes,
     pub(crate) imports: Vec<Import<'a>>,
     /// Type index of each function.
@@ -155,8 +155,8 @@ impl<'a> Module<'a> {
         Ok((kind, out))
     }
 
-    /// Bytes that each instance of the module adds to the plan and the images, about: what active
-    /// segments write, and a place for each import, global and element.
+    /// Bytes that each instance of the module adds to the plan and the images, approximately: those
+    /// that active segments write, and a place for each import, global and element.
     pub(crate) fn instance_size(&self) -> u64 {
         const PLACE_SIZE: u64 = 16;
         let active = |data: &&Data<'_>| matches!(data.mode, SegmentMode::Active { .. });
@@ -187,7 +187,7 @@ pub(crate) fn validate_bodies(modules: &[&Module<'_>]) -> Result<()> {
 }
 
 impl<'a> Body<'a> {
-    /// A validator of this body; a body may be translated once per instance.
+    /// A new validator for this body, because a body may be translated once per instance.
     pub(crate) fn to_validate(&self) -> FuncToValidate<ValidatorResources> {
         FuncToValidate {
             resources: self.validator.resources.clone(),

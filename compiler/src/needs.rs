@@ -1,8 +1,10 @@
-//! What an input needs of the compiler: the one place that says what is not supported, and its names.
+//! The features that an input needs. The only place that knows which features are not supported,
+//! and their names.
 //!
-//! The validator refuses what [`Features`] has off, and the stages stop at what they cannot compile.
-//! Neither says all that is missing. This does, once an input is refused, or before anybody compiles
-//! it: it validates the input, and for each feature that the validator misses once more with it.
+//! The validator refuses features that are off in [`Features`], and the stages stop at the first
+//! thing that they cannot compile. Neither lists all that is missing. This module does, for an
+//! input that was refused or for one that nobody has compiled: it validates the input, and after
+//! each missing feature validates it again with that feature on.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +17,8 @@ use crate::core_types::check_ref_type;
 use crate::error::{Error, ErrorKind, Need, Result};
 use crate::features::{self, Features};
 
-/// Proposals that are not supported, or not named by [`Features`] as they cannot be switched off.
+/// Proposals that are not supported, and those that [`Features`] does not name because they cannot
+/// be switched off.
 const OTHERS: &[(&str, WasmFeatures)] = &[
     ("component-model", WasmFeatures::COMPONENT_MODEL),
     ("bulk-memory", WasmFeatures::BULK_MEMORY_OPT),
@@ -76,8 +79,8 @@ const OTHERS: &[(&str, WasmFeatures)] = &[
     ("component-model accessors", WasmFeatures::CM_ACCESSORS),
 ];
 
-/// All that a valid input needs beyond WebAssembly 1.0, in the order in which it is found, and the
-/// same as the validator has it.
+/// All features that a valid input needs beyond WebAssembly 1.0, in the order in which they are
+/// found, and as the validator's flags.
 ///
 /// # Errors
 /// If the input is not valid even with all features.
@@ -98,9 +101,9 @@ pub(crate) fn features(bytes: &[u8]) -> Result<(Vec<Need>, WasmFeatures)> {
     Ok((needs, on))
 }
 
-/// What to say of an input that was refused with `error`: that it is not valid comes first, then all
-/// that is not supported, then the first feature that is switched off. Validates the whole input
-/// several times: where the validator does not name a feature, each is tried.
+/// The error for an input that was refused with `error`: that it is not valid; else all features
+/// that it needs and that are not supported; else the first one that is switched off. Validates the
+/// whole input several times: where the validator does not name the missing feature, each is tried.
 #[cold]
 pub(crate) fn refusal(bytes: &[u8], on: Features, error: Error) -> Error {
     let own = match error.kind() {
@@ -127,7 +130,7 @@ pub(crate) fn refusal(bytes: &[u8], on: Features, error: Error) -> Error {
         .chain(component(bytes, &own))
         .chain(own)
     {
-        // What a stage stopped at may have been found with all its parts.
+        // The feature at which a stage stopped may be in the list already, with all its parts.
         if !needs
             .iter()
             .any(|known| need.proposal().starts_with(known.proposal()))
@@ -144,13 +147,13 @@ pub(crate) fn refusal(bytes: &[u8], on: Features, error: Error) -> Error {
     }
 }
 
-/// A feature that the validator misses.
+/// A feature without which the validator refuses the input.
 struct Missing {
     flags: WasmFeatures,
     offset: u64,
 }
 
-/// What the validator misses where only `on` may be used, to which it is added.
+/// The features that the validator misses where only `on` is allowed. Adds them to `on`.
 fn missing(bytes: &[u8], on: &mut WasmFeatures) -> Result<Vec<Missing>> {
     let mut found: Vec<Missing> = Vec::new();
     loop {
@@ -174,7 +177,8 @@ fn missing(bytes: &[u8], on: &mut WasmFeatures) -> Result<Vec<Missing>> {
         };
         *on |= flags;
         if flags == WasmFeatures::GC {
-            // Recursion groups are a part of it for the validator; what else is, [`gc`] finds.
+            // To the validator, recursion groups are a part of garbage collection; [`gc`] finds the
+            // other parts.
             flags = WasmFeatures::FUNCTION_REFERENCES;
             *on |= flags;
         }
@@ -185,7 +189,7 @@ fn missing(bytes: &[u8], on: &mut WasmFeatures) -> Result<Vec<Missing>> {
     }
 }
 
-/// The feature without which an input is not valid, where the validator does not say.
+/// The feature without which an input is not valid, where the validator does not name it.
 fn guess(bytes: &[u8], on: WasmFeatures) -> Option<WasmFeatures> {
     let is_valid = |flags| {
         let valid = Validator::new_with_features(flags).validate_all(bytes);
@@ -206,11 +210,11 @@ fn name(flags: WasmFeatures) -> &'static str {
     })
 }
 
-/// The first use of garbage collection, of which recursion groups are supported.
+/// The first use of garbage collection, apart from recursion groups, which are supported.
 fn gc(bytes: &[u8]) -> Option<Need> {
     let mut finder = Gc::default();
     for payload in Parser::new(0).parse_all(bytes) {
-        // What cannot be read was an error before.
+        // Input that cannot be read was refused before.
         finder.payload(payload.ok()?)?;
         if let Some(offset) = finder.found {
             return Some(Need {
@@ -222,7 +226,7 @@ fn gc(bytes: &[u8]) -> Option<Need> {
     None
 }
 
-/// Refuses the garbage collection that translation would stop at.
+/// Refuses the parts of garbage collection that translation cannot compile.
 pub(crate) fn check_gc(bytes: &[u8]) -> Result<()> {
     match gc(bytes) {
         Some(need) => Err(Error::unsupported(need.name, need.offset)),
@@ -230,7 +234,7 @@ pub(crate) fn check_gc(bytes: &[u8]) -> Result<()> {
     }
 }
 
-/// Looks for garbage collection.
+/// Searches an input for garbage collection.
 #[derive(Default)]
 struct Gc {
     found: Option<u64>,
@@ -346,12 +350,12 @@ pub(crate) fn operator(op: &Operator<'_>, offset: u64) -> Error {
     Error::unsupported(proposal(op).replace('_', "-"), offset)
 }
 
-/// What components use of proposals that are not supported: each with the names of the parts that are
-/// used. Types count if something else of their proposal is used, or it is among `refused`: alone,
-/// they are no reason to refuse a component.
+/// The unsupported proposals that a component uses, each with the names of the parts that are used.
+/// Types of a proposal only count if another part of it is used, or if it is among `refused`: a
+/// component that merely declares such types is not refused.
 fn component(bytes: &[u8], refused: &[Need]) -> Vec<Need> {
     let (mut used, mut defined) = (Parts::default(), Parts::default());
-    // What cannot be read was an error before.
+    // Input that cannot be read was refused before.
     for payload in Parser::new(0)
         .parse_all(bytes)
         .map_while(|payload| payload.ok())
@@ -389,7 +393,7 @@ fn component(bytes: &[u8], refused: &[Need]) -> Vec<Need> {
     needs.collect()
 }
 
-/// Parts of proposals, by the proposal, with the first place where there is one.
+/// The parts that are used, by proposal, each with the first offset where it is used.
 #[derive(Default)]
 struct Parts(BTreeMap<&'static str, (u64, BTreeSet<&'static str>)>);
 
@@ -409,7 +413,7 @@ const SHARED: &str = "shared-everything-threads";
 const ERROR_CONTEXT: &str = "component-model error-context";
 const VALUES: &str = "component-model values";
 
-/// The parts of proposals that a definition of a type is.
+/// The parts of proposals that a type's definition uses.
 fn types(ty: &ComponentType<'_>) -> Vec<(&'static str, &'static str)> {
     use wasmparser::{ComponentDefinedType as Defined, InstanceTypeDeclaration as Declaration};
 
@@ -430,7 +434,7 @@ fn types(ty: &ComponentType<'_>) -> Vec<(&'static str, &'static str)> {
     }
 }
 
-/// The parts of proposals that a canonical definition is.
+/// The parts of proposals that a canonical definition uses.
 fn canonical(func: &CanonicalFunction) -> Vec<(&'static str, &'static str)> {
     use CanonicalFunction as F;
 

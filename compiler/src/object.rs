@@ -1,5 +1,5 @@
-//! Emits a relocatable object: the same functions as the artifact, to be linked into a program
-//! that may not map code at run time.
+//! Emits a relocatable object: the functions of the artifact, to be linked into a program that may
+//! not map code at run time.
 //!
 //! Each function is a local symbol, in the order and with the alignment of the artifact's text, so
 //! that text offsets in records count from the first function. What code refers to besides

@@ -1,4 +1,4 @@
-//! How to compile.
+//! The options of compilation.
 
 use std::num::NonZeroUsize;
 
@@ -9,7 +9,7 @@ use crate::features::Features;
 /// The target that is compiled for by default.
 pub const DEFAULT_TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// How to compile.
+/// The options of compilation.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The target triple. Only [`DEFAULT_TARGET`] is supported yet.
@@ -24,25 +24,25 @@ pub struct Options {
     pub jobs: Option<NonZeroUsize>,
     /// Whether names and symbols of functions are kept.
     pub debug: bool,
-    /// Whether code checks, in loops and calls, if the host wants it to stop.
+    /// Whether code checks, in loops and calls, whether the host wants it to stop.
     pub interruptible: bool,
-    /// How accesses are kept inside of memories with 32-bit addresses and usual pages.
+    /// How accesses to memories with 32-bit addresses and usual pages are kept in bounds.
     pub bounds: Bounds,
-    /// How much a component may have of what is cheap to multiply in it.
+    /// Limits on things that a small component can multiply.
     pub limits: Limits,
-    /// Whether loads may be replaced by values that were stored or loaded before. On, except to test
-    /// that it changes nothing.
+    /// Whether loads may be replaced by values that were stored or loaded before. Switched off to
+    /// test that it changes nothing.
     #[doc(hidden)]
     pub alias_analysis: bool,
-    /// Whether all functions are compiled as those beyond their budget are, with their locals in the
+    /// Whether all functions are compiled as those beyond their budget, with their locals in the
     /// frame. To test that it changes nothing.
     #[doc(hidden)]
     pub locals_in_frame: bool,
     /// As `locals_in_frame`, with registers allocated in a single pass.
     #[doc(hidden)]
     pub single_pass: bool,
-    /// The most parts of types that a function of an adapter copies without calling another. Fewer
-    /// than the usual change nothing but the code.
+    /// The most parts of types that a function of an adapter copies without calling another. A
+    /// lower number only changes the code.
     #[doc(hidden)]
     pub inline_parts: u64,
 }
@@ -67,8 +67,8 @@ impl Default for Options {
     }
 }
 
-/// How much a component may have of what is cheap to multiply in it. Time and memory of compilation
-/// are linear in each; beyond it the component is refused, with an error that names it.
+/// Limits on things that a small component can multiply. Time and memory of compilation are linear
+/// in each. A component beyond a limit is refused with an error that names the limit.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Core instances, those of nested components included.
@@ -93,30 +93,30 @@ impl Default for Limits {
 /// How generated code is optimised.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum OptLevel {
-    /// Not at all, with registers allocated in a single pass: compiles fastest.
+    /// No optimisation, and registers allocated in a single pass: compiles fastest.
     None,
-    /// Speed.
+    /// For speed.
     #[default]
     Speed,
-    /// Speed, where it costs no space: functions are not aligned, and nothing is inlined or unrolled.
-    /// Cranelift makes the same of a function's IR as for speed.
+    /// For speed where that costs no space: functions are not aligned, and nothing is inlined or
+    /// unrolled. Cranelift optimises a function's IR as for speed.
     Size,
 }
 
-/// How accesses are kept inside of a linear memory with 32-bit addresses and pages of at least 4 KiB.
-/// Accesses to other memories are always compared with the size.
+/// How accesses to a linear memory with 32-bit addresses and pages of at least 4 KiB are kept in
+/// bounds. Accesses to other memories are always compared with the size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Bounds {
-    /// Inaccessible pages: each memory reserves all that an address can reach, 4 GiB and a guard of
-    /// address space, and accesses are not checked.
+    /// By inaccessible pages: each memory reserves all the address space that an address can reach,
+    /// 4 GiB and a guard, and accesses are not checked.
     #[default]
     Guard,
-    /// Each access is compared with the memory's size: slower, but a memory reserves little more than
-    /// its maximum, and less where the host has less.
+    /// By comparing each access with the memory's size: slower, but a memory reserves little more
+    /// than its maximum, and less if the host has less address space.
     Check,
 }
 
-/// How far compilation is.
+/// The progress of compilation.
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
     /// Functions compiled.

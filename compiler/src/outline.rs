@@ -1,4 +1,4 @@
-//! What an input is, needs, imports and exports, known without compiling it.
+//! The outline of an input: its kind, needs, imports and exports, found out without compiling it.
 
 use cwasm_format::describe::Description;
 use cwasm_format::exports::kind;
@@ -12,16 +12,16 @@ use crate::module::Module;
 use crate::needs;
 use crate::plan::{ExportItem, ImportItem, Plan};
 
-/// What an input is, needs, imports and exports.
+/// The kind, needs, imports and exports of an input.
 #[derive(Debug)]
 pub struct Outline {
     /// A component or a core module.
     pub kind: Kind,
     /// The proposals that it needs beyond WebAssembly 1.0.
     pub needs: Vec<Need>,
-    /// What it imports, or is known of that if it cannot be compiled.
+    /// The imports. If the input cannot be compiled, their types may be unknown.
     pub imports: Vec<OutlineItem>,
-    /// What it exports, likewise.
+    /// The exports, likewise.
     pub exports: Vec<OutlineItem>,
     /// The types of a component that can be compiled.
     pub description: Description,
@@ -32,8 +32,8 @@ pub struct Outline {
 /// An import or export.
 #[derive(Clone, Debug)]
 pub struct OutlineItem {
-    /// Of a component, the path: `name`, or `instance#name`; of a core module, the name, for an import
-    /// with the module's name and a dot before it.
+    /// In a component the path: `name`, or `instance#name`. In a core module the name, for an
+    /// import after the module's name and a dot.
     pub name: String,
     /// A number of [`cwasm_format::exports::kind`].
     pub kind: u32,
@@ -44,16 +44,16 @@ pub struct OutlineItem {
     pub core_type: Vec<u8>,
 }
 
-/// What a stage knows of an input that can be compiled.
+/// The imports, exports and types that the stages have found in an input that can be compiled.
 pub(crate) struct Known {
     pub(crate) imports: Vec<OutlineItem>,
     pub(crate) exports: Vec<OutlineItem>,
     pub(crate) description: Description,
 }
 
-/// The outline of a valid input, from what its stages say.
+/// The outline of a valid input, from the result of the stages.
 pub(crate) fn outline(bytes: &[u8], known: Result<Known>) -> Result<Outline> {
-    // What is not valid has none.
+    // An input that is not valid has no outline.
     let (needs, features) = needs::features(bytes)?;
     let names = names(bytes, features)?;
     let (known, refusal) = match known {
@@ -100,7 +100,7 @@ impl Known {
             item(&export.path, kind, index)
         });
         let mut exports: Vec<_> = exports.collect();
-        // As in the artifact.
+        // The order of the artifact.
         exports.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
         Known {
             imports: imports.collect(),
@@ -240,7 +240,7 @@ fn item(name: String, kind: u32) -> OutlineItem {
     }
 }
 
-/// Lists an item of a component, and those in it.
+/// Lists an item of a component, and the items in it.
 fn component_item(
     prefix: &str,
     key: &str,
@@ -287,7 +287,7 @@ mod tests {
         }
     }
 
-    /// What an outline says is what the artifact's description says.
+    /// The outline agrees with the artifact's description.
     #[test]
     fn outlines_name_what_is_imported_and_exported() {
         let text = r#"(component

@@ -7,12 +7,13 @@ use std::path::Path;
 use crate::error::{Error, Result};
 
 /// Writes `bytes` to `path`: to a temporary file in the same folder, which is synced and then
-/// renamed. A mapped artifact is not changed in place, and whoever is killed half-way leaves the
-/// old file or none. Of a symbolic link, the file that it leads to is replaced; what is no file, such
-/// as a pipe or `/dev/null`, gets the bytes and stays what it is.
+/// renamed. A mapped artifact is not changed in place, and a process that is killed half-way leaves
+/// the old file or none. If `path` is a symbolic link, the file that it leads to is replaced;
+/// anything that is not a regular file, such as a pipe or `/dev/null`, is written to and stays what
+/// it is.
 ///
-/// A file that can be written to but not replaced is written in place, without these promises: one
-/// that is a mount point of its own, as containers have them, or in a folder that is not ours.
+/// A file that can be written to but not replaced is written in place, without these promises: a
+/// mount point, as containers have them, or a file in a folder that the process may not write to.
 ///
 /// # Errors
 /// If the file cannot be created, written or renamed; the action that failed is named.
@@ -25,7 +26,7 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     };
     match replace(path, bytes) {
         Err(error) if *exists && keeps_file(&error) => match write_in_place(path, bytes) {
-            // Why it cannot be replaced is the more telling reason.
+            // The reason why it cannot be replaced says more.
             Err(denied) if denied.kind() == ErrorKind::PermissionDenied => Err(fail(error)),
             written => written.map_err(fail),
         },
@@ -33,7 +34,8 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<()> {
     }
 }
 
-/// Whether the file can be what it is, but no other one take its place.
+/// Whether the error means that another file cannot take this one's place, although the file itself
+/// may be writable.
 fn keeps_file(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -60,7 +62,7 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
-        // As any compiler's output: what the umask leaves of this.
+        // The permissions of any compiler's output, which the umask reduces.
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
     let mut file = builder.tempfile_in(folder)?;

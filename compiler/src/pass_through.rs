@@ -1,25 +1,26 @@
-//! The core modules that stand between host and host, where a component exports a function that it
-//! imports.
+//! Core modules for functions that a component imports and exports unchanged, so that the host
+//! calls the host.
 //!
-//! No core module of the component has a part in such a call, but the host's two sides meet in flat
-//! values and memory like any others: the function is lowered, and lifted again
-//! ([`component::flatten`](crate::component::flatten)). Where values need memory, or a borrowed handle
-//! must be dropped, a core module that is made for the function does it:
+//! No core module of the component takes part in such a call, but the two sides of the host
+//! exchange flat values and memory as in any call: the function is lowered, and lifted again
+//! ([`component::flatten`](crate::component::flatten)). Where values need memory, or a borrowed
+//! handle must be dropped, a core module is made for the function:
 //!
 //! ```text
 //! host -> lift of `call` (memory, realloc, post-return) -> lower (memory, realloc) -> host
 //! ```
 //!
-//! Each such module has one instance, in a component instance of its own, so that one can be used while
-//! another is, and a memory of its own. It may be entered again while the host's function runs, so
-//! post-return frees what its call has allocated, and keeps what calls have that are not over:
+//! Each such module has one instance, with a memory of its own, in a component instance of its own,
+//! so that one can be used while another is. The instance may be entered again while the host's
+//! function runs, so post-return frees what its own call has allocated, and keeps the memory of
+//! calls that are not over:
 //!
 //! ```text
 //! | what calls hold that wait for the host | of the innermost call | free
 //!                                           base                    end
 //! ```
 //!
-//! What is lent to it, it drops after the call.
+//! It drops borrowed handles after the call.
 
 use cwasm_format::abi::{MAX_FLAT_RESULTS, PointerWidth};
 use wasm_encoder::{
@@ -34,13 +35,14 @@ use crate::features::Features;
 use crate::module::Module;
 use crate::plan::{PassThrough, Plan};
 
-/// Memory pages: never more than 4 GiB less a page, so that no sum of 32 bits overflows that is used.
+/// The most pages of the memory: 4 GiB less a page, so that the sums of 32 bits below do not
+/// overflow.
 const MAX_PAGES: u64 = 65_535;
-/// Memory is allocated from here on: no pointer is null.
+/// The first address that is allocated, so that no pointer is null.
 const FIRST_ADDR: i32 = 8;
-/// The global that is the end of what is allocated.
+/// The global with the end of all allocated memory.
 const END: u32 = 0;
-/// The global that is the end of what calls hold that wait for the host.
+/// The global with the end of the memory of calls that wait for the host.
 const BASE: u32 = 1;
 /// The lowered function, which is imported first.
 const LOWERED: u32 = 0;
@@ -51,7 +53,7 @@ pub(crate) fn encode(plan: &Plan) -> Vec<Vec<u8>> {
     modules.map(|passed| module(plan, passed)).collect()
 }
 
-/// The same, decoded.
+/// The modules, decoded.
 pub(crate) fn modules(encoded: &[Vec<u8>]) -> Result<Vec<Module<'_>>> {
     let mut modules = Vec::new();
     for bytes in encoded {
@@ -67,8 +69,8 @@ fn module(plan: &Plan, passed: &PassThrough) -> Vec<u8> {
     let lowered = plan.types.lowered(passed.ty, PointerWidth::W32);
     let params: Vec<ValType> = lowered.params().iter().map(val_type).collect();
     let results: Vec<ValType> = lowered.results().iter().map(val_type).collect();
-    // A result that is not flat goes where the last parameter says: there is none of that in a lift,
-    // which returns the place.
+    // The lowered function writes a result that is not flat to the address in its last parameter;
+    // the lifted one has no such parameter and returns the address.
     let spilled = func
         .result
         .filter(|_| types.result_flat(func).count() > MAX_FLAT_RESULTS)
@@ -133,8 +135,8 @@ fn module(plan: &Plan, passed: &PassThrough) -> Vec<u8> {
     module.finish()
 }
 
-/// Calls the function, and drops what was lent. A result that is not flat gets a place of its own by
-/// `realloc`: its function, size and alignment.
+/// Calls the lowered function, then drops the borrowed handles. `place` is for a result that is not
+/// flat, which gets memory: the function `realloc`, the size and the alignment.
 fn call(passed: &PassThrough, params: u32, place: Option<(u32, u32, u32)>) -> Function {
     let (base, result) = (params, params + 1);
     let mut func = Function::new([(1 + u32::from(place.is_some()), ValType::I32)]);
@@ -161,7 +163,7 @@ fn call(passed: &PassThrough, params: u32, place: Option<(u32, u32, u32)>) -> Fu
     func
 }
 
-/// `(old, old size, alignment, size) -> new`: what is allocated is at the end of what is there.
+/// `(old, old size, alignment, size) -> new`: allocates at the end of the allocated memory.
 fn realloc() -> Function {
     const OLD: u32 = 0;
     const OLD_SIZE: u32 = 1;
@@ -173,7 +175,7 @@ fn realloc() -> Function {
     const PAGE_LOG2: i64 = 16;
     let mut func = Function::new([(1, ValType::I32), (2, ValType::I64)]);
     let mut code = func.instructions();
-    // What gets no larger stays where it is.
+    // A block that does not grow stays where it is.
     code.local_get(SIZE).local_get(OLD_SIZE).i32_le_u();
     code.if_(BlockType::Empty);
     code.local_get(OLD_SIZE).if_(BlockType::Empty);
@@ -186,7 +188,7 @@ fn realloc() -> Function {
     code.local_get(NEW).i64_extend_i32_u();
     code.local_get(SIZE).i64_extend_i32_u();
     code.i64_add().local_set(NEW_END);
-    // Bytes beyond the end of the memory.
+    // The bytes that the memory lacks.
     code.local_get(NEW_END);
     code.memory_size(0).i64_extend_i32_u();
     code.i64_const(PAGE_LOG2).i64_shl();
@@ -205,7 +207,7 @@ fn realloc() -> Function {
     func
 }
 
-/// Frees what the call has allocated.
+/// Frees the memory that the call has allocated.
 fn post_return() -> Function {
     let mut func = Function::new([]);
     let mut code = func.instructions();

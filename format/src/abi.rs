@@ -1,21 +1,21 @@
 //! Sizes, alignments and flattening of the canonical ABI (component model, `CanonicalABI.md`,
-//! "Alignment", "Element Size" and "Flattening"). All of it is `const`, so that the compiler
-//! computes it for a component's types and Rust computes it for the host's.
+//! "Alignment", "Element Size" and "Flattening"). All functions are `const`, so that the same ones
+//! serve the compiler, for a component's types, and Rust's `const` evaluation, for the host's.
 //!
-//! Pointers and lengths are as wide as the addresses of the memory that they are for. So a type has
-//! a layout for each [`PointerWidth`], but one flat form, in which [`FlatType::Pointer`] stands for
-//! either: how many values there are does not depend on it.
+//! Pointers and lengths are as wide as the addresses of their memory. So a type has a layout for
+//! each [`PointerWidth`], but one flat form, in which [`FlatType::Pointer`] stands for either
+//! width: the number of values does not depend on it.
 
-/// A function of more flat parameters takes one pointer to a tuple instead.
+/// A function with more flat parameters takes one pointer to a tuple instead.
 pub const MAX_FLAT_PARAMS: usize = 16;
-/// A function of more flat results returns one pointer instead.
+/// A function with more flat results returns one pointer instead.
 pub const MAX_FLAT_RESULTS: usize = 1;
 /// Bytes of a handle.
 pub const HANDLE_SIZE: u32 = 4;
 /// The longest string or list in bytes.
 pub const MAX_BYTE_LENGTH: u64 = (1 << 28) - 1;
 
-/// How wide the addresses of a memory are.
+/// The width of a memory's addresses.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum PointerWidth {
     /// 32 bits.
@@ -26,7 +26,7 @@ pub enum PointerWidth {
 }
 
 impl PointerWidth {
-    /// Both.
+    /// Both widths.
     pub const ALL: [PointerWidth; 2] = [PointerWidth::W32, PointerWidth::W64];
 
     /// Bytes of a pointer.
@@ -37,7 +37,7 @@ impl PointerWidth {
         }
     }
 
-    /// Set in the length of a string in Latin-1+UTF-16 that is UTF-16.
+    /// The bit that is set in the length of a string in Latin-1+UTF-16 if it is UTF-16.
     pub const fn utf16_tag(self) -> u64 {
         1 << (self.bytes() * 8 - 1)
     }
@@ -53,10 +53,10 @@ pub struct Extent {
 }
 
 impl Extent {
-    /// That of nothing.
+    /// The extent of no value.
     pub const EMPTY: Extent = Extent { size: 0, align: 1 };
 
-    /// Appends a field: its offset, and the extent so far. Close the record with
+    /// Appends a field; returns its offset, and the extent with the field. Finish the record with
     /// [`Extent::padded`].
     pub const fn push_field(self, field: Extent) -> (u32, Extent) {
         let offset = align_to(self.size, field.align);
@@ -65,7 +65,7 @@ impl Extent {
         (offset, Extent { size, align })
     }
 
-    /// With the size rounded up to the alignment.
+    /// The extent with its size rounded up to the alignment.
     pub const fn padded(self) -> Extent {
         Extent {
             size: align_to(self.size, self.align),
@@ -73,18 +73,18 @@ impl Extent {
         }
     }
 
-    /// Where the payload of a variant starts, from the extent of the whole variant and its number
-    /// of cases.
+    /// The offset of a variant's payload, from the extent of the whole variant and its number of
+    /// cases.
     ///
-    /// The alignment of the whole is the largest of discriminant and payloads, but the payload
-    /// starts at a multiple of the payloads' alignment alone; both give the same offset, because
-    /// the discriminant is never aligned stricter than it is long.
+    /// The payload starts at a multiple of the payloads' alignment, whereas the alignment of the
+    /// whole variant is the largest of discriminant and payloads. Both give the same offset,
+    /// because the discriminant's alignment is its size.
     pub const fn payload_offset(self, cases: usize) -> u32 {
         align_to(discriminant_size(cases), self.align)
     }
 }
 
-/// How a value lies in linear memories of either pointer width.
+/// The layout of a value in linear memories of either pointer width.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     w32: Extent,
@@ -92,7 +92,7 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The layout of nothing.
+    /// The layout of no value.
     pub const EMPTY: Layout = Layout::same(Extent::EMPTY);
 
     /// The layout of strings, lists and maps: pointer and length.
@@ -113,8 +113,8 @@ impl Layout {
         Layout::same(Extent { size, align: size })
     }
 
-    /// Size and alignment in a memory of this pointer width. Where they do not depend on it and the
-    /// layout is a constant, nothing is decided at run time.
+    /// Size and alignment in a memory of this pointer width. If the layout is a constant and does
+    /// not depend on the width, so is the result.
     #[inline(always)]
     pub const fn at(self, width: PointerWidth) -> Extent {
         Extent {
@@ -123,7 +123,7 @@ impl Layout {
         }
     }
 
-    /// Size and alignment of a value without pointers, which lies in all memories alike.
+    /// Size and alignment of a value without pointers, whose layout is the same in all memories.
     #[inline(always)]
     pub const fn plain(self) -> Extent {
         self.w32
@@ -146,7 +146,7 @@ impl Layout {
         }
     }
 
-    /// The layout of `len` values of this one, as in a list of fixed length.
+    /// The layout of `len` values of this layout, as in a list of fixed length.
     pub const fn repeat(self, len: u32) -> Layout {
         Layout {
             w32: repeat(self.w32, len),
@@ -164,7 +164,7 @@ impl Layout {
     }
 }
 
-/// Where a field starts in a record, in bytes, for either pointer width.
+/// The offset in bytes of a field of a record, for either pointer width.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FieldOffset {
     w32: u32,
@@ -172,8 +172,7 @@ pub struct FieldOffset {
 }
 
 impl FieldOffset {
-    /// The offset in a memory of this pointer width; decided at compile time where [`Layout::at`]
-    /// is.
+    /// The offset in a memory of this pointer width; a constant where [`Layout::at`] is.
     #[inline(always)]
     pub const fn at(self, width: PointerWidth) -> usize {
         pick(width, self.w32, self.w64) as usize
@@ -186,7 +185,7 @@ impl FieldOffset {
     }
 }
 
-/// Where each field of a record lies.
+/// The offset of each field of a record.
 pub const fn field_offsets<const N: usize>(fields: [Layout; N]) -> [FieldOffset; N] {
     let mut offsets = [FieldOffset { w32: 0, w64: 0 }; N];
     let (mut w32, mut w64) = (Extent::EMPTY, Extent::EMPTY);
@@ -199,7 +198,8 @@ pub const fn field_offsets<const N: usize>(fields: [Layout; N]) -> [FieldOffset;
     offsets
 }
 
-/// The one for this width. Equal ones first: what is constant stays so.
+/// The value for this width. Compares the values first, so that the result is a constant if both
+/// are equal constants.
 #[inline(always)]
 const fn pick(width: PointerWidth, w32: u32, w64: u32) -> u32 {
     if w32 == w64 {
@@ -249,7 +249,7 @@ const fn max(a: u32, b: u32) -> u32 {
     if a > b { a } else { b }
 }
 
-/// Bytes of the discriminant of a variant with this many cases.
+/// Bytes of the discriminant of a variant with `cases` cases.
 pub const fn discriminant_size(cases: usize) -> u32 {
     if cases <= 1 << 8 {
         1
@@ -276,13 +276,13 @@ pub enum FlatType {
     I64,
     F32,
     F64,
-    /// `i32` or `i64`: a pointer or length, and what may be one.
+    /// `i32` or `i64`: a pointer or length, or a value that is joined with one.
     Pointer,
 }
 
 impl FlatType {
-    /// The type that can hold either (`join` of the specification). A pointer holds what `i32`
-    /// does, whatever its width.
+    /// The type that can hold values of both (`join` of the specification). A pointer of either
+    /// width can hold an `i32`.
     pub const fn join(self, other: FlatType) -> FlatType {
         use FlatType::{F32, F64, I32, I64, Pointer};
         match (self, other) {
@@ -294,7 +294,7 @@ impl FlatType {
         }
     }
 
-    /// The core type, where pointers have this width: never [`FlatType::Pointer`].
+    /// The core type for pointers of this width: never [`FlatType::Pointer`].
     pub const fn at(self, width: PointerWidth) -> FlatType {
         match (self, width) {
             (FlatType::Pointer, PointerWidth::W32) => FlatType::I32,
@@ -307,7 +307,7 @@ impl FlatType {
 /// The flat form of a type: up to [`MAX_FLAT_PARAMS`] core types, or "too many".
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flat {
-    /// `MAX_FLAT_PARAMS + 1` stands for too many.
+    /// The number of values; `MAX_FLAT_PARAMS + 1` stands for too many.
     len: u8,
     types: [FlatType; MAX_FLAT_PARAMS],
 }
@@ -319,7 +319,7 @@ impl Flat {
         types: [FlatType::I32; MAX_FLAT_PARAMS],
     };
 
-    /// More values than parameters can have.
+    /// More than [`MAX_FLAT_PARAMS`] values.
     pub const TOO_MANY: Flat = Flat {
         len: MAX_FLAT_PARAMS as u8 + 1,
         types: [FlatType::I32; MAX_FLAT_PARAMS],
@@ -333,7 +333,7 @@ impl Flat {
     /// Pointer and length.
     pub const POINTER_PAIR: Flat = Flat::one(FlatType::Pointer).push(FlatType::Pointer);
 
-    /// With one more value.
+    /// The flat form with one more value.
     pub const fn push(mut self, ty: FlatType) -> Flat {
         if self.len as usize >= MAX_FLAT_PARAMS {
             return Flat::TOO_MANY;
@@ -343,7 +343,7 @@ impl Flat {
         self
     }
 
-    /// The values of one after those of the other.
+    /// The values of `other` after those of this one.
     pub const fn concat(mut self, other: Flat) -> Flat {
         if !other.fits() || !self.fits() {
             return Flat::TOO_MANY;
@@ -356,7 +356,7 @@ impl Flat {
         self
     }
 
-    /// The values of so many of these, one after the other.
+    /// The values of `len` of these, one after the other.
     pub const fn repeat(self, len: u32) -> Flat {
         if len as u64 * self.len as u64 > MAX_FLAT_PARAMS as u64 {
             return Flat::TOO_MANY;
@@ -398,12 +398,12 @@ impl Flat {
         self.len as usize <= MAX_FLAT_PARAMS
     }
 
-    /// The number of values; `MAX_FLAT_PARAMS + 1` when there are more than that.
+    /// The number of values; `MAX_FLAT_PARAMS + 1` if there are too many.
     pub const fn count(&self) -> usize {
         self.len as usize
     }
 
-    /// The values' types; `None` when there are too many.
+    /// The values' types; `None` if there are too many.
     pub fn types(&self) -> Option<&[FlatType]> {
         self.types.get(..usize::from(self.len))
     }

@@ -18,7 +18,7 @@ pub enum Ty {
     F64,
 }
 
-/// What a builtin's result means.
+/// The meaning of a builtin's result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Returns {
     /// Does not return.
@@ -45,12 +45,12 @@ macro_rules! builtins {
                 match self { $(Builtin::$name => $text,)* }
             }
 
-            /// The types of the arguments behind the context.
+            /// The types of the arguments after the context.
             pub const fn params(self) -> &'static [Ty] {
                 match self { $(Builtin::$name => &[$(Ty::$ty),*],)* }
             }
 
-            /// What it returns.
+            /// The meaning of its result.
             pub const fn returns(self) -> Returns {
                 match self { $(Builtin::$name => $ret,)* }
             }
@@ -61,7 +61,8 @@ macro_rules! builtins {
 builtins! {
     /// Leaves wasm with a trap: resumes the innermost entry thunk above the frame at `frame`.
     Raise = "raise" (code: I64, frame: I64) -> Returns::Never;
-    /// Grows the memory described at `memory` by `delta` pages: the old size in pages, or -1.
+    /// Grows the memory described at `memory` by `delta` pages; returns the old size in pages,
+    /// or -1.
     MemoryGrow = "memory_grow" (memory: I64, delta: I64) -> Returns::Value(Ty::I64);
     /// Copies `len` bytes between memories (or within one).
     MemoryCopy = "memory_copy" (dst_memory: I64, dst: I64, src_memory: I64, src: I64, len: I64) -> Returns::Status;
@@ -69,7 +70,8 @@ builtins! {
     MemoryFill = "memory_fill" (memory: I64, dst: I64, value: I32, len: I64) -> Returns::Status;
     /// Copies `len` bytes from `src` in the segment of `segment_len` bytes at `segment`.
     MemoryInit = "memory_init" (memory: I64, dst: I64, segment: I64, segment_len: I64, src: I64, len: I64) -> Returns::Status;
-    /// Grows the table described at `table` by `delta` elements `value`: the old length, or -1.
+    /// Grows the table described at `table` by `delta` elements `value`; returns the old length,
+    /// or -1.
     TableGrow = "table_grow" (table: I64, delta: I64, value: I64) -> Returns::Value(Ty::I64);
     /// Sets `len` elements at `dst` to `value`.
     TableFill = "table_fill" (table: I64, dst: I64, value: I64, len: I64) -> Returns::Status;
@@ -77,7 +79,7 @@ builtins! {
     TableCopy = "table_copy" (dst_table: I64, dst: I64, src_table: I64, src: I64, len: I64) -> Returns::Status;
     /// Copies `len` elements from `src` in the segment of `segment_len` elements at `segment`.
     TableInit = "table_init" (table: I64, dst: I64, segment: I64, segment_len: I64, src: I64, len: I64) -> Returns::Status;
-    /// Rounds up; for CPUs without an instruction for it, as are the next seven.
+    /// Rounds up. This and the next seven are for CPUs without instructions for them.
     F32Ceil = "f32_ceil" (value: F32) -> Returns::Value(Ty::F32);
     /// Rounds down.
     F32Floor = "f32_floor" (value: F32) -> Returns::Value(Ty::F32);
@@ -93,45 +95,50 @@ builtins! {
     F64Trunc = "f64_trunc" (value: F64) -> Returns::Value(Ty::F64);
     /// Rounds to the nearest integer, ties to even.
     F64Nearest = "f64_nearest" (value: F64) -> Returns::Value(Ty::F64);
-    /// Copies a string of `units` code units from one memory to another, as do the next nine: each
-    /// writes at most as many bytes as its doc says, and returns how many code units it wrote. -1
-    /// if the string is not well-formed, or the bytes are not inside the memories.
+    /// Copies a string of `units` code units from one memory to another, as do the next nine. Each
+    /// writes at most as many bytes as its description says, and returns the number of code units
+    /// that it wrote, or -1 if the string is not well-formed or the bytes are not inside the
+    /// memories.
     ///
-    /// UTF-8 to as many bytes.
+    /// UTF-8 to UTF-8, of as many bytes.
     Utf8ToUtf8 = "utf8_to_utf8" (dst_memory: I64, dst: I64, src_memory: I64, src: I64, units: I64) -> Returns::Value(Ty::I64);
-    /// UTF-8 to UTF-16 of at most two bytes for each.
+    /// UTF-8 to at most two bytes of UTF-16 for each byte.
     Utf8ToUtf16 = "utf8_to_utf16" (dst_memory: I64, dst: I64, src_memory: I64, src: I64, units: I64) -> Returns::Value(Ty::I64);
-    /// UTF-8 to at most as many bytes of Latin-1, up to the first char beyond (or what is not
-    /// well-formed): the bytes read in the low half of the result, those written in the high half.
+    /// UTF-8 to at most as many bytes of Latin-1, up to the first char beyond Latin-1 or the first
+    /// ill-formed sequence. The low half of the result is the number of bytes read, the high half
+    /// that of bytes written.
     Utf8ToLatin1 = "utf8_to_latin1" (dst_memory: I64, dst: I64, src_memory: I64, src: I64, units: I64) -> Returns::Value(Ty::I64);
     /// UTF-16 to at most three bytes of UTF-8 for each code unit.
     Utf16ToUtf8 = "utf16_to_utf8" (dst_memory: I64, dst: I64, src_memory: I64, src: I64, units: I64) -> Returns::Value(Ty::I64);
-    /// UTF-16 to as many code units; the result is instead whether any is beyond Latin-1.
+    /// UTF-16 to UTF-16, of as many code units. The result is instead whether any is beyond
+    /// Latin-1.
     Utf16ToUtf16 = "utf16_to_utf16" (dst_memory: I64, dst: I64, src_memory: I64, src: I64, units: I64) -> Returns::Value(Ty::I64);
     /// UTF-16 to a byte for each code unit, up to the first beyond Latin-1.
     Utf16ToLatin1 = "utf16_to_latin1" (dst_memory: I64, dst: I64, src_memory: I64, src: I64, units: I64) -> Returns::Value(Ty::I64);
     /// UTF-16 to a byte for each code unit, up to the first beyond ASCII.
     Utf16ToAscii = "utf16_to_ascii" (dst_memory: I64, dst: I64, src_memory: I64, src: I64, units: I64) -> Returns::Value(Ty::I64);
-    /// Latin-1 to at most two bytes of UTF-8 for each.
+    /// Latin-1 to at most two bytes of UTF-8 for each byte.
     Latin1ToUtf8 = "latin1_to_utf8" (dst_memory: I64, dst: I64, src_memory: I64, src: I64, units: I64) -> Returns::Value(Ty::I64);
     /// Latin-1 to as many code units of UTF-16.
     Latin1ToUtf16 = "latin1_to_utf16" (dst_memory: I64, dst: I64, src_memory: I64, src: I64, units: I64) -> Returns::Value(Ty::I64);
     /// Latin-1 to as many bytes, up to the first beyond ASCII.
     Latin1ToAscii = "latin1_to_ascii" (dst_memory: I64, dst: I64, src_memory: I64, src: I64, units: I64) -> Returns::Value(Ty::I64);
-    /// Makes `units` bytes of Latin-1 at `start` UTF-16 in the same place, which has room for it.
+    /// Converts `units` bytes of Latin-1 at `start` to UTF-16 in place. There must be room for it.
     InflateLatin1 = "inflate_latin1" (memory: I64, start: I64, units: I64) -> Returns::Value(Ty::I64);
-    /// Makes `units` code units of UTF-16 at `start`, none beyond Latin-1, bytes in the same place.
+    /// Converts `units` code units of UTF-16 at `start`, none of them beyond Latin-1, to Latin-1 in
+    /// place.
     DeflateUtf16 = "deflate_utf16" (memory: I64, start: I64, units: I64) -> Returns::Value(Ty::I64);
-    /// Adds free entries to the handle table described at `table`, which has none.
+    /// Adds free entries to the handle table described at `table`, which has none left.
     HandlesGrow = "handles_grow" (table: I64) -> Returns::Status;
     /// Makes room on the stack of the handle table described at `table`.
     HandlesDeepen = "handles_deepen" (table: I64) -> Returns::Status;
-    /// Waits until another thread notifies `addr`, unless there is not `expected`: 0 if notified, 1
-    /// if there is another value, 2 if it took more than `timeout` nanoseconds (none if negative).
+    /// Waits until another thread notifies `addr`, if its value is `expected`. Returns 0 if
+    /// notified, 1 if the value differs, 2 after `timeout` nanoseconds (a negative timeout never
+    /// ends).
     AtomicWait32 = "atomic_wait32" (addr: I64, expected: I32, timeout: I64) -> Returns::Value(Ty::I32);
     /// As `AtomicWait32`, for 64 bits.
     AtomicWait64 = "atomic_wait64" (addr: I64, expected: I64, timeout: I64) -> Returns::Value(Ty::I32);
-    /// Wakes at most `count` threads that wait at `addr`: how many there were.
+    /// Wakes at most `count` threads that wait at `addr`; returns their number.
     AtomicNotify = "atomic_notify" (addr: I64, count: I32) -> Returns::Value(Ty::I32);
 }
 

@@ -3,13 +3,13 @@
 //! Text offsets count from the start of `.text`. Core functions come first, then thunks and
 //! trampolines ([`Header::thunks_start`](crate::header::Header)).
 //!
-//! Conventions, all of the target's C ABI (System V on x86-64):
+//! Calling conventions, all based on the target's C ABI (System V on x86-64):
 //!
-//! - A **thunk** is how the host enters wasm, one per exact signature and callee:
-//!   `extern "C" fn(context, a0: u64, a1: u64, ...) -> RawReturn`. Each flat value is one `u64`:
-//!   32-bit values in the low half (the thunk ignores the high half), floats as their bits. It
-//!   calls the core function; if that traps, control comes back to the thunk's landing pad, which
-//!   returns the trap's number as the status.
+//! - Through a **thunk** the host enters wasm. There is one per signature and callee: `extern "C"
+//!   fn(context, a0: u64, a1: u64, ...) -> RawReturn`. Each flat value is one `u64`: 32-bit values
+//!   in the low half (the thunk ignores the high half), floats as their bits. It calls the core
+//!   function; if that traps, control comes back to the thunk's landing pad, which returns the
+//!   trap's number as the status.
 //! - An **array thunk** enters any core function of one core type (open units):
 //!   `extern "C" fn(callee_context, code, values: *mut u128) -> RawReturn`; parameters are read
 //!   from `values`, results written there.
@@ -20,8 +20,8 @@
 //!
 //! How a trap finds its landing pad: every frame of compiled code keeps a frame pointer. From the
 //! frame that traps, the chain is walked up to the first return address that is in the table of
-//! entries: that frame is a thunk's. All that entering wasm stores for this is one word, the thunk's
-//! first argument: through it a signal handler finds the store whose memories may fault.
+//! entries: that frame is a thunk's. Entering wasm stores only one word for this, the thunk's first
+//! argument: through it a signal handler finds the store whose memories may fault.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -43,7 +43,7 @@ pub struct EntryRecord {
     pub context_offset: u32,
 }
 
-/// What a function of the text is; in [`FunctionRecord::kind`].
+/// Kinds of functions in the text, for [`FunctionRecord::kind`].
 pub mod function_kind {
     /// A core function: `unit_part` is the core instance, `index` its function index.
     pub const CORE: u32 = 0;
@@ -55,9 +55,10 @@ pub mod function_kind {
     pub const BUILTIN: u32 = 3;
     /// An adapter between components.
     pub const ADAPTER: u32 = 4;
-    /// What runs at instantiation.
+    /// A function that runs at instantiation.
     pub const INIT: u32 = 5;
-    /// What a component does with handles: `resource.new` and the like, and what they share.
+    /// A function on handles: `resource.new`, `resource.rep` or `resource.drop` of a component, or
+    /// one that these share.
     pub const RESOURCE: u32 = 6;
 }
 
@@ -79,7 +80,8 @@ pub struct FunctionRecord {
 pub struct CoreTypeRecord {
     /// The type, encoded as in [`crate::imports::core_type`].
     pub core_type: StrRef,
-    /// Text offset of its array thunk, or `NONE` if nothing outside can call functions of it.
+    /// Text offset of its array thunk, or `NONE` if no function of this type can be called from
+    /// outside.
     pub array_thunk: u32,
     /// Text offset of the trampoline through which wasm calls host functions of this type: its
     /// context is a `VmHostFunc`. Or `NONE`.

@@ -1,60 +1,55 @@
-//! CPU levels and the feature bits that an artifact asks for.
+//! CPU levels, and the feature bits that an artifact requires.
 //!
-//! The x86-64 levels are those of the psABI ("x86-64-ABI", section 3.1.1), the same names that
-//! compilers take for `-march`.
+//! The x86-64 levels are those of the psABI ("x86-64-ABI", section 3.1.1), under the names that
+//! compilers accept for `-march`.
 
-/// Features of x86-64 CPUs as bits of [`Header::cpu_features`](crate::header::Header).
-pub const X86_64_FEATURES: &[(&str, u64)] = &[
-    ("sse3", 1 << 0),
-    ("ssse3", 1 << 1),
-    ("sse4.1", 1 << 2),
-    ("sse4.2", 1 << 3),
-    ("popcnt", 1 << 4),
-    ("cx16", 1 << 5),
-    ("avx", 1 << 6),
-    ("avx2", 1 << 7),
-    ("bmi1", 1 << 8),
-    ("bmi2", 1 << 9),
-    ("fma", 1 << 10),
-    ("lzcnt", 1 << 11),
-    ("avx512f", 1 << 12),
-    ("avx512dq", 1 << 13),
-    ("avx512vl", 1 << 14),
-];
+macro_rules! cpu_levels {
+    ($($(#[$meta:meta])* $level:ident = $name:literal: $($feature:literal)*;)*) => {
+        /// A named set of CPU features that code is compiled for.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+        pub enum CpuLevel { $($(#[$meta])* $level,)* }
 
-/// A named set of CPU features that code is compiled for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum CpuLevel {
-    /// The baseline: SSE2.
-    X86_64,
-    /// SSE4.2, POPCNT, CMPXCHG16B.
-    X86_64V2,
-    /// AVX2, BMI, FMA, LZCNT: the default.
-    #[default]
-    X86_64V3,
-    /// AVX-512 F, DQ, VL.
-    X86_64V4,
+        impl CpuLevel {
+            /// All levels, lowest first.
+            pub const ALL: &'static [CpuLevel] = &[$(CpuLevel::$level,)*];
+
+            /// The level's name.
+            pub const fn name(self) -> &'static str {
+                match self { $(CpuLevel::$level => $name,)* }
+            }
+        }
+
+        /// Each feature, and the lowest level that has it. A feature's place is its bit.
+        const FEATURES: &[(&str, CpuLevel)] = &[$($(($feature, CpuLevel::$level),)*)*];
+    };
 }
 
-impl CpuLevel {
-    /// All levels, lowest first.
-    pub const ALL: &'static [CpuLevel] = &[
-        CpuLevel::X86_64,
-        CpuLevel::X86_64V2,
-        CpuLevel::X86_64V3,
-        CpuLevel::X86_64V4,
-    ];
+// Each level with the features that it adds to those of the lines before it. Bits are part of the
+// artifact's ABI: new features come last.
+cpu_levels! {
+    /// The baseline: SSE2.
+    X86_64 = "x86-64":;
+    /// SSE4.2, POPCNT, CMPXCHG16B.
+    X86_64V2 = "x86-64-v2": "sse3" "ssse3" "sse4.1" "sse4.2" "popcnt" "cx16";
+    /// AVX2, BMI, FMA, LZCNT: the default.
+    #[default]
+    X86_64V3 = "x86-64-v3": "avx" "avx2" "bmi1" "bmi2" "fma" "lzcnt";
+    /// AVX-512 F, DQ, VL.
+    X86_64V4 = "x86-64-v4": "avx512f" "avx512dq" "avx512vl";
+}
 
-    /// The level's name.
-    pub const fn name(self) -> &'static str {
-        match self {
-            CpuLevel::X86_64 => "x86-64",
-            CpuLevel::X86_64V2 => "x86-64-v2",
-            CpuLevel::X86_64V3 => "x86-64-v3",
-            CpuLevel::X86_64V4 => "x86-64-v4",
-        }
+/// Features of x86-64 CPUs as bits of [`Header::cpu_features`](crate::header::Header).
+pub const X86_64_FEATURES: &[(&str, u64)] = &{
+    let mut features = [("", 0); FEATURES.len()];
+    let mut bit = 0;
+    while bit < FEATURES.len() {
+        features[bit] = (FEATURES[bit].0, 1 << bit);
+        bit += 1;
     }
+    features
+};
 
+impl CpuLevel {
     /// The level of this name, if there is one.
     pub fn from_name(name: &str) -> Option<CpuLevel> {
         Self::ALL.iter().copied().find(|level| level.name() == name)
@@ -62,12 +57,14 @@ impl CpuLevel {
 
     /// The bits of [`X86_64_FEATURES`] that code of this level may use.
     pub const fn features(self) -> u64 {
-        match self {
-            CpuLevel::X86_64 => 0,
-            CpuLevel::X86_64V2 => (1 << 6) - 1,
-            CpuLevel::X86_64V3 => (1 << 12) - 1,
-            CpuLevel::X86_64V4 => (1 << 15) - 1,
+        let (mut bits, mut bit) = (0, 0);
+        while bit < FEATURES.len() {
+            if FEATURES[bit].1 as u8 <= self as u8 {
+                bits |= 1 << bit;
+            }
+            bit += 1;
         }
+        bits
     }
 }
 

@@ -7,35 +7,35 @@ use serde::{Deserialize, Serialize};
 use crate::error::FormatError;
 use crate::types::{FuncType, TypeDef, Types, ValueType};
 
-/// What a component says about an import or export, besides its name and type.
+/// The annotations of an import or export.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extern {
     /// The full name of the interface that it implements (`a:b/c@1.2.3`), where its own name is a
     /// label: `(implements "...")`.
     pub implements: Option<String>,
-    /// A text that means something to hosts: `(external-id "...")`.
+    /// A text with a meaning for hosts: `(external-id "...")`.
     pub external_id: Option<String>,
 }
 
 impl Extern {
-    /// Whether nothing is said.
+    /// Whether there are no annotations.
     pub fn is_empty(&self) -> bool {
         self.implements.is_none() && self.external_id.is_none()
     }
 }
 
-/// What a component imports or exports, in full.
+/// The complete types of a component's imports and exports.
 #[derive(Clone, Debug, Default)]
 pub struct Description {
     /// All types that the functions use.
     pub types: Types,
     /// Function types; records refer to them by index.
     pub funcs: Vec<FuncType>,
-    /// Names that the component gives to types, by path (`instance#name`, or `name`).
+    /// The names that the component gives to types, as paths (`instance#name`, or `name`).
     pub type_names: Vec<(String, ValueType)>,
-    /// What is said about imports, by path, of those of which something is said.
+    /// Annotated imports, by path, with their annotations.
     pub imports: Vec<(String, Extern)>,
-    /// What is said about exports, likewise.
+    /// Annotated exports, likewise.
     pub exports: Vec<(String, Extern)>,
 }
 
@@ -47,7 +47,7 @@ struct Encoded {
     type_names: Vec<(String, ValueType)>,
 }
 
-/// Stands behind [`Encoded`] where there is something in it: older artifacts have none.
+/// Comes after [`Encoded`] unless it is empty: older artifacts have none.
 #[derive(Serialize, Deserialize)]
 struct EncodedExterns {
     imports: Vec<(String, Extern)>,
@@ -80,12 +80,12 @@ impl Description {
         bytes
     }
 
-    /// What is said about the import of this path, if anything is.
+    /// The annotations of the import of this path, if it has any.
     pub fn import(&self, path: &str) -> Option<&Extern> {
         find(&self.imports, path)
     }
 
-    /// What is said about the export of this path, if anything is.
+    /// The annotations of the export of this path, if it has any.
     pub fn export(&self, path: &str) -> Option<&Extern> {
         find(&self.exports, path)
     }
@@ -93,7 +93,8 @@ impl Description {
     /// Reads the bytes of the section.
     ///
     /// # Errors
-    /// [`FormatError::Describe`] if they are not descriptions, or refer to types they do not hold.
+    /// [`FormatError::Describe`] if they are not descriptions, or refer to types that are not in
+    /// them.
     pub fn decode(bytes: &[u8]) -> Result<Description, FormatError> {
         let (encoded, rest) = from_slice::<Encoded>(bytes)?;
         let (externs, rest) = match rest {
@@ -133,7 +134,7 @@ fn to_vec(value: &impl Serialize) -> Vec<u8> {
     }
 }
 
-/// A value, and the bytes behind it.
+/// Decodes a value; returns it and the bytes after it.
 fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8]), FormatError> {
     let decoded = bincode::serde::decode_from_slice(bytes, config());
     let (value, read): (T, usize) = decoded.map_err(|_| FormatError::Describe)?;
@@ -166,7 +167,7 @@ mod tests {
         }
     }
 
-    /// One of which there is something to say.
+    /// A description with annotations.
     fn annotated() -> Description {
         let said = Extern {
             implements: Some("a:b/c@1.2.3".into()),
@@ -200,7 +201,7 @@ mod tests {
             (back.imports, back.exports),
             (annotated().imports, annotated().exports)
         );
-        // One of which nothing is said is encoded as it was before this could be said.
+        // Without annotations, the encoding is the one of versions that had none.
         assert!(annotated().encode().starts_with(&sample().encode()));
     }
 

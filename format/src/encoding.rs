@@ -1,4 +1,4 @@
-//! How strings lie in a guest's memory ("Canonical ABI", `string-encoding`).
+//! The encodings of strings in a guest's memory ("Canonical ABI", `string-encoding`).
 
 /// The encoding that canonical options choose for strings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,7 +24,7 @@ pub enum CodeUnits {
 }
 
 impl StringEncoding {
-    /// The encoding of this number in an artifact; `None` if it is the number of none.
+    /// The encoding with this number in an artifact; `None` if no encoding has it.
     pub const fn from_number(number: u32) -> Option<StringEncoding> {
         Some(match number {
             0 => StringEncoding::Utf8,
@@ -49,8 +49,8 @@ impl CodeUnits {
         }
     }
 
-    /// The alignment of a string of these in memory, in bytes: Latin-1 is aligned as UTF-16 is, because
-    /// it has the same encoding.
+    /// The alignment of a string in memory, in bytes. Latin-1 is aligned as UTF-16, because both
+    /// belong to one encoding.
     pub const fn align(self) -> u32 {
         match self {
             CodeUnits::Utf8 => 1,

@@ -1,7 +1,6 @@
-//! Why bytes are not an artifact that can be used.
+//! The reasons why bytes are not a usable artifact.
 
-/// What is wrong with an artifact. Small and `Copy`; its text says what was found and what was
-/// expected.
+/// The fault of an artifact. Small and `Copy`; its text says what was found and what was expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 #[non_exhaustive]
@@ -10,7 +9,7 @@ pub enum FormatError {
     TooShort {
         /// Bytes found.
         found: u64,
-        /// Bytes a header needs.
+        /// Bytes that a header needs.
         expected: u64,
     },
     /// Not an ELF file at all.
@@ -46,18 +45,18 @@ pub enum FormatError {
         /// Bits that are needed and missing; see [`crate::cpu`].
         missing: u64,
     },
-    /// Truncated or extended: the file's size is not the one in the header.
+    /// Truncated or extended: the file's size differs from the one in the header.
     FileSize {
         /// Bytes found.
         found: u64,
-        /// Bytes the header says.
+        /// Bytes according to the header.
         expected: u64,
     },
     /// The header's own checksum does not match.
     HeaderChecksum {
         /// The checksum of the bytes found.
         found: u64,
-        /// The checksum the header says.
+        /// The checksum in the header.
         expected: u64,
     },
     /// The digest over the whole file does not match.
@@ -69,12 +68,12 @@ pub enum FormatError {
     },
     /// A component where a core module is expected, or the reverse.
     WrongKind {
-        /// What the artifact is.
+        /// The artifact's kind.
         found: crate::header::Kind,
-        /// What was asked for.
+        /// The kind that the caller wants.
         expected: crate::header::Kind,
     },
-    /// A section does not lie in the file, or has the wrong size or alignment.
+    /// A section is not inside the file, or has the wrong size or alignment.
     Section {
         /// The section's name.
         name: &'static str,
@@ -83,13 +82,13 @@ pub enum FormatError {
         /// Its size in bytes.
         size: u64,
     },
-    /// A record refers to something that is not there.
+    /// A record refers to something that does not exist.
     Record {
-        /// The section the record is in.
+        /// The record's section.
         section: &'static str,
         /// The record's place in the section.
         index: u32,
-        /// Which field.
+        /// The field's name.
         field: &'static str,
         /// The field's value.
         found: u64,

@@ -1,8 +1,8 @@
 //! Text of guests, made safe to show.
 //!
-//! Names of core WebAssembly are any Unicode text, so a guest could move the cursor of a terminal,
-//! set its title, or make lines of its own in a log. Characters that do such things are shown as
-//! `\u{1b}`, which strings of WAVE, WIT and Rust read as the same character.
+//! Names in core WebAssembly are arbitrary Unicode text, so a guest could move the cursor of a
+//! terminal, set its title, or forge lines in a log. Characters that do such things are shown as
+//! `\u{1b}`, an escape that strings of WAVE, WIT and Rust read as the same character.
 
 use core::fmt::{self, Display, Formatter};
 

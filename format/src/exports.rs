@@ -1,4 +1,4 @@
-//! What an artifact exports.
+//! The exports of an artifact.
 //!
 //! Exports are sorted by the bytes of their names, for binary search. A function inside an
 //! exported instance is named by its path: instance name, `#`, function name
@@ -63,11 +63,11 @@ pub struct ExportRecord {
     pub name: StrRef,
     /// A number of [`kind`].
     pub kind: u32,
-    /// Which one; see above.
+    /// Which item of its kind; see above.
     pub index: u32,
-    /// The core type, encoded as in [`crate::imports::core_type`]; of a core module, the range of its
-    /// artifact in [`SectionId::Modules`](crate::header::SectionId) if it is not imported; otherwise
-    /// empty.
+    /// The core type, encoded as in [`crate::imports::core_type`]; of a core module, the range of
+    /// its artifact in [`SectionId::Modules`](crate::header::SectionId) if it is not imported;
+    /// otherwise empty.
     pub core_type: StrRef,
 }
 
@@ -86,7 +86,7 @@ pub struct LiftRecord {
     pub thunk: u32,
     /// Thunk of the post-return function: takes the flat result. Or `NONE`.
     pub post_return: u32,
-    /// How values pass through memory.
+    /// The canonical options.
     pub options: CanonOptions,
     /// Context offset of the instance's flags.
     pub flags: u32,

@@ -1,10 +1,10 @@
-//! Structural hashes of types: what the fast path compares instead of types.
+//! Structural hashes of types, which the fast path compares instead of types.
 //!
 //! A [`TypeHash`] is the first 128 bits of SHA-256 over a type's structure: a tag, the hashes of
 //! the parts, the names that belong to the type (of fields, cases and flags; not of parameters).
-//! It is computed by the compiler for imports and exports, and by `const` evaluation for Rust
-//! types, by the same functions. SHA-256, because a component's author must not be able to make a
-//! type that passes for another.
+//! The same functions compute it in the compiler, for imports and exports, and in `const`
+//! evaluation, for Rust types. It is SHA-256 because a component's author must not be able to
+//! construct a type that passes for another.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -13,7 +13,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 #[repr(C)]
 pub struct TypeHash(pub [u64; 2]);
 
-/// What kind of type a hash is of: the first byte that is hashed.
+/// The kind of the hashed type: the first byte that is hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 #[allow(missing_docs, reason = "the names are the component model's")]
@@ -107,7 +107,7 @@ impl TypeHash {
         hasher.finish()
     }
 
-    /// The hash as it is written: two `u64` in little endian.
+    /// The hash as bytes: two `u64` in little endian.
     pub const fn to_bytes(self) -> [u8; 16] {
         (self.0[0] as u128 | (self.0[1] as u128) << 64).to_le_bytes()
     }
@@ -138,7 +138,7 @@ impl Hasher {
         Hasher { sha }
     }
 
-    /// Adds how many parts follow.
+    /// Adds the number of parts that follow.
     pub const fn count(&mut self, count: usize) {
         let bytes = (count as u64).to_le_bytes();
         let mut i = 0;
@@ -169,7 +169,7 @@ impl Hasher {
         self.count(part.0[1] as usize);
     }
 
-    /// The hash of all that was added.
+    /// The hash of everything that was added.
     pub const fn finish(self) -> TypeHash {
         let words = self.sha.finish();
         TypeHash([

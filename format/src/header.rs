@@ -15,32 +15,35 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Where the header stands: behind the ELF header (64 bytes) and room for 8 program headers.
+/// The offset of the header in the file: after the ELF header (64 bytes) and room for 8 program
+/// headers.
 pub const HEADER_OFFSET: usize = 0x200;
 
-/// The first bytes of the header. The line ends catch transfers as text.
+/// The first bytes of the header. The line ends detect transfers as text.
 pub const MAGIC: [u8; 8] = *b"cwasm\r\n\x1a";
 
 /// The version this crate writes. Version 2 has more builtins and traps, shared memories, and
-/// references to function types; version 3 has interruptible code and resources; version 4 has memories
-/// of 64 bits for the canonical ABI, lists of fixed length, maps, and modules as imports and exports;
-/// its thunks keep their context; in version 5 instances may be entered while they wait; version 6 says
-/// which runs of images are mapped, and has equal names of functions once.
+/// references to function types; version 3 has interruptible code and resources; version 4 has
+/// memories of 64 bits for the canonical ABI, lists of fixed length, maps, and modules as imports
+/// and exports, and its thunks store their context; in version 5 instances may be entered while
+/// they wait; version 6 says which runs of images are mapped, and stores equal names of functions
+/// once.
 pub const ABI_VERSION: u32 = 6;
 
 /// The lowest version this crate reads.
 pub const ABI_VERSION_MIN: u32 = 6;
 
-/// Bytes of a page in the file and of the unit that images are mapped by.
+/// Bytes of a page: the alignment of sections that are mapped, and the granularity of mapped runs.
 pub const PAGE_SIZE: u64 = 4096;
 
 /// The target number of x86-64 Linux.
 pub const TARGET_X86_64_LINUX: u32 = 1;
 
-/// "There is none", where a `u32` is an offset or index.
+/// Stands for "none" where a `u32` is an offset or index.
 pub const NONE: u32 = u32::MAX;
 
-/// "It cannot be interrupted", as [`Header::interrupt_slot`]: what was there in versions 1 and 2.
+/// The value of [`Header::interrupt_slot`] in an artifact that cannot be interrupted. (Versions 1
+/// and 2 have zero there.)
 pub const NO_INTERRUPTS: u32 = 0;
 
 /// The targets: number, name, and machine of ELF files (`e_machine`; this is `EM_X86_64`).
@@ -59,7 +62,7 @@ pub(crate) fn elf_machine(target: u32) -> u16 {
     found.map_or(0, |(.., machine)| *machine)
 }
 
-/// What an artifact holds.
+/// The kind of an artifact's contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Kind {
@@ -107,7 +110,7 @@ sections! {
     Strings = ".cwasm.strings", 1;
     /// [`crate::exports::ExportRecord`]s, sorted by name.
     Exports = ".cwasm.exports", size_of::<crate::exports::ExportRecord>();
-    /// [`crate::lookup::ExportSlot`]s: finds exports by name.
+    /// [`crate::lookup::ExportSlot`]s, which find exports by name.
     ExportSlots = ".cwasm.export_slots", size_of::<crate::lookup::ExportSlot>();
     /// [`crate::imports::ImportRecord`]s, in the order of the unit's imports.
     Imports = ".cwasm.imports", size_of::<crate::imports::ImportRecord>();
@@ -171,7 +174,7 @@ impl SectionId {
 /// How many sections there are.
 pub const SECTION_COUNT: usize = SectionId::ALL.len();
 
-/// Where a section stands in the file.
+/// The range of a section in the file.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
@@ -203,10 +206,10 @@ pub struct Header {
     /// memory.
     pub context_size: u32,
     /// Text offset of the thunk that runs what could not be evaluated at compile time (start
-    /// functions and the like), or [`NONE`]; behind the last instance of an imported core module, if
-    /// there are any.
+    /// functions and the like), or [`NONE`]. If there are instances of imported core modules, it
+    /// runs the steps after the last one.
     pub init_thunk: u32,
-    /// Text offset behind the last core function: thunks and trampolines follow.
+    /// Text offset after the last core function, where thunks and trampolines follow.
     pub thunks_start: u32,
     /// Context offset of the array of `u32` type numbers that the loader fills (open units), or
     /// [`NONE`]; it has one element per record of [`SectionId::CoreTypes`].
@@ -228,13 +231,13 @@ pub const CHECKSUM_OFFSET: usize = HEADER_OFFSET + core::mem::offset_of!(Header,
 /// Offset of the digest field in the file.
 pub const DIGEST_OFFSET: usize = HEADER_OFFSET + core::mem::offset_of!(Header, digest);
 
-/// Where the header ends and records may begin.
+/// The offset of the end of the header, where records may begin.
 pub const HEADER_END: usize = HEADER_OFFSET + size_of::<Header>();
 
-/// A checksum against accidents: 64-bit FNV-1a over 8-byte words. Who alters a header on purpose
-/// can alter it too.
+/// A checksum against accidents: 64-bit FNV-1a over 8-byte words. It does not protect against
+/// intentional changes.
 ///
-/// `bytes` must be a multiple of 8 long; a rest is not covered.
+/// The length of `bytes` must be a multiple of 8; bytes beyond the last multiple are ignored.
 pub fn checksum(bytes: &[u8]) -> u64 {
     bytes
         .as_chunks::<8>()

@@ -1,4 +1,4 @@
-//! What an artifact imports.
+//! The imports of an artifact.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -17,9 +17,9 @@ use crate::resources::UseRange;
 /// | core function | `VmFuncImport` | code, context and reference of the callee |
 /// | core table, memory, global | `u64` | address of the `VmTable`, `VmMemory` or value |
 ///
-/// A component's functions inside an imported instance are named by path, as exports are. `slot`
-/// is `NONE` where nothing in the unit uses the import. Core items that a component imports are exports
-/// of its instances of imported core modules, and come last.
+/// A component's functions inside an imported instance are named by path, as exports are. `slot` is
+/// `NONE` where nothing in the unit uses the import. Core items that a component imports are
+/// exports of its instances of imported core modules, and come last.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct ImportRecord {
@@ -47,7 +47,7 @@ pub struct ImportRecord {
     pub is_checked: u32,
 }
 
-/// A lowered host function: what its shim needs to lift arguments and lower the result.
+/// A lowered host function: the data that its shim needs to lift arguments and lower the result.
 ///
 /// Compiled trampolines pass the address of this record to the shim.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -57,7 +57,7 @@ pub struct LowerRecord {
     pub import: u32,
     /// Context offset of the calling instance's flags.
     pub flags: u32,
-    /// How values pass through memory.
+    /// The canonical options.
     pub options: CanonOptions,
 }
 
@@ -106,11 +106,11 @@ pub mod core_type {
     pub struct RefType {
         /// Whether null is one of its values.
         pub nullable: bool,
-        /// What others refer to.
+        /// The type that references of this type refer to.
         pub heap: HeapType,
     }
 
-    /// What references refer to.
+    /// The type of the referents of a reference type.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
     pub enum HeapType {
         /// Any function.
@@ -139,7 +139,7 @@ pub mod core_type {
             heap: HeapType::Extern,
         });
 
-        /// Whether each value of this type is one of `other` too.
+        /// Whether each value of this type is also one of `other`.
         pub fn is_subtype_of(&self, other: &ValType) -> bool {
             match (self, other) {
                 (ValType::Ref(ty), ValType::Ref(other)) => ty.is_subtype_of(other),
@@ -171,7 +171,7 @@ pub mod core_type {
             }
         }
 
-        /// Decodes the type that `bytes` start with, and takes it away; `None` if there is none.
+        /// Decodes the type at the start of `bytes`, and removes it; `None` if there is none.
         fn decode(bytes: &mut &[u8]) -> Option<ValType> {
             let nullable = match take(bytes)? {
                 0x7f => return Some(ValType::I32),
@@ -186,7 +186,7 @@ pub mod core_type {
                 _ => return None,
             };
             let heap = match take(bytes)? {
-                // The shorter encoding is the only one.
+                // Only the shorter encoding is valid.
                 FUNC | EXTERN if nullable => return None,
                 FUNC => HeapType::Func,
                 EXTERN => HeapType::Extern,
@@ -202,7 +202,7 @@ pub mod core_type {
     }
 
     impl RefType {
-        /// Whether each reference of this type is one of `other` too.
+        /// Whether each reference of this type is also one of `other`.
         pub fn is_subtype_of(&self, other: &RefType) -> bool {
             let heap_matches = match (self.heap, other.heap) {
                 (HeapType::Concrete(_), HeapType::Func) => true,
@@ -233,7 +233,7 @@ pub mod core_type {
             match self.heap {
                 HeapType::Func => write!(f, "(ref {null}func)"),
                 HeapType::Extern => write!(f, "(ref {null}extern)"),
-                // Enough of it to tell types apart.
+                // Part of the hash is enough to tell types apart.
                 HeapType::Concrete(hash) => write!(f, "(ref {null}func#{:08x})", hash.0[0] as u32),
             }
         }
@@ -259,7 +259,7 @@ pub mod core_type {
         pub params: Vec<ValType>,
         /// The types of the results.
         pub results: Vec<ValType>,
-        /// The type's hash, if parameters and results do not tell it from others.
+        /// The type's hash, if parameters and results alone do not identify it.
         pub identity: Option<TypeHash>,
     }
 
@@ -371,7 +371,7 @@ pub mod core_type {
                 break;
             }
         }
-        // Each takes a byte at least: a wrong count ends before it costs anything.
+        // Each type takes at least a byte, so a wrong count fails early.
         (0..count).map(|_| ValType::decode(bytes)).collect()
     }
 

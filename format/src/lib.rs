@@ -1,4 +1,4 @@
-//! The artifact of cwasm: everything its compiler and its loader must agree on, said once.
+//! The artifact of cwasm: everything that its compiler and its loader must agree on, defined once.
 //!
 //! An artifact is one ELF64 file. It is mapped as a whole, and the records that load,
 //! instantiate and call need are read where they are mapped:

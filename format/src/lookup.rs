@@ -1,5 +1,5 @@
-//! Finds exports by name in about the time that it takes to read the name: a hash table, made by the
-//! compiler.
+//! Finds exports by name in about the time that it takes to read the name, by a hash table that the
+//! compiler makes.
 //!
 //! ```text
 //! hash of the name -- low bits --> slot, and the next ones until an empty one -- export --> record
@@ -9,19 +9,19 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::header::NONE;
 
-/// A slot of the table, which has a power of two of them, at most half of them in use.
+/// A slot of the table. Their number is a power of two, and at most half of them are in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct ExportSlot {
-    /// The first eight bytes of the export's name, little-endian; zeros where it has no more. So that a
-    /// short name is compared without looking at it.
+    /// The first eight bytes of the export's name, little-endian, padded with zeros. A short name
+    /// is compared by this alone.
     pub start: u64,
     /// Bytes of the name.
     pub len: u32,
     /// Index of the export; `NONE` if the slot is empty.
     pub export: u32,
-    /// Index of the [`LiftRecord`](crate::exports::LiftRecord), for functions of components; else
-    /// `NONE`.
+    /// For functions of components, the index of the [`LiftRecord`](crate::exports::LiftRecord);
+    /// else `NONE`.
     pub lift: u32,
     /// 0.
     pub reserved: u32,
@@ -40,7 +40,7 @@ impl ExportSlot {
 /// Bytes of [`ExportSlot::start`].
 const START: usize = size_of::<u64>();
 
-/// The first eight bytes, or all of them and zeros.
+/// The first eight bytes of a name, padded with zeros.
 #[inline]
 fn start(name: &[u8]) -> u64 {
     if let Some(first) = name.first_chunk() {
@@ -63,8 +63,8 @@ fn start(name: &[u8]) -> u64 {
     }
 }
 
-/// The hash of a name. Names are the component's own, so it need not resist anyone: equal hashes cost
-/// time only to who asks for that component's exports.
+/// The hash of a name. It need not resist attacks: the names are the component's own, and equal
+/// hashes only slow down lookups in that component.
 #[inline]
 fn hash(name: &[u8], start: u64) -> usize {
     // The golden ratio: the high bits of a product depend on all bits below.
@@ -106,8 +106,8 @@ pub fn table<'n>(exports: impl ExactSizeIterator<Item = (&'n [u8], u32)>) -> Vec
     slots
 }
 
-/// The slot of the export of this name. `name_of` an export is asked for long names only. `None` for slots that
-/// [`table`] does not make.
+/// The slot of the export of this name; `None` if there is none, or if [`table`] did not make the
+/// slots. `name_of` gives an export's name, and is only called for long names.
 #[inline]
 pub fn find<'s, 'n>(
     slots: &'s [ExportSlot],

@@ -1,9 +1,10 @@
 //! Core modules that a component imports, and those that it exports.
 //!
-//! A component that imports core modules is an open unit: what crosses to an instance of an imported
-//! module, and what comes from it, is reached through slots and references as between core modules.
-//! What it exports lies whole in [`SectionId::Modules`](crate::header::SectionId): each core module is
-//! an artifact of its own, which starts at a page.
+//! A component that imports core modules is an open unit: items that it gives to an instance of an
+//! imported module, and items that it gets from one, are accessed through slots and references as
+//! between core modules. The modules that it exports are in
+//! [`SectionId::Modules`](crate::header::SectionId): each is a complete artifact, which starts at a
+//! page.
 //!
 //! ```text
 //! instance 0   import 2   init: thunk of what runs before it
@@ -22,23 +23,23 @@ use crate::exports::{ExportRecord, StrRef};
 pub struct ModuleInstanceRecord {
     /// Index of the import: one of [`kind::MODULE`](crate::exports::kind::MODULE).
     pub import: u32,
-    /// Text offset of the thunk that runs what the component has to do before, or `NONE`.
+    /// Text offset of the thunk that runs the component's steps before this instance, or `NONE`.
     pub init: u32,
     /// Index of its first [`ModuleArgRecord`].
     pub args: u32,
-    /// How many it has.
+    /// The number of its arguments.
     pub arg_count: u32,
 }
 
-/// What an instance of an imported core module is given.
+/// An argument of an instance of an imported core module.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct ModuleArgRecord {
     /// The module name of the import.
     pub module: StrRef,
-    /// The name of the import, and what is given, as if the component exported it. With
-    /// [`IMPORTED`](crate::exports::IMPORTED) the index is that of an import of a core kind, counted
-    /// among these.
+    /// The name of the import, and the item that is given, as if the component exported it. With
+    /// [`IMPORTED`](crate::exports::IMPORTED) the index is that of an import of a core kind,
+    /// counted among these.
     pub item: ExportRecord,
 }
 
@@ -53,9 +54,9 @@ pub struct ModuleArgRecord {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ModuleType {
-    /// What an instance of the module will be given: module name and item.
+    /// The items that an instance of the module is given: module name and item.
     pub imports: Vec<(String, CoreItem)>,
-    /// What it must export.
+    /// The items that it must export.
     pub exports: Vec<CoreItem>,
 }
 
@@ -87,7 +88,7 @@ impl ModuleType {
     /// Decodes a type; `None` if `bytes` are not one.
     pub fn decode(mut bytes: &[u8]) -> Option<ModuleType> {
         let mut ty = ModuleType::default();
-        // Each item takes bytes: a wrong count ends before it costs anything.
+        // Each item takes bytes, so a wrong count fails early.
         for _ in 0..take_u32(&mut bytes)? {
             let module = take_name(&mut bytes)?;
             ty.imports.push((module, CoreItem::decode(&mut bytes)?));

@@ -4,8 +4,9 @@
 //! count: u32 | (offset: u32, length: u32) x count | names, UTF-8
 //! ```
 //!
-//! The k-th pair is the name of the k-th record of `.cwasm.functions`, in bytes from the first name; an
-//! empty one is unknown. Equal names are there once. Any text is a name.
+//! The k-th pair is the name of the k-th record of `.cwasm.functions`, as a range of bytes from the
+//! start of the first name. A function with an empty name is unknown. Equal names are stored once.
+//! Any text may be a name.
 
 /// Encodes names; `None` if they are longer than 4 GiB.
 #[cfg(feature = "write")]

@@ -1,4 +1,4 @@
-//! Reading an artifact where it lies.
+//! Reads an artifact where it is mapped.
 
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
@@ -27,22 +27,22 @@ pub struct Artifact<'a> {
     kind: Kind,
 }
 
-/// What the reading machine is, to compare with the header.
+/// The machine that reads, to compare with the header.
 #[derive(Clone, Copy, Debug)]
 pub struct Host {
     /// One of the `TARGET_` numbers.
     pub target: u32,
-    /// The CPU features there are: bits of [`crate::cpu`].
+    /// The CPU's features: bits of [`crate::cpu`].
     pub cpu_features: u64,
 }
 
 impl<'a> Artifact<'a> {
-    /// Checks that `bytes`, which must be aligned to 16, are an artifact that `host` can run. Takes the
-    /// same time whatever the artifact's size.
+    /// Checks that `bytes`, which must be aligned to 16, are an artifact that `host` can run. Takes
+    /// the same time whatever the artifact's size.
     ///
     /// # Errors
-    /// Each thing that can be wrong is a [`FormatError`] of its own. Text, images and the contents
-    /// of records are not looked at; see [`Artifact::verify_digest`].
+    /// Each fault has a [`FormatError`] of its own. Text, images and the contents of records are
+    /// not checked; see [`Artifact::verify_digest`].
     pub fn open(bytes: &'a [u8], host: &Host) -> Result<Artifact<'a>, FormatError> {
         let artifact = Artifact::inspect(bytes)?;
         let header = artifact.header;
@@ -59,10 +59,10 @@ impl<'a> Artifact<'a> {
         Ok(artifact)
     }
 
-    /// As [`Artifact::open`], for any target: to look at, not to run.
+    /// As [`Artifact::open`], for any target: to inspect, not to run.
     ///
     /// # Errors
-    /// As [`Artifact::open`], but for target and CPU features.
+    /// As [`Artifact::open`], except those of target and CPU features.
     pub fn inspect(bytes: &'a [u8]) -> Result<Artifact<'a>, FormatError> {
         let header = find_header(bytes)?;
         if header.abi_version < ABI_VERSION_MIN || header.abi_version > ABI_VERSION {
@@ -129,7 +129,8 @@ impl<'a> Artifact<'a> {
         Ok(())
     }
 
-    /// Computes `sha256` over the file as the writer did and compares. Reads the whole file.
+    /// Computes `sha256` over the file, as the writer did, and compares it with the header's. Reads
+    /// the whole file.
     ///
     /// # Errors
     /// [`FormatError::Digest`] if it differs.
@@ -155,7 +156,7 @@ impl<'a> Artifact<'a> {
         self.header
     }
 
-    /// What the artifact holds.
+    /// Whether the artifact is a component or a core module.
     pub fn kind(&self) -> Kind {
         self.kind
     }
@@ -165,7 +166,7 @@ impl<'a> Artifact<'a> {
         self.bytes
     }
 
-    /// Where a section stands in the file.
+    /// The range of a section in the file.
     pub fn range(&self, id: SectionId) -> SectionRange {
         self.header.sections[id as usize]
     }
@@ -192,7 +193,7 @@ impl<'a> Artifact<'a> {
         self.records(SectionId::Exports)
     }
 
-    /// What finds exports by name.
+    /// The hash table that finds exports by name.
     #[inline]
     pub fn export_slots(&self) -> &'a [ExportSlot] {
         self.records(SectionId::ExportSlots)
@@ -208,7 +209,7 @@ impl<'a> Artifact<'a> {
         self.records(SectionId::ModuleInstances)
     }
 
-    /// What the instances of imported core modules are given.
+    /// The arguments of the instances of imported core modules.
     pub fn module_args(&self) -> &'a [ModuleArgRecord] {
         self.records(SectionId::ModuleArgs)
     }
@@ -239,7 +240,8 @@ impl<'a> Artifact<'a> {
         self.records(SectionId::HandleTables)
     }
 
-    /// The component instances that call what they are nested in, or the other way round.
+    /// The component instances that call themselves, an instance around them, or one nested in
+    /// them.
     pub fn nests(&self) -> &'a [NestRecord] {
         self.records(SectionId::Nests)
     }

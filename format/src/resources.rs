@@ -1,7 +1,7 @@
 //! Resource types and the handles that functions pass.
 //!
-//! Each resource type of a unit has a number: its record's place. Types that nested components
-//! define are distinct for each of their instances, so that each has a number of its own.
+//! Each resource type of a unit has a number: its record's place. Each instance of a nested
+//! component defines resource types of its own, with numbers of their own.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -18,10 +18,10 @@ pub const MAX_HANDLE_USES: usize = 1 << 20;
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct ResourceRecord {
-    /// The name or path that it is imported or exported by, for messages; may be empty.
+    /// The name or path by which it is imported or exported, for messages; may be empty.
     pub name: StrRef,
-    /// Context offset of the flags of the component instance that defines it, or `NONE`: the host
-    /// does.
+    /// Context offset of the flags of the component instance that defines it, or `NONE` if the host
+    /// defines it.
     pub flags: u32,
     /// Text offset of the thunk of its destructor in the component, `(rep)`. Or `NONE`.
     pub dtor: u32,
@@ -31,7 +31,7 @@ pub struct ResourceRecord {
     pub reserved: u32,
 }
 
-/// A handle in a function's type: which resource it is of, and whether it is borrowed.
+/// A handle in a function's type: its resource, and whether it is borrowed.
 ///
 /// Its bits are the resource's number, doubled, plus one if borrowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -69,7 +69,7 @@ impl HandleUse {
 pub struct UseRange {
     /// Index of the first.
     pub start: u32,
-    /// How many there are.
+    /// The number of handles.
     pub len: u32,
 }
 
@@ -81,7 +81,7 @@ pub struct HandleTableRecord {
     pub slot: u32,
 }
 
-/// A component instance that calls itself, one that it is nested in or one nested in it: see
+/// A component instance that calls itself, an instance around it, or one nested in it: see
 /// [`MAY_NEST`](crate::vmctx::flags::MAY_NEST).
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

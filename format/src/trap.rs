@@ -1,9 +1,9 @@
-//! Why execution of a guest stopped.
+//! The reasons why execution of a guest stops.
 
 macro_rules! trap_codes {
     ($($(#[$doc:meta])* $name:ident = $message:literal;)*) => {
-        /// The reason of a trap. Numbers are part of the artifact's ABI: they stand in trap tables
-        /// and in the status that thunks return. The first is 1, because status 0 is none.
+        /// The reason of a trap. Numbers are part of the artifact's ABI: they are in trap tables
+        /// and in the status that thunks return. The first is 1, because status 0 means success.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u8)]
         #[non_exhaustive]
@@ -16,7 +16,7 @@ macro_rules! trap_codes {
             /// All codes, in the order of their numbers.
             pub const ALL: &'static [TrapCode] = &[$(TrapCode::$name,)*];
 
-            /// What the specifications' test suites call this trap.
+            /// The text for this trap in the specifications' test suites.
             pub const fn message(self) -> &'static str {
                 match self { $(TrapCode::$name => $message,)* }
             }
@@ -24,11 +24,11 @@ macro_rules! trap_codes {
     };
 }
 
-// The wording follows the specifications' test suites. New codes come last.
+// The texts follow the specifications' test suites. New codes come last.
 trap_codes! {
-    /// A load, store or bulk operation outside of a linear memory.
+    /// A load, store or bulk operation out of bounds of a linear memory.
     MemoryOutOfBounds = "out of bounds memory access";
-    /// A table access outside of the table.
+    /// A table access out of bounds of the table.
     TableOutOfBounds = "out of bounds table access";
     /// `call_indirect` through a null table element.
     IndirectCallToNull = "uninitialized element";
@@ -49,7 +49,7 @@ trap_codes! {
     /// A host function returned an error.
     HostError = "host function failed";
     /// A call into a component that may not be entered, or a return to it: it has trapped, results
-    /// lie in its memory until post-return, or it is active and the host does not want it to be
+    /// are in its memory until post-return, or it is active and the host does not allow it to be
     /// entered then.
     CannotEnter = "cannot enter component instance";
     /// A call out of an instance that may not be left (in `realloc` or post-return).
@@ -70,9 +70,9 @@ trap_codes! {
     ListOutOfBounds = "list out of bounds";
     /// The discriminant of a variant, enum, option or result is not one of its cases.
     InvalidDiscriminant = "invalid discriminant";
-    /// A handle that names no table entry.
+    /// A handle without a table entry.
     UnknownHandle = "unknown handle";
-    /// A handle of another kind (a resource was needed).
+    /// A handle that is not one of a resource.
     WrongHandleKind = "wrong handle kind";
     /// A handle of another resource type.
     WrongResourceType = "wrong resource type";
@@ -84,7 +84,7 @@ trap_codes! {
     BorrowsRemain = "borrows remain";
     /// A handle table is full.
     TableFull = "handle table full";
-    /// A core exception left an export.
+    /// A core exception that an export does not catch.
     UncaughtException = "uncaught exception";
     /// The host interrupted the guest.
     Interrupt = "interrupted";

@@ -1,13 +1,13 @@
-//! The trap table: from the text offset of an instruction to the reason why it traps.
+//! The trap table: maps the text offset of an instruction to the reason why it traps.
 //!
 //! ```text
 //! .cwasm.trap_blocks:  { first text offset: u32, position in the bytes: u32 } per 64 traps
 //! .cwasm.traps:        per trap: LEB128 of (delta << 1 | other), then the code if `other`
 //! ```
 //!
-//! Deltas count from the trap before (from the block's first offset for the first). Without
-//! `other` the code is [`TrapCode::MemoryOutOfBounds`]: most traps are loads and stores, which take
-//! one byte each this way.
+//! Deltas count from the previous trap (for the first, from the block's first offset). Without
+//! `other` the code is [`TrapCode::MemoryOutOfBounds`]: most instructions that can trap are loads
+//! and stores, which then take one byte each.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -22,7 +22,7 @@ const BLOCK: usize = 64;
 pub struct TrapBlock {
     /// Text offset of the block's first trap.
     pub first: u32,
-    /// Where the block starts in the bytes.
+    /// Offset of the block in the table's bytes.
     pub position: u32,
 }
 
@@ -53,8 +53,8 @@ pub fn encode(traps: impl Iterator<Item = (u32, TrapCode)>) -> (Vec<TrapBlock>, 
     (blocks, bytes)
 }
 
-/// Why the instruction at text offset `offset` traps; `None` if it cannot. Does not allocate and
-/// does not panic whatever the tables hold: it runs in signal handlers.
+/// The reason why the instruction at text offset `offset` traps; `None` if it cannot. Does not
+/// allocate, and does not panic for any tables, because it runs in signal handlers.
 pub fn lookup(blocks: &[TrapBlock], bytes: &[u8], offset: u32) -> Option<TrapCode> {
     let block = blocks
         .partition_point(|block| block.first <= offset)

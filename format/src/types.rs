@@ -1,7 +1,7 @@
-//! The types of component values and functions, in full.
+//! The complete types of component values and functions.
 //!
-//! Types form a table in which parts come before what they are part of, so that shared parts stay
-//! shared and nothing recurses. Layout, flat form and hash of each are computed when it is added.
+//! Types form a table in which the parts of a type come before it, so that shared parts stay shared
+//! and no type contains itself. Layout, flat form and hash of a type are computed when it is added.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use crate::abi::{Flat, FlatType, HANDLE_SIZE, Layout, MAX_BYTE_LENGTH, PointerWi
 use crate::hash::{Hasher, Tag, TypeHash};
 use crate::resources::HandleUse;
 
-/// How deep the types of a table may nest: somewhat deeper than those of valid components.
+/// The deepest nesting of types in a table: somewhat deeper than that of valid components.
 pub const MAX_DEPTH: u32 = 128;
 
 /// The type of a value.
@@ -67,17 +67,17 @@ pub enum TypeDef {
     Borrow(ResourceNumber),
     /// `list<T, N>`.
     FixedList(ValueType, u32),
-    /// `map<K, V>`: a list of the type `tuple<K, V>`, which is named here.
+    /// `map<K, V>`: a list with elements of this type, which is `tuple<K, V>`.
     Map(ValueType),
 }
 
-/// Which resource type: in an artifact, the place of its
+/// The number of a resource type: in an artifact, the place of its
 /// [`ResourceRecord`](crate::resources::ResourceRecord).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ResourceNumber(pub u32);
 
 impl ResourceNumber {
-    /// Whatever resource type it is: a handle in a type of Rust's.
+    /// Any resource type: stands for the resource of a handle in a Rust type.
     pub const ANY: ResourceNumber = ResourceNumber(u32::MAX);
 }
 
@@ -90,16 +90,16 @@ pub struct FuncType {
     pub result: Option<ValueType>,
 }
 
-/// What the canonical ABI makes of a type.
+/// The layout, flat form and hash of a type.
 #[derive(Clone, Copy, Debug)]
 pub struct TypeAbi {
-    /// How it lies in memory.
+    /// Its layout in memory.
     pub layout: Layout,
     /// Its flat form.
     pub flat: Flat,
     /// Its structural hash.
     pub hash: TypeHash,
-    /// Whether there are handles in it.
+    /// Whether it contains handles.
     pub has_handles: bool,
 }
 
@@ -130,10 +130,10 @@ impl Types {
         Types::default()
     }
 
-    /// A table of these types. `None` if they are not sound: a part that does not come before what
-    /// it is part of, or what no component has: an empty record or list of fixed length, a map of
-    /// something else than pairs, more than 32 flags, a type of more than [`MAX_BYTE_LENGTH`] bytes
-    /// or nested deeper than [`MAX_DEPTH`].
+    /// A table of these types. `None` if they are not sound: if a part does not come before the
+    /// type, or if no component can have the type: an empty record or list of fixed length, a map
+    /// of other elements than pairs, more than 32 flags, a type of more than [`MAX_BYTE_LENGTH`]
+    /// bytes or nested deeper than [`MAX_DEPTH`].
     pub fn from_defs(defs: Vec<TypeDef>) -> Option<Types> {
         let mut types = Types::new();
         let mut depths: Vec<u32> = Vec::with_capacity(defs.len());
@@ -149,7 +149,7 @@ impl Types {
             }
             depths.push(deepest + 1);
             let id = types.push(def);
-            // Wider pointers make no type smaller.
+            // No type is smaller with wider pointers.
             let extent = types.abi(ValueType::Def(id)).layout.at(PointerWidth::W64);
             if u64::from(extent.size) > MAX_BYTE_LENGTH {
                 return None;
@@ -197,7 +197,7 @@ impl Types {
     /// The type at this place.
     ///
     /// # Panics
-    /// If it is of another table.
+    /// If it belongs to another table.
     pub fn def(&self, id: TypeId) -> &TypeDef {
         &self.defs[id.0 as usize]
     }
@@ -205,7 +205,7 @@ impl Types {
     /// The types of the fields of a tuple; none for other types.
     ///
     /// # Panics
-    /// If it is of another table.
+    /// If it belongs to another table.
     pub fn fields_of(&self, ty: ValueType) -> &[ValueType] {
         match ty {
             ValueType::Def(id) => match self.def(id) {
@@ -224,7 +224,7 @@ impl Types {
     /// Layout, flat form and hash of a type.
     ///
     /// # Panics
-    /// If it is of another table.
+    /// If it belongs to another table.
     pub fn abi(&self, ty: ValueType) -> TypeAbi {
         match ty {
             ValueType::Def(id) => self.abis[id.0 as usize],
@@ -281,9 +281,9 @@ impl Types {
         func.result.map_or(Flat::EMPTY, |ty| self.abi(ty).flat)
     }
 
-    /// The handles in a function's type, in the order in which it is written: parameters, then the
-    /// result. The hash says where handles are; this says which resource each is of, and whether
-    /// it is borrowed. `None` if there are more than `limit`.
+    /// The handles in a function's type, in the order in which the type is written: parameters,
+    /// then the result. The hash says where handles are; this says of which resource each is, and
+    /// whether it is borrowed. `None` if there are more than `limit`.
     pub fn handles(&self, func: &FuncType, limit: usize) -> Option<Vec<HandleUse>> {
         let mut handles = Vec::new();
         let params = func.params.iter().map(|(_, ty)| *ty);
@@ -308,15 +308,15 @@ impl Types {
         Some(handles)
     }
 
-    /// Whether there is a handle in values of this type.
+    /// Whether values of this type contain handles.
     ///
     /// # Panics
-    /// If it is of another table.
+    /// If it belongs to another table.
     pub fn has_handles(&self, ty: ValueType) -> bool {
         matches!(ty, ValueType::Def(id) if self.abis[id.0 as usize].has_handles)
     }
 
-    /// Whether there is a handle in the parameters or the result.
+    /// Whether the parameters or the result contain handles.
     pub fn func_has_handles(&self, func: &FuncType) -> bool {
         let mut params = func.params.iter().map(|(_, ty)| *ty);
         params.any(|ty| self.has_handles(ty)) || func.result.is_some_and(|ty| self.has_handles(ty))
@@ -405,7 +405,7 @@ impl Types {
             TypeDef::Flags(names) => {
                 named(Tag::Flags, names.iter().map(|name| (name.as_str(), None)))
             }
-            // Which resource it is, and whose, is not structure: see `Types::handles`.
+            // The resource and its owner are not part of the structure: see `Types::handles`.
             TypeDef::Own(_) | TypeDef::Borrow(_) => const { TypeHash::primitive(Tag::Handle) },
         }
     }
@@ -428,7 +428,7 @@ fn named<'a>(
 }
 
 impl TypeDef {
-    /// The types it is made of, in order; absent payloads are left out.
+    /// The types of its parts, in order; absent payloads are left out.
     pub fn parts(&self) -> impl Iterator<Item = ValueType> + '_ {
         let parts: Vec<ValueType> = match self {
             TypeDef::List(ty)
@@ -444,7 +444,7 @@ impl TypeDef {
         parts.into_iter()
     }
 
-    /// The types it is made of, to change them; as [`TypeDef::parts`].
+    /// As [`TypeDef::parts`], to change them.
     pub fn parts_mut(&mut self) -> impl Iterator<Item = &mut ValueType> {
         let parts: Vec<&mut ValueType> = match self {
             TypeDef::List(ty)
@@ -460,7 +460,7 @@ impl TypeDef {
         parts.into_iter()
     }
 
-    /// Whether it has as many parts as its kind may have.
+    /// Whether its kind of type may have this many parts.
     fn has_sound_count(&self) -> bool {
         match self {
             TypeDef::List(_) | TypeDef::Map(_) | TypeDef::Option(_) | TypeDef::Result { .. } => {

@@ -1,4 +1,4 @@
-//! The context: what compiled code and loader share at run time.
+//! The context: the state that compiled code and loader share at run time.
 //!
 //! One *slot* of address space holds the context and the unit's first memory, so that one register
 //! is the base of both:
@@ -8,9 +8,9 @@
 //! | VmContext | flags | globals | descriptors | tables | 0 | first memory ... | no access |
 //! ```
 //!
-//! The compiler lays out everything behind [`VmContext`] and writes its initial bytes into the
-//! context image; every offset is a constant in the code. Compiled code takes offsets with
-//! `offset_of!`; the loader uses the fields.
+//! The compiler lays out everything after [`VmContext`] and writes its initial bytes into the
+//! context image; every offset is a constant in the code. The compiler takes the offsets of fields
+//! with `offset_of!`; the loader uses the fields.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -23,15 +23,16 @@ pub struct VmContext {
     pub store: u64,
     /// Address of the loader's own data of the instance.
     pub instance: u64,
-    /// Not 0 once something has trapped, for whatever reason: nothing of the instance runs again.
-    /// Set by the landing pads of thunks and by the loader.
+    /// Not 0 after a trap of any kind: then nothing of the instance runs again. Set by the landing
+    /// pads of thunks and by the loader.
     pub closed: u32,
-    /// Why nothing may enter the instance for now, counted by the loader: results that lie in its
-    /// memory until post-return, and, if the host wants so, calls of host functions.
+    /// If not 0, nothing may enter the instance for now. The loader counts the reasons: results
+    /// that stay in its memory until post-return, and, if the host wants so, calls of host
+    /// functions.
     pub held: u32,
 }
 
-/// What all contexts of one store share.
+/// The data that all contexts of one store share.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct VmStore {
@@ -51,7 +52,7 @@ pub struct VmStore {
 pub struct VmMemory {
     /// Address of byte 0. Never changes in the life of the instance.
     pub base: u64,
-    /// Size in bytes that can be accessed now.
+    /// Current size in bytes.
     pub byte_len: u64,
     /// Size in bytes beyond which it cannot grow: the declared maximum, at most the reservation.
     pub max_byte_len: u64,
@@ -79,31 +80,31 @@ pub struct VmTable {
 /// The handle table of a component instance (`Table` of the canonical ABI), and what its calls
 /// have borrowed and lent.
 ///
-/// Handle 0 is never used. Free entries form a list, so that an index that was given back last is
-/// given out first; those that were never used come after all that were, in ascending order.
+/// Handle 0 is never used. Free entries form a list: the index that was freed last is used first,
+/// and indices that were never used come last, in ascending order.
 ///
-/// Calls into and out of an instance nest, so what they keep is a stack of words:
+/// Calls into and out of an instance nest, so their data are a stack of words:
 ///
 /// ```text
-/// | borrows of a call into it | handle that a call out lends | ... | borrows of the innermost call |
+/// | borrows of a call into it | handle lent by a call out | ... | borrows of the innermost call |
 /// ```
 ///
 /// A call that gives the instance borrowed handles has one word, the number of those that are not
-/// dropped yet (`Task.num_borrows`), whose place is the *scope* of these handles
-/// (`ResourceHandle.borrow_scope`). A call that it makes has a word for each handle that is lent
-/// and not known to its code (`Subtask.lenders`).
+/// dropped yet (`Task.num_borrows`). Its place on the stack is the *scope* of these handles
+/// (`ResourceHandle.borrow_scope`). A call that the instance makes has a word for each lent handle
+/// that the adapter's code does not keep track of itself (`Subtask.lenders`).
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct VmHandles {
-    /// Address of entry 0, allocated by the loader; 0 as long as there are none.
+    /// Address of entry 0, allocated by the loader; 0 while there are no entries.
     pub base: u64,
-    /// Address of the stack, allocated by the loader; 0 as long as there is none.
+    /// Address of the stack, allocated by the loader; 0 while there is none.
     pub stack: u64,
     /// Number of entries, entry 0 included.
     pub len: u32,
     /// Index of the first free entry, or 0.
     pub free: u32,
-    /// Number of entries beyond which it cannot grow.
+    /// Number of entries beyond which the table cannot grow.
     pub max: u32,
     /// Number of words on the stack.
     pub stack_len: u32,
@@ -121,9 +122,9 @@ pub struct VmHandle {
     pub rep: u32,
     /// The bits of a [`HandleUse`](crate::resources::HandleUse), or [`VmHandle::FREE`].
     pub ty: u32,
-    /// How often it is lent by calls that are not over (`num_lends`).
+    /// The number of its loans by calls that are not over (`num_lends`).
     pub lends: u32,
-    /// Of a borrowed one: the place on the stack of the count of its call.
+    /// In a borrowed handle: the place on the stack of its call's count.
     pub scope: u32,
 }
 
@@ -174,18 +175,19 @@ pub struct VmHostImport {
 pub struct VmHostFunc {
     /// Address of the [`VmStore`], as in [`VmContext`].
     pub store: u64,
-    /// Address of the host's shim: `extern "C" fn(data, store: *mut VmStore, values: *mut u128) -> RawReturn`.
+    /// Address of the host's shim: `extern "C" fn(data, store: *mut VmStore, values: *mut u128) ->
+    /// RawReturn`.
     pub code: u64,
     /// First argument of the shim.
     pub data: u64,
 }
 
-/// Bytes of the page that the code of an interruptible unit reads to see whether it shall go on, all
-/// of them at some place. Its address is in the context; a fault is the trap
+/// Bytes of the page that interruptible code reads to check whether to go on. Code may read any
+/// byte of it. Its address is in the context; a fault is the trap
 /// [`Interrupt`](crate::TrapCode::Interrupt).
 pub const INTERRUPT_PAGE_SIZE: u32 = 4096;
 
-/// What thunks and host shims return, in two registers.
+/// The return value of thunks and host shims, in two registers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct RawReturn {
@@ -197,14 +199,14 @@ pub struct RawReturn {
 
 /// Flags of one component instance: a `u32` in the context.
 ///
-/// Whether it may be entered is not among them: it may, unless [`VmContext::closed`] or
-/// [`VmContext::held`] says otherwise.
+/// None of them says whether it may be entered: it may, unless [`VmContext::closed`] or
+/// [`VmContext::held`] is not 0.
 pub mod flags {
     /// The instance may call out: it is not in `realloc` or post-return.
     pub const MAY_LEAVE: u32 = 1;
-    /// Besides, it may call itself, the instances that it is nested in and those nested in it, any
-    /// of which may be active. The loader clears it for hosts that do not want active instances to
-    /// be entered.
+    /// The instance may also call itself, the instances around it and those nested in it, all of
+    /// which may be active. The loader clears the flag for hosts that do not want active instances
+    /// to be entered.
     pub const MAY_NEST: u32 = 2;
     /// The flags of a fresh instance.
     pub const INITIAL: u32 = MAY_LEAVE | MAY_NEST;

@@ -1,4 +1,4 @@
-//! Types as text, in the syntax of WIT, for errors and tools.
+//! Prints types in the syntax of WIT, for errors and tools.
 
 use core::cell::Cell;
 use core::fmt::{self, Display, Formatter};
@@ -7,9 +7,9 @@ use crate::types::{FuncType, ResourceNumber, TypeDef, Types, ValueType};
 
 /// Prints types of one table.
 ///
-/// Types that have a name are printed by it. Others are printed in full, where WIT would want a
-/// name too: `record { x: s32, y: s32 }`. What would be very long ends in `...`: a small table
-/// can hold types whose text is endless.
+/// A type that has a name is printed as the name, others in full, even where WIT requires a name:
+/// `record { x: s32, y: s32 }`. A very long text ends in `...`, because the text of a few types can
+/// be exponentially long.
 #[derive(Clone, Copy, Debug)]
 pub struct Wit<'a> {
     types: &'a Types,
@@ -18,10 +18,10 @@ pub struct Wit<'a> {
     max_types: u32,
 }
 
-/// How many types one text holds.
+/// The most types in one text.
 const MAX_TYPES: u32 = 1000;
 
-/// The words that mean something in WIT: as names they are written with `%` before them.
+/// The keywords of WIT, which names have `%` before.
 const KEYWORDS: &[&str] = &[
     "as",
     "async",
@@ -68,7 +68,7 @@ const KEYWORDS: &[&str] = &[
     "world",
 ];
 
-/// A name as WIT has it: `list` is `%list`.
+/// A name in the syntax of WIT: `list` is `%list`.
 pub fn id(name: &str) -> impl Display {
     Id(name)
 }
@@ -80,7 +80,7 @@ impl Display for Id<'_> {
         if KEYWORDS.contains(&self.0) {
             f.write_str("%")?;
         }
-        // Names in artifacts are any text until somebody checks them.
+        // A name in an artifact may be any text.
         write!(f, "{}", crate::escape::name(self.0))
     }
 }
@@ -101,8 +101,8 @@ impl<'a> Wit<'a> {
         }
     }
 
-    /// Prints resource types by these names, where there is one, and types of any length to their
-    /// end: for who knows that they are not endless, as all that are large have names.
+    /// Prints resource types by these names, where there is one, and types of any length in full.
+    /// For callers who know that no text is very long, because all large types have names.
     pub fn in_full(self, resources: &'a [(ResourceNumber, String)]) -> Wit<'a> {
         Wit {
             resources,
@@ -134,7 +134,7 @@ impl<'a> Wit<'a> {
         }
     }
 
-    /// What follows the name of a function or accessor: `(name: string) -> u32`.
+    /// The part of a function's or accessor's declaration after its name: `(name: string) -> u32`.
     pub fn signature(self, func: &'a FuncType) -> impl Display + 'a {
         Text {
             wit: self,
@@ -153,7 +153,7 @@ impl<'a> Wit<'a> {
     }
 
     fn name(&self, ty: ValueType) -> Option<&'a str> {
-        // Another name of a primitive type is not printed in its place.
+        // A primitive type is printed as itself, even if a name stands for it.
         let named = self
             .names
             .iter()
@@ -181,7 +181,7 @@ enum What<'a> {
 struct Text<'a> {
     wit: Wit<'a>,
     what: What<'a>,
-    /// How many more types may be printed.
+    /// The number of types that may still be printed.
     left: Cell<u32>,
 }
 
@@ -296,7 +296,7 @@ impl Text<'_> {
         f.write_str(">")
     }
 
-    /// What stands in braces.
+    /// Writes the part in braces.
     fn body(&self, def: &TypeDef, f: &mut Formatter<'_>) -> fmt::Result {
         f.write_str("{ ")?;
         match def {
@@ -320,7 +320,7 @@ impl Text<'_> {
     }
 }
 
-/// What a declaration of such a type starts with, if it has braces.
+/// The keyword that a declaration of such a type starts with, if it has braces.
 fn keyword(def: &TypeDef) -> Option<&'static str> {
     match def {
         TypeDef::Record(_) => Some("record"),

@@ -1,4 +1,4 @@
-//! Writing an artifact: the compiler's half of [`crate::read`].
+//! Writes an artifact: the counterpart of [`crate::read`].
 
 use object::elf;
 use object::write::elf::{FileHeader, ProgramHeader, SectionHeader, Sym, Writer};
@@ -21,10 +21,10 @@ pub struct Strings {
 }
 
 impl Strings {
-    /// The reference of this text, which is added if it is new.
+    /// Adds the text, if it is new, and returns its reference.
     ///
     /// # Panics
-    /// If all texts together are longer than 4 GiB.
+    /// If all texts together exceed 4 GiB.
     pub fn add(&mut self, text: &[u8]) -> StrRef {
         if let Some(known) = self.known.get(text) {
             return *known;
@@ -40,7 +40,7 @@ impl Strings {
     /// The text of a reference that [`add`](Strings::add) has returned.
     ///
     /// # Panics
-    /// If it is another's.
+    /// If the reference is not from this table.
     pub fn get(&self, reference: StrRef) -> &[u8] {
         &self.bytes[reference.offset as usize..][..reference.len as usize]
     }
@@ -54,17 +54,17 @@ impl Strings {
 /// Collects the runs of images.
 #[derive(Debug, Default)]
 pub struct Images {
-    /// Whole pages, which come first.
+    /// The bytes of mapped runs, which come first: whole pages.
     mapped: Vec<u8>,
-    /// All other bytes, without padding.
+    /// The bytes of copied runs, without padding.
     copied: Vec<u8>,
-    /// Those of `copied` count from its start.
+    /// The runs. Sources of copied runs count from the start of `copied`.
     runs: Vec<ImageRecord>,
 }
 
 impl Images {
-    /// Adds a run that instances map: whole pages that belong at byte `offset` of `target`. Of a unit
-    /// there are at most [`MAX_MAPPED_RUNS`](crate::data::MAX_MAPPED_RUNS).
+    /// Adds a run that instances map: whole pages that are loaded at byte `offset` of `target`. A
+    /// unit has at most [`MAX_MAPPED_RUNS`](crate::data::MAX_MAPPED_RUNS) of them.
     ///
     /// # Panics
     /// If offset or size is no multiple of the page size.
@@ -81,7 +81,7 @@ impl Images {
         self.mapped.extend_from_slice(bytes);
     }
 
-    /// Adds a run that instances copy: bytes that belong at byte `offset` of `target`.
+    /// Adds a run that instances copy to byte `offset` of `target`.
     pub fn copy(&mut self, target: u32, offset: u64, bytes: &[u8]) {
         self.runs.push(ImageRecord {
             target,
@@ -114,7 +114,7 @@ pub struct Symbol {
     pub size: u32,
 }
 
-/// The fields of the header that the compiler decides.
+/// The fields of the header that the compiler sets.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs, reason = "documented in Header")]
 pub struct Facts {
@@ -134,7 +134,7 @@ pub struct Contents {
     /// Fields of the header.
     pub facts: Facts,
     sections: [Vec<u8>; SECTION_COUNT],
-    /// Symbols for the ELF symbol table; none, no table.
+    /// Symbols for the ELF symbol table. Without symbols there is no table.
     pub symbols: Vec<Symbol>,
 }
 
@@ -169,7 +169,7 @@ impl Contents {
         self.set(id, records.as_bytes().to_vec());
     }
 
-    /// Sets the exports, and what finds them by name.
+    /// Sets the exports, and the hash table that finds them by name.
     pub fn set_exports(&mut self, exports: &[ExportRecord], strings: &Strings) {
         self.set_records(SectionId::Exports, exports);
         let is_component = self.facts.kind == Kind::Component;
@@ -182,7 +182,8 @@ impl Contents {
         self.set_records(SectionId::ExportSlots, &slots);
     }
 
-    /// Where each section will stand in the file. What is set afterwards must keep its size.
+    /// The range of each section in the file. Contents that are set afterwards must have the same
+    /// size.
     pub fn place(&self) -> [SectionRange; SECTION_COUNT] {
         let mut ranges = [SectionRange::default(); SECTION_COUNT];
         let mut end = HEADER_END as u64;

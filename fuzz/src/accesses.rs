@@ -9,8 +9,8 @@
 //! 6: rounds of a loop
 //! ```
 //!
-//! A statement's random numbers depend on its place and its byte alone, so that zeroes and a shorter
-//! DNA remove statements and hardly change the others.
+//! A statement's random numbers depend on its place and its byte alone, so that zeroes and a
+//! shorter DNA remove statements and hardly change the others.
 
 use wasm_encoder::{
     BlockType, CodeSection, ConstExpr, DataCountSection, DataSection, EntityType, ExportKind,

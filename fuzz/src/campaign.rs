@@ -19,7 +19,7 @@ const MAX_FINDINGS: u64 = 10;
 /// Which cases to run.
 #[derive(Clone, Copy, Debug)]
 pub struct Schedule {
-    /// What is compared.
+    /// The target to fuzz.
     pub target: Target,
     /// Where the cases' seeds come from.
     pub seed: u64,
@@ -27,7 +27,7 @@ pub struct Schedule {
     pub time: Duration,
 }
 
-/// What was done.
+/// Statistics of a campaign.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
     /// Cases that were begun.
@@ -46,12 +46,12 @@ pub struct Stats {
     pub cpu_micros: u64,
 }
 
-/// What a worker writes to its status file, as little-endian words.
+/// The contents of a worker's status file, as little-endian words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Status {
     /// The seed of the case that is being run.
     pub case: u64,
-    /// What was done before it.
+    /// The statistics up to that case.
     pub stats: Stats,
 }
 
@@ -172,7 +172,7 @@ pub fn run(
 /// Runs one case; a panic is a finding.
 ///
 /// # Errors
-/// What was found.
+/// Checks a case. The error is the finding.
 pub fn check(lab: &Lab, target: Target, case: &Case) -> Result<Option<Report>, Box<Finding>> {
     let checked = catch_unwind(AssertUnwindSafe(|| lab.check(target, case)));
     checked.unwrap_or_else(|payload| {

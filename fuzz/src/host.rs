@@ -1,4 +1,4 @@
-//! What the functions that a module imports do: the same on both sides.
+//! The behaviour of the functions that a module imports: the same on both sides.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

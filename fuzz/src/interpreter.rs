@@ -97,7 +97,8 @@ impl TheirInstance {
         Ok(())
     }
 
-    /// What the module imports: for wasmi functions first, then tables, memories and globals.
+    /// The module's imports, in the order that wasmi has: functions, then tables, memories and
+    /// globals.
     fn imports(&mut self, shape: &Shape) -> Result<Vec<Extern>, wasmi::Error> {
         let mut items = 0..;
         let imports = shape.imports.iter().enumerate();

@@ -30,7 +30,7 @@ const CHOICES: u64 = 64;
 #[derive(Debug, Parser)]
 #[command(name = "cwasm-fuzz")]
 struct Args {
-    /// What to compare.
+    /// The target to fuzz.
     #[arg(value_parser = target())]
     target: Target,
     /// For how long.

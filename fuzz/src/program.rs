@@ -15,8 +15,8 @@ const DNA_SIZE: (u64, u64) = (256, 16384);
 /// The most calls of a program.
 const MAX_CALLS: usize = 48;
 
-/// What a case is made from. The choices (proposals, limits, arguments, settings of the compiler)
-/// stay when the DNA is made smaller, which makes the module smaller.
+/// The input from which a case is generated. The choices (proposals, limits, arguments, settings of
+/// the compiler) stay the same when the DNA is made smaller, which makes the module smaller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Case {
     pub(crate) choices: u64,

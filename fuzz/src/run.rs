@@ -38,7 +38,7 @@ pub(crate) enum Stop {
     Error(String),
 }
 
-/// What can be seen of an instance from outside.
+/// The state of an instance that is visible from outside.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct State {
     /// Of all calls to the host.
@@ -115,8 +115,7 @@ pub(crate) fn run(runtime: &impl Runtime, program: &Program) -> Log {
     }
 }
 
-/// What differs first between two logs of a program; `None` if they are the same as far as they
-/// must be.
+/// The first difference between two logs of a program; `None` if they agree as far as they must.
 pub(crate) fn compare(program: &Program, left: &Log, right: &Log) -> Option<String> {
     let (mut lefts, mut rights) = (left.events.iter(), right.events.iter());
     loop {
@@ -220,7 +219,7 @@ mod tests {
         case.program(Proposals::Common).unwrap()
     }
 
-    /// What differs between cwasm with one body and the interpreter with another.
+    /// The first difference between cwasm with one body and the interpreter with another.
     fn difference(ours: &str, theirs: &str) -> Option<String> {
         let (program, other) = (program(ours), program(theirs));
         let lab = Ours::default();

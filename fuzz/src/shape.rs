@@ -1,4 +1,4 @@
-//! What a module imports and exports, and a module that exports what another imports.
+//! The imports and exports of a module, and modules that export what another imports.
 
 use wasm_encoder::reencode::{Reencode, RoundtripReencoder};
 use wasm_encoder::{
@@ -14,7 +14,7 @@ use crate::program::Proposals;
 use crate::rng::Rng;
 use crate::value::{Type, Value};
 
-/// What a module imports and exports.
+/// The imports and exports of a module.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Shape {
     pub(crate) imports: Vec<Import>,
@@ -84,7 +84,7 @@ impl Shape {
     }
 }
 
-/// What was read so far.
+/// The parts of a module that were read so far.
 #[derive(Default)]
 struct Reader {
     types: Vec<FuncType>,

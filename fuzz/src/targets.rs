@@ -1,4 +1,4 @@
-//! What is compared with what.
+//! The targets: the pairs of things that are compared.
 
 use cwasm_compiler::{Bounds, OptLevel};
 use cwasm_format::cpu::CpuLevel;
@@ -19,13 +19,13 @@ pub enum Target {
     Alias,
 }
 
-/// What is kept from case to case.
+/// State that is kept from case to case.
 #[derive(Debug, Default)]
 pub struct Lab {
     ours: Ours,
 }
 
-/// What a case without a finding did.
+/// The figures of a case without a finding.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Calls of exported functions that were made and compared.
@@ -37,7 +37,7 @@ pub struct Report {
 /// Two sides that do not agree, or one that refuses what it should take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What was found, for a reader.
+    /// The finding, for a reader.
     pub message: String,
     /// The module.
     pub wasm: Vec<u8>,
@@ -74,7 +74,7 @@ impl Lab {
     /// Runs a case; `Ok(None)` if it is none for this target.
     ///
     /// # Errors
-    /// What was found.
+    /// Checks a case. The error is the finding.
     pub fn check(&self, target: Target, case: &Case) -> Result<Option<Report>, Box<Finding>> {
         let Some(mut program) = case.program(target.proposals()) else {
             return Ok(None);

@@ -6,16 +6,16 @@ use syn::{Attribute, Error, Ident, LitStr, Path, Result};
 
 use crate::names;
 
-/// What the attributes of a type say.
+/// The contents of a type's attributes.
 #[derive(Default)]
 pub(crate) struct TypeAttributes {
-    /// What the type stands for, if it says so.
+    /// The kind of component type that it stands for, if given.
     pub(crate) kind: Option<(Kind, Span)>,
     /// The path of the crate `cwasm`.
     pub(crate) krate: Option<Path>,
 }
 
-/// What a Rust type stands for.
+/// The kind of component type that a Rust type stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Record,
@@ -53,8 +53,8 @@ impl TypeAttributes {
     }
 }
 
-/// The component's name of a field, case or flag: what `#[component(name = "...")]` says, else the
-/// Rust name in kebab case.
+/// The component's name for a field, case or flag: the one in `#[component(name = "...")]`, else
+/// the Rust name in kebab case.
 pub(crate) fn name(attributes: &[Attribute], ident: &Ident) -> Result<String> {
     let mut found: Option<LitStr> = None;
     for attribute in ours(attributes) {
@@ -79,7 +79,7 @@ pub(crate) fn name(attributes: &[Attribute], ident: &Ident) -> Result<String> {
     }
 }
 
-/// Checks that names differ; the component model compares them without regard to case.
+/// Checks that names differ. The component model ignores case when it compares them.
 pub(crate) fn check_names<'a>(names: impl IntoIterator<Item = (&'a str, Span)>) -> Result<()> {
     let mut known: Vec<String> = Vec::new();
     for (name, span) in names {

@@ -1,4 +1,4 @@
-//! `bindgen!`: what a host needs for a world, from its WIT.
+//! `bindgen!`: generates the code that a host needs for a world from its WIT.
 //!
 //! ```text
 //! options -> Resolve (wit-parser) -> modules of types, host traits and guests -> tokens
@@ -21,16 +21,16 @@ use wit_parser::{PackageId, Resolve, WorldId};
 
 pub(crate) use options::BindgenOptions;
 
-/// The folder that is read if nothing else is said.
+/// The folder that is read by default.
 const DEFAULT_PATH: &str = "wit";
 
-/// All that `bindgen!` makes.
+/// The output of `bindgen!`.
 pub(crate) fn expand(options: &BindgenOptions) -> Result<TokenStream> {
     let mut resolve = Resolve::default();
     let (package, files) = read(&mut resolve, options)?;
     let world = select(&resolve, package, options)?;
     let tokens = world::expand(&resolve, world, options)?;
-    // The compiler looks at these files again when they change.
+    // Makes the compiler expand the macro again when these files change.
     let files = files.iter().map(|file| file.display().to_string());
     Ok(quote! {
         #tokens
@@ -38,7 +38,7 @@ pub(crate) fn expand(options: &BindgenOptions) -> Result<TokenStream> {
     })
 }
 
-/// Reads the package, and says which files it is in.
+/// Reads the package; returns it and its files.
 fn read(resolve: &mut Resolve, options: &BindgenOptions) -> Result<(PackageId, Vec<PathBuf>)> {
     let span = |literal: &Option<syn::LitStr>| {
         literal
@@ -62,7 +62,7 @@ fn read(resolve: &mut Resolve, options: &BindgenOptions) -> Result<(PackageId, V
         let package = read_path(resolve, path.as_deref().unwrap_or(DEFAULT_PATH))?;
         return Ok((package, files));
     };
-    // What is inline may use what is in files.
+    // The inline package may use packages in files.
     if let Some(path) = path {
         read_path(resolve, &path)?;
     }

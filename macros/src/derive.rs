@@ -1,4 +1,4 @@
-//! What the derives make.
+//! The output of the derives.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote};
@@ -6,7 +6,7 @@ use syn::{DeriveInput, Generics, Path, parse_quote};
 
 use crate::shape::{Case, NamedField, Parts, Shape};
 
-/// A trait that is derived.
+/// A trait that can be derived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trait {
     ComponentType,
@@ -43,7 +43,7 @@ pub(crate) fn expand(which: Trait, input: &DeriveInput, shape: &Shape) -> TokenS
     quote! {
         #[automatically_derived]
         impl #impl_generics #krate::#name for #ident #type_generics #where_clause {
-            // Made by the derive, from the type's own fields.
+            // Made by the derive from the type's own fields.
             const SEAL: #krate::__derive::Seal = #krate::__derive::Seal::KEPT;
 
             #items
@@ -88,7 +88,7 @@ fn record_type(krate: &Path, fields: &[NamedField]) -> TokenStream {
     }
 }
 
-/// Whether Rust lays the type out as the component model does.
+/// An expression: whether Rust lays the type out as the component model does.
 fn record_is_canonical(krate: &Path, which: Trait, fields: &[NamedField]) -> TokenStream {
     let derive = quote!(#krate::__derive);
     let name = which.ident();
@@ -280,8 +280,8 @@ fn enum_type(krate: &Path, cases: &[Case]) -> TokenStream {
     }
 }
 
-/// How many handles the cases before each one have. Only payloads are named: an enum may have many cases,
-/// and this is written in every arm that has a payload.
+/// Expressions for the number of handles in the cases before each one. They only name payloads: an
+/// enum may have many cases, and the expression is in every arm with a payload.
 fn handles_before(krate: &Path, cases: &[Case]) -> Vec<TokenStream> {
     (0..cases.len())
         .map(|case| {
@@ -293,7 +293,8 @@ fn handles_before(krate: &Path, cases: &[Case]) -> Vec<TokenStream> {
         .collect()
 }
 
-/// Patterns that bind a payload to `payload`, and what stands for it in the case's arm.
+/// For each case, a pattern that binds a payload to `payload`, and the expression for the payload
+/// in the arm.
 fn arms(cases: &[Case]) -> (Vec<TokenStream>, Vec<TokenStream>) {
     cases
         .iter()
@@ -314,7 +315,7 @@ fn cases_lower(krate: &Path, cases: &[Case]) -> TokenStream {
     let numbers: Vec<u32> = (0..cases.len() as u32).collect();
     let count = cases.len();
     let before = handles_before(krate, cases);
-    // What lowers each case; handles are in payloads only.
+    // The code that lowers each case. Only payloads contain handles.
     let bodies = |calls: Vec<TokenStream>| {
         let cases = cases.iter().zip(&before).zip(calls);
         let bodies = cases.map(|((case, before), call)| match case.payload {

@@ -10,7 +10,7 @@ use crate::attributes::{TypeAttributes, check_names, name};
 /// The most flags that a type may have (component model, `Binary.md`: "flags").
 const MAX_FLAGS: usize = 32;
 
-/// What is between the braces of `flags!`.
+/// The contents of the braces of `flags!`.
 pub(crate) struct Flags {
     attributes: Vec<Attribute>,
     krate: Path,
@@ -74,7 +74,7 @@ impl Flag {
     }
 }
 
-/// Our attributes, and the others.
+/// Splits attributes into ours and the others.
 fn split(attributes: Vec<Attribute>) -> (Vec<Attribute>, Vec<Attribute>) {
     attributes
         .into_iter()
@@ -230,7 +230,7 @@ fn implementations(krate: &Path, ident: &Ident, bits: &Ident, names: &[&String])
     let count = names.len();
     quote! {
         impl #krate::ComponentType for #ident {
-            // Made by `flags!`: so many flags of these names.
+            // Made by `flags!` for these flags.
             const SEAL: #krate::__derive::Seal = #krate::__derive::Seal::KEPT;
 
             const HASH: #derive::TypeHash = #derive::flags_hash(&[#(#names),*]);
@@ -243,7 +243,7 @@ fn implementations(krate: &Path, ident: &Ident, bits: &Ident, names: &[&String])
         }
 
         impl #krate::Lower for #ident {
-            // Writes the bits, which are a number of the flags' size; no other bits are ever set.
+            // Writes the bits as an integer of the flags' size. No other bits are ever set.
             const SEAL: #krate::__derive::Seal = #krate::__derive::Seal::KEPT;
 
             const IS_CANONICAL: bool = true;
@@ -265,7 +265,7 @@ fn implementations(krate: &Path, ident: &Ident, bits: &Ident, names: &[&String])
         }
 
         impl #krate::Lift for #ident {
-            // Ignores bits that are no flag, as the canonical ABI does.
+            // Ignores bits that are not flags, as the canonical ABI does.
             const SEAL: #krate::__derive::Seal = #krate::__derive::Seal::KEPT;
 
             #[inline]

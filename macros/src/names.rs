@@ -1,10 +1,10 @@
-//! Names of Rust as the component model writes them.
+//! Converts Rust names to names of the component model.
 
 use syn::Ident;
 use syn::ext::IdentExt as _;
 
-/// `snake_case`, `CamelCase` or `SCREAMING_CASE` as `kebab-case`: a word starts at an underscore and at
-/// a capital that follows a small letter or a digit, or that a small letter follows.
+/// `snake_case`, `CamelCase` or `SCREAMING_CASE` as `kebab-case`: a word starts at an underscore
+/// and at a capital that follows a small letter or a digit, or that a small letter follows.
 pub(crate) fn kebab(ident: &Ident) -> String {
     let name: Vec<char> = ident.unraw().to_string().chars().collect();
     let mut kebab = String::new();
@@ -28,9 +28,9 @@ pub(crate) fn kebab(ident: &Ident) -> String {
     kebab
 }
 
-/// What is wrong with a name, if it is none that a component can have (component model, `Explainer.md`,
-/// "Import and Export Definitions": words of letters and digits, each of small or of capital letters,
-/// the first of which starts with a letter).
+/// The fault of a name that is not valid in a component; `None` if it is valid (component model,
+/// `Explainer.md`, "Import and Export Definitions": words of letters and digits, each of small or
+/// of capital letters, the first of which starts with a letter).
 pub(crate) fn fault(name: &str) -> Option<String> {
     let word_is_valid = |word: &str| {
         let has = |is: fn(&char) -> bool| word.chars().any(|char| is(&char));

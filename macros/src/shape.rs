@@ -1,4 +1,4 @@
-//! What a Rust type looks like as a component type, with what is wrong with it.
+//! Reads a Rust type as a component type, and finds its faults.
 
 use proc_macro2::Span;
 use syn::spanned::Spanned as _;
@@ -125,7 +125,7 @@ fn case(variant: &Variant) -> Result<Case> {
     })
 }
 
-/// Cases that all have no payload are an enum, if nothing else is said.
+/// The cases of a Rust enum. If none has a payload and no kind is given, they are an enum.
 fn enum_parts(cases: Vec<Case>, kind: Option<Kind>) -> Result<Parts> {
     let with_payload = cases.iter().find(|case| case.payload.is_some());
     match (kind, with_payload) {

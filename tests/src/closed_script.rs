@@ -26,7 +26,7 @@ use crate::script::{Live, Stop};
 use crate::wrap::driver::Action;
 use crate::wrap::{self, Call, Event, Module};
 
-/// What modules may import from `spectest`.
+/// The module `spectest`, from which modules may import.
 const SPECTEST: &str = r#"(module
   (func (export "print"))
   (func (export "print_i32") (param i32))
@@ -42,7 +42,7 @@ const SPECTEST: &str = r#"(module
   (table (export "table") 10 20 funcref)
   (memory (export "memory") 1 2))"#;
 
-/// What else is in `spectest`: with the other memory in one module it would need another proposal.
+/// The rest of `spectest`. In one module with the other memory it would need another proposal.
 const SHARED: &str = r#"(module (memory (export "shared_memory") 1 2 shared))"#;
 
 /// The first instances of each script, by number.

@@ -8,7 +8,7 @@ use wast::{WastArg, WastInvoke};
 use crate::script::{Live, Slot, Stop};
 use crate::{spectest, values};
 
-/// What modules of a script may import.
+/// The items that modules of a script may import.
 pub(crate) struct CoreImports {
     spectest: HashMap<&'static str, Extern>,
     registered: HashMap<String, Slot<Live>>,
@@ -32,7 +32,7 @@ impl CoreImports {
         self.registered.get(name)
     }
 
-    /// What the module imports, in its order.
+    /// The module's imports, resolved, in its order.
     pub(crate) fn resolve(&self, store: &Store<()>, module: &Module) -> Result<Vec<Extern>, Stop> {
         let mut found = Vec::new();
         for import in module.imports()? {

@@ -1,4 +1,4 @@
-//! What component scripts may import, and how their functions are called.
+//! The imports that component scripts may use, and calls of their functions.
 //!
 //! The names are those of Wasmtime's scripts; `host` also has functions for our own.
 

@@ -1,4 +1,4 @@
-//! What the suites that cross crates share: above all the runner of `.wast` files.
+//! Code that the suites that cross crates share: above all the runner of `.wast` files.
 //!
 //! ```text
 //! file -> wast (parse) -> script (one directive after the other) -> Report
@@ -12,8 +12,8 @@
 //! **Invariant:** every module and component of a script takes the real path: it is compiled to an
 //! artifact, written to a file, mapped, instantiated and called.
 //!
-//! [`hostile`] compares calls of guests that do what they can with the [`mod@reference`], the canonical
-//! ABI written for that alone.
+//! [`hostile`] compares calls of guests that do what they can with the [`mod@reference`], the
+//! canonical ABI written for that alone.
 
 pub mod artifact;
 mod closed_script;

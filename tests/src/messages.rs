@@ -1,8 +1,8 @@
 //! Whether a trap is the one that a script expects.
 //!
-//! The core suite expects a prefix of the reference interpreter's words, or those with details
-//! behind them. The component suite has Wasmtime's words; several of ours, which are finer than
-//! they are, stand for one of those.
+//! The core suite expects a prefix of the reference interpreter's message, or that message followed
+//! by details. The component suite has Wasmtime's messages; several of ours, which are more
+//! precise, stand for one of those.
 
 use cwasm_format::TrapCode;
 

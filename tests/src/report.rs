@@ -1,4 +1,4 @@
-//! What came out of scripts.
+//! The results of scripts.
 
 use std::collections::BTreeMap;
 use std::fmt;

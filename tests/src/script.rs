@@ -94,10 +94,10 @@ impl From<cwasm::Error> for Stop {
     }
 }
 
-/// What a directive defined; or the line of the one that failed to.
+/// The definition of a directive, or the line of the directive that failed to define it.
 pub(crate) type Slot<T> = Result<T, usize>;
 
-/// What can be instantiated.
+/// A definition that can be instantiated.
 #[derive(Clone)]
 enum Definition {
     Core(Module),
@@ -106,7 +106,7 @@ enum Definition {
     Component(Component),
 }
 
-/// What can be called.
+/// An instance whose functions can be called.
 #[derive(Clone)]
 pub(crate) enum Live {
     Core(ModuleInstance),
@@ -115,7 +115,7 @@ pub(crate) enum Live {
     Component(Component, Instance),
 }
 
-/// What a call returned.
+/// The results of a call.
 enum Results {
     Core(Vec<CoreVal>),
     Component(Option<Val>),
@@ -154,7 +154,7 @@ impl<'a> Script<'a> {
         }
     }
 
-    /// What the directive at `line` should have defined is not there.
+    /// Records that the directive at `line` has not defined what it should.
     fn lost(&mut self, line: usize) {
         self.instances.insert(None, Err(line));
     }
@@ -267,8 +267,8 @@ impl<'a> Script<'a> {
         })
     }
 
-    /// The bytes to compile: binary, or text as it is quoted. If components link core modules, those
-    /// are wrapped.
+    /// The bytes to compile: binary, or text as it is quoted. If components link core modules,
+    /// those are wrapped.
     fn source(&self, wat: &mut QuoteWat<'_>) -> Result<Vec<u8>, wast::Error> {
         if self.closed.is_some() && !is_component(wat) {
             return Ok(wrap::alone(&wat.encode()?));
@@ -398,7 +398,7 @@ fn keys(name: Option<Id<'_>>) -> impl Iterator<Item = Option<String>> {
     [None].into_iter().chain(named.map(Some))
 }
 
-/// What to keep of a definition at `line`, and what to say of it.
+/// Splits the result of a definition at `line` into the part to keep and the part to report.
 fn split<T>(result: Result<T, Stop>, line: usize) -> (Slot<T>, Result<(), Stop>) {
     match result {
         Ok(value) => (Ok(value), Ok(())),

@@ -30,7 +30,7 @@ struct Entry {
     as_component: Option<bool>,
 }
 
-/// What the list says of one script.
+/// The entries of the list for one script.
 #[derive(Debug, Default)]
 pub struct FileSkips {
     /// Why any directive may fail.
@@ -85,7 +85,7 @@ impl Skips {
         Ok(Skips { entries })
     }
 
-    /// What is listed of the script at `path`, when its core modules are wrapped or not.
+    /// The entries for the script at `path`, when its core modules are wrapped or not.
     pub fn of_file(&self, path: &str, as_component: bool) -> FileSkips {
         let mut found = FileSkips::default();
         for entry in &self.entries {

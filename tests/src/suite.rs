@@ -12,7 +12,7 @@ pub struct Script {
     pub path: String,
     /// Its text.
     pub text: String,
-    /// What its modules may use.
+    /// The features that its modules may use.
     pub features: Features,
     /// Whether its core modules are wrapped into components that link them statically.
     pub as_component: bool,
@@ -39,7 +39,8 @@ pub const SPEC: [&str; 17] = [
     "wide-arithmetic",
 ];
 
-/// What a suite may use: all but what came after it and makes valid what it expects to be refused.
+/// The features that a suite may use: all except later ones that would make valid a module that the
+/// suite expects to be refused.
 fn features(suite: &str) -> Features {
     let later: &[&str] = match suite {
         "wasm-v1" | "wasm-v2" => &["multi-memory", "memory64"],

@@ -53,7 +53,8 @@ impl Tally<'_> {
         }
     }
 
-    /// What the directive at line `on` should have defined is not there.
+    /// Counts a directive that cannot run because the one at line `on` has not defined what it
+    /// should.
     pub(crate) fn depends(&mut self, line: usize, on: usize) {
         self.unused.remove(&line);
         if let Some(reason) = self.skipped.get(&on) {
@@ -64,7 +65,7 @@ impl Tally<'_> {
         }
     }
 
-    /// What the directive does cannot be done on this path.
+    /// Counts a directive that is impossible on this path.
     pub(crate) fn beyond(&mut self, line: usize, reason: &str) {
         if self.unused.remove(&line) {
             let message = format!("{}:{line}: needs no place on the list of skips", self.path);

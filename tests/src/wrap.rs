@@ -38,14 +38,14 @@ pub(crate) struct Module {
     pub(crate) driver: Driver,
 }
 
-/// What a module imports.
+/// An import of a module.
 pub(crate) struct Import {
     pub(crate) module: String,
     pub(crate) name: String,
     kind: ExportKind,
 }
 
-/// What happened in a script, and is repeated in each component.
+/// An event of a script, which is repeated in each component.
 pub(crate) enum Event {
     Instance(Instance),
     Call(Call),
@@ -132,8 +132,8 @@ pub(crate) fn alone(bytes: &[u8]) -> Vec<u8> {
     builder.finish()
 }
 
-/// The component in which, when it is instantiated, all this happens again and then a new instance is
-/// made. What is imported comes from instances made before.
+/// The component in which, when it is instantiated, all this happens again and then a new instance
+/// is made. What is imported comes from instances made before.
 pub(crate) fn component(past: &[&Event], newest: &Instance) -> Vec<u8> {
     let mut builder = ComponentBuilder::default();
     let width = past.iter().map(|event| match event {

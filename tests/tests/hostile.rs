@@ -11,7 +11,7 @@ use cwasm_tests::hostile::wat::{Func, Memory, Path};
 use cwasm_tests::hostile::{Expect, Summary, random_world, run_case, run_worlds};
 use cwasm_tests::reference::{State, Value};
 
-/// What cases must trap with, among others.
+/// Traps that must occur in the cases, among others.
 const TRAPS: &[TrapCode] = &[
     TrapCode::InvalidChar,
     TrapCode::StringTooLong,

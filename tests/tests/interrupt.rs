@@ -1,4 +1,4 @@
-//! What another thread can stop, how soon, and what it leaves behind.
+//! Code that another thread can stop, how soon it stops, and the state that it leaves.
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -687,8 +687,8 @@ fn other_code_does_not_notice() {
     assert_eq!(run.ty(&store).unwrap().params(), [ValType::I32]);
 }
 
-/// Runs `body` in a forked process, which has 10 seconds: whether it returned. Whatever other threads of
-/// this process do goes on, and is not in the child.
+/// Runs `body` in a forked process, which has 10 seconds: whether it returned. Whatever other
+/// threads of this process do goes on, and is not in the child.
 #[allow(unsafe_code, reason = "forks")]
 fn in_fork(body: impl FnOnce()) -> bool {
     // SAFETY: the child runs `body` alone, which needs no other thread, and ends at once.
@@ -752,8 +752,8 @@ fn deadlines_are_waited_for_after_a_fork() {
     stops(&mut store, run);
 }
 
-/// The module of an artifact that a test has just compiled, without a file: processes that come from one
-/// would give it the same name.
+/// The module of an artifact that a test has just compiled, without a file: processes that come
+/// from one would give it the same name.
 #[allow(unsafe_code, reason = "loads an artifact that the test just compiled")]
 fn load(engine: &cwasm::Engine, artifact: &[u8]) -> Module {
     // SAFETY: the artifact comes from this compiler.

@@ -1,10 +1,10 @@
-//! What stands in the braces of an interface or world, as text.
+//! The contents of an interface's or world's braces, as text.
 
 use std::fmt::Write as _;
 
 use cwasm_format::wit::id;
 
-/// The declarations of an interface, or those of a world besides its imports and exports.
+/// The declarations of an interface, or of a world without its imports and exports.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub(super) struct Block {
     /// Lines `use other.{name};`, by the name that is brought in.
@@ -12,7 +12,7 @@ pub(super) struct Block {
     pub(super) types: Vec<Declaration>,
     pub(super) resources: Vec<Resource>,
     pub(super) funcs: Vec<Declaration>,
-    /// Lines of what WIT has no words for, by what they are about.
+    /// Comments for items that WIT cannot express, by the item.
     pub(super) remarks: Vec<Declaration>,
 }
 
@@ -29,12 +29,12 @@ pub(super) struct Resource {
     pub(super) name: String,
     /// Lines above it: `@external-id("...")`.
     pub(super) attributes: Vec<String>,
-    /// By their names with annotation: `[method]a.b`.
+    /// Its functions, by their annotated names: `[method]a.b`.
     pub(super) funcs: Vec<Declaration>,
 }
 
 impl Block {
-    /// Both together; `None` if they say different things of a name.
+    /// Both blocks as one; `None` if they declare a name differently.
     pub(super) fn merge(&self, other: &Block) -> Option<Block> {
         let mut resources = self.resources.clone();
         for resource in &other.resources {
@@ -70,7 +70,7 @@ impl Block {
         names.len() == count
     }
 
-    /// Writes all but functions.
+    /// Writes everything except functions.
     pub(super) fn write_types(&self, indent: &str, out: &mut String) {
         for line in self.uses.iter().chain(&self.types) {
             line.write(indent, out);
@@ -95,7 +95,7 @@ impl Block {
         }
     }
 
-    /// Writes all.
+    /// Writes everything.
     pub(super) fn write(&self, indent: &str, out: &mut String) {
         self.write_types(indent, out);
         for func in &self.funcs {
@@ -124,7 +124,8 @@ fn merge(own: &[Declaration], other: &[Declaration]) -> Option<Vec<Declaration>>
     Some(merged)
 }
 
-/// A name without what does not make it another: the component model takes `a-b` and `AB` for one.
+/// A name in a form in which equal names are equal text: the component model treats `a-b` and `AB`
+/// as equal.
 pub(super) fn canonical(name: &str) -> String {
     name.replace('-', "").to_ascii_lowercase()
 }

@@ -1,4 +1,4 @@
-//! A component's imports and exports as a WIT package, which `wit-parser` reads.
+//! Prints a component's imports and exports as a WIT package, which `wit-parser` can read.
 //!
 //! ```text
 //! package root:component;
@@ -13,9 +13,9 @@
 //! }
 //! ```
 //!
-//! An interface that is imported and exported is printed once, with what is used of it on both
-//! sides. What WIT has no words for (core modules, instances in instances, interfaces that differ on
-//! both sides) is a comment.
+//! An interface that is imported and exported is printed once, with the items that either side
+//! uses. Items that WIT cannot express (core modules, instances in instances, interfaces that
+//! differ on both sides) are comments.
 
 mod block;
 mod scope;
@@ -27,7 +27,7 @@ use cwasm_format::escape;
 use cwasm_format::wit::id;
 
 use self::block::{Block, Declaration};
-use crate::surface::{Item, Surface, What, split};
+use crate::surface::{Item, ItemKind, Surface, split};
 
 /// The world of a component.
 pub(crate) fn world(surface: &Surface<'_>) -> String {
@@ -38,14 +38,14 @@ struct Printer<'s, 'a> {
     surface: &'s Surface<'a>,
     /// Interfaces by their full names.
     interfaces: BTreeMap<InterfaceName, Block>,
-    /// Lines of the world that are no declarations of types.
+    /// Lines of the world other than declarations of types.
     lines: String,
 }
 
 /// `namespace:package/interface@version`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct InterfaceName {
-    /// `namespace:package@version`, and the same as WIT has it.
+    /// `namespace:package@version`, and the same in the syntax of WIT.
     package: (String, String),
     interface: String,
 }
@@ -101,7 +101,7 @@ impl<'s, 'a> Printer<'s, 'a> {
         out
     }
 
-    /// A name for the package of the world, which is no interface's.
+    /// A name for the package of the world, different from those of all interfaces.
     fn own_package(&self) -> String {
         let is_taken = |name: &str| self.interfaces.keys().any(|key| key.package.0 == name);
         let mut name = "root:component".to_owned();
@@ -111,7 +111,7 @@ impl<'s, 'a> Printer<'s, 'a> {
         name
     }
 
-    /// The types of the world, as one side has them.
+    /// The types of the world on one side.
     fn root(&self, items: &[Item<'a>]) -> Block {
         let own: Vec<_> = items
             .iter()
@@ -140,15 +140,15 @@ impl<'s, 'a> Printer<'s, 'a> {
             line.write("  ", &mut self.lines);
         }
         for item in own {
-            match item.what {
-                What::Instance => self.instance(word, item, items),
-                What::Module => self.remark(&format!("{word} {}: core module", item.path)),
-                What::Func(_) | What::Resource(_) => {}
+            match item.kind {
+                ItemKind::Instance => self.instance(word, item, items),
+                ItemKind::Module => self.remark(&format!("{word} {}: core module", item.path)),
+                ItemKind::Func(_) | ItemKind::Resource(_) => {}
             }
         }
     }
 
-    /// An import or export of an instance, and the interface that it has.
+    /// Adds an import or export of an instance, and its interface.
     fn instance(&mut self, word: &str, item: &Item<'a>, items: &[Item<'a>]) {
         let block = self.block(item.path, items);
         let mut line = Declaration {
@@ -190,7 +190,7 @@ impl<'s, 'a> Printer<'s, 'a> {
         }
     }
 
-    /// What an instance has, with the instances in it as comments.
+    /// The declarations of an instance, with the instances in it as comments.
     fn block(&self, path: &'a str, items: &[Item<'a>]) -> Block {
         let own: Vec<_> = items
             .iter()
@@ -200,12 +200,12 @@ impl<'s, 'a> Printer<'s, 'a> {
         let mut block = scope::block(self.surface.description, Some(path), &own, &home);
         for item in own {
             let name = split(item.path).1;
-            let mut text = match item.what {
-                What::Instance => format!("{name}: interface {{\n"),
-                What::Module => format!("{name}: core module\n"),
-                What::Func(_) | What::Resource(_) => continue,
+            let mut text = match item.kind {
+                ItemKind::Instance => format!("{name}: interface {{\n"),
+                ItemKind::Module => format!("{name}: core module\n"),
+                ItemKind::Func(_) | ItemKind::Resource(_) => continue,
             };
-            if let What::Instance = item.what {
+            if let ItemKind::Instance = item.kind {
                 self.block(item.path, items).write("  ", &mut text);
                 text.push_str("}\n");
             }
@@ -222,12 +222,12 @@ impl<'s, 'a> Printer<'s, 'a> {
     /// The full name of the interface at a path, if it is printed where others can use it.
     fn home(&self, path: &str) -> Option<String> {
         let sides = self.surface.imports.iter().chain(&self.surface.exports);
-        let mut instances = sides.filter(|item| matches!(item.what, What::Instance));
+        let mut instances = sides.filter(|item| matches!(item.kind, ItemKind::Instance));
         let item = instances.find(|item| item.path == path)?;
         Some(InterfaceName::parse(interface_of(item)?)?.to_string())
     }
 
-    /// Whether interfaces would use each other in a circle with this one, which WIT has not.
+    /// Whether interfaces would use each other in a cycle with this one, which WIT does not allow.
     fn is_cyclic(&self, name: &InterfaceName, block: &Block) -> bool {
         let start = name.to_string();
         let uses = |block: &Block| -> Vec<String> {
@@ -258,13 +258,13 @@ impl<'s, 'a> Printer<'s, 'a> {
     }
 }
 
-/// The name of the interface that an instance has, if it is one with a name.
+/// The name of an instance's interface, if it has one.
 fn interface_of<'i>(item: &'i Item<'_>) -> Option<&'i str> {
     let implements = item.said.and_then(|said| said.implements.as_deref());
     implements.or_else(|| item.path.contains(':').then_some(item.path))
 }
 
-/// Whether a name is a plain one.
+/// Whether a name is a plain label.
 fn is_label(name: &str) -> bool {
     name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
 }
@@ -277,7 +277,7 @@ fn comment(text: &str, indent: &str, out: &mut String) {
 }
 
 impl InterfaceName {
-    /// `None` if WIT has no such name: one without a whole version, or with more parts.
+    /// `None` if the name is not valid in WIT: if its version is incomplete, or it has more parts.
     fn parse(text: &str) -> Option<InterfaceName> {
         let (path, version) = match text.split_once('@') {
             Some((path, version)) => (path, Some(version)),

@@ -1,7 +1,7 @@
 //! The names of types in one interface, or in the world.
 //!
-//! WIT wants a name for each record, variant, enum, set of flags and resource. Most have one; what
-//! has none here gets the one that it has elsewhere, or a new one.
+//! WIT requires a name for each record, variant, enum, set of flags and resource. Most have one; a
+//! type without one here gets the name that it has elsewhere, or a new one.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -11,9 +11,9 @@ use cwasm_format::types::{FuncType, ResourceNumber, TypeDef, TypeId, ValueType};
 use cwasm_format::wit::{Wit, id};
 
 use super::block::{Block, Declaration, Resource, canonical};
-use crate::surface::{Item, What, split};
+use crate::surface::{Item, ItemKind, split};
 
-/// Types whose text would have more parts get a name.
+/// A type whose text would have more parts gets a name.
 const MAX_PARTS: u32 = 40;
 
 /// An interface that is being printed.
@@ -25,16 +25,16 @@ pub(super) struct Scope<'a> {
     types: Vec<(String, ValueType)>,
     /// The names of resource types here.
     resources: Vec<(ResourceNumber, String)>,
-    /// Names that are taken, as [`canonical`] has them.
+    /// Names that are taken, in the form of [`canonical`].
     taken: HashSet<String>,
     seen: HashSet<TypeId>,
     block: Block,
 }
 
-/// An interface's full name, if `path` is printed as one that others can use.
+/// Returns the full name of the interface at `path`, if it is printed where others can use it.
 pub(super) type Home<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// An interface's name as another one says it: one of the same package is named without the package.
+/// An interface's name as used in another interface: without the package if that is the same.
 fn seen_from<'n>(name: &'n str, other: &str) -> &'n str {
     let parts = |name: &'n str| {
         let (package, rest) = name.split_once('/')?;
@@ -77,7 +77,7 @@ pub(super) fn block<'a>(
         }
     }
     let mut next = 0;
-    // Types that are named on the way are at the end of the list.
+    // Types that are named in this loop are added at the end of the list.
     while let Some((_, ty)) = scope.types.get(next).cloned() {
         scope.visit_parts(ty, home);
         next += 1;
@@ -90,14 +90,14 @@ pub(super) fn block<'a>(
 }
 
 fn func<'i, 'a>(item: &'i Item<'a>) -> Option<(&'i Item<'a>, &'a FuncType)> {
-    match item.what {
-        What::Func(ty) => Some((item, ty)),
+    match item.kind {
+        ItemKind::Func(ty) => Some((item, ty)),
         _ => None,
     }
 }
 
 impl<'a> Scope<'a> {
-    /// Takes the names that the component gives in this interface.
+    /// Adopts the names that the component gives in this interface.
     fn take_names(&mut self, items: &[&Item<'a>], home: Home<'_>) {
         for (item, _) in items.iter().filter_map(|item| func(item)) {
             if !split(item.path).1.starts_with('[') {
@@ -105,7 +105,7 @@ impl<'a> Scope<'a> {
             }
         }
         for item in items {
-            if let What::Resource(number) = item.what {
+            if let ItemKind::Resource(number) = item.kind {
                 let has_funcs = items
                     .iter()
                     .any(|other| resource_of(split(other.path).1) == Some(split(item.path).1));
@@ -114,7 +114,8 @@ impl<'a> Scope<'a> {
             }
         }
         for (item, ty) in items.iter().filter_map(|item| func(item)) {
-            // One whose functions are here has its name here, even if it was not listed.
+            // A resource type whose functions are here has its name here, even if it was not
+            // listed.
             if let (Some(name), Some(number)) = (
                 resource_of(split(item.path).1),
                 self.resource_in_signature(split(item.path).1, ty),
@@ -166,7 +167,7 @@ impl<'a> Scope<'a> {
         found
     }
 
-    /// Where a resource type is defined, as far as the component says.
+    /// The path where a resource type is defined, if the component says.
     fn resource_path(&self, number: ResourceNumber) -> &'a str {
         let names = &self.description.types.resource_names;
         names.get(number.0 as usize).map_or("", |path| path)
@@ -196,7 +197,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// A name like this that is not taken yet, taken.
+    /// Takes a name like this that is not taken yet.
     fn unique(&mut self, name: &str) -> String {
         let mut unique = name.to_owned();
         let mut number = 1;
@@ -207,7 +208,7 @@ impl<'a> Scope<'a> {
         unique
     }
 
-    /// Gives a resource type a name here: as one that is declared here, or used from its home.
+    /// Gives a resource type a name here: declares it here, or uses it from its home.
     fn name_resource(
         &mut self,
         number: ResourceNumber,
@@ -220,7 +221,7 @@ impl<'a> Scope<'a> {
             return;
         }
         let local = match self.block.resources.iter().any(|known| known.name == name) {
-            // The same name on the other side.
+            // It has the same name on the other side.
             true => name.to_owned(),
             false => self.unique(name),
         };
@@ -248,7 +249,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// Sees to it that a type can be printed.
+    /// Gives names to a type and its parts, as far as printing them requires.
     fn visit(&mut self, ty: ValueType, home: Home<'_>) {
         let (Some(def), ValueType::Def(id)) = (self.def(ty), ty) else {
             return;
@@ -288,7 +289,7 @@ impl<'a> Scope<'a> {
         }
     }
 
-    /// How many types the text of a type has, where those with names count once.
+    /// The number of types in the text of a type, where types with names count once.
     fn parts_in_text(&self, ty: ValueType) -> u32 {
         let Some(def) = self.def(ty) else { return 1 };
         let parts =
@@ -337,7 +338,7 @@ impl<'a> Scope<'a> {
         match of {
             Some(resource) => resource.funcs.push(line),
             None if annotated.resource.is_none() => self.block.funcs.push(line),
-            // A static function of a type that occurs nowhere else.
+            // A static function of a resource type that occurs nowhere else.
             None => {
                 let resource = annotated.resource.unwrap_or_default();
                 self.taken.insert(canonical(resource));
@@ -351,7 +352,7 @@ impl<'a> Scope<'a> {
     }
 }
 
-/// A function's name, taken apart: `[method][get]a.b`.
+/// The parts of a function's name: `[method][get]a.b`.
 struct Annotated<'a> {
     /// The resource type that it belongs to.
     resource: Option<&'a str>,
@@ -464,7 +465,7 @@ fn string(text: &str) -> String {
     out
 }
 
-/// Letters that Unicode deprecates and WIT therefore has in no file.
+/// Letters that Unicode deprecates and WIT therefore forbids in files.
 const DEPRECATED: &[char] = &[
     '\u{149}', '\u{673}', '\u{f77}', '\u{f79}', '\u{17a3}', '\u{17a4}', '\u{17b4}', '\u{17b5}',
 ];

@@ -1,4 +1,4 @@
-//! What guests, files and arguments call themselves does nothing to a terminal.
+//! Names of guests, files and arguments do nothing to a terminal.
 
 use crate::support::{Folder, TRAPPED, cwasm};
 

@@ -1,4 +1,4 @@
-//! What an input needs that is not supported is listed, each once, by the names of the field.
+//! The unsupported features that an input needs are listed, each once, under their usual names.
 
 use std::fs;
 
@@ -140,7 +140,7 @@ fn inspect_shows_what_a_module_needs() {
     }
 }
 
-/// What `inspect` says of a file is what `compile` does.
+/// `inspect` says what `compile` would do with a file.
 #[test]
 fn inspect_and_compile_agree() {
     let folder = Folder::new();

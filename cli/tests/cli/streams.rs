@@ -191,7 +191,7 @@ fn files_that_cannot_be_replaced_are_written_in_place() {
             ),
         );
         assert!(ran.0.stdout == expected, "{what}: {}", ran.stderr());
-        // The file behind the mount point has it.
+        // The mounted file has it.
         assert!(
             fs::read(folder.path("other")).unwrap() == expected,
             "{what}"

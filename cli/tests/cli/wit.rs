@@ -10,7 +10,7 @@ fn wit_of(printed: &str) -> &str {
     &printed[printed.find("package ").expect("there is a package")..]
 }
 
-/// What `inspect` prints of an artifact and of what it was compiled from, which is the same.
+/// The output of `inspect` for an artifact, which must be the same for its source.
 #[track_caller]
 fn inspect(folder: &Folder, text: &str) -> String {
     let file = folder.file("in.wat", text);

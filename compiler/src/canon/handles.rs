@@ -1,14 +1,16 @@
-//! Handles: what compiled code does with the table of a component instance
-//! ([`VmHandles`], "Table State" and "Resource State" of `CanonicalABI.md`).
+//! Handles: operations of compiled code on the table of a component instance ([`VmHandles`], "Table
+//! State" and "Resource State" of `CanonicalABI.md`).
 //!
-//! What many places need is a small function each that they share ([`HandleOp`]); `resource.new`,
-//! `resource.rep` and `resource.drop` of a component are functions of their own made of these.
+//! Each basic operation is a small function that all callers share ([`HandleOp`]). `resource.new`,
+//! `resource.rep` and `resource.drop` of a component are functions of their own that call these.
 //!
-//! Borrows are counted by call and not by instance, which may be entered again while it waits: a call
-//! that gives handles to its callee opens a scope, a word on the table's stack ([`HandleOp::Open`], [`close`]).
-//! A handle is lent until the call that lends it is over. What the code knows ([`HandleOp::Lend`],
-//! [`unlend`]) is counted; what lies in memory is noted on the stack ([`HandleOp::Note`],
-//! [`HandleOp::Release`]), unless it is lent already: calls nest, so whoever lends it is over later.
+//! Borrows are counted by call and not by instance, which may be entered again while it waits: a
+//! call that gives handles to its callee opens a scope, a word on the table's stack
+//! ([`HandleOp::Open`], [`close`]). A handle is lent until the call that lends it is over. Loans of
+//! flat parameters are counted in the entry, and the adapter ends them ([`HandleOp::Lend`],
+//! [`unlend`]). Loans of handles in memory are also noted on the stack ([`HandleOp::Note`],
+//! [`HandleOp::Release`]), unless the handle is lent already: calls nest, so the earlier loan ends
+//! later.
 
 use std::mem::offset_of;
 
@@ -27,7 +29,7 @@ use crate::ir::function::{begin, declare_function};
 use crate::ir::symbol::{HandleOp, Symbol};
 use crate::ir::trap::trap_code;
 use crate::ir::types::{builtin_signature, core_signature};
-use crate::layout::Unit;
+use crate::layout::UnitLayout;
 use crate::plan::{Plan, ResourceFunc, ResourceOp, ResourceOrigin};
 
 /// Shifts an index to the offset of its entry.
@@ -50,7 +52,7 @@ pub(crate) fn call(
     builder.inst_results(call).to_vec()
 }
 
-/// As [`call`], for what takes a value and the use that is expected, and returns a value.
+/// As [`call`], for functions that take a value and the expected use, and return a value.
 pub(crate) fn convert(
     builder: &mut FunctionBuilder<'_>,
     op: HandleOp,
@@ -62,7 +64,7 @@ pub(crate) fn convert(
     call(builder, op, context, table, &[value, bits])[0]
 }
 
-/// How many words there are on the stack of this table: the place of the next one.
+/// The number of words on the stack of this table, which is the place of the next one.
 pub(crate) fn stack_len(builder: &mut FunctionBuilder<'_>, context: Value, table: u32) -> Value {
     let offset = table as i32 + offset_of!(VmHandles, stack_len) as i32;
     builder.ins().load(types::I32, trusted(), context, offset)
@@ -90,7 +92,7 @@ pub(crate) fn close(builder: &mut FunctionBuilder<'_>, context: Value, table: u3
     builder.ins().store(trusted(), scope, context, offset);
 }
 
-/// Ends the lending of a handle that was lent by [`HandleOp::Lend`]: it is still there.
+/// Ends a loan by [`HandleOp::Lend`]. The entry still exists, because it was lent.
 pub(crate) fn unlend(builder: &mut FunctionBuilder<'_>, context: Value, table: u32, handle: Value) {
     let offset = table as i32 + offset_of!(VmHandles, base) as i32;
     let base = builder.ins().load(types::I64, trusted(), context, offset);
@@ -198,7 +200,7 @@ impl Table<'_, '_> {
         ins.store(trusted(), value, base, offset as i32);
     }
 
-    /// The address of an entry that is there.
+    /// The address of an entry that exists.
     fn entry(&mut self, index: Value) -> Value {
         let offset = offset_of!(VmHandles, base) as i32;
         let ins = self.builder.ins();
@@ -218,7 +220,7 @@ impl Table<'_, '_> {
         change(self.builder, base, offset, by);
     }
 
-    /// The address of the entry that a guest names.
+    /// The address of the entry of a guest's handle. Traps if there is none.
     fn find(&mut self, handle: Value) -> Value {
         let len = self.load(self.table, offset_of!(VmHandles, len));
         let ins = self.builder.ins();
@@ -228,7 +230,7 @@ impl Table<'_, '_> {
         self.entry(handle)
     }
 
-    /// Traps if an entry is free or of another resource than expected: its use.
+    /// The use of an entry. Traps if the entry is free or of another resource than expected.
     fn check_resource(&mut self, entry: Value, bits: Value) -> Value {
         let found = self.load(entry, offset_of!(VmHandle, ty));
         let other = self.builder.ins().bxor(found, bits);
@@ -240,7 +242,7 @@ impl Table<'_, '_> {
         found
     }
 
-    /// Traps if a use is a borrow.
+    /// Traps if the use is a borrow.
     fn check_owned(&mut self, found: Value) {
         let is_borrow = self.builder.ins().band_imm_u(found, 1);
         let not_owned = trap_code(TrapCode::NotOwned);
@@ -253,7 +255,8 @@ impl Table<'_, '_> {
         self.builder.ins().trapnz(lent, borrowed);
     }
 
-    /// Goes on in a cold block if the condition is not zero: the block for when it is.
+    /// Branches to a cold block, where the builder goes on, if the condition is not zero. Returns
+    /// the other block.
     fn branch(&mut self, condition: Value) -> Block {
         let (cold, fine) = (self.builder.create_block(), self.builder.create_block());
         self.builder.set_cold_block(cold);
@@ -262,7 +265,7 @@ impl Table<'_, '_> {
         fine
     }
 
-    /// Traps for an entry that is not what is expected.
+    /// Traps for an entry that is free, or else with `code`.
     fn trap_other(&mut self, found: Value, code: TrapCode) {
         let free = i64::from(VmHandle::FREE);
         let is_free = self.builder.ins().icmp_imm_u(IntCC::Equal, found, free);
@@ -271,7 +274,7 @@ impl Table<'_, '_> {
         self.builder.ins().trap(trap_code(code));
     }
 
-    /// Gives an entry back: the representation that was in it.
+    /// Frees an entry, and returns the representation that was in it.
     fn free(&mut self, entry: Value, handle: Value) -> Value {
         let rep = self.load(entry, offset_of!(VmHandle, rep));
         let next = self.load(self.table, offset_of!(VmHandles, free));
@@ -283,7 +286,7 @@ impl Table<'_, '_> {
         rep
     }
 
-    /// Takes a free entry, and more of them from the loader if there is none: its index.
+    /// Takes a free entry, and returns its index. The loader adds free entries if there is none.
     fn add(&mut self, rep: Value, bits: Value) -> Value {
         let free = self.load(self.table, offset_of!(VmHandles, free));
         let found = self.builder.create_block();
@@ -307,7 +310,7 @@ impl Table<'_, '_> {
         index
     }
 
-    /// Has the loader make room.
+    /// Calls the loader to make room.
     fn grow(&mut self, builtin: Builtin) {
         let signature = builtin_signature(builtin);
         let signature = self.builder.func.import_signature(signature);
@@ -317,7 +320,7 @@ impl Table<'_, '_> {
         self.builder.ins().call(grow, &args);
     }
 
-    /// Adds an entry that is counted in its scope.
+    /// Adds an entry of a borrow, which is counted in its scope.
     fn add_borrow(&mut self, rep: Value, bits: Value, scope: Value) -> Value {
         let handle = self.add(rep, bits);
         let entry = self.entry(handle);
@@ -327,7 +330,7 @@ impl Table<'_, '_> {
         handle
     }
 
-    /// Puts a word on the stack: its place.
+    /// Pushes a word onto the stack, and returns its place.
     fn push(&mut self, word: Value) -> Value {
         let place = self.load(self.table, offset_of!(VmHandles, stack_len));
         let capacity = self.load(self.table, offset_of!(VmHandles, stack_capacity));
@@ -355,7 +358,7 @@ impl Table<'_, '_> {
         self.builder.switch_to_block(done);
     }
 
-    /// Takes noted handles from the stack until it has `place` words.
+    /// Pops noted handles from the stack until it has `place` words.
     fn release(&mut self, place: Value) {
         let (next, body, done) = (
             self.builder.create_block(),
@@ -382,10 +385,10 @@ impl Table<'_, '_> {
     }
 }
 
-/// Builds `resource.new` and the like for a component instance.
+/// Builds `resource.new`, `resource.rep` or `resource.drop` for a component instance.
 pub(crate) fn resource_func(
     builder: &mut FunctionBuilder<'_>,
-    unit: &Unit<'_>,
+    unit: &UnitLayout<'_>,
     plan: &Plan,
     func: &ResourceFunc,
 ) {
@@ -426,11 +429,11 @@ pub(crate) fn resource_func(
     builder.seal_all_blocks();
 }
 
-/// Calls the destructor of an owned resource, as if the component that defines it exported it;
-/// `flags` are those of the instance that drops it.
+/// Calls the destructor of an owned resource, as if the component that defines the resource
+/// exported the destructor. `flags` are those of the instance that drops the resource.
 fn destroy(
     builder: &mut FunctionBuilder<'_>,
-    unit: &Unit<'_>,
+    unit: &UnitLayout<'_>,
     plan: &Plan,
     func: &ResourceFunc,
     (context, rep, flags): (Value, Value, Value),

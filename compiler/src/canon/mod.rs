@@ -1,6 +1,6 @@
-//! The borders of components: thunks from the host into wasm, trampolines out of it, and adapters
-//! from one component to another, generated straight as Cranelift IR. Conventions are documented
-//! in [`cwasm_format::code`].
+//! The code at the boundaries of components: thunks from the host into wasm, trampolines from wasm
+//! to the host, and adapters from one component to another, generated directly as Cranelift IR.
+//! [`cwasm_format::code`] documents the calling conventions.
 
 pub(crate) mod adapter;
 pub(crate) mod handles;
@@ -11,7 +11,7 @@ pub(crate) mod trampoline;
 use cranelift_codegen::ir::{self, InstBuilder, MemFlagsData, Value, types};
 use cranelift_frontend::FunctionBuilder;
 
-/// A flat value as the `u64` that crosses the border.
+/// Converts a flat value to the `u64` that crosses the boundary.
 pub(crate) fn to_bits(builder: &mut FunctionBuilder<'_>, value: Value) -> Value {
     match builder.func.dfg.value_type(value) {
         types::I64 => value,
@@ -29,7 +29,7 @@ pub(crate) fn to_bits(builder: &mut FunctionBuilder<'_>, value: Value) -> Value 
     }
 }
 
-/// The flat value of type `ty` in the `u64` that crossed the border.
+/// Converts the `u64` that crossed the boundary to a flat value of type `ty`.
 pub(crate) fn from_bits(builder: &mut FunctionBuilder<'_>, ty: ir::Type, bits: Value) -> Value {
     match ty {
         types::I64 => bits,

@@ -1,9 +1,9 @@
-//! Copies that are too short to be worth leaving wasm: the part of a builtin's trampoline that does
-//! them itself.
+//! Short copies: the trampolines of builtins that copy do these themselves, because leaving wasm
+//! would cost more than the copy.
 //!
-//! Up to [`MAX_SIZE`] bytes are loaded, all of them before the first is stored, so that source and
-//! target may overlap. The pieces overlap too where the size is not a multiple of theirs: 11 bytes
-//! are the first 8 and the last 8.
+//! All bytes, up to [`MAX_SIZE`], are loaded before the first is stored, so that source and
+//! destination may overlap. They are copied in pieces of a fixed size, which overlap if the size is
+//! not a multiple: 11 bytes are copied as the first 8 and the last 8.
 
 use std::mem::offset_of;
 
@@ -18,7 +18,7 @@ use crate::ir::flags::trusted;
 /// The most bytes that are copied here.
 const MAX_SIZE: i64 = 64;
 
-/// A copy in a trampoline.
+/// The code of a short copy.
 struct ShortCopy<'s, 'f> {
     builder: &'s mut FunctionBuilder<'f>,
     /// Machine addresses.
@@ -26,14 +26,15 @@ struct ShortCopy<'s, 'f> {
     dst: Value,
     /// Bytes: 64 bits.
     size: Value,
-    /// Whether only ASCII is copied here. The size is the trampoline's result then.
+    /// Whether only ASCII is copied here. Then the size is the trampoline's result.
     is_text: bool,
-    /// Where everything else is left to the builtin.
+    /// The block that calls the builtin for all other copies.
     long: Block,
 }
 
-/// Returns from the trampoline of a builtin that copies, if the copy is short, in bounds, and of
-/// ASCII if it is text; the builder is left where it is not. Does nothing for other builtins.
+/// In the trampoline of a builtin that copies: makes the copy and returns, if the copy is short, in
+/// bounds, and only of ASCII if it is text. Leaves the builder in the block for other copies. Does
+/// nothing for other builtins.
 pub(super) fn return_short(builder: &mut FunctionBuilder<'_>, builtin: Builtin, params: &[Value]) {
     let is_text = match builtin {
         Builtin::MemoryCopy => false,
@@ -79,7 +80,7 @@ fn place(
     let base = field(builder, offset_of!(VmMemory, base));
     let byte_len = field(builder, offset_of!(VmMemory, byte_len));
     let at_most = IntCC::UnsignedLessThanOrEqual;
-    // What would wrap around in the second is found by the first.
+    // The first comparison finds a `start` for which the second would wrap around.
     let starts = builder.ins().icmp(at_most, start, byte_len);
     let room = builder.ins().isub(byte_len, start);
     let ends = builder.ins().icmp(at_most, size, room);
@@ -103,7 +104,7 @@ impl ShortCopy<'_, '_> {
         self.finish();
     }
 
-    /// Does something for all sizes that are not below this; returns the block for smaller ones.
+    /// Emits `copy` for all sizes of at least `least`; returns the block for smaller ones.
     fn unless_at_least(&mut self, least: i64, copy: impl FnOnce(&mut Self)) -> Block {
         let (large, small) = (self.builder.create_block(), self.builder.create_block());
         let at_least = IntCC::UnsignedGreaterThanOrEqual;
@@ -114,8 +115,8 @@ impl ShortCopy<'_, '_> {
         small
     }
 
-    /// Copies this many pieces, at most twice as many bytes as the size: half of them from the
-    /// start, half up to the end. Three are one at the start, in the middle and at the end.
+    /// Copies `count` pieces of type `ty`, half of them from the start on, half up to the end; of
+    /// three, one is in the middle. The pieces have at most twice as many bytes as the copy.
     fn pieces(&mut self, ty: ir::Type, count: i64) {
         let bytes = i64::from(ty.bytes());
         let mut offsets: Vec<Value> = Vec::new();
@@ -144,7 +145,7 @@ impl ShortCopy<'_, '_> {
         self.finish();
     }
 
-    /// Leaves it to the builtin if a byte has its highest bit set.
+    /// Leaves the copy to the builtin if a byte has its highest bit set.
     fn leave_unless_ascii(&mut self, ty: ir::Type, values: &[Value]) {
         let mut all = values[0];
         for value in &values[1..] {

@@ -1,4 +1,4 @@
-//! Thunks: how the host enters wasm.
+//! Thunks, through which the host enters wasm.
 
 use std::mem::offset_of;
 
@@ -18,14 +18,14 @@ use crate::ir::types::host_signature;
 /// Bytes of one value in the array of an array thunk.
 pub(crate) const VALUE_SIZE: i32 = 16;
 
-/// A call into wasm: its results on return, the trap's number on a trap.
+/// The function that a thunk calls.
 enum Callee {
     Direct(ir::FuncRef),
     Indirect(Value),
 }
 
-/// Builds a thunk that calls `callee`, a function of signature `signature` in the same unit. After a
-/// trap, nothing of the instance can be entered again.
+/// Builds a thunk that calls `callee`, a function of signature `signature` in the same unit. After
+/// a trap, nothing of the instance can be entered again.
 pub(crate) fn thunk(builder: &mut FunctionBuilder<'_>, callee: Symbol, signature: &ir::Signature) {
     let entry = begin(builder, host_signature(signature.params.len(), 2));
     let params = builder.block_params(entry).to_vec();
@@ -84,7 +84,7 @@ pub(crate) fn array_thunk(builder: &mut FunctionBuilder<'_>, signature: &ir::Sig
     return_ok(builder, zero);
 }
 
-/// Keeps the thunk's first argument where a signal handler finds it: in the only stack slot.
+/// Stores the thunk's first argument where a signal handler finds it: in the only stack slot.
 fn keep_context(builder: &mut FunctionBuilder<'_>, context: Value) -> ir::StackSlot {
     let size = types::I64.bytes();
     let slot = StackSlotData::new(StackSlotKind::ExplicitSlot, size, size.ilog2() as u8);
@@ -98,8 +98,8 @@ fn return_ok(builder: &mut FunctionBuilder<'_>, value: Value) {
     builder.ins().return_(&[value, status]);
 }
 
-/// Calls into wasm. A trap resumes in a block that does what `on_trap` says and returns the trap's
-/// number as the status; the builder is left where the call returned, with its results.
+/// Calls into wasm. A trap resumes in a block that runs the code of `on_trap` and returns the
+/// trap's number as the status. Leaves the builder after the call, and returns the call's results.
 fn enter(
     builder: &mut FunctionBuilder<'_>,
     callee: &Callee,

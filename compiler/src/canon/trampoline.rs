@@ -1,7 +1,7 @@
-//! Trampolines: how wasm calls the host.
+//! Trampolines, through which wasm calls the host.
 //!
-//! Each first checks that the host has enough stack left. A failing host function is raised as a
-//! trap from the trampoline's own frame: nothing of the host's is unwound.
+//! Each first checks that enough stack is left for the host. If a host function fails, the
+//! trampoline raises the trap from its own frame: no frame of the host is unwound.
 
 use std::mem::offset_of;
 
@@ -23,7 +23,7 @@ use crate::ir::symbol::Symbol;
 use crate::ir::trap::trap_code;
 use crate::ir::types::{builtin_signature, host_signature};
 
-/// Builds a function that goes on as the one whose `VmFuncImport` is at this context offset.
+/// Builds a function that tail-calls the one whose `VmFuncImport` is at this context offset.
 pub(crate) fn bridge(builder: &mut FunctionBuilder<'_>, signature: &ir::Signature, slot: u32) {
     let entry = begin(builder, signature.clone());
     let mut args = builder.block_params(entry).to_vec();
@@ -115,8 +115,8 @@ pub(crate) fn destructor(
     builder.switch_to_block(done);
 }
 
-/// Builds the trampoline through which an open unit calls host functions of a core type. What it
-/// gets as its context is a `VmHostFunc`.
+/// Builds the trampoline through which an open unit calls host functions of a core type. Its
+/// context argument is a `VmHostFunc`.
 pub(crate) fn host_func(builder: &mut FunctionBuilder<'_>, signature: &ir::Signature) {
     let entry = begin(builder, signature.clone());
     let params = builder.block_params(entry).to_vec();
@@ -156,8 +156,8 @@ pub(crate) fn host_func(builder: &mut FunctionBuilder<'_>, signature: &ir::Signa
     builder.ins().return_(&results);
 }
 
-/// Builds the trampoline to a builtin. It checks behind the call: builtins of interruptible code come
-/// back early, with any result, when it shall stop.
+/// Builds the trampoline to a builtin. An interrupt check follows the call: in interruptible code,
+/// builtins return early, with any result, if the host wants it to stop.
 pub(crate) fn builtin(builder: &mut FunctionBuilder<'_>, builtin: Builtin, mut checks: Checks) {
     let entry = begin(builder, builtin_signature(builtin));
     let params = builder.block_params(entry).to_vec();
@@ -165,7 +165,7 @@ pub(crate) fn builtin(builder: &mut FunctionBuilder<'_>, builtin: Builtin, mut c
     let store = load_store(builder, params[0]);
     check_stack(builder, store);
 
-    // As the trampoline, but by the C ABI and with the status as a result.
+    // The trampoline's signature, but with the C ABI and the status as a result.
     let mut signature = builtin_signature(builtin);
     signature.call_conv = CallConv::SystemV;
     signature.params[0] = ir::AbiParam::new(types::I64);
@@ -233,7 +233,7 @@ fn call_host(
     builder.inst_results(call).to_vec()
 }
 
-/// Raises a trap if the host returned a status; the builder is left where it did not.
+/// Raises a trap if the host returned a status. Leaves the builder in the block for success.
 fn raise_unless_zero(
     builder: &mut FunctionBuilder<'_>,
     store: Value,

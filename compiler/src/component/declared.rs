@@ -1,7 +1,7 @@
-//! Core modules that a component imports, as it declares them.
+//! Core modules that a component imports, as the component declares them.
 //!
-//! To the rest of the compiler such a module is a [`Module`] without code, all of whose items come from
-//! elsewhere: its instances take part in the plan and get their place as others do.
+//! To the rest of the compiler such a module is a [`Module`] without code, all of whose items are
+//! imported: its instances take part in the plan and get places as others do.
 
 use cwasm_format::modules::{CoreItem, ModuleType};
 use wasmparser::component_types::ComponentCoreModuleTypeId;
@@ -11,7 +11,7 @@ use wasmparser::{Export, ExternalKind, FuncType, TypeRef, ValType};
 use crate::error::{Error, Result};
 use crate::module::{Import, Module};
 
-/// The type of a core module that is imported. Functions have types by index into its own.
+/// The type of a core module that is imported. Functions refer to its `types` by index.
 #[derive(Default)]
 pub(crate) struct DeclaredModule {
     types: Vec<FuncType>,
@@ -23,7 +23,7 @@ pub(crate) struct DeclaredModule {
 }
 
 impl DeclaredModule {
-    /// Takes a type over from the validator.
+    /// Converts the validator's type.
     pub(crate) fn new(
         id: ComponentCoreModuleTypeId,
         types: TypesRef<'_>,
@@ -80,7 +80,7 @@ impl DeclaredModule {
         Error::unsupported(feature, self.offset)
     }
 
-    /// The module that stands for whatever is imported.
+    /// The module that stands for the imported one.
     pub(crate) fn module(&self) -> Result<Module<'_>> {
         let mut module = Module {
             is_declared: true,

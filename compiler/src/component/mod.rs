@@ -1,9 +1,9 @@
-//! Components: their definitions as decoded, and what flattens them to a plan.
+//! Components: their definitions as decoded, and their evaluation to a plan.
 //!
 //! A definition ([`Component`]) is the list of a component's items in the order of the binary.
-//! [`flatten`] evaluates the outermost one: nested components, aliases, instantiation arguments
-//! and re-exports are all static, so what is left is a [`Plan`](crate::plan::Plan): core instances, where each of
-//! their imports comes from, what the host must provide and what it can call.
+//! [`flatten`] evaluates the outermost one: nested components, aliases, instantiation arguments and
+//! re-exports are all static, so what is left is a [`Plan`](crate::plan::Plan): core instances,
+//! where each of their imports comes from, what the host must provide and what it can call.
 
 pub(crate) mod declared;
 pub(crate) mod flatten;
@@ -28,15 +28,15 @@ pub(crate) struct Component<'a> {
     pub(crate) offset: u64,
 }
 
-/// A definition, import or export of a component. Each item adds to one index space (of types only
-/// resource types are tracked, by what the validator calls them: functions carry theirs).
+/// A definition, import or export of a component. Each item adds to one index space. (Of types,
+/// only resource types are tracked, by the validator's ids; functions carry their types.)
 pub(crate) enum Item<'a> {
     CoreModule(ModuleId),
     CoreInstance(Instance<'a>),
     Component(Component<'a>),
     Instance {
         instance: ComponentInstance<'a>,
-        /// For each argument, or each export, the resource type that it is.
+        /// For each argument, or each export, its resource type, if it is one.
         types: Vec<Option<ResourceRef>>,
         /// The resource types that the instance exports.
         resources: ResourcePaths,
@@ -48,7 +48,7 @@ pub(crate) enum Item<'a> {
         /// Index of a core function.
         dtor: Option<u32>,
     },
-    /// `resource.new` and the like as a core function.
+    /// `resource.new`, `resource.rep` or `resource.drop` as a core function.
     ResourceFunc {
         op: ResourceOp,
         resource: ResourceRef,
@@ -68,7 +68,7 @@ pub(crate) enum Item<'a> {
     Import {
         name: ExternName,
         ty: ImportType,
-        /// The resource types that come with it.
+        /// The resource types that come with the item.
         resources: ResourcePaths,
         offset: u64,
     },
@@ -76,11 +76,11 @@ pub(crate) enum Item<'a> {
         name: ExternName,
         kind: ComponentExternalKind,
         index: u32,
-        /// The type that gets this name, for descriptions.
+        /// The type to which the export gives a name, for descriptions.
         named_type: Option<ValueType>,
         /// The resource type that is exported.
         resource: Option<ResourceRef>,
-        /// The validator's names of the resource types of the export from here on.
+        /// The resource types of the export, under the ids that the validator uses after it.
         resources: ResourcePaths,
     },
 }
@@ -91,10 +91,10 @@ pub(crate) enum ImportType {
     Instance(InstanceShape),
     /// A core module: an index into [`TypeBuilder::declared`](types::TypeBuilder).
     Module(u32),
-    /// A type with its meaning, if it is a value type.
+    /// A type; its value type, if it is one.
     Type(Option<ValueType>),
     Resource(ResourceRef),
-    /// Something that only another component can provide yet, by its feature's name.
+    /// An item that only another component can provide, not yet the host: the name of its feature.
     Unsupported(&'static str),
 }
 

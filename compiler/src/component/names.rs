@@ -1,4 +1,4 @@
-//! Names of imports and exports, and remarks on them.
+//! Names of imports and exports, and their annotations.
 
 use std::borrow::Cow;
 
@@ -11,12 +11,12 @@ use wasmparser::component_types::ComponentItem;
 pub(crate) struct ExternName {
     /// Its name in aliases, arguments and types.
     pub(crate) key: String,
-    /// Its name for the host, if that is not `key`: `a:b/c@0.2` with a version suffix of `.1` is
-    /// `a:b/c@0.2.1`.
+    /// Its name for the host, if that differs from `key`: `a:b/c@0.2` with a version suffix of `.1`
+    /// is `a:b/c@0.2.1`.
     full: Option<String>,
-    /// Remarks on it. A version suffix belongs to the interface that is implemented,
-    /// if there is one.
-    pub(crate) says: Extern,
+    /// Its annotations. A version suffix belongs to the interface that is implemented, if there is
+    /// one.
+    pub(crate) annotations: Extern,
 }
 
 impl ExternName {
@@ -25,12 +25,12 @@ impl ExternName {
         self.full.as_deref().unwrap_or(&self.key)
     }
 
-    /// The name of an item of a type, where it is `key`.
+    /// The name of an item of an instance type, where it is called `key`.
     pub(crate) fn of_item(key: &str, item: &ComponentItem) -> ExternName {
         ExternName {
             key: key.to_owned(),
             full: only_owned(item.full_name(key)),
-            says: Extern {
+            annotations: Extern {
                 implements: item.full_implements().map(Cow::into_owned),
                 external_id: item.external_id.clone(),
             },
@@ -43,7 +43,7 @@ impl From<ComponentExternName<'_>> for ExternName {
         ExternName {
             key: name.name.to_owned(),
             full: only_owned(name.full_name()),
-            says: Extern {
+            annotations: Extern {
                 implements: name.full_implements().map(Cow::into_owned),
                 external_id: name.external_id.map(str::to_owned),
             },
@@ -51,7 +51,7 @@ impl From<ComponentExternName<'_>> for ExternName {
     }
 }
 
-/// A text that is not the same as the one it is made of.
+/// The text, if it is owned: only then does it differ from the text that it was made from.
 fn only_owned(text: Cow<'_, str>) -> Option<String> {
     match text {
         Cow::Borrowed(_) => None,

@@ -1,5 +1,5 @@
-//! The types of a unit: those of components' definitions, with the resource types that an instance
-//! gives them.
+//! Resolves the types of components' definitions to types of the unit: an instance decides which
+//! resource types they mean.
 
 use std::collections::HashMap;
 
@@ -9,10 +9,10 @@ use super::types::{FuncDefId, ResourceRef, TypeBuilder};
 use crate::error::{Error, Result};
 use crate::plan::types::{FuncTypeId, UnitTypes};
 
-/// The most types with handles in them, each counted as often as it means another resource.
+/// The most types that contain handles. A type counts once for each set of resources that it means.
 const MAX_TYPES: u64 = 1_000_000;
 
-/// The meaning that types of a component's definition have in one of its instances.
+/// The meaning, in one instance of a component, of the types of its definition.
 #[derive(Default)]
 pub(crate) struct InstanceTypes {
     resources: HashMap<ResourceRef, ResourceNumber>,
@@ -21,24 +21,24 @@ pub(crate) struct InstanceTypes {
     known_funcs: HashMap<FuncDefId, FuncTypeId>,
 }
 
-/// Takes types over into a unit.
+/// Resolves types of definitions to types of the unit.
 pub(crate) struct Resolver<'t> {
     definitions: &'t TypeBuilder,
     pub(crate) types: UnitTypes,
-    /// Types without handles: the same for all instances.
+    /// Types without handles, which are the same for all instances.
     shared: HashMap<TypeId, ValueType>,
     shared_funcs: HashMap<FuncDefId, FuncTypeId>,
-    /// Types with handles, so that equal ones are one.
+    /// Types with handles, so that equal ones are added once.
     interned: HashMap<TypeDef, TypeId>,
 }
 
 impl InstanceTypes {
-    /// Says which resource type it is.
+    /// Sets the resource type that `resource` means.
     pub(crate) fn bind(&mut self, resource: ResourceRef, number: ResourceNumber) {
         self.resources.insert(resource, number);
     }
 
-    /// Which resource type it is; `None` if it is not known yet.
+    /// The resource type that `resource` means; `None` if it is not known yet.
     pub(crate) fn get(&self, resource: ResourceRef) -> Option<ResourceNumber> {
         self.resources.get(&resource).copied()
     }
@@ -46,7 +46,8 @@ impl InstanceTypes {
     /// Which resource type it is.
     ///
     /// # Errors
-    /// If it is not known: it comes by another name than it is asked for, such as another version's.
+    /// If it is not known, because it was given under another name, such as that of another
+    /// version.
     pub(crate) fn resource(&self, resource: ResourceRef) -> Result<ResourceNumber> {
         self.get(resource)
             .ok_or_else(|| Error::unsupported("a resource type by another version's name", None))

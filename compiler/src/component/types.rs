@@ -1,4 +1,4 @@
-//! From the validator's types to the format's.
+//! Converts the validator's types to the format's.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,21 +13,21 @@ use wasmparser::types::TypesRef;
 use super::declared::DeclaredModule;
 use crate::error::{Error, Result};
 
-/// Index of a function type in [`TypeBuilder::funcs`]: as a component's definition has it.
+/// Index of a function type of a component's definition in [`TypeBuilder::funcs`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct FuncDefId(pub(crate) u32);
 
-/// A resource type as a component's definition has it: each instance of the component gives it a
-/// meaning of its own.
+/// A resource type of a component's definition. Each instance of the component gives it a meaning
+/// of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ResourceRef(pub(crate) u32);
 
-/// Where exported resource types are: the names on the way (as aliases have them), and what the
-/// definition has there.
+/// The paths of exported resource types: the names along the path (as aliases have them), and the
+/// resource type of the definition there.
 pub(crate) type ResourcePaths = Vec<(Vec<String>, ResourceRef)>;
 
-/// Collects the types of components' definitions. Each of the validator's types is taken over
-/// once, so that shared types stay shared. The resource numbers in them are [`ResourceRef`]s.
+/// Collects the types of components' definitions. Each of the validator's types is converted once,
+/// so that shared types stay shared. The resource numbers in them are [`ResourceRef`]s.
 #[derive(Default)]
 pub(crate) struct TypeBuilder {
     pub(crate) types: Types,
@@ -40,7 +40,7 @@ pub(crate) struct TypeBuilder {
 }
 
 impl TypeBuilder {
-    /// Takes over a resource type.
+    /// Converts a resource type.
     pub(crate) fn resource(&mut self, id: ResourceId) -> ResourceRef {
         let next = ResourceRef(self.known_resources.len() as u32);
         *self.known_resources.entry(id).or_insert(next)
@@ -54,7 +54,7 @@ impl TypeBuilder {
         }
     }
 
-    /// The resource types that something of this type exports.
+    /// The resource types that an item of this type exports.
     pub(crate) fn resources_of(
         &mut self,
         ty: &ComponentEntityType,
@@ -74,7 +74,7 @@ impl TypeBuilder {
         paths
     }
 
-    /// Each instance type is searched once: what it exports is the same wherever it occurs.
+    /// Searches each instance type once: it exports the same wherever it occurs.
     fn resources_in(
         &mut self,
         id: ComponentInstanceTypeId,
@@ -102,7 +102,7 @@ impl TypeBuilder {
         }
     }
 
-    /// Takes over a function type. `offset` is where it is used, for errors.
+    /// Converts a function type. `offset` is where it is used, for errors.
     pub(crate) fn func(
         &mut self,
         id: ComponentFuncTypeId,
@@ -134,7 +134,7 @@ impl TypeBuilder {
         Ok(known)
     }
 
-    /// Takes over a type that the component gives a name to; `None` if it is not a value type, or
+    /// Converts a type to which the component gives a name. `None` if it is not a value type, or
     /// not a supported one (which is an error only where a function uses it).
     pub(crate) fn any(&mut self, id: ComponentAnyTypeId, types: TypesRef<'_>) -> Option<ValueType> {
         match id {
@@ -155,7 +155,7 @@ impl TypeBuilder {
         }
     }
 
-    /// Takes over a defined type, parts first. The validator bounds how deep types nest.
+    /// Converts a defined type, parts first. The validator bounds how deep types nest.
     fn defined(
         &mut self,
         id: ComponentDefinedTypeId,
@@ -235,8 +235,8 @@ impl TypeBuilder {
     }
 }
 
-/// The id of the type itself: the validator gives an id of its own to each import, export and alias
-/// of a type.
+/// The id of the type that is aliased: the validator gives an id of its own to each import, export
+/// and alias of a type.
 fn resolve_alias(id: ComponentDefinedTypeId, types: TypesRef<'_>) -> ComponentDefinedTypeId {
     let mut any = ComponentAnyTypeId::Defined(id);
     while let Some(aliased) = types.peel_alias(any) {

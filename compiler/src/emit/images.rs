@@ -1,9 +1,9 @@
 //! The images that memories and the context start from: which parts instances map, and which they
 //! copy.
 //!
-//! A part that is mapped costs nothing until it is touched, but one of the mappings that a process may
-//! have; a part that is copied costs its pages at once. So long parts are mapped, a few of them; all
-//! others are copied, without the zeros around them.
+//! A mapped part costs no memory until it is touched, but takes one of the mappings that a process
+//! may have; a copied part costs its pages at once. So the longest parts are mapped, up to a fixed
+//! number; all others are copied, without the zeros around them.
 
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -12,23 +12,23 @@ use cwasm_format::data::{IMAGE_CONTEXT, MAX_MAPPED_RUNS};
 use cwasm_format::header::{PAGE_SIZE, SectionId};
 use cwasm_format::write::{Contents, Images};
 
-use crate::layout::{Image, Unit, patch};
+use crate::layout::{Image, UnitLayout, patch};
 use crate::link::Text;
 
 /// Bytes of zeros in a mapped run up to which one longer run is cheaper than two.
 const RUN_GAP: u64 = 4 * PAGE_SIZE;
 
-/// Bytes of a run up to which copying is cheaper than mapping. Measured: a copied page costs 1.5 µs
-/// with its fault, a mapped run 13 µs and 2 µs for each page that is written then; this is where
+/// The longest run that is cheaper to copy than to map. Measured: a copied page costs 1.5 µs with
+/// its fault; a mapped run costs 13 µs, and 2 µs for each page that is then written. At this length
 /// both cost the same if a quarter of the pages are written.
 const COPY_LIMIT: u64 = 16 * PAGE_SIZE;
 
-/// A mapped run has at least one byte in so many that is not zero: else single bytes in many pages
-/// would make an artifact of many pages.
+/// At least one byte in this many of a mapped run is not zero: otherwise single bytes in many pages
+/// would make the artifact large.
 const MAX_SPARSENESS: u64 = 64;
 
 /// Sets the sections of images and data.
-pub(super) fn set(unit: &Unit<'_>, text: &Text, contents: &mut Contents) {
+pub(super) fn set(unit: &UnitLayout<'_>, text: &Text, contents: &mut Contents) {
     let mut context = unit.context.clone();
     for found in &unit.context_refs {
         let value = patch(found, |func| text.offset(func));
@@ -49,7 +49,7 @@ pub(super) fn set(unit: &Unit<'_>, text: &Text, contents: &mut Contents) {
     contents.set_records(SectionId::ImageRuns, &runs);
 }
 
-/// The runs of these images, each with its target.
+/// The runs of these images, which come with their targets.
 fn collect(images: &[(u32, &Image)]) -> Images {
     let mut runs = Vec::new();
     for (target, image) in images {
@@ -81,7 +81,7 @@ fn collect(images: &[(u32, &Image)]) -> Images {
 /// Pages that could be mapped as one run.
 struct PageRun {
     range: Range<u64>,
-    /// How many bytes are not zero.
+    /// The number of bytes that are not zero.
     bytes_set: u64,
 }
 
@@ -109,7 +109,8 @@ fn page_runs(image: &Image) -> impl Iterator<Item = PageRun> {
     })
 }
 
-/// The parts of a range between which there are zeros, without the zeros at their ends.
+/// The parts of a range that are left when long stretches of zeros are taken out; none begins or
+/// ends with a zero.
 fn extents(image: &Image, range: Range<u64>) -> impl Iterator<Item = (u64, Vec<u8>)> {
     let mut chunks = image.chunks(range.start, range.end).peekable();
     std::iter::from_fn(move || {
@@ -132,7 +133,7 @@ fn extents(image: &Image, range: Range<u64>) -> impl Iterator<Item = (u64, Vec<u
 mod tests {
     use super::*;
 
-    /// Target, whether it is mapped, offset and size of each run.
+    /// Each run's target, whether it is mapped, its offset and its size.
     fn runs(images: &[(u32, &Image)]) -> Vec<(u32, bool, u64, u64)> {
         let (bytes, runs) = collect(images).finish();
         let mut all: Vec<(u32, Image)> = Vec::new();
@@ -148,7 +149,7 @@ mod tests {
                 }
             }
         }
-        // Whatever is mapped or copied, the bytes are those of the images.
+        // Whether a run is mapped or copied, its bytes are those of the image.
         let filled = images
             .iter()
             .filter(|(_, image)| image.chunks(0, u64::MAX).next().is_some());

@@ -249,7 +249,8 @@ fn resource_records(
     contents.set_records(SectionId::Nests, &nests);
 }
 
-/// The handles of functions that cross between host and guest; each function's once.
+/// The handles in the types of functions that cross between host and guest. Each function type is
+/// entered once.
 #[derive(Default)]
 struct HandleUses {
     all: Vec<HandleUse>,
@@ -322,7 +323,8 @@ fn module_records(
     Ok(())
 }
 
-/// Types, references and what the loader fills in of an open unit.
+/// The records of an open unit only: types, function references, and the slots that the loader
+/// fills.
 fn open_records(
     parts: &Parts<'_, '_>,
     text: &Text,

@@ -30,7 +30,7 @@ pub(super) fn encoded_type(
     Ok(strings.add(&ty.encode()))
 }
 
-/// Appends what the instances of imported modules export to the imports, and sets the records of these
+/// Appends the exports of imported modules' instances to the imports, and sets the records of these
 /// instances.
 pub(super) fn instances(
     parts: &Parts<'_, '_>,
@@ -91,7 +91,8 @@ pub(super) fn instances(
     Ok(())
 }
 
-/// The record of an import of a module: what is given for it, with the type that it has.
+/// The record of an argument of an imported module's instance: the item that is given, with its
+/// type.
 fn arg(
     parts: &Parts<'_, '_>,
     strings: &mut Strings,
@@ -106,7 +107,7 @@ fn arg(
         (&parts.modules[module.0 as usize], env, item.index as usize)
     };
     let (index, (kind, ty)) = match given {
-        // Types of functions are the same on both sides.
+        // A function has the same type on both sides.
         CoreDef::Func(func) => {
             let ty = module.extern_type(import.ty, Some(import.offset))?;
             (core_func_place(parts, func), ty)
@@ -151,7 +152,7 @@ fn core_func_place(parts: &Parts<'_, '_>, func: CoreFunc) -> u32 {
         return func_place(unit, unit.envs[instance.0 as usize].funcs[index as usize]);
     }
     let (id, _) = unit.resolve(plan, func);
-    // Those of what is no core function come first, in the order of the text.
+    // The references to functions that are not core functions come first, in the order of the text.
     let place = id.0 - unit.text_order.core_funcs();
     let func_ref = unit.func_refs.get(place as usize);
     let func_ref = func_ref.map(|func_ref| func_ref.slot);

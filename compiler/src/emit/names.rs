@@ -1,7 +1,8 @@
 //! Names of functions: for backtraces, and as symbols for debuggers and profilers.
 //!
-//! A module may give a function any text as its name: none, the name of another, or one with control
-//! characters. Backtraces have it as it is; symbols have it as tools can show it.
+//! A module may give a function any text as its name: an empty one, the name of another function,
+//! or one with control characters. Backtraces have the name as it is; symbols have it in a form
+//! that tools can show.
 
 use std::borrow::Cow;
 
@@ -16,13 +17,13 @@ use crate::link::Text;
 use crate::plan::ResourceOp;
 use crate::work::Entry;
 
-/// Bytes of a name beyond which a symbol has its start only.
+/// The longest symbol in bytes. Of a longer name, a symbol has the start.
 const MAX_SYMBOL_LEN: usize = 1000;
 
 /// Sets the section of names and the symbols.
 pub(super) fn set(parts: &Parts<'_, '_>, text: &Text, contents: &mut Contents) -> Result<()> {
     let entries = parts.compiled.entries();
-    // In backtraces only what the module names is a name.
+    // Backtraces only have names that the module gives.
     let known: Vec<Cow<'_, str>> = entries
         .map(|entry| match *entry {
             Entry::Core { instance, index } => Cow::from(given_name(parts, instance, index)),
@@ -46,8 +47,8 @@ pub(super) fn set(parts: &Parts<'_, '_>, text: &Text, contents: &mut Contents) -
     Ok(())
 }
 
-/// The name of an entry as a symbol: without control characters, of which a zero byte would end it
-/// and a line feed break what tools print, and not too long.
+/// The name of an entry as a symbol: of limited length and without control characters. (A zero byte
+/// would end it; a line feed would break the output of tools.)
 pub(crate) fn symbol_name(parts: &Parts<'_, '_>, entry: &Entry) -> String {
     let name = entry_name(parts, entry);
     let mut symbol = String::new();
@@ -64,7 +65,7 @@ pub(crate) fn symbol_name(parts: &Parts<'_, '_>, entry: &Entry) -> String {
     symbol
 }
 
-/// What the module calls a function; empty if it does not.
+/// The name that the module gives to a function; empty if it gives none.
 fn given_name<'a>(parts: &Parts<'_, 'a>, instance: u32, index: u32) -> &'a str {
     let module = parts.unit.envs[instance as usize].module;
     let name = module.func_names.get(index as usize);

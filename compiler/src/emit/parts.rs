@@ -1,23 +1,23 @@
-//! All that an artifact is made of.
+//! The inputs of the last stage: all that an artifact is made of.
 
 use crate::isa::Target;
-use crate::layout::Unit;
+use crate::layout::UnitLayout;
 use crate::module::Module;
 use crate::plan::{ModuleId, Plan};
 use crate::work::{Compiled, WorkList};
 
-/// All that an artifact is made of.
+/// The inputs of the last stage: all that an artifact is made of.
 pub(crate) struct Parts<'p, 'a> {
-    pub(crate) unit: &'p Unit<'a>,
+    pub(crate) unit: &'p UnitLayout<'a>,
     pub(crate) plan: &'p Plan,
     /// The modules of the input.
     pub(crate) modules: &'p [Module<'a>],
-    /// Those that the component exports, compiled.
+    /// The artifacts of the modules that the component exports.
     pub(crate) exported: &'p [ExportedModule],
     pub(crate) list: &'p WorkList,
     pub(crate) compiled: &'p Compiled<'p>,
     pub(crate) target: &'p Target,
-    /// Whether names and symbols are wanted.
+    /// Whether the artifact gets names and symbols.
     pub(crate) debug: bool,
 }
 

@@ -1,10 +1,10 @@
-//! Where core items of a unit are, as records say it.
+//! Where the core items of a unit are, in the form that records have.
 
 use cwasm_format::exports::IMPORTED;
 use wasmparser::{ExternalKind, TypeRef};
 
 use crate::env::{FuncLoc, GlobalLoc, MemoryBase, MemoryLoc, TableLoc};
-use crate::layout::Unit;
+use crate::layout::UnitLayout;
 
 /// Whether it is a memory all accesses to which are checked: the next of these then.
 pub(super) fn is_checked<'m>(
@@ -15,7 +15,7 @@ pub(super) fn is_checked<'m>(
 }
 
 /// [`ExportRecord::index`] of a core export.
-pub(super) fn export_place(unit: &Unit<'_>, export: &wasmparser::Export<'_>) -> u32 {
+pub(super) fn export_place(unit: &UnitLayout<'_>, export: &wasmparser::Export<'_>) -> u32 {
     let env = &unit.envs[0];
     let index = export.index as usize;
     match export.kind {
@@ -28,7 +28,7 @@ pub(super) fn export_place(unit: &Unit<'_>, export: &wasmparser::Export<'_>) -> 
 }
 
 /// As [`export_place`], of what is imported through this slot.
-pub(super) fn imported(unit: &Unit<'_>, slot: u32) -> u32 {
+pub(super) fn imported(unit: &UnitLayout<'_>, slot: u32) -> u32 {
     // They were reserved in this order.
     match unit.import_slots.binary_search(&slot) {
         Ok(import) => import as u32 | IMPORTED,
@@ -36,7 +36,7 @@ pub(super) fn imported(unit: &Unit<'_>, slot: u32) -> u32 {
     }
 }
 
-pub(super) fn func_place(unit: &Unit<'_>, func: FuncLoc) -> u32 {
+pub(super) fn func_place(unit: &UnitLayout<'_>, func: FuncLoc) -> u32 {
     match func {
         FuncLoc::Local {
             func_ref: Some(slot),
@@ -47,7 +47,7 @@ pub(super) fn func_place(unit: &Unit<'_>, func: FuncLoc) -> u32 {
     }
 }
 
-pub(super) fn table_place(unit: &Unit<'_>, table: TableLoc) -> u32 {
+pub(super) fn table_place(unit: &UnitLayout<'_>, table: TableLoc) -> u32 {
     match table {
         TableLoc::Fixed { desc, .. } | TableLoc::Own { desc } => desc,
         TableLoc::Import { slot } => imported(unit, slot),
@@ -55,14 +55,14 @@ pub(super) fn table_place(unit: &Unit<'_>, table: TableLoc) -> u32 {
     }
 }
 
-pub(super) fn memory_place(unit: &Unit<'_>, memory: MemoryBase) -> u32 {
+pub(super) fn memory_place(unit: &UnitLayout<'_>, memory: MemoryBase) -> u32 {
     match memory {
         MemoryBase::First { desc, .. } | MemoryBase::Own { desc } => desc,
         MemoryBase::Import { slot } => imported(unit, slot),
     }
 }
 
-pub(super) fn global_place(unit: &Unit<'_>, global: GlobalLoc) -> u32 {
+pub(super) fn global_place(unit: &UnitLayout<'_>, global: GlobalLoc) -> u32 {
     match global {
         GlobalLoc::Own { offset } => offset,
         GlobalLoc::Import { slot } => imported(unit, slot),

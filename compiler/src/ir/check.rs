@@ -1,5 +1,5 @@
-//! The check whether the host wants interruptible code to stop: a load, whose value nobody needs, from
-//! a page that the host makes inaccessible. Its fault is the trap.
+//! The interrupt check: a load, whose value nobody uses, from a page that the host makes
+//! inaccessible to stop the code. Its fault is the trap.
 
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{self, Endianness, Inst, InstBuilder, MemFlagsData, Value};
@@ -21,7 +21,8 @@ pub(crate) struct Checks {
 }
 
 impl Checks {
-    /// No checks yet in a function of a unit that has its page's address there.
+    /// The checks of a function without any yet. `slot` is the context offset of the page's
+    /// address.
     pub(crate) fn new(slot: Option<u32>) -> Checks {
         Checks { slot, count: 0 }
     }
@@ -35,7 +36,7 @@ impl Checks {
         self.emit_removable(builder, context);
     }
 
-    /// As [`emit`](Self::emit): the instructions.
+    /// As [`emit`](Self::emit), and returns the instructions.
     pub(crate) fn emit_removable(
         &mut self,
         builder: &mut FunctionBuilder<'_>,
@@ -43,9 +44,10 @@ impl Checks {
     ) -> Option<[Inst; 2]> {
         let slot = displacement(self.slot?);
         let page = builder.ins().load(I64, CONSTANT, context, slot);
-        // A second load from the same place would be replaced by the first, as nothing in the
-        // function writes there. So each is from another byte of the page; when there are no more,
-        // a fence (of Cranelift's analysis: it is no instruction) is before each.
+        // Cranelift would replace a second load from the same address by the first, because the
+        // function does not write there. So each loads another byte of the page. After the last
+        // byte, each has a fence before it (for Cranelift's analysis only: it is not an instruction
+        // of the CPU).
         let place = self.count % INTERRUPT_PAGE_SIZE;
         if self.count >= INTERRUPT_PAGE_SIZE {
             builder.ins().sequence_point();

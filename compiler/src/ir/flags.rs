@@ -1,13 +1,13 @@
-//! Flags and offsets of accesses to memory of ours.
+//! Flags and offsets of accesses to the compiler's own structures, as opposed to linear memories.
 
 use cranelift_codegen::ir::{Endianness, MemFlagsData};
 
-/// Flags of accesses to the context and to other memory of ours: aligned, never trap.
+/// Flags of accesses to the context and to other structures of ours: aligned, never trap.
 pub(crate) fn trusted() -> MemFlagsData {
     MemFlagsData::trusted()
 }
 
-/// Flags of loads from what never changes and can be read all the time.
+/// Flags of loads of values that never change and can always be read.
 pub(crate) const CONSTANT: MemFlagsData = MemFlagsData::new()
     .with_notrap()
     .with_readonly()

@@ -1,4 +1,4 @@
-//! How a function begins, and how it refers to symbols.
+//! Starts functions, and lets them refer to symbols.
 
 use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{

@@ -1,8 +1,9 @@
-//! References: how code holds them, and what it does with them.
+//! References: how code represents, loads and stores them.
 //!
-//! Null, loads, stores and the width in tables and globals are decided here, by what a reference is to. A
-//! kind that a collector owns would be another variant of [`Reference`], with barriers in `load` and
-//! `store`, whose values are declared for stack maps where [`Reference::ty`] is asked for.
+//! Null, loads, stores and the width in tables and globals are decided here, by the kind of a
+//! reference. A garbage-collected kind would be another variant of [`Reference`], with barriers in
+//! `load` and `store`, whose values would be declared for stack maps where [`Reference::ty`] is
+//! used.
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::I64;
@@ -13,9 +14,9 @@ use wasmparser::RefType;
 /// A kind of references.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reference {
-    /// To functions, as [`FuncRefs`](crate::env::FuncRefs) says.
+    /// To functions. [`FuncRefs`](crate::env::FuncRefs) says how they are represented.
     Func,
-    /// To what the host has: a number whose meaning it knows.
+    /// To values of the host: a number whose meaning the host knows.
     Extern,
 }
 
@@ -31,7 +32,7 @@ impl Reference {
         }
     }
 
-    /// The type of values.
+    /// The Cranelift type of a reference.
     pub(crate) fn ty(self) -> ir::Type {
         match self {
             Reference::Func | Reference::Extern => I64,
@@ -69,7 +70,8 @@ impl Reference {
     }
 }
 
-/// Whether a reference of any kind is null, as an `i8`: operators that ask do not say of which.
+/// Whether a reference of any kind is null, as an `i8`: the operators that test for null do not say
+/// the kind.
 pub(crate) fn is_null(builder: &mut FunctionBuilder<'_>, reference: Value) -> Value {
     builder.ins().icmp_imm_u(IntCC::Equal, reference, 0)
 }

@@ -1,4 +1,5 @@
-//! Symbols: how generated code refers to functions of the unit, to what they share, and to data.
+//! Symbols: how generated code refers to functions of the unit, to functions that they share, and
+//! to data.
 
 use cranelift_codegen::ir::{self, AbiParam, ArgumentPurpose, Signature, types};
 use cranelift_codegen::isa::CallConv;
@@ -21,7 +22,7 @@ pub(crate) enum Symbol {
     Data(u32),
     /// A `LowerRecord`, by index.
     Lower(u32),
-    /// A function that all who work with handles share.
+    /// A function on handles that all callers share.
     Handle(HandleOp),
     /// A function that adapters share.
     Copy(CopyFunc),
@@ -69,11 +70,11 @@ impl Symbol {
     }
 }
 
-/// A function of adapters that copies the values of a type between the same two sides. Its first
-/// arguments are the context and the flags of the side that is copied to.
+/// A function that copies the values of a type and that all adapters between the same two sides
+/// share. Its first arguments are the context and the flags of the destination's instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct CopyFunc {
-    /// The number of the two sides.
+    /// The number of the direction: the pair of source and destination.
     pub(crate) direction: u32,
     pub(crate) form: Form,
     /// The type's place in the table; `None` for strings.
@@ -89,8 +90,8 @@ pub(crate) enum Form {
     Memory,
 }
 
-/// A function that all who need it share. Its first arguments are the context and the address of
-/// the table; `use` stands for the bits of the [`HandleUse`] that is expected.
+/// A function on handles that all callers share. Its first arguments are the context and the
+/// address of the table; `use` stands for the bits of the expected [`HandleUse`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum HandleOp {
@@ -98,20 +99,21 @@ pub(crate) enum HandleOp {
     Add,
     /// `(rep, use, scope) -> handle`: adds one that must be dropped before the call returns.
     AddBorrow,
-    /// `(handle, use) -> rep`: takes an owned resource out.
+    /// `(handle, use) -> rep`: removes the entry of an owned resource.
     Take,
     /// `(handle, use) -> rep`: of an owned or borrowed one.
     Rep,
-    /// `(handle, use) -> rep`: as `Rep`, and lends it until the code
-    /// itself takes that back.
+    /// `(handle, use) -> rep`: as `Rep`, and counts a loan, which the code itself ends.
     Lend,
-    /// `(handle, use) -> rep`: as `Rep`, and lends it until `Release`.
+    /// `(handle, use) -> rep`: as `Rep`, and counts a loan and notes it on the stack until
+    /// `Release`.
     Note,
     /// `() -> place`: opens a scope.
     Open,
-    /// `(place)`: takes what was noted from this place of the stack on, and ends its lending.
+    /// `(place)`: pops the handles that were noted from this place of the stack on, and ends their
+    /// loans.
     Release,
-    /// `(handle, use) -> (rep, whether it was borrowed, its scope then)`: takes a handle out.
+    /// `(handle, use) -> (rep, whether it is a borrow, its scope if so)`: removes an entry.
     Remove,
 }
 

@@ -3,7 +3,7 @@
 use cranelift_codegen::ir;
 use cwasm_format::TrapCode;
 
-/// Cranelift's code for a trap: its own where its instructions raise it, else our number.
+/// Cranelift's code for a trap: its own for traps that its instructions raise, otherwise our number.
 pub(crate) const fn trap_code(code: TrapCode) -> ir::TrapCode {
     match code {
         TrapCode::MemoryOutOfBounds => ir::TrapCode::HEAP_OUT_OF_BOUNDS,
@@ -15,18 +15,14 @@ pub(crate) const fn trap_code(code: TrapCode) -> ir::TrapCode {
     }
 }
 
-/// The trap of Cranelift's code, which must come from [`trap_code`] or Cranelift itself.
+/// The trap of one of Cranelift's codes: the inverse of [`trap_code`].
 pub(crate) fn from_trap_code(code: ir::TrapCode) -> TrapCode {
-    match code {
-        ir::TrapCode::HEAP_OUT_OF_BOUNDS => TrapCode::MemoryOutOfBounds,
-        ir::TrapCode::INTEGER_OVERFLOW => TrapCode::IntegerOverflow,
-        ir::TrapCode::INTEGER_DIVISION_BY_ZERO => TrapCode::IntegerDivisionByZero,
-        ir::TrapCode::BAD_CONVERSION_TO_INTEGER => TrapCode::BadConversionToInteger,
-        ir::TrapCode::STACK_OVERFLOW => TrapCode::StackOverflow,
-        code => match TrapCode::from_number(code.as_raw().get()) {
-            Some(code) => code,
-            None => unreachable!("no trap has the code {code}"),
-        },
+    match TrapCode::ALL
+        .iter()
+        .find(|known| trap_code(**known) == code)
+    {
+        Some(known) => *known,
+        None => unreachable!("no trap has the code {code}"),
     }
 }
 

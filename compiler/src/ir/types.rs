@@ -10,7 +10,7 @@ use super::reference::Reference;
 use crate::core_types::check_ref_type;
 use crate::error::Result;
 
-/// How a value of this type is held.
+/// The Cranelift type for values of this type.
 pub(crate) fn representation(ty: ValType) -> ir::Type {
     match ty {
         ValType::I32 => I32,
@@ -22,7 +22,7 @@ pub(crate) fn representation(ty: ValType) -> ir::Type {
     }
 }
 
-/// How a value of this type is held, if code that handles it can be translated.
+/// The same, or an error if code with values of this type cannot be translated.
 pub(crate) fn value_type(ty: ValType) -> Result<ir::Type> {
     match ty {
         ValType::Ref(ref_type) => check_ref_type(ref_type).map(|()| representation(ty)),

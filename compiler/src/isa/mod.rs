@@ -1,5 +1,5 @@
-//! The target: Cranelift's settings for a triple, CPU level and optimisation level, and what depends on
-//! the architecture ([`Arch`], a file each).
+//! The target: Cranelift's settings for a triple, CPU level and optimisation level, and all that
+//! depends on the architecture ([`Arch`], one file each).
 
 mod x86_64;
 
@@ -18,45 +18,45 @@ static ARCHS: &[&Arch] = &[&x86_64::ARCH];
 /// All that depends on the architecture, besides Cranelift's choice of instructions.
 pub(crate) struct Arch {
     architecture: target_lexicon::Architecture,
-    /// The number of the target with Linux, as in headers of artifacts.
+    /// The number, in headers of artifacts, of this architecture with Linux.
     linux: u32,
     /// Alignment of functions in bytes.
     pub(crate) function_align: u32,
     /// Fills the space between functions: instructions that trap.
     pub(crate) padding: &'static [u8],
-    /// Log2 of the bytes between two probes of a large frame: the smallest guard region at the end of
-    /// a stack, a page.
+    /// Log2 of the distance in bytes between two probes of a large frame: a page, the smallest
+    /// guard region at the end of a stack.
     probe_log2: &'static str,
     /// Cranelift's flags for a CPU level.
-    cpu_flags: fn(CpuLevel) -> Vec<&'static str>,
-    /// As [`has_swizzle`].
+    cpu_flags: fn(CpuLevel) -> Vec<String>,
+    /// See [`has_swizzle`].
     has_swizzle: fn(&dyn TargetIsa) -> bool,
-    /// Writes how far its target is from an instruction, which has a relocation of this kind at this
-    /// offset of the code. Fails if the distance is too long.
+    /// Resolves a relocation: writes the distance from the instruction at this offset of the code
+    /// to its target, in the form of this kind. Fails if the distance is too long.
     pub(crate) relocate: fn(&mut [u8], u32, Reloc, i64) -> Result<()>,
 }
 
-/// A target that code is generated for.
+/// The target that code is generated for.
 pub(crate) struct Target {
     pub(crate) isa: OwnedTargetIsa,
-    /// The same with the register allocator whose work is linear, for functions that are beyond the
-    /// budget of the other.
+    /// The same with the single-pass register allocator, whose work is linear. For functions beyond
+    /// the budget of the backtracking one.
     pub(crate) single_pass: OwnedTargetIsa,
     pub(crate) arch: &'static Arch,
     /// The target's number in the header.
     pub(crate) number: u32,
     pub(crate) cpu_features: u64,
-    /// Whether what memories hold may be known from accesses before.
+    /// Whether Cranelift may replace a load by a value that was stored or loaded before.
     pub(crate) alias_analysis: bool,
     pub(crate) opt: OptLevel,
-    /// Whether all functions are compiled with their locals in the frame.
+    /// Whether all functions have their locals in the frame.
     pub(crate) locals_in_frame: bool,
-    /// Whether `single_pass` is for all functions.
+    /// Whether `single_pass` is used for all functions.
     pub(crate) is_single_pass: bool,
 }
 
 impl Target {
-    /// The alignment of functions whose code needs none.
+    /// The alignment of functions whose code does not need a larger one.
     pub(crate) fn function_align(&self) -> u32 {
         match self.opt {
             OptLevel::Size => 1,
@@ -82,7 +82,7 @@ pub(crate) fn target(options: &Options) -> Result<Target> {
     let mut builder = isa::lookup(triple)
         .map_err(|error| Error::option(format!("target `{}`: {error}", options.target)))?;
     for flag in (arch.cpu_flags)(options.cpu) {
-        enable(&mut builder, flag)?;
+        enable(&mut builder, &flag)?;
     }
     let finish = |settings: settings::Builder| {
         let isa = builder.finish(settings::Flags::new(settings));
@@ -110,7 +110,7 @@ fn arch_of(triple: &Triple) -> Option<&'static Arch> {
     archs.find(|arch| arch.architecture == triple.architecture)
 }
 
-/// Whether the CPU moves bytes of a vector by a vector of indices in one instruction.
+/// Whether the CPU has an instruction that picks the bytes of a vector by a vector of indices.
 pub(crate) fn has_swizzle(isa: &dyn TargetIsa) -> bool {
     match arch_of(isa.triple()) {
         Some(arch) => (arch.has_swizzle)(isa),
@@ -135,16 +135,16 @@ fn shared_settings(options: &Options, arch: &Arch) -> Result<settings::Builder> 
             "false"
         },
     )?;
-    // Traps find the thunk that entered wasm, and backtraces their frames, by frame pointers.
+    // A trap finds the thunk that entered wasm, and a backtrace its frames, by frame pointers.
     enable(&mut builder, "preserve_frame_pointers")?;
     // A frame larger than the guard region is touched page by page.
     enable(&mut builder, "enable_probestack")?;
     set(&mut builder, "probestack_strategy", "inline")?;
     set(&mut builder, "probestack_size_log2", arch.probe_log2)?;
-    // More results than there are registers go through memory.
+    // Results for which there are no registers are returned in memory.
     enable(&mut builder, "enable_multi_ret_implicit_sret")?;
-    // Everything in the artifact is near, so that it is reached relative to the instruction
-    // pointer; `is_pic` would go through a global offset table instead.
+    // Everything in the artifact is near enough to be reached relative to the instruction pointer;
+    // with `is_pic` code would use a global offset table instead.
     set(&mut builder, "is_pic", "false")?;
     set(&mut builder, "unwind_info", "false")?;
     Ok(builder)

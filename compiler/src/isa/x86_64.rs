@@ -1,4 +1,4 @@
-//! x86-64. The machine of its ELF files is said in [`cwasm_format::header`], for the target's number.
+//! x86-64. [`cwasm_format::header`] has the machine number of its ELF files.
 
 use cranelift_codegen::binemit::Reloc;
 use cwasm_format::cpu::{CpuLevel, X86_64_FEATURES};
@@ -13,7 +13,8 @@ const TRAP: u8 = 0xcc;
 pub(super) static ARCH: Arch = Arch {
     architecture: target_lexicon::Architecture::X86_64,
     linux: TARGET_X86_64_LINUX,
-    // What instruction fetch likes, and vector constants after the code need.
+    // Instruction fetch is fastest from such an address, and vector constants after the code need
+    // the alignment.
     function_align: 16,
     padding: &[TRAP],
     probe_log2: "12",
@@ -24,29 +25,18 @@ pub(super) static ARCH: Arch = Arch {
 };
 
 /// Cranelift's flags for the features of a level.
-fn cpu_flags(level: CpuLevel) -> Vec<&'static str> {
-    // By bit of the feature.
-    const NAMES: [&str; X86_64_FEATURES.len()] = [
-        "has_sse3",
-        "has_ssse3",
-        "has_sse41",
-        "has_sse42",
-        "has_popcnt",
-        "has_cmpxchg16b",
-        "has_avx",
-        "has_avx2",
-        "has_bmi1",
-        "has_bmi2",
-        "has_fma",
-        "has_lzcnt",
-        "has_avx512f",
-        "has_avx512dq",
-        "has_avx512vl",
-    ];
-    let features = level.features();
-    let names = NAMES.into_iter().enumerate();
-    let enabled = names.filter(|(bit, _)| features & (1 << bit) != 0);
-    enabled.map(|(_, name)| name).collect()
+fn cpu_flags(level: CpuLevel) -> Vec<String> {
+    let features = X86_64_FEATURES.iter();
+    let enabled = features.filter(|(_, bit)| level.features() & bit != 0);
+    enabled.map(|(name, _)| cpu_flag(name)).collect()
+}
+
+/// Cranelift's flag for a feature.
+fn cpu_flag(feature: &str) -> String {
+    match feature {
+        "cx16" => "has_cmpxchg16b".to_owned(),
+        name => format!("has_{}", name.replace('.', "")),
+    }
 }
 
 /// Relocations are displacements of 32 bits.

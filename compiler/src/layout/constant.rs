@@ -39,7 +39,7 @@ pub(crate) fn evaluate(
             Operator::I64Add => binary_64(&mut stack, u64::wrapping_add),
             Operator::I64Sub => binary_64(&mut stack, u64::wrapping_sub),
             Operator::I64Mul => binary_64(&mut stack, u64::wrapping_mul),
-            // All others that are valid make objects or convert references.
+            // All other valid operators make objects or convert references.
             _ => return Err(Error::unsupported("gc", offset)),
         };
         stack.push(value);

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-/// Bytes of a chunk. Small, because segments of a few bytes may lie anywhere: each costs the compiler a
-/// chunk at most.
+/// Bytes of a chunk. Small, because short segments may be far from each other: each costs the
+/// compiler at most a chunk or two.
 const CHUNK: usize = 256;
 
-/// What a context or memory holds before anything runs; what is not written is zero.
+/// The initial contents of a context or memory. Bytes that are not written are zero.
 #[derive(Clone, Default)]
 pub(crate) struct Image {
     /// Chunks by number.
@@ -32,8 +32,8 @@ impl Image {
         }
     }
 
-    /// The chunks from `start` up to `end` that are not all zeros, in order: the offset and bytes of
-    /// each.
+    /// The chunks from `start` up to `end` that are not all zeros, in order: the offset and bytes
+    /// of each.
     pub(crate) fn chunks(&self, start: u64, end: u64) -> impl Iterator<Item = (u64, &[u8; CHUNK])> {
         let numbers = start / CHUNK as u64..end.div_ceil(CHUNK as u64);
         let chunks = self.chunks.range(numbers);

@@ -1,4 +1,4 @@
-//! Imports: where what an instance has of others is, or where the loader puts it.
+//! Imports: where the imported items of an instance are, or where the loader puts them.
 
 use cwasm_format::vmctx::VmFuncImport;
 
@@ -8,7 +8,7 @@ use crate::env::{Env, FuncLoc, GlobalLoc, TableLoc};
 use crate::plan::{CoreDef, CoreFunc, CoreItem};
 
 impl<'a> Builder<'a> {
-    /// Imports that come from instances laid out before, or from lowered functions.
+    /// Places imports that come from instances laid out before, or from lowered functions.
     pub(super) fn linked_imports(&mut self, env: &mut Env<'a>, imports: &[CoreDef]) {
         for import in imports {
             match *import {
@@ -47,14 +47,14 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Imports that the loader fills in.
+    /// Reserves slots for imports that the loader fills in.
     pub(super) fn open_imports(&mut self, env: &mut Env<'a>) {
         for import in &env.module.imports {
             self.open_import(env, import.ty);
         }
     }
 
-    /// What an instance of an imported module exports.
+    /// Reserves slots for the exports of an instance of an imported module.
     pub(super) fn declared_exports(&mut self, env: &mut Env<'a>) {
         for export in &env.module.exports {
             let ty = env.module.export_type(export);
@@ -66,7 +66,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Something that the loader fills in, and where.
+    /// Reserves a slot for an item that the loader fills in; returns its context offset.
     pub(super) fn open_import(&mut self, env: &mut Env<'a>, ty: wasmparser::TypeRef) -> u32 {
         let slot = match ty {
             wasmparser::TypeRef::Func(_) => {

@@ -1,5 +1,5 @@
-//! Memories: their order, how much address space they reserve, and whether accesses are compared with
-//! their sizes.
+//! Memories: their order, how much address space they reserve, and whether accesses are compared
+//! with their sizes.
 
 use std::collections::HashMap;
 
@@ -17,12 +17,12 @@ use crate::module::Module;
 use crate::options::Bounds;
 use crate::plan::{CoreDef, CoreItem, InstanceId, Plan};
 
-/// Address space that a memory whose accesses are checked reserves to grow into, if it starts
-/// smaller and its maximum is not smaller.
+/// Address space that a memory whose accesses are checked reserves to grow into, if its initial
+/// size is smaller and its maximum is not.
 const RESERVATION_CHECKED: u64 = 1 << 34;
 
 impl<'a> Builder<'a> {
-    /// Numbers the memories. The one that most code uses becomes the first.
+    /// Numbers the memories. The one that is used by most code becomes the first.
     pub(super) fn memories(&mut self, plan: &Plan, modules: &[Module<'_>]) {
         let mut found: Vec<(CoreItem, u64)> = Vec::new();
         let mut places: HashMap<CoreItem, usize> = HashMap::new();
@@ -68,7 +68,7 @@ impl<'a> Builder<'a> {
         let max = ty.maximum.unwrap_or(most);
         let is_checked = is_checked(ty, self.bounds);
         let (reservation, guard_size) = if is_checked {
-            // As much as it can need, but for what would be too much for most machines.
+            // All that it can need, up to a limit that most machines can reserve.
             let usual = byte_len(max, page_log2).min(RESERVATION_CHECKED);
             let size = usual.max(byte_len(ty.initial, page_log2));
             let size = size.min(MAX_RESERVATION).next_multiple_of(PAGE_SIZE);
@@ -96,7 +96,7 @@ impl<'a> Builder<'a> {
             let ty = &env.module.memories[index as usize];
             let desc = record.slot;
             let base = if number == 0 {
-                // The context's size is known at the end.
+                // The context's size is set at the end.
                 MemoryBase::First {
                     context_size: 0,
                     desc,
@@ -120,7 +120,7 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// Where an imported memory is; it has this reservation and guard if accesses are not checked.
+/// Where an imported memory is, and the reservation and guard that code relies on.
 pub(super) fn imported_memory(ty: &wasmparser::MemoryType, slot: u32, bounds: Bounds) -> MemoryLoc {
     let page_log2 = page_log2(ty);
     MemoryLoc {
@@ -140,13 +140,13 @@ pub(super) fn page_log2(ty: &wasmparser::MemoryType) -> u32 {
     ty.page_size_log2.unwrap_or(16)
 }
 
-/// Bytes of so many pages; of more than there are addresses, all of them.
+/// The bytes of a number of pages; saturates at the largest `u64`.
 pub(super) fn byte_len(pages: u64, page_log2: u32) -> u64 {
     pages.saturating_mul(1 << page_log2)
 }
 
-/// Whether each access is compared with the size: it is asked for, indices reach beyond what can be
-/// reserved, or the memory may end inside of what the machine can protect.
+/// Whether each access is compared with the size: because the options say so, indices reach beyond
+/// any reservation, or the memory may end inside a page of the machine.
 pub(super) fn is_checked(ty: &wasmparser::MemoryType, bounds: Bounds) -> bool {
     bounds == Bounds::Check || ty.memory64 || 1 << page_log2(ty) < PAGE_SIZE
 }

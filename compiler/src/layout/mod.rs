@@ -1,5 +1,5 @@
-//! Lays a unit out: where in the context everything is, what it starts with, and what of
-//! instantiation is left to run.
+//! Lays a unit out: decides where in the context everything is, its initial contents, and which
+//! steps of instantiation must run.
 //!
 //! The result gives each core instance an [`Env`], from which its functions are translated, and
 //! the bytes of the context image. Core instances are laid out in the order of instantiation, so
@@ -45,13 +45,15 @@ const MAX_DATA_SIZE: u64 = 1 << 31;
 /// Bytes of function bodies that a unit may have beyond [`MAX_CODE_FACTOR`] times those of the
 /// input.
 const FREE_CODE_SIZE: u64 = 1 << 20;
-/// A module is compiled once per instance; nesting could multiply instances exponentially.
+/// See [`FREE_CODE_SIZE`]. A module is compiled once per instance, and nesting could multiply
+/// instances exponentially.
 const MAX_CODE_FACTOR: u64 = 8;
 
 /// A unit laid out.
-pub(crate) struct Unit<'a> {
+pub(crate) struct UnitLayout<'a> {
     pub(crate) kind: Kind,
-    /// Whether references are addresses: whatever is not compiled with it can be linked to it.
+    /// Whether the unit is open: code that was not compiled with it can be linked to it, so that
+    /// references are addresses.
     pub(crate) is_open: bool,
     /// One per core instance.
     pub(crate) envs: Vec<Env<'a>>,
@@ -63,7 +65,7 @@ pub(crate) struct Unit<'a> {
     pub(crate) context_size: u32,
     /// Initial bytes of the context.
     pub(crate) context: Image,
-    /// References to functions in the context that are known when the text is laid out.
+    /// References in the context to functions, which are filled in when the text is laid out.
     pub(crate) context_refs: Vec<RefPatch>,
     /// The bytes of the data section.
     pub(crate) data: Vec<u8>,
@@ -79,8 +81,8 @@ pub(crate) struct Unit<'a> {
     pub(crate) import_slots: Vec<u32>,
     /// Context offset of each component instance's flags.
     pub(crate) flags: Vec<u32>,
-    /// Whether each component instance's flags may be other than the initial ones outside of `realloc` and
-    /// post-return: see [`flags::MAY_NEST`].
+    /// For each component instance, whether its flags may differ from the initial ones outside of
+    /// `realloc` and post-return: see [`flags::MAY_NEST`].
     pub(crate) nests: Vec<bool>,
     /// Context offset of each component instance's `VmHandles`, or [`NONE`].
     pub(crate) handles: Vec<u32>,
@@ -90,19 +92,20 @@ pub(crate) struct Unit<'a> {
     pub(crate) type_ids: u32,
     /// Context offset of the address of the page that interruptible code checks.
     pub(crate) interrupt_slot: Option<u32>,
-    /// The numbers of the types of an open unit's imported functions that something refers to.
+    /// In an open unit, the numbers of the types of imported functions to which there are
+    /// references.
     pub(crate) escaped_imports: Vec<u32>,
     /// `VmFuncRef`s of an open unit.
     pub(crate) func_refs: Vec<FuncRef>,
-    /// References in the context of an open unit that the loader fills in: context offset and where it
-    /// finds each.
+    /// References in the context of an open unit that the loader fills in: context offset and where
+    /// it finds each.
     pub(crate) ref_slots: Vec<(u32, RefSource)>,
-    /// What is left to do at instantiation, in order.
+    /// The steps that must run at instantiation, in order.
     pub(crate) steps: Vec<Step>,
 }
 
-impl Unit<'_> {
-    /// The function and core type behind a core function of the plan.
+impl UnitLayout<'_> {
+    /// The function and core type of a core function of the plan.
     pub(crate) fn resolve(&self, plan: &Plan, func: CoreFunc) -> (FuncId, FuncType) {
         let planned = match func {
             CoreFunc::Lower(index) => Planned::Lower(index),
@@ -115,7 +118,7 @@ impl Unit<'_> {
                         return (func, env.module.func_type(index).clone());
                     }
                     FuncLoc::Import { slot } => {
-                        // They were reserved in this order.
+                        // Bridges got their slots in this order.
                         let place = self
                             .bridges
                             .binary_search_by_key(&slot, |bridge| bridge.slot);
@@ -135,11 +138,11 @@ impl Unit<'_> {
 /// A function type.
 pub(crate) struct UnitType {
     pub(crate) ty: FuncType,
-    /// As in the artifact: equal types are equal.
+    /// The encoding in the artifact: equal types have equal bytes.
     pub(crate) encoded: Vec<u8>,
 }
 
-/// Eight bytes that become a closed reference.
+/// Eight bytes that become a closed function reference.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RefPatch {
     pub(crate) offset: u32,
@@ -162,7 +165,7 @@ pub(crate) struct FuncRef {
     pub(crate) type_number: u32,
 }
 
-/// Something that must run at instantiation. Indices are the module's.
+/// A step of instantiation. Indices are the module's.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
     /// Evaluate the initial value of a global.
@@ -181,8 +184,8 @@ pub(crate) enum Step {
     Data { instance: u32, segment: u32 },
     /// Call the start function.
     Start { instance: u32, func: u32 },
-    /// An instance of an imported module is made: the loader does it between the functions that run
-    /// the steps before and behind.
+    /// Make an instance of an imported module. The loader does this, between the functions that run
+    /// the steps before and after it.
     Instantiate { instance: u32 },
 }
 
@@ -207,12 +210,12 @@ pub(crate) fn layout<'a>(
     plan: &Plan,
     modules: &'a [Module<'a>],
     options: &Options,
-) -> Result<Unit<'a>> {
+) -> Result<UnitLayout<'a>> {
     check_code_size(plan, modules)?;
     let is_declared = |instance: &PlanInstance| modules[instance.module.0 as usize].is_declared;
     let is_open = kind == Kind::Module || plan.instances.iter().any(is_declared);
     let mut builder = Builder {
-        unit: Unit {
+        unit: UnitLayout {
             kind,
             is_open,
             envs: Vec::new(),
@@ -265,7 +268,7 @@ pub(crate) fn layout<'a>(
     builder.finish(plan)
 }
 
-/// Checks that instances do not multiply the code beyond what is sensible.
+/// Checks that instances do not multiply the code beyond the limit.
 fn check_code_size(plan: &Plan, modules: &[Module<'_>]) -> Result<()> {
     let input: u64 = modules.iter().map(Module::code_size).sum();
     let instances = plan.instances.iter();
@@ -284,34 +287,34 @@ fn check_code_size(plan: &Plan, modules: &[Module<'_>]) -> Result<()> {
 }
 
 struct Builder<'a> {
-    unit: Unit<'a>,
+    unit: UnitLayout<'a>,
     /// Bytes of the context so far.
     context_end: u64,
     /// Context offset of the length of segments that are dropped from the start.
     dropped: Option<u32>,
-    /// By encoding.
+    /// The number of each type, by encoding.
     type_numbers: HashMap<Vec<u8>, u32>,
     /// The number of each memory that an instance defines.
     memory_numbers: HashMap<CoreItem, u32>,
-    /// What must stay in order.
+    /// Which segments can still be folded.
     order: Order,
     /// Per memory: whether segments can still be folded into its image.
     memory_orders: Vec<Target>,
-    /// Where the bytes of modules' data segments are, of those that are not folded.
+    /// Where the bytes of modules' data segments are, except folded ones.
     segments: HashMap<(ModuleId, usize), u32>,
     /// Tables whose elements get their place at the end.
     placed_tables: PlacedTables,
-    /// Context offsets of the `VmFuncRef`s of lowered functions, adapters and functions for resources
-    /// of an open unit.
+    /// Context offsets of the `VmFuncRef`s of lowered functions, adapters and functions for
+    /// resources of an open unit.
     trampoline_refs: Vec<u32>,
-    /// What code does with the tables of each module that the unit has.
+    /// The ways in which code uses the tables of each module of the unit.
     table_uses: HashMap<ModuleId, Vec<TableUse>>,
     bounds: Bounds,
 }
 
 impl<'a> Builder<'a> {
-    /// Reserves `size` bytes of the context, which are zeros. If all is too much in the end, `finish`
-    /// says so; until then offsets may be any.
+    /// Reserves `size` bytes of the context, which are zeros. Offsets may overflow: `finish`
+    /// returns the error if the context is too large.
     fn reserve(&mut self, size: usize, align: usize) -> u32 {
         let offset = self.context_end.next_multiple_of(align as u64);
         self.context_end = offset.saturating_add(size as u64);
@@ -335,7 +338,8 @@ impl<'a> Builder<'a> {
         number
     }
 
-    /// Flags, handle tables and host imports: what every call touches comes first.
+    /// Reserves flags, handle tables and host imports: every call touches these, so they come
+    /// first.
     fn host(&mut self, plan: &Plan) {
         for _ in 0..plan.component_instances {
             let offset = self.reserve(4, 4);
@@ -425,7 +429,8 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// References to what is no core function, but may be given to an imported module.
+    /// Reserves the references to functions that are not core functions and may be given to an
+    /// imported module.
     fn trampoline_refs(&mut self, plan: &Plan) -> Result<()> {
         let trampolines: Vec<_> = self.unit.text_order.trampolines().collect();
         for (func, core_func) in trampolines {
@@ -497,7 +502,8 @@ impl<'a> Builder<'a> {
                 func_ref: Some(slot),
                 ..
             } => Some(ConstRef::Open(RefSource::FuncRef(slot))),
-            // The imports of a module are there before anything runs, those of a component may not.
+            // The imports of a module are known before anything runs, those of a component may not
+            // be.
             FuncLoc::Import { slot } => match self.unit.kind {
                 Kind::Module => Some(ConstRef::Open(RefSource::Import(slot))),
                 Kind::Component => None,
@@ -507,7 +513,7 @@ impl<'a> Builder<'a> {
 
     fn define_globals(&mut self, env: &mut Env<'a>) -> Result<()> {
         let imported = env.module.imported_globals;
-        // What others can see must have a place.
+        // Globals that others can see must have a place.
         let mut is_visible = vec![false; env.module.globals.len()];
         for export in env.module.exports.iter().filter(|_| self.unit.is_open) {
             if export.kind == wasmparser::ExternalKind::Global {
@@ -579,7 +585,7 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    fn finish(mut self, plan: &Plan) -> Result<Unit<'a>> {
+    fn finish(mut self, plan: &Plan) -> Result<UnitLayout<'a>> {
         if self.unit.is_open {
             let type_ids = self.reserve(4 * self.unit.types.len(), 4);
             self.unit.type_ids = type_ids;
@@ -615,7 +621,8 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// Which functions something may refer to: those that occur in the module outside of bodies.
+/// For each function, whether there may be references to it: whether it occurs in the module
+/// outside of bodies.
 fn escaped_funcs(module: &Module<'_>) -> Vec<bool> {
     use crate::module::ElementItems;
     let mut escaped = vec![false; module.funcs.len()];
@@ -653,7 +660,7 @@ fn escaped_funcs(module: &Module<'_>) -> Vec<bool> {
     escaped
 }
 
-/// The eight bytes of a closed reference, once the text is laid out.
+/// The eight bytes of a closed function reference, once the text is laid out.
 pub(crate) fn patch(patch: &RefPatch, text_offset: impl Fn(FuncId) -> u32) -> [u8; 8] {
     vmctx::closed_func_ref(patch.type_number, text_offset(patch.func)).to_le_bytes()
 }

@@ -1,16 +1,18 @@
-//! What must stay in the order of the specification when segments are folded.
+//! Decides which segments can be folded although the specification copies them in order with other
+//! steps.
 //!
-//! A segment that is folded is in place before any step runs. Nobody can tell unless a step before it
+//! A folded segment is in place before any step runs. That makes no difference unless an earlier
+//! step
 //!
 //! - writes the same memory or table: the segment would be overwritten,
 //! - runs code that can see the memory or table, or
-//! - traps, after references to the unit's functions have got out (into an imported table): then the
+//! - traps after references to the unit's functions have escaped (into an imported table): then the
 //!   instance lives on although the segment was never copied.
 
-/// What the steps so far do.
+/// The effects of the steps so far.
 #[derive(Debug, Default)]
 pub(super) struct Order {
-    /// How many steps there are that no segment can be moved before.
+    /// The number of steps that no later segment can be moved before.
     fences: u32,
     /// Whether something outside may have references to the unit's functions.
     has_escaped: bool,
@@ -19,7 +21,7 @@ pub(super) struct Order {
 /// Whether segments can be folded into a memory or table.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Target {
-    /// [`Order::fences`] when it was defined: what happened before cannot see it.
+    /// [`Order::fences`] when it was defined: earlier steps cannot see it.
     fences: u32,
     /// Whether a step writes it.
     is_written: bool,
@@ -52,7 +54,7 @@ impl Order {
         }
     }
 
-    /// A step gives references to the unit's functions to others.
+    /// A step gives references to the unit's functions away.
     pub(super) fn escapes(&mut self) {
         self.has_escaped = true;
     }

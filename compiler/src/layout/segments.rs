@@ -1,5 +1,5 @@
-//! Segments: active ones are folded into tables' initial elements and memories' images where nothing
-//! that runs can tell the difference; the others get a place in the data section or the context.
+//! Segments: active ones are folded into tables' initial elements and memories' images if no code
+//! can tell the difference; the others get a place in the data section or the context.
 
 use cwasm_format::data::MAX_RESERVATION;
 
@@ -25,7 +25,7 @@ impl<'a> Builder<'a> {
                 true => self.dropped_segment(),
                 false => self.kept_elements(env, segment as u32, &values),
             };
-            // After the steps that evaluate its elements.
+            // The step comes after those that evaluate the elements.
             if let (SegmentMode::Active { .. }, false) = (&element.mode, is_dropped) {
                 self.unit.steps.push(Step::Element {
                     instance: env.instance,
@@ -60,8 +60,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Folds an active segment into its table's initial elements, if nothing that runs can tell the
-    /// difference. Whether it was folded; else a step is to copy it.
+    /// Folds an active segment into its table's initial elements, if no code can tell the
+    /// difference. Returns whether it was folded; otherwise a step must copy it.
     fn fold_elements(
         &mut self,
         env: &Env<'a>,
@@ -98,7 +98,8 @@ impl<'a> Builder<'a> {
         false
     }
 
-    /// A segment that is dropped before anything runs. All have one length, 0.
+    /// The place of a segment that is dropped before anything runs. All of them share one
+    /// length, 0.
     fn dropped_segment(&mut self) -> SegmentLoc {
         let len = match self.dropped {
             Some(len) => len,
@@ -195,7 +196,7 @@ impl<'a> Builder<'a> {
         let location = &env.memories[index as usize];
         let number = match location.base {
             MemoryBase::First { desc, .. } | MemoryBase::Own { desc } => {
-                // They got their places in this order.
+                // Memories got their descriptors in this order.
                 let memories = &self.unit.memories;
                 memories
                     .binary_search_by_key(&desc, |record| record.slot)
@@ -204,7 +205,7 @@ impl<'a> Builder<'a> {
             MemoryBase::Import { .. } => None,
         };
         let start = offset.filter(|start| is_inside(*start, bytes.len(), location.min_byte_len));
-        // A memory that no instance can have is still valid.
+        // A memory that is too large for any instance is still valid.
         let is_possible = location.min_byte_len <= MAX_RESERVATION;
         if let Some(number) = number.filter(|_| is_possible) {
             let target = &mut self.memory_orders[number];
@@ -238,7 +239,7 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// Whether so many items from `start` on are inside of `size`.
+/// Whether `count` items from `start` on are within `size`.
 fn is_inside(start: u64, count: usize, size: u64) -> bool {
     let end = start.checked_add(count as u64);
     end.is_some_and(|end| end <= size)

@@ -1,7 +1,7 @@
-//! Tables: what code does with them decides where their elements lie.
+//! Tables: the way in which code uses them decides where their elements are.
 //!
-//! Elements of a closed unit's table that nothing writes are constants of the artifact. Other tables
-//! start from the context image; one that never grows has its elements there for good.
+//! If nothing writes a table of a closed unit, its elements are constants in the artifact. Other
+//! tables start in the context image; one that never grows keeps its elements there.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -19,7 +19,7 @@ use crate::error::Result;
 use crate::module::{Body, Module, SegmentMode};
 use crate::plan::{ModuleId, Plan};
 
-/// What may happen to a table after it was made, beyond calls and reads of elements.
+/// How a table may be used after it was made, beyond calls and reads of elements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct TableUse {
     /// It may get more elements.
@@ -40,13 +40,13 @@ impl TableUse {
     }
 }
 
-/// Elements of the longest table whose initial value, which is not null, is part of its image; longer
-/// ones are filled when an instance is made.
+/// The most elements of a table whose initial value, other than null, is part of its image. Longer
+/// tables are filled when an instance is made.
 const MAX_FILLED: u64 = 4096;
 
-/// Elements of the longest table that is a constant however few of its elements are functions.
+/// The most elements of a table that may be a constant however few of its elements are functions.
 const SMALL_TABLE: u64 = 64;
-/// A longer one is a constant if at least one element in so many is a function.
+/// A longer one may be a constant if at least one element in this many is a function.
 const MAX_SPARSENESS: u64 = 8;
 
 /// A table that an instance defines.
@@ -57,15 +57,15 @@ pub(super) struct PlacedTable {
     pub(super) desc: u32,
     /// Its initial number of elements.
     pub(super) len: u64,
-    /// The value of those that no segment was folded into.
+    /// The value of the elements that no segment was folded into.
     initial: ConstRef,
-    /// Those that segments were folded into, in the order of the segments.
+    /// The elements that segments were folded into, in the order of the segments.
     pub(super) elements: Vec<(u32, ConstRef)>,
     pub(super) order: Target,
 }
 
 impl PlacedTable {
-    /// The elements in order, each once: of several segments the last one counts.
+    /// The folded elements in order, each once: the last segment counts.
     fn settled(&self) -> Cow<'_, [(u32, ConstRef)]> {
         if self.elements.is_sorted_by(|a, b| a.0 < b.0) {
             return Cow::Borrowed(&self.elements);
@@ -86,7 +86,7 @@ impl PlacedTable {
         all
     }
 
-    /// Whether there are enough functions in it to write it down as a whole.
+    /// Whether enough of the elements are functions to store the table as a whole.
     fn is_dense(&self) -> bool {
         let functions = match self.initial {
             ConstRef::Null => self.settled().len() as u64,
@@ -108,7 +108,7 @@ impl PlacedTables {
     }
 }
 
-/// What code does with the tables of the modules that the unit has instances of, by table index.
+/// For each module that has instances in the unit, how its code uses each table, by table index.
 pub(super) fn table_uses(plan: &Plan, modules: &[Module<'_>]) -> HashMap<ModuleId, Vec<TableUse>> {
     let mut found = HashMap::new();
     for instance in &plan.instances {
@@ -137,7 +137,7 @@ fn module_uses(module: &Module<'_>) -> Vec<TableUse> {
             || vec![TableUse::default(); tables],
             |mut uses, body| {
                 if add_body_uses(&mut uses, body).is_err() {
-                    // Translating the body says what is wrong with it.
+                    // The body is not valid: translating it gives the error.
                     uses.fill(TableUse::ANYTHING);
                 }
                 uses
@@ -147,7 +147,7 @@ fn module_uses(module: &Module<'_>) -> Vec<TableUse> {
 }
 
 fn add_body_uses(uses: &mut [TableUse], body: &Body<'_>) -> wasmparser::Result<()> {
-    // Bodies are validated when they are translated, so an index may be any.
+    // Bodies are validated when they are translated, so an index may be out of range here.
     let mut written = |table: u32, grows| {
         if let Some(uses) = uses.get_mut(table as usize) {
             uses.add(TableUse {
@@ -168,7 +168,7 @@ fn add_body_uses(uses: &mut [TableUse], body: &Body<'_>) -> wasmparser::Result<(
                 src_table,
             } => {
                 written(dst_table, false);
-                // It is copied by a builtin, which takes the source's `VmTable`.
+                // A builtin copies it, and takes the source's `VmTable`.
                 written(src_table, false);
             }
             _ => {}
@@ -206,7 +206,7 @@ impl<'a> Builder<'a> {
                         initial = reference;
                     }
                     _ => {
-                        // It would overwrite what is folded.
+                        // The step would overwrite a folded segment.
                         order.written();
                         self.unit.steps.push(Step::TableFill {
                             instance: env.instance,
@@ -229,15 +229,15 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// Gives all elements their place. The result says, by context offset of the `VmTable`, which
-    /// tables code reaches without it.
+    /// Gives all elements their place. Returns the tables that code accesses without their
+    /// `VmTable`, by the context offset of the `VmTable`.
     pub(super) fn place_tables(&mut self, plan: &Plan) -> HashMap<u32, TableLoc> {
         let uses = self.uses_of_tables(plan);
         let mut places = HashMap::new();
         for table in std::mem::take(&mut self.placed_tables).0 {
             let env = &self.unit.envs[table.instance as usize];
             let ty = &env.module.tables[table.index as usize];
-            // A table that no instance can have is still valid.
+            // A table that is too long for any instance is still valid.
             let is_possible = table.len <= MAX_TABLE_ELEMENTS;
             let len = u32::try_from(table.len).unwrap_or(u32::MAX);
             let grows = ty.maximum != Some(ty.initial);
@@ -304,7 +304,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// What may happen to each table of the unit, by context offset of its `VmTable`.
+    /// How each table of the unit may be used, by context offset of its `VmTable`.
     fn uses_of_tables(&self, plan: &Plan) -> HashMap<u32, TableUse> {
         let mut found: HashMap<u32, TableUse> = HashMap::new();
         let mut add = |env: &Env<'_>, table: u32, uses| {
@@ -318,7 +318,7 @@ impl<'a> Builder<'a> {
                 add(env, table as u32, *uses);
             }
             if self.unit.is_open {
-                // Whoever imports it can do anything with it.
+                // Importers can do anything with an exported table.
                 env.module
                     .exports
                     .iter()

@@ -4,8 +4,8 @@
 //! core functions of each instance | lowers | adapters | functions for resources | bridges | ...
 //! ```
 //!
-//! It is said here alone: layout takes functions' numbers from it, the work list starts with its
-//! functions and adds what it finds to be needed besides.
+//! Only this module decides the order. Layout takes functions' numbers from it; the work list
+//! starts with its functions and adds others that it finds to be needed.
 
 use std::ops::Range;
 
@@ -13,7 +13,7 @@ use crate::ir::symbol::FuncId;
 use crate::module::Module;
 use crate::plan::{CoreFunc, Plan};
 
-/// A function that the plan decides, by what it is made of.
+/// A function that the plan already decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Planned {
     /// Function `index` of a core instance's index space.
@@ -22,7 +22,8 @@ pub(crate) enum Planned {
     Lower(u32),
     /// By index into the plan's adapters.
     Adapter(u32),
-    /// `resource.new` and the like, by index into the plan's functions for resources.
+    /// `resource.new`, `resource.rep` or `resource.drop`, by index into the plan's functions for
+    /// resources.
     Resource(u32),
     /// Calls a function that an imported module exports, by number.
     Bridge(u32),
@@ -110,7 +111,7 @@ impl TextOrder {
             .chain(places(&self.bridges).map(Planned::Bridge))
     }
 
-    /// The trampolines among them, with the functions of the plan that they are.
+    /// The lowers, adapters and functions for resources, each with its key in the plan.
     pub(crate) fn trampolines(&self) -> impl Iterator<Item = (FuncId, CoreFunc)> {
         let funcs = self.planned().filter_map(|func| match func {
             Planned::Lower(index) => Some((func, CoreFunc::Lower(index))),

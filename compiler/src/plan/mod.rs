@@ -13,8 +13,8 @@ use cwasm_format::types::{ResourceNumber, ValueType};
 use crate::module::Module;
 use types::{FuncTypeId, UnitTypes};
 
-/// A core module of the input, in the order of the binary; after them those that stand for imported
-/// ones, and those that are made for functions that pass through.
+/// A core module: those of the input in the order of the binary, then those that stand for imported
+/// modules, then those that are made for functions that pass through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct ModuleId(pub(crate) u32);
 
@@ -22,7 +22,7 @@ pub(crate) struct ModuleId(pub(crate) u32);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct InstanceId(pub(crate) u32);
 
-/// A component instance of the plan: it has flags of its own.
+/// A component instance of the plan. Each has flags of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct ComponentInstanceId(pub(crate) u32);
 
@@ -33,9 +33,9 @@ pub(crate) enum CoreFunc {
     Export { instance: InstanceId, index: u32 },
     /// A lowered host function: an index into [`Plan::lowers`].
     Lower(u32),
-    /// A lowered function that a component lifts: an index into [`Plan::adapters`].
+    /// A function that one component lifts and another lowers: an index into [`Plan::adapters`].
     Adapter(u32),
-    /// `resource.new` and the like: an index into [`Plan::resource_funcs`].
+    /// `resource.new`, `resource.rep` or `resource.drop`: an index into [`Plan::resource_funcs`].
     Resource(u32),
 }
 
@@ -48,7 +48,7 @@ pub(crate) enum ResourceOp {
 }
 
 impl ResourceOp {
-    /// The core type of `resource.new` and the like.
+    /// The core type of the operation as a function.
     pub(crate) fn core_type(self) -> wasmparser::FuncType {
         let results = match self {
             ResourceOp::New | ResourceOp::Rep => vec![wasmparser::ValType::I32],
@@ -81,7 +81,7 @@ pub(crate) struct CanonicalOptions {
     pub(crate) realloc: Option<CoreFunc>,
     pub(crate) post_return: Option<CoreFunc>,
     pub(crate) string_encoding: StringEncoding,
-    /// How wide the memory's addresses are.
+    /// The width of the memory's addresses.
     pub(crate) width: PointerWidth,
 }
 
@@ -92,13 +92,14 @@ pub(crate) struct Plan {
     pub(crate) instances: Vec<PlanInstance>,
     /// Host functions as core functions.
     pub(crate) lowers: Vec<Lower>,
-    /// Functions of one component instance as core functions of another.
+    /// Functions of one component instance that another calls, as core functions.
     pub(crate) adapters: Vec<Adapter>,
     /// Core functions as component functions.
     pub(crate) lifts: Vec<Lift>,
     pub(crate) imports: Vec<PlanImport>,
     pub(crate) exports: Vec<PlanExport>,
-    /// Imported functions that are exported by core modules of their own, in the order of these.
+    /// Functions that the component imports and exports unchanged and that have a core module, in
+    /// the order of these modules.
     pub(crate) pass_throughs: Vec<PassThrough>,
     /// Resource types by number.
     pub(crate) resources: Vec<PlanResource>,
@@ -106,16 +107,18 @@ pub(crate) struct Plan {
     pub(crate) component_instances: u32,
     /// The types of all functions.
     pub(crate) types: UnitTypes,
-    /// Types that the outermost component names, by path.
+    /// The types to which the outermost component gives names, by path.
     pub(crate) type_names: Vec<(String, ValueType)>,
-    /// Remarks on imports of the outermost component, by path, where there are any.
+    /// Annotations of imports of the outermost component (`implements`, `external-id`), by path,
+    /// where there are any.
     pub(crate) import_externs: Vec<(String, Extern)>,
-    /// As `import_externs`, of exports.
+    /// The same of exports.
     pub(crate) export_externs: Vec<(String, Extern)>,
 }
 
 impl Plan {
-    /// The plan of a core module on its own: one instance, whose imports are the unit's.
+    /// The plan of a core module that is not in a component: one instance, whose imports are the
+    /// unit's.
     pub(crate) fn of_module(module: ModuleId) -> Plan {
         Plan {
             instances: vec![PlanInstance {
@@ -126,7 +129,7 @@ impl Plan {
         }
     }
 
-    /// The modules of the input that no instance is of.
+    /// The modules of the input that have no instance.
     pub(crate) fn unused<'m, 'a>(&self, modules: &'m [Module<'a>]) -> Vec<&'m Module<'a>> {
         let mut used = vec![false; modules.len()];
         self.instances
@@ -161,7 +164,7 @@ impl Plan {
         }
     }
 
-    /// The core type of a function that is no core instance's.
+    /// The core type of a function that no core instance defines.
     pub(crate) fn trampoline_type(&self, func: CoreFunc) -> wasmparser::FuncType {
         match func {
             CoreFunc::Lower(index) => {
@@ -201,8 +204,8 @@ impl Plan {
         found
     }
 
-    /// For each component instance, whether it calls itself, what it is nested in or what is nested in
-    /// it.
+    /// For each component instance, whether it calls itself, an instance that it is nested in, or
+    /// one that is nested in it.
     pub(crate) fn instances_that_nest(&self) -> Vec<bool> {
         let mut found = vec![false; self.component_instances as usize];
         let adapters = self.adapters.iter().filter(|adapter| adapter.is_nested);
@@ -231,13 +234,14 @@ pub(crate) struct Lower {
 
 /// A call from one component instance into another: a lift that is lowered.
 pub(crate) struct Adapter {
-    /// The lifted function; the caller's view of its type is the same.
+    /// The lifted function. Caller and callee have the same view of its type.
     pub(crate) callee: Lift,
     /// The options of the lowering.
     pub(crate) options: CanonicalOptions,
     /// The calling component instance.
     pub(crate) component: ComponentInstanceId,
-    /// Whether one of the instances is the other or is nested in it: hosts may refuse such calls.
+    /// Whether the instances are the same or one is nested in the other: hosts may refuse such
+    /// calls.
     pub(crate) is_nested: bool,
 }
 
@@ -279,9 +283,9 @@ pub(crate) enum ExportItem {
     Module(ModuleId),
 }
 
-/// A resource type: each instance of a component that defines one has its own.
+/// A resource type. Each instance of a component that defines one has its own.
 pub(crate) struct PlanResource {
-    /// The path that it is imported or exported by; may be empty.
+    /// The path by which it is imported or exported; may be empty.
     pub(crate) name: String,
     pub(crate) origin: ResourceOrigin,
 }
@@ -304,7 +308,7 @@ impl PlanResource {
     }
 }
 
-/// `resource.new` and the like of a component instance.
+/// `resource.new`, `resource.rep` or `resource.drop` in a component instance.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ResourceFunc {
     pub(crate) op: ResourceOp,
@@ -315,8 +319,8 @@ pub(crate) struct ResourceFunc {
     pub(crate) is_nested: bool,
 }
 
-/// A function that the component imports and exports as it is, and that a core instance of its own stands
-/// between: the one whose module is [`crate::pass_through`]'s for it.
+/// A function that the component imports and exports unchanged, with a core instance of its own
+/// between lower and lift. [`crate::pass_through`] makes the instance's module.
 pub(crate) struct PassThrough {
     pub(crate) ty: FuncTypeId,
     /// The flat parameters that are borrowed handles, which are dropped after the call.
@@ -324,8 +328,8 @@ pub(crate) struct PassThrough {
 }
 
 impl PassThrough {
-    /// The functions of its module, by their places after those that it imports: the lowered function, and
-    /// what drops each of `dropped`.
+    /// The functions of its module, by their places after the imported ones: the lowered function,
+    /// and one `resource.drop` for each of `dropped`.
     pub(crate) const REALLOC: u32 = 0;
     pub(crate) const CALL: u32 = 1;
     pub(crate) const POST_RETURN: u32 = 2;

@@ -1,7 +1,7 @@
 //! The threads proposal: atomic accesses, fences, waiting and notifying.
 //!
-//! All are sequentially consistent. An address that is not a multiple of the size traps; the bounds
-//! are checked as for other accesses, but for what the host accesses, where they always are.
+//! All are sequentially consistent. An address that is not a multiple of the size traps. Bounds are
+//! checked as for other accesses; where the host makes the access, they are always checked.
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I8, I16, I32, I64};
@@ -180,7 +180,7 @@ impl Translator<'_, '_> {
             self.emit
                 .builtin_value(Builtin::AtomicNotify, &[addr, count])
         } else {
-            // Nobody can wait there.
+            // Nobody can wait on a memory that is not shared.
             self.emit.builder.ins().iconst(I32, 0)
         };
         self.push(woken);
@@ -238,7 +238,8 @@ impl Emitter<'_, '_> {
         )
     }
 
-    /// The address of what the host accesses: traps here if it is not aligned or not inside.
+    /// The address of an access that the host makes. Traps here if it is not aligned or out of
+    /// bounds.
     fn checked_atomic_addr(&mut self, memarg: &MemArg, index: Value, width: Type) -> Value {
         self.check_alignment(memarg, index, width);
         self.checked_addr(memarg, index, width.bytes().into())

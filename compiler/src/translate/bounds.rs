@@ -1,4 +1,4 @@
-//! Bounds checks of accesses that are compared with the memory's size.
+//! Bounds checks: accesses that are compared with the memory's size.
 //!
 //! ```text
 //! limit  = size - bias                       bias = offset rounded down, mostly 0
@@ -6,20 +6,21 @@
 //! access at base + inside + offset           faults if it is not inside
 //! ```
 //!
-//! Behind the size there are always [`CHECKED_GUARD_SIZE`] inaccessible bytes, so what begins at
-//! `inside + bias`, which is not beyond the size, and is no longer than these either is in the memory
-//! or faults: one comparison serves many offsets. There is no branch that the processor could speculate
-//! about (Spectre, variant 1).
+//! After the memory's size there are always [`CHECKED_GUARD_SIZE`] inaccessible bytes. The access
+//! begins less than that after `inside + bias`, which is at most the size, so it is in the memory
+//! or faults: one comparison serves many offsets. There is no branch that the processor could
+//! mispredict (Spectre, variant 1).
 //!
-//! Other accesses are compared with the size themselves, followed by a trap, and moved to byte 0 for a
-//! processor that speculates that they do not trap:
+//! In other accesses the end of the access is compared with the size, and a branch leads to a trap.
+//! A processor that speculates past the branch gets the address of byte 0. These are accesses
 //!
 //! - to shared memories, which may grow between the comparison and the access;
-//! - to memories of small pages, which may end inside of what the machine can protect;
+//! - to memories of small pages, which may end inside a page of the machine;
 //! - with a bias beyond the memory's minimum, so that the subtraction might overflow.
 //!
-//! Comparison and move have no side effects, so Cranelift merges those of equal indices. The size is
-//! loaded before each loop too, so that its alias analysis needs no load in loops that cannot change it.
+//! Comparison and move have no side effects, so Cranelift merges those of equal indices. The size
+//! is also loaded before each loop: in loops that cannot change it, Cranelift's alias analysis then
+//! removes the loads.
 
 use std::mem::offset_of;
 
@@ -49,8 +50,8 @@ pub(super) struct Inside {
 }
 
 impl Emitter<'_, '_> {
-    /// Compares an access of `size` bytes at `index + offset` with the memory's size: it goes where the
-    /// result says.
+    /// Compares an access of `size` bytes at `index + offset` with the memory's size. The result
+    /// says where the access goes.
     pub(super) fn compare(
         &mut self,
         memory: u32,
@@ -76,7 +77,7 @@ impl Emitter<'_, '_> {
         }
     }
 
-    /// The index, or the memory's size less `bias` if that is less.
+    /// The lesser of the index and the memory's size less `bias`.
     fn clamp(&mut self, memory: u32, loc: &MemoryLoc, index: Value, bias: u64) -> Value {
         let wide = self.extend(index);
         let limit = if loc.is_fixed {
@@ -94,8 +95,8 @@ impl Emitter<'_, '_> {
         ins.select_spectre_guard(beyond, limit, wide)
     }
 
-    /// Traps unless `size` bytes at `index + offset` are in the memory. They are at the sum of the two
-    /// that are returned, counted from byte 0.
+    /// Traps unless `size` bytes at `index + offset` are in the memory. Returns two values whose
+    /// sum is their distance from byte 0.
     pub(super) fn check_bounds(
         &mut self,
         memory: u32,
@@ -126,14 +127,15 @@ impl Emitter<'_, '_> {
         (self.trap_beyond(beyond, start), 0)
     }
 
-    /// Traps if `beyond`; else gives `place`, and 0 to a processor that speculates that it is not.
+    /// Traps if `beyond`; otherwise returns `place`. A processor that mispredicts the branch
+    /// gets 0.
     fn trap_beyond(&mut self, beyond: Value, place: Value) -> Value {
         self.builder.ins().trapnz(beyond, CODE);
         let zero = self.builder.ins().iconst(I64, 0);
         self.builder.ins().select_spectre_guard(beyond, zero, place)
     }
 
-    /// The size in bytes at the moment.
+    /// The current size in bytes.
     pub(super) fn byte_len(&mut self, memory: u32) -> Value {
         let loc = &self.env.memories[memory as usize];
         let flags = self.flags(Region::Descriptors);
@@ -144,7 +146,7 @@ impl Emitter<'_, '_> {
             MemoryBase::Import { slot } => (self.load_constant(slot), 0),
         };
         if loc.is_shared {
-            // Another thread may grow it.
+            // Another thread may grow the memory.
             let place = self
                 .builder
                 .ins()
@@ -154,8 +156,8 @@ impl Emitter<'_, '_> {
         self.builder.ins().load(I64, flags, addr, offset + BYTE_LEN)
     }
 
-    /// Loads the size before the loops around, so that alias analysis finds it there if nothing in
-    /// them can change it. One memory is enough for each loop.
+    /// Loads the size before the enclosing loops, so that alias analysis finds it there if nothing
+    /// in them can change it. Done for one memory per loop.
     fn load_size_before_loops(&mut self, loc: &MemoryLoc) {
         let flags = self.flags(Region::Descriptors);
         for entry in self.refs.loops.take_without_size() {

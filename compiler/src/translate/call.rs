@@ -25,8 +25,8 @@ use crate::ir::types::{builtin_signature, core_signature};
 const CALL_TO_NULL: ir::TrapCode = trap_code(TrapCode::IndirectCallToNull);
 const BAD_SIGNATURE: ir::TrapCode = trap_code(TrapCode::BadSignature);
 
-/// Flags of loads from what never changes but can be read only after a check: what an open reference
-/// leads to if it is not null, an element of a constant table if there is one.
+/// Flags of loads of values that never change but can be read only after a check: the target of an
+/// open reference that is not null, an element of a constant table that is in bounds.
 pub(super) const REFERENT: MemFlagsData = MemFlagsData::new()
     .with_notrap()
     .with_readonly()
@@ -50,7 +50,7 @@ impl Emitter<'_, '_> {
         self.call_callee(&callee, args)
     }
 
-    /// Calls and returns what the callee returns, to the caller of this function.
+    /// Emits a tail call.
     pub(super) fn return_call_callee(&mut self, callee: &Callee, args: &[Value]) {
         self.limit_tail_call(callee);
         self.collect_args(callee.context, args);
@@ -110,7 +110,7 @@ impl Emitter<'_, '_> {
         }
     }
 
-    /// The function in an element of a table, which must have the type.
+    /// The function in an element of a table. Traps unless it has the type.
     pub(super) fn table_callee(&mut self, type_index: u32, table: u32, index: Value) -> Callee {
         let type_number = self.env.type_numbers[type_index as usize];
         let element = self.element(table, index);
@@ -136,7 +136,7 @@ impl Emitter<'_, '_> {
         }
     }
 
-    /// Whether a table can hold functions of this type alone, and null.
+    /// Whether all elements of a table are null or functions of this type.
     fn has_elements_of(&self, table: u32, type_number: u32) -> bool {
         let heap_type = self.env.module.tables[table as usize].element_type;
         match heap_type.heap_type() {
@@ -147,7 +147,7 @@ impl Emitter<'_, '_> {
         }
     }
 
-    /// Whether each element of the table is a function of this type for good.
+    /// Whether each element of the table is, and always stays, a function of this type.
     fn all_of_type(&self, table: u32, type_number: u32) -> bool {
         match self.env.tables[table as usize] {
             TableLoc::Constant { all_of_type, .. } => all_of_type == Some(type_number),
@@ -160,7 +160,7 @@ impl Emitter<'_, '_> {
         self.reference_callee(type_index, reference, NULL_REFERENCE)
     }
 
-    /// As [`ref_callee`](Self::ref_callee); null traps with `null`.
+    /// As [`ref_callee`](Self::ref_callee), where null traps with the code `null`.
     fn reference_callee(
         &mut self,
         type_index: u32,
@@ -185,10 +185,10 @@ impl Emitter<'_, '_> {
     }
 
     /// Makes the prologue check the stack if a tail call may need more room for arguments than the
-    /// caller has given: the prologue then moves the frame, and a fault while it does that would
-    /// find no frame at all.
+    /// caller has given: the prologue then moves the frame, and a fault during the move would find
+    /// no frame at all.
     fn limit_tail_call(&mut self, callee: &Callee) {
-        /// So many parameters, with the context and the place of results, are in registers.
+        /// This many parameters fit in registers, beside the context and the address of results.
         const IN_REGISTERS: usize = 4;
         let signature = match callee.code {
             Code::Func(func) => self.builder.func.dfg.ext_funcs[func].signature,
@@ -202,9 +202,10 @@ impl Emitter<'_, '_> {
         }
     }
 
-    /// Makes the prologue check that the stack has room for this function: those that call others do, so
-    /// that recursion ends where the store says. It was measured at 1 to 2 % of a function that does
-    /// nothing but call itself, which is less than moving its code by a few bytes.
+    /// Makes the prologue check that the stack has room for this function. Functions that call
+    /// others have this check, so that recursion ends at the store's limit. It was measured at 1 to
+    /// 2 % of a function that does nothing but call itself, less than the effect of moving its code
+    /// by a few bytes.
     fn limit_stack(&mut self) {
         const STORE: i32 = field(offset_of!(VmContext, store));
         const LIMIT: i32 = field(offset_of!(VmStore, stack_limit));
@@ -227,8 +228,8 @@ impl Emitter<'_, '_> {
         func.stack_limit = Some(limit);
     }
 
-    /// Checks the type of a closed function reference in memory. It is compared with the high half of
-    /// the element only; which trap it is if they differ is found out off the usual path.
+    /// Checks the type of a closed function reference in memory, by one comparison with the high
+    /// half of the element. If they differ, code off the usual path finds out which trap it is.
     fn check_closed(
         &mut self,
         type_number: u32,
@@ -252,7 +253,7 @@ impl Emitter<'_, '_> {
         self.builder.seal_block(differs);
 
         self.builder.switch_to_block(differs);
-        // Not the same load again, so that the one above can be part of the comparison.
+        // A load of its own, so that the load above can be an operand of the comparison.
         let reference = self.builder.ins().load(I64, flags, addr, offset);
         self.builder.ins().trapz(reference, CALL_TO_NULL);
         self.builder.ins().trap(BAD_SIGNATURE);
@@ -267,8 +268,8 @@ impl Emitter<'_, '_> {
         self.builder.ins().iadd(text, text_offset)
     }
 
-    /// The code and context of an open function reference in memory; the engine's number of the
-    /// expected type is at `type_id` in the context.
+    /// The code and context of an open function reference in memory. The engine's number of the
+    /// expected type is at context offset `type_id`.
     fn open_callee(&mut self, type_id: u32, (addr, offset): (Value, i32)) -> (Value, Value) {
         const TYPE_ID: i32 = field(offset_of!(VmFuncRef, type_id));
         let flags = self.flags(Region::Elements);
@@ -294,7 +295,7 @@ impl Emitter<'_, '_> {
         (code, context)
     }
 
-    /// Calls a builtin; what goes wrong in it is a trap already.
+    /// Calls a builtin. Its trampoline raises a failure as a trap.
     pub(crate) fn builtin(&mut self, builtin: Builtin, args: &[Value]) -> Inst {
         let callee = match self.refs.builtins.get(builtin as u32) {
             Some(known) => known,

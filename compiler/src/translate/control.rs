@@ -1,8 +1,8 @@
 //! Control frames and branches.
 //!
-//! A frame gets the block after its end only when something branches there: a block that is only
-//! left by reaching its end costs no basic block, nor does the end of a loop. An `if` without
-//! `else` and without parameters has no block for the case that it is not taken.
+//! A frame gets a block for its end only when something branches there: a `block` that is only left
+//! by reaching its end needs no basic block, nor does the end of a loop. An `if` without `else` and
+//! without parameters needs no block for the case that it is not taken.
 
 use cranelift_codegen::entity::packed_option::PackedOption;
 use cranelift_codegen::ir::{Block, BlockArg, BlockCall, Inst, InstBuilder, JumpTableData, Value};
@@ -16,25 +16,25 @@ use crate::ir::trap::trap_code;
 use crate::ir::types::representation;
 use crate::needs;
 
-/// The most targets of a `br_table` that is one table.
+/// The most targets of a `br_table` that becomes a single table.
 const MAX_TABLE_LEN: usize = 1_024;
 /// The targets of each table that a larger one is split into.
 const TABLE_PART_LEN: usize = 256;
 
-/// A control frame whose start can be reached.
+/// A control frame whose start is reachable.
 pub(super) struct Frame {
     kind: FrameKind,
     pub(super) ty: BlockType,
     /// Number of operands below the parameters.
     pub(super) height: usize,
-    /// Where branches go: the head of a loop, else what follows the frame.
+    /// The target of branches: the head of a loop, otherwise the code after the frame.
     pub(super) target: PackedOption<Block>,
     mark: Mark,
 }
 
 #[derive(Clone, Copy)]
 enum FrameKind {
-    /// The function: branching to it returns.
+    /// The function's body: branching to it returns.
     Func,
     Block,
     Loop,
@@ -62,7 +62,8 @@ impl Translator<'_, '_> {
         });
     }
 
-    /// Follows the frames in code that cannot be reached, up to where code can be reached again.
+    /// Keeps track of frames in unreachable code, up to the operator from which code is reachable
+    /// again.
     pub(super) fn dead_operator(&mut self, op: &Operator<'_>, offset: u64) -> Result<()> {
         match op {
             Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => {
@@ -96,7 +97,7 @@ impl Translator<'_, '_> {
         }
     }
 
-    /// A block that branches to a loop go to.
+    /// The block that branches to a loop jump to.
     pub(super) fn loop_head(&mut self, ty: BlockType) -> Block {
         let head = self.emit.builder.create_block();
         for ty in self.params(ty) {
@@ -163,7 +164,7 @@ impl Translator<'_, '_> {
         Ok(())
     }
 
-    /// Ends the innermost frame, which is no `if` without `else`.
+    /// Ends the innermost frame, which is not an `if` without `else`.
     pub(super) fn end_innermost(&mut self) {
         let Some(frame) = self.frames.pop() else {
             unreachable!("`end` is validated")
@@ -177,7 +178,7 @@ impl Translator<'_, '_> {
                     .leave_loop(self.emit.builder.func.dfg.num_block_params(head));
             }
             (FrameKind::Func, None) if self.reachable => self.return_values(frame.ty),
-            // What follows is reached, if at all, by going on here.
+            // The code after the frame is reached, if at all, from here.
             (_, None) => {}
             (kind, Some(target)) => {
                 if self.reachable {
@@ -234,7 +235,7 @@ impl Translator<'_, '_> {
         self.reachable = true;
     }
 
-    /// Goes on at `block`, with its parameters on the stack in the place of what led to it.
+    /// Goes on at `block`, with its parameters on the operand stack.
     pub(super) fn continue_at(&mut self, block: Block) {
         let builder = &mut *self.emit.builder;
         builder.switch_to_block(block);
@@ -267,7 +268,7 @@ impl Translator<'_, '_> {
         self.push(reference);
     }
 
-    /// The reference is the last operand of the branch, if it is taken.
+    /// If the branch is taken, the reference is its last operand.
     pub(super) fn br_on_non_null(&mut self, depth: u32) {
         if let Some(reference) = self.stack.last() {
             self.branch_if(*reference, depth);
@@ -328,8 +329,8 @@ impl Translator<'_, '_> {
         Ok(())
     }
 
-    /// Branches by a table of tables: Cranelift's work for a block is quadratic in the blocks that it
-    /// branches to.
+    /// Branches by a table of tables: Cranelift's work for a block is quadratic in the blocks that
+    /// it branches to.
     fn branch_by_tables(
         &mut self,
         selector: Value,
@@ -400,7 +401,7 @@ impl Translator<'_, '_> {
         self.frames.len() - 1 - depth as usize
     }
 
-    /// The block that branches to a frame go to.
+    /// The block that branches to a frame jump to.
     fn target(&mut self, index: usize) -> Block {
         if let Some(target) = self.frames[index].target.expand() {
             return target;

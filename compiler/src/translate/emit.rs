@@ -1,4 +1,4 @@
-//! [`Emitter`] and what its methods in the other files share.
+//! [`Emitter`], and the helpers that its methods in the other files share.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ use crate::env::Env;
 use crate::ir::check::Checks;
 use crate::ir::flags::{CONSTANT, displacement};
 
-/// Emits what operators of one core instance do.
+/// Emits the IR of the operators of one core instance.
 ///
 /// Operands and results are values of the types that the operators have; indices are those of the
 /// module, which must be valid.
@@ -25,9 +25,9 @@ pub(crate) struct Emitter<'e, 'f> {
     pub(super) refs: &'e mut References,
 }
 
-/// Parts of memory that are disjoint, for Cranelift's alias analysis. Two regions never hold the
-/// same address: where that cannot be known, as with two imports, the region is the same. Constant
-/// loads need none. There is a fixed number, because the analysis keeps a row of them per block.
+/// Disjoint parts of memory, for Cranelift's alias analysis. Two regions never contain the same
+/// address: where that cannot be known, as with two imports, they share a region. Constant loads
+/// need none. Their number is fixed, because the analysis keeps a row of them per block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Region {
     /// Descriptors of memories, tables and segments.
@@ -121,7 +121,7 @@ impl<'e, 'f> Emitter<'e, 'f> {
         self.load_constant_at(self.vmctx, displacement(context_offset))
     }
 
-    /// Loads a `u64` that never changes from where everything can be read all the time.
+    /// Loads a `u64` that never changes, from an address that can always be read.
     pub(super) fn load_constant_at(&mut self, addr: Value, offset: i32) -> Value {
         self.builder.ins().load(I64, CONSTANT, addr, offset)
     }
@@ -133,7 +133,7 @@ impl<'e, 'f> Emitter<'e, 'f> {
             .iadd_imm_u(self.vmctx, i64::from(context_offset))
     }
 
-    /// An index or length, of either width, as 64 bits.
+    /// An index or length of 32 or 64 bits as 64 bits.
     pub(super) fn extend(&mut self, value: Value) -> Value {
         match self.builder.func.dfg.value_type(value) {
             I32 => self.builder.ins().uextend(I64, value),
@@ -141,7 +141,7 @@ impl<'e, 'f> Emitter<'e, 'f> {
         }
     }
 
-    /// A 64-bit index or length as the type of the memory or table has it.
+    /// A 64-bit index or length in the index type of the memory or table.
     pub(super) fn narrow(&mut self, value: Value, is_64: bool) -> Value {
         if is_64 {
             value
@@ -150,7 +150,7 @@ impl<'e, 'f> Emitter<'e, 'f> {
         }
     }
 
-    /// The value of an index that is a constant.
+    /// The value of an index, if it is a constant.
     pub(super) fn constant(&self, value: Value) -> Option<u64> {
         let dfg = &self.builder.func.dfg;
         let ValueDef::Result(inst, _) = dfg.value_def(value) else {

@@ -29,7 +29,7 @@ impl Emitter<'_, '_> {
         })
     }
 
-    /// Sets a global, also an immutable one, which instantiation does.
+    /// Sets a global. Instantiation also sets immutable ones.
     pub(crate) fn global_set(&mut self, global: u32, value: Value) {
         let (flags, addr, offset) = self.global_place(global);
         match self.env.module.globals[global as usize].content_type {
@@ -52,7 +52,7 @@ impl Emitter<'_, '_> {
             ),
             GlobalLoc::Import { slot } => {
                 let addr = self.load_constant(slot);
-                // Who exports an immutable global has set it before it can be imported.
+                // An immutable global is set before any other instance can import it.
                 let flags = match self.env.module.globals[global as usize].mutable {
                     true => self.flags(Region::ImportedGlobals),
                     false => MemFlagsData::new()
@@ -74,7 +74,7 @@ impl Emitter<'_, '_> {
             ConstValue::F32(bits) => self.builder.ins().f32const(Ieee32::with_bits(bits)),
             ConstValue::F64(bits) => self.builder.ins().f64const(Ieee64::with_bits(bits)),
             ConstValue::V128(bits) => self.vector_constant(I8X16, bits),
-            // Null is the same for all kinds.
+            // Null is the same value for all kinds of references.
             ConstValue::Ref(ConstRef::Null) => self.ref_null(Reference::Func),
             ConstValue::Ref(ConstRef::Closed { func, type_number }) => {
                 self.closed_func_ref(func, type_number)

@@ -1,47 +1,48 @@
 //! Interruptible code: where it checks whether the host wants it to stop.
 //!
-//! A check ([`Checks`](crate::ir::check::Checks)) is one instruction without a branch. The page that it
-//! loads from belongs to the store; its address is at a fixed offset in the context.
+//! A check ([`Checks`](crate::ir::check::Checks)) is one load without a branch, from a page of the
+//! store whose address is at a fixed offset in the context.
 //!
 //! Between two checks there is a bounded number of instructions:
 //!
-//! - Each loop checks at its head; a small one that is unrolled ([`super::unroll`]) in every other
-//!   iteration.
-//! - Each function that calls another one, or itself, checks where it begins, so no chain of calls
-//!   or tail calls goes without. One that calls none ends by itself, or in a loop.
-//! - Code that is neither checks after so many operators ([`Budget`]): few after a call, because
-//!   a deep recursion returns to that place in each of its frames.
+//! - Each loop checks at its head; a small one that is unrolled ([`super::unroll`]) checks in every
+//!   other iteration.
+//! - Each function that calls another one, or itself, checks at its start, so no chain of calls or
+//!   tail calls is without checks. One that calls none ends by itself, or runs in a loop.
+//! - Straight code checks after a number of operators ([`CheckBudget`]): a small number after a
+//!   call, because a deep recursion returns to that place in each of its frames.
 //!
 //! Builtins bound their own work, and their trampolines check.
 
 use cranelift_codegen::ir::Inst;
 
-/// How many operators may follow each other without a check.
+/// The most operators without a check between them.
 const MOST_OPERATORS: u32 = 1024;
-/// How many after a call.
+/// The most operators after a call without a check.
 const MOST_AFTER_CALL: u32 = 16;
 
 /// Counts operators to know when a check is due.
 ///
-/// Operators are counted in the order of the code; every path but back to a loop's head takes a
-/// part of them in this order. All counts are positions in it.
+/// Operators are counted in the order of the code. Every path, except back to a loop's head,
+/// executes some of them in this order. The fields are positions in it.
 #[derive(Default)]
-pub(super) struct Budget {
+pub(super) struct CheckBudget {
     position: u32,
-    /// Where a check is on every path to here, or was before this many operators.
+    /// On every path to here there is a check at this position or after it. Lower after calls, so
+    /// that the next check comes sooner.
     checked: u32,
-    /// After the last call.
+    /// The position after the last call.
     called: u32,
 }
 
-/// The budget where a frame begins.
+/// The state of the budget at the start of a frame.
 #[derive(Clone, Copy)]
 pub(super) struct Mark {
     position: u32,
     checked: u32,
 }
 
-impl Budget {
+impl CheckBudget {
     /// Counts an operator; whether a check is due before it.
     pub(super) fn operator(&mut self) -> bool {
         self.position += 1;
@@ -54,7 +55,7 @@ impl Budget {
 
     pub(super) fn call(&mut self) {
         self.called = self.position;
-        self.lower();
+        self.tighten();
     }
 
     pub(super) fn mark(&self) -> Mark {
@@ -64,29 +65,30 @@ impl Budget {
         }
     }
 
-    /// Goes on where a frame ends, or its second part begins: what led here may have left the
-    /// frame anywhere.
+    /// Goes on at the end of a frame, or at its `else`: paths to this place may have left the frame
+    /// anywhere.
     pub(super) fn merge(&mut self, frame: Mark) {
         self.checked = frame.checked;
         if self.called >= frame.position {
-            self.lower();
+            self.tighten();
         }
     }
 
-    fn lower(&mut self) {
+    /// Has the next check come at most [`MOST_AFTER_CALL`] operators from here.
+    fn tighten(&mut self) {
         let least = self
             .position
             .saturating_sub(MOST_OPERATORS - MOST_AFTER_CALL);
         self.checked = self.checked.min(least);
     }
 
-    /// Whether the function calls any.
+    /// Whether the function calls functions.
     fn has_calls(&self) -> bool {
         self.called != 0
     }
 }
 
-/// The check at the start of a function, until it is known whether it is needed.
+/// The check at the start of a function, kept until it is known whether it is needed.
 pub(super) struct EntryCheck(Option<[Inst; 2]>);
 
 impl super::Translator<'_, '_> {
@@ -100,7 +102,7 @@ impl super::Translator<'_, '_> {
         )
     }
 
-    /// Removes the check of a function that calls none.
+    /// Removes the check if the function has called none.
     pub(super) fn finish_entry(&mut self, entry: EntryCheck) {
         if let EntryCheck(Some([page, check])) = entry
             && !self.budget.has_calls()
@@ -111,14 +113,14 @@ impl super::Translator<'_, '_> {
         }
     }
 
-    /// Counts an operator and checks, if it is time.
+    /// Counts an operator, and emits a check if one is due.
     pub(super) fn count_operator(&mut self) {
         if self.emit.refs.checks.is_needed() && self.budget.operator() {
             self.check();
         }
     }
 
-    /// Checks whether to stop.
+    /// Emits a check.
     pub(super) fn check(&mut self) {
         let context = self.emit.vmctx;
         self.emit.refs.checks.emit(self.emit.builder, context);
@@ -130,8 +132,8 @@ impl super::Translator<'_, '_> {
 mod tests {
     use super::*;
 
-    /// How many operators come before the next check.
-    fn left(budget: &mut Budget) -> u32 {
+    /// The number of operators up to the next check.
+    fn left(budget: &mut CheckBudget) -> u32 {
         let mut count = 0;
         while !budget.operator() {
             count += 1;
@@ -142,7 +144,7 @@ mod tests {
 
     #[test]
     fn checks_are_due_soon_behind_calls_only() {
-        let mut budget = Budget::default();
+        let mut budget = CheckBudget::default();
         assert_eq!(left(&mut budget), MOST_OPERATORS);
         assert_eq!(left(&mut budget), MOST_OPERATORS);
         budget.call();
@@ -152,12 +154,12 @@ mod tests {
 
     #[test]
     fn a_check_in_a_frame_is_not_on_every_path() {
-        let mut budget = Budget::default();
+        let mut budget = CheckBudget::default();
         let frame = budget.mark();
         assert_eq!(left(&mut budget), MOST_OPERATORS);
         budget.merge(frame);
         assert_eq!(left(&mut budget), 0);
-        // A call in a frame may be the last that was done there, checks after it or not.
+        // A path may leave the frame right after a call in it, before any later check.
         let frame = budget.mark();
         budget.operator();
         budget.call();

@@ -1,10 +1,11 @@
 //! The locals of a function, and where they are kept.
 //!
-//! Usually they are variables of `cranelift-frontend`, which builds SSA form: each place where
-//! different values of a local meet has a block parameter for it. `n` loops over `n` locals have n²
-//! of those, and the register allocator joins them along the loops that are around them, which
-//! takes n³ and more. A function beyond the [`Budget`] is translated again with its locals in the
-//! frame, where they cost a load or store each: code and work are then linear in the function.
+//! Usually they are variables of `cranelift-frontend`, which builds SSA form: each block where
+//! different values of a local meet has a parameter for it. `n` nested loops over `n` locals have
+//! n² of those, and the register allocator merges them across the loops around them, which takes
+//! time n³ and more. A function beyond the [`Budget`] is translated again with its locals in the
+//! frame, where each access is a load or store: code and work are then linear in the function's
+//! size.
 
 use cranelift_codegen::ir::{self, InstBuilder, StackSlot, StackSlotData, StackSlotKind, Value};
 use cranelift_frontend::{FunctionBuilder, Variable};
@@ -12,9 +13,11 @@ use wasmparser::{FunctionBody, Operator, ValType};
 
 use crate::error::Result;
 
-/// The bytes of a number's place in the frame.
+/// The most locals that a function has: validation refuses more.
+const MAX_LOCALS: usize = 50_000;
+/// Bytes in the frame for a local, if none is a vector.
 const NUMBER_SIZE: u32 = 8;
-/// The bytes of any value's.
+/// Bytes in the frame for a local otherwise.
 const VECTOR_SIZE: u32 = 16;
 
 /// Where the locals of the function at hand are.
@@ -22,15 +25,15 @@ pub(super) enum Locals {
     Variables,
     Frame {
         slot: StackSlot,
-        /// For each local its offset in the slot; `None` if nothing accesses it.
+        /// Each local's offset in the slot; `None` if nothing accesses the local.
         offsets: Vec<Option<i32>>,
-        /// Of the locals that were declared.
+        /// The types of the locals declared so far.
         types: Vec<ir::Type>,
     },
 }
 
 impl Locals {
-    /// A place in the frame for each local that `body` accesses.
+    /// Gives each local that `body` accesses a place in the frame.
     pub(super) fn in_frame(
         body: &FunctionBody<'_>,
         params: &[ValType],
@@ -45,7 +48,7 @@ impl Locals {
             false => NUMBER_SIZE,
         };
         let (mut offsets, mut used) = (Vec::new(), 0);
-        // What cannot be read is an error where the operators are translated.
+        // An operator that cannot be read becomes an error when it is translated.
         for op in body
             .get_operators_reader()?
             .into_iter()
@@ -97,8 +100,12 @@ impl Locals {
     pub(super) fn get(&self, builder: &mut FunctionBuilder<'_>, local: u32) -> Value {
         match self {
             Locals::Variables => builder.use_var(variable(local)),
-            Locals::Frame { slot, types, .. } => {
-                let Some(offset) = self.offset(local) else {
+            Locals::Frame {
+                slot,
+                offsets,
+                types,
+            } => {
+                let Some(offset) = offset(offsets, local) else {
                     unreachable!("what is accessed has a place")
                 };
                 let ty = types[local as usize];
@@ -107,37 +114,33 @@ impl Locals {
         }
     }
 
-    /// Does nothing for a local in the frame that nothing accesses.
+    /// Sets a local. Does nothing for one in the frame that nothing accesses.
     pub(super) fn set(&self, builder: &mut FunctionBuilder<'_>, local: u32, value: Value) {
         match self {
             Locals::Variables => builder.def_var(variable(local), value),
-            Locals::Frame { slot, .. } => {
-                if let Some(offset) = self.offset(local) {
+            Locals::Frame { slot, offsets, .. } => {
+                if let Some(offset) = offset(offsets, local) {
                     let ins = builder.ins();
                     ins.stack_store(ir::types::I64, value, *slot, offset);
                 }
             }
         }
     }
-
-    fn offset(&self, local: u32) -> Option<i32> {
-        match self {
-            Locals::Variables => None,
-            Locals::Frame { offsets, .. } => offsets.get(local as usize).copied().flatten(),
-        }
-    }
 }
 
-/// The most locals that a function has: validation refuses more.
-const MAX_LOCALS: usize = 50_000;
+/// The offset of a local in the frame; `None` if nothing accesses it.
+fn offset(offsets: &[Option<i32>], local: u32) -> Option<i32> {
+    offsets.get(local as usize).copied().flatten()
+}
 
-/// The variable of a local: they are declared in the order of their indices.
+/// The variable of a local: variables are declared in the order of the locals' indices.
 fn variable(local: u32) -> Variable {
     Variable::from_u32(local)
 }
 
-/// How many block parameters a function may have while its locals are variables. The largest that
-/// was seen in programs is 10,000 for 150 KB (PHP); small functions have up to ten per operator.
+/// How many block parameters a function may have while its locals are variables. The most that were
+/// seen in a program are 10,000 in a function of 150 KB (PHP); small functions have up to ten per
+/// operator.
 pub(super) struct Budget {
     /// Bytes of the body.
     size: usize,
@@ -166,21 +169,20 @@ impl Budget {
         self.loops += 1;
     }
 
-    /// Counts the parameters of the head of the innermost loop, when all that branches to it is
-    /// known.
+    /// Counts the parameters of the head of the innermost loop, once all branches to it are known.
     pub(super) fn leave_loop(&mut self, params: usize) {
         self.in_loops += params * self.loops;
         self.loops -= 1;
     }
 
-    /// Whether the function has become too large already.
+    /// Whether the part translated so far is beyond the budget.
     pub(super) fn is_exceeded(&self, func: &ir::Function) -> bool {
         let most = Self::MIN_VALUES.max(Self::VALUES_PER_BYTE * self.size);
         let in_loops = Self::MIN_IN_LOOPS.max(Self::IN_LOOPS_PER_BYTE * self.size);
         func.dfg.num_values() > most || self.in_loops > in_loops
     }
 
-    /// The same for the whole function.
+    /// Whether the function, now complete, is beyond the budget.
     pub(super) fn is_exceeded_by_all(&self, func: &ir::Function) -> bool {
         let blocks = func.layout.blocks();
         let params: usize = blocks.map(|block| func.dfg.num_block_params(block)).sum();

@@ -62,8 +62,8 @@ impl Emitter<'_, '_> {
         });
         let mut flags = self.flags(memory_region(&loc));
 
-        // The context and the memories never move; what is added to them is inside, or faults, or
-        // wraps after a check that has trapped.
+        // Context and memories never move. A sum of one of them and an offset is inside, or faults,
+        // or wraps only after a check that has trapped.
         let (base, base_offset) = self.memory_base(&loc);
         let fault = Some(TrapCode::HEAP_OUT_OF_BOUNDS);
         if !in_bounds && needs_check(&loc, end_offset) {
@@ -88,7 +88,7 @@ impl Emitter<'_, '_> {
         }
     }
 
-    /// The address of `size` bytes that the host accesses; traps unless they are in the memory.
+    /// The address of `size` bytes that the host will access. Traps unless they are in the memory.
     pub(super) fn checked_addr(&mut self, memarg: &MemArg, index: Value, size: u64) -> Value {
         let memory = memory_index(memarg);
         let loc = self.env.memories[memory as usize];
@@ -183,7 +183,8 @@ fn access_size(opcode: Opcode, ty: Type) -> u64 {
     }
 }
 
-/// Whether an access that ends `end_offset` after its index may go beyond what faults by itself.
+/// Whether an access that ends `end_offset` bytes after its index may reach beyond the inaccessible
+/// bytes, so that it must be compared with the size.
 fn needs_check(loc: &MemoryLoc, end_offset: u64) -> bool {
     let faulting = loc.reservation.saturating_add(loc.guard_size);
     loc.is_checked || u64::from(u32::MAX).saturating_add(end_offset) > faulting

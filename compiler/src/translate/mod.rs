@@ -3,13 +3,13 @@
 //! One pass: each operator is read once, validated, and translated. [`Emitter`] emits what an
 //! operator does, given its operands as values; its methods are grouped by what they access, one
 //! file each, and serve code that is not a function body too (instantiation, trampolines).
-//! `operators` takes operands from the operand stack and puts results onto it; `control` keeps the
-//! stack of control frames. Locals are variables of `cranelift-frontend`, which builds SSA form as
-//! in Braun et al., "Simple and Efficient Construction of Static Single Assignment Form".
+//! `operators` pops operands from the operand stack and pushes results; `control` keeps the stack
+//! of control frames. Locals are variables of `cranelift-frontend`, which builds SSA form as in
+//! Braun et al., "Simple and Efficient Construction of Static Single Assignment Form".
 //!
-//! **Invariants:** code that cannot be reached is validated but not translated. Nothing is
-//! allocated or hashed per operator except by Cranelift: what a function refers to more than once
-//! is remembered in [`References`], and all buffers live in [`TranslateState`].
+//! **Invariants:** unreachable code is validated but not translated. Nothing is allocated or hashed
+//! per operator except by Cranelift: entities that a function may refer to more than once are
+//! remembered in [`References`], and all buffers live in [`TranslateState`].
 
 mod atomic;
 mod bounds;
@@ -54,10 +54,10 @@ use crate::env::Env;
 use crate::error::Result;
 use crate::ir::types::{core_signature, value_type};
 
-/// Buffers that translation can use again for the next function; one per thread.
+/// Buffers that translation reuses for the next function; one per thread.
 #[derive(Default)]
 pub(crate) struct TranslateState {
-    /// Whether locals are in the frame whatever the function's size is.
+    /// Whether locals are in the frame whatever the function's size.
     pub(crate) locals_in_frame: bool,
     /// Whether small loops that check for interrupts are unrolled.
     pub(crate) unrolls: bool,
@@ -91,7 +91,7 @@ pub(crate) fn translate_function(
         result = translate(env, func_index, isa, state, func, true);
     }
     if result.is_err() {
-        // The buffers hold parts of the function, as it was where translation stopped.
+        // The buffers still hold parts of the function that could not be translated.
         *state = TranslateState::default();
     }
     result.map(|_| ())
@@ -100,7 +100,7 @@ pub(crate) fn translate_function(
 /// Whether a function can be compiled as it was translated.
 enum Size {
     Fine,
-    /// It must be translated again, with its locals in the frame.
+    /// The function must be translated again, with its locals in the frame.
     BeyondBudget,
 }
 
@@ -148,7 +148,7 @@ fn translate(
         branch_table: &mut state.branch_table,
         reachable: true,
         dead_frames: 0,
-        budget: interrupt::Budget::default(),
+        budget: interrupt::CheckBudget::default(),
         loop_body: None,
         unrolled: None,
     };
@@ -157,7 +157,7 @@ fn translate(
     while !reader.eof() {
         let (op, offset) = reader.read_with_offset()?;
         validator.op(offset, &op)?;
-        // Bodies are much smaller than 4 GiB.
+        // A body is much smaller than 4 GiB.
         translator
             .emit
             .builder
@@ -185,7 +185,7 @@ fn translate(
     Ok(Size::Fine)
 }
 
-/// Starts the function: its parameters are the first locals. Returns the context.
+/// Starts the function and declares its parameters as the first locals. Returns the context.
 fn enter(builder: &mut FunctionBuilder<'_>, locals: &mut Locals) -> Value {
     let entry = builder.create_block();
     builder.append_block_params_for_function_params(entry);

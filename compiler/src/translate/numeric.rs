@@ -1,5 +1,6 @@
 //! Numeric operators. Cranelift's instructions have WebAssembly's semantics: shift amounts are
-//! taken modulo the width, division and conversion trap by themselves, NaN is what the CPU makes.
+//! taken modulo the width, division and conversion trap by themselves, the bits of a NaN are the
+//! CPU's.
 
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::types::I32;
@@ -62,7 +63,7 @@ impl<'f> Translator<'_, 'f> {
         self.push_bool(result);
     }
 
-    /// Pushes a truth value, which Cranelift has as `i8`.
+    /// Pushes a boolean, an `i8` in Cranelift, as an `i32`.
     pub(super) fn push_bool(&mut self, value: Value) {
         let value = self.emit.builder.ins().uextend(I32, value);
         self.push(value);

@@ -1,4 +1,4 @@
-//! One arm per operator.
+//! The translation of each operator: one arm each.
 
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
 use cranelift_codegen::ir::types::{F32, F64, I8, I16, I32, I64, I128};
@@ -11,7 +11,7 @@ use wasmparser::{BlockType, HeapType, MemArg, Operator, RefType, ValType};
 use super::call::Callee;
 use super::control::Frame;
 use super::emit::Emitter;
-use super::interrupt::Budget;
+use super::interrupt::CheckBudget;
 use super::locals::{self, Locals};
 use super::unroll::{Body, Unrolled};
 use crate::env::ConstValue;
@@ -24,7 +24,7 @@ pub(super) struct Translator<'e, 'f> {
     pub(super) emit: Emitter<'e, 'f>,
     pub(super) isa: &'e dyn TargetIsa,
     pub(super) locals: Locals,
-    /// How large the function may get.
+    /// How large the function may become before its locals go to the frame.
     pub(super) size: locals::Budget,
     /// Operands.
     pub(super) stack: &'e mut Vec<Value>,
@@ -35,11 +35,11 @@ pub(super) struct Translator<'e, 'f> {
     pub(super) branch_table: &'e mut Vec<BlockCall>,
     /// Whether the current operator can be reached.
     pub(super) reachable: bool,
-    /// Frames that were opened, and not ended, in code that cannot be reached.
+    /// The number of control frames that were opened and not yet ended in unreachable code.
     pub(super) dead_frames: u32,
-    /// When the next check for an interrupt is due.
-    pub(super) budget: Budget,
-    /// The body of the loop that the current operator begins, if it is to be unrolled.
+    /// Counts operators up to the next interrupt check.
+    pub(super) budget: CheckBudget,
+    /// The body of the loop that the current operator begins, if the loop will be unrolled.
     pub(super) loop_body: Option<Body<'e>>,
     /// The innermost loop, while the first copy of its body is translated.
     pub(super) unrolled: Option<Unrolled<'e>>,
@@ -361,7 +361,7 @@ impl<'e> Translator<'e, '_> {
         self.return_call_callee(&callee, type_index);
     }
 
-    /// Calls with the topmost operands, in whose place the results are put.
+    /// Calls with the topmost operands, and replaces them by the results.
     fn call_callee(&mut self, callee: &Callee, type_index: u32) {
         let first = self.first_arg(type_index);
         let call = self.emit.call_callee(callee, &self.stack[first..]);
@@ -378,7 +378,7 @@ impl<'e> Translator<'e, '_> {
         self.reachable = false;
     }
 
-    /// Where the arguments of a function of this type begin on the stack.
+    /// The place on the operand stack where the arguments of a function of this type begin.
     fn first_arg(&self, type_index: u32) -> usize {
         self.stack.len()
             - self.emit.env.module.types[type_index as usize]
@@ -462,7 +462,7 @@ impl<'e> Translator<'e, '_> {
     }
 
     fn ref_null(&mut self, ty: HeapType, offset: u64) -> Result<()> {
-        // All type indices that are valid fit.
+        // Every valid type index fits.
         let ty = RefType::new(true, ty).unwrap_or(RefType::FUNCREF);
         value_type(ValType::Ref(ty)).map_err(|error| error.at(offset))?;
         let null = self.emit.ref_null(Reference::of(ty));
@@ -477,7 +477,7 @@ impl<'e> Translator<'e, '_> {
     }
 
     fn ref_as_non_null(&mut self) {
-        // The operand is the result.
+        // The operand stays on the stack as the result.
         if let Some(reference) = self.stack.last() {
             self.emit.trap_if_null(*reference);
         }

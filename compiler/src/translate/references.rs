@@ -1,12 +1,12 @@
-//! The entities that a function refers to, remembered so that each is declared once.
+//! The Cranelift entities that a function refers to, remembered so that each is declared once.
 
 use cranelift_codegen::entity::packed_option::{PackedOption, ReservedValue};
 use cranelift_codegen::ir::{AliasRegion, FuncRef, GlobalValue, Inst, SigRef, Value};
 
 use crate::ir::check::Checks;
 
-/// The entities that stand for what the function at hand refers to. Reused from function to
-/// function; [`Emitter::new`](super::Emitter::new) clears it.
+/// The entities that the function at hand has declared. Reused from function to function;
+/// [`Emitter::new`](super::Emitter::new) clears it.
 #[derive(Default)]
 pub(crate) struct References {
     /// By function index.
@@ -19,7 +19,7 @@ pub(crate) struct References {
     pub(super) regions: Memo<AliasRegion>,
     /// The start of the text, at index 0.
     pub(super) text: Memo<GlobalValue>,
-    /// Checks for an interrupt.
+    /// The interrupt checks of the function.
     pub(super) checks: Checks,
     /// The loops that are being translated.
     pub(super) loops: Loops,
@@ -56,7 +56,7 @@ impl Loops {
         self.0.clear();
     }
 
-    /// The loop that `entry` jumps to begins.
+    /// Enters the loop to whose head `entry` jumps.
     pub(super) fn enter(&mut self, entry: Inst) {
         self.0.push(Loop {
             entry,
@@ -68,8 +68,8 @@ impl Loops {
         self.0.pop();
     }
 
-    /// The jumps to those of the innermost loops before which no memory's size is loaded, the innermost
-    /// first: it is loaded now.
+    /// The jumps into the innermost loops before which no memory's size is loaded yet, the
+    /// innermost loop first. Marks them: the caller loads the size there.
     pub(super) fn take_without_size(&mut self) -> impl Iterator<Item = Inst> {
         let loops = self.0.iter_mut().rev();
         loops.take_while(|found| !found.has_size).map(|found| {
@@ -79,8 +79,8 @@ impl Loops {
     }
 }
 
-/// A map from small numbers that is cleared in time linear in what was inserted, because it is
-/// cleared for each function of a module that may have very many.
+/// A map from small numbers. Clearing it takes time linear in the insertions, not in its size,
+/// because it is cleared for each function of a module that may have very many.
 pub(super) struct Memo<T: ReservedValue> {
     slots: Vec<PackedOption<T>>,
     used: Vec<u32>,

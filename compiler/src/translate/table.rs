@@ -22,7 +22,7 @@ const CONSTANT_TABLE: &str = "what writes, grows or copies a table is known when
 const OUT_OF_BOUNDS: ir::TrapCode = trap_code(TrapCode::TableOutOfBounds);
 
 impl Emitter<'_, '_> {
-    /// Where an element is, as an address and an offset; traps if it is out of bounds.
+    /// The place of an element, as an address and an offset. Traps if it is out of bounds.
     pub(super) fn element(&mut self, table: u32, index: Value) -> (Value, i32) {
         let index_constant = self.constant(index);
         match self.env.tables[table as usize] {
@@ -62,7 +62,7 @@ impl Emitter<'_, '_> {
         }
     }
 
-    /// Traps if there is no such element in a table of constant length.
+    /// Traps if the index is out of bounds of a table of constant length.
     fn check_fixed(&mut self, index: Value, len: u32) {
         let (condition, bound) = (IntCC::UnsignedGreaterThanOrEqual, i64::from(len));
         let beyond = self.builder.ins().icmp_imm_u(condition, index, bound);
@@ -86,7 +86,7 @@ impl Emitter<'_, '_> {
         self.builder.ins().iadd(base, offset)
     }
 
-    /// Where the table's [`VmTable`] is, as an address and an offset.
+    /// The place of the table's [`VmTable`], as an address and an offset.
     fn table_place(&mut self, table: u32) -> (Value, i32) {
         match self.env.tables[table as usize] {
             TableLoc::Fixed { desc, .. } | TableLoc::Own { desc } => {
@@ -106,7 +106,7 @@ impl Emitter<'_, '_> {
         }
     }
 
-    /// The number of elements at the moment.
+    /// The current number of elements.
     fn table_len(&mut self, table: u32) -> Value {
         const LEN: i32 = field(offset_of!(VmTable, len));
         if let TableLoc::Fixed { len, .. } | TableLoc::Constant { len, .. } =

@@ -1,4 +1,5 @@
-//! Every operator translates, passes Cranelift's verifier and compiles; the design is in the code.
+//! Every operator translates, passes Cranelift's verifier and compiles; design decisions are
+//! visible in the machine code.
 
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::isa::{self, OwnedTargetIsa};
@@ -139,7 +140,7 @@ pub(crate) fn compile(
     Ok(listings)
 }
 
-/// Compiles a module in all combinations of settings; returns the listings of the usual one.
+/// Compiles a module in all combinations of settings; returns the listings for the default ones.
 fn compile_text(text: &str) -> Result<Vec<String>> {
     let bytes = wat::parse_str(text).unwrap();
     let decoded = decode(&bytes, Features::default())?;
@@ -210,7 +211,7 @@ fn an_indirect_call_compares_the_bound_and_the_type() {
         (func (param i32) (result i32)
             (call_indirect (type $t) (local.get 0) (local.get 0))))";
     let code = listing(text);
-    // Of the stack pointer, of the index, of the type.
+    // Comparisons of the stack pointer, of the index and of the type.
     assert_eq!(code.matches("cmp").count(), 3, "{code}");
     assert!(code.contains("movl 0x804(%rdi, %"), "{code}");
     assert!(code.contains("call    *%"), "{code}");
@@ -467,7 +468,7 @@ fn rounding_calls_a_builtin_where_the_cpu_has_no_instruction() {
 
 #[test]
 fn casts_between_lanes_are_looked_through() {
-    // A load is the operand of an instruction, whatever its lanes are.
+    // A load becomes the operand of an instruction, whatever its lanes are.
     let code = listing(
         "(module (memory 1) (func (param i32 v128) (result v128)
             (f32x4.add (local.get 1) (v128.load offset=16 (local.get 0)))))",

@@ -1,5 +1,5 @@
-//! Small innermost loops of interruptible code: their body is translated twice in a row, so that
-//! they check in every other iteration.
+//! Unrolls small innermost loops of interruptible code: their body is translated twice in a row, so
+//! that they check in every other iteration.
 //!
 //! ```text
 //! head: check, body -> second: body -> head
@@ -7,8 +7,9 @@
 //!                \----------------> after the loop
 //! ```
 //!
-//! Measured on loops of about seven instructions (`interruptible.cost` of the bench): a check costs up to
-//! 25 % in each iteration, 5 % in every other. More copies, and larger bodies, cost more than they save.
+//! Measured on loops of about seven instructions (`interruptible.cost` of the bench): a check costs
+//! up to 25 % in each iteration, 5 % in every other. More copies, or larger bodies, would cost more
+//! than they save.
 
 use cranelift_codegen::ir::Block;
 use wasmparser::{Operator, OperatorsReader};
@@ -16,7 +17,7 @@ use wasmparser::{Operator, OperatorsReader};
 use super::operators::Translator;
 use crate::error::Result;
 
-/// The most operators of a body that is there twice.
+/// The most operators of a body that is unrolled.
 const MAX_OPERATORS: usize = 16;
 
 /// The operators of a loop without its `end`, each with its offset.
@@ -25,16 +26,16 @@ pub(super) type Body<'a> = Vec<(Operator<'a>, u64)>;
 /// A loop whose body is translated for the first time.
 pub(super) struct Unrolled<'a> {
     body: Body<'a>,
-    /// Where its second copy branches back to.
+    /// The block that its second copy branches back to.
     head: Block,
 }
 
-/// The body of a loop that `reader` has read the start of, if it is small and innermost and calls
-/// no function.
+/// The body of the loop whose start `reader` has just read, if it is small, innermost and calls no
+/// function.
 pub(super) fn small_body<'a>(mut reader: OperatorsReader<'a>) -> Option<Body<'a>> {
     let mut body = Vec::new();
     let mut depth = 0;
-    // What cannot be read is an error where the operators are translated for the first time.
+    // An operator that cannot be read becomes an error when the first copy is translated.
     while let Ok((op, offset)) = reader.read_with_offset()
         && body.len() < MAX_OPERATORS
     {
@@ -86,7 +87,7 @@ impl<'e> Translator<'e, '_> {
             self.operator(op, *offset)?;
         }
         self.end_innermost();
-        // Where the first copy reaches its end, so does the second.
+        // If the first copy reaches its end, so does the second.
         if let Some(after) = after {
             self.jump(after, results);
             self.end_at(after, height);

@@ -1,11 +1,11 @@
-//! Code without alias analysis, to compare with. Cranelift's own setting, `enable_alias_analysis`,
-//! has no effect: 0.135 does not read it.
+//! Code without alias analysis, for comparison in tests. Cranelift's own setting,
+//! `enable_alias_analysis`, has no effect: version 0.135 does not read it.
 
 use cranelift_codegen::cursor::{Cursor, FuncCursor};
 use cranelift_codegen::ir::{Function, InstBuilder};
 
-/// Puts a barrier before each access: a sequence point, after which the analysis knows nothing and
-/// which is no machine code.
+/// Puts a barrier before each access: a sequence point, which makes the analysis forget everything
+/// and becomes no machine code.
 pub(crate) fn insert(func: &mut Function) {
     let mut cursor = FuncCursor::new(func);
     while cursor.next_block().is_some() {

@@ -14,7 +14,7 @@ use crate::ir::check::Checks;
 use crate::ir::symbol::Symbol;
 use crate::ir::types::core_signature;
 use crate::isa::Target;
-use crate::layout::{Bridge, Unit};
+use crate::layout::{Bridge, UnitLayout};
 use crate::options::OptLevel;
 use crate::plan::{CoreFunc, Plan};
 use crate::translate::{self, TranslateState};
@@ -22,7 +22,7 @@ use crate::translate::{self, TranslateState};
 /// All that compiling an entry needs.
 #[derive(Clone, Copy)]
 pub(crate) struct Job<'j, 'a> {
-    pub(crate) unit: &'j Unit<'a>,
+    pub(crate) unit: &'j UnitLayout<'a>,
     pub(crate) plan: &'j Plan,
     pub(crate) target: &'j Target,
     pub(crate) sharing: &'j Sharing,
@@ -47,8 +47,8 @@ impl Worker {
     }
 }
 
-/// How long a core function is in its module, in bytes.
-pub(crate) fn size_hint(entry: &Entry, unit: &Unit<'_>) -> u64 {
+/// The bytes of a core function in its module.
+pub(crate) fn size_hint(entry: &Entry, unit: &UnitLayout<'_>) -> u64 {
     match *entry {
         Entry::Core { instance, index } => {
             let module = unit.envs[instance as usize].module;

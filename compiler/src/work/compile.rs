@@ -1,7 +1,6 @@
 //! Compiles entries to machine code, in parallel.
 
 use std::collections::{BTreeSet, HashMap};
-use std::slice;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cranelift_codegen::{FinalizedMachReloc, FinalizedRelocTarget, binemit, ir};
@@ -19,19 +18,20 @@ use crate::ir::symbol::{FuncId, Symbol};
 use crate::ir::trap::from_trap_code;
 use crate::options::Progress;
 
-/// All functions of the text, compiled: those of the work list, and then what they share.
+/// All functions of the text, compiled: those of the work list, then those that they share.
 pub(crate) struct Compiled<'l> {
     list: &'l WorkList,
-    /// Functions for handles and the builtins' trampolines that something refers to.
+    /// Functions that other functions share: parts of adapters, functions on handles, trampolines
+    /// of builtins. Only those that are used.
     shared: Vec<Entry>,
     /// The numbers of shared functions.
     ids: HashMap<Symbol, FuncId>,
-    /// In the order of the text.
+    /// The functions in the order of the text.
     pub(crate) functions: Vec<CompiledFunction>,
 }
 
 impl<'l> Compiled<'l> {
-    /// The list's functions, to which those that they share are added.
+    /// Starts with the list's functions; shared functions are added later.
     fn new(list: &'l WorkList, functions: Vec<CompiledFunction>) -> Compiled<'l> {
         Compiled {
             list,
@@ -41,10 +41,35 @@ impl<'l> Compiled<'l> {
         }
     }
 
-    fn add(&mut self, symbol: Symbol, entry: Entry, function: CompiledFunction) {
-        self.ids.insert(symbol, FuncId(self.functions.len() as u32));
-        self.shared.push(entry);
-        self.functions.push(function);
+    /// Adds the shared functions of one kind that the functions so far refer to, and those that
+    /// these refer to. `select` is the kind's part of a symbol.
+    fn add_used<T: Copy + Ord>(
+        &mut self,
+        (job, bodies): (Job<'_, '_>, &Bodies),
+        select: impl Fn(Symbol) -> Option<T>,
+        symbol: impl Fn(T) -> Symbol,
+        entry: impl Fn(T) -> Entry,
+    ) -> Result<()> {
+        let mut first = 0;
+        while first < self.functions.len() {
+            let new = &self.functions[first..];
+            let mut used: BTreeSet<T> = new
+                .iter()
+                .flat_map(|function| &function.relocs)
+                .filter_map(|reloc| select(reloc.symbol))
+                .collect();
+            used.retain(|part| self.func(symbol(*part)).is_none());
+            first = self.functions.len();
+            let entries: Vec<Entry> = used.iter().copied().map(&entry).collect();
+            let functions = compile_entries(&entries, job, bodies, &|_| {})?;
+            for ((part, entry), function) in used.into_iter().zip(entries).zip(functions) {
+                let id = FuncId(self.functions.len() as u32);
+                self.ids.insert(symbol(part), id);
+                self.shared.push(entry);
+                self.functions.push(function);
+            }
+        }
+        Ok(())
     }
 
     /// How many core functions there are: they come first.
@@ -68,7 +93,7 @@ impl<'l> Compiled<'l> {
         self.list.entries.iter().chain(&self.shared)
     }
 
-    /// The function that a symbol means; `None` if it is not a function, or was not compiled because
+    /// The function of a symbol; `None` if it is not a function, or was not compiled because
     /// nothing refers to it.
     pub(crate) fn func(&self, symbol: Symbol) -> Option<FuncId> {
         match symbol {
@@ -81,10 +106,10 @@ impl<'l> Compiled<'l> {
 /// A compiled function.
 pub(crate) struct CompiledFunction {
     pub(crate) code: Vec<u8>,
-    /// The alignment that the code needs or, unless it is optimised for size, likes.
+    /// The alignment that the code needs or, unless it is optimised for size, runs fastest with.
     pub(crate) align: u32,
     pub(crate) relocs: Vec<Reloc>,
-    /// Offset of each instruction that can trap, and why.
+    /// Offset of each instruction that can trap, with the trap.
     pub(crate) traps: Vec<(u32, TrapCode)>,
     /// For thunks: the call into wasm.
     pub(crate) enter: Option<EnterCall>,
@@ -92,7 +117,7 @@ pub(crate) struct CompiledFunction {
     pub(crate) single_pass: bool,
 }
 
-/// A place in code that depends on where something else is.
+/// A place in code that depends on the address of a symbol.
 pub(crate) struct Reloc {
     pub(crate) offset: u32,
     pub(crate) kind: binemit::Reloc,
@@ -108,8 +133,7 @@ pub(crate) struct EnterCall {
     pub(crate) context_offset: u32,
 }
 
-/// Compiles all entries, and then what they share: functions for handles, and the builtins'
-/// trampolines.
+/// Compiles all entries, then the functions that they share.
 pub(crate) fn compile<'l>(
     list: &'l WorkList,
     job: Job<'_, '_>,
@@ -118,49 +142,24 @@ pub(crate) fn compile<'l>(
     let bodies = leaves::bodies(list, job);
     let functions = compile_entries(&list.entries, job, &bodies, progress)?;
     let mut compiled = Compiled::new(list, functions);
-    // Functions that adapters share call others.
-    let mut first = 0;
-    while first < compiled.functions.len() {
-        let copies = used(&compiled.functions[first..], |symbol| match symbol {
-            Symbol::Copy(func) if compiled.func(symbol).is_none() => Some(func),
-            _ => None,
-        });
-        first = compiled.functions.len();
-        let entries: Vec<Entry> = copies.iter().copied().map(Entry::Copy).collect();
-        let functions = compile_entries(&entries, job, &bodies, &|_| {})?;
-        for ((func, entry), function) in copies.into_iter().zip(entries).zip(functions) {
-            compiled.add(Symbol::Copy(func), entry, function);
-        }
-    }
-    for op in used(&compiled.functions, |symbol| match symbol {
+    let context = (job, &bodies);
+    let copy = |symbol| match symbol {
+        Symbol::Copy(func) => Some(func),
+        _ => None,
+    };
+    compiled.add_used(context, copy, Symbol::Copy, Entry::Copy)?;
+    let handle = |symbol| match symbol {
         Symbol::Handle(op) => Some(op),
         _ => None,
-    }) {
-        let entry = Entry::Handle(op);
-        let functions = compile_entries(slice::from_ref(&entry), job, &bodies, &|_| {})?;
-        for function in functions {
-            compiled.add(Symbol::Handle(op), entry.clone(), function);
-        }
-    }
-    let builtins = used(&compiled.functions, |symbol| match symbol {
+    };
+    compiled.add_used(context, handle, Symbol::Handle, Entry::Handle)?;
+    // Last, because all functions may call builtins.
+    let builtin = |symbol| match symbol {
         Symbol::Builtin(builtin) => Some(builtin),
         _ => None,
-    });
-    let entries: Vec<Entry> = builtins.iter().copied().map(Entry::Builtin).collect();
-    let functions = compile_entries(&entries, job, &bodies, &|_| {})?;
-    for ((builtin, entry), function) in builtins.into_iter().zip(entries).zip(functions) {
-        compiled.add(Symbol::Builtin(builtin), entry, function);
-    }
+    };
+    compiled.add_used(context, builtin, Symbol::Builtin, Entry::Builtin)?;
     Ok(compiled)
-}
-
-/// The symbols that compiled functions refer to, of those that `select` knows.
-fn used<T: Ord>(
-    compiled: &[CompiledFunction],
-    select: impl Fn(Symbol) -> Option<T>,
-) -> BTreeSet<T> {
-    let relocs = compiled.iter().flat_map(|compiled| &compiled.relocs);
-    relocs.filter_map(|reloc| select(reloc.symbol)).collect()
 }
 
 fn compile_entries(
@@ -173,8 +172,9 @@ fn compile_entries(
     order.sort_by_key(|place| std::cmp::Reverse(size_hint(&entries[*place], job.unit)));
     let next = AtomicUsize::new(0);
     let done = AtomicUsize::new(0);
-    // The place of the first entry, in the list's order, that is known to fail. Those after it need
-    // not be compiled, those before it must be: the error is the same whatever the threads do.
+    // The place of the first entry, in the list's order, that is known to fail. Entries after it
+    // need not be compiled, those before it must be, so that the error does not depend on the
+    // threads.
     let failed = AtomicUsize::new(usize::MAX);
     let results: Vec<Vec<(usize, Result<CompiledFunction>)>> = rayon::broadcast(|_| {
         let mut worker = Worker::new();
@@ -186,7 +186,7 @@ fn compile_entries(
             let result = compile_entry(&entries[*place], job, bodies, &mut worker);
             if result.is_err() {
                 failed.fetch_min(*place, Ordering::Relaxed);
-                // What was half built is still in there.
+                // The worker still has parts of the function that failed.
                 worker = Worker::new();
             }
             results.push((*place, result));
@@ -222,8 +222,8 @@ fn compile_entry(
     worker.context.clear();
     build(entry, job, bodies, worker)?;
     let context = &mut worker.context;
-    // What a component gave to an imported module may come back as that module's export: it has two
-    // names then.
+    // An item that a component gives to an imported module may come back as that module's export:
+    // then two slots refer to it.
     let is_aliased = job.unit.is_open && job.unit.kind == Kind::Component;
     if is_aliased || !job.target.alias_analysis {
         barriers::insert(&mut context.func);

@@ -1,19 +1,22 @@
-//! What allocating registers for a function costs, estimated from its optimised IR.
+//! Estimates, from a function's optimised IR, the cost of allocating its registers.
 //!
-//! The backtracking allocator compares a live range that finds no register with all that it overlaps:
-//! its work grows with the *area* of the live ranges, the sum over all values of the instructions
-//! between definition and last use. Ordinary functions have few values that live long; a function
-//! with thousands of them at once takes seconds for 20 KB. The estimate takes blocks in the order
-//! of the layout, and extends what is used in a loop to the loop's end if it is defined before.
+//! The backtracking allocator compares a live range that finds no register with all ranges that
+//! overlap it: its work grows with the *area* of the live ranges, the sum over all values of the
+//! instructions between definition and last use. Ordinary functions have few values that live long;
+//! a function with thousands of them at once takes seconds for 20 KB. The estimate takes blocks in
+//! the order of the layout. The range of a value that is defined before a loop and used in it
+//! extends to the loop's end.
 //!
-//! It depends on the function alone, never on time, so that the same input gives the same bytes.
+//! The estimate depends on the function alone, never on time, so that the same input gives the same
+//! bytes.
 
 use cranelift_codegen::entity::SecondaryMap;
 use cranelift_codegen::ir::{Block, Function, Value};
 
-/// The largest area that is always allocated by backtracking: about a second.
+/// The largest area for which backtracking is always used: about a second.
 const MAX_AREA: u64 = 25_000_000;
-/// The most values that live at once, on average over a function, in larger ones.
+/// In functions with a larger area, the most values that may live at once, on average over the
+/// function.
 const MAX_MEAN_LIVE: u64 = 250;
 
 /// Whether the function is beyond the budget of the backtracking allocator.
@@ -55,7 +58,7 @@ fn area(func: &Function) -> (u64, u64) {
         let targets = func.dfg.insts[last]
             .branch_destination(&func.dfg.jump_tables, &func.dfg.exception_tables);
         for target in targets {
-            // Blocks that were not passed yet have no start.
+            // Blocks further on have no start yet.
             let start = starts[target.block(pool)];
             if start != 0 {
                 loops.push((start, position));
@@ -95,7 +98,7 @@ struct Loops {
 }
 
 impl Loops {
-    /// Of the start and end of each.
+    /// Makes the structure from the start and end of each loop.
     fn new(mut loops: Vec<(u32, u32)>) -> Loops {
         loops.sort_unstable();
         let starts = loops.iter().map(|(start, _)| *start).collect();
@@ -112,7 +115,7 @@ impl Loops {
         Loops { starts, ends }
     }
 
-    /// The range up to the end of all loops that it reaches into.
+    /// The range, extended to the end of all loops that it enters.
     fn extend(&self, range: Range) -> Range {
         let from = self.starts.partition_point(|start| *start <= range.first);
         let to = self.starts.partition_point(|start| *start <= range.last);

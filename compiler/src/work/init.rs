@@ -1,5 +1,5 @@
-//! The functions that run at instantiation: what could not be evaluated at compile time, in the
-//! order of the specification.
+//! The functions that run at instantiation: the steps that could not be evaluated at compile time,
+//! in the order of the specification.
 
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value, types};
 use cranelift_frontend::FunctionBuilder;
@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::ir::function::{begin, declare_function};
 use crate::ir::symbol::{FuncId, Symbol};
 use crate::ir::types::core_signature;
-use crate::layout::{Step, Unit};
+use crate::layout::{Step, UnitLayout};
 use crate::module::{ElementItems, SegmentMode};
 use crate::translate::{Emitter, References};
 
@@ -18,7 +18,7 @@ use crate::translate::{Emitter, References};
 pub(crate) fn build(
     builder: &mut FunctionBuilder<'_>,
     references: &mut References,
-    unit: &Unit<'_>,
+    unit: &UnitLayout<'_>,
     steps: &[Step],
 ) -> Result<()> {
     let entry = begin(builder, core_signature(&wasmparser::FuncType::new([], [])));
@@ -44,7 +44,7 @@ pub(crate) fn build(
     Ok(())
 }
 
-/// Builds a function that calls `count` others, which run steps, from `first` on.
+/// Builds a function that calls `count` functions, from `first` on, which run steps.
 pub(crate) fn calls(builder: &mut FunctionBuilder<'_>, first: FuncId, count: u32) {
     let signature = core_signature(&wasmparser::FuncType::new([], []));
     let entry = begin(builder, signature.clone());

@@ -4,19 +4,21 @@
 //! core function --call--> adapter --call--> leaf       becomes one function
 //! ```
 //!
-//! A *leaf* is a small core function that neither calls nor traps. Its callers are not seen in a
-//! backtrace that it makes, since it makes none. Small adapters are inlined into the core functions that
-//! call them; what traps in an adapter has never been a frame of its own.
+//! A *leaf* is a small core function that neither calls nor traps, so that its frame is never in a
+//! backtrace. Small adapters are inlined into the core functions that call them; adapters never
+//! have a frame in backtraces.
 //!
-//! Functions that check whether to stop are not inlined: two checks of a function must not be alike.
+//! Functions with interrupt checks are not inlined: Cranelift would merge equal checks of one
+//! function.
 //!
-//! Accesses of adapters have no alias region, those of core functions have one, and Cranelift orders a
-//! load without region after stores without region, calls and fences only. **Invariant:** an inlined
-//! adapter that loads from a memory stores what it has loaded, or calls, before the core function goes
-//! on: results go to the caller's memory, and what takes parameters from memory calls `realloc`.
+//! Accesses of adapters have no alias region, those of core functions have one. Cranelift keeps a
+//! load without region in order only with stores without region, calls and fences. **Invariant:**
+//! an inlined adapter that loads from a memory also stores the loaded value, or makes a call,
+//! before the core function goes on: results are stored in the caller's memory, and an adapter with
+//! parameters in memory calls `realloc`.
 //!
-//! Functions that are inlined are built before all others; one that cannot be built is left alone, so that
-//! errors are those of compiling it.
+//! Functions that are inlined are built before all others. One that cannot be built is not inlined,
+//! so that the error is that of compiling it.
 
 use std::collections::HashMap;
 
@@ -26,8 +28,8 @@ use cranelift_codegen::{Context, ir};
 use crate::error::{Error, Result};
 use crate::ir::symbol::{FuncId, Symbol};
 
-/// The most instructions that are inlined into one function: a call is two bytes of a module, so
-/// that hostile ones would make much code of little.
+/// The most instructions that are inlined into one function: a call is two bytes of a module, so a
+/// hostile module could make much code from few bytes.
 const MAX_INLINED: usize = 20_000;
 
 /// The functions that are inlined, by their place in the work list.
@@ -74,7 +76,7 @@ impl Bodies {
     }
 }
 
-/// Decides for each call of one function.
+/// Decides for each call of one function whether to inline it.
 struct Inliner<'b> {
     bodies: &'b Bodies,
     /// How many more instructions may be inlined.
@@ -103,7 +105,7 @@ impl Inline for Inliner<'_> {
         }
         InlineCommand::Inline {
             callee: std::borrow::Cow::Borrowed(callee),
-            // What it calls was inlined into it already.
+            // The callee's own calls were inlined already.
             visit_callee: false,
         }
     }

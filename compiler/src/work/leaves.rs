@@ -1,4 +1,4 @@
-//! Finds what is inlined: leaves that adapters call, and adapters, as far as they are small.
+//! Finds the functions that are inlined: small adapters, and the small leaves that adapters call.
 
 use cranelift_codegen::ir;
 
@@ -9,12 +9,12 @@ use crate::ir::symbol::FuncId;
 use crate::layout::Planned;
 use crate::options::OptLevel;
 
-/// The most bytes that a leaf has in the module.
+/// The most bytes of a leaf in its module.
 const MAX_LEAF_BYTES: u64 = 64;
-/// The most instructions of IR that an inlined function has.
+/// The most instructions of IR of an inlined function.
 const MAX_INSTS: usize = 32;
 
-/// Leaves that adapters call, and adapters, as far as they are small.
+/// The functions that are inlined, built.
 pub(super) fn bodies(list: &WorkList, job: Job<'_, '_>) -> Bodies {
     let mut bodies = Bodies::default();
     if job.plan.adapters.is_empty() || job.target.opt == OptLevel::Size {
@@ -43,7 +43,7 @@ pub(super) fn bodies(list: &WorkList, job: Job<'_, '_>) -> Bodies {
     bodies
 }
 
-/// Adds a function if it is small and `is_fit`.
+/// Adds a function if it is small and `is_fit` accepts it.
 fn add(
     bodies: &mut Bodies,
     (id, entry): (FuncId, &Entry),
@@ -63,7 +63,7 @@ fn add(
     }
 }
 
-/// Whether a function, of which no access to memory faults, neither calls nor traps.
+/// Whether a function neither calls nor traps. Assumes that no access to memory faults.
 fn is_leaf(func: &ir::Function) -> bool {
     insts(func).all(|inst| {
         let data = &func.dfg.insts[inst];
@@ -73,7 +73,8 @@ fn is_leaf(func: &ir::Function) -> bool {
     })
 }
 
-/// Whether an instruction is an access to memory that may fault, as checks whether to stop do.
+/// Whether an instruction is an access to memory that may fault. Interrupt checks are such
+/// accesses.
 fn faults(func: &ir::Function, inst: ir::Inst) -> bool {
     let flags = func.dfg.insts[inst].memflags_data(&func.dfg);
     flags.is_some_and(|flags| flags.trap_code().is_some())

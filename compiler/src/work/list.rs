@@ -1,4 +1,4 @@
-//! The list: which functions there are, in the order of the text.
+//! The list of functions to compile, in the order of the text.
 
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
@@ -8,10 +8,11 @@ use cwasm_format::header::Kind;
 use wasmparser::FuncType;
 
 use crate::ir::symbol::{CopyFunc, FuncId, HandleOp};
-use crate::layout::{Planned, Step, Unit};
+use crate::layout::{Planned, Step, UnitLayout};
 use crate::plan::{CoreFunc, Plan, ResourceOrigin};
 
-/// The most steps that one function runs: the compiler's memory grows with a function's length.
+/// The most steps that one function runs, because the compiler's memory grows with a function's
+/// length.
 const MAX_STEPS: usize = 500;
 
 /// A function to compile.
@@ -23,9 +24,9 @@ pub(crate) enum Entry {
     Lower(u32),
     /// The adapter of a function that a component lifts and another lowers.
     Adapter(u32),
-    /// `resource.new` and the like of a component, by index.
+    /// `resource.new`, `resource.rep` or `resource.drop` of a component, by index.
     Resource(u32),
-    /// A function that all who work with handles share.
+    /// A function on handles that all callers share.
     Handle(HandleOp),
     /// A function that adapters share.
     Copy(CopyFunc),
@@ -39,7 +40,7 @@ pub(crate) enum Entry {
     Bridge(u32),
     /// Runs some of the steps of instantiation.
     Steps { start: u32, end: u32 },
-    /// Calls so many functions that run steps, one after the other.
+    /// Calls `count` functions that run steps, one after the other.
     Init { first: FuncId, count: u32 },
     /// The trampoline to a builtin.
     Builtin(Builtin),
@@ -57,7 +58,7 @@ impl From<Planned> for Entry {
     }
 }
 
-/// All entries, and where those that records refer to are.
+/// All entries, and the places of those that records refer to.
 #[derive(Default)]
 pub(crate) struct WorkList {
     pub(crate) entries: Vec<Entry>,
@@ -66,14 +67,15 @@ pub(crate) struct WorkList {
     thunks: HashMap<FuncId, FuncId>,
     pub(crate) array_thunks: HashMap<u32, FuncId>,
     pub(crate) host_funcs: HashMap<u32, FuncId>,
-    /// For each part of the steps, what runs it: before each instance of an imported module, and
-    /// after the last.
+    /// For each part of the steps, the thunk that runs it: one part before each instance of an
+    /// imported module, and one after the last.
     pub(crate) init_thunks: Vec<Option<FuncId>>,
 }
 
 impl WorkList {
-    /// The list of a unit, but for builtins, which are added when it is known which are used.
-    pub(crate) fn new(unit: &Unit<'_>, plan: &Plan) -> WorkList {
+    /// The list of a unit, without shared functions, which are added when it is known which are
+    /// used.
+    pub(crate) fn new(unit: &UnitLayout<'_>, plan: &Plan) -> WorkList {
         let mut list = WorkList::default();
         list.entries
             .extend(unit.text_order.planned().map(Entry::from));
@@ -110,7 +112,7 @@ impl WorkList {
         list
     }
 
-    /// Adds what runs these steps; `None` if there are none.
+    /// Adds the functions that run these steps; `None` if there are none.
     fn add_init(&mut self, steps: Range<usize>) -> Option<FuncId> {
         let starts = steps.clone().step_by(MAX_STEPS);
         let pieces = starts.map(|start| {
@@ -137,7 +139,7 @@ impl WorkList {
         FuncId(self.entries.len() as u32 - 1)
     }
 
-    fn add_thunk(&mut self, unit: &Unit<'_>, plan: &Plan, func: CoreFunc) {
+    fn add_thunk(&mut self, unit: &UnitLayout<'_>, plan: &Plan, func: CoreFunc) {
         let (id, ty) = unit.resolve(plan, func);
         if !self.thunks.contains_key(&id) {
             let thunk = self.push(Entry::Thunk { func: id, ty });
@@ -146,12 +148,13 @@ impl WorkList {
     }
 
     /// The thunk of a function that a lift or lower names.
-    pub(crate) fn thunk(&self, unit: &Unit<'_>, plan: &Plan, func: CoreFunc) -> FuncId {
+    pub(crate) fn thunk(&self, unit: &UnitLayout<'_>, plan: &Plan, func: CoreFunc) -> FuncId {
         self.thunks[&unit.resolve(plan, func).0]
     }
 
-    /// Array thunks for functions that can leave an open unit, trampolines for those it imports.
-    fn add_open(&mut self, unit: &Unit<'_>) {
+    /// Adds array thunks for functions that can leave an open unit, and trampolines for those that
+    /// it imports.
+    fn add_open(&mut self, unit: &UnitLayout<'_>) {
         if unit.kind != Kind::Module {
             return;
         }

@@ -1,5 +1,5 @@
-//! Machine code of a function: its IR is optimised and given to the register allocator that its size
-//! allows.
+//! Makes machine code of a function: optimises its IR and chooses the register allocator by its
+//! cost.
 
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::{CodegenError, CompiledCode, Context};
@@ -7,10 +7,11 @@ use cranelift_codegen::{CodegenError, CompiledCode, Context};
 use super::cost;
 use crate::isa::Target;
 
-/// The most instructions of a function whose register allocation's buffers are kept for the next.
+/// The register allocator's buffers are kept for the next function unless the function has more
+/// instructions.
 const MAX_KEPT_INSTS: usize = 20_000;
 
-/// What the register allocator keeps from one function to the next.
+/// The register allocator's buffers, kept from one function to the next.
 #[derive(Default)]
 pub(super) struct Registers {
     buffers: regalloc2::Ctx,

@@ -1,9 +1,9 @@
 //! The work list: every function of the text, compiled in parallel.
 //!
-//! Core functions, trampolines, thunks and what runs at instantiation are entries of one list; an
-//! entry's place is its [`FuncId`](crate::ir::symbol::FuncId) and its place in the text. Each thread
-//! takes the largest entry that is left, results are put in the list's order: the output does not
-//! depend on threads.
+//! Core functions, trampolines, thunks and the functions that run at instantiation are entries of
+//! one list; an entry's place is its [`FuncId`](crate::ir::symbol::FuncId) and its place in the
+//! text. Each thread takes the largest remaining entry. Results are put in the list's order, so the
+//! output does not depend on threads.
 
 mod barriers;
 mod build;

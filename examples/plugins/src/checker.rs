@@ -14,13 +14,13 @@ pub struct Checker {
     ready: InstancePre<State>,
 }
 
-/// What became of a check.
+/// The result of a check.
 pub struct Check {
-    /// What the plug-in looks for.
+    /// The plug-in's description of itself.
     pub description: String,
-    /// What it has reported, also if it failed then.
+    /// Its findings, even if it failed afterwards.
     pub findings: Vec<Finding>,
-    /// What it answered: a number or why it cannot tell. An error if it was ended.
+    /// Its answer: a number, or the reason why it has none. An error if it was ended.
     pub outcome: Result<Result<u32, String>>,
 }
 
@@ -69,7 +69,7 @@ impl Checker {
     }
 }
 
-/// What a plug-in may use of the host's memory.
+/// The limits of a plug-in's memory.
 fn limits() -> StoreLimits {
     let mut limits = StoreLimits::new();
     limits

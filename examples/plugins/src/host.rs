@@ -1,4 +1,4 @@
-//! What plug-ins import: documents, and a function to report what they find.
+//! The imports of plug-ins: documents, and a function to report findings.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use cwasm::{Engine, Error, Linker, Resource, ResourceTable, Result};
 
 pub use world::Plugin;
 
-/// What `bindgen!` makes of the WIT world.
+/// The code that `bindgen!` generates from the WIT world.
 mod world {
     cwasm::bindgen!({
         path: "wit",
@@ -28,7 +28,7 @@ pub struct Document {
     lines: Arc<[String]>,
 }
 
-/// What a plug-in has said.
+/// A finding of a plug-in.
 pub struct Finding {
     pub line: u32,
     pub message: String,

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use cwasm::{Component, Engine, Error, Result};
 
-/// All plug-ins of a folder by name: `NAME.wasm`, whose artifact is kept beside it as `NAME.cwasm`, or
-/// only the latter. One that cannot be loaded is an error in its place.
+/// All plug-ins of a folder by name: `NAME.wasm`, whose artifact is kept beside it as `NAME.cwasm`,
+/// or only the latter. One that cannot be loaded is an error in its place.
 pub fn components(
     engine: &Engine,
     folder: &Path,
@@ -29,8 +29,8 @@ pub fn components(
     }))
 }
 
-/// Maps the artifact of a component, which is compiled if it is not there, is older, or is of another
-/// version of cwasm.
+/// Maps the artifact of a component, which is compiled if it is not there, is older, or is of
+/// another version of cwasm.
 fn component(engine: &Engine, wasm: &Path) -> Result<Component> {
     let artifact = wasm.with_extension("cwasm");
     if is_outdated(&artifact, wasm) {
@@ -46,8 +46,8 @@ fn component(engine: &Engine, wasm: &Path) -> Result<Component> {
 }
 
 fn map(engine: &Engine, artifact: &Path) -> Result<Component> {
-    // SAFETY: this host made the artifact, or whoever may write to the folder of its plug-ins: the folder
-    // must be as safe as the host's own binary. It is replaced by renaming only.
+    // SAFETY: this host made the artifact, or whoever may write to the folder of its plug-ins: the
+    // folder must be as safe as the host's own binary. It is replaced by renaming only.
     unsafe { Component::map(engine, artifact) }
 }
 

@@ -17,7 +17,7 @@ pub(super) struct Operator {
     pub(super) align: u32,
 }
 
-/// What it takes besides the address, and gives.
+/// Its operands besides the address, and its result.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     Load(Type),

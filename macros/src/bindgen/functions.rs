@@ -1,4 +1,4 @@
-//! Functions: methods that call exports, and what imports are defined with.
+//! Functions: methods that call exports, and traits and code that define imports.
 
 use std::collections::HashSet;
 
@@ -13,15 +13,15 @@ use super::options::Trappable;
 use super::resources::{Group, Resource};
 use super::types::{Mode, TypeWriter, docs, unsupported};
 
-/// So many parameters have a tuple.
+/// The most parameters, because traits are implemented for tuples of up to this many.
 const MAX_PARAMS: usize = 16;
 
-/// Names of ours, which no name of a world is.
+/// A name in generated code that cannot equal a name of a world.
 pub(super) fn own(name: &str) -> Ident {
     Ident::new(name, Span::mixed_site())
 }
 
-/// How host functions fail.
+/// The ways in which host functions can fail.
 pub(super) struct Failing<'a> {
     pub(super) trappable: &'a Trappable,
     pub(super) error_types: &'a [(LitStr, Path)],
@@ -58,7 +58,7 @@ impl Signature {
         })
     }
 
-    /// The results as calls have them.
+    /// The type of results in calls.
     fn results(&self) -> TokenStream {
         match &self.result {
             Some(result) => quote!((#result,)),
@@ -71,7 +71,7 @@ impl Signature {
     }
 }
 
-/// How large a signature is was decided elsewhere.
+/// The size of a signature is decided by the world.
 fn allow() -> TokenStream {
     quote!(#[allow(
         clippy::too_many_arguments,
@@ -80,7 +80,7 @@ fn allow() -> TokenStream {
     )])
 }
 
-/// Refuses what is no function that is called and returns.
+/// Refuses functions that are not called synchronously.
 fn check_kind(func: &Function) -> Result<()> {
     match func.kind {
         FunctionKind::Freestanding
@@ -101,18 +101,18 @@ pub(super) struct Export {
     pub(super) method: TokenStream,
 }
 
-/// Where an exported function is found.
+/// The place of an exported function.
 #[derive(Clone, Copy)]
 pub(super) enum Place<'a> {
-    /// It is exported by itself.
+    /// The world exports it by itself.
     World,
-    /// In the instance of this name.
+    /// It is in the instance of this name.
     Instance(&'a str),
-    /// In the instance that is called what `label` is when the host runs.
+    /// It is in the instance whose name is the value of the variable `label` at run time.
     Labelled,
 }
 
-/// What calls an exported function.
+/// The code that finds and calls an exported function.
 pub(super) fn export(
     types: &TypeWriter<'_>,
     group: &Group<'_>,
@@ -136,8 +136,8 @@ pub(super) fn export(
     let (owned_types, results) = (&owned.types, owned.results());
     let (names, types, returned) = (&borrowed.names, &borrowed.types, owned.returned());
     let (store, instance, typed) = (own("store"), own("instance"), own("typed"));
-    // Where nothing is borrowed, the type with which the function is found is that of calls. Otherwise
-    // calls have one with lifetimes, which no field can have.
+    // If nothing is borrowed, the function is found with the type that calls have. Otherwise the
+    // type of calls has lifetimes, which a field cannot have.
     let is_same = owned_types
         .iter()
         .map(TokenStream::to_string)
@@ -145,7 +145,7 @@ pub(super) fn export(
     let found = quote! {
         #instance.get_typed_func::<(#(#owned_types,)*), #results>(&mut #store, #path)?
     };
-    // Types stand for owned handles and for borrowed ones.
+    // A Rust type stands for owned and for borrowed handles.
     let found = match borrows {
         Some(borrows) => quote!({
             let #typed = #found;
@@ -189,26 +189,27 @@ pub(super) fn export(
     })
 }
 
-/// What is imported by one name, or by none.
+/// An imported instance, or the functions that the world imports by themselves.
 #[derive(Clone, Copy)]
 pub(super) struct Imports<'a> {
     pub(super) types: &'a TypeWriter<'a>,
     pub(super) failing: &'a Failing<'a>,
-    /// The trait of functions that are of no resource; it has the conversions of errors.
+    /// The trait of functions that do not belong to a resource. It has the conversions of errors.
     pub(super) host: &'a Ident,
     /// The interface's name.
     pub(super) instance: Option<&'a str>,
     pub(super) scope: Scope,
 }
 
-/// A trait of the host, and what defines its functions in a linker.
+/// A trait of the host, and the code that defines its functions in a linker.
 pub(super) struct HostTrait {
     pub(super) item: TokenStream,
     pub(super) definitions: TokenStream,
 }
 
 impl Imports<'_> {
-    /// The trait of functions that are of no resource, with those of the resources as its supertraits.
+    /// The trait of functions that do not belong to a resource, with the resources' traits as its
+    /// supertraits.
     pub(super) fn host(
         &self,
         docs: &TokenStream,
@@ -251,7 +252,8 @@ impl Imports<'_> {
                 pub trait #host {
                     #methods
 
-                    /// A guest has dropped one that it owned. An error ends the call as a trap does.
+                    /// Called when a guest has dropped a resource that it owned. An error ends the
+                    /// call as a trap does.
                     fn drop(&mut self, rep: #krate::Resource<#ty>) -> #krate::Result<()>;
                 }
             },
@@ -268,7 +270,7 @@ impl Imports<'_> {
         })
     }
 
-    /// The methods of a group, and what defines them.
+    /// The methods of a group, and the code that defines them.
     fn functions(&self, group: &Group<'_>, host: &Ident) -> Result<(TokenStream, TokenStream)> {
         let (mut methods, mut definitions) = (TokenStream::new(), TokenStream::new());
         for func in &group.funcs {
@@ -279,7 +281,7 @@ impl Imports<'_> {
         Ok((methods, definitions))
     }
 
-    /// The methods that make the world's errors of the host's.
+    /// The methods that convert the host's errors to the world's.
     fn conversions<'f>(&self, funcs: impl Iterator<Item = &'f Function>) -> Result<TokenStream> {
         let Imports { types, failing, .. } = *self;
         let krate = types.krate;
@@ -291,8 +293,8 @@ impl Imports<'_> {
                 let method = convert_method(types, error);
                 let ty = types.ty(&Type::Id(error), Mode::Owned, self.scope)?;
                 methods.extend(quote! {
-                    /// What the guest gets to see of an error; one that is returned here ends
-                    /// the call as a trap does.
+                    /// Converts an error to the one that the guest sees. An error that is returned
+                    /// here ends the call as a trap does.
                     fn #method(&mut self, error: #path) -> #krate::Result<#ty>;
                 });
             }
@@ -301,13 +303,13 @@ impl Imports<'_> {
     }
 }
 
-/// An imported function: the method of the host's trait, and how it is defined in a linker.
+/// An imported function: the method of the host's trait, and the code that defines it in a linker.
 struct Import {
     method: TokenStream,
     definition: TokenStream,
 }
 
-/// What defines an imported function, which is a method of the trait `host_trait`.
+/// The code that defines an imported function by a method of the trait `host_trait`.
 fn import(
     imports: &Imports<'_>,
     host_trait: &Ident,
@@ -331,7 +333,8 @@ fn import(
         .result
         .as_ref()
         .and_then(|ty| error_of(types, failing, ty));
-    // By the names of the traits: those of several interfaces may have methods of one name.
+    // Called by the trait's name, because traits of several interfaces may have methods of the same
+    // name.
     let call = quote!(#host_trait::#method(#host, #(#names),*));
     let has_result = signature.result.is_some();
     let (returned, body) = match error {
@@ -366,7 +369,7 @@ fn import(
         }
     };
     let (get, allow) = (own("get"), allow());
-    // Types stand for owned handles and for borrowed ones.
+    // A Rust type stands for owned and for borrowed handles.
     let borrows = types.borrows(func);
     let borrows = borrows.map(|borrows| quote!(#linker.expect_borrows(#name, #borrows);));
     Ok(Import {
@@ -406,8 +409,8 @@ fn is_trappable(trappable: &Trappable, func: &Function, instance: Option<&str>) 
     }
 }
 
-/// The error type of a `result`, if the host returns another one in its place: with the type of `ok`
-/// and the host's error.
+/// The error type of a `result`, if the host returns another one in its place; with the type of
+/// `ok` and the host's error.
 fn error_of<'a>(
     types: &TypeWriter<'_>,
     failing: &Failing<'a>,
@@ -457,7 +460,7 @@ fn keys(types: &TypeWriter<'_>, interface: InterfaceId, name: &str) -> Vec<Strin
     keys.map(|key| format!("{key}/{name}")).collect()
 }
 
-/// The method that makes the world's error of the host's.
+/// The method that converts the host's error to the world's.
 fn convert_method(types: &TypeWriter<'_>, error: TypeId) -> Ident {
     let name = types.resolve.types[error].name.as_deref();
     prefixed("convert_", name.unwrap_or("error"))

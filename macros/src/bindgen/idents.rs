@@ -1,4 +1,4 @@
-//! Names of the component model as Rust writes them.
+//! Converts names of the component model to Rust identifiers.
 
 use proc_macro2::{Ident, Span};
 
@@ -7,7 +7,7 @@ pub(super) fn snake(name: &str) -> Ident {
     ident(&name.to_lowercase().replace(['-', '.'], "_"))
 }
 
-/// The same with something in front.
+/// The same with a prefix.
 pub(super) fn prefixed(prefix: &str, name: &str) -> Ident {
     ident(&format!(
         "{prefix}{}",
@@ -37,17 +37,17 @@ pub(super) fn screaming(name: &str) -> Ident {
     ident(&name.to_uppercase().replace('-', "_"))
 }
 
-/// A name that may be a word of the language.
+/// An identifier. Handles keywords.
 fn ident(name: &str) -> Ident {
     if let Ok(ident) = syn::parse_str::<Ident>(name) {
         return ident;
     }
     match name {
-        // These cannot be raw.
+        // These keywords cannot be raw identifiers.
         "self" | "Self" | "super" | "crate" | "_" => {
             Ident::new(&format!("{name}_"), Span::call_site())
         }
-        // A digit in front.
+        // An identifier cannot start with a digit.
         _ if name.starts_with(|char: char| char.is_ascii_digit()) => {
             Ident::new(&format!("_{name}"), Span::call_site())
         }

@@ -1,4 +1,4 @@
-//! The tree of modules that the interfaces of a world become.
+//! The tree of modules for the interfaces of a world.
 //!
 //! ```text
 //! imports  a::b::c for the interface a:b/c, whatever labels it has in the world; or the name there
@@ -15,34 +15,35 @@ use wit_parser::{InterfaceId, PackageId, Resolve, TypeOwner, World, WorldItem, W
 
 use super::idents::snake;
 
-/// Where something is written.
+/// The place in the generated code where something is written.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Scope {
-    /// How many modules deep.
+    /// The number of modules around it.
     pub(super) depth: usize,
-    /// In the module of which interface.
+    /// The interface in whose module it is.
     pub(super) interface: Option<InterfaceId>,
-    /// Whether it belongs to what the world exports.
+    /// Whether it belongs to an export of the world.
     pub(super) exporting: bool,
 }
 
 impl Scope {
-    /// The path to what is around all modules.
+    /// The path to the items around all modules.
     pub(super) fn root(self) -> TokenStream {
         let supers = (0..self.depth).map(|_| quote!(super::));
         quote!(#(#supers)*)
     }
 }
 
-/// Which interface is which module.
+/// Maps interfaces to modules.
 pub(super) struct Tree<'a> {
     resolve: &'a Resolve,
     with: &'a [(LitStr, Path)],
-    /// The names of interfaces that have none of their own.
+    /// The names that the world gives to interfaces without a name of their own.
     names: HashMap<InterfaceId, String>,
-    /// Those that are exported by another name than a label: what others that are exported mean.
+    /// Interfaces that are exported by a name that is not a label: exported interfaces refer to
+    /// these.
     exported: HashSet<InterfaceId>,
-    /// Packages of which there are several versions.
+    /// Packages that occur in several versions.
     versioned: HashSet<PackageId>,
 }
 
@@ -101,13 +102,13 @@ impl<'a> Tree<'a> {
         vec![snake(&package.namespace), package_name, name]
     }
 
-    /// Whether an interface means the exported one here.
+    /// Whether a reference to an interface means the exported one here.
     pub(super) fn is_exported(&self, interface: InterfaceId, scope: Scope) -> bool {
         let is_own = scope.interface == Some(interface);
         scope.exporting && (is_own || self.exported.contains(&interface))
     }
 
-    /// The path to the items of an interface, with `::` at the end; nothing in its own module.
+    /// The path to the items of an interface, with `::` at the end; empty in its own module.
     pub(super) fn path(&self, interface: InterfaceId, scope: Scope) -> TokenStream {
         if let Some(path) = self.replaced(interface) {
             return quote!(#path::);
@@ -127,7 +128,7 @@ impl<'a> Tree<'a> {
         self.find(&self.keys(interface))
     }
 
-    /// The type that is used in place of one of an interface, or of the world itself.
+    /// The type that is used in place of a type of an interface or of the world itself.
     pub(super) fn replaced_type(&self, owner: TypeOwner, name: &str) -> Option<&'a Path> {
         let TypeOwner::Interface(interface) = owner else {
             return self.find(&[name.to_owned()]);
@@ -165,7 +166,7 @@ pub(super) struct Modules {
 }
 
 impl Modules {
-    /// Adds to the module at this path.
+    /// Adds `content` to the module at this path.
     pub(super) fn add(&mut self, path: &[Ident], content: TokenStream) {
         match path.split_first() {
             None => self.content.extend(content),

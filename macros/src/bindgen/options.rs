@@ -1,28 +1,28 @@
-//! What `bindgen!` is told.
+//! The options of `bindgen!`.
 
 use proc_macro2::Span;
 use syn::parse::{Parse, ParseStream};
 use syn::{Error, Ident, LitBool, LitStr, Path, Result, Token, braced, bracketed, token};
 
-/// What is between the parentheses of `bindgen!`.
+/// The contents of the parentheses of `bindgen!`.
 #[derive(Default)]
 pub(crate) struct BindgenOptions {
-    /// A file or folder, from the folder of `Cargo.toml`.
+    /// A file or folder, relative to the folder of `Cargo.toml`.
     pub(crate) path: Option<LitStr>,
     /// A package in place of a file.
     pub(crate) inline: Option<LitStr>,
     pub(crate) world: Option<LitStr>,
-    /// Interfaces and types that are there already: what the world calls them, and the Rust path.
+    /// Interfaces and types that exist already: their names in the world, and their Rust paths.
     pub(crate) with: Vec<(LitStr, Path)>,
-    /// Error types in place of which host functions return one of the host's.
+    /// Error types, and the host's own error type that host functions return in place of each.
     pub(crate) error_types: Vec<(LitStr, Path)>,
     pub(crate) trappable: Trappable,
-    /// What generated types derive, besides what all do.
+    /// Traits that generated types derive in addition to the usual ones.
     pub(crate) derives: Vec<Path>,
     pub(crate) krate: Option<Path>,
 }
 
-/// Which host functions can fail as a trap does.
+/// Which host functions can return an error that ends the call as a trap does.
 #[derive(Default)]
 pub(crate) enum Trappable {
     #[default]

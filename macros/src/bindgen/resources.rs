@@ -1,4 +1,4 @@
-//! The functions of resources: which there are, and what they are called in Rust.
+//! The functions of resources, and their names in Rust.
 //!
 //! ```text
 //!                             imported, of the host    exported, of the guest
@@ -13,7 +13,7 @@ use wit_parser::{Function, FunctionKind, Resolve, TypeDefKind, TypeId};
 
 use super::idents::{camel_text, prefixed, snake};
 
-/// The functions of one resource, or those that are of none.
+/// The functions of one resource, or those that do not belong to one.
 pub(super) struct Group<'a> {
     pub(super) resource: Option<Resource<'a>>,
     pub(super) funcs: Vec<&'a Function>,
@@ -26,7 +26,7 @@ pub(super) struct Resource<'a> {
     pub(super) name: &'a str,
 }
 
-/// The functions that are of no resource, and those of each of the resources that `types` define.
+/// The functions that do not belong to a resource, and those of each resource that `types` define.
 pub(super) fn groups<'a>(
     resolve: &'a Resolve,
     types: impl Iterator<Item = TypeId>,
@@ -66,10 +66,10 @@ impl Resource<'_> {
         format_ident!("Guest{}", camel_text(self.name))
     }
 
-    /// The field of that struct in what it is in, and the method that gives it.
+    /// The name of the field that holds that struct, and of the method that returns it.
     pub(super) fn accessor(self) -> Ident {
         match self.name {
-            // Beside the function that makes what it is in.
+            // `new` is the name of the constructor.
             "new" => snake("new-"),
             name => snake(name),
         }
@@ -77,7 +77,8 @@ impl Resource<'_> {
 }
 
 impl Group<'_> {
-    /// The method of the host's trait. Beside `new` and `drop`, others of these names get a `_`.
+    /// The method of the host's trait. Functions called `new` or `drop` get a `_`, because the
+    /// constructor and the destructor have these names.
     pub(super) fn host_method(&self, func: &Function) -> Ident {
         let name = func.item_name();
         match func.kind {
@@ -90,12 +91,13 @@ impl Group<'_> {
         }
     }
 
-    /// The method that calls the guest. Beside `call_constructor`, another of this name gets a `_`.
+    /// The method that calls the guest. A function called `constructor` gets a `_`, because the
+    /// constructor's method is `call_constructor`.
     pub(super) fn guest_method(&self, func: &Function) -> Ident {
         prefixed("call_", &self.guest_name(func))
     }
 
-    /// The field that has the guest's function.
+    /// The field that holds the guest's function.
     pub(super) fn guest_field(&self, func: &Function) -> Ident {
         snake(&self.guest_name(func))
     }

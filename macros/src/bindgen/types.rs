@@ -1,4 +1,4 @@
-//! Types of a world as Rust types.
+//! Writes the types of a world as Rust types.
 
 use std::collections::HashSet;
 
@@ -13,16 +13,16 @@ use super::idents::{camel, screaming, snake};
 use super::modules::{Scope, Tree};
 use crate::names::kebab;
 
-/// How a type is written.
+/// Whether a type is written owned or borrowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// A value that is owned: results, parameters of host functions, fields.
+    /// An owned value: results, parameters of host functions, fields.
     Owned,
-    /// A parameter of an export: what is large is borrowed.
+    /// A parameter of an export: large values are borrowed.
     Borrowed,
 }
 
-/// What types are made of.
+/// The basic parts of types.
 enum Part {
     /// Numbers, characters, cases and flags.
     Scalar,
@@ -33,13 +33,13 @@ enum Part {
     Handle(TypeId),
 }
 
-/// What types are generated with.
+/// The context in which types are generated.
 pub(super) struct TypeWriter<'a> {
     pub(super) resolve: &'a Resolve,
     pub(super) tree: &'a Tree<'a>,
     pub(super) krate: &'a Path,
     pub(super) derives: &'a [Path],
-    /// Types that errors of functions are.
+    /// The types that occur as errors in results of functions.
     pub(super) errors: HashSet<TypeId>,
 }
 
@@ -53,7 +53,7 @@ pub(super) fn docs(docs: &Docs) -> TokenStream {
     }
 }
 
-/// What cannot be generated.
+/// The error for an item that cannot be generated.
 pub(super) fn unsupported(what: &str) -> Error {
     Error::new(Span::call_site(), format!("not supported yet: {what}"))
 }
@@ -139,23 +139,23 @@ impl TypeWriter<'_> {
         })
     }
 
-    /// A handle, owned or borrowed: a guest's resources are known when the host runs only.
+    /// The type of a handle, owned or borrowed. A guest's resources are only known at run time.
     fn handle(&self, resource: TypeId, scope: Scope) -> TokenStream {
         let krate = self.krate;
         if self.is_guests(resource, scope) {
             return quote!(#krate::ResourceAny);
         }
-        // An unnamed one does not exist.
+        // All resources have names.
         let name = self.resolve.types[resource].name.as_deref();
         let path = self.named(resource, name.unwrap_or_default(), scope);
         quote!(#krate::Resource<#path>)
     }
 
-    /// Whether a resource, or what an alias stands for, is one that the guest defines.
+    /// Whether the guest defines a resource, which may be given as an alias.
     fn is_guests(&self, mut id: TypeId, scope: Scope) -> bool {
         loop {
             let def = &self.resolve.types[id];
-            // The world itself and what it imports have imported resources only.
+            // The world itself and its imports only have imported resources.
             let TypeOwner::Interface(interface) = def.owner else {
                 return false;
             };
@@ -205,7 +205,7 @@ impl TypeWriter<'_> {
         })
     }
 
-    /// Whether this is so for all parts of a type.
+    /// Whether `so` holds for all parts of a type.
     fn all(&self, ty: &Type, so: &dyn Fn(Part) -> bool) -> bool {
         let Type::Id(id) = ty else {
             return match ty {
@@ -224,8 +224,8 @@ impl TypeWriter<'_> {
     }
 
     /// Which of the handles in a function's type are borrowed, in the order of
-    /// `ComponentType::handles`. Nothing where a component cannot have it otherwise: results own, and the
-    /// first parameter of a method is borrowed, or it is not valid.
+    /// `ComponentType::handles`. `None` if no valid component can differ: results are owned, and
+    /// the first parameter of a method is borrowed.
     pub(super) fn borrows(&self, func: &Function) -> Option<TokenStream> {
         let mut found = Vec::new();
         let is_method = matches!(func.kind, FunctionKind::Method(_));
@@ -357,7 +357,7 @@ impl TypeWriter<'_> {
     }
 }
 
-/// The types that a type is made of, in the order in which it is written.
+/// The types in a type, in the order in which it is written.
 fn parts(kind: &TypeDefKind) -> Vec<&Type> {
     match kind {
         TypeDefKind::Record(record) => record.fields.iter().map(|field| &field.ty).collect(),
@@ -391,7 +391,7 @@ fn is_handle(resolve: &Resolve, id: TypeId) -> bool {
     }
 }
 
-/// `#[component(name = "...")]`, where the Rust name does not say it.
+/// `#[component(name = "...")]`, if the Rust name does not convert to the name.
 fn name_attribute(ident: &Ident, name: &str) -> Option<TokenStream> {
     (kebab(ident) != name).then(|| quote!(#[component(name = #name)]))
 }

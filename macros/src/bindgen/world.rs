@@ -1,4 +1,4 @@
-//! A world: a struct with its exports, and what its imports are defined with.
+//! A world: a struct with its exports, and functions that define its imports.
 
 use std::collections::{HashMap, HashSet};
 use std::iter;
@@ -26,7 +26,7 @@ struct Writer<'a> {
     modules: Modules,
 }
 
-/// What is written for a world.
+/// The output for a world.
 pub(super) fn expand(
     resolve: &Resolve,
     id: WorldId,
@@ -61,7 +61,7 @@ pub(super) fn expand(
     Ok(quote!(#imports #exports #modules))
 }
 
-/// The types that results of functions have as errors.
+/// The types that occur as errors in results of functions.
 fn errors(resolve: &Resolve, world: &World) -> HashSet<TypeId> {
     let items = world.imports.values().chain(world.exports.values());
     let funcs = items.flat_map(|item| match item {
@@ -94,13 +94,13 @@ const ROOT: Scope = Scope {
 };
 
 impl Writer<'_> {
-    /// The modules of imported interfaces, and at the root the trait of functions that are imported by
-    /// themselves. What is returned is the root's.
+    /// Writes the modules of imported interfaces. Returns the items of the root: the trait of
+    /// functions that are imported by themselves.
     fn imports(&mut self, world: &World) -> Result<TokenStream> {
         let krate = self.krate;
         let (mut content, mut hosts, mut calls) = (TokenStream::new(), Vec::new(), Vec::new());
         let (mut funcs, mut types) = (Vec::new(), Vec::new());
-        // Each interface once, whatever labels it has; and whether it has a host.
+        // Each interface is written once, whatever labels it has. Remembers whether it has a host.
         let mut written = HashMap::new();
         let (linker, get, host) = (own("linker"), own("get"), own("H"));
         for (key, item) in &world.imports {
@@ -158,7 +158,8 @@ impl Writer<'_> {
         let unused = calls.is_empty().then(|| quote!(let _ = (&#linker, #get);));
         content.extend(quote! {
             impl #world_name {
-                /// Defines all that the world imports. `get` gives the host of a store's data.
+                /// Defines everything that the world imports. `get` gives the host from a store's
+                /// data.
                 ///
                 /// # Errors
                 /// If something of the same name is defined already.
@@ -179,7 +180,7 @@ impl Writer<'_> {
     fn world_type(&self, id: TypeId) -> Result<TokenStream> {
         let def = &self.resolve.types[id];
         match &def.name {
-            // One that is there already may well be in the same module.
+            // A replacement may be in the same module.
             Some(name) if self.tree.replaced_type(def.owner, name).is_none() => {
                 self.types.definition(id, name, ROOT)
             }
@@ -195,7 +196,7 @@ impl Writer<'_> {
             .collect()
     }
 
-    /// The module of an imported interface. Whether it has a host.
+    /// Writes the module of an imported interface. Returns whether it has a host.
     fn import_interface(&mut self, key: &WorldKey, id: InterfaceId) -> Result<bool> {
         let krate = self.krate;
         let path = self.tree.segments(id);
@@ -223,7 +224,8 @@ impl Writer<'_> {
             content.extend(quote! {
                 #item
 
-                /// Defines what this interface has. `get` gives the host of a store's data.
+                /// Defines the functions and resources of this interface. `get` gives the host from
+                /// a store's data.
                 ///
                 /// # Errors
                 /// If something of the same name is defined already.
@@ -234,8 +236,9 @@ impl Writer<'_> {
                     add_to_linker_instance(&mut #linker.instance(#name)?, #get)
                 }
 
-                /// Defines what this interface has in an instance of another name: of a label that
-                /// implements the interface. `get` gives the host of a store's data for this label.
+                /// Defines the functions and resources of this interface in an instance of another
+                /// name: that of a label that implements the interface. `get` gives the host for
+                /// this label from a store's data.
                 ///
                 /// # Errors
                 /// If something of the same name is defined already.
@@ -256,7 +259,7 @@ impl Writer<'_> {
         Ok(has_host)
     }
 
-    /// The name of an interface, which may be one that the world gives it.
+    /// The name of an interface: its own, or one that the world gives it.
     fn instance_name(&self, key: &WorldKey, id: InterfaceId) -> String {
         let name = self.resolve.id_of(id);
         name.unwrap_or_else(|| self.resolve.name_world_key(key))
@@ -280,7 +283,7 @@ impl Writer<'_> {
         let (store, instance) = (own("store"), own("instance"));
         let (mut fields, mut values, mut methods) = (Vec::new(), Vec::new(), Vec::new());
         let mut content = TokenStream::new();
-        // The resources of a world are imported ones.
+        // The resources of a world itself are always imported.
         let (free, _) = resources::groups(self.resolve, iter::empty(), iter::empty());
         let finding = finding(self.resolve, world);
         let mut written = HashMap::new();
@@ -334,11 +337,11 @@ impl Writer<'_> {
             pub struct #name { #(#fields),* }
 
             impl #name {
-                /// Makes an instance of a component, and finds all that the world exports.
+                /// Makes an instance of a component, and finds all exports of the world.
                 ///
                 /// # Errors
-                /// If an import is not defined, or is of another type; if an export is missing, or is
-                /// of another type; if the guest traps.
+                /// If an import is not defined or has another type; if an export is missing or has
+                /// another type; if the guest traps.
                 pub fn instantiate<T: 'static>(
                     mut #store: impl #krate::AsContextMut<Data = T>,
                     component: &#krate::Component,
@@ -348,10 +351,10 @@ impl Writer<'_> {
                     Self::new(#store, &#instance)
                 }
 
-                /// Finds all that the world exports in an instance.
+                /// Finds all exports of the world in an instance.
                 ///
                 /// # Errors
-                /// If an export is missing, or is of another type.
+                /// If an export is missing or has another type.
                 pub fn new(
                     mut #store: impl #krate::AsContextMut,
                     #instance: &#krate::Instance,
@@ -365,7 +368,7 @@ impl Writer<'_> {
         })
     }
 
-    /// The module of an exported interface. Whether it has functions.
+    /// Writes the module of an exported interface. Returns whether it has functions.
     fn export_interface(&mut self, id: InterfaceId, finding: &Finding) -> Result<bool> {
         let mut path = vec![format_ident!("exports")];
         path.extend(self.tree.segments(id));
@@ -410,7 +413,8 @@ impl Writer<'_> {
         Ok(has_functions)
     }
 
-    /// What calls the exported functions of a group, for each place where they may be found.
+    /// The code that finds and calls the exported functions of a group, for each place where they
+    /// may be.
     fn members<'f>(
         &self,
         group: &Group<'_>,
@@ -430,7 +434,7 @@ impl Writer<'_> {
         members.collect()
     }
 
-    /// A struct of what is exported: the same members for each place where they may be found.
+    /// A struct of exported functions, with a constructor for each place where they may be.
     fn guest(
         &self,
         name: &Ident,
@@ -462,7 +466,7 @@ impl Writer<'_> {
                 #[doc = #docs]
                 ///
                 /// # Errors
-                /// If one is missing, or is of another type.
+                /// If a function is missing or has another type.
                 pub fn #signature -> #krate::Result<Self> {
                     ::core::result::Result::Ok(Self { #(#values),* })
                 }
@@ -487,16 +491,16 @@ impl Writer<'_> {
     }
 }
 
-/// By what names a world exports an interface.
+/// The names under which a world exports an interface.
 #[derive(Default)]
 struct Finding {
-    /// The interface's own, or that of one which has none.
+    /// The interface's own name, or the one that the world gives it.
     name: Option<String>,
-    /// Whether there are labels.
+    /// Whether it is exported under labels.
     labelled: bool,
 }
 
-/// By what names a world exports its interfaces.
+/// The names under which a world exports its interfaces.
 fn finding(resolve: &Resolve, world: &World) -> HashMap<InterfaceId, Finding> {
     let mut found = HashMap::<_, Finding>::new();
     for (key, item) in &world.exports {

@@ -112,7 +112,7 @@ fn resident() -> u64 {
     pages.unwrap_or(0) * 4096
 }
 
-/// What the command line asks for.
+/// The arguments of the command line.
 struct Arguments {
     cases: usize,
     seed: u64,

@@ -149,7 +149,7 @@ fn print_table(suites: &[(&str, Report)]) {
     }
 }
 
-/// What the command line asks for.
+/// The arguments of the command line.
 #[derive(Default)]
 struct Arguments {
     scripts: Vec<Script>,

@@ -1,26 +1,27 @@
 //! Random cases: what host and guests pass in one call.
 //!
-//! What a guest passes is made of values that are lowered into its memory by the reference, and then
-//! made wrong in a few places: pointers at and beyond the end, or off by one; lengths at the limits;
-//! discriminants, chars and text that are none.
+//! The data that a guest passes are values that the reference lowers into its memory, made wrong in
+//! a few places: pointers at and beyond the end, or off by one; lengths at the limits; invalid
+//! discriminants, chars and text.
 
 use super::values::random_values;
 use super::wat::{Func, Memory, Path};
 use crate::random::Random;
 use crate::reference::{
     Action, Behaviour, Core, Encoding, Flat, Guest, Handles, Lower, MAX_FLAT_PARAMS,
-    MAX_FLAT_RESULTS, PAGE, Place, Site, Step, Type, Value, What, Width, alignment, flat_count,
+    MAX_FLAT_RESULTS, Meaning, PAGE, Place, Site, Step, Type, Value, Width, alignment, flat_count,
     size,
 };
 
 /// One call.
 #[derive(Clone, Debug)]
 pub struct Case {
-    /// What the host gives, if it calls.
+    /// The host's arguments, if it calls.
     pub host_params: Vec<Value>,
-    /// What the host's function returns: a value if it has a result. `None`: it fails.
+    /// The results of the host's function: one value if it has a result. `None` if it fails.
     pub host_result: Option<Vec<Value>>,
-    /// How the host's function enters its caller again before it returns: each within the one before.
+    /// How the host's function enters its caller again before it returns: each within the one
+    /// before.
     pub visits: Vec<Visit>,
     /// Whether the host goes on as if nothing had been when such a call fails.
     pub swallows: bool,
@@ -30,10 +31,11 @@ pub struct Case {
     pub callee: Option<Setup>,
 }
 
-/// A call within a call: the guest gets a resource on loan, lets the host go on, and drops what is said.
+/// A call within a call: the guest gets a resource on loan, lets the host go on, and drops what is
+/// said.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Visit {
-    /// What else it drops first: a type and a handle, which may be none.
+    /// Another handle that it drops first: a type and a handle, which may be invalid.
     pub other: Option<(usize, u32)>,
     /// Whether it drops what it has got.
     pub own: bool,
@@ -42,19 +44,19 @@ pub struct Visit {
 /// A guest before the call.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// What is in its memory.
+    /// The contents of its memory.
     pub bytes: Vec<u8>,
     /// Where its `realloc` begins.
     pub next: u64,
-    /// What its `realloc` does; 16 steps at most.
+    /// The script of its `realloc`: at most 16 steps.
     pub script: Vec<Step>,
-    /// What a caller gives; the last may be where the result goes.
+    /// The caller's arguments; the last may be the address for the result.
     pub args: Vec<u64>,
-    /// What a callee returns.
+    /// The callee's result.
     pub result: u64,
-    /// What a callee does.
+    /// The callee's behaviour.
     pub behaviour: Behaviour,
-    /// What its post-return does.
+    /// The behaviour of its post-return.
     pub post_behaviour: Behaviour,
     /// Its handles, and how it came by them.
     pub handles: Handles,
@@ -178,7 +180,7 @@ fn random_behaviour(random: &mut Random) -> Behaviour {
 /// Values in a guest's memory.
 #[derive(Clone, Debug)]
 pub struct Planted {
-    /// What is in the memory.
+    /// The contents of the memory.
     pub bytes: Vec<u8>,
     /// The flat values, or a pointer to all.
     pub flat: Vec<Flat>,
@@ -225,7 +227,7 @@ pub fn plant(
     let mut sites = lower.sites().to_vec();
     sites.extend(flat.iter().enumerate().map(|(index, flat)| Site {
         place: Place::Flat(index),
-        what: flat.what,
+        meaning: flat.meaning,
     }));
     Some(Planted {
         bytes: guest.bytes,
@@ -316,7 +318,7 @@ fn random_handles(random: &mut Random) -> Handles {
     handles
 }
 
-/// What a memory holds where nothing was put.
+/// The bytes of a memory where nothing was put.
 fn background(random: &mut Random, len: usize) -> Vec<u8> {
     match random.below(4) {
         0 => vec![0; len],
@@ -371,7 +373,7 @@ fn pointer_near(random: &mut Random, pointer: u64, size: usize, align: usize, en
 
 /// Makes one place say something else, which may be as good.
 fn damage(random: &mut Random, bytes: &mut [u8], args: &mut [u64], site: Site) {
-    if site.what == What::Text {
+    if site.meaning == Meaning::Text {
         let Place::Memory(at, len) = site.place else {
             return;
         };
@@ -383,7 +385,7 @@ fn damage(random: &mut Random, bytes: &mut [u8], args: &mut [u64], site: Site) {
     }
     let end = bytes.len();
     change(bytes, args, site.place, |old| {
-        damaged(random, old, site.what, end)
+        damaged(random, old, site.meaning, end)
     });
 }
 
@@ -400,7 +402,7 @@ pub fn change(bytes: &mut [u8], args: &mut [u64], place: Place, new: impl FnOnce
     }
 }
 
-fn damaged(random: &mut Random, old: u64, what: What, end: usize) -> u64 {
+fn damaged(random: &mut Random, old: u64, meaning: Meaning, end: usize) -> u64 {
     let any = random.next_u64();
     // What joined payloads are too wide for is ignored.
     let high = if random.one_in(4) { any << 32 } else { 0 };
@@ -422,12 +424,12 @@ fn damaged(random: &mut Random, old: u64, what: What, end: usize) -> u64 {
             u64::MAX,
         ]
     };
-    match what {
-        What::Int(_) | What::Unused => any,
-        What::Bool => high | random.pick(&[2, 0x80, 0xff, 0x100, 0x8000_0000]),
-        What::Float(4) => high | random.pick(&[0x7f80_0001, 0xffff_ffff, 0x7fc0_0001]),
-        What::Float(_) => random.pick(&[0x7ff0_0000_0000_0001, u64::MAX, any]),
-        What::Char => {
+    match meaning {
+        Meaning::Int(_) | Meaning::Unused => any,
+        Meaning::Bool => high | random.pick(&[2, 0x80, 0xff, 0x100, 0x8000_0000]),
+        Meaning::Float(4) => high | random.pick(&[0x7f80_0001, 0xffff_ffff, 0x7fc0_0001]),
+        Meaning::Float(_) => random.pick(&[0x7ff0_0000_0000_0001, u64::MAX, any]),
+        Meaning::Char => {
             let edges = [
                 0xd7ff,
                 0xd800,
@@ -439,7 +441,7 @@ fn damaged(random: &mut Random, old: u64, what: What, end: usize) -> u64 {
             ];
             high | random.pick(&edges)
         }
-        What::Discriminant(count) => {
+        Meaning::Discriminant(count) => {
             let count = count as u64;
             random.pick(&[
                 count,
@@ -451,27 +453,27 @@ fn damaged(random: &mut Random, old: u64, what: What, end: usize) -> u64 {
                 0xffff_ffff,
             ])
         }
-        What::Flags(count) => high | old | 1u64 << (count % 32) | any & 0xffff_0000,
-        What::Pointer { size, align } => {
+        Meaning::Flags(count) => high | old | 1u64 << (count % 32) | any & 0xffff_0000,
+        Meaning::Pointer { size, align } => {
             let pointer = pointer_near(random, old, size, align, end);
             pointer ^ high
         }
-        What::Length(element) => high ^ random.pick(&len(element as u64)),
-        What::Units => {
+        Meaning::Length(element) => high ^ random.pick(&len(element as u64)),
+        Meaning::Units => {
             let tag = random.pick(&[1 << 31, 1 << 63]);
             let unit_size = random.pick(&[1, 2]);
             let most = random.pick(&len(unit_size));
             high ^ random.pick(&[most, old ^ tag, most ^ tag])
         }
-        What::Handle => {
+        Meaning::Handle => {
             let near = random.below(8) as u64;
             high ^ random.pick(&[0, near, near, near, old + 1, 15, 16, 0xffff_ffff])
         }
-        What::Text => old,
+        Meaning::Text => old,
     }
 }
 
-/// What `realloc` does: mostly what it should.
+/// A random script of `realloc`: mostly correct behaviour.
 fn random_script(random: &mut Random) -> Vec<Step> {
     let behave = Step {
         action: Action::Bump,

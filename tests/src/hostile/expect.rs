@@ -1,4 +1,4 @@
-//! What a case must do, from the reference.
+//! Computes the expected behaviour of a case by the reference.
 
 use cwasm::TrapCode;
 
@@ -22,16 +22,16 @@ pub enum End {
     Unsure,
 }
 
-/// What a case must do.
+/// The expected behaviour of a case.
 #[derive(Clone, Debug)]
 pub struct Expected {
     /// How the call ends.
     pub end: End,
-    /// What the host's function is given.
+    /// The arguments of the host's function.
     pub received: Option<Vec<Value>>,
-    /// What the caller is afterwards, if it is a guest.
+    /// The caller's state afterwards, if it is a guest.
     pub caller: Option<After>,
-    /// What the callee is afterwards, if it is a guest.
+    /// The callee's state afterwards, if it is a guest.
     pub callee: Option<After>,
 }
 
@@ -40,15 +40,15 @@ pub struct Expected {
 pub struct After {
     /// Its memory, and the calls of its `realloc`.
     pub guest: Guest,
-    /// What a callee was given.
+    /// The arguments of a callee.
     pub args: Vec<Flat>,
-    /// What a caller was returned.
+    /// The result that a caller got.
     pub result: Option<Flat>,
-    /// What post-return was given, if it was called and takes anything.
+    /// The argument of post-return, if it was called and takes one.
     pub post_arg: Option<u64>,
     /// How often post-return was called.
     pub posts: u32,
-    /// What it drops before it returns: types and handles.
+    /// The handles that it drops before it returns, with their types.
     pub drops: Vec<(usize, u32)>,
 }
 
@@ -65,7 +65,7 @@ impl After {
     }
 }
 
-/// What the caller's resource stands for that it is lent.
+/// The representation of the resource that is lent to the caller.
 pub const LENT: u32 = 900;
 
 /// The same, for calls within the call.
@@ -84,7 +84,7 @@ impl From<TrapCode> for Stop {
     }
 }
 
-/// What the case must do.
+/// Computes the expected behaviour of the case.
 pub fn expect(path: Path, func: &Func, case: &Case, memories: [Memory; 2]) -> Expected {
     let after = |setup: &Option<Setup>, memory: Memory| {
         setup.as_ref().map(|setup| After {

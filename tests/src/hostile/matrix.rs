@@ -15,8 +15,8 @@ use super::wat::{Func, Memory, Path, World};
 use crate::artifact::Workshop;
 use crate::reference::Encoding::{Latin1Utf16, Utf8, Utf16};
 use crate::reference::{
-    Action, Encoding, Handles, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, PAGE, Place, Source, Step, Text,
-    Type, Value, What, Width, flat_count,
+    Action, Encoding, Handles, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, Meaning, PAGE, Place, Source,
+    Step, Text, Type, Value, Width, flat_count,
 };
 
 /// Where the wrong thing is.
@@ -112,7 +112,7 @@ pub const LOWERING: [Way; 6] = [
     way(Path::Between, false, false),
 ];
 
-/// What must come of a trial.
+/// The required result of a trial.
 pub type Want = Result<(), TrapCode>;
 
 /// One call.
@@ -355,11 +355,11 @@ pub fn taker(way: Way, case: &mut Case) -> &mut Setup {
     guest.as_mut().expect("a guest takes the value")
 }
 
-/// What a guest gives is made wrong: the last place that says such a thing is changed.
+/// Trials in which the guest's data are made wrong: the last place with such a meaning is changed.
 pub fn lifting(
     leaf: &Leaf,
     want: Want,
-    says: impl Fn(What) -> bool,
+    says: impl Fn(Meaning) -> bool,
     new: impl Fn(u64) -> u64,
 ) -> Vec<Trial> {
     trials(
@@ -380,7 +380,7 @@ pub fn lifting(
             let said = |place: fn(&Place) -> bool| {
                 let mut sites = sites.iter().rev();
                 sites
-                    .find(|site| place(&site.place) && says(site.what))
+                    .find(|site| place(&site.place) && says(site.meaning))
                     .copied()
             };
             let in_memory = said(|place| matches!(place, Place::Memory(..)));
@@ -424,8 +424,8 @@ pub fn lowering(leaf: &Leaf, other: Encoding, call: usize, step: Step, want: Wan
     })
 }
 
-/// The trials of a value that Rust has a type for: typed ones, dynamic ones, and those from guest to
-/// guest, each in all positions.
+/// The trials of a value that Rust has a type for: typed ones, dynamic ones, and those from guest
+/// to guest, each in all positions.
 pub const ALL: usize = 3 * BETWEEN;
 
 /// The trials from guest to guest: 7 positions in parameters, and 6 in results.

@@ -8,7 +8,8 @@
 //!            -> compiled code and loader, compared           (run, typed, vals)
 //! ```
 //!
-//! One component holds many functions, since compiling costs the most; each case has a new instance.
+//! One component holds many functions, since compiling costs the most; each case has a new
+//! instance.
 
 pub mod case;
 mod derived;
@@ -39,7 +40,7 @@ use crate::reference::{Action, Encoding, Type, Width};
 /// A case's number is that of its world, and this many bits for its place there.
 const CASE_BITS: u32 = 20;
 
-/// What was run, and what came of it.
+/// The number of cases that ran, and their outcomes.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
     /// Cases by path: `between`, `export typed`...
@@ -52,7 +53,7 @@ pub struct Summary {
     pub host_failures: usize,
     /// Cases of which the reference cannot say how they end.
     pub unsure: usize,
-    /// What was not as expected.
+    /// The cases that did not behave as expected.
     pub mismatches: Vec<Mismatch>,
 }
 

@@ -13,17 +13,17 @@ use super::wat::{Func, Path, World, component, control};
 use crate::artifact::Workshop;
 use crate::reference::{Flat, HandleStep, Handles, State, Value};
 
-/// What the host's functions work on.
+/// The state of the host's functions.
 #[derive(Debug, Default)]
 pub struct Host {
-    /// What the function was given.
+    /// The arguments that the function got.
     received: Option<Vec<Value>>,
-    /// What it returns; it fails if there is nothing.
+    /// Its results; it fails if there are none.
     result: Option<Vec<Value>>,
     /// The resources that were dropped: types, and what they stood for.
     dropped: Vec<(usize, u32)>,
-    /// The guest, the calls within the call that are still to be made, the last one first, and whether
-    /// their failures are swallowed.
+    /// The guest, the calls within the call that are still to be made, the last one first, and
+    /// whether their failures are swallowed.
     visits: Option<(Instance, Vec<Visit>, bool)>,
 }
 
@@ -67,7 +67,7 @@ impl Ready {
     /// Compiles, maps and links a world.
     ///
     /// # Errors
-    /// What failed, and the world's text.
+    /// Compiles and instantiates a world. The error is the failure and the world's text.
     pub fn new(workshop: &Workshop, world: World) -> Result<Ready, String> {
         let text = component(&world);
         let failed = |error: &dyn std::fmt::Display| format!("{error}\nin {text}");
@@ -88,7 +88,7 @@ impl Ready {
     /// Runs a case of the function of this index and compares: how it ended.
     ///
     /// # Errors
-    /// What is not as expected.
+    /// Runs a case. The error says what is not as expected.
     pub fn check(&self, func: usize, case: &Case, expected: &Expected) -> Result<Outcome, String> {
         let host = Host {
             received: None,
@@ -146,7 +146,7 @@ impl Ready {
         instance.map_err(|error| format!("cannot be instantiated: {error:?}"))
     }
 
-    /// What the names of each guest's functions start with, and what it is before the call.
+    /// For each guest, the prefix of its functions' names and its state before the call.
     fn guests<'c>(&self, case: &'c Case) -> impl Iterator<Item = (&'static str, &'c Setup)> {
         let between = self.world.path == Path::Between;
         let (caller, callee) = if between { ("d#", "c#") } else { ("", "") };
@@ -430,7 +430,7 @@ fn call_report(
     Ok(report?.call(store, ())?.0)
 }
 
-/// What a guest has seen, and its memory.
+/// A guest's report: the data that it has seen, and its memory.
 fn report(store: &mut Store<Host>, instance: Instance, prefix: &str) -> Result<Vec<u8>, String> {
     let report = call_report(store, instance, prefix);
     report.map_err(|error| format!("`{prefix}report` fails: {error:?}"))

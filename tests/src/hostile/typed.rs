@@ -24,8 +24,8 @@ pub(crate) trait Native: ComponentType + Lift + Lower + 'static {
     fn value(&self) -> Value;
 }
 
-/// What is done with one Rust type `T`: functions that take and return a `T`; and, so that it does
-/// not fit in registers, others that take 16 numbers more.
+/// The operations on one Rust type `T`: calls of functions that take and return a `T`, and of
+/// others that take 16 more numbers, so that the parameters do not fit in registers.
 pub struct Row {
     /// The type.
     pub ty: fn() -> Type,

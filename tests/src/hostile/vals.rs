@@ -190,7 +190,7 @@ fn of_case(
     }
 }
 
-/// What a resource of this type stands for.
+/// The representation of a resource of this type.
 fn rep_of(
     store: &mut StoreContextMut<'_, Host>,
     resource: usize,

@@ -20,7 +20,7 @@ const LEAVES: [Type; 13] = [
     Type::String,
 ];
 
-/// What the keys of maps can be.
+/// The types of keys of maps.
 const KEYS: [Type; 6] = [
     Type::Bool,
     Type::U8,
@@ -30,7 +30,8 @@ const KEYS: [Type; 6] = [
     Type::String,
 ];
 
-/// A type that is nested at most `depth` deep, with any of these handles in it. A new kind of type is one more arm.
+/// A type that is nested at most `depth` deep, with any of these handles in it. A new kind of type
+/// is one more arm.
 pub(crate) fn random_type(random: &mut Random, depth: usize, handles: &[Type]) -> Type {
     let leaf = |random: &mut Random| {
         if !handles.is_empty() && random.one_in(2) {

@@ -1,8 +1,8 @@
 //! The components that cases run in, as text.
 //!
 //! Every guest has two memories: the one that the canonical ABI sees, and `control`, which holds
-//! what the guest is told to do and what it has seen. The host sets both with `reset` and reads both
-//! with `report`; `libc.wat` has these and `realloc`.
+//! what the guest is told to do and what it has seen. The host sets both with `reset` and reads
+//! both with `report`; `libc.wat` has these and `realloc`.
 
 use std::fmt::Write as _;
 
@@ -19,19 +19,19 @@ pub mod control {
     pub const POSTS: usize = 0x04;
     /// Where the next free place is: 8 bytes.
     pub const NEXT: usize = 0x08;
-    /// What the callee does: 8 bytes.
+    /// The callee's behaviour: 8 bytes.
     pub const BEHAVIOUR: usize = 0x10;
-    /// What post-return does: 8 bytes.
+    /// The behaviour of post-return: 8 bytes.
     pub const POST_BEHAVIOUR: usize = 0x18;
-    /// What post-return was given: 8 bytes.
+    /// The argument of post-return: 8 bytes.
     pub const POST_ARG: usize = 0x20;
     /// How many handles are dropped at the end: 4 bytes.
     pub const DROPS: usize = 0x28;
-    /// What `realloc` does: action and value, 8 bytes each, 16 times.
+    /// The script of `realloc`: action and value, 8 bytes each, 16 times.
     pub const SCRIPT: usize = 0x40;
-    /// What the caller gives, or the callee was given: 8 bytes each, 17 times.
+    /// The arguments that the caller gives or the callee gets: 8 bytes each, 17 times.
     pub const ARGS: usize = 0x200;
-    /// What the callee returns, or the caller was returned: 8 bytes.
+    /// The result that the callee returns or the caller gets: 8 bytes.
     pub const RESULT: usize = 0x300;
     /// The type and the handle of each that is dropped, 4 bytes each.
     pub const DROPPED: usize = 0x400;
@@ -43,7 +43,7 @@ pub mod control {
     pub const LOG: usize = 0x1000;
     /// The entries of the log.
     pub const LOG_LEN: usize = 512;
-    /// What a report has behind head and log: the other memory.
+    /// The part of a report after head and log: the other memory.
     pub const MEMORY: usize = 0x5000;
 }
 
@@ -235,13 +235,13 @@ fn signatures(world: &World) -> (Vec<String>, Vec<String>) {
     (signatures, names.0)
 }
 
-/// What every guest imports.
+/// The imports of every guest.
 fn imports(world: &World) -> String {
     let resources = if world.has_handles() { RESOURCES } else { "" };
     format!("(import \"tick\" (func $tick))\n{resources}")
 }
 
-/// What comes first in every guest.
+/// The first part of every guest.
 fn libc(memory: Memory, has_handles: bool) -> String {
     let (pointer, narrow, widen) = match memory.width {
         Width::W32 => (

@@ -12,7 +12,7 @@ pub const PAGE: usize = 65536;
 /// How many bytes [`Action::Scribble`] overwrites.
 const SCRIBBLE: usize = 24;
 
-/// What a call of `realloc` does.
+/// The behaviour of a call of `realloc`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Action {
@@ -26,8 +26,8 @@ pub enum Action {
     Scribble,
     /// Executes `unreachable`.
     Trap,
-    /// Does not return: calls itself until the stack is exhausted. A loop joins it once the loader can
-    /// interrupt guests.
+    /// Does not return: calls itself until the stack is exhausted. A loop joins it once the loader
+    /// can interrupt guests.
     Recurse,
     /// Returns the old place; behaves if there is none.
     InPlace,
@@ -41,7 +41,7 @@ pub enum Action {
     Leave,
 }
 
-/// What one call of `realloc` does.
+/// One step of the script of `realloc`: the behaviour of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
     /// What.
@@ -50,7 +50,7 @@ pub struct Step {
     pub value: u64,
 }
 
-/// What happens in a function of a guest besides what is compared.
+/// Things that a guest's function does besides what is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u32)]
 pub enum Behaviour {
@@ -62,7 +62,7 @@ pub enum Behaviour {
     Leave,
 }
 
-/// What is known of a byte.
+/// The knowledge about a byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// It is what it must be.
@@ -83,7 +83,7 @@ const SEVERAL: u32 = u32::MAX;
 pub struct Guest {
     /// The memory's content.
     pub bytes: Vec<u8>,
-    /// What is known of each byte.
+    /// The knowledge about each byte.
     pub states: Vec<State>,
     /// Where NaNs were written, and of how many bytes.
     pub nans: Vec<(usize, usize)>,
@@ -95,7 +95,7 @@ pub struct Guest {
     pub width: Width,
     /// Where [`Action::Bump`] goes on.
     pub next: u64,
-    /// What the calls of `realloc` do, one after the other; those beyond behave.
+    /// The behaviour of the calls of `realloc`, in order; later calls behave correctly.
     pub script: Vec<Step>,
     /// The arguments of each call of `realloc`: old pointer, old size, alignment, new size.
     pub calls: Vec<[u64; 4]>,

@@ -1,6 +1,7 @@
 //! The handles of a component instance ("Table", "ResourceHandle").
 //!
-//! All resources here are the host's: no guest defines one, so that a borrow is a handle everywhere.
+//! All resources here are the host's: no guest defines one, so that a borrow is a handle
+//! everywhere.
 
 use cwasm::TrapCode;
 
@@ -9,7 +10,7 @@ use cwasm::TrapCode;
 pub struct Handle {
     /// Which type of resources.
     pub ty: usize,
-    /// What it stands for.
+    /// The representation.
     pub rep: u32,
     /// Whether it is owned, or borrowed.
     pub own: bool,
@@ -18,7 +19,7 @@ pub struct Handle {
     scope: usize,
 }
 
-/// What was done to a table.
+/// An operation on a table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HandleStep {
     /// A resource of this type that stands for this was added.
@@ -32,10 +33,10 @@ pub enum HandleStep {
 pub struct Handles {
     array: Vec<Option<Handle>>,
     free: Vec<u32>,
-    /// How many borrows each call that is not over has got and not dropped ("num_borrows"), the outermost
-    /// first: there is one always.
+    /// How many borrows each call that is not over has got and not dropped ("num_borrows"), the
+    /// outermost first: there is one always.
     borrows: Vec<u32>,
-    /// What was made and dropped, in this order, so that a guest can be made to do the same.
+    /// The operations so far, in order, so that a guest can be made to repeat them.
     pub steps: Vec<HandleStep>,
 }
 

@@ -16,13 +16,13 @@ pub struct Flat {
     pub bits: u64,
     /// The bytes of the float if it is some NaN, else 0.
     pub nan: usize,
-    /// What it says.
-    pub what: What,
+    /// Its meaning.
+    pub meaning: Meaning,
 }
 
-/// What a place of a lowered value says, so that it can be made wrong.
+/// The meaning of a place of a lowered value, so that it can be made wrong.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum What {
+pub enum Meaning {
     /// A number, of so many bytes.
     Int(usize),
     /// A bool.
@@ -69,7 +69,7 @@ pub struct Site {
     /// Where.
     pub place: Place,
     /// What.
-    pub what: What,
+    pub meaning: Meaning,
 }
 
 /// Lowers values into a guest.
@@ -86,7 +86,7 @@ pub struct Lower<'g> {
     sites: Vec<Site>,
 }
 
-/// What is lowered: flat values, or the trap that ended it.
+/// The result of lowering: flat values, or the trap that ended it.
 type Lowered = Result<Vec<Flat>, TrapCode>;
 
 impl<'g> Lower<'g> {
@@ -142,27 +142,27 @@ impl<'g> Lower<'g> {
 
     /// A flat pointer.
     fn pointer(&self, pointer: usize, size: usize, align: usize) -> Flat {
-        let what = What::Pointer { size, align };
-        self.wide(pointer as u64, what)
+        let meaning = Meaning::Pointer { size, align };
+        self.wide(pointer as u64, meaning)
     }
 
     /// A flat value as wide as a pointer.
-    fn wide(&self, bits: u64, what: What) -> Flat {
+    fn wide(&self, bits: u64, meaning: Meaning) -> Flat {
         Flat {
             core: Core::pointer(self.width),
-            ..narrow(bits, what)
+            ..narrow(bits, meaning)
         }
     }
 
-    fn put(&mut self, at: usize, bits: u64, bytes: usize, what: What) {
+    fn put(&mut self, at: usize, bits: u64, bytes: usize, meaning: Meaning) {
         self.guest
             .write(at, &bits.to_le_bytes()[..bytes], State::Exact);
-        self.site(at, bytes, what);
+        self.site(at, bytes, meaning);
     }
 
-    pub(super) fn site(&mut self, at: usize, bytes: usize, what: What) {
+    pub(super) fn site(&mut self, at: usize, bytes: usize, meaning: Meaning) {
         let place = Place::Memory(at, bytes);
-        self.sites.push(Site { place, what });
+        self.sites.push(Site { place, meaning });
     }
 
     fn fields<'t>(
@@ -185,26 +185,26 @@ impl<'g> Lower<'g> {
         match (ty.shape(), value) {
             (_, Value::Bad(code)) => return Err(*code),
             (Shape::Bool, Value::Bool(value)) => {
-                self.put(at, u64::from(*value), 1, What::Bool);
+                self.put(at, u64::from(*value), 1, Meaning::Bool);
             }
             (Shape::Int { bytes, .. }, Value::Int(int)) => {
-                self.put(at, *int as u64, bytes, What::Int(bytes));
+                self.put(at, *int as u64, bytes, Meaning::Int(bytes));
             }
             (Shape::Float { bytes }, Value::F32(_) | Value::F64(_)) => {
                 let (bits, is_nan) = float_bits(value);
-                self.put(at, bits, bytes, What::Float(bytes));
+                self.put(at, bits, bytes, Meaning::Float(bytes));
                 if is_nan {
                     self.guest
                         .write(at, &bits.to_le_bytes()[..bytes], State::Nan);
                 }
             }
             (Shape::Char, Value::Char(char)) => {
-                self.put(at, u64::from(u32::from(*char)), 4, What::Char);
+                self.put(at, u64::from(u32::from(*char)), 4, Meaning::Char);
             }
             (Shape::String | Shape::List(_), _) => {
                 let bytes = self.width.bytes();
                 for (index, half) in self.pair(value, ty)?.into_iter().enumerate() {
-                    self.put(at + bytes * index, half.bits, bytes, half.what);
+                    self.put(at + bytes * index, half.bits, bytes, half.meaning);
                 }
             }
             (Shape::Record(fields), Value::Record(values)) => {
@@ -212,17 +212,22 @@ impl<'g> Lower<'g> {
             }
             (Shape::Variant(cases), Value::Case(case, payload)) => {
                 let (count, bytes) = (cases.len(), discriminant_size(cases.len()));
-                self.put(at, *case as u64, bytes, What::Discriminant(count));
+                self.put(at, *case as u64, bytes, Meaning::Discriminant(count));
                 if let (Some(ty), Some(payload)) = (cases[*case], payload) {
                     self.store(payload, ty, at + payload_offset(&cases, self.width))?;
                 }
             }
             (Shape::Flags(count), Value::Flags(bits)) => {
-                self.put(at, u64::from(*bits), flags_size(count), What::Flags(count));
+                self.put(
+                    at,
+                    u64::from(*bits),
+                    flags_size(count),
+                    Meaning::Flags(count),
+                );
             }
             (Shape::Own(_) | Shape::Borrow(_), Value::Resource(rep)) => {
                 let handle = self.handle(ty, *rep);
-                self.put(at, handle.into(), 4, What::Handle);
+                self.put(at, handle.into(), 4, Meaning::Handle);
             }
             (shape, value) => panic!("{value:?} is not of the type {shape:?}"),
         }
@@ -235,7 +240,7 @@ impl<'g> Lower<'g> {
             (Shape::String, Value::String(text)) => {
                 let (pointer, units, align, size) = self.string(text)?;
                 let pointer = self.pointer(pointer, size, align);
-                Ok([pointer, self.wide(units, What::Units)])
+                Ok([pointer, self.wide(units, Meaning::Units)])
             }
             (Shape::List(element), Value::List(items)) => {
                 let (align, element_size) =
@@ -246,7 +251,7 @@ impl<'g> Lower<'g> {
                 for (index, item) in items.iter().enumerate() {
                     self.store(item, element, pointer + index * element_size)?;
                 }
-                let len = self.wide(items.len() as u64, What::Length(element_size));
+                let len = self.wide(items.len() as u64, Meaning::Length(element_size));
                 Ok([self.pointer(pointer, size, align), len])
             }
             (_, Value::Bad(code)) => Err(*code),
@@ -268,15 +273,15 @@ impl<'g> Lower<'g> {
     fn flat(&mut self, value: &Value, ty: &Type) -> Lowered {
         let flat = match (ty.shape(), value) {
             (_, Value::Bad(code)) => return Err(*code),
-            (Shape::Bool, Value::Bool(value)) => narrow(u64::from(*value), What::Bool),
+            (Shape::Bool, Value::Bool(value)) => narrow(u64::from(*value), Meaning::Bool),
             (Shape::Int { bytes: 8, .. }, Value::Int(int)) => Flat {
                 core: Core::I64,
                 bits: *int as u64,
                 nan: 0,
-                what: What::Int(8),
+                meaning: Meaning::Int(8),
             },
             (Shape::Int { bytes, .. }, Value::Int(int)) => {
-                narrow(u64::from(*int as u32), What::Int(bytes))
+                narrow(u64::from(*int as u32), Meaning::Int(bytes))
             }
             (Shape::Float { bytes }, Value::F32(_) | Value::F64(_)) => {
                 let (bits, is_nan) = float_bits(value);
@@ -284,10 +289,10 @@ impl<'g> Lower<'g> {
                     core: if bytes == 4 { Core::F32 } else { Core::F64 },
                     bits,
                     nan: if is_nan { bytes } else { 0 },
-                    what: What::Float(bytes),
+                    meaning: Meaning::Float(bytes),
                 }
             }
-            (Shape::Char, Value::Char(char)) => narrow(u64::from(u32::from(*char)), What::Char),
+            (Shape::Char, Value::Char(char)) => narrow(u64::from(u32::from(*char)), Meaning::Char),
             (Shape::String | Shape::List(_), _) => return Ok(self.pair(value, ty)?.to_vec()),
             (Shape::Record(fields), Value::Record(values)) => {
                 let mut flat = Vec::new();
@@ -297,17 +302,17 @@ impl<'g> Lower<'g> {
                 return Ok(flat);
             }
             (Shape::Variant(cases), Value::Case(case, payload)) => {
-                let mut flat = vec![narrow(*case as u64, What::Discriminant(cases.len()))];
+                let mut flat = vec![narrow(*case as u64, Meaning::Discriminant(cases.len()))];
                 if let (Some(ty), Some(payload)) = (cases[*case], payload) {
                     flat.extend(self.flat(payload, ty)?);
                 }
                 return Ok(widen(flat, &flatten(ty, self.width)));
             }
             (Shape::Flags(count), Value::Flags(bits)) => {
-                narrow(u64::from(*bits), What::Flags(count))
+                narrow(u64::from(*bits), Meaning::Flags(count))
             }
             (Shape::Own(_) | Shape::Borrow(_), Value::Resource(rep)) => {
-                narrow(self.handle(ty, *rep).into(), What::Handle)
+                narrow(self.handle(ty, *rep).into(), Meaning::Handle)
             }
             (shape, value) => panic!("{value:?} is not of the type {shape:?}"),
         };
@@ -316,18 +321,18 @@ impl<'g> Lower<'g> {
 }
 
 /// An `i32`.
-fn narrow(bits: u64, what: What) -> Flat {
+fn narrow(bits: u64, meaning: Meaning) -> Flat {
     Flat {
         core: Core::I32,
         bits,
         nan: 0,
-        what,
+        meaning,
     }
 }
 
 /// The flat form of one case in that of all.
 fn widen(flat: Vec<Flat>, cores: &[Core]) -> Vec<Flat> {
-    let unused = narrow(0, What::Unused);
+    let unused = narrow(0, Meaning::Unused);
     let flat = flat.into_iter().chain(std::iter::repeat(unused));
     let widened = flat.zip(cores);
     widened

@@ -31,5 +31,5 @@ pub use guest::{Action, Behaviour, Guest, PAGE, State, Step};
 pub use handles::{Handle, HandleStep, Handles};
 pub use layout::{Core, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS, alignment, flat_count, flatten, size};
 pub use lift::Lift;
-pub use lower::{Flat, Lower, Place, Site, What};
+pub use lower::{Flat, Lower, Meaning, Place, Site};
 pub use types::{Encoding, Shape, Source, Text, Type, Value, Width};

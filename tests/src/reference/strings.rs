@@ -3,7 +3,7 @@
 use cwasm::TrapCode;
 
 use super::guest::Buffer;
-use super::{Encoding, Lower, Source, State, Text, What};
+use super::{Encoding, Lower, Meaning, Source, State, Text};
 
 /// A string in memory: pointer, tagged code units, alignment and bytes.
 type Stored = (usize, u64, usize, usize);
@@ -28,7 +28,7 @@ impl Lower<'_> {
             (Encoding::Latin1Utf16, Source::TaggedUtf16) => self.tagged(string, units),
             (Encoding::Latin1Utf16, _) => self.latin1_or_utf16(string, units),
         }?;
-        self.site(pointer, size, What::Text);
+        self.site(pointer, size, Meaning::Text);
         Ok((pointer, units, align, size))
     }
 

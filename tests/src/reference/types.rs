@@ -37,7 +37,7 @@ pub enum Type {
     Borrow(usize),
 }
 
-/// What is left of a type: what determines its form.
+/// The part of a type that determines its form.
 #[derive(Clone, Debug)]
 #[allow(missing_docs, reason = "the names are the component model's")]
 pub enum Shape<'t> {

@@ -34,7 +34,7 @@ pub(crate) struct Driver {
     pub(crate) actions: HashMap<String, Action>,
 }
 
-/// What can be done with an export.
+/// An action on an export.
 #[derive(Clone)]
 pub(crate) struct Action {
     /// The argument of the driver's `call`.
@@ -53,7 +53,7 @@ fn slots_of(types: &[ValType]) -> usize {
     types.iter().copied().map(slot_count).sum()
 }
 
-/// What a module shows of itself: types and exports.
+/// The visible part of a module: types and exports.
 #[derive(Default)]
 pub(crate) struct Surface {
     /// The module's own types, to which the driver adds its own.
@@ -119,7 +119,7 @@ impl Surface {
     }
 }
 
-/// What an action uses: the index of an imported function or global of the driver.
+/// The target of an action: the index of an imported function or global of the driver.
 #[derive(Clone, Copy)]
 enum Target {
     Func(u32),
@@ -333,7 +333,8 @@ pub(crate) fn slots(count: u32) -> wasm_encoder::Module {
     module
 }
 
-/// A function that does something with the one of `count` slots whose number its first parameter is.
+/// A function that does something with the one of `count` slots whose number its first parameter
+/// is.
 fn select(count: u32, something: impl Fn(&mut InstructionSink<'_>, u32)) -> Function {
     let mut body = Function::new([]);
     let mut code = body.instructions();

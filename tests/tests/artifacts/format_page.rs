@@ -1,8 +1,8 @@
 //! `docs/format.md`: its tables are made of the format's own constants, offsets and comments.
 //!
-//! What stands between `<!-- KIND NAME -->` and `<!-- end -->` is compared with what is made here.
-//! `UPDATE=1 cargo test --workspace --test artifacts format_page` writes it anew, to be reviewed as a
-//! diff.
+//! The text between `<!-- KIND NAME -->` and `<!-- end -->` is compared with the one made here.
+//! `UPDATE=1 cargo test --workspace --test artifacts format_page` writes it anew, to be reviewed as
+//! a diff.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -83,7 +83,8 @@ records! {
     vmctx::VmHostFunc { store, code, data }
 }
 
-/// The comment above the line of `source` that starts with `item` within `scope`, as a table has it.
+/// The comment above the line of `source` that starts with `item` within `scope`, as a table has
+/// it.
 fn comment(source: &str, scope: &str, item: &str) -> String {
     let start = source.find(scope).unwrap_or_else(|| panic!("no `{scope}`"));
     let mut words = String::new();

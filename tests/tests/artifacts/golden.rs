@@ -1,9 +1,9 @@
-//! Golden artifacts: files that older versions of the compiler wrote still load and answer the same, or
-//! are refused for their ABI version.
+//! Golden artifacts: files that older versions of the compiler wrote still load and answer the
+//! same, or are refused for their ABI version.
 //!
-//! `tests/golden/vN.cwasm` was compiled from `tests/golden/answer.wat` when the ABI version was N. When the
-//! version rises, the new file is added with
-//! `cwasm compile tests/golden/answer.wat --cpu x86-64 -o tests/golden/vN.cwasm` and the old ones stay.
+//! `tests/golden/vN.cwasm` was compiled from `tests/golden/answer.wat` when the ABI version was N.
+//! When the version rises, the new file is added with `cwasm compile tests/golden/answer.wat --cpu
+//! x86-64 -o tests/golden/vN.cwasm` and the old ones stay.
 
 use std::path::PathBuf;
 

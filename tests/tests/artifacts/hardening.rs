@@ -195,7 +195,7 @@ fn components_that_multiply_are_refused() {
     assert!(matches!(error.kind(), ErrorKind::Invalid { .. }), "{error}");
 }
 
-/// What is far away in a memory or table costs no more than what is near.
+/// Data far from the start of a memory or table cost no more than data near it.
 #[test]
 fn sparse_images_stay_small() {
     let workshop = Workshop::new();

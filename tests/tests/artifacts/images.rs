@@ -1,5 +1,5 @@
-//! Large memory images are mapped copy-on-write from the artifact: every instance starts from the same
-//! bytes, whatever others write, also when they start at the same time.
+//! Large memory images are mapped copy-on-write from the artifact: every instance starts from the
+//! same bytes, whatever others write, also when they start at the same time.
 
 use std::fmt::Write as _;
 

@@ -1,7 +1,7 @@
-//! Expected machine code: each `tests/listings/NAME.wat` is compiled and disassembled, and compared with
-//! `NAME.lst` beside it. A first line `;;! interruptible` or `;;! --bounds check` says how to compile it.
-//! `UPDATE=1 cargo test --workspace --test artifacts listings` writes the files anew, to be reviewed as a
-//! diff.
+//! Expected machine code: each `tests/listings/NAME.wat` is compiled and disassembled, and compared
+//! with `NAME.lst` beside it. A first line `;;! interruptible` or `;;! --bounds check` says how to
+//! compile it. `UPDATE=1 cargo test --workspace --test artifacts listings` writes the files anew,
+//! to be reviewed as a diff.
 
 use std::fmt::Write as _;
 use std::path::Path;

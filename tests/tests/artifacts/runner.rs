@@ -131,7 +131,7 @@ fn scripts_that_are_none_fail() {
     assert_eq!(run("(assert_nothing)", "").failed, 1);
 }
 
-/// What a script does before a module is linked is done again in the component that links it.
+/// The component that links a module repeats what the script did before.
 #[test]
 fn components_repeat_what_was_done() {
     let text = r#"(module $counter

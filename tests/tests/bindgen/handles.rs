@@ -1,5 +1,6 @@
-//! Every kind of handle through `bindgen!` and the dynamic API, as `handle_matrix.rs` does with types that
-//! are declared by hand: the host's resource to a guest and on to the host and back, and a guest's.
+//! Every kind of handle through `bindgen!` and the dynamic API, as `handle_matrix.rs` does with
+//! types that are declared by hand: the host's resource to a guest and on to the host and back, and
+//! a guest's.
 
 use std::fmt::Write as _;
 
@@ -72,7 +73,7 @@ fn guest() -> Vec<u8> {
     common::component_of_world("tests/handle_matrix.wit", "matrix", &module)
 }
 
-/// What the host's functions got last: the numbers of the resources.
+/// The resources that the host's functions got last, as numbers.
 #[derive(Default)]
 struct State(Vec<u32>);
 
@@ -212,8 +213,8 @@ fn values(shape: &str) -> Vec<Val> {
     }
 }
 
-/// A function that calls what is generated for one of the interfaces: with a value of numbers, of which
-/// `$own` and `$borrow` make handles; of handles in the result `$number` makes numbers.
+/// A function that calls what is generated for one of the interfaces: with a value of numbers, of
+/// which `$own` and `$borrow` make handles; of handles in the result `$number` makes numbers.
 macro_rules! generated {
     (fn $name:ident($guest:ty, $($interface:ident)::+) $own:expr, $borrow:expr, $number:expr) => {
         fn $name(
@@ -310,7 +311,7 @@ fn call(instance: &Instance, store: &mut Store<State>, name: &str, param: &Val) 
     result
 }
 
-/// What a function gives for a value, with numbers in place of resources.
+/// The result of a function for a value, with numbers in place of resources.
 fn result(func: &str, plain: &Val) -> Val {
     match func.starts_with("give") {
         true => plain.clone(),

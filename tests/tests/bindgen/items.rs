@@ -1,4 +1,5 @@
-//! `bindgen!`: a host of a world with all kinds of items, and a guest that sends everything through.
+//! `bindgen!`: a host of a world with all kinds of items, and a guest that sends everything
+//! through.
 
 use crate::common;
 use cwasm::{Linker, Store};

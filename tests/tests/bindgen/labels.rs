@@ -117,7 +117,7 @@ fn component(workshop: &Workshop) -> Component {
     workshop.map_component(&artifact).unwrap()
 }
 
-/// What each label is linked to.
+/// A linker that defines each label.
 fn linker(workshop: &Workshop) -> Linker<State> {
     let mut linker = Linker::new(workshop.engine());
     for (index, label) in ["primary", "secondary"].into_iter().enumerate() {

@@ -1,6 +1,6 @@
-//! Every type through `bindgen!` and the dynamic API: a guest passes what its export is called with to
-//! the import of the same name, and gives what that gives. Export and import are each called with
-//! generated types and dynamically; `typed.rs` has the same for types declared by hand.
+//! Every type through `bindgen!` and the dynamic API: a guest passes what its export is called with
+//! to the import of the same name, and gives what that gives. Export and import are each called
+//! with generated types and dynamically; `typed.rs` has the same for types declared by hand.
 
 use std::fmt::{Debug, Write as _};
 use std::path::Path;
@@ -19,8 +19,8 @@ use test::bindgen::things::{self, Thing};
 
 const ECHO: &str = "test:bindgen/echo@1.2.0";
 
-/// The functions of the interface `echo`, with the core types that they take and give as imports and
-/// as exports.
+/// The functions of the interface `echo`, with the core types that they take and give as imports
+/// and as exports.
 fn functions() -> Vec<(String, [String; 2], usize, bool)> {
     let mut resolve = Resolve::default();
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wit");

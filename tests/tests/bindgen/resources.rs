@@ -282,7 +282,7 @@ fn resources_of_another_type_are_refused() {
 mod options {
     use super::*;
 
-    /// What the host has for a file.
+    /// The host's type for a file.
     #[derive(Debug, PartialEq)]
     #[allow(
         unreachable_pub,
@@ -290,7 +290,7 @@ mod options {
     )]
     pub struct Text(pub String);
 
-    /// What the host has for a token.
+    /// The host's type for a token.
     #[allow(
         unreachable_pub,
         reason = "it is in the signature of a generated trait"

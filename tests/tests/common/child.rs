@@ -1,11 +1,12 @@
-//! Tests that run once more in a process of their own, where they change what the whole process has.
+//! Tests that run once more in a process of their own, where they change what the whole process
+//! has.
 
 use std::process::{Command, Output};
 
 const CHILD: &str = "CWASM_TEST_CHILD";
 
-/// Runs `body` in a child process, which is the same test again; `None` in the child itself, where it
-/// has run. `module` is the test's `module_path!()`.
+/// Runs `body` in a child process, which is the same test again; `None` in the child itself, where
+/// it has run. `module` is the test's `module_path!()`.
 pub(crate) fn run(module: &str, test: &str, body: impl FnOnce()) -> Option<Output> {
     let output = command(module, test, body)?.output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);

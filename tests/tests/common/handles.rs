@@ -3,8 +3,8 @@
 
 use cwasm::{ResourceAny, Val};
 
-/// A shape in text, with `R` for the handle; how many core parameters it is, and code that does `$each`
-/// with every handle of them.
+/// A shape in text, with `R` for the handle; how many core parameters it is, and code that does
+/// `$each` with every handle of them.
 pub(crate) struct Layout {
     pub(crate) text: &'static str,
     pub(crate) flat: usize,
@@ -59,8 +59,8 @@ impl Layout {
         "(param".to_owned() + &" i32".repeat(self.flat) + ")"
     }
 
-    /// Code that returns the parameters as a result of this type: in memory each of the shapes is what it
-    /// is in registers, four bytes each.
+    /// Code that returns the parameters as a result of this type: in memory each of the shapes is
+    /// what it is in registers, four bytes each.
     pub(crate) fn same(&self) -> String {
         if self.flat == 1 {
             return self.locals();
@@ -70,8 +70,8 @@ impl Layout {
         stores.collect::<String>() + "(i32.const 16)"
     }
 
-    /// Code that calls the import `$give` with the parameters and returns its result, and the type of
-    /// the import.
+    /// Code that calls the import `$give` with the parameters and returns its result, and the type
+    /// of the import.
     pub(crate) fn passed_on(&self, give: &str) -> (String, String) {
         let (params, locals) = (self.params(), self.locals());
         match self.flat {

@@ -1,5 +1,5 @@
-//! Calls between components whose types are as large as they may get: they compile within seconds, or
-//! the error names the limit.
+//! Calls between components whose types are as large as they may get: they compile within seconds,
+//! or the error names the limit.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};

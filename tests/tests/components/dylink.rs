@@ -1,6 +1,6 @@
-//! A component of libraries in C, linked with each other as `wit-component`'s linker does it: one memory and one
-//! table for all, addresses through globals, cycles through the table, and `dlopen`. The libraries are in
-//! `dylink/`.
+//! A component of libraries in C, linked with each other as `wit-component`'s linker does it: one
+//! memory and one table for all, addresses through globals, cycles through the table, and `dlopen`.
+//! The libraries are in `dylink/`.
 
 use std::path::Path;
 
@@ -72,7 +72,8 @@ fn libraries_share_memory_and_table() {
     let found = zip.call(&mut store, (&[7; 201],)).unwrap().0;
     assert_eq!(found, [200, 7, 1, 7]);
     assert_eq!(*store.data(), [5, 201]);
-    // Through the function that libimg puts into libzip's variable, and the one that libzip asks it for.
+    // Through the function that libimg puts into libzip's variable, and the one that libzip asks it
+    // for.
     let found = compress.call(&mut store, (&[5, 5, 245, 244],)).unwrap().0;
     assert_eq!(found, [2, 250, 1, 0, 1, 11]);
     // Both are as before.

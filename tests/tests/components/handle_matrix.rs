@@ -1,7 +1,7 @@
-//! Every kind of handle through a component and back, as `typed.rs` does with values: of the host's resources
-//! and of a guest's, owned and borrowed, by itself and nested, with every Rust type that stands for it.
-//! Export and import are each called typed and dynamically. `bindgen_handles.rs` has the same for what
-//! `bindgen!` makes.
+//! Every kind of handle through a component and back, as `typed.rs` does with values: of the host's
+//! resources and of a guest's, owned and borrowed, by itself and nested, with every Rust type that
+//! stands for it. Export and import are each called typed and dynamically. `bindgen/handles.rs` has
+//! the same for the types that `bindgen!` makes.
 
 use crate::common::handles::{
     BARE, LIBRARY, LIST, LIST_OF_EACH, Layout, OPTION, RECORD, numbered, numbers, sum,
@@ -16,7 +16,7 @@ use cwasm_tests::artifact::Workshop;
 /// The host's resource.
 struct Thing;
 
-/// What a handle type is in a test: made from what stands for the resource, and asked for that.
+/// A handle type in a test: it can be made from a representation, and gives it back.
 trait Handle: Sized {
     fn make(rep: u32, is_borrow: bool, store: impl AsContextMut) -> Self;
     fn rep(self, store: impl AsContextMut) -> u32;
@@ -159,8 +159,8 @@ impl Layout {
         types.concat()
     }
 
-    /// Exports `give`, which returns what the import gives for its parameter, and `lend`, which drops what
-    /// it got when the import is done.
+    /// Exports `give`, which returns what the import gives for its parameter, and `lend`, which
+    /// drops what it got when the import is done.
     fn of_host(&self) -> String {
         let types = self.types(|kind| format!(r#"(import "{kind}" (type ${kind} (eq ${kind}')))"#));
         let (params, locals) = (self.params(), self.locals());
@@ -194,8 +194,9 @@ impl Layout {
         )
     }
 
-    /// Defines `thing`, with a function that makes one of a number and one that gives this again. Exports
-    /// `give`, which returns its parameter, and `lend`, which returns the sum of the numbers.
+    /// Defines `thing`, with a function that makes one of a number and one that gives this again.
+    /// Exports `give`, which returns its parameter, and `lend`, which returns the sum of the
+    /// numbers.
     fn of_guest(&self) -> String {
         let types = self.types(|kind| format!(r#"(export ${kind} "{kind}" (type ${kind}'))"#));
         let (params, give) = (self.params(), self.same());
@@ -239,7 +240,7 @@ fn lifts(memory: &str) -> String {
     )
 }
 
-/// What the host's functions got last, numbered.
+/// The value that the host's functions got last, with numbers for handles.
 type Seen = Option<Val>;
 
 /// Calls a function of one result dynamically.

@@ -1,4 +1,5 @@
-//! Imports and exports with more than a name: what they implement, ids for hosts, and versions in two parts.
+//! Imports and exports with more than a name: what they implement, ids for hosts, and versions in
+//! two parts.
 
 use cwasm::{Component, ItemKind, Linker, Store};
 use cwasm_tests::artifact::Workshop;
@@ -8,7 +9,7 @@ fn compiled(workshop: &Workshop, text: &str) -> Component {
     workshop.map_component(&artifact).unwrap()
 }
 
-/// What calls `get` of two imports that are the same interface, and passes both on.
+/// A component that calls `get` of two imports of the same interface, and returns both results.
 const TWO_STORES: &str = r#"(component
   (import "primary" (implements "test:db/store@1.2.3") (external-id "db/1 ☃") (instance $primary
     (export "get" (external-id "key→value") (func (param "key" u32) (result u32)))))
@@ -142,7 +143,7 @@ fn labels_are_not_linked_by_what_they_implement() {
     );
 }
 
-/// Two components that are the same but for their labels, one behind the other.
+/// Two components that only differ in their labels, one after the other.
 #[test]
 fn a_component_between_passes_labels_on() {
     const BETWEEN: &str = r#"(component

@@ -9,7 +9,7 @@ use cwasm::{Component, Linker, Store, TypedFunc, Val};
 use cwasm_compiler::{ErrorKind, Limits, Options};
 use cwasm_tests::artifact::Workshop;
 
-/// What a machine that builds something else as well is given for what takes it 1 s by itself.
+/// The limit for work of 1 s, on a machine that may be building something else as well.
 const SECONDS: Duration = Duration::from_secs(20);
 
 fn compile(workshop: &Workshop, text: &str) -> Component {
@@ -165,7 +165,7 @@ fn relay(ty: &str) -> String {
     )
 }
 
-/// What comes back from `relay`, compiled and called by the dynamic API.
+/// Compiles `relay`, calls it by the dynamic API, and returns the result.
 fn relayed(ty: &str, values: Vec<Val>) -> Val {
     let workshop = Workshop::new();
     let component = compile(&workshop, &relay(ty));
@@ -442,8 +442,8 @@ fn many_core_instances() {
     assert_eq!(f.call(&mut store, (7,)).unwrap().0, 7 + last);
 }
 
-/// Data and imports are there for each instance, so that instances of a module must not multiply them
-/// without end.
+/// Data and imports are there for each instance, so that instances of a module must not multiply
+/// them without end.
 #[test]
 fn what_instances_multiply_has_a_limit() {
     let workshop = Workshop::new();

@@ -1,5 +1,5 @@
-//! Layouts and flat forms are those that `wit-parser` computes, for either width of pointers: all pairs
-//! of primitive types in all kinds of types, and all pairs of many of these again.
+//! Layouts and flat forms are those that `wit-parser` computes, for either width of pointers: all
+//! pairs of primitive types in all kinds of types, and all pairs of many of these again.
 
 use cwasm_format::abi::{FlatType, MAX_FLAT_PARAMS, PointerWidth};
 use cwasm_format::types::{TypeDef, Types, ValueType};

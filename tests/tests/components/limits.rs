@@ -1,4 +1,4 @@
-//! What a store's guests may use, and what a host is told of their calls.
+//! Limits for a store's guests, and hooks that a host has on their calls.
 
 use std::sync::{Arc, Mutex};
 
@@ -468,7 +468,7 @@ fn nested_instances_share_the_limit_of_handles() {
     assert_eq!(make(100, &[("b", 101)]), [false]);
 }
 
-/// What a value takes of an allocator's memory, beside itself.
+/// The heap memory of a value, without the value itself.
 fn heap_size(val: &Val) -> usize {
     // Two words for each block, and not less than four.
     let block = |bytes: usize| match bytes {

@@ -1,4 +1,4 @@
-//! What a linker does about imports that it does not have, or has twice.
+//! A linker's behaviour for imports that are missing or defined twice.
 
 use cwasm::{Component, LinkError, Linker, Store};
 use cwasm_tests::artifact::Workshop;

@@ -1,12 +1,13 @@
-//! Components, from end to end: compiled, mapped, linked and called. One file for each matter; they are
-//! one binary, so that compiler and loader are linked once.
+//! Components, from end to end: compiled, mapped, linked and called. Each file has one subject.
+//! They are one binary, so that compiler and loader are linked once.
 
 #[path = "../common/mod.rs"]
 mod common;
 
 mod adapters;
-mod aftermath;
+mod after_failure;
 mod cases;
+mod component_calls;
 mod dylink;
 mod handle_matrix;
 mod host_resources;
@@ -17,7 +18,6 @@ mod limits;
 mod linker;
 mod mismatch;
 mod modules;
-mod pairs;
 mod pass_through;
 mod reentrance;
 mod reference;

@@ -1,8 +1,8 @@
-//! Types that are not the same: an error when a function is looked up or linked, for each of many pairs
-//! of types and each direction; and equal hashes exactly where types are equal.
+//! Types that are not the same: an error when a function is looked up or linked, for each of many
+//! pairs of types and each direction; and equal hashes exactly where types are equal.
 //!
-//! A `Resource<R>` stands for `own<R>` and for `borrow<R>`, as it does for those who know other loaders,
-//! `Own` and `Borrow` of it for one of the two; which resource it is of is compared.
+//! A `Resource<R>` stands for `own<R>` and for `borrow<R>`, as it does for those who know other
+//! loaders, `Own` and `Borrow` of it for one of the two; which resource it is of is compared.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -133,7 +133,7 @@ flags! {
 
 type LookUp = fn(&Instance, &mut Store<()>) -> [Result<(), Error>; 2];
 
-/// What a type is asked for with.
+/// A Rust type with which a function is looked up.
 struct Candidate {
     shape: String,
     hash: TypeHash,
@@ -286,7 +286,8 @@ struct HandleCandidate {
     imports: fn(&mut Linker<()>) -> Result<(), Error>,
 }
 
-/// A handle in a shape: what it is in text, if it is of one kind only, and for which of those it stands.
+/// A handle in a shape: what it is in text, if it is of one kind only, and for which of those it
+/// stands.
 struct Letter(char, Option<&'static str>, &'static str);
 
 const LETTERS: [Letter; 9] = [

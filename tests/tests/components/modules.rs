@@ -3,8 +3,8 @@
 use cwasm::{Component, Instance, LinkError, Linker, Module, Store, StoreContextMut, TrapCode};
 use cwasm_tests::artifact::Workshop;
 
-/// A component that gives an imported module all kinds of items, of which it has some itself, and uses
-/// what the module exports: in its own modules, as lifted functions, as memory and `realloc`.
+/// A component that gives an imported module all kinds of items, of which it has some itself, and
+/// uses what the module exports: in its own modules, as lifted functions, as memory and `realloc`.
 const USES: &str = r#"(component
   (import "log" (func $log (param "value" u32)))
   (import "m" (core module $m
@@ -85,8 +85,8 @@ const USES: &str = r#"(component
   (func (export "trap") (canon lift (core func $i "trap")))
   (export "module" (core module $m)))"#;
 
-/// What is given for it. It imports less and exports more, and its start function writes what the
-/// component reads.
+/// The module that is given for it. It imports less and exports more, and its start function writes
+/// data that the component reads.
 const GIVEN: &str = r#"(module
   (import "env" "memory" (memory 1))
   (import "env" "table" (table 1 funcref))

@@ -10,10 +10,10 @@ use cwasm::{
 };
 use cwasm_tests::artifact::Workshop;
 
-/// `act` does what a number says, its last digit first: 0 nothing, 1 makes a resource, 2 drops it, 3 drops
-/// the last one on loan, 4 the one before that, 5 calls the host with the other digits, 6 the same with
-/// its resource on loan, 7 with its resource twice in a list, 8 makes a thousand more. It returns how
-/// often it has been called.
+/// `act` does what a number says, its last digit first: 0 nothing, 1 makes a resource, 2 drops it,
+/// 3 drops the last one on loan, 4 the one before that, 5 calls the host with the other digits, 6
+/// the same with its resource on loan, 7 with its resource twice in a list, 8 makes a thousand
+/// more. It returns how often it has been called.
 const GUEST: &str = r#"(component
   (import "thing" (type $R (sub resource)))
   (import "make" (func $make (result (own $R))))
@@ -93,19 +93,19 @@ const GUEST: &str = r#"(component
   (func (export "scribble") (canon lift (core func $i "scribble")))
   (func (export "allocated") (result u32) (canon lift (core func $i "allocated"))))"#;
 
-/// What a resource is.
+/// The resource type.
 struct Thing;
 
 type Again = dyn Fn(StoreContextMut<'_, Host>, u32) -> cwasm::Result<u32> + Send + Sync;
 type Text = dyn Fn(StoreContextMut<'_, Host>, WasmStr) -> cwasm::Result<String> + Send + Sync;
 
-/// What host functions work on.
+/// The state of host functions.
 struct Host {
     instance: Option<Instance>,
     things: ResourceTable,
-    /// What `again` does.
+    /// The function `again`.
     again: Arc<Again>,
-    /// What `text` does.
+    /// The function `text`.
     text: Arc<Text>,
 }
 

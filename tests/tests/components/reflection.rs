@@ -1,4 +1,4 @@
-//! What a host learns of a component's types when it runs, and values as text.
+//! The types of a component as a host sees them at run time, and values as text.
 
 use cwasm::types::{ComponentFunc, Type};
 use cwasm::{Component, Linker, Store, Val};

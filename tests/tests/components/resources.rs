@@ -1,5 +1,5 @@
-//! Handles that guests give away or lend: every way in which one can be bad, wherever a handle can be
-//! in a type, to another guest and to the host, as a parameter and as a result.
+//! Handles that guests give away or lend: every way in which one can be bad, wherever a handle can
+//! be in a type, to another guest and to the host, as a parameter and as a result.
 
 use cwasm::{
     Error, Func, Instance, Linker, Resource, ResourceAny, ResourceType, Store, StoreContextMut,
@@ -91,7 +91,7 @@ enum Ownership {
     Borrow,
 }
 
-/// What is done with a handle that a guest gets.
+/// The use of a handle that a guest gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Callee {
     Drops,
@@ -141,8 +141,8 @@ impl Position {
     }
 }
 
-/// The component whose core functions give handles away: it imports resources `r` and `r2`, `make` and
-/// `make2`, which make them, and `f`, to which `run` gives one; `give` returns one.
+/// The component whose core functions give handles away: it imports resources `r` and `r2`, `make`
+/// and `make2`, which make them, and `f`, to which `run` gives one; `give` returns one.
 fn caller(position: &Position, ownership: Ownership) -> String {
     let (ty, own) = (position.ty(ownership), position.ty(Ownership::Own));
     let (params, store, args) = (position.params(), position.store, position.args);
@@ -453,7 +453,8 @@ impl Bench {
         assert_eq!(code(&owned), closed, "{what}, taken back");
     }
 
-    /// Takes what was lent out of the store, which fails while it is lent: whether it is the host's.
+    /// Takes what was lent out of the store, which fails while it is lent: whether it is the
+    /// host's.
     fn store_takes_it_back(&mut self) -> (bool, Result<(), Error>) {
         match Resource::<A>::try_from_resource_any(self.borrowed, &mut self.store) {
             Ok(_) => (true, Ok(())),

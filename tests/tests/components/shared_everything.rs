@@ -1,12 +1,12 @@
-//! Shared-everything dynamic linking with modules that the host gives when it links: the components of
-//! `cases/component/shared-everything.wast`, which has them inside.
+//! Shared-everything dynamic linking with modules that the host gives when it links: the components
+//! of `cases/component/shared-everything.wast`, which has them inside.
 
 use cwasm::{Component, Instance, Linker, Module, Store};
 use cwasm_tests::artifact::Workshop;
 
 const CASE: &str = include_str!("../../cases/component/shared-everything.wast");
 
-/// What is between two texts of the case.
+/// The part of the case between two texts.
 fn between(start: &str, end: &str) -> &'static str {
     let (_, rest) = CASE.split_once(start).unwrap();
     rest.split_once(end).unwrap().0

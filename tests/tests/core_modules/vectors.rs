@@ -1,5 +1,6 @@
-//! Vectors that hosts pass and get; and which bytes vector operators access: those that the operator
-//! names and no others, at the end of a memory and beyond, at every CPU level that the machine has.
+//! Vectors that hosts pass and get; and which bytes vector operators access: those that the
+//! operator names and no others, at the end of a memory and beyond, at every CPU level that the
+//! machine has.
 
 use crate::common;
 use cwasm::{CoreFunc, CoreGlobal, CoreMemory, CoreVal, Extern, FuncType, Module, Store, ValType};
@@ -7,17 +8,17 @@ use cwasm_compiler::OptLevel;
 use cwasm_format::TrapCode;
 use cwasm_tests::artifact::Workshop;
 
-/// Bytes of the memory: one page, with the guard right behind.
+/// Bytes of the memory: one page, with the guard right after it.
 const SIZE: u64 = 0x1_0000;
 /// The vector that an access starts from, as a constant of the text and as bytes.
 const OPERAND: u128 = 0x0f0e_0d0c_0b0a_0908_0706_0504_0302_0100;
 
-/// What the memory holds: no two neighbouring lanes are equal, and all have some sign.
+/// The contents of the memory: no two neighbouring lanes are equal, and lanes of both signs occur.
 fn pattern() -> Vec<u8> {
     (0..SIZE).map(|at| (at * 73 % 251) as u8).collect()
 }
 
-/// What a load gives for the bytes that it accesses.
+/// Computes the result of a load from the bytes that it accesses.
 type Expected = dyn Fn(&[u8]) -> u128;
 
 /// A vector operator on memory: its name, how many bytes it accesses, and what it gives for them.

@@ -10,8 +10,8 @@ use cwasm_tests::artifact::Workshop;
 /// Bytes up to which all of a memory is filled.
 const SMALL: u64 = 1 << 18;
 
-/// What a memory holds when nobody has written to it: bytes that differ from their neighbours, in a
-/// large memory only around the places that matter, and zeros between.
+/// The initial contents of a memory: bytes that differ from their neighbours; in a large memory
+/// only around the places that matter, with zeros between.
 pub(crate) struct Model {
     windows: Vec<(u64, Vec<u8>)>,
 }

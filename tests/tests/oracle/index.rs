@@ -69,8 +69,8 @@ pub(crate) fn offsets(is_64: bool) -> Vec<u64> {
     offsets
 }
 
-/// The indices of accesses at `offset` to a memory of `size` bytes: around its end, around powers of
-/// two, and where their sum with the offset is more than the index type holds.
+/// The indices of accesses at `offset` to a memory of `size` bytes: around its end, around powers
+/// of two, and where their sum with the offset is more than the index type holds.
 pub(crate) fn indices(size: u64, offset: u64, is_64: bool) -> Vec<u64> {
     let mut indices = vec![0, MAX_32];
     let mut around = |middle: u64, distance: u64| {

@@ -1,18 +1,18 @@
-//! The address oracle: whether an access is inside a memory, and which bytes it is of, for each
-//! operator that accesses memory, in each kind of memory, at indices and offsets around all that
-//! matters, computed in each way. The oracle itself is [`predict`].
+//! The address oracle predicts whether an access is inside a memory, and which bytes it accesses,
+//! for each operator that accesses memory, in each kind of memory, at indices and offsets around
+//! all boundaries, computed in each way. The oracle itself is [`predict`].
 //!
 //! `cargo test` takes every [`STRIDE`]th combination of operator, offset and way, others in each
-//! memory, so that each is tried in some, and a part of the indices; `ORACLE=full` takes them all. An
-//! access that leaves the store's memories ends the process: `ORACLE=trace`, with `-- --nocapture`,
-//! says which it was.
+//! memory, so that each is tried in some, and a part of the indices; `ORACLE=full` takes them all.
+//! An access that leaves the store's memories ends the process: `ORACLE=trace`, with
+//! `-- --nocapture`, says which it was.
 
 #[path = "../common/mod.rs"]
 mod common;
 
-mod absorbed;
 mod guest;
 mod index;
+mod merged_loads;
 mod operators;
 
 use cwasm::CoreFunc;
@@ -46,7 +46,7 @@ fn predict(size: u64, index: u64, offset: u64, op: &Operator) -> Result<u64, Tra
 /// Where the memory is among those of a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// The first one, right behind the context.
+    /// The first one, right after the context.
     First,
     /// The first one, which cannot grow.
     Fixed,

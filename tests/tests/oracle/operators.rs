@@ -2,11 +2,11 @@
 
 use cwasm_format::TrapCode;
 
-/// What operators store, and what atomic ones combine with the bytes: its low part, if they are
-/// narrower.
+/// The value that operators store, and that atomic ones combine with the bytes; narrower ones use
+/// its low part.
 pub(crate) const VALUE: u128 = 0xf0e1_d2c3_b4a5_9687_7869_5a4b_3c2d_1e0f;
 
-/// What compare-and-exchange writes if the bytes are those of [`VALUE`].
+/// The value that compare-and-exchange writes if the bytes are those of [`VALUE`].
 const REPLACEMENT: u64 = 0x1122_3344_5566_7788;
 
 /// The result of an operator, as bits, for the bytes that it accesses, which it may change.
@@ -22,7 +22,7 @@ pub(crate) struct Operator {
     /// The type of its result, if it has one.
     pub(crate) result: Option<&'static str>,
     lane: Option<usize>,
-    /// What follows the address.
+    /// The operands after the address.
     operands: String,
     effect: Box<Effect>,
 }
@@ -35,7 +35,7 @@ impl Operator {
         format!("({name} {memory} offset={offset} {lane} {address} {operands})")
     }
 
-    /// What it does to the bytes that it accesses: the result's bits.
+    /// Applies the operator to the bytes that it accesses; returns the result's bits.
     pub(crate) fn apply(&self, bytes: &mut [u8]) -> Result<Option<u128>, TrapCode> {
         (self.effect)(bytes)
     }

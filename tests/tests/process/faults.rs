@@ -1,4 +1,4 @@
-//! What goes wrong in a guest stays in the guest, and what goes wrong in the host is not swallowed.
+//! Faults in a guest only affect the guest, and faults in the host are not swallowed.
 //!
 //! Tests that may end a process run in a child: the test starts itself again.
 
@@ -44,7 +44,7 @@ const GUEST: &str = r#"(component
   (func (export "host") (param "n" u32) (result u32) (canon lift (core func $i "host")))
   (func (export "divide") (param "n" u32) (result u32) (canon lift (core func $i "divide"))))"#;
 
-/// What a store of these tests holds: what the imported host function does.
+/// The data of a store in these tests: the imported host function.
 type HostFn = Box<dyn Fn(u32) -> cwasm::Result<u32> + Send>;
 
 struct Guest {
@@ -330,9 +330,9 @@ fn traps_under_a_debugger_are_traps() {
     assert_eq!(steps, faults.len());
 }
 
-/// A module that calls the host with an address, and whose `load` was changed after it was compiled:
-/// the instruction that accesses the memory reads what is at the address of the function's argument,
-/// wherever that is.
+/// A module that calls the host with an address, and whose `load` was changed after it was
+/// compiled: the instruction that accesses the memory reads what is at the address of the
+/// function's argument, wherever that is.
 fn wild(workshop: &Workshop) -> Module {
     const TEXT: &str = r#"(module
         (import "" "host" (func $host (param i64) (result i32)))
@@ -400,7 +400,7 @@ impl Wild {
         Wild { store, instance }
     }
 
-    /// The address of the memory, behind whose first page the guard begins.
+    /// The address of the memory, after whose first page the guard begins.
     fn memory(&self) -> u64 {
         match self.instance.get(&self.store, "memory").unwrap() {
             Some(Extern::Memory(memory)) => {
@@ -471,7 +471,8 @@ fn faults_in_memories_of_the_store_are_traps() {
     assert_eq!(outer.call("load", guard), TRAP);
 }
 
-/// Whoever owns a memory: a fault behind its end is a trap of the code that accesses it.
+/// A fault after the end of a memory is a trap of the code that accesses it, whoever owns the
+/// memory.
 #[test]
 fn faults_in_memories_of_any_owner_are_traps() {
     let workshop = Workshop::new();
@@ -512,8 +513,8 @@ fn faults_in_memories_of_any_owner_are_traps() {
     }
 }
 
-/// What goes wrong in compiled code but is no guest's doing: a fault, at an instruction that may
-/// trap, of an address that the instruction cannot get to.
+/// A fault in compiled code that no guest can cause: at an instruction that may trap, but of an
+/// address that the instruction cannot access.
 #[test]
 #[allow(unsafe_code, reason = "installs a signal handler")]
 fn faults_of_compiled_code_elsewhere_are_no_traps() {

@@ -1,6 +1,6 @@
-//! Stacks: how much of them guests use, also on the main thread, and those that are not the one that a
-//! call began on: of other threads, without a guard, of coroutines. Each test that may crash does it in
-//! a child process.
+//! Stacks: how much of them guests use, also on the main thread, and those that are not the one
+//! that a call began on: of other threads, without a guard, of coroutines. Each test that may crash
+//! does it in a child process.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -14,8 +14,8 @@ use cwasm::{
 };
 use cwasm_compiler::{Bounds, Options};
 
-/// `recurse` calls itself and the host, without end, and `pure` itself alone, `wide` with a frame of many
-/// pages; `twice` calls the host twice.
+/// `recurse` calls itself and the host, without end, and `pure` itself alone, `wide` with a frame
+/// of many pages; `twice` calls the host twice.
 const GUEST: &str = r#"(component
   (import "host" (func $host (param "n" u32) (result u32)))
   (core func $host (canon lower (func $host)))
@@ -252,7 +252,8 @@ fn the_stack_of_a_coroutine_is_refused() {
     });
 }
 
-/// What a child does on its main thread: the artifact's path, the function, and what it does before.
+/// The variable that tells a child what to do on its main thread: the artifact's path, the
+/// function, and an action before the call.
 const MAIN: &str = "CWASM_STACKS_MAIN";
 
 /// Runs on the main thread, where the test harness runs no test.
@@ -326,7 +327,8 @@ fn on_main_thread(path: &str, name: &str, before: &str) -> Call {
     Err(error)
 }
 
-/// What a child says that calls `name` on its main thread, with these limits of the shell's `ulimit`.
+/// The output of a child that calls `name` on its main thread, with these limits of the shell's
+/// `ulimit`.
 #[track_caller]
 fn main_thread_says(artifact: &Path, name: &str, before: &str, limits: &str) -> String {
     let output = on_main(artifact, name, before, limits);

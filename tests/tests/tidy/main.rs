@@ -17,9 +17,9 @@ const DIRECTION: &[(&str, &[&str])] = &[
     ("fuzz", &["cwasm", "cwasm-format", "cwasm-compiler"]),
 ];
 
-/// What the loader links, besides `format`: it stays small.
+/// The dependencies of the loader besides `format`. It stays small.
 const LOADER_NEEDS: &[&str] = &["memmap2", "rustix", "libc", "simdutf8"];
-/// What it links if a host asks for it by a feature that is off by default.
+/// Its dependencies under features that are off by default.
 const LOADER_OFFERS: &[&str] = &["sha2", "wasm-wave"];
 
 /// The files that may contain `unsafe`, tests aside. The compiler and the format have none; outside

@@ -5,11 +5,14 @@ use super::{files, root};
 /// No file may have more lines.
 const MAX_LINES: usize = 1500;
 
-/// No line of code or prose may have more columns. Rows of tables cannot be broken, and scripts in
-/// the text format have one directive on a line.
+/// No line of prose or comment may have more columns. Rows of tables cannot be broken. rustfmt sees
+/// to the width of code; what it leaves wide, such as WebAssembly in strings, may be.
 const MAX_WIDTH: usize = 100;
 
-/// What is promised of artifacts: the same words wherever the promise stands.
+/// Folders whose comments are not reflowed yet. TO BE REMOVED, with its use, once they are.
+const WIDE_COMMENTS: &[&str] = &["loader/"];
+
+/// The promise about artifacts, in the same words wherever it is made.
 const PROMISE: &str = "map, inspect, reflect, link: any bytes; instantiate and call: \
     the artifact as the compiler wrote it";
 
@@ -50,6 +53,33 @@ fn lines_are_narrow() {
             );
         }
     }
+}
+
+#[test]
+fn comments_are_narrow() {
+    let mut seen = 0;
+    for (name, text) in files(&[".rs"]) {
+        if WIDE_COMMENTS.iter().any(|folder| name.starts_with(folder)) {
+            continue;
+        }
+        for (index, line) in text.lines().enumerate() {
+            let Some(content) = line.trim_start().strip_prefix("//") else {
+                continue;
+            };
+            let content = content.trim_start_matches([' ', '/', '!']);
+            let width = line.chars().count();
+            assert!(
+                width <= MAX_WIDTH || content.starts_with('|'),
+                "{name}:{}: a comment of {width} columns, at most {MAX_WIDTH}",
+                index + 1
+            );
+            seen += 1;
+        }
+    }
+    assert!(
+        seen > 1000,
+        "comments are not what this test takes for them"
+    );
 }
 
 #[test]

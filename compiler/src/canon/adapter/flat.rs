@@ -1,4 +1,4 @@
-//! Values that pass in flat form.
+//! Copies of values in flat form.
 
 use cranelift_codegen::ir::{self, BlockArg, InstBuilder, MemFlagsData, Value, types};
 use cwasm_format::abi::{FlatType, PointerWidth};
@@ -9,7 +9,8 @@ use super::variants::Cases;
 use crate::ir::symbol::{Form, HandleOp};
 
 impl Copier<'_, '_> {
-    /// Appends the flat form of a value to `out`; `values` is that of the other side.
+    /// Copies a value from the flat form `values` of the source; appends the destination's flat
+    /// form to `out`.
     pub(super) fn copy_flat(&mut self, ty: ValueType, values: &[Value], out: &mut Vec<Value>) {
         match self.shared(ty, Form::Flat) {
             Some(func) => out.extend(self.call_flat(func, values)),
@@ -17,7 +18,7 @@ impl Copier<'_, '_> {
         }
     }
 
-    /// As [`Copier::copy_flat`], without a call for all of the value.
+    /// As [`Copier::copy_flat`], but does not call a shared function for the value as a whole.
     pub(super) fn copy_flat_parts(
         &mut self,
         ty: ValueType,
@@ -54,7 +55,7 @@ impl Copier<'_, '_> {
         }
     }
 
-    /// Values one after the other.
+    /// Copies values one after the other.
     pub(super) fn flat_fields(
         &mut self,
         fields: impl Iterator<Item = ValueType>,
@@ -111,7 +112,7 @@ impl Copier<'_, '_> {
         self.builder.switch_to_block(merge);
     }
 
-    /// The value of a payload's own type in a value that all payloads share.
+    /// Converts a value that all payloads share to the payload's own type.
     fn split(&mut self, ty: ir::Type, value: Value) -> Value {
         let found = self.builder.func.dfg.value_type(value);
         match (found, ty) {
@@ -125,7 +126,8 @@ impl Copier<'_, '_> {
         }
     }
 
-    /// A value that all payloads share, from the one of a payload: zero if it has none here.
+    /// Converts a payload's value to the type that all payloads share: zero if the payload has no
+    /// value here.
     fn join(&mut self, ty: ir::Type, value: Option<Value>) -> Value {
         let Some(value) = value else {
             return match ty {

@@ -10,7 +10,7 @@ use super::vectors::check_of;
 use super::{Copier, Place};
 
 impl Copier<'_, '_> {
-    /// Copies a list: its pointer and length on the other side.
+    /// Copies a list; returns its pointer and length at the destination.
     pub(super) fn list(
         &mut self,
         element: ValueType,
@@ -42,11 +42,11 @@ impl Copier<'_, '_> {
         (pointer, len)
     }
 
-    /// The bytes of `len` elements or code units (64 bits) of this size, less than 2^28. Traps if
-    /// that is more than a string or list has.
+    /// The bytes of `len` (64 bits) elements or code units of `size` bytes. Traps if they are more
+    /// than a string or list may have, 2^28 - 1.
     pub(super) fn byte_size(&mut self, len: Value, size: u32, too_long: TrapCode) -> Value {
         if self.from.width == PointerWidth::W64 {
-            // Else the product could overflow.
+            // First check the length, as the product could overflow.
             self.check_length(len, too_long);
         }
         let bytes = self.builder.ins().imul_imm_u(len, i64::from(size));
@@ -54,7 +54,7 @@ impl Copier<'_, '_> {
         bytes
     }
 
-    /// Copies `size` bytes of elements, as many on the other side as their size is there.
+    /// Copies `size` bytes of elements. At the destination they may have another size.
     pub(super) fn copy_elements(
         &mut self,
         element: ValueType,

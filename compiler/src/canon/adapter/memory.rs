@@ -1,4 +1,4 @@
-//! Values that pass through memory: checks of pointers, `realloc`, and copies from place to place.
+//! Copies of values in memory: checks of pointers, `realloc`, and copies from place to place.
 
 use std::mem::offset_of;
 
@@ -17,24 +17,24 @@ use crate::env::MemoryBase;
 use crate::ir::flags::trusted;
 use crate::ir::symbol::{Form, HandleOp};
 use crate::ir::trap::trap_code;
-use crate::layout::Unit;
+use crate::layout::UnitLayout;
 use crate::plan::CoreItem;
 
 /// The most bytes that are copied without a call.
 const MAX_INLINE_COPY: u32 = 128;
 
-/// Where a side's memory is.
+/// The memory of a side.
 #[derive(Clone, Copy)]
 pub(super) struct Memory(MemoryBase);
 
 impl Memory {
-    pub(super) fn new(unit: &Unit<'_>, memory: CoreItem) -> Memory {
+    pub(super) fn new(unit: &UnitLayout<'_>, memory: CoreItem) -> Memory {
         let env = &unit.envs[memory.instance.0 as usize];
         Memory(env.memories[memory.index as usize].base)
     }
 }
 
-/// A place in a side's memory, in a range that was checked.
+/// A place in a side's memory, inside a range that was checked.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
     /// A machine address.
@@ -48,7 +48,7 @@ impl Place {
         Place { addr, offset: 0 }
     }
 
-    /// The place this many bytes on: at most as many as a type has, less than 2^28.
+    /// The place `offset` bytes further on: at most the size of a type, which is less than 2^28.
     pub(super) fn at(self, offset: u32) -> Place {
         Place {
             offset: self.offset + offset as i32,
@@ -81,7 +81,7 @@ impl Copier<'_, '_> {
         }
     }
 
-    /// Where a field of the `VmMemory` of a side is: an address, and bytes from there.
+    /// The place of a field of the `VmMemory` of a side: an address and an offset.
     fn memory_field(&mut self, side: Side, field: usize) -> (Value, i32) {
         let field = field as i32;
         match self.memory(side).0 {
@@ -122,7 +122,7 @@ impl Copier<'_, '_> {
         }
     }
 
-    /// A pointer or length of 64 bits as the side has it that is copied to.
+    /// A pointer or length of 64 bits in the destination's width.
     pub(super) fn narrow(&mut self, value: Value) -> Value {
         match self.to.width {
             PointerWidth::W32 => self.builder.ins().ireduce(types::I32, value),
@@ -130,14 +130,14 @@ impl Copier<'_, '_> {
         }
     }
 
-    /// A number as a pointer or length of the side that is copied to.
+    /// A constant pointer or length in the destination's width.
     fn pointer_const(&mut self, value: u32) -> Value {
         let ty = core_type(FlatType::Pointer, self.to.width);
         self.builder.ins().iconst(ty, i64::from(value))
     }
 
-    /// Where a pointer points to. Traps if it is not aligned, or the memory does not have `size`
-    /// bytes (of less than 2^32) there.
+    /// The place that a pointer points to. Traps if the pointer is not aligned, or the memory does
+    /// not have `size` bytes (less than 2^32) there.
     pub(super) fn check(
         &mut self,
         side: Side,
@@ -169,21 +169,21 @@ impl Copier<'_, '_> {
         Place::new(self.builder.ins().iadd(base, start))
     }
 
-    /// Where a pointer to a value points to.
+    /// The place that a pointer to a value points to.
     pub(super) fn pointer_to(&mut self, side: Side, pointer: Value, layout: Layout) -> Place {
         let Extent { size, align } = layout.at(side.width);
         let size = self.builder.ins().iconst(types::I64, i64::from(size));
         self.check(side, pointer, size, align, TrapCode::MemoryOutOfBounds)
     }
 
-    /// Memory of the side that is copied to, for one value: pointer and place.
+    /// Allocates memory for one value at the destination; returns pointer and place.
     pub(super) fn allocate_value(&mut self, layout: Layout) -> (Value, Place) {
         let Extent { size, align } = layout.at(self.to.width);
         let size = self.builder.ins().iconst(types::I64, i64::from(size));
         self.allocate(size, align, TrapCode::MemoryOutOfBounds)
     }
 
-    /// Memory of the side that is copied to: pointer and place of `size` (64 bits) bytes.
+    /// Allocates `size` (64 bits) bytes at the destination; returns pointer and place.
     pub(super) fn allocate(
         &mut self,
         size: Value,
@@ -195,8 +195,8 @@ impl Copier<'_, '_> {
         self.reallocate(old, old_size, size, align, out_of_bounds)
     }
 
-    /// Calls `realloc` of the side that is copied to; sizes have 64 bits and are below 2^32. The
-    /// instance cannot be left meanwhile.
+    /// Calls the destination's `realloc`. Sizes have 64 bits and are below 2^32. The instance
+    /// cannot be left during the call.
     pub(super) fn reallocate(
         &mut self,
         old: Value,
@@ -240,7 +240,8 @@ impl Copier<'_, '_> {
         }
     }
 
-    /// Copies a value that is not plain, without a call for all of it.
+    /// Copies a value that is not plain, but does not call a shared function for the value as a
+    /// whole.
     pub(super) fn copy_parts(&mut self, ty: ValueType, src: Place, dst: Place) {
         let ValueType::Def(id) = ty else {
             if ty == ValueType::String {
@@ -288,7 +289,7 @@ impl Copier<'_, '_> {
         }
     }
 
-    /// Copies the fields of a record or tuple; neighbours that are plain in one go.
+    /// Copies the fields of a record or tuple, neighbouring plain fields at once.
     pub(super) fn memory_fields(
         &mut self,
         fields: impl Iterator<Item = ValueType>,
@@ -296,7 +297,7 @@ impl Copier<'_, '_> {
         dst: Place,
     ) {
         let (mut read, mut written) = (Extent::EMPTY, Extent::EMPTY);
-        // Plain bytes that are not copied yet: where they start on both sides, and how many.
+        // Plain bytes that are not copied yet: their start on both sides, and their number.
         let (mut start, mut size) = ((0, 0), 0);
         for ty in fields {
             let (from, to) = (self.extent(ty, self.from), self.extent(ty, self.to));
@@ -355,13 +356,13 @@ impl Copier<'_, '_> {
         self.store_uint(len, dst.at(size), size);
     }
 
-    /// A place as an address and nothing more.
+    /// The place with its offset added to the address.
     pub(super) fn whole_address(&mut self, place: Place) -> Place {
         let offset = i64::from(place.offset);
         Place::new(self.builder.ins().iadd_imm_u(place.addr, offset))
     }
 
-    /// Copies bytes whose number is known.
+    /// Copies a constant number of bytes.
     fn copy_bytes(&mut self, size: u32, src: Place, dst: Place) {
         if size > MAX_INLINE_COPY {
             let size = self.builder.ins().iconst(types::I64, i64::from(size));
@@ -378,7 +379,7 @@ impl Copier<'_, '_> {
         for (chunk, ty) in chunks.into_iter().chain([(1, types::I8)]) {
             while size - done >= chunk {
                 let (from, to) = (src.at(done), dst.at(done));
-                // Chunks are as aligned as the smallest number among them.
+                // Chunks may only be aligned to the smallest number in them.
                 let flags = cranelift_codegen::ir::MemFlagsData::new().with_notrap();
                 let ins = self.builder.ins();
                 let value = ins.load(ty, flags, from.addr, from.offset);
@@ -398,7 +399,7 @@ impl Copier<'_, '_> {
         self.builtin(Builtin::MemoryCopy, &args);
     }
 
-    /// How many bytes a place is behind the start of the side's memory.
+    /// The distance in bytes of a place from the start of the side's memory.
     pub(super) fn offset_in_memory(&mut self, side: Side, place: Place) -> Value {
         let base = self.base(side);
         let offset = self.builder.ins().isub(place.addr, base);

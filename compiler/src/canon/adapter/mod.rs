@@ -6,18 +6,20 @@
 //! ```
 //!
 //! An adapter has the core signature of the lowered function. It lifts from one side and lowers
-//! into the other in one go, directed by the type, which is the same on both sides: so are layouts
-//! and flat forms, but for the width of pointers and what follows from it, and a value passes from flat to flat ([`flat`]) or from memory to memory
-//! ([`memory`]). [`variants`], [`lists`] (with [`vectors`]) and [`strings`] are what both have in common.
+//! into the other in one pass, directed by the type. The type is the same on both sides, and so are
+//! layouts and flat forms, except for the width of pointers. A value is copied from flat form to
+//! flat form ([`flat`]) or from memory to memory ([`memory`]); both use [`variants`], [`lists`]
+//! (with [`vectors`]) and [`strings`].
 //!
-//! **Invariants:** every access to a memory lies in a range that was checked before; memories never
-//! shrink and never move, so what was checked stays good whatever a guest's `realloc` does, and whoever
-//! enters the caller again while it waits. The two sides are different component instances with
-//! different memories, unless an instance calls what it exports itself: what is copied may then
-//! overlap. Instances are left as they are when something traps: nothing of the component runs again.
+//! **Invariants:** every access to a memory is in a range that was checked before. Memories never
+//! shrink and never move, so a checked range stays valid whatever a guest's `realloc` does, and
+//! even if the caller is entered again while it waits. The two sides are different component
+//! instances with different memories, unless an instance calls its own export: then source and
+//! destination may overlap. After a trap instances are left as they are: nothing of the component
+//! runs again.
 //!
-//! The callee may be active: then it waits for a call of its own, so that its flags are as they are
-//! outside of `realloc` and post-return. Nothing is written for an entry.
+//! The callee may be active: then it waits for a call of its own, so that its flags are those
+//! outside of `realloc` and post-return. Entering an instance writes nothing.
 
 mod flat;
 mod lists;
@@ -51,7 +53,7 @@ use crate::ir::function::{begin, declare_function};
 use crate::ir::symbol::{CopyFunc, HandleOp, Symbol};
 use crate::ir::trap::trap_code;
 use crate::ir::types::{builtin_signature, core_signature};
-use crate::layout::Unit;
+use crate::layout::UnitLayout;
 use crate::plan::{ComponentInstanceId, CoreFunc, Plan};
 
 /// One side of an adapter: how values pass through its memory.
@@ -63,7 +65,7 @@ struct Side {
     memory: Option<Memory>,
     realloc: Option<ir::FuncRef>,
     encoding: StringEncoding,
-    /// How wide pointers and lengths are.
+    /// The width of pointers and lengths.
     width: PointerWidth,
     /// Context offset of the instance's flags.
     flags: i32,
@@ -81,34 +83,36 @@ struct Copier<'c, 'f> {
     from: Side,
     to: Side,
     builtins: Vec<(Builtin, ir::FuncRef)>,
-    /// Loops over elements check for interrupts; all else is as long as the types.
+    /// The interrupt checks, which loops over elements have; all other code is bounded by the
+    /// types.
     checks: Checks,
     sharing: &'c Sharing,
-    /// The number of the two sides.
+    /// The number of the [`Direction`](sizes::Direction).
     direction: u32,
-    /// Whether functions are called that adapters share.
+    /// Whether shared functions are called.
     is_large: bool,
     shared_funcs: HashMap<CopyFunc, ir::FuncRef>,
 }
 
-/// What an adapter lends, and what it gives to its callee on loan.
+/// The handles that an adapter lends, and the borrows that its callee gets.
 #[derive(Default)]
 struct Loans {
-    /// Whether lending can be noticed: somebody may give the handle away or drop it meanwhile.
+    /// Whether loans must be counted, because during the call a guest may give a lent handle away
+    /// or drop it.
     are_seen: bool,
-    /// Parameters of the adapter that are handles and are lent.
+    /// Flat parameters of the adapter that are lent handles.
     flat: Vec<Value>,
-    /// The place on the caller's stack from which other handles that are lent are noted.
+    /// The place on the stack of the caller's table from which other lent handles are noted.
     noted: Option<Value>,
     /// The scope of the handles that the callee gets.
     scope: Option<Value>,
 }
 
-/// Builds an adapter. A callee that is a leaf does not call: nobody runs meanwhile who could see what is
-/// lent.
+/// Builds an adapter. If the callee is a leaf, it makes no calls, so nobody can notice a loan
+/// during the call.
 pub(crate) fn build(
     builder: &mut FunctionBuilder<'_>,
-    unit: &Unit<'_>,
+    unit: &UnitLayout<'_>,
     plan: &Plan,
     (sharing, index): (&Sharing, u32),
     is_leaf: bool,
@@ -150,7 +154,7 @@ pub(crate) fn build(
     let mut copier = Copier::new(builder, unit, plan, sharing, context, (caller, callee_side));
     copier.direction = directions.params;
     copier.is_large = is_large;
-    // What is shared by adapters cannot depend on this one's callee.
+    // Shared functions cannot depend on this adapter's callee.
     copier.loans.are_seen = !is_leaf || is_large || takes_and_borrows(&types.types, func);
     copier.begin_loans(func);
     let args = copier.params(func, &params);
@@ -179,7 +183,7 @@ pub(crate) fn build(
 /// Declares a core function of the plan.
 fn declare(
     builder: &mut FunctionBuilder<'_>,
-    unit: &Unit<'_>,
+    unit: &UnitLayout<'_>,
     plan: &Plan,
     func: CoreFunc,
 ) -> ir::FuncRef {
@@ -191,7 +195,7 @@ fn declare(
 /// One side of a function that copies values.
 fn side(
     builder: &mut FunctionBuilder<'_>,
-    unit: &Unit<'_>,
+    unit: &UnitLayout<'_>,
     plan: &Plan,
     end: &End,
     outer_flags: Value,
@@ -246,7 +250,7 @@ fn takes_and_borrows(types: &Types, func: &FuncType) -> bool {
     !owned.is_disjoint(&borrowed)
 }
 
-/// Traps if the instance with these flags cannot be left: the flags.
+/// Loads the flags of an instance. Traps if it cannot be left.
 pub(crate) fn check_leaves(
     builder: &mut FunctionBuilder<'_>,
     context: Value,
@@ -257,8 +261,8 @@ pub(crate) fn check_leaves(
     flags
 }
 
-/// Traps if the host does not want that the instance with these flags calls itself, what it is nested
-/// in, or what is nested in it.
+/// Traps if the host has forbidden the instance with these flags to call itself, an instance around
+/// it, or one nested in it.
 pub(crate) fn check_nests(builder: &mut FunctionBuilder<'_>, flags: Value) {
     check_flag(builder, flags, MAY_NEST, TrapCode::CannotEnter);
 }
@@ -273,8 +277,8 @@ fn set_flags(builder: &mut FunctionBuilder<'_>, context: Value, offset: i32, fla
 }
 
 impl Loans {
-    /// The call is over: so is all lending. If an instance calls itself, its callee's scope is below
-    /// what it has lent.
+    /// Ends all loans of the call, which is over. (If an instance calls itself, the callee's scope
+    /// is on the same stack, below the noted handles.)
     fn end(
         self,
         builder: &mut FunctionBuilder<'_>,
@@ -295,10 +299,10 @@ impl Loans {
 }
 
 impl<'c, 'f> Copier<'c, 'f> {
-    /// Copies small values from the first side to the second.
+    /// A copier of small values from the first side to the second.
     fn new(
         builder: &'c mut FunctionBuilder<'f>,
-        unit: &Unit<'_>,
+        unit: &UnitLayout<'_>,
         plan: &'c Plan,
         sharing: &'c Sharing,
         context: Value,
@@ -323,8 +327,8 @@ impl<'c, 'f> Copier<'c, 'f> {
 }
 
 impl Copier<'_, '_> {
-    /// The callee's arguments from the adapter's: the context, and all parameters or a pointer to
-    /// them.
+    /// Makes the callee's arguments from the adapter's: the context, and all parameters or a
+    /// pointer to them.
     fn params(&mut self, func: &FuncType, params: &[Value]) -> Vec<Value> {
         let types = func.params.iter().map(|(_, ty)| *ty);
         let mut args = vec![self.context];
@@ -340,7 +344,8 @@ impl Copier<'_, '_> {
         args
     }
 
-    /// Parameters one after the other: handles among them are known when the call is over.
+    /// Copies flat parameters. Borrowed handles among them are remembered, to end their loans after
+    /// the call.
     fn flat_params(
         &mut self,
         params: impl Iterator<Item = ValueType>,
@@ -366,8 +371,8 @@ impl Copier<'_, '_> {
         }
     }
 
-    /// The adapter's results from the callee's. Those that are not flat go where the last of the
-    /// adapter's arguments points.
+    /// Makes the adapter's results from the callee's. A result that is not flat is written to the
+    /// address in the adapter's last argument.
     fn results(&mut self, func: &FuncType, returned: &[Value], params: &[Value]) -> Vec<Value> {
         let mut results = Vec::new();
         let Some(ty) = func.result else {
@@ -385,7 +390,7 @@ impl Copier<'_, '_> {
         results
     }
 
-    /// Moves an owned resource to the other side: its handle there.
+    /// Moves an owned resource to the other side, and returns its handle there.
     fn own(&mut self, handle: Value, resource: ResourceNumber) -> Value {
         let (from, to) = (self.from.handles, self.to.handles);
         let own = HandleUse::own(resource);
@@ -393,7 +398,8 @@ impl Copier<'_, '_> {
         self.handle(HandleOp::Add, to, rep, own)
     }
 
-    /// Opens a scope if the callee gets handles on loan, and finds out where what is lent is noted.
+    /// Opens a scope if the callee gets borrowed handles, and remembers from which place of the
+    /// stack loans are noted.
     fn begin_loans(&mut self, func: &FuncType) {
         let is_borrow = |def: &TypeDef| matches!(def, TypeDef::Borrow(_));
         let gets_handle = |def: &TypeDef| match def {
@@ -423,15 +429,15 @@ impl Copier<'_, '_> {
         self.plan.resources[resource.0 as usize].is_defined_by(self.to.component)
     }
 
-    /// Traps if the callee has not dropped what it got on loan.
+    /// Traps if the callee has not dropped all borrowed handles.
     fn check_borrows(&mut self) {
         if let Some(scope) = self.loans.scope {
             handles::check_borrows(self.builder, self.context, self.to.handles, scope);
         }
     }
 
-    /// Lends a resource to the other side: its handle there, or what the handle stands for if that
-    /// side defines the resource. Whether it is lent is noted for `op`.
+    /// Lends a resource to the other side. Returns its handle there, or its representation if that
+    /// side defines the resource. `op` says how the loan is counted.
     fn borrow(&mut self, handle: Value, resource: ResourceNumber, op: HandleOp) -> Value {
         let op = if self.loans.are_seen {
             op

@@ -1,4 +1,4 @@
-//! Values that are one flat value: numbers, bools, chars, flags.
+//! Types that have one flat value: numbers, bools, chars, flags.
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{InstBuilder, Value, types};
@@ -10,7 +10,7 @@ use super::{Copier, Place};
 use crate::ir::flags::trusted;
 
 impl Copier<'_, '_> {
-    /// The value of a primitive type in the flat form of one side, as the other side gets it.
+    /// Checks and converts the flat value of a primitive type.
     pub(super) fn scalar(&mut self, ty: ValueType, value: Value) -> Value {
         let ins = self.builder.ins();
         match ty {
@@ -54,8 +54,9 @@ impl Copier<'_, '_> {
         }
     }
 
-    /// Traps if it is not a Unicode scalar value: below 0x110000, and not in 0xd800..0xe000, which
-    /// the exclusive or moves to 0..0x800 and the subtraction wraps to the end.
+    /// Traps if the value is not a Unicode scalar value: below 0x110000, and not in 0xd800..0xe000.
+    /// The exclusive or moves that range to 0..0x800, and the subtraction wraps it to the end of
+    /// the numbers.
     fn check_char(&mut self, value: Value) {
         let moved = self.builder.ins().bxor_imm_u(value, 0xd800);
         let moved = self.builder.ins().iadd_imm_s(moved, -0x800);
@@ -67,7 +68,7 @@ impl Copier<'_, '_> {
         self.trap_if(is_bad, TrapCode::InvalidChar);
     }
 
-    /// Flags without the bits that mean nothing.
+    /// Clears the bits that do not stand for a flag.
     pub(super) fn mask_flags(&mut self, value: Value, count: usize) -> Value {
         match count {
             32.. => value,

@@ -1,9 +1,9 @@
-//! Functions that adapters share: each copies the values of one type from one side to another.
+//! Functions that adapters share. Each copies the values of one type from one side to another.
 //!
-//! Their first arguments are the context, the flags of the side that is copied to, as they are outside
-//! of its `realloc`, and the scope of handles that it gets on loan, if there is one; then follow the
-//! flat values, whose other form is returned, or the two addresses. What an address points to was
-//! checked by the caller.
+//! Their first arguments are the context, the destination's flags as they are outside of its
+//! `realloc`, and the scope of borrowed handles, if there is one. Then follow the source's flat
+//! values (the destination's are returned), or the two addresses. The caller has checked the ranges
+//! at the addresses.
 
 use cranelift_codegen::ir::{AbiParam, ArgumentPurpose, InstBuilder, Signature, Value, types};
 use cranelift_codegen::isa::CallConv;
@@ -17,13 +17,13 @@ use super::sizes::Sharing;
 use super::{Copier, side};
 use crate::ir::function::{begin, declare_function};
 use crate::ir::symbol::{CopyFunc, Form, Symbol};
-use crate::layout::Unit;
+use crate::layout::UnitLayout;
 use crate::plan::Plan;
 
 /// Builds a function that adapters share.
 pub(crate) fn build(
     builder: &mut FunctionBuilder<'_>,
-    unit: &Unit<'_>,
+    unit: &UnitLayout<'_>,
     plan: &Plan,
     sharing: &Sharing,
     func: CopyFunc,
@@ -83,7 +83,7 @@ fn signature(plan: &Plan, sharing: &Sharing, func: CopyFunc) -> Signature {
 }
 
 impl Copier<'_, '_> {
-    /// The function that copies values of this type, if it is not done here.
+    /// The shared function that copies values of this type; `None` if they are copied in place.
     pub(super) fn shared(&self, ty: ValueType, form: Form) -> Option<CopyFunc> {
         let ty = match ty {
             _ if !self.is_large || !self.sharing.is_shared(ty) => return None,

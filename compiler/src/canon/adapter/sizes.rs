@@ -1,10 +1,11 @@
-//! How much code each type is, and which types are copied by functions that adapters share.
+//! Decides how much code each type needs, and which types are copied by functions that adapters
+//! share.
 //!
-//! Types are a graph: a tuple of two tuples of two tuples is three definitions, but eight fields.
-//! Code that follows it as a tree can be exponential in the component. So an adapter that would be
-//! large calls a function for each large type in it ([`CopyFunc`](crate::ir::symbol::CopyFunc)),
-//! which other adapters between the same two sides call too: the code of all is linear in types
-//! times pairs of sides.
+//! Types form a graph: a tuple of two tuples of two tuples is three definitions, but eight fields.
+//! Code for all paths through the graph can be exponential in the component's size. So an adapter
+//! that would be large calls a function for each large type in it
+//! ([`CopyFunc`](crate::ir::symbol::CopyFunc)), which other adapters between the same two sides
+//! call too: all code together is linear in types times pairs of sides.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,12 +16,12 @@ use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::plan::{Adapter, CanonicalOptions, ComponentInstanceId, Plan};
 
-/// The most parts of a type that is not copied by a function of its own in a large adapter.
+/// A large adapter calls a function for each type with more parts.
 const MAX_SMALL_PARTS: u64 = 8;
-/// A string is as much code as this many numbers.
+/// The code for a string is as large as that for this many numbers.
 const STRING_PARTS: u64 = 9;
 
-/// From where to where values are copied.
+/// The source and destination of copies.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Direction {
     pub(super) from: End,
@@ -41,7 +42,7 @@ pub(super) struct Directions {
     pub(super) results: u32,
 }
 
-/// What the adapters of a plan share.
+/// The sizes of types, and the directions, that the adapters of a plan share.
 pub(crate) struct Sharing {
     directions: Vec<Direction>,
     of_adapters: Vec<Directions>,
@@ -49,11 +50,11 @@ pub(crate) struct Sharing {
 }
 
 impl Sharing {
-    /// Finds what adapters share.
+    /// Finds the directions of all adapters and computes the sizes of all types.
     ///
     /// # Errors
-    /// If the types of all calls have more parts than the limit: those of a function that is shared
-    /// count once.
+    /// If the types of all calls have more parts than the limit. The parts that a shared function
+    /// copies count once.
     pub(crate) fn new(plan: &Plan, options: &Options) -> Result<Sharing> {
         let mut numbers = HashMap::new();
         let mut sharing = Sharing {
@@ -100,19 +101,19 @@ impl Sharing {
         self.sizes.is_large_func(func)
     }
 
-    /// Whether a function that copies this type calls shared ones.
+    /// Whether a function that copies this type calls shared functions.
     pub(super) fn is_large(&self, ty: ValueType) -> bool {
         self.sizes.is_large(ty)
     }
 
-    /// Whether large functions call one that copies this type.
+    /// Whether large functions call a shared function to copy this type.
     pub(super) fn is_shared(&self, ty: ValueType) -> bool {
         self.sizes.is_shared(ty)
     }
 
-    /// Whether all bits of the type are valid and mean the same in each guest, so that its bytes can
-    /// be copied as they are: numbers, and records of them without padding, which is not the other
-    /// side's to see.
+    /// Whether all bits of the type are valid and mean the same in each guest, so that its bytes
+    /// can be copied unchanged: numbers, and records of them without padding (the other side must
+    /// not see the bytes in padding).
     pub(super) fn is_plain(&self, ty: ValueType) -> bool {
         self.sizes.is_plain(ty)
     }
@@ -143,7 +144,7 @@ fn directions(adapter: &Adapter) -> [Direction; 2] {
 /// The sizes of all types of the table.
 #[derive(Default)]
 struct Sizes {
-    /// The most parts that are copied by one function without a call: small adapters call nothing.
+    /// The most parts that one function copies without a call; small adapters call nothing.
     inline: u64,
     parts: Vec<u64>,
     plain: Vec<bool>,
@@ -177,7 +178,7 @@ impl Sizes {
     }
 
     fn is_plain_def(&self, types: &Types, def: &TypeDef, size: u64) -> bool {
-        // What is plain has no pointers, whose width would matter.
+        // A plain type has no pointers, so the width does not matter.
         let size_of = |ty| u64::from(types.abi(ty).layout.at(PointerWidth::W32).size);
         match def {
             TypeDef::FixedList(element, _) => self.is_plain(*element),
@@ -193,14 +194,14 @@ impl Sizes {
     /// The parts of a type, each counted as often as code is made for it without shared functions.
     fn parts_of_def(&self, types: &Types, def: &TypeDef) -> u64 {
         match def {
-            // Cases with the same payload are the same code.
+            // Cases with the same payload share code.
             TypeDef::Variant(cases) => {
                 let payloads: HashSet<ValueType> = cases.iter().filter_map(|(_, ty)| *ty).collect();
                 let table = cases.len() as u64 / 8;
                 sum(payloads.iter().map(|ty| self.parts(*ty))).saturating_add(table)
             }
             TypeDef::List(element) | TypeDef::FixedList(element, _) if self.is_plain(*element) => 1,
-            // In memory a loop, flat a copy for each.
+            // In memory it is a loop; in flat form a copy for each element.
             TypeDef::FixedList(element, len) => {
                 let copies = match types.abi(*element).flat.repeat(*len).fits() {
                     true => u64::from(*len),
@@ -233,7 +234,7 @@ impl Sizes {
     }
 }
 
-/// The parts of all functions that copy.
+/// The number of parts that all functions copy.
 struct Total<'t> {
     sizes: &'t Sizes,
     types: &'t Types,
@@ -244,7 +245,7 @@ struct Total<'t> {
 }
 
 impl Total<'_> {
-    /// Adds those of an adapter.
+    /// Adds the parts of an adapter.
     fn add(&mut self, func: &FuncType, directions: Directions) -> Result<()> {
         if !self.sizes.is_large_func(func) {
             return self.count(sum(values(func).map(|(ty, _)| self.sizes.parts(ty))));
@@ -270,8 +271,8 @@ impl Total<'_> {
         Ok(())
     }
 
-    /// Counts a part of a large type. What is copied by a function of its own is left for later if it
-    /// is the first time.
+    /// Counts a part of a large type. A type that a shared function copies is put off for later
+    /// when it occurs first.
     fn part(
         &mut self,
         direction: u32,

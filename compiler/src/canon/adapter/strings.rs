@@ -1,8 +1,8 @@
-//! Strings: for each pair of encodings the sequence of `realloc`s that the specification has
+//! Strings: for each pair of encodings, the calls of `realloc` that the specification prescribes
 //! (`store_string_into_range` in `CanonicalABI.md`), around the loader's transcoders.
 //!
-//! Memory that grows keeps what is written already: a `realloc` that does not copy it is the
-//! guest's own matter, so it is not written again.
+//! A buffer that grows is expected to keep its contents: if a guest's `realloc` does not copy them,
+//! only that guest is affected, so they are not written again.
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, Value};
@@ -16,7 +16,7 @@ use super::flat::core_type;
 use super::{Copier, Place};
 use crate::ir::symbol::Form;
 
-/// A string that was found to be inside the memory it comes from.
+/// A string that was checked to be inside its memory.
 #[derive(Clone, Copy)]
 struct Source {
     place: Place,
@@ -25,7 +25,7 @@ struct Source {
     len: Value,
 }
 
-/// Memory for a string on the side that is copied to.
+/// Memory for a string at the destination.
 #[derive(Clone, Copy)]
 struct Buffer {
     pointer: Value,
@@ -35,7 +35,7 @@ struct Buffer {
 }
 
 impl Copier<'_, '_> {
-    /// Copies a string: pointer and length on the other side.
+    /// Copies a string; returns pointer and length at the destination.
     pub(super) fn string(&mut self, pointer: Value, len: Value) -> (Value, Value) {
         match self.shared(ValueType::String, Form::Flat) {
             Some(func) => match self.call_flat(func, &[pointer, len])[..] {
@@ -46,7 +46,7 @@ impl Copier<'_, '_> {
         }
     }
 
-    /// Copies a string without a call for all of it.
+    /// Copies a string, without a call of a shared function.
     pub(super) fn string_parts(&mut self, pointer: Value, len: Value) -> (Value, Value) {
         let done = self.builder.create_block();
         let pointer_type = core_type(FlatType::Pointer, self.to.width);
@@ -103,7 +103,7 @@ impl Copier<'_, '_> {
                 self.copy_range(size, source.place, buffer.place);
                 self.finish(buffer, source.len, done);
             }
-            // What is tagged is probably beyond Latin-1; what is not is probably not.
+            // A string with the tag is probably beyond Latin-1; one without is probably not.
             (CodeUnits::Utf16, _) if from.encoding != StringEncoding::Utf16 => {
                 self.tagged_to_compact(source, done);
             }
@@ -111,8 +111,8 @@ impl Copier<'_, '_> {
         }
     }
 
-    /// A string that takes `unit_size` bytes for each code unit on the other side, which is their
-    /// alignment too.
+    /// Copies a string that has `unit_size` bytes for each code unit at the destination; that is
+    /// also the alignment.
     fn copy_string(&mut self, source: Source, builtin: Builtin, unit_size: u32, done: Block) {
         let size = self
             .builder
@@ -126,8 +126,8 @@ impl Copier<'_, '_> {
         self.finish(buffer, source.len, done);
     }
 
-    /// `store_string_to_utf8`: as many bytes as code units while it is ASCII, else `factor` times
-    /// as many.
+    /// `store_string_to_utf8`: allocates as many bytes as code units, enough for ASCII; for other
+    /// strings then `factor` times as many.
     fn units_to_utf8(&mut self, source: Source, factor: i64, done: Block) {
         let (prefix, rest) = match source.units {
             CodeUnits::Utf16 => (Builtin::Utf16ToAscii, Builtin::Utf16ToUtf8),
@@ -146,7 +146,7 @@ impl Copier<'_, '_> {
         self.shrink(buffer, len, 1, done, |_, len| len);
     }
 
-    /// `store_utf8_to_utf16`: two bytes for each of UTF-8 are enough.
+    /// `store_utf8_to_utf16`: two bytes for each byte of UTF-8 are enough.
     fn utf8_to_utf16(&mut self, source: Source, done: Block) {
         let worst = self.builder.ins().ishl_imm_u(source.len, 1);
         self.check_length(worst, TrapCode::StringTooLong);
@@ -158,8 +158,8 @@ impl Copier<'_, '_> {
         });
     }
 
-    /// `store_string_to_latin1_or_utf16`: Latin-1 up to the first char beyond, then all of it as
-    /// UTF-16.
+    /// `store_string_to_latin1_or_utf16`: writes Latin-1 up to the first char beyond it, then the
+    /// whole string as UTF-16.
     fn utf_to_compact(&mut self, source: Source, done: Block) {
         let buffer = self.allocate_string(source.len, 2);
         let (read, written) = if source.units == CodeUnits::Utf8 {
@@ -198,7 +198,8 @@ impl Copier<'_, '_> {
         });
     }
 
-    /// `store_probably_utf16_to_latin1_or_utf16`: UTF-16, and then Latin-1 if it all is.
+    /// `store_probably_utf16_to_latin1_or_utf16`: writes UTF-16, and shrinks it to Latin-1 if all
+    /// chars are.
     fn tagged_to_compact(&mut self, source: Source, done: Block) {
         let size = self.builder.ins().ishl_imm_u(source.len, 1);
         let buffer = self.allocate_string(size, 2);
@@ -216,9 +217,9 @@ impl Copier<'_, '_> {
     }
 }
 
-/// Steps of the above.
+/// The steps of these methods.
 impl Copier<'_, '_> {
-    /// The length of a string in UTF-16, where it could have been Latin-1.
+    /// The length of a string in UTF-16, with the tag that tells it from Latin-1.
     fn with_utf16_tag(&mut self, units: Value) -> Value {
         let tag = self.to.width.utf16_tag() as i64;
         self.builder.ins().bor_imm_u(units, tag)
@@ -248,14 +249,14 @@ impl Copier<'_, '_> {
         }
     }
 
-    /// The buffer with room for the longest result.
+    /// Grows the buffer so that it has room for the longest result.
     fn grow(&mut self, buffer: Buffer, size: Value, align: u32) -> Buffer {
         self.check_length(size, TrapCode::StringTooLong);
         self.resize(buffer, size, align)
     }
 
-    /// Gives back what the string did not take, and jumps to `done`. `len` makes the string's
-    /// length of its size.
+    /// Shrinks the buffer to the string's size, and jumps to `done`. `len` computes the string's
+    /// length from its size.
     fn shrink(
         &mut self,
         buffer: Buffer,
@@ -276,7 +277,8 @@ impl Copier<'_, '_> {
         self.finish(buffer, new_len, done);
     }
 
-    /// Jumps to `done` if all of the source was written; the builder is left where it was not.
+    /// Jumps to `done` if all of the source was written. Leaves the builder in the block for the
+    /// other case.
     fn finish_if_all(&mut self, written: Value, source: Source, buffer: Buffer, done: Block) {
         let (all, more) = self.two_blocks();
         let is_all = self.builder.ins().icmp(IntCC::Equal, written, source.len);
@@ -312,7 +314,7 @@ impl Copier<'_, '_> {
         }
     }
 
-    /// Calls a transcoder: what it returns. Traps if the string is not well-formed.
+    /// Calls a transcoder, and returns its result. Traps if the string is not well-formed.
     fn transcode(&mut self, builtin: Builtin, source: Source, dst: Place) -> Value {
         let (from, to) = (self.from, self.to);
         let src = self.offset_in_memory(from, source.place);
@@ -321,7 +323,7 @@ impl Copier<'_, '_> {
         self.checked(builtin, &[to, dst, from, src, source.len])
     }
 
-    /// Calls a builtin that changes code units where they are.
+    /// Calls a builtin that converts code units in place.
     fn in_place(&mut self, builtin: Builtin, place: Place, units: Value) {
         let start = self.offset_in_memory(self.to, place);
         let memory = self.memory_desc(self.to);

@@ -1,4 +1,4 @@
-//! Variants, enums, options and results: which case it is.
+//! The cases of variants, enums, options and results.
 
 use cranelift_codegen::ir::{Block, InstBuilder, Value};
 use cranelift_frontend::Switch;
@@ -11,7 +11,7 @@ use crate::ir::trap::trap_code;
 /// The payload of each case.
 pub(super) struct Cases {
     cases: Vec<Option<ValueType>>,
-    /// All payloads there are; none for types that are only a discriminant.
+    /// All different payloads; none for types that are only a discriminant.
     pub(super) payloads: Vec<ValueType>,
 }
 
@@ -40,8 +40,8 @@ impl Cases {
 }
 
 impl Copier<'_, '_> {
-    /// Branches to a block for each payload, shared by all cases that have it, and to one for
-    /// cases without. Traps for a discriminant that is none of the cases.
+    /// Branches to a block for each payload, shared by all cases that have it, and to one for cases
+    /// without payload. Traps if the discriminant is not one of the cases.
     pub(super) fn branch_to_cases(
         &mut self,
         cases: &Cases,
@@ -61,7 +61,7 @@ impl Copier<'_, '_> {
             };
             switch.set_entry(number as u128, block);
         }
-        // Options and results are worth no table of jumps.
+        // A jump table is not worth while for options and results.
         if cases.count() <= 2 {
             self.check_discriminant(discriminant, cases.count());
             let (first, last) = (blocks[0].1, blocks[blocks.len() - 1].1);

@@ -1,5 +1,5 @@
-//! Lists whose elements are checked or changed one by one, but all alike: bools, chars, enums and
-//! flags. 16 bytes at a time, with what every CPU level has.
+//! Lists whose elements are each checked or changed in the same way: bools, chars, enums and flags.
+//! They are copied 16 bytes at a time, with instructions of every CPU level.
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::{self, BlockArg, InstBuilder, MemFlagsData, Value, types};
@@ -12,21 +12,21 @@ use super::{Copier, Place};
 /// Bytes of a vector.
 const VECTOR_SIZE: i64 = 16;
 
-/// What happens to each element.
+/// The check or change of each element.
 #[derive(Clone, Copy)]
 pub(super) enum Check {
-    /// It becomes 0 or 1.
+    /// The element becomes 0 or 1.
     Bool,
-    /// It must be a Unicode scalar value.
+    /// The element must be a Unicode scalar value.
     Char,
-    /// It must be less than this.
+    /// The element must be less than this.
     Discriminant(i64),
-    /// Other bits than these are cleared.
+    /// Bits of the element other than these are cleared.
     Mask(i64),
 }
 
-/// What happens to the elements of a list, and their type in a vector; `None` if it is not the same
-/// for all of them, or there are no such vectors.
+/// The check of a list's elements, and their type in a vector; `None` if they need another
+/// treatment or have a size that no vector has.
 pub(super) fn check_of(types: &Types, element: ValueType) -> Option<(Check, ir::Type)> {
     let check = match element {
         ValueType::Bool => Check::Bool,
@@ -48,8 +48,8 @@ pub(super) fn check_of(types: &Types, element: ValueType) -> Option<(Check, ir::
 }
 
 impl Copier<'_, '_> {
-    /// Copies as many elements as fill vectors, of `size` bytes: what is left of size, source and
-    /// target.
+    /// Copies as many of `size` bytes of elements as fill vectors; returns the remaining size, and
+    /// source and destination of the rest.
     pub(super) fn copy_vectors(
         &mut self,
         (check, ty): (Check, ir::Type),
@@ -88,13 +88,13 @@ impl Copier<'_, '_> {
         match check {
             Check::Bool => {
                 let zero = self.splat(ty, 0);
-                // All ones where it is false.
+                // All ones in lanes that are false.
                 let is_false = self.builder.ins().icmp(IntCC::Equal, elements, zero);
                 let one = self.splat(ty, 1);
                 self.builder.ins().iadd(is_false, one)
             }
             Check::Char => {
-                // As for one char.
+                // The check is that of a single char.
                 let surrogates = self.splat(ty, 0xd800);
                 let moved = self.builder.ins().bxor(elements, surrogates);
                 let distance = self.splat(ty, -0x800);
@@ -114,8 +114,8 @@ impl Copier<'_, '_> {
         }
     }
 
-    /// Traps if any element, taken as unsigned, is more than `most`. Only signed comparison is one
-    /// instruction on every CPU: the least value is subtracted from both sides.
+    /// Traps if any element, as an unsigned number, is more than `most`. Only signed comparison is
+    /// one instruction on every CPU, so the sign bits of both sides are flipped.
     fn trap_if_any_beyond(&mut self, ty: ir::Type, elements: Value, most: i64, code: TrapCode) {
         let least = -1i64 << (ty.lane_bits() - 1);
         let sign = self.splat(ty, least);

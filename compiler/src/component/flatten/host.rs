@@ -14,7 +14,7 @@ use crate::component::{ImportType, InstanceShape};
 use crate::error::{Error, Result};
 use crate::plan::{ExportItem, ImportItem, ModuleId, PlanExport, PlanImport, ResourceOrigin};
 
-/// A function that the outermost component exports: it has one lift, however many names.
+/// A function that the outermost component exports. It has one lift, however many names it has.
 #[derive(PartialEq, Eq, Hash)]
 pub(super) enum Exported {
     /// Index into the plan's imports.
@@ -24,8 +24,8 @@ pub(super) enum Exported {
 }
 
 impl<'a> Flattener<'_, 'a> {
-    /// An import of the outermost component: the host provides it. `prefix` is what its path has
-    /// before its name.
+    /// Adds an import of the outermost component, which the host provides. `prefix` is the part of
+    /// its path before its name.
     pub(super) fn host_import<'d>(
         &mut self,
         types: &mut InstanceTypes,
@@ -35,9 +35,9 @@ impl<'a> Flattener<'_, 'a> {
         offset: u64,
     ) -> Result<Def<'d, 'a>> {
         let path = format!("{prefix}{}", name.full());
-        if !name.says.is_empty() {
-            let says = (path.clone(), name.says.clone());
-            self.plan.import_externs.push(says);
+        if !name.annotations.is_empty() {
+            let annotations = (path.clone(), name.annotations.clone());
+            self.plan.import_externs.push(annotations);
         }
         let mut import = |item| {
             let path = path.clone();
@@ -61,7 +61,7 @@ impl<'a> Flattener<'_, 'a> {
                 Def::Type(ty)
             }
             ImportType::Resource(resource) => {
-                // One that is equal to another is no import of its own.
+                // A type that equals another one is not an import of its own.
                 if let Some(number) = types.get(*resource) {
                     return Ok(Def::Resource(number));
                 }
@@ -100,7 +100,7 @@ impl<'a> Flattener<'_, 'a> {
         Ok(exports)
     }
 
-    /// Puts what the outermost component exports into the plan, by path. A function that is
+    /// Adds the exports of the outermost component to the plan, by path. A function that is
     /// exported twice is lifted once.
     pub(super) fn export_paths(
         &mut self,
@@ -112,14 +112,15 @@ impl<'a> Flattener<'_, 'a> {
         let mut names = HashSet::new();
         for (name, def) in &exports.defs {
             let path = format!("{prefix}{}", name.full());
-            // Keys differ, but `a:b/c@0.2` with the suffix `.1` is `a:b/c@0.2.1` as well.
+            // Keys differ, but names may be equal: `a:b/c@0.2` with the suffix `.1` is
+            // `a:b/c@0.2.1`.
             if !names.insert(name.full()) {
                 let message = format!("two exports are called `{path}`");
                 return Err(Error::invalid(message, offset));
             }
-            if !name.says.is_empty() {
-                let says = (path.clone(), name.says.clone());
-                self.plan.export_externs.push(says);
+            if !name.annotations.is_empty() {
+                let annotations = (path.clone(), name.annotations.clone());
+                self.plan.export_externs.push(annotations);
             }
             match def {
                 Def::Func(Func::Lifted(lift)) => {

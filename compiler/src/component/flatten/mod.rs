@@ -34,12 +34,14 @@ use crate::plan::{
 use passing::Passing;
 use scope::{Closure, CoreInstance, Def, Exports, Func, Outer, Scope};
 
-/// How deep components may be nested in each other.
+/// The deepest nesting of components in each other.
 const MAX_DEPTH: u64 = 100;
 
-/// Bytes that core instances may take beyond [`MAX_SIZE_FACTOR`] times what one of each module does.
+/// Bytes that core instances may take beyond [`MAX_SIZE_FACTOR`] times those of one instance of
+/// each module.
 const FREE_SIZE: u64 = 64 << 20;
-/// Instances are cheap to make many of, and what their modules have is there for each.
+/// See [`FREE_SIZE`]. A small input can declare many instances, and each has all imports, globals
+/// and elements of its module.
 const MAX_SIZE_FACTOR: u64 = 8;
 
 struct Flattener<'m, 'a> {
@@ -48,15 +50,15 @@ struct Flattener<'m, 'a> {
     instance_bytes: u64,
     max_instance_bytes: u64,
     modules: &'m [Module<'a>],
-    /// For each module, where to find what it exports and imports.
+    /// For each module, the places of its exports and imports.
     places: Vec<Places<'a>>,
     /// The first of the modules that stand for imported ones.
     first_declared: u32,
     plan: Plan,
     types: Resolver<'m>,
-    /// All lifted functions; those that the outermost component exports go into the plan.
+    /// All lifted functions. Those that the outermost component exports go into the plan.
     lifts: Vec<Lift>,
-    /// Imported functions that the outermost component exports as they are.
+    /// Imported functions that the outermost component exports unchanged.
     passing: Vec<Passing>,
     /// For each component instance, the one it is nested in.
     parents: Vec<Option<ComponentInstanceId>>,
@@ -96,8 +98,8 @@ impl<'a> Places<'a> {
     }
 }
 
-/// Flattens the outermost component. `modules` are those of the input, and then what stands for
-/// those that are imported.
+/// Flattens the outermost component. `modules` are those of the input, followed by those that stand
+/// for imported ones.
 pub(crate) fn flatten<'a>(
     component: &Component<'a>,
     modules: &[Module<'a>],
@@ -143,8 +145,8 @@ fn check_core_instances(plan: &Plan, limits: Limits) -> Result<u32> {
 }
 
 impl<'m, 'a: 'm> Flattener<'m, 'a> {
-    /// Evaluates a component. Without the instance that it is nested in, and its arguments there,
-    /// it is the outermost one: the host is asked for its imports.
+    /// Evaluates a component. `nested` is the instance around it and its arguments there; the
+    /// outermost component has none, and imports from the host.
     fn instantiate<'d>(
         &mut self,
         def: &'d Component<'a>,
@@ -252,7 +254,8 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                 let mut def = scope.def(*kind, *index, *resource);
                 if let (Def::Type(_), Some(ty)) = (&def, named_type) {
                     let ty = self.types.value(*ty, &mut scope.types);
-                    // Of a nested component it is only what a tool would show.
+                    // Named types of nested components would only be shown by tools, so errors do
+                    // not count.
                     def = Def::Type(if outermost { Some(ty?) } else { ty.ok() });
                 }
                 scope.bind(&def, resources);
@@ -337,7 +340,7 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
         Ok(ResourceNumber(found as u32 - 1))
     }
 
-    /// Resolves canonical options. `offset` is where they stand, for errors.
+    /// Resolves canonical options. `offset` is where they are in the input, for errors.
     fn options(
         &self,
         scope: &Scope<'_, 'a>,
@@ -380,7 +383,7 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
         Ok(resolved)
     }
 
-    /// How wide the addresses of a memory are.
+    /// The width of a memory's addresses.
     fn width(&self, memory: CoreItem) -> PointerWidth {
         let instance = &self.plan.instances[memory.instance.0 as usize];
         let module = &self.modules[instance.module.0 as usize];
@@ -390,7 +393,7 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
         }
     }
 
-    /// A component instance, the one that it is nested in, and so on.
+    /// A component instance, the one around it, and so on.
     fn ancestors(
         &self,
         first: Option<ComponentInstanceId>,
@@ -466,10 +469,10 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
         }
     }
 
-    /// Counts what an instance of the module takes.
+    /// Counts the bytes of an instance of the module.
     ///
     /// # Errors
-    /// If all take too much.
+    /// If all instances together take too many.
     fn count_instance(&mut self, module: ModuleId) -> Result<()> {
         self.instance_bytes += self.modules[module.0 as usize].instance_size();
         let (found, limit) = (self.instance_bytes, self.max_instance_bytes);
@@ -480,10 +483,10 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
         Ok(())
     }
 
-    /// A component instance that the plan gets next.
+    /// Adds a component instance to the plan.
     ///
     /// # Errors
-    /// If there are as many as may be.
+    /// If there are too many.
     fn new_component_instance(&mut self) -> Result<ComponentInstanceId> {
         let id = self.plan.component_instances;
         let limit = self.limits.component_instances;

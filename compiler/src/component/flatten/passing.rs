@@ -1,8 +1,8 @@
-//! Functions that the outermost component imports and exports as they are: each is lowered, and lifted
-//! again, by a component instance of its own.
+//! Functions that the outermost component imports and exports unchanged: each is lowered, and
+//! lifted again, by a component instance of its own.
 //!
-//! Where values need memory, or a borrowed handle must be dropped, a core instance stands between: what
-//! is lifted is its function, which calls the lowered one.
+//! Where values need memory, or a borrowed handle must be dropped, a core instance stands between:
+//! its function is lifted, and calls the lowered one.
 
 use cwasm_format::abi::{MAX_FLAT_RESULTS, PointerWidth};
 use cwasm_format::encoding::StringEncoding;
@@ -24,10 +24,10 @@ pub(super) struct Passing {
 }
 
 impl Flattener<'_, '_> {
-    /// Lets an import of the plan pass through: its lift. Nothing has memory yet.
+    /// Lowers and lifts an import of the plan, for now without memory; returns the lift.
     ///
     /// # Errors
-    /// If there are as many component instances as may be.
+    /// If there are too many component instances.
     pub(super) fn pass_through(&mut self, import: u32, ty: FuncTypeId) -> Result<u32> {
         let component = self.new_component_instance()?;
         let plan = &mut self.plan;
@@ -61,7 +61,7 @@ impl Flattener<'_, '_> {
 /// first `modules`.
 ///
 /// # Errors
-/// If a handle is lent inside of another value.
+/// If a borrowed handle is inside another value.
 pub(super) fn add_instances(
     plan: &mut Plan,
     passing: &[Passing],
@@ -108,7 +108,7 @@ pub(super) fn add_instances(
     Ok(())
 }
 
-/// The flat parameters that are borrowed handles, and of which resource.
+/// The flat parameters that are borrowed handles, with their resources.
 fn lent_params(types: &Types, func: &FuncType) -> Vec<(usize, ResourceNumber)> {
     let mut found = Vec::new();
     if !types.params_flat(func).fits() {
@@ -126,7 +126,8 @@ fn lent_params(types: &Types, func: &FuncType) -> Vec<(usize, ResourceNumber)> {
     found
 }
 
-/// Puts an instance of the module that [`crate::pass_through`] makes between lower and lift.
+/// Puts an instance of the module that [`crate::pass_through`] makes between the lower and the
+/// lift.
 fn add_instance(
     plan: &mut Plan,
     found: &Passing,
@@ -147,7 +148,7 @@ fn add_instance(
         let index = plan.resource_funcs.len() as u32 - 1;
         imports.push(CoreDef::Func(CoreFunc::Resource(index)));
     }
-    // As the functions of the module are numbered.
+    // The numbers of the functions in the module.
     let first = imports.len() as u32;
     let func = |place| CoreFunc::Export {
         instance,
@@ -172,7 +173,7 @@ fn add_instance(
     Ok(())
 }
 
-/// Whether values of this type are wholly in the place where they lie, but for their parts.
+/// Whether values of this type, apart from their parts, have no pointers to other memory.
 fn is_inline(def: &TypeDef) -> bool {
     matches!(
         def,
@@ -189,7 +190,7 @@ fn is_inline(def: &TypeDef) -> bool {
     )
 }
 
-/// Which types of the table are such a type or have it in them.
+/// For each type of the table, whether `is_found` holds for it or for a type in it.
 fn types_with(types: &Types, is_found: impl Fn(&TypeDef) -> bool) -> Vec<bool> {
     let mut known: Vec<bool> = Vec::new();
     for def in types.defs() {

@@ -22,7 +22,7 @@ pub(super) enum Def<'d, 'a> {
     Component(Closure<'d, 'a>),
     Instance(Rc<Exports<'d, 'a>>),
     Resource(ResourceNumber),
-    /// Another type, if it is known under a name.
+    /// Another type: its value type, if it is one and has a name.
     Type(Option<ValueType>),
 }
 
@@ -43,15 +43,15 @@ pub(super) struct Exports<'d, 'a> {
     pub(super) by_name: HashMap<String, usize>,
 }
 
-/// A component definition with the scope that its outer aliases mean.
+/// A component definition with the scope that its outer aliases refer to.
 #[derive(Clone)]
 pub(super) struct Closure<'d, 'a> {
     pub(super) def: &'d Component<'a>,
     pub(super) outer: Rc<Outer<'d, 'a>>,
 }
 
-/// The part of a scope that outer aliases can reach. It only grows, so that sharing it is as good as a
-/// copy made when the nested component was defined.
+/// The part of a scope that outer aliases can reach. It only grows, so sharing it is equivalent to
+/// copying it when the nested component is defined.
 pub(super) struct Outer<'d, 'a> {
     pub(super) modules: RefCell<Vec<ModuleId>>,
     pub(super) components: RefCell<Vec<Closure<'d, 'a>>>,
@@ -85,7 +85,7 @@ impl<'d, 'a> Exports<'d, 'a> {
     }
 
     pub(super) fn get(&self, name: &str) -> Def<'d, 'a> {
-        // Types that are not tracked are not listed either.
+        // Types that are not tracked are not in the list.
         self.by_name
             .get(name)
             .map_or(Def::Type(None), |index| self.defs[*index].1.clone())
@@ -119,7 +119,7 @@ impl<'d, 'a> Scope<'d, 'a> {
         }
     }
 
-    /// Says which resource types those at these paths of `def` are.
+    /// Sets the meaning of `resources`: the resource types at these paths of `def`.
     pub(super) fn bind(&mut self, def: &Def<'d, 'a>, resources: &ResourcePaths) {
         for (path, resource) in resources {
             let mut found = def.clone();
@@ -129,7 +129,7 @@ impl<'d, 'a> Scope<'d, 'a> {
                     _ => Def::Type(None),
                 };
             }
-            // What is not there is an error where it is used.
+            // A resource type that is missing is an error where it is used.
             if let Def::Resource(number) = found {
                 self.types.bind(*resource, number);
             }
@@ -147,7 +147,7 @@ impl<'d, 'a> Scope<'d, 'a> {
         }
     }
 
-    /// The value of this kind and index; if it is a resource type, this one.
+    /// The value of this kind and index. `resource` is the resource type, if it is one.
     pub(super) fn def(
         &self,
         kind: ComponentExternalKind,

@@ -40,7 +40,8 @@ impl Translator<'_, '_> {
 
     pub(super) fn any_true(&mut self) {
         let a = self.pop();
-        // Whatever the lanes are: a comparison right below can become part of the test.
+        // The lanes do not matter here; without the cast, a comparison that gives the operand can
+        // become part of the test.
         let a = self.uncast(a);
         let result = self.emit.builder.ins().vany_true(a);
         self.push_bool(result);
@@ -64,7 +65,7 @@ impl Translator<'_, '_> {
         self.push_vector(result);
     }
 
-    /// Shifts all lanes by one amount, which Cranelift takes modulo their width too.
+    /// Shifts all lanes by one amount, which Cranelift, as WebAssembly, takes modulo their width.
     pub(super) fn vector_shift(&mut self, opcode: Opcode, ty: Type) {
         let amount = self.pop();
         let a = self.pop_vector(ty);

@@ -1,4 +1,4 @@
-//! Single lanes, and lanes moved about.
+//! Access to single lanes, and operators that move lanes.
 
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I8X16, I32, I64};
@@ -71,7 +71,7 @@ impl Translator<'_, '_> {
         self.push_vector(result);
     }
 
-    /// Whether the CPU moves bytes by a vector of indices.
+    /// Whether the CPU picks the bytes of a vector by a vector of indices.
     fn has_byte_shuffle(&self) -> bool {
         has_swizzle(self.isa)
     }

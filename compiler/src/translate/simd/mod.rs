@@ -2,8 +2,8 @@
 //!
 //! Every vector on the operand stack is an `i8x16`, so that locals, blocks, calls and globals need
 //! not know about lanes. An operator casts its operands to the lanes that it works on and its
-//! result back, and casts look through one another: the arithmetic of an expression is connected
-//! directly, and a cast is never an instruction of the CPU.
+//! result back. A cast of a cast is a cast of the original value, so that the operators of an
+//! expression are connected directly; no cast becomes an instruction of the CPU.
 //!
 //! Below SSE4.1 and SSSE3, where Cranelift would call a C library, a few operators work lane by
 //! lane: rounding, `shuffle`, `swizzle` and the unsigned conversion of `f64x2`.
@@ -108,11 +108,11 @@ impl Translator<'_, '_> {
         }
     }
 
-    /// Makes a load give lanes of type `ty`, so that it can become an operand of an instruction on
-    /// such lanes. Who uses it already has a cast of it.
+    /// Changes the type of a load to lanes of type `ty`, so that it can become an operand of an
+    /// instruction on such lanes. Earlier uses of the load get a cast of it.
     ///
-    /// Only with AVX: without, operands in memory must be aligned, and Cranelift does not see to it
-    /// for comparisons of floats. All levels with AVX have FMA.
+    /// Only with AVX: without it, operands in memory must be aligned, and Cranelift does not ensure
+    /// that for comparisons of floats. All levels with AVX have FMA, which is tested here.
     fn retype_load(&mut self, load: Inst, value: Value, ty: Type) -> Value {
         let old = self.value_type(value);
         if old != I8X16 || ty == I8X16 || !self.isa.has_native_fma() {
@@ -150,7 +150,7 @@ impl Translator<'_, '_> {
     }
 }
 
-/// Lanes of other sizes are those that lie in the same bytes in memory.
+/// Flags of casts: lanes of other sizes are those that occupy the same bytes in memory.
 fn cast_flags() -> MemFlagsData {
     MemFlagsData::new().with_endianness(Endianness::Little)
 }

@@ -1,4 +1,4 @@
-//! One arm per operator.
+//! The translation of each vector operator: one arm each.
 
 use cranelift_codegen::ir::Opcode;
 use cranelift_codegen::ir::condcodes::{FloatCC, IntCC};
@@ -83,7 +83,7 @@ impl Translator<'_, '_> {
             Operator::F32x4ReplaceLane { lane } => self.replace(F32X4, *lane),
             Operator::F64x2ReplaceLane { lane } => self.replace(F64X2, *lane),
             Operator::I8x16Shuffle { lanes } => self.shuffle(lanes),
-            // What the relaxed operators of this list may choose, `relaxed` says.
+            // `relaxed` says which results the relaxed operators of this list choose.
             Operator::I8x16Swizzle | Operator::I8x16RelaxedSwizzle => self.swizzle(),
 
             Operator::V128Not => self.vector_unary(Opcode::Bnot, I8X16),

@@ -1,9 +1,9 @@
-//! The relaxed operators that are not simply one of the others.
+//! The relaxed operators that differ from every other operator.
 //!
-//! Where the specification leaves a choice, ours is that of its deterministic profile, the first of
+//! Where the specification leaves a choice, we take that of its deterministic profile, the first of
 //! each list in "Numerics, Relaxed Operations": the same on every CPU and in every build. Swizzle,
-//! truncation, lane selection, minimum, maximum and the Q15 multiplication are then the operators
-//! that are not relaxed, and what is left is here.
+//! truncation, lane selection, minimum, maximum and the Q15 multiplication then equal the operators
+//! that are not relaxed; the others are here.
 
 use cranelift_codegen::ir::types::{I8X16, I16X8, I32X4};
 use cranelift_codegen::ir::{InstBuilder, Opcode, Type, Value};
@@ -38,7 +38,7 @@ impl Translator<'_, '_> {
         self.push_vector(sums);
     }
 
-    /// The sums of two neighbouring lanes of `relaxed_dot`, and of a third operand.
+    /// The sums of neighbouring lanes of `relaxed_dot`, added to a third operand.
     pub(super) fn relaxed_dot_add(&mut self) {
         let c = self.pop_vector(I32X4);
         let (a, b) = self.pop2_vectors(I8X16);
@@ -48,7 +48,7 @@ impl Translator<'_, '_> {
         self.push_vector(result);
     }
 
-    /// Each product of `i8`s fits 16 bits, each sum of two fits 32.
+    /// A product of two `i8`s fits in 16 bits, a sum of two products in 32.
     fn saturated_dot_products(&mut self, a: Value, b: Value) -> Value {
         let [low, high] = [Opcode::SwidenLow, Opcode::SwidenHigh].map(|widen| {
             let a = self.unary_inst(widen, I8X16, a);

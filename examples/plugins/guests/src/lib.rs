@@ -1,5 +1,5 @@
-//! What all plug-ins have: the WIT world as Rust. `export!` makes a plug-in of a type that implements
-//! `Guest`.
+//! The code that all plug-ins share: the WIT world as Rust. `export!` makes a plug-in of a type
+//! that implements `Guest`.
 
 /// The world; in a module, because the macro exports macros of its own.
 pub mod world {

@@ -1,4 +1,4 @@
-//! What is right after a host function has panicked or an instantiation has failed.
+//! The state after a host function has panicked or an instantiation has failed.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

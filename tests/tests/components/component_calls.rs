@@ -1,12 +1,12 @@
-//! What one component hands to another: copies of all short lengths beside Rust's own, and the frames
-//! of traps in functions that were inlined.
+//! Calls from one component to another: copies of all short lengths, compared with Rust's own, and
+//! the frames of traps in inlined functions.
 
 use cwasm::{Engine, Error, Instance, InstancePre, Linker, Store, TrapCode, TypedFunc};
 use cwasm_tests::artifact::Workshop;
 
 /// Lengths around all those at which copies change their ways.
 const LENGTHS: std::ops::RangeInclusive<usize> = 0..=70;
-/// What is around a copy in the callee's memory, and bytes of it that are checked.
+/// The byte around a copy in the callee's memory, and the number of those that are checked.
 const SENTINEL: u8 = 0xee;
 const AROUND: usize = 8;
 
@@ -171,7 +171,7 @@ fn short_copies_in_one_memory_may_overlap() {
             assert_eq!(found, expected, "{len} bytes from {src} to {dst}");
         }
     }
-    // The memory ends 62 KiB behind what addresses are relative to.
+    // The memory ends 62 KiB after the address that addresses are relative to.
     let end = 62 << 10;
     for len in [1, 3, 4, 8, 16, 33, 64, 65] {
         for (dst, src) in [(end - len, 0), (0, end - len)] {

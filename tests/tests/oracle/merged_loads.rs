@@ -10,7 +10,7 @@ use crate::common;
 use crate::guest::{Guest, Model};
 use crate::operators::{VALUE, operand};
 
-/// Bytes of the memory: one page, with the guard right behind.
+/// Bytes of the memory: one page, with the guard right after it.
 const SIZE: u32 = 0x1_0000;
 
 /// One in so many of the less usual combinations is tried at each level, unless all are.
@@ -28,7 +28,7 @@ struct Op {
     result: &'static str,
 }
 
-/// What a value can be loaded by, and what can be done with it.
+/// A type of values: the operators that load it, and those that use it.
 struct Family {
     ty: &'static str,
     loads: Vec<Load>,
@@ -265,8 +265,9 @@ fn vector() -> Vec<Op> {
     with_result("v128", ops).collect()
 }
 
-/// A function for each load and operator in `chosen`, named by its place: `PLACE` absorbs the load,
-/// `PLACE separate` loads in another block.
+/// A module with functions for each load and operator in `chosen`, named by its place: in `PLACE`
+/// the load becomes an operand of the operator's instruction, `PLACE separate` loads in another
+/// block.
 fn module(family: &Family, chosen: &[(&Load, &Op)]) -> String {
     let mut text = String::from("(module (memory (export \"memory\") 1 1)");
     let other = operand(family.ty, VALUE);
@@ -275,11 +276,11 @@ fn module(family: &Family, chosen: &[(&Load, &Op)]) -> String {
             .text
             .replace("AT", "(local.get 0)")
             .replace('B', &other);
-        let [absorbed, separate] = [&load[..], "(local.get 1)"]
+        let [merged, separate] = [&load[..], "(local.get 1)"]
             .map(|value| op.text.replace('B', &other).replace('A', value));
         let (ty, result) = (family.ty, op.result);
         text += &format!(
-            "(func (export \"{place}\") (param i32) (result {result}) {absorbed})
+            "(func (export \"{place}\") (param i32) (result {result}) {merged})
              (func (export \"{place} separate\") (param i32) (result {result}) (local {ty})
                 (local.set 1 {load})
                 (if (local.get 0) (then) (else unreachable))
@@ -295,7 +296,7 @@ fn check(workshop: &Workshop, family: &Family, chosen: &[(&Load, &Op)], level: &
     let mut guest = Guest::new(workshop, &module(family, chosen), None);
     guest.fill(&Model::new(SIZE.into()));
     for (place, (load, op)) in chosen.iter().enumerate() {
-        let absorbed = guest.func(&place.to_string());
+        let merged = guest.func(&place.to_string());
         let separate = guest.func(&format!("{place} separate"));
         let name = |index| format!("{level}: {} of {} at {index:#x}", op.text, load.text);
         let last = SIZE - load.width;
@@ -303,17 +304,17 @@ fn check(workshop: &Workshop, family: &Family, chosen: &[(&Load, &Op)], level: &
             let argument = CoreVal::I32(index as i32);
             let expected = guest.call(separate, argument);
             assert!(expected.is_ok(), "{}: {expected:?}", name(index));
-            assert_eq!(guest.call(absorbed, argument), expected, "{}", name(index));
+            assert_eq!(guest.call(merged, argument), expected, "{}", name(index));
         }
         for index in last + 1..=last + load.width {
-            let found = guest.call(absorbed, CoreVal::I32(index as i32));
+            let found = guest.call(merged, CoreVal::I32(index as i32));
             assert_eq!(found, Err(TrapCode::MemoryOutOfBounds), "{}", name(index));
         }
     }
 }
 
 #[test]
-fn absorbed_loads_access_what_the_load_does() {
+fn merged_loads_access_what_the_load_does() {
     let families = families();
     let is_full = crate::asks_for("full");
     let mut count = 0;
