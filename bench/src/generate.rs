@@ -43,7 +43,7 @@ const LOCALS: &[(u32, ValType)] = &[
 const GLOBAL_I32: u32 = 0;
 const GLOBAL_I64: u32 = 1;
 
-/// A component with so many functions beside `run: func(seed: u32) -> u32`, which it exports.
+/// A component with `functions` functions beside `run: func(seed: u32) -> u32`, which it exports.
 pub(crate) fn component(functions: u32) -> Vec<u8> {
     let mut component = ComponentBuilder::default();
     let module = component.core_module(None, &module(functions));

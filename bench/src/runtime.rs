@@ -23,7 +23,7 @@ pub(crate) trait Runtime: Sized {
 
     /// Makes the engine and the linker; code can be interrupted or not.
     fn new(interruptible: bool) -> Result<Self, Self::Error>;
-    /// Compiles a component with so many threads, or all that the machine has.
+    /// Compiles a component with `threads` threads, or all that the machine has.
     fn compile(&self, wasm: &[u8], threads: Option<NonZeroUsize>) -> Result<Vec<u8>, Self::Error>;
     /// Loads an artifact and drops it.
     fn load(&self, artifact: &Path) -> Result<(), Self::Error>;

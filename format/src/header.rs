@@ -150,7 +150,7 @@ sections! {
     TrapBlocks = ".cwasm.trap_blocks", size_of::<crate::traps::TrapBlock>();
     /// The bytes of the trap table.
     TrapBytes = ".cwasm.traps", 1;
-    /// Data that compiled code reads: passive segments and the like.
+    /// Data that compiled code reads, such as passive segments.
     Data = ".rodata", 1;
     /// Full types and names, decoded only when asked for: [`crate::describe`].
     Describe = ".cwasm.describe", 1;
@@ -205,9 +205,9 @@ pub struct Header {
     /// Bytes of the context, rounded up to a page: the distance from the context to the first
     /// memory.
     pub context_size: u32,
-    /// Text offset of the thunk that runs what could not be evaluated at compile time (start
-    /// functions and the like), or [`NONE`]. If there are instances of imported core modules, it
-    /// runs the steps after the last one.
+    /// Text offset of the thunk that runs what could not be evaluated at compile time (such as
+    /// start functions), or [`NONE`]. If there are instances of imported core modules, it runs the
+    /// steps after the last one.
     pub init_thunk: u32,
     /// Text offset after the last core function, where thunks and trampolines follow.
     pub thunks_start: u32,

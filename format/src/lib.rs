@@ -17,7 +17,7 @@
 //! reaches everything inside the file relative to the instruction pointer and everything outside
 //! through the context ([`vmctx`]).
 //!
-//! **Invariant:** nothing here parses WebAssembly, and reading never allocates (but for
+//! **Invariant:** nothing here parses WebAssembly, and reading never allocates (except in
 //! [`describe`], which is for errors, reflection and the dynamic API).
 #![warn(missing_docs)]
 

@@ -18,8 +18,8 @@ use crate::traps::TrapBlock;
 
 /// A view of an artifact's bytes whose header and sections have been checked.
 ///
-/// Records are not checked: whoever follows an offset or index of one checks it then
-/// ([`Artifact::string`] and the like help).
+/// Records are not checked: code that follows an offset or index of one must check it (methods such
+/// as [`Artifact::string`] do).
 #[derive(Clone, Copy, Debug)]
 pub struct Artifact<'a> {
     bytes: &'a [u8],

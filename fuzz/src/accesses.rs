@@ -140,7 +140,7 @@ struct Body<'a> {
     proposals: Proposals,
     /// The function's: it calls those before it.
     index: u32,
-    /// One access in so many is anywhere.
+    /// One access in this many is anywhere.
     hazard: u64,
     /// Which memory the addresses in [`SMALL`] and [`LARGE`] are for.
     last: [Option<u32>; 2],

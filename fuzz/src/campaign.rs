@@ -13,7 +13,7 @@ use crate::reduce;
 use crate::targets::{Finding, Lab, Report, Target};
 use crate::value::mix;
 
-/// After so many findings a worker stops: they are likely to be the same.
+/// The number of findings after which a worker stops, because they are likely to be the same.
 const MAX_FINDINGS: u64 = 10;
 
 /// Which cases to run.

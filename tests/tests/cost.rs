@@ -37,7 +37,7 @@ fn compile(module: &[u8], emit: Emit) -> Output {
     compile_with(module, &options, emit, &|_| {}).unwrap()
 }
 
-/// A module with a function `f` of this body, from an `i32` to another, with so many more locals.
+/// A module with a function `f` of this body, from an `i32` to another, with `locals` more locals.
 fn module(locals: u32, body: &[Instruction<'_>]) -> Vec<u8> {
     let mut types = TypeSection::new();
     types.ty().function([ValType::I32], [ValType::I32]);

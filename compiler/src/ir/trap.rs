@@ -3,7 +3,8 @@
 use cranelift_codegen::ir;
 use cwasm_format::TrapCode;
 
-/// Cranelift's code for a trap: its own for traps that its instructions raise, otherwise our number.
+/// Cranelift's code for a trap: its own for traps that its instructions raise, otherwise our
+/// number.
 pub(crate) const fn trap_code(code: TrapCode) -> ir::TrapCode {
     match code {
         TrapCode::MemoryOutOfBounds => ir::TrapCode::HEAP_OUT_OF_BOUNDS,

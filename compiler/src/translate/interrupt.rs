@@ -74,7 +74,7 @@ impl CheckBudget {
         }
     }
 
-    /// Has the next check come at most [`MOST_AFTER_CALL`] operators from here.
+    /// Brings the next check forward, to at most [`MOST_AFTER_CALL`] operators from here.
     fn tighten(&mut self) {
         let least = self
             .position

@@ -6,7 +6,7 @@ use cwasm::{Component, Error, InstancePre, Linker, Resource, Result, Store, Stor
 
 use crate::host::{Document, Finding, Plugin, State};
 
-/// So long a call of a plug-in may take.
+/// The time limit for a call of a plug-in.
 pub const TIME: Duration = Duration::from_millis(200);
 
 /// A plug-in whose imports are resolved.

@@ -18,7 +18,7 @@ mod world {
     });
 }
 
-/// So many findings a plug-in may report in one check.
+/// The most findings that a plug-in may report in one check.
 const MAX_FINDINGS: usize = 100;
 
 /// A text with a name. Cheap to clone: plug-ins share its lines.

@@ -192,7 +192,7 @@ pub struct Planted {
     pub handles: Handles,
 }
 
-/// Who has values, and in what form.
+/// The side that gives the values, and their form.
 #[derive(Clone, Debug)]
 pub struct Giver {
     /// The encoding of strings.

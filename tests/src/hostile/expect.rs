@@ -157,7 +157,7 @@ fn import(func: &Func, case: &Case, expected: &mut Expected) -> Result<(), Stop>
     }
     expected.received = Some(func.as_host_has(values));
     if let Err(code) = visit(&mut after.guest.handles, &case.visits) {
-        // Whoever goes on comes back to a guest that cannot.
+        // If the failure is swallowed, the call returns to a guest that may not go on.
         let code = if case.swallows {
             TrapCode::CannotEnter
         } else {

@@ -19,12 +19,12 @@ use crate::reference::{
     Step, Text, Type, Value, Width, flat_count,
 };
 
-/// Where the wrong thing is.
+/// Where the wrong value is.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Position {
     /// Alone.
     Flat,
-    /// Alone, among so many parameters that all of them are in memory.
+    /// Alone, with enough other parameters that all of them are in memory.
     Spilled,
     /// The element of a list.
     List,
@@ -73,10 +73,10 @@ impl Position {
     }
 }
 
-/// Who lifts or lowers what is wrong.
+/// The sides that lift and lower the wrong value.
 #[derive(Clone, Copy, Debug)]
 pub struct Way {
-    /// Who calls whom.
+    /// Caller and callee.
     pub path: Path,
     /// Whether the host's side is typed.
     pub typed: bool,
@@ -92,7 +92,7 @@ const fn way(path: Path, typed: bool, in_param: bool) -> Way {
     }
 }
 
-/// Who takes what a guest gives.
+/// The ways in which a guest's value is taken.
 pub const LIFTING: [Way; 6] = [
     way(Path::Import, true, true),
     way(Path::Import, false, true),
@@ -102,7 +102,7 @@ pub const LIFTING: [Way; 6] = [
     way(Path::Between, false, false),
 ];
 
-/// Who gives a guest something.
+/// The ways in which a guest is given a value.
 pub const LOWERING: [Way; 6] = [
     way(Path::Export, true, true),
     way(Path::Export, false, true),
@@ -118,7 +118,7 @@ pub type Want = Result<(), TrapCode>;
 /// One call.
 #[derive(Clone, Debug)]
 pub struct Trial {
-    /// Who lifts or lowers.
+    /// The sides that lift and lower.
     pub way: Way,
     /// Where the leaf is.
     pub position: Position,
@@ -140,7 +140,7 @@ impl Trial {
     }
 }
 
-/// A value, and how a guest has it.
+/// A value, and its form in a guest.
 #[derive(Clone)]
 pub struct Leaf {
     ty: Type,
@@ -149,7 +149,7 @@ pub struct Leaf {
     pub encoding: Encoding,
     /// Whether Latin-1+UTF-16 is UTF-16.
     pub tagged: bool,
-    /// How wide pointers are for who has it, and for who has not.
+    /// The width of pointers in the guest with the leaf, and in the other one.
     widths: [Width; 2],
 }
 
@@ -193,7 +193,7 @@ impl Leaf {
         }
     }
 
-    /// A list of so many threes.
+    /// A list of `items` threes.
     pub fn list(element: Type, items: usize) -> Leaf {
         Leaf::new(
             Type::List(Box::new(element)),
@@ -213,7 +213,7 @@ impl Leaf {
 }
 
 /// A case in which nothing is wrong: a function that takes and returns the leaf in this position.
-/// `other` is the encoding of who does not have the leaf. `None` where there is no such function.
+/// `other` is the encoding of the side without the leaf. `None` if there is no such function.
 fn right(
     leaf: &Leaf,
     other: Encoding,
@@ -226,7 +226,7 @@ fn right(
     }
     let ty = position.ty(&leaf.ty);
     let typed = if way.typed {
-        // Not all types are there for each position.
+        // Some types do not exist in each position.
         Some(ROWS.iter().position(|row| (row.ty)() == ty)?)
     } else {
         None

@@ -210,7 +210,7 @@ pub fn run_number(
     Ok((component(&alone), summary))
 }
 
-/// How the expectation of a case is made: [`expect()`], but for the test that comparing can fail.
+/// Computes the expectation of a case: [`expect()`], except in the test that comparing can fail.
 pub type Expect = fn(Path, &Func, &Case, [Memory; 2]) -> Expected;
 
 /// The function and the case of this number.

@@ -64,7 +64,7 @@ pub struct Func {
     pub typed: Option<usize>,
 }
 
-/// Who calls whom.
+/// Caller and callee.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Path {
     /// The host calls what a guest exports.
@@ -94,7 +94,7 @@ pub struct Memory {
 /// A component with many functions.
 #[derive(Clone, Debug)]
 pub struct World {
-    /// Who calls.
+    /// The caller.
     pub path: Path,
     /// The functions `f0`, `f1`...
     pub funcs: Vec<Func>,

@@ -104,7 +104,7 @@ pub(super) fn payload_offset(cases: &[Option<&Type>], width: Width) -> usize {
     )
 }
 
-/// The bytes of so many flags.
+/// The bytes of `count` flags.
 pub(super) fn flags_size(count: usize) -> usize {
     match count {
         0..=8 => 1,

@@ -206,7 +206,7 @@ impl<'g> Lift<'g> {
         let mut items = Vec::new();
         for index in 0..len as usize {
             items.push(self.load(element, pointer as usize + index * element_size));
-            // Nothing after it is looked at, by whoever copies the list.
+            // No implementation that copies the list reads elements after the wrong one.
             if let Some(code) = self.trap {
                 items.resize(len as usize, Value::Bad(code));
                 break;

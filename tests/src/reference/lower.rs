@@ -23,26 +23,26 @@ pub struct Flat {
 /// The meaning of a place of a lowered value, so that it can be made wrong.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Meaning {
-    /// A number, of so many bytes.
+    /// An integer, and its bytes.
     Int(usize),
     /// A bool.
     Bool,
-    /// A float, of so many bytes.
+    /// A float, and its bytes.
     Float(usize),
     /// A char.
     Char,
-    /// Which of so many cases.
+    /// A discriminant, and the number of cases.
     Discriminant(usize),
-    /// Flags, so many.
+    /// Flags, and their number.
     Flags(usize),
-    /// A pointer to so many bytes, aligned to so many.
+    /// A pointer.
     Pointer {
         /// Bytes.
         size: usize,
         /// Bytes.
         align: usize,
     },
-    /// A number of elements of so many bytes.
+    /// A number of elements, and the bytes of an element.
     Length(usize),
     /// A number of code units.
     Units,

@@ -20,7 +20,7 @@ pub enum Type {
     Char,
     String,
     List(Box<Type>),
-    /// Of so many elements.
+    /// A list of this number of elements.
     FixedList(Box<Type>, usize),
     /// Of the tuple of key and value.
     Map(Box<Type>),

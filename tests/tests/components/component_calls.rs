@@ -195,7 +195,7 @@ fn code(error: &Error) -> TrapCode {
     error.trap().expect("a trap").code()
 }
 
-/// Whoever traps in a component that another calls, and in the call between them.
+/// Traps in a component that another calls, and in the call between them.
 const TRAPPING: &str = r#"(component
   (component $C
     (core module $m

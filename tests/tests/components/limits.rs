@@ -527,7 +527,7 @@ fn dynamic_values_take_no_more_than_the_limit() {
     ];
     let mut worst = 0;
     for ty in types {
-        // Zeros but for pointers and lengths, which say: one byte at 1.
+        // Zeros, except that pointers and lengths say: one byte at 1.
         let text = format!(
             r#"(component
               (type $record' (record (field "a" u8) (field "some-longer-name" u8) (field "c" u8)))

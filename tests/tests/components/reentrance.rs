@@ -109,7 +109,7 @@ struct Host {
     text: Arc<Text>,
 }
 
-/// A guest, and whoever calls it.
+/// A guest, with functions that call it.
 struct Bench {
     _workshop: Workshop,
     linker: Linker<Host>,

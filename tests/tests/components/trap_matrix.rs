@@ -74,7 +74,7 @@ fn is_units(meaning: Meaning) -> bool {
     meaning == Meaning::Units
 }
 
-/// The pointer to so many bytes: that of the leaf, and not that of what it is in.
+/// The leaf's own pointer, recognised by its size, and not the one of the value around it.
 fn pointer_to(size: usize, align: usize) -> impl Fn(Meaning) -> bool {
     move |meaning| meaning == Meaning::Pointer { size, align }
 }
@@ -218,7 +218,7 @@ fn d07_list_too_long() {
     check(3 * ALL, trials.collect());
 }
 
-/// A map of so many pairs of 8 bytes.
+/// A map of pairs of 8 bytes.
 fn map(pairs: usize) -> Leaf {
     let ty = Type::Map(Box::new(Type::Tuple(vec![Type::U32; 2])));
     // Keys are in order, as Rust has them.

@@ -11,12 +11,12 @@ use cwasm_tests::reference::{Action, Encoding, Meaning, PAGE, Type, flat_count};
 
 use Encoding::{Latin1Utf16, Utf8, Utf16};
 
-/// The leaf of who has 64 bits, for who has either.
+/// The leaf in a guest of 64 bits, for a guest of either width.
 fn given(leaf: &Leaf) -> [Leaf; 2] {
     [[W64, W64], [W64, W32]].map(|widths| leaf.clone().wide(widths))
 }
 
-/// The leaf of either, for who has 64 bits.
+/// The leaf in a guest of either width, for a guest of 64 bits.
 fn taken(leaf: &Leaf) -> [Leaf; 2] {
     [[W64, W64], [W32, W64]].map(|widths| leaf.clone().wide(widths))
 }

@@ -111,7 +111,7 @@ const BUILTINS: &str = r#"(component
   (func (export "drop") (param "handle" u32) (canon lift (core func $drop)))
   (func (export "rep") (param "handle" u32) (result u32) (canon lift (core func $rep))))"#;
 
-/// Calls `builtin`, which has so many results, with wrong handles: 0, free, beyond the table,
+/// Calls `builtin`, which has `results` results, with wrong handles: 0, free, beyond the table,
 /// dropped, and of the other type.
 fn bad_handles(builtin: &str, results: usize) {
     let workshop = Workshop::new();

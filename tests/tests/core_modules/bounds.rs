@@ -199,7 +199,7 @@ fn a_memory_without_a_guard_is_for_code_that_needs_none() {
     }
 }
 
-/// A module whose memory starts with so many pages and has no maximum.
+/// A module whose memory starts with `pages` pages and has no maximum.
 fn memory(pages: u32) -> String {
     format!(
         r#"(module (memory {pages})

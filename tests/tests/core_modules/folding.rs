@@ -345,7 +345,7 @@ fn steps(workshop: &Workshop, text: &str) -> (bool, usize) {
     (artifact.header().init_thunk != NONE, data)
 }
 
-/// One byte of data in each of so many places.
+/// One byte of data in each of `count` places.
 fn bytes_of_data(count: usize) -> String {
     (0..count)
         .map(|place| format!("(data (i32.const {}) \"a\")", place * 640))

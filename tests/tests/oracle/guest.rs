@@ -82,7 +82,7 @@ impl Guest {
         }
     }
 
-    /// Grows the memory by so many pages.
+    /// Grows the memory by `pages` pages.
     pub(crate) fn grow(&mut self, pages: u64) {
         let grown = self.memory.grow(&mut self.store, pages).unwrap();
         assert!(grown.is_some(), "the memory can have {pages} pages");

@@ -23,8 +23,8 @@ pub(crate) enum How {
     Convert,
     /// The argument sign-extended.
     Extend,
-    /// It is kept while another function runs and so many other values are kept as well that not
-    /// all can be in registers.
+    /// It is kept during a call of another function, with more other values than there are
+    /// registers.
     Spilled,
 }
 

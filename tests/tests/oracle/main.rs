@@ -24,11 +24,12 @@ use guest::{Guest, Model};
 use index::How;
 use operators::Operator;
 
-/// One combination in so many is tried, unless all are. There are at least so many memories with
-/// indices of either width.
+/// Every how many combinations one is tried, unless all are. There are at least this many memories
+/// with indices of either width.
 const STRIDE: usize = 9;
 
-/// One index in so many is tried in each of them, unless all are; others in the next one.
+/// Every how many indices one is tried in each of them, unless all are. The next combination tries
+/// others.
 const STEP: usize = 3;
 
 /// Where an access begins, or why it traps.

@@ -13,7 +13,7 @@ use crate::operators::{VALUE, operand};
 /// Bytes of the memory: one page, with the guard right after it.
 const SIZE: u32 = 0x1_0000;
 
-/// One in so many of the less usual combinations is tried at each level, unless all are.
+/// Every how many of the less usual combinations one is tried at each level, unless all are.
 const STRIDE: usize = 5;
 
 /// A load of `width` bytes from `AT`.

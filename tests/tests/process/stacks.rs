@@ -162,7 +162,7 @@ fn recurse() -> Call {
     call(&mut context, instance, "recurse")
 }
 
-/// Memory that is accessible, but for `guard` bytes at its start, for ever.
+/// Memory that is never freed, and is accessible except for `guard` bytes at its start.
 #[allow(unsafe_code, reason = "maps memory for a stack")]
 fn memory(size: usize, guard: usize) -> *mut u8 {
     let (access, flags) = (
@@ -455,7 +455,7 @@ fn guests_use_as_much_stack_as_the_engine_says() {
         let used = depth(max, 8 << 20, "recurse");
         assert!(used.abs_diff(max) < 32 << 10, "{max}: {used}");
     }
-    // Not more than the thread has, but for what host functions need.
+    // At most the thread's stack without the part that host functions need.
     let used = depth(4 << 20, 1 << 20, "recurse");
     assert!((700 << 10..(900 << 10)).contains(&used), "{used}");
 }
