@@ -8,7 +8,7 @@ use cwasm_format::modules::ModuleType;
 
 use super::{Extern, Module, Setup, check_guard, exported, extern_type, string};
 use crate::artifact::Unit;
-use crate::artifact::plan::Plan;
+use crate::artifact::plan::InstancePlan;
 use crate::core_types::ExternType;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -50,8 +50,8 @@ impl Module {
         &self.engine
     }
 
-    /// What keeps the module from being of this type: it may import less than it is given, and export
-    /// more than it must.
+    /// The reasons why the module is not of this type, one in each text. It may import less than it
+    /// is given, and export more than it must.
     ///
     /// # Errors
     /// If the artifact is malformed.
@@ -96,7 +96,7 @@ impl Module {
     }
 }
 
-/// Fills in what an instance of a component has of what the loader knows: types and references.
+/// Fills in the parts of a component's instance that only the loader knows: types and references.
 pub(crate) fn fill_references(data: &InstanceData) {
     let setup = Setup { data };
     setup.fill_types();
@@ -114,15 +114,15 @@ pub(crate) fn fill_references(data: &InstanceData) {
 pub(crate) unsafe fn instantiate_imported<T: 'static>(
     context: &mut StoreContextMut<'_, T>,
     data: &InstanceData,
-    plan: &Plan,
+    plan: &InstancePlan,
     modules: &Modules,
 ) -> Result<()> {
     let artifact = data.unit().artifact();
     let mut linked: Vec<Item> = Vec::new();
     for planned in &plan.module_instances {
         if let Some(init) = planned.init {
-            // SAFETY: a thunk without arguments, which needs only what is there by now (the caller's
-            // contract).
+            // SAFETY: a thunk without arguments, which needs only what is there by now (the
+            // caller's contract).
             unsafe { run(context, data, init) }?;
         }
         let Some(Some(unit)) = modules.get(planned.import) else {

@@ -11,9 +11,9 @@ use crate::values::{LiftContext, LowerContext};
 /// `R`, which is a [`Resource<T>`](Resource) or a [`ResourceAny`], where a
 /// function has `own<..>`.
 ///
-/// `R` itself stands for `borrow<..>` too, so that giving a borrowed resource to a function that takes an
-/// owned one is an error of the call. With this, a function that borrows is refused when it is looked up
-/// or linked.
+/// `R` itself stands for `borrow<..>` too, so that giving a borrowed resource to a function that
+/// takes an owned one is an error of the call. With this, a function that borrows is refused when
+/// it is looked up or linked.
 ///
 /// ```
 /// use cwasm::{Borrow, Engine, Linker, Own, Resource, ResourceType};
@@ -37,7 +37,7 @@ pub struct Own<R>(pub R);
 /// `R`, which is a [`Resource<T>`](Resource) or a [`ResourceAny`], where a
 /// function has `borrow<..>`: see [`Own`].
 ///
-/// What is owned can be lent: `Borrow(file)` of an owned `file`, too, is given as borrowed.
+/// An owned resource can be lent: `Borrow(file)` of an owned `file` is given as borrowed, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Borrow<R>(pub R);
 

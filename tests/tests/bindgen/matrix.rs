@@ -133,7 +133,7 @@ impl Side {
             things.resource("thing", ty, |_, _| Ok(()))?;
             let mut echo = linker.instance(ECHO)?;
             for (name, ..) in functions() {
-                echo.func_new(&name, |mut store, params, results| {
+                echo.func_new(&name, |mut store, _, params, results| {
                     results.clone_from_slice(params);
                     store.data_mut().seen = Some(params[0].clone());
                     Ok(())

@@ -8,6 +8,8 @@ mod adapters;
 mod aftermath;
 mod cases;
 mod dylink;
+mod errors;
+mod exports;
 mod handle_matrix;
 mod host_resources;
 mod labels;

@@ -20,7 +20,7 @@ const DIRECTION: &[(&str, &[&str])] = &[
 /// What the loader links, besides `format`: it stays small.
 const LOADER_NEEDS: &[&str] = &["memmap2", "rustix", "libc", "simdutf8"];
 /// What it links if a host asks for it by a feature that is off by default.
-const LOADER_OFFERS: &[&str] = &["sha2", "wasm-wave"];
+const LOADER_OFFERS: &[&str] = &["anyhow", "sha2", "wasm-wave"];
 
 /// The files that may contain `unsafe`, tests aside. The compiler and the format have none; outside
 /// of the loader it is mapping artifacts.
