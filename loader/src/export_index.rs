@@ -65,7 +65,7 @@ impl ComponentExportIndex {
 
 impl<'a> Lookup<'a> {
     /// The export in this artifact, if it has it.
-    pub(crate) fn export<'u>(self, unit: &'u Unit) -> Option<&'u ExportRecord> {
+    pub(crate) fn export(self, unit: &Unit) -> Option<&ExportRecord> {
         match self {
             Lookup::Name(name) => unit.artifact().export(name),
             Lookup::Index(found) if found.unit == unit.id() => {
@@ -76,7 +76,7 @@ impl<'a> Lookup<'a> {
     }
 
     /// The export in this artifact, if it is a function.
-    pub(crate) fn lift<'u>(self, unit: &'u Unit) -> Option<&'u LiftRecord> {
+    pub(crate) fn lift(self, unit: &Unit) -> Option<&LiftRecord> {
         if let Lookup::Name(name) = self {
             return unit.lift(name);
         }

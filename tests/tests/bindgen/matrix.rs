@@ -147,7 +147,7 @@ impl Side {
     fn call(&mut self, name: &str, val: &Val) -> Val {
         let func = self
             .instance
-            .get_func(&mut self.store, &format!("{ECHO}#{name}"));
+            .get_func(&mut self.store, format!("{ECHO}#{name}"));
         let mut results = [Val::Bool(false)];
         let params = std::slice::from_ref(val);
         let called = func.unwrap().call(&mut self.store, params, &mut results);

@@ -48,13 +48,13 @@ fn exports_are_found_by_name_path_and_index() {
             instance.get_typed_func::<(), (u32,)>(&mut store, one),
             instance.get_typed_func(&mut store, root),
             instance.get_typed_func(&mut store, path),
-            instance.get_typed_func(&mut store, &path.to_owned()),
+            instance.get_typed_func(&mut store, path.to_owned()),
             instance.get_typed_func(&mut store, Arc::<str>::from("one")),
         ];
         for func in found {
             assert_eq!(func.unwrap().call(&mut store, ()).unwrap(), (1,));
         }
-        assert!(instance.get_func(&mut store, &root).is_some());
+        assert!(instance.get_func(&mut store, Box::new(root)).is_some());
         assert!(instance.get_resource(&mut store, r).is_some());
         assert!(instance.get_module(&mut store, m).unwrap().is_some());
         // Of another kind.
