@@ -278,7 +278,7 @@ impl Component {
     ///
     /// # Errors
     /// If the artifact is malformed.
-    pub fn module(&self, name: &str) -> Result<Option<Module>> {
+    pub fn get_module(&self, name: &str) -> Result<Option<Module>> {
         self.unit.plan()?;
         match self.unit.artifact().export(name) {
             Some(export) if export.kind == kind::MODULE && export.index & IMPORTED == 0 => {
