@@ -19,7 +19,7 @@ use crate::error::{Error, Result};
 ///     Ok(missing.into_iter().filter(|it| it.is_missing()).map(|it| it.path).collect())
 /// }
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct LinkError(Vec<ImportError>);
 
 /// An import that is missing, or not as expected.
@@ -125,6 +125,13 @@ impl Display for LinkError {
             write!(f, "{line_end}{import}")?;
         }
         Ok(())
+    }
+}
+
+/// As `Display`: what is derived would bring the debug forms of all core types into every host.
+impl fmt::Debug for LinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Display::fmt(self, f)
     }
 }
 
