@@ -119,8 +119,8 @@ impl Component {
 
     /// As [`Component::map`], from a copy of the file, if its digest is this one, which
     /// `cwasm inspect` shows. The copy is hashed as it is made and nobody else can change it, so
-    /// that what was checked is what runs, whatever happens to the file. Takes time and memory in
-    /// proportion to the file's size.
+    /// that the checked bytes are those that run, whatever happens to the file. Takes time and
+    /// memory in proportion to the file's size.
     ///
     /// Not `unsafe`, because the machine code is what the digest was made of: give only digests of
     /// artifacts that come from a compiler that you trust.

@@ -70,8 +70,8 @@ impl Error {
         Error::from_layer(Box::new(error), None)
     }
 
-    /// This error as the cause of another one, which is a message or an error itself. As an error, it
-    /// is found by its type ([`downcast_ref`](Error::downcast_ref)), too.
+    /// This error as the cause of another one, which is a message or an error itself. As an error,
+    /// it is found by its type ([`downcast_ref`](Error::downcast_ref)), too.
     #[cold]
     pub fn context<C: Display + Send + Sync + 'static>(self, context: C) -> Error {
         self.wrap(Message(context))

@@ -128,7 +128,7 @@ impl Display for LinkError {
     }
 }
 
-/// As `Display`: what is derived would bring the debug forms of all core types into every host.
+/// As `Display`: a derived form would bring the debug forms of all core types into every host.
 impl fmt::Debug for LinkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Display::fmt(self, f)

@@ -74,7 +74,8 @@ impl<T: 'static> Store<T> {
     /// instances.
     ///
     /// ```no_run
-    /// # fn example(mut store: cwasm::Store<()>, run: cwasm::TypedFunc<(), ()>) -> cwasm::Result<()> {
+    /// # use cwasm::{Result, Store, TypedFunc};
+    /// # fn example(mut store: Store<()>, run: TypedFunc<(), ()>) -> Result<()> {
     /// let handle = store.interrupt_handle();
     /// std::thread::spawn(move || {
     ///     std::thread::sleep(std::time::Duration::from_secs(1));

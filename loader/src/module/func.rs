@@ -129,7 +129,7 @@ struct HostFunc {
     vm: VmHostFunc,
     ty: FuncType,
     call: Box<HostCall>,
-    /// A reference to this function in an instance that imports it: what it is as a value.
+    /// A reference to this function in an instance that imports it: its value.
     func_ref: Option<NonNull<VmFuncRef>>,
 }
 

@@ -103,10 +103,10 @@ pub(crate) fn fill_references(data: &InstanceData) {
     setup.fill_ref_slots();
 }
 
-/// Makes the instances of imported modules, and runs what the component has to do before each.
+/// Makes the instances of imported modules, and runs the component's code that comes before each.
 ///
 /// # Errors
-/// The guest's trap; there is not enough memory; or what a module exports cannot be imported.
+/// The guest's trap; there is not enough memory; or an export of a module cannot be imported.
 ///
 /// # Safety
 /// - `data` is an instance of the store, made by `plan`, whose imports and references are in place.

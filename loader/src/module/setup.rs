@@ -115,7 +115,7 @@ impl Setup<'_> {
         }
     }
 
-    /// Fills in what holds references from the start.
+    /// Fills in the tables and globals that hold references from the start.
     pub(super) fn fill_ref_slots(&self) {
         for slot in self.data.unit().artifact().ref_slots() {
             let address = if slot.source & IMPORTED == 0 {

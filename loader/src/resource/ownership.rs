@@ -22,7 +22,8 @@ use crate::values::{LiftContext, LowerContext};
 /// let mut linker = Linker::<()>::new(&Engine::default());
 /// let mut files = linker.instance("example:host/files")?;
 /// files.resource("file", ResourceType::host::<File>(), |_, _rep| Ok(()))?;
-/// // `open: func() -> own<file>`, `size: func(file: borrow<file>) -> u32`, `close: func(file: own<file>)`
+/// // `open: func() -> own<file>`, `size: func(file: borrow<file>) -> u32`,
+/// // `close: func(file: own<file>)`
 /// files.func_wrap("open", |_, (): ()| Ok((Own(Resource::<File>::new_own(1)),)))?;
 /// files.func_wrap("size", |_, (file,): (Borrow<Resource<File>>,)| Ok((file.rep(),)))?;
 /// files.func_wrap("close", |_, (file,): (Own<Resource<File>>,)| {

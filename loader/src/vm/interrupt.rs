@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! InterruptHandle::interrupt -> page inaccessible -> a check of compiled code faults -> trap
-//!                            -> flag set          -> a builtin comes back early, its trampoline checks
+//!                            -> flag set          -> a builtin returns, its trampoline checks
 //!                            -> waiter woken      -> the same
 //! ```
 //!

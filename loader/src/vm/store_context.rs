@@ -245,8 +245,8 @@ impl<T: 'static> StoreContextMut<'_, T> {
 // its type) and the `StoreOpaque` (`Send`, asserted there), whose contexts are plain memory.
 unsafe impl<T: Send> Send for StoreOwner<T> {}
 // SAFETY: a `&StoreOwner` gives shared access to the data (`T: Sync`) and to the engine and the
-// interrupts (both `Sync`). All else is only read: nothing changes the `StoreOpaque` or the memory of
-// its instances while the store is shared (of shared memories, no bytes are handed out).
+// interrupts (both `Sync`). All else is only read: nothing changes the `StoreOpaque` or the memory
+// of its instances while the store is shared (of shared memories, no bytes are handed out).
 unsafe impl<T: Sync> Sync for StoreOwner<T> {}
 // SAFETY: gives the same access as a `&Store<T>`, which is `Send` if the store is `Sync`.
 unsafe impl<T: Sync> Send for StoreContext<'_, T> {}
