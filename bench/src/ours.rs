@@ -4,11 +4,10 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use cwasm::format::cpu::CpuLevel;
 use cwasm::{
     Component, Config, Engine, InstancePre, Linker, Result, Store, StoreContextMut, TypedFunc,
 };
-use cwasm_compiler::{OptLevel, Options};
+use cwasm_compiler::{CpuLevel, OptLevel, Options};
 
 use crate::runtime::{self, Instance, Record, Runtime, host_add, host_len, host_nop};
 

@@ -1,6 +1,5 @@
 //! The measured operations, declared once: both sides implement them, so both do the same work.
 
-use std::error::Error as StdError;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,7 +12,7 @@ pub(crate) trait Runtime: Sized {
     const PREFIX: &'static str;
 
     /// Its own error, so that nothing is converted while it is timed.
-    type Error: Into<Box<dyn StdError + Send + Sync>>;
+    type Error: Into<anyhow::Error>;
     /// A component whose imports are resolved.
     type Linked;
     /// An instance of the bench's guest.
@@ -45,7 +44,7 @@ pub(crate) trait Runtime: Sized {
 /// The export of a kernel, a typed call.
 pub(crate) trait Kernel {
     /// The runtime's own error.
-    type Error: Into<Box<dyn StdError + Send + Sync>>;
+    type Error: Into<anyhow::Error>;
 
     fn run(&mut self, n: u32) -> Result<u32, Self::Error>;
 }
@@ -56,7 +55,7 @@ pub(crate) type Record = (f32, f32, u8);
 /// The exports of `bench.wat`, each a typed call.
 pub(crate) trait Instance {
     /// The runtime's own error.
-    type Error: Into<Box<dyn StdError + Send + Sync>>;
+    type Error: Into<anyhow::Error>;
 
     /// Makes a handle of the export of this name, whose type is `add`'s.
     fn handle(&mut self, name: &str) -> Result<(), Self::Error>;

@@ -85,7 +85,7 @@ fn code_size(artifact: &[u8]) -> Result<u64> {
 /// The error of a side, with its name.
 #[cold]
 pub(crate) fn failed<R: Runtime>(error: R::Error) -> Error {
-    Error::from_boxed(error.into()).context(R::NAME)
+    error.into().context(R::NAME)
 }
 
 #[inline(always)]

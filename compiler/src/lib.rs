@@ -37,6 +37,7 @@ use std::time::{Duration, Instant};
 
 use cwasm_format::header::Kind;
 
+pub use cwasm_format::cpu::CpuLevel;
 pub use error::{Error, ErrorKind, Need, Result};
 pub use features::Features;
 pub use options::{Bounds, DEFAULT_TARGET, Limits, OptLevel, Options, Progress};

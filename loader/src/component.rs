@@ -13,6 +13,7 @@ use cwasm_format::header::Kind;
 use crate::artifact::Unit;
 use crate::engine::Engine;
 use crate::error::Result;
+use crate::export_index::ComponentExportIndex;
 use crate::module::Module;
 use crate::types::ComponentFunc;
 use crate::versions::are_compatible;
@@ -24,7 +25,7 @@ pub struct Component {
     unit: Arc<Unit>,
 }
 
-/// What an import or export of a component is.
+/// The kind of an import or export of a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ItemKind {
@@ -38,10 +39,10 @@ pub enum ItemKind {
     Module,
 }
 
-/// An import or export of a component, with what the component says about it.
+/// An import or export of a component, with its type and attributes.
 ///
 /// A component that needs one interface more than once imports it by labels of its own, each of
-/// which *implements* the interface. The host finds out which these are, and defines each label:
+/// which *implements* the interface. The host finds out which labels these are, and defines each:
 ///
 /// ```no_run
 /// # fn define(linker: &mut cwasm::Linker<()>, component: &cwasm::Component) -> cwasm::Result<()> {
@@ -59,13 +60,13 @@ pub enum ItemKind {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ComponentExtern<'a> {
-    /// What it is.
+    /// Its kind.
     pub kind: ItemKind,
     /// The type of a function.
     pub func: Option<ComponentFunc>,
     /// The interface that it implements, with the whole version: `(implements "a:b/c@1.2.3")`.
     pub implements: Option<&'a str>,
-    /// What it says to hosts, in a form of their own: `(external-id "...")`.
+    /// An identifier whose meaning hosts define: `(external-id "...")`.
     pub external_id: Option<&'a str>,
 }
 
@@ -99,7 +100,7 @@ impl Component {
     ///
     /// # Errors
     /// If the file cannot be read, or is not the artifact of a component that this machine can
-    /// run: [`Error::format`](crate::Error::format) says what is wrong.
+    /// run: [`Error::format_error`](crate::Error::format_error) says what is wrong.
     ///
     /// # Safety
     /// - The machine code in the file will be run: the file must be the unaltered output of a
@@ -116,16 +117,17 @@ impl Component {
         })
     }
 
-    /// As [`Component::map`], from a copy of the file, if its digest is this one, which `cwasm inspect` shows.
-    /// The copy is hashed as it is made and nobody else can change it, so that what was checked is what
-    /// runs, whatever happens to the file. Takes time and memory in proportion to the file's size.
+    /// As [`Component::map`], from a copy of the file, if its digest is this one, which
+    /// `cwasm inspect` shows. The copy is hashed as it is made and nobody else can change it, so
+    /// that the checked bytes are those that run, whatever happens to the file. Takes time and
+    /// memory in proportion to the file's size.
     ///
     /// Not `unsafe`, because the machine code is what the digest was made of: give only digests of
     /// artifacts that come from a compiler that you trust.
     ///
     /// # Errors
-    /// As [`Component::map`], and [`FormatError::Digest`](crate::format::FormatError::Digest) if the file has
-    /// another digest.
+    /// As [`Component::map`], and [`FormatError::Digest`](crate::FormatError::Digest) if the file
+    /// has another digest.
     #[cfg(feature = "verify")]
     pub fn map_verified(
         engine: &Engine,
@@ -161,34 +163,36 @@ impl Component {
         &self.engine
     }
 
-    /// The artifact's records, for tools.
+    /// The artifact's records, for the tools that come with this crate: their types are of
+    /// `cwasm-format`, which changes without notice.
+    #[doc(hidden)]
     pub fn artifact(&self) -> Artifact<'_> {
         self.unit.artifact()
     }
 
-    /// Names and kinds of what the component imports, in the order of declaration. A function
-    /// inside an imported instance is named by its path, `instance#function`.
+    /// Names and kinds of the component's imports, in the order of declaration. A function inside
+    /// an imported instance is named by its path, `instance#function`.
     pub fn imports(&self) -> impl ExactSizeIterator<Item = (&str, ItemKind)> {
         let imports = self.unit.artifact().imports();
-        // Behind these is what the component has of the modules that it imports.
+        // After these are the items that the component takes from the modules that it imports.
         let count = imports.partition_point(|import| import.kind < kind::CORE_FUNC);
         imports[..count]
             .iter()
             .map(|import| (self.string(import.name), item_kind(import.kind)))
     }
 
-    /// Names and kinds of what the component exports, sorted by name. A function inside an
-    /// exported instance is named by its path, `instance#function`.
+    /// Names and kinds of the component's exports, sorted by name. A function inside an exported
+    /// instance is named by its path, `instance#function`.
     pub fn exports(&self) -> impl ExactSizeIterator<Item = (&str, ItemKind)> {
         let exports = self.unit.artifact().exports().iter();
         exports.map(|export| (self.string(export.name), item_kind(export.kind)))
     }
 
-    /// The import of this name or path, with what the component says about it; `None` if there is
+    /// The import of this name or path, with its type and attributes; `None` if there is
     /// none.
     ///
     /// # Errors
-    /// As [`Component::describe`].
+    /// If the artifact's descriptions are malformed.
     pub fn get_import(&self, name: &str) -> Result<Option<ComponentExtern<'_>>> {
         let said = self.describe()?.import(name);
         let mut imports = self.unit.artifact().imports().iter();
@@ -201,11 +205,11 @@ impl Component {
             .transpose()
     }
 
-    /// The export of this name or path, with what the component says about it; `None` if there is
+    /// The export of this name or path, with its type and attributes; `None` if there is
     /// none.
     ///
     /// # Errors
-    /// As [`Component::describe`].
+    /// If the artifact's descriptions are malformed.
     pub fn get_export(&self, name: &str) -> Result<Option<ComponentExtern<'_>>> {
         let said = self.describe()?.export(name);
         let artifact = self.unit.artifact();
@@ -217,6 +221,37 @@ impl Component {
                 self.component_extern(export.kind, func.map(|lift| lift.func_type), said)
             })
             .transpose()
+    }
+
+    /// The export of this name or path, or of this name in an exported instance, for
+    /// [`Instance::get_typed_func`](crate::Instance::get_typed_func) and the like; `None` if there
+    /// is none.
+    ///
+    /// A host that instantiates a component often looks its exports up once:
+    ///
+    /// ```no_run
+    /// # fn serve(component: cwasm::Component, linker: cwasm::Linker<()>) -> cwasm::Result<()> {
+    /// use cwasm::{Context as _, Store};
+    ///
+    /// let checks = component.get_export_index(None, "example:host/checks@1.0.0");
+    /// let run = component.get_export_index(checks.as_ref(), "run").context("no checks")?;
+    /// let ready = linker.instantiate_pre(&component)?;
+    /// loop {
+    ///     let mut store = Store::new(component.engine(), ());
+    ///     let instance = ready.instantiate(&mut store)?;
+    ///     let run = instance.get_typed_func::<(), (bool,)>(&mut store, run)?;
+    ///     if !run.call(&mut store, ())?.0 {
+    ///         return Ok(());
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub fn get_export_index(
+        &self,
+        instance: Option<&ComponentExportIndex>,
+        name: &str,
+    ) -> Option<ComponentExportIndex> {
+        ComponentExportIndex::find(&self.unit, instance, name)
     }
 
     fn component_extern<'a>(
@@ -237,13 +272,13 @@ impl Component {
         })
     }
 
-    /// The core module that the component exports by this name, or `instance#module`; `None` if there
-    /// is none, or it is one that the component imports: see
+    /// The core module that the component exports by this name, or `instance#module`; `None` if
+    /// there is none, or it is one that the component imports: see
     /// [`Instance::get_module`](crate::Instance::get_module).
     ///
     /// # Errors
     /// If the artifact is malformed.
-    pub fn module(&self, name: &str) -> Result<Option<Module>> {
+    pub fn get_module(&self, name: &str) -> Result<Option<Module>> {
         self.unit.plan()?;
         match self.unit.artifact().export(name) {
             Some(export) if export.kind == kind::MODULE && export.index & IMPORTED == 0 => {
@@ -253,11 +288,12 @@ impl Component {
         }
     }
 
-    /// The full types of what the component imports and exports. Decoded at the first use: loading
-    /// and calling do not need it.
+    /// The full types of what the component imports and exports, as [`Component::artifact`] for
+    /// tools. Decoded at the first use: loading and calling do not need it.
     ///
     /// # Errors
     /// If the artifact's descriptions are malformed.
+    #[doc(hidden)]
     pub fn describe(&self) -> Result<&Description> {
         Ok(self.unit.description()?)
     }

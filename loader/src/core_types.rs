@@ -190,7 +190,7 @@ impl fmt::Display for FuncType {
     }
 }
 
-/// Prints limits behind the name of what has them.
+/// Prints limits after the name of the type that has them.
 struct DisplayLimits(Limits);
 
 impl fmt::Display for DisplayLimits {

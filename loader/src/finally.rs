@@ -1,8 +1,8 @@
-//! What must be done whether the code of a host returns or panics.
+//! Clean-up after the code of a host, whether it returns or panics.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-/// Runs `body`, and then `after`, also if `body` panics; the panic goes on behind it.
+/// Runs `body`, and then `after`, even if `body` panics; the panic continues after it.
 #[inline(always)]
 pub(crate) fn finally<S: ?Sized, R>(
     state: &mut S,

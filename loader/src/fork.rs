@@ -1,10 +1,10 @@
-//! What holds across `fork`: a child has one thread, and all else as it was at that moment.
+//! Locks and threads across `fork`: a child has one thread, and all else as it was at that moment.
 //!
-//! A lock that another thread held then would never be free again. So the loader's locks are taken through
-//! [`lock`], which a fork waits for: in the child all of them are free, and what they protect is whole.
-//! A thread of ours that the child does not have is started again ([`generation`] says that it must be).
-//! Not covered: the first call of [`install`] itself, and libraries that make forks wait, too, for locks
-//! which they take when memory is allocated.
+//! A lock that another thread held then would never be free again. So the loader's locks are taken
+//! through [`lock`], which a fork waits for: in the child all of them are free, and what they
+//! protect is whole. A thread of ours that the child does not have is started again ([`generation`]
+//! says that it must be). Not covered: the first call of [`install`] itself, and libraries that
+//! make forks wait, too, for locks which they take when memory is allocated.
 
 use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
@@ -22,7 +22,7 @@ static GATE: RwLock<()> = RwLock::new(());
 /// How often the process and those before it have forked.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
 
-/// What else is done in the child, on its only thread, when all locks are free.
+/// More work to do in the child, on its only thread, when all locks are free.
 static IN_CHILD: OnceLock<fn()> = OnceLock::new();
 
 thread_local! {
@@ -40,8 +40,7 @@ pub(crate) fn install(in_child: fn()) -> Result<()> {
     static INSTALLING: Mutex<()> = Mutex::new(());
     let _guard = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
     if IN_CHILD.get().is_none() {
-        sys::fork::install(before, after, after_in_child)
-            .with_context(|| "cannot prepare for forks")?;
+        sys::fork::install(before, after, after_in_child).context("cannot prepare for forks")?;
         IN_CHILD.get_or_init(|| in_child);
     }
     Ok(())
@@ -74,7 +73,8 @@ pub(crate) fn hold() -> impl Sized {
     Held::new()
 }
 
-/// That this thread holds a lock: only its first one waits for forks, so that none waits for itself.
+/// That this thread holds a lock: only its first one waits for forks, so that none waits for
+/// itself.
 struct Held(Option<RwLockReadGuard<'static, ()>>);
 
 impl Held {

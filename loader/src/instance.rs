@@ -9,7 +9,8 @@ use cwasm_format::types::ResourceNumber;
 use cwasm_format::vmctx::VmHostImport;
 
 use crate::component::Component;
-use crate::error::{Context as _, Error, Result};
+use crate::error::{Error, Result};
+use crate::export_index::{ComponentExportIndex, ExportLookup, Lookup};
 use crate::func::{Func, TypedFunc};
 use crate::module::{self, Module};
 use crate::values::{ComponentNamedList, Lift, Lower};
@@ -79,8 +80,8 @@ impl Instance {
         store.push_instance(Arc::clone(&data), usage);
         // SAFETY: an instance of this store, which is ours; references into it are made anew.
         let entered = unsafe { Entered::new(data.context()) };
-        // SAFETY: an instance of this store by this plan, whose imports and references are in place;
-        // the linker has checked the modules.
+        // SAFETY: an instance of this store by this plan, whose imports and references are in
+        // place; the linker has checked the modules.
         let linked = unsafe { module::instantiate_imported(&mut context, &data, plan, modules) };
         let initialized = linked.and_then(|()| {
             // SAFETY: as above, with all that comes from imported modules.
@@ -102,12 +103,10 @@ impl Instance {
 
     /// The exported function of this name, or `instance#function`; `None` if there is none, or the
     /// instance is of another store.
-    pub fn get_func(&self, mut store: impl AsContextMut, name: &str) -> Option<Func> {
+    pub fn get_func(&self, mut store: impl AsContextMut, name: impl ExportLookup) -> Option<Func> {
         let mut context = store.as_context_mut();
-        self.call_target(context.opaque(), name)
-            .ok()
-            .flatten()
-            .map(Func::new)
+        let (data, lift) = self.lift(context.opaque(), name.lookup()).ok().flatten()?;
+        Some(Func::new(self.target(data, lift)))
     }
 
     /// The exported function of this name, or `instance#function`, for calls with parameters `P`
@@ -119,25 +118,26 @@ impl Instance {
     pub fn get_typed_func<P, R>(
         &self,
         mut store: impl AsContextMut,
-        name: &str,
+        name: impl ExportLookup,
     ) -> Result<TypedFunc<P, R>>
     where
         P: ComponentNamedList + Lower,
         R: ComponentNamedList + Lift,
     {
         let mut context = store.as_context_mut();
+        let name = name.lookup();
         let Some((data, lift)) = self.lift(context.opaque(), name)? else {
-            return Err(no_function(name));
+            return Err(self.no_function(context.opaque(), name));
         };
         if let Some(func) = TypedFunc::of_plain(lift.hash, || self.target(data, lift)) {
             return Ok(func);
         }
         let func = Func::new(self.target(data, lift)).typed(&context);
-        func.with_context(|| format!("cannot use the export `{name}`"))
+        func.map_err(|error| self.unusable(context.opaque(), name, error))
     }
 
-    /// Checks which of the handles in the type of an exported function are borrowed: for what
-    /// `bindgen!` makes, whose types stand for both.
+    /// Checks which of the handles in the type of an exported function are borrowed: for code of
+    /// `bindgen!`, whose types stand for both.
     ///
     /// # Errors
     /// As [`Instance::get_typed_func`]; or others are.
@@ -150,17 +150,22 @@ impl Instance {
     ) -> Result<()> {
         let mut context = store.as_context_mut();
         let func = self.get_func(&mut context, name);
-        let func = func.ok_or_else(|| no_function(name))?;
-        func.check_borrows(context.opaque(), is_borrow)
-            .with_context(|| format!("cannot use the export `{name}`"))
+        let (store, name) = (&*context.opaque(), Lookup::Name(name));
+        let func = func.ok_or_else(|| self.no_function(store, name))?;
+        func.check_borrows(store, is_borrow)
+            .map_err(|error| self.unusable(store, name, error))
     }
 
     /// The exported resource type of this name, or `instance#resource`; `None` if there is none, or
     /// the instance is of another store.
-    pub fn get_resource(&self, mut store: impl AsContextMut, name: &str) -> Option<ResourceType> {
+    pub fn get_resource(
+        &self,
+        mut store: impl AsContextMut,
+        name: impl ExportLookup,
+    ) -> Option<ResourceType> {
         let mut context = store.as_context_mut();
         let data = self.data(context.opaque()).ok()?;
-        let export = data.unit().artifact().export(name)?;
+        let export = name.lookup().export(data.unit())?;
         match export.kind {
             kind::RESOURCE => data.resource_type(ResourceNumber(export.index)),
             _ => None,
@@ -172,14 +177,17 @@ impl Instance {
     ///
     /// # Errors
     /// If the artifact is malformed.
-    pub fn get_module(&self, mut store: impl AsContextMut, name: &str) -> Result<Option<Module>> {
+    pub fn get_module(
+        &self,
+        mut store: impl AsContextMut,
+        name: impl ExportLookup,
+    ) -> Result<Option<Module>> {
         let mut context = store.as_context_mut();
         let store = context.opaque();
         let Ok(data) = self.data(store) else {
             return Ok(None);
         };
-        let export = data.unit().artifact().export(name);
-        match (export, data.kind()) {
+        match (name.lookup().export(data.unit()), data.kind()) {
             (Some(export), InstanceKind::Component { modules, .. })
                 if export.kind == kind::MODULE =>
             {
@@ -195,30 +203,43 @@ impl Instance {
         }
     }
 
-    /// The exported function of this name or path; `None` if there is none.
-    ///
-    /// # Errors
-    /// If the instance belongs to another store.
-    pub(crate) fn call_target(
+    /// An export of this name, or of this name in an exported instance, for the other methods and
+    /// other instances of the component. `None` if there is none, or the instance is of another
+    /// store.
+    pub fn get_export_index(
         &self,
-        store: &StoreOpaque,
+        mut store: impl AsContextMut,
+        instance: Option<&ComponentExportIndex>,
         name: &str,
-    ) -> Result<Option<CallTarget>> {
-        let found = self.lift(store, name)?;
-        Ok(found.map(|(data, lift)| self.target(data, lift)))
+    ) -> Option<ComponentExportIndex> {
+        let mut context = store.as_context_mut();
+        let data = self.data(context.opaque()).ok()?;
+        ComponentExportIndex::find(data.unit(), instance, name)
     }
 
-    /// The exported function of this name or path, as the artifact has it.
+    /// The exported function, as the artifact has it.
     ///
     /// # Errors
     /// If the instance belongs to another store.
     fn lift<'s>(
         &self,
         store: &'s StoreOpaque,
-        name: &str,
+        name: Lookup<'_>,
     ) -> Result<Option<(&'s InstanceData, &'s LiftRecord)>> {
         let data = self.data(store)?;
-        Ok(data.unit().lift(name).map(|lift| (data, lift)))
+        Ok(name.lift(data.unit()).map(|lift| (data, lift)))
+    }
+
+    #[cold]
+    fn no_function(&self, store: &StoreOpaque, name: Lookup<'_>) -> Error {
+        let name = name.name(store.instance(self.index).unit());
+        Error::msg(format!("the component exports no function `{name}`"))
+    }
+
+    #[cold]
+    fn unusable(&self, store: &StoreOpaque, name: Lookup<'_>, error: Error) -> Error {
+        let name = name.name(store.instance(self.index).unit());
+        error.context(format!("cannot use the export `{name}`"))
     }
 
     /// How a function of this instance is called. The plan has checked its record.
@@ -253,12 +274,7 @@ impl Instance {
     }
 }
 
-#[cold]
-fn no_function(name: &str) -> Error {
-    Error::msg(format!("the component exports no function `{name}`"))
-}
-
-/// What each resource of an instance is.
+/// The types of the resources of an instance.
 fn resource_types(
     store: StoreId,
     instance: u32,

@@ -10,14 +10,15 @@
 //!
 //! **Invariant:** the loader never parses WebAssembly and never generates code.
 //!
-//! **What is promised:** map, inspect, reflect, link: any bytes; instantiate and call: the artifact as
-//! the compiler wrote it. No check can replace trust in machine code, and in what its metadata says
-//! that the code relies on: that is why [`Component::map`] is `unsafe`.
+//! **What is promised:** map, inspect, reflect, link: any bytes; instantiate and call: the artifact
+//! as the compiler wrote it. No check can replace trust in machine code, and in what its metadata
+//! says that the code relies on: that is why [`Component::map`] is `unsafe`.
 #![warn(missing_docs)]
 
-// What hosts use.
+// The API of hosts.
 mod component;
 mod engine;
+mod export_index;
 mod instance;
 mod linker;
 mod module;
@@ -36,7 +37,7 @@ mod values;
 #[cfg(feature = "wave")]
 mod wave;
 
-// What compiled code runs on and with.
+// The run time of compiled code.
 mod vm;
 
 // Mapped and checked.
@@ -53,8 +54,7 @@ mod sys;
 mod transcode;
 mod versions;
 
-pub use cwasm_format as format;
-pub use cwasm_format::TrapCode;
+pub use cwasm_format::{FormatError, TrapCode, escape};
 #[cfg(feature = "macros")]
 pub use cwasm_macros::{ComponentType, Lift, Lower};
 
@@ -62,7 +62,7 @@ pub use cwasm_macros::{ComponentType, Lift, Lower};
 ///
 /// ```
 /// cwasm::flags! {
-///     /// What may be done.
+///     /// Rights to do something.
 ///     pub Permissions {
 ///         const READ;
 ///         #[component(name = "write-it")]
@@ -86,10 +86,11 @@ pub use cwasm_macros::bindgen;
 pub use component::{Component, ComponentExtern, ItemKind};
 pub use core_types::{ExternType, FuncType, GlobalType, MemoryType, TableType};
 pub use engine::{Config, Engine};
-pub use error::{Error, Result};
+pub use error::{Context, Error, Result};
+pub use export_index::{ComponentExportIndex, ExportLookup};
 pub use func::{Deferred, Func, TypedFunc};
 pub use instance::Instance;
-pub use link_error::LinkError;
+pub use link_error::{ImportError, ImportItem, LinkError};
 pub use linker::{InstancePre, Linker, LinkerInstance};
 pub use module::{
     CoreFunc, CoreGlobal, CoreMemory, CoreTable, CoreVal, Extern, HeapType, ImportType, Limits,
@@ -101,11 +102,7 @@ pub use store::Store;
 pub use val::Val;
 #[doc(hidden)]
 pub use values::derive as __derive;
-pub use values::handles::HandleType;
-pub use values::{
-    ComponentNamedList, ComponentType, Lift, LiftContext, Lower, LowerContext, WasmList,
-    WasmListIter, WasmStr,
-};
+pub use values::{ComponentNamedList, ComponentType, Lift, Lower, WasmList, WasmListIter, WasmStr};
 pub use vm::hook::CallHook;
 pub use vm::interrupt::InterruptHandle;
 pub use vm::limits::StoreLimits;

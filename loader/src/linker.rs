@@ -15,9 +15,10 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::host::{self, HostFunc};
 use crate::instance::Instance;
-use crate::link_error::LinkError;
+use crate::link_error::{ImportItem, LinkError, Mismatch};
 use crate::module::Module;
 use crate::signature;
+use crate::types::ComponentFunc;
 use crate::val::Val;
 use crate::values::{ComponentNamedList, Lift, Lower};
 use crate::versions::Names;
@@ -27,8 +28,8 @@ use crate::vm::instance::Modules;
 use crate::vm::resources::{HostResource, HostResources, ResourceType};
 use crate::vm::store_context::{AsContextMut, StoreContextMut};
 
-/// Host functions by name, for components to import. `T` is the data of the stores that they work
-/// on.
+/// Host functions by name, for components to import. `T` is the host's data in the stores that they
+/// work on.
 ///
 /// An import of a version of an interface that is not there, as `example:host/log@1.0.2`, gets the
 /// newest compatible one: of the same major number, or minor number if the major one is 0.
@@ -54,7 +55,7 @@ pub struct Linker<T: 'static> {
     data: PhantomData<fn(&mut T)>,
 }
 
-/// What the host provides.
+/// A definition of the host.
 #[derive(Clone)]
 enum HostItem {
     Func(HostFunc),
@@ -63,12 +64,12 @@ enum HostItem {
 }
 
 impl HostItem {
-    /// What it is, for errors.
-    fn noun(&self) -> &'static str {
+    /// The kind of definition, and its type, for errors.
+    fn item(&self) -> ImportItem {
         match self {
-            HostItem::Func(_) => "a function",
-            HostItem::Resource(_) => "a resource",
-            HostItem::Module(_) => "a core module",
+            HostItem::Func(func) => ImportItem::Func(func.signature()),
+            HostItem::Resource(_) => ImportItem::Resource,
+            HostItem::Module(_) => ImportItem::Module,
         }
     }
 }
@@ -76,7 +77,7 @@ impl HostItem {
 /// The functions of one imported instance, or of none, in a [`Linker`].
 pub struct LinkerInstance<'a, T: 'static> {
     linker: &'a mut Linker<T>,
-    /// What the paths of the functions start with: empty or `instance#`.
+    /// The start of the paths of the functions: empty or `instance#`.
     prefix: String,
 }
 
@@ -138,16 +139,16 @@ impl<T: 'static> Linker<T> {
         })
     }
 
-    /// Whether what is defined again replaces what was there; without this it is an error. What was
-    /// resolved before stays as it is.
+    /// Sets whether a new definition may replace an old one of the same name; without this it is an
+    /// error. Components whose imports were resolved before keep the old one.
     pub fn allow_shadowing(&mut self, allow: bool) -> &mut Linker<T> {
         self.allow_shadowing = allow;
         self
     }
 
-    /// Defines what a component imports and the linker does not have: functions that fail when they
-    /// are called, and resources of the host that nobody can make. Imported core modules stay
-    /// unknown.
+    /// Defines the imports of a component that the linker does not have yet: functions that fail
+    /// when they are called, and resources of the host that nobody can make. Imported core modules
+    /// stay unknown.
     ///
     /// # Errors
     /// If the artifact is malformed.
@@ -163,7 +164,7 @@ impl<T: 'static> Linker<T> {
             let item = match record.kind {
                 kind::FUNC => {
                     let message = format!("the import `{path}` is called, which is not defined");
-                    let fail = move |_: StoreContextMut<'_, T>, _: &[Val], _: &mut [Val]| {
+                    let fail = move |_: StoreContextMut<'_, T>, _, _: &[Val], _: &mut [Val]| {
                         Err(Error::msg(&message))
                     };
                     HostItem::Func(HostFunc::dynamic(fail))
@@ -215,15 +216,18 @@ impl<T: 'static> Linker<T> {
                 (kind::FUNC, Some(HostItem::Func(func))) => {
                     match func.bind(component.unit(), record, &resources) {
                         Ok(import) => bind(record.slot, &import),
-                        Err(detail) => error.mismatch(path.into(), detail),
+                        Err(found) => {
+                            let expected = expected(component, record.index);
+                            error.mismatch(path.into(), expected, found);
+                        }
                     }
                 }
                 (kind::FUNC, Some(other)) => {
                     let expected = expected(component, record.index);
-                    error.mismatch(path.into(), format!("{expected}, found {}", other.noun()));
+                    error.mismatch(path.into(), expected, other.item().into());
                 }
                 (kind::RESOURCE, None) => {
-                    error.missing(path.into(), "expected a resource".to_owned());
+                    error.missing(path.into(), ImportItem::Resource);
                 }
                 (kind::RESOURCE, Some(HostItem::Resource(resource))) => {
                     if let Some(dtor) = &resource.dtor {
@@ -233,23 +237,26 @@ impl<T: 'static> Linker<T> {
                     resources[record.index as usize] = Some(resource.clone());
                 }
                 (kind::RESOURCE, Some(other)) => {
-                    let detail = format!("expected a resource, found {}", other.noun());
-                    error.mismatch(path.into(), detail);
+                    let found = other.item().into();
+                    error.mismatch(path.into(), ImportItem::Resource, found);
                 }
                 (kind::MODULE, None) => {
-                    error.missing(path.into(), "expected a core module".to_owned());
+                    error.missing(path.into(), ImportItem::Module);
                 }
                 (kind::MODULE, Some(HostItem::Module(module))) => {
                     let ty = artifact.string_bytes(record.core_type);
                     let ty = ty.and_then(ModuleType::decode).unwrap_or_default();
                     for detail in module.mismatches(&ty)? {
-                        error.mismatch(path.into(), detail);
+                        let found = Mismatch {
+                            found: ImportItem::Module,
+                            detail: Some(detail),
+                        };
+                        error.mismatch(path.into(), ImportItem::Module, found);
                     }
                     modules[index] = Some(Arc::clone(module.unit()));
                 }
                 (kind::MODULE, Some(other)) => {
-                    let detail = format!("expected a core module, found {}", other.noun());
-                    error.mismatch(path.into(), detail);
+                    error.mismatch(path.into(), ImportItem::Module, other.item().into());
                 }
                 _ => {}
             }
@@ -284,8 +291,8 @@ impl<T: 'static> Linker<T> {
 }
 
 impl<T: 'static> LinkerInstance<'_, T> {
-    /// Defines a function. Its parameters and results are tuples; what `func` returns as an error
-    /// comes out of the call that the guest was in.
+    /// Defines a function. Its parameters and results are tuples; an error that `func` returns is
+    /// returned by the call that the guest was in.
     ///
     /// # Errors
     /// If there is a function of this name already.
@@ -298,8 +305,8 @@ impl<T: 'static> LinkerInstance<'_, T> {
         self.define(name, HostItem::Func(HostFunc::typed(func)))
     }
 
-    /// Says which of the handles in the type of a function that is defined are borrowed: for what
-    /// `bindgen!` makes, whose types stand for both.
+    /// Sets which of the handles in the type of a defined function are borrowed: for code of
+    /// `bindgen!`, whose types stand for both.
     #[doc(hidden)]
     pub fn expect_borrows(&mut self, name: &str, is_borrow: &'static [bool]) {
         let path = format!("{}{name}", self.prefix);
@@ -308,24 +315,44 @@ impl<T: 'static> LinkerInstance<'_, T> {
         }
     }
 
-    /// Defines a function of whatever type the component imports. `func` is given the arguments,
-    /// and a place for each result.
+    /// Defines a function of whatever type the component imports. `func` is given that type, the
+    /// arguments, and a place for each result.
+    ///
+    /// ```
+    /// use cwasm::{Engine, Linker, Val};
+    ///
+    /// let mut linker = Linker::<()>::new(&Engine::default());
+    /// linker.root().func_new("zero", |_, ty, _args, results| {
+    ///     for (place, ty) in results.iter_mut().zip(ty.results()) {
+    ///         *place = match ty {
+    ///             cwasm::types::Type::U32 => Val::U32(0),
+    ///             cwasm::types::Type::String => Val::String(String::new()),
+    ///             other => return Err(format!("there is no zero of {other}").into()),
+    ///         };
+    ///     }
+    ///     Ok(())
+    /// })?;
+    /// # Ok::<(), cwasm::Error>(())
+    /// ```
     ///
     /// # Errors
     /// If there is a function of this name already.
     pub fn func_new<F>(&mut self, name: &str, func: F) -> Result<()>
     where
-        F: Fn(StoreContextMut<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
+        F: Fn(StoreContextMut<'_, T>, ComponentFunc, &[Val], &mut [Val]) -> Result<()>
+            + Send
+            + Sync
+            + 'static,
     {
         self.define(name, HostItem::Func(HostFunc::dynamic(func)))
     }
 
-    /// Defines a resource type of the host. `dtor` is called when a guest drops one that it owns, with
-    /// what the resource stands for; what it returns as an error comes out of the call that the guest
-    /// was in.
+    /// Defines a resource type of the host. `dtor` is called when a guest drops a resource that it
+    /// owns, with the resource's representation; an error that it returns is returned by the call
+    /// that the guest was in.
     ///
-    /// Typed functions get and give such resources as [`Resource<T>`](crate::Resource), where `ty` is
-    /// [`ResourceType::host::<T>()`](ResourceType::host).
+    /// Typed functions get and give such resources as [`Resource<T>`](crate::Resource), where `ty`
+    /// is [`ResourceType::host::<T>()`](ResourceType::host).
     ///
     /// ```
     /// use cwasm::{Engine, Linker, Resource, ResourceType};
@@ -354,8 +381,9 @@ impl<T: 'static> LinkerInstance<'_, T> {
         self.define(name, HostItem::Resource(HostResource { ty, dtor }))
     }
 
-    /// Defines a core module. The components that import it make instances of it, with what they give
-    /// it: what it imports must be part of that, and what they use must be exported.
+    /// Defines a core module. The components that import it instantiate it with the imports that
+    /// they choose: these must include all that it needs, and it must export all that the
+    /// components use.
     ///
     /// # Errors
     /// If there is something of this name already, or the module is of another engine.
@@ -379,8 +407,9 @@ impl<T: 'static> LinkerInstance<'_, T> {
 }
 
 impl<T: 'static> InstancePre<T> {
-    /// Makes an instance. If that fails, and the component imports functions, what is there of it
-    /// stays in the store and counts for its limits: the host may have kept views and resources.
+    /// Makes an instance. If that fails, and the component imports functions, the partly made
+    /// instance stays in the store and counts toward its limits: the host may have kept views and
+    /// resources.
     ///
     /// # Errors
     /// A [`Trap`](crate::Trap) if the component traps while it is instantiated; or there is not
@@ -403,18 +432,12 @@ impl<T: 'static> InstancePre<T> {
     }
 }
 
-/// What a component expects of an imported function, for errors.
+/// The function that a component imports, for errors.
 #[cold]
-fn expected(component: &Component, func_type: u32) -> String {
-    match component.describe() {
-        Ok(description) => {
-            format!(
-                "expected `{}`",
-                signature::of_component(description, func_type)
-            )
-        }
-        Err(error) => format!("expected a function ({error})"),
-    }
+fn expected(component: &Component, func_type: u32) -> ImportItem {
+    let description = component.unit().description().ok();
+    let ty = description.and_then(|description| signature::of_component(description, func_type));
+    ImportItem::Func(ty)
 }
 
 impl<T: 'static> Clone for Linker<T> {
@@ -445,7 +468,7 @@ mod tests {
     #[test]
     fn names_are_defined_once() {
         let mut linker = Linker::<()>::new(&Engine::default());
-        let func = |_: StoreContextMut<'_, ()>, _: &[Val], _: &mut [Val]| Ok(());
+        let func = |_: StoreContextMut<'_, ()>, _, _: &[Val], _: &mut [Val]| Ok(());
         linker.root().func_new("f", func).unwrap();
         linker.instance("i").unwrap().func_new("f", func).unwrap();
         assert!(linker.root().func_new("f", func).is_err());

@@ -1,4 +1,4 @@
-//! A table of the host's values behind resources.
+//! A table of the host's values, which resources stand for.
 
 use std::any::Any;
 use std::collections::{BTreeSet, VecDeque};
@@ -14,8 +14,8 @@ const MAX_CAPACITY: usize = (1 << INDEX_BITS) - 1;
 
 /// Holds the host's values by the numbers that [`Resource`]s have.
 ///
-/// Numbers have generations: one whose value was deleted is not found again when its place holds
-/// another value, before that place was used 1024 times.
+/// Numbers have generations: the number of a deleted value does not find the next value in the same
+/// place, until that place was used 1024 times.
 ///
 /// ```
 /// use cwasm::{Resource, ResourceTable};
@@ -52,7 +52,7 @@ struct Entry {
     children: BTreeSet<u32>,
 }
 
-/// Why a [`ResourceTable`] did not do what was asked for.
+/// Why an operation of a [`ResourceTable`] failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ResourceTableError {

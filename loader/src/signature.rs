@@ -1,4 +1,4 @@
-//! What functions look like, in errors: the component's side and Rust's, printed alike.
+//! The types of functions in errors: the component's and Rust's, printed alike.
 
 use cwasm_format::describe::Description;
 use cwasm_format::hash::{Tag, TypeHash};
@@ -43,11 +43,9 @@ pub(crate) fn of_rust<P: ComponentNamedList, R: ComponentNamedList>() -> String 
     }
 }
 
-/// The function type at this place of a component's descriptions.
+/// The function type at this place of a component's descriptions; `None` if they do not have it.
 #[cold]
-pub(crate) fn of_component(description: &Description, func_type: u32) -> String {
-    match description.funcs.get(func_type as usize) {
-        Some(func) => Wit::new(&description.types).func(func).to_string(),
-        None => "a function that the artifact does not describe".to_owned(),
-    }
+pub(crate) fn of_component(description: &Description, func_type: u32) -> Option<String> {
+    let func = description.funcs.get(func_type as usize)?;
+    Some(Wit::new(&description.types).func(func).to_string())
 }

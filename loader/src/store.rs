@@ -43,20 +43,20 @@ impl<T: 'static> Store<T> {
         self.owner.into_data()
     }
 
-    /// Sets what the store's guests may use, which holds for instances and calls from then on: memories
-    /// and tables of instances that are there keep their limits.
+    /// Sets the limits of the store's guests, for instances and calls from then on: the memories
+    /// and tables of existing instances keep their limits.
     pub fn set_limits(&mut self, limits: StoreLimits) {
         self.as_context_mut().opaque().set_limits(limits);
     }
 
-    /// What the store's guests may use.
+    /// The limits of the store's guests.
     pub fn limits(&self) -> &StoreLimits {
         self.owner.context().opaque().limits()
     }
 
-    /// Has `hook` told of each call of a component's exports and imports, when it begins and when it ends. If it fails, the call does: before a call of an export the guest is not
-    /// entered, otherwise it is as if the host function or the call had failed. What the hook itself
-    /// calls is not told of.
+    /// Calls `hook` before and after each call of a component's exports and imports. If it fails,
+    /// the call fails: before a call of an export the guest is not entered, otherwise it is as if
+    /// the host function or the call had failed. The hook is not called for calls of its own.
     pub fn set_call_hook(
         &mut self,
         hook: impl FnMut(StoreContextMut<'_, T>, CallHook) -> Result<()> + Send + Sync + 'static,
@@ -69,11 +69,13 @@ impl<T: 'static> Store<T> {
         self.owner.context().engine()
     }
 
-    /// What stops calls in this store, and instantiation, from other threads: see there for what
-    /// can be stopped. It can be made before there are any instances.
+    /// A handle by which other threads stop calls and instantiations in this store: see
+    /// [`InterruptHandle`] for the code that can be stopped. It can be made before there are any
+    /// instances.
     ///
     /// ```no_run
-    /// # fn example(mut store: cwasm::Store<()>, run: cwasm::TypedFunc<(), ()>) -> cwasm::Result<()> {
+    /// # use cwasm::{Result, Store, TypedFunc};
+    /// # fn example(mut store: Store<()>, run: TypedFunc<(), ()>) -> Result<()> {
     /// let handle = store.interrupt_handle();
     /// std::thread::spawn(move || {
     ///     std::thread::sleep(std::time::Duration::from_secs(1));
@@ -95,12 +97,13 @@ impl<T: 'static> Store<T> {
         self.as_context_mut().opaque().withdraw_interrupts();
     }
 
-    /// Sets when what runs then, or the next call, is to be stopped as by
-    /// [`InterruptHandle::interrupt`]; none, if `None`. Takes the place of the deadline before, and
-    /// of the request that it has made, if it has passed and not stopped a call yet. A deadline stops one
-    /// call: set the next one for others.
+    /// Sets a deadline: the call that runs at that time, or else the next call, is stopped as by
+    /// [`InterruptHandle::interrupt`]. With `None`, there is no deadline. Replaces the previous
+    /// deadline, and its request if that has passed and has not stopped a call yet. A deadline
+    /// stops one call: set the next one for others.
     ///
-    /// A thread of the engine, started for its first deadline, waits for those of all its stores.
+    /// One thread of the engine, started for its first deadline, waits for the deadlines of all its
+    /// stores.
     ///
     /// # Errors
     /// If that thread cannot be started: there is no deadline.

@@ -1,8 +1,8 @@
 //! Strings between the encodings of two guests, or of a guest and the host.
 //!
 //! Each function reads `src` once, checks it on the way, and writes to `dst`, which has room for
-//! the longest result. They are what the builtins of the same names do; for adapters the sequence of
-//! `realloc`s around them ("Storing" of strings in `CanonicalABI.md`) is compiled code.
+//! the longest result. They are what the builtins of the same names do; for adapters the sequence
+//! of `realloc`s around them ("Storing" of strings in `CanonicalABI.md`) is compiled code.
 //!
 //! Text is mostly runs of ASCII, and of chars beyond: runs are found in blocks of a size for
 //! which the compiler uses vectors.
@@ -49,8 +49,8 @@ impl Part {
     }
 }
 
-/// The length of a first part of at most `most` bytes, which ends between two chars if the string is
-/// well-formed.
+/// The length of a first part of at most `most` bytes, which ends between two chars if the string
+/// is well-formed.
 fn part_len(units: CodeUnits, src: &[u8], most: usize) -> usize {
     if src.len() <= most {
         return src.len();
@@ -71,7 +71,7 @@ fn part_len(units: CodeUnits, src: &[u8], most: usize) -> usize {
 }
 
 /// Transcodes a string part by part, up to where a part is not read to its end, or `stop` says not
-/// to go on. `None` if it is not well-formed.
+/// to continue. `None` if it is not well-formed.
 pub(crate) fn in_parts(
     units: CodeUnits,
     src: &[u8],
@@ -194,7 +194,7 @@ pub(crate) fn utf16_to_utf16(src: &[u8], dst: &mut [u8]) -> Option<bool> {
             all |= value(*unit);
             has_surrogate |= value(*unit) & 0xf800 == 0xd800;
         }
-        // A pair may go on behind the block.
+        // A pair may continue after the block.
         let end = if has_surrogate {
             pairs_end(src, done, end)?
         } else {
@@ -264,8 +264,8 @@ pub(crate) fn latin1_to_ascii(src: &[u8], dst: &mut [u8]) -> usize {
     run
 }
 
-/// Makes UTF-16 of a part of the first half of the bytes, which is Latin-1, from what is behind it to
-/// its start: parts are in descending order.
+/// Makes UTF-16 of a part of the first half of the bytes, which is Latin-1, from the bytes after it
+/// to its start: parts are in descending order.
 pub(crate) fn inflate_latin1(bytes: &mut [u8], part: Range<usize>) {
     for index in part.rev() {
         bytes[2 * index] = bytes[index];
@@ -355,7 +355,7 @@ mod tests {
         text.chars().map(|char| u8::try_from(char).ok()).collect()
     }
 
-    /// What was written, of a buffer of `size` bytes.
+    /// The result of `write`, and the buffer of `size` bytes that it wrote to.
     fn written<R>(size: usize, write: impl FnOnce(&mut [u8]) -> R) -> (R, Vec<u8>) {
         let mut dst = vec![0xee; size];
         (write(&mut dst), dst)
@@ -428,7 +428,7 @@ mod tests {
             }
         }
         assert!(ends.contains(&(PART_SIZE - 3)) && ends.contains(&PART_SIZE));
-        // More than one part, and stopped behind the first.
+        // More than one part, and stopped after the first.
         let latin1 = vec![b'a'; 2 * PART_SIZE + 1];
         for (stop, expected) in [(false, latin1.len()), (true, PART_SIZE)] {
             let (sum, _) = written(latin1.len(), |dst| {
@@ -499,7 +499,7 @@ mod tests {
                     let (result, _) = written(src.len(), |dst| utf8_to_utf8(&src, dst));
                     assert_eq!(result, None);
                     assert_eq!(utf8(&src), None);
-                    // What comes behind is not read.
+                    // The bytes after it are not read.
                     let ((read, _), _) = written(src.len(), |dst| utf8_to_latin1(&src, dst));
                     assert_eq!(read, before);
                 }

@@ -4,8 +4,8 @@
 //! Func::ty, Component::get_import, get_export -> ComponentFunc -> Type -> Record, Variant, ...
 //! ```
 //!
-//! All are views of the component's descriptions, which are decoded when the first one is asked for;
-//! they can outlive the component. Names are those of the component model's types
+//! All are views of the component's descriptions, which are decoded when the first one is asked
+//! for; they can outlive the component. Names are those of the component model's types
 //! (`Explainer.md#type-definitions`).
 
 use std::fmt::{self, Debug, Display, Formatter};
@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use cwasm_format::describe::Description;
 use cwasm_format::resources::HandleUse;
-use cwasm_format::types::{FuncType, ResourceNumber, TypeDef, TypeId, ValueType};
+use cwasm_format::types::{FuncType, ResourceNumber, TypeDef, TypeId, Types, ValueType};
 use cwasm_format::wit::Wit;
 
 /// The type of a function. Printed as in WIT, with types in full: `func(name: string) -> u32`.
@@ -31,8 +31,14 @@ impl ComponentFunc {
         (index < description.funcs.len()).then_some(ComponentFunc { description, index })
     }
 
-    fn func(&self) -> &FuncType {
+    /// The type in the description.
+    pub(crate) fn func(&self) -> &FuncType {
         &self.description.funcs[self.index]
+    }
+
+    /// The types that it is made of.
+    pub(crate) fn types(&self) -> &Types {
+        &self.description.types
     }
 
     /// Names and types of the parameters.
@@ -95,8 +101,8 @@ macro_rules! types {
     ($($primitive:ident $(= $string:ident)?),*; $($(#[$docs:meta])* $variant:ident($view:ident),)*) => {
         /// The type of a value. Printed as in WIT, in full: `list<u8>`.
         ///
-        /// Types are equal if they are made of equal parts with the same names; handles, if they are of
-        /// the same resource of the same loaded component.
+        /// Types are equal if they are made of equal parts with the same names; handles, if they
+        /// are of the same resource of the same loaded component.
         #[derive(Clone)]
         #[non_exhaustive]
         #[allow(missing_docs, reason = "the names are the component model's")]
@@ -255,7 +261,7 @@ pub struct Case<'a> {
     pub ty: Option<Type>,
 }
 
-/// What the type of a view is, by its invariant.
+/// The parts of a view's type, which is of this kind by the view's invariant.
 macro_rules! def {
     ($view:expr, $pattern:pat => $value:expr) => {
         match $view.0.get() {

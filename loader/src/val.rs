@@ -83,7 +83,7 @@ impl fmt::Debug for Val {
 }
 
 impl Val {
-    /// What kind of value it is, for messages: `a string`.
+    /// The kind of value, for messages: `a string`.
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Val::Bool(_) => "a bool",

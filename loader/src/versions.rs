@@ -54,8 +54,8 @@ pub(crate) fn are_compatible(a: &str, b: &str) -> bool {
     a == b || track(a).is_some_and(|of_a| track(b) == Some(of_a))
 }
 
-/// What compatible versions of an interface have in common, `a:b/c@1` or `a:b/c@0.1`, and the
-/// version. `None` if no other version is compatible.
+/// The track, which is the part of the name that compatible versions of an interface have in common
+/// (`a:b/c@1` or `a:b/c@0.1`), and the version. `None` if no other version is compatible.
 fn track(instance: &str) -> Option<(&str, Version)> {
     let (interface, version) = instance.split_once('@')?;
     let core = version.split_once('+').map_or(version, |(core, _)| core);

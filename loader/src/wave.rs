@@ -59,7 +59,7 @@ fn check_depth(depth: usize) -> Result<()> {
 /// How deep a value is nested.
 ///
 /// # Errors
-/// If that cannot even be found out with the stack that is left.
+/// If the stack that is left is too small to compute that.
 fn depth(val: &Val) -> Result<usize> {
     check_stack()?;
     fn deepest<'v>(vals: impl IntoIterator<Item = &'v Val>) -> Result<usize> {

@@ -1,5 +1,7 @@
-//! What must not compile, and what the compiler says: `tests/misuse/NAME.rs` and `NAME.stderr`.
-//! The messages are those of Rust 1.95. `TRYBUILD=overwrite cargo test -p cwasm --test misuse` writes the messages anew, to be reviewed as a diff.
+//! Code that must not compile, and the messages of the compiler: `tests/misuse/NAME.rs` and
+//! `NAME.stderr`. The messages are those of Rust 1.95.
+//! `TRYBUILD=overwrite cargo test -p cwasm --test misuse` writes the messages anew, to be reviewed
+//! as a diff.
 
 #[test]
 fn misuse_does_not_compile() {

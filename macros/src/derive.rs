@@ -117,7 +117,7 @@ fn record_lower(krate: &Path, fields: &[NamedField]) -> TokenStream {
         #[inline]
         fn lower_flat(
             &self,
-            cx: &mut #krate::LowerContext<'_>,
+            cx: &mut #krate::__derive::LowerContext<'_>,
             out: &mut [u64],
         ) -> #krate::Result<()> {
             let offsets = const {
@@ -130,14 +130,18 @@ fn record_lower(krate: &Path, fields: &[NamedField]) -> TokenStream {
                     &mut out[offsets[#indices]..]
                         [..<#types as #krate::ComponentType>::FLAT.count()],
                 )?;
-                cx.forward(<#types as #krate::ComponentType>::HANDLES);
+                cx.skip_handles(<#types as #krate::ComponentType>::HANDLES);
             )*
-            cx.back(<Self as #krate::ComponentType>::HANDLES);
+            cx.rewind_handles(<Self as #krate::ComponentType>::HANDLES);
             ::core::result::Result::Ok(())
         }
 
         #[inline]
-        fn store(&self, cx: &mut #krate::LowerContext<'_>, offset: usize) -> #krate::Result<()> {
+        fn store(
+            &self,
+            cx: &mut #krate::__derive::LowerContext<'_>,
+            offset: usize,
+        ) -> #krate::Result<()> {
             let offsets = const {
                 #derive::field_offsets([#(<#types as #krate::ComponentType>::LAYOUT),*])
             };
@@ -148,9 +152,9 @@ fn record_lower(krate: &Path, fields: &[NamedField]) -> TokenStream {
                     cx,
                     offset + offsets[#indices].at(width),
                 )?;
-                cx.forward(<#types as #krate::ComponentType>::HANDLES);
+                cx.skip_handles(<#types as #krate::ComponentType>::HANDLES);
             )*
-            cx.back(<Self as #krate::ComponentType>::HANDLES);
+            cx.rewind_handles(<Self as #krate::ComponentType>::HANDLES);
             ::core::result::Result::Ok(())
         }
 
@@ -176,7 +180,10 @@ fn record_lift(krate: &Path, fields: &[NamedField]) -> TokenStream {
         #is_canonical
 
         #[inline]
-        fn lift_flat(cx: &mut #krate::LiftContext<'_>, flat: &[u64]) -> #krate::Result<Self> {
+        fn lift_flat(
+            cx: &mut #krate::__derive::LiftContext<'_>,
+            flat: &[u64],
+        ) -> #krate::Result<Self> {
             let offsets = const {
                 #derive::flat_offsets([#(<#types as #krate::ComponentType>::FLAT),*])
             };
@@ -187,16 +194,16 @@ fn record_lift(krate: &Path, fields: &[NamedField]) -> TokenStream {
                         &flat[offsets[#indices]..]
                             [..<#types as #krate::ComponentType>::FLAT.count()],
                     )?;
-                    cx.forward(<#types as #krate::ComponentType>::HANDLES);
+                    cx.skip_handles(<#types as #krate::ComponentType>::HANDLES);
                     field
                 }),*
             };
-            cx.back(<Self as #krate::ComponentType>::HANDLES);
+            cx.rewind_handles(<Self as #krate::ComponentType>::HANDLES);
             ::core::result::Result::Ok(value)
         }
 
         #[inline]
-        fn load(cx: &mut #krate::LiftContext<'_>, bytes: &[u8]) -> #krate::Result<Self> {
+        fn load(cx: &mut #krate::__derive::LiftContext<'_>, bytes: &[u8]) -> #krate::Result<Self> {
             let offsets = const {
                 #derive::field_offsets([#(<#types as #krate::ComponentType>::LAYOUT),*])
             };
@@ -208,11 +215,11 @@ fn record_lift(krate: &Path, fields: &[NamedField]) -> TokenStream {
                         &bytes[offsets[#indices].at(width)..]
                             [..<#types as #krate::ComponentType>::LAYOUT.at(width).size as usize],
                     )?;
-                    cx.forward(<#types as #krate::ComponentType>::HANDLES);
+                    cx.skip_handles(<#types as #krate::ComponentType>::HANDLES);
                     field
                 }),*
             };
-            cx.back(<Self as #krate::ComponentType>::HANDLES);
+            cx.rewind_handles(<Self as #krate::ComponentType>::HANDLES);
             ::core::result::Result::Ok(value)
         }
     }
@@ -320,9 +327,9 @@ fn cases_lower(krate: &Path, cases: &[Case]) -> TokenStream {
         let cases = cases.iter().zip(&before).zip(calls);
         let bodies = cases.map(|((case, before), call)| match case.payload {
             Some(_) => quote!({
-                cx.forward(#before);
+                cx.skip_handles(#before);
                 #call?;
-                cx.back(#before);
+                cx.rewind_handles(#before);
                 ::core::result::Result::Ok(())
             }),
             None => call,
@@ -348,14 +355,18 @@ fn cases_lower(krate: &Path, cases: &[Case]) -> TokenStream {
         #[inline]
         fn lower_flat(
             &self,
-            cx: &mut #krate::LowerContext<'_>,
+            cx: &mut #krate::__derive::LowerContext<'_>,
             out: &mut [u64],
         ) -> #krate::Result<()> {
             match self { #(#patterns => #flat,)* }
         }
 
         #[inline]
-        fn store(&self, cx: &mut #krate::LowerContext<'_>, offset: usize) -> #krate::Result<()> {
+        fn store(
+            &self,
+            cx: &mut #krate::__derive::LowerContext<'_>,
+            offset: usize,
+        ) -> #krate::Result<()> {
             match self { #(#patterns => #stored,)* }
         }
 
@@ -378,9 +389,9 @@ fn cases_lift(krate: &Path, cases: &[Case]) -> TokenStream {
         let ident = &case.ident;
         match &case.payload {
             Some(ty) => quote!({
-                cx.forward(#before);
+                cx.skip_handles(#before);
                 let payload = <#ty as #krate::Lift>::#read?;
-                cx.back(#before);
+                cx.rewind_handles(#before);
                 ::core::result::Result::Ok(Self::#ident(payload))
             }),
             None => quote!(::core::result::Result::Ok(Self::#ident)),
@@ -406,7 +417,10 @@ fn cases_lift(krate: &Path, cases: &[Case]) -> TokenStream {
     };
     quote! {
         #[inline]
-        fn lift_flat(#flat_cx: &mut #krate::LiftContext<'_>, flat: &[u64]) -> #krate::Result<Self> {
+        fn lift_flat(
+            #flat_cx: &mut #krate::__derive::LiftContext<'_>,
+            flat: &[u64],
+        ) -> #krate::Result<Self> {
             match flat[0] as u32 {
                 #(#numbers => #flat,)*
                 _ => ::core::result::Result::Err(#derive::invalid_discriminant()),
@@ -414,7 +428,10 @@ fn cases_lift(krate: &Path, cases: &[Case]) -> TokenStream {
         }
 
         #[inline]
-        fn load(#load_cx: &mut #krate::LiftContext<'_>, bytes: &[u8]) -> #krate::Result<Self> {
+        fn load(
+            #load_cx: &mut #krate::__derive::LiftContext<'_>,
+            bytes: &[u8],
+        ) -> #krate::Result<Self> {
             match #derive::discriminant::<#count>(bytes) {
                 #(#numbers => #loaded,)*
                 _ => ::core::result::Result::Err(#derive::invalid_discriminant()),

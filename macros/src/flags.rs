@@ -251,7 +251,7 @@ fn implementations(krate: &Path, ident: &Ident, bits: &Ident, names: &[&String])
             #[inline]
             fn lower_flat(
                 &self,
-                _: &mut #krate::LowerContext<'_>,
+                _: &mut #krate::__derive::LowerContext<'_>,
                 out: &mut [u64],
             ) -> #krate::Result<()> {
                 out[0] = u64::from(self.bits);
@@ -269,12 +269,18 @@ fn implementations(krate: &Path, ident: &Ident, bits: &Ident, names: &[&String])
             const SEAL: #krate::__derive::Seal = #krate::__derive::Seal::KEPT;
 
             #[inline]
-            fn lift_flat(_: &mut #krate::LiftContext<'_>, flat: &[u64]) -> #krate::Result<Self> {
+            fn lift_flat(
+                _: &mut #krate::__derive::LiftContext<'_>,
+                flat: &[u64],
+            ) -> #krate::Result<Self> {
                 ::core::result::Result::Ok(Self::from_bits_truncate(flat[0] as u32))
             }
 
             #[inline]
-            fn load(cx: &mut #krate::LiftContext<'_>, bytes: &[u8]) -> #krate::Result<Self> {
+            fn load(
+                cx: &mut #krate::__derive::LiftContext<'_>,
+                bytes: &[u8],
+            ) -> #krate::Result<Self> {
                 let bits = <#bits as #krate::Lift>::load(cx, bytes)?;
                 ::core::result::Result::Ok(Self::from_bits_truncate(u32::from(bits)))
             }

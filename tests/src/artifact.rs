@@ -82,7 +82,7 @@ impl Workshop {
         let artifact = self.compile(b"(module)").expect("the module is valid");
         match self.map_module(&artifact) {
             Ok(_) => true,
-            Err(error) => match error.format() {
+            Err(error) => match error.format_error() {
                 Some(FormatError::CpuFeatures { .. }) => false,
                 _ => panic!("{error:?}"),
             },

@@ -37,7 +37,7 @@ fn component(engine: &Engine, wasm: &Path) -> Result<Component> {
         compile(wasm, &artifact)?;
     }
     match map(engine, &artifact) {
-        Err(error) if error.format().is_some() && wasm.exists() => {
+        Err(error) if error.format_error().is_some() && wasm.exists() => {
             compile(wasm, &artifact)?;
             map(engine, &artifact)
         }

@@ -13,7 +13,7 @@ mod load;
 use std::path::Path;
 use std::process::ExitCode;
 
-use cwasm::format::escape;
+use cwasm::escape;
 use cwasm::{Engine, Error, Result, Trap, TrapCode};
 
 use checker::Checker;

@@ -3,8 +3,8 @@
 //! One mapping holds the whole file, read-only; the text is executable. The file is closed again:
 //! whoever needs pages of it copies them, or duplicates the mapping.
 //!
-//! What records say is checked when it is followed: [`Unit`] turns offsets into addresses, and
-//! [`plan`] checks all that instantiation follows, once for each artifact.
+//! Offsets and indices in records are checked when they are followed: [`Unit`] turns offsets into
+//! addresses, and [`plan`] checks all that instantiation follows, once for each artifact.
 #![allow(unsafe_code, reason = "maps files and hands out addresses in them")]
 
 pub(crate) mod plan;
@@ -20,6 +20,7 @@ use std::io;
 use std::ops::Range;
 use std::path::Path;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use memmap2::{Mmap, MmapOptions};
@@ -37,24 +38,38 @@ use crate::error::{Context as _, Error, Result};
 use crate::fork;
 use crate::sys;
 
-use plan::Plan;
+use plan::InstancePlan;
 use records::{RecordId, Records, handle_uses, record_id};
 pub(crate) use text::{Code, Text};
 
 /// A mapped and registered artifact.
 pub(crate) struct Unit {
-    /// Invariant 1: point into `map`, so they must not leave with their lifetime; the text is executable.
+    /// Invariant 1: point into `map`, so they must not leave with their lifetime; the text is
+    /// executable.
     records: Records<'static>,
     /// Sections of the artifact that are wanted often: what finds its exports, and its lifts.
     slots: &'static [ExportSlot],
     lifts: &'static [LiftRecord],
-    plan: OnceLock<Plan>,
+    plan: OnceLock<InstancePlan>,
     description: OnceLock<Arc<Description>>,
+    id: UnitId,
     /// The modules that the component exports, by their offset in the section, as far as somebody
     /// asked for them.
     embedded: Mutex<HashMap<u32, Arc<Unit>>>,
     /// Unmapped when the last unit in it is dropped.
     map: Arc<Mmap>,
+}
+
+/// The number of a unit: no two units of a process have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct UnitId(u64);
+
+impl UnitId {
+    /// The number of a new unit.
+    fn next() -> UnitId {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        UnitId(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 impl Unit {
@@ -109,7 +124,7 @@ impl Unit {
             // SAFETY: nobody else has the file.
             unsafe { Unit::map_file(host, &file, bytes.len() as u64, kind) }
         };
-        open().with_context(|| "cannot load an artifact from memory")
+        open().context("cannot load an artifact from memory")
     }
 
     /// # Safety
@@ -132,8 +147,8 @@ impl Unit {
     /// The unit of a part of a mapping, which starts at a page.
     ///
     /// # Safety
-    /// - The part is the artifact of a unit that there is not yet, whose machine code may be run, and
-    ///   nobody changes it while it is mapped.
+    /// - The part is the artifact of a unit that there is not yet, whose machine code may be run,
+    ///   and nobody changes it while it is mapped.
     unsafe fn in_map(
         host: &Host,
         map: Arc<Mmap>,
@@ -165,6 +180,7 @@ impl Unit {
             lifts: artifact.lifts(),
             plan: OnceLock::new(),
             description: OnceLock::new(),
+            id: UnitId::next(),
             embedded: Mutex::default(),
             map,
         });
@@ -186,6 +202,10 @@ impl Unit {
 
     pub(crate) fn text(&self) -> Text {
         self.records.text
+    }
+
+    pub(crate) fn id(&self) -> UnitId {
+        self.id
     }
 
     /// The unit of a core module that the component exports, by a range that the plan has checked.
@@ -220,16 +240,17 @@ impl Unit {
         self.records.text.offset(pc)
     }
 
-    /// What instantiation follows, checked.
-    pub(crate) fn plan(&self) -> Result<&Plan, FormatError> {
+    /// The records that instantiation follows, checked.
+    pub(crate) fn plan(&self) -> Result<&InstancePlan, FormatError> {
         if let Some(plan) = self.plan.get() {
             return Ok(plan);
         }
-        let plan = Plan::new(&self.records)?;
+        let plan = InstancePlan::new(&self.records)?;
         Ok(self.plan.get_or_init(|| plan))
     }
 
-    /// Checks that functions are of the types by which they are linked and called: those of their hashes.
+    /// Checks that functions are of the types by which they are linked and called: those of their
+    /// hashes.
     fn check_hashes(&self, description: &Description) -> Result<(), FormatError> {
         let artifact = self.artifact();
         let check = |record: RecordId, func_type: u32, hash: TypeHash| {

@@ -1,4 +1,4 @@
-//! What the records of an artifact say, checked where it is followed.
+//! The records of an artifact, checked where they are followed.
 
 use cwasm_format::encoding::StringEncoding;
 use cwasm_format::exports::{CanonOptions, IMPORTED, kind};
@@ -23,7 +23,7 @@ pub(crate) struct RecordId {
     pub(crate) index: u32,
 }
 
-/// What canonical options may name, sorted: there are as many of these as functions.
+/// The places that canonical options may name, sorted: there are as many options as functions.
 pub(crate) struct OptionSlots {
     /// Context offsets of memories, with [`IMPORTED`] for those that are.
     memories: Vec<u32>,
@@ -102,8 +102,8 @@ impl Records<'_> {
         }
     }
 
-    /// Checks canonical options and the context offset of the flags that belong to them; `slots` are the
-    /// artifact's.
+    /// Checks canonical options and the context offset of the flags that belong to them; `slots`
+    /// are the artifact's.
     pub(crate) fn check_options(
         &self,
         slots: &OptionSlots,

@@ -1,4 +1,4 @@
-//! From a program counter to the artifact it is in: what signal handlers ask.
+//! From a program counter to the artifact it is in, for signal handlers.
 //!
 //! A radix tree over the pages of the 47-bit address space:
 //!
@@ -44,13 +44,13 @@ struct Middle([AtomicPtr<u8>; 1 << MIDDLE_BITS]);
 static ROOT: [AtomicPtr<Middle>; 1 << ROOT_BITS] =
     [const { AtomicPtr::new(ptr::null_mut()) }; 1 << ROOT_BITS];
 
-/// Held by who writes.
+/// Held by writers.
 static WRITER: Mutex<()> = Mutex::new(());
 
 /// Calls `f` with the unit whose text holds `pc`. Safe in signal handlers if `f` is.
 ///
 /// A unit is there while code of it runs or will be returned to; for other addresses, the caller
-/// sees to it that the unit is not dropped meanwhile.
+/// makes sure that the unit is not dropped meanwhile.
 pub(crate) fn with_unit<R>(pc: usize, f: impl FnOnce(&Unit) -> R) -> Option<R> {
     // SAFETY: registered units are live until they are unregistered, before they are dropped. That
     // does not happen while code of theirs is active: instances own their unit.

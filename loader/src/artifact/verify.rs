@@ -1,5 +1,5 @@
-//! Artifacts that are told by their digest: what is hashed is a copy that nobody else can change, so that
-//! what was checked is what runs.
+//! Artifacts that are trusted by their digest: a copy is hashed that nobody else can change, so
+//! that the checked bytes are those that run.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -17,8 +17,8 @@ const CHUNK: u64 = 256 << 10;
 /// A copy of a file in memory, and its size.
 ///
 /// # Errors
-/// If it cannot be read, or has another digest, or says that it has: for the digest the header's last
-/// fields, the digest itself and the checksum, are zeros.
+/// If it cannot be read, or has another digest, or says that it has: for the digest the header's
+/// last fields, the digest itself and the checksum, are zeros.
 pub(super) fn copy(mut source: impl Read, digest: &[u8; 32]) -> Result<(File, u64)> {
     let mut copy = sys::file::in_memory(&[])?;
     let mut hash = Sha256::new();

@@ -30,7 +30,7 @@ impl Check<'_> {
     /// Checks that values have these types.
     ///
     /// # Errors
-    /// What was found and what was expected.
+    /// The type that was found and the one that was expected.
     pub(crate) fn all(
         &self,
         expected: impl ExactSizeIterator<Item = ValueType>,
@@ -45,7 +45,7 @@ impl Check<'_> {
         }
         for (index, (ty, val)) in expected.zip(vals).enumerate() {
             self.one(ty, val)
-                .map_err(|error| error.context(format_args!("{what} {index}")))?;
+                .map_err(|error| error.context(format!("{what} {index}")))?;
         }
         Ok(())
     }

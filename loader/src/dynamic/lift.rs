@@ -186,12 +186,12 @@ fn build_fields(def: &TypeDef, mut visit: impl FnMut(ValueType) -> Result<Val>) 
     }
 }
 
-/// Bytes of the host's memory that a value of this type takes beside the [`Val`] itself, but for what
-/// its parts take, and the elements of lists: names, and places of fields.
+/// Bytes of the host's memory that a value of this type takes beside the [`Val`] itself, but for
+/// what its parts take, and the elements of lists: names, and places of fields.
 fn own_size(def: &TypeDef) -> usize {
     let name_size = |name: &String| block_size(name.len());
     match def {
-        // What the host's table takes is counted when it is added there.
+        // The entry in the host's table is counted when it is added there.
         TypeDef::List(_) | TypeDef::Map(_) | TypeDef::Own(_) | TypeDef::Borrow(_) => 0,
         TypeDef::FixedList(_, len) => block_size(*len as usize * size_of::<Val>()),
         TypeDef::Record(fields) => {

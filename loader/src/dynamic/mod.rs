@@ -132,8 +132,8 @@ impl Places {
     }
 }
 
-/// Checks that there is stack for one more level of nested values: as much as wasm leaves for the host
-/// lasts for some of the types that there can be.
+/// Checks that there is stack for one more level of nested values: as much as wasm leaves for the
+/// host lasts for some of the types that there can be.
 ///
 /// # Errors
 /// If there is not.

@@ -20,7 +20,7 @@ fn check(types: &Types, ty: ValueType, val: &Val) -> Result<()> {
     check_of(types).one(ty, val)
 }
 
-/// What the typed side makes of a value, the dynamic side makes of the same value, in memory
+/// The typed side and the dynamic side make the same of the same value, in memory
 /// and flat, and both read it back.
 fn same<T: Lower + Lift>(value: &T, val: Val) {
     for width in PointerWidth::ALL {

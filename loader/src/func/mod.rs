@@ -5,8 +5,8 @@
 //!                         lift, post-return, leave
 //! ```
 //!
-//! **Invariant:** nothing of a component runs again once one of its instances was entered and not left
-//! in this way ([`Entered`]). An instance that waits for a call of its own may be entered.
+//! **Invariant:** nothing of a component runs again once one of its instances was entered and not
+//! left in this way ([`Entered`]). An instance that waits for a call of its own may be entered.
 #![allow(unsafe_code, reason = "enters machine code")]
 
 #[cfg(test)]
@@ -47,10 +47,10 @@ pub struct Func {
 
 /// A call that is not over.
 #[derive(Clone, Copy)]
-struct Pending {
+struct OpenCall {
     /// Invariant 1: entered and not left yet.
     target: CallTarget,
-    /// What the core function returned.
+    /// The value that the core function returned.
     value: u64,
 }
 
@@ -88,8 +88,8 @@ impl Func {
         Ok(func)
     }
 
-    /// As [`Func::typed`], for code that `bindgen!` makes: a type that differs in lifetimes only from the
-    /// one with which the function was found, so that its handles have been compared.
+    /// As [`Func::typed`], for code that `bindgen!` makes, with a type that differs in lifetimes
+    /// only from the one with which the function was found: its handles have been compared already.
     ///
     /// # Errors
     /// As [`Func::typed`], but for handles.
@@ -132,16 +132,19 @@ impl Func {
     #[cold]
     fn mismatch(&self, store: &StoreOpaque, rust: String) -> Error {
         let unit = store.instance(self.target.instance).unit();
-        match unit.description() {
-            Ok(description) => {
-                let component = signature::of_component(description, self.target.func_type);
-                Error::msg(format_args!(
-                    "type mismatch: expected `{component}`, found `{rust}`"
+        let component = unit
+            .description()
+            .map(|description| signature::of_component(description, self.target.func_type));
+        match component {
+            Ok(Some(component)) => Error::msg(format_args!(
+                "type mismatch: expected `{component}`, found `{rust}`"
+            )),
+            other => {
+                let error = other.err().unwrap_or(FormatError::Describe);
+                Error::new(error).context(format!(
+                    "type mismatch: expected a function of another type, found `{rust}`"
                 ))
             }
-            Err(error) => Error::new(error).context(format_args!(
-                "type mismatch: expected a function of another type, found `{rust}`"
-            )),
         }
     }
 
@@ -149,10 +152,10 @@ impl Func {
     /// results: one or none.
     ///
     /// # Errors
-    /// - Values of another number or other types than the function's, or resources that are not there
-    ///   any more: the guest is not entered. (A resource that is given twice, or given while it is lent,
-    ///   is found out when it is given: the instance can never be entered again.)
-    /// - The guest traps, or what it gives is not a value of the result's type: the instance can
+    /// - Values of another number or other types than the function's, or resources that are not
+    ///   there any more: the guest is not entered. (A resource that is given twice, or given while
+    ///   it is lent, is noticed only when it is lowered: the instance can never be entered again.)
+    /// - The guest traps, or its result is not a value of the result's type: the instance can
     ///   never be entered again. [`Error::trap`] has the reason.
     /// - The instance cannot be entered, `store` is not its store, or the artifact's descriptions
     ///   are malformed.
@@ -236,8 +239,8 @@ impl Func {
 
     /// Lets the instance be entered again that a trap closed for good.
     ///
-    /// Only for the suites of core WebAssembly, which call a module again after it trapped: inside a
-    /// component it is the component model that forbids this, not the module.
+    /// Only for the suites of core WebAssembly, which call a module again after it trapped: inside
+    /// a component it is the component model that forbids this, not the module.
     ///
     /// # Errors
     /// If `store` is not the function's store.
@@ -257,7 +260,7 @@ impl Func {
     }
 }
 
-/// Traps if the instance has not dropped all that the call has given it on loan, in this scope.
+/// Traps if the instance has not dropped all handles that the call has lent it, in this scope.
 ///
 /// # Safety
 /// - The instance of the function is live, and does not run.
@@ -349,7 +352,7 @@ unsafe fn post_return(target: &CallTarget, ready: Ready, values: &[u64]) -> Resu
     Ok(())
 }
 
-/// Runs a call whose parameters have handles: what it lends to the guest comes back when it is over.
+/// Runs a call whose parameters have handles, and ends its loans afterwards.
 fn lending<T: 'static, R>(
     store: &mut StoreContextMut<'_, T>,
     call: impl FnOnce(&mut StoreContextMut<'_, T>) -> R,

@@ -8,7 +8,7 @@ use std::ops::Deref;
 use cwasm_format::abi::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
 use cwasm_format::hash::TypeHash;
 
-use super::{Func, Pending, check_dropped, check_store, lending, post_return};
+use super::{Func, OpenCall, check_dropped, check_store, lending, post_return};
 use crate::error::{Error, Result};
 
 use crate::signature;
@@ -21,7 +21,7 @@ use crate::vm::store_context::{AsContextMut, StoreContextMut};
 /// An exported function that takes `P` and returns `R`, both tuples: `TypedFunc<(u32, &str),
 /// (String,)>`.
 ///
-/// All that a call needs is resolved in the handle. A small handle: the function lives as long as
+/// Everything that a call needs is resolved. A small handle: the function lives as long as
 /// its store.
 ///
 /// ```no_run
@@ -38,19 +38,19 @@ pub struct TypedFunc<P, R> {
     pub(super) signature: PhantomData<fn(P) -> R>,
 }
 
-/// The result of [`TypedFunc::call_deferred`], and that the guest waits for its post-return.
+/// The result of [`TypedFunc::call_deferred`]; the guest waits for its post-return.
 ///
-/// It dereferences to the result, and goes to [`TypedFunc::post_return`]: if it is dropped, the instance
-/// can never be entered again.
+/// It dereferences to the result, and goes to [`TypedFunc::post_return`]: if it is dropped, the
+/// instance can never be entered again.
 #[must_use = "the instance cannot be entered again before `TypedFunc::post_return`"]
 pub struct Deferred<R> {
     result: R,
-    pending: Pending,
+    call: OpenCall,
 }
 
 impl<P: ComponentNamedList, R: ComponentNamedList> TypedFunc<P, R> {
-    /// The function whose type has this hash. `None` if that is the hash of another type, or there are
-    /// handles, which take another look.
+    /// The function whose type has this hash. `None` if that is the hash of another type, or there
+    /// are handles, which take another look.
     #[inline(always)]
     pub(crate) fn of_plain(hash: TypeHash, target: impl FnOnce() -> CallTarget) -> Option<Self> {
         let same = hash == const { signature::hash::<P, R>() };
@@ -89,7 +89,7 @@ where
     /// [`WasmStr`](crate::WasmStr): see [`TypedFunc::call_deferred`].
     ///
     /// # Errors
-    /// - The guest traps, or what it gives is not an `R`: the instance can never be entered again.
+    /// - The guest traps, or its result is not an `R`: the instance can never be entered again.
     ///   [`Error::trap`] has the reason.
     /// - A host function that the guest calls fails: [`Error::downcast_ref`] finds its error. The
     ///   instance can never be entered again.
@@ -97,8 +97,8 @@ where
     ///   [`TypedFunc::post_return`], or it is active and the host does not want
     ///   [re-entrance](crate::Config::allow_reentrance).
     /// - `store` is not the function's store.
-    /// - The thread runs on another stack than its own, as in a coroutine, or its stack has no guard
-    ///   pages: then the end of the stack would not be noticed.
+    /// - The thread runs on another stack than its own, as in a coroutine, or its stack has no
+    ///   guard pages: then the end of the stack would not be noticed.
     ///
     /// # Panics
     /// If a host function panics that the guest calls.
@@ -122,9 +122,9 @@ where
         store.end_guest_call(result.map(|(result, _)| result))
     }
 
-    /// Calls the function, but not its post-return: until [`TypedFunc::post_return`], views in
-    /// the result can be read, and nothing can enter the component. A host function that it calls must not
-    /// return before, either.
+    /// Calls the function, but not its post-return: until [`TypedFunc::post_return`], views in the
+    /// result can be read, and nothing can enter the component. A host function that it calls must
+    /// not return before, either.
     ///
     /// ```no_run
     /// # use cwasm::{AsContextMut, Result, TypedFunc, WasmStr};
@@ -159,14 +159,14 @@ where
         let (result, value) = store.end_guest_call(result)?;
         Ok(Deferred {
             result,
-            pending: Pending {
+            call: OpenCall {
                 target: self.target,
                 value,
             },
         })
     }
 
-    /// Ends a call of [`TypedFunc::call_deferred`]: lets the guest release what the result lies in.
+    /// Ends a call of [`TypedFunc::call_deferred`]: the guest releases the memory of the result.
     ///
     /// # Errors
     /// - The guest traps: the instance can never be entered again.
@@ -177,9 +177,9 @@ where
     /// As [`TypedFunc::call`].
     pub fn post_return(&self, mut store: impl AsContextMut, result: Deferred<R>) -> Result<()> {
         let mut store = store.as_context_mut();
-        check_store(&result.pending.target, store.opaque())?;
+        check_store(&result.call.target, store.opaque())?;
         let which = |target: &CallTarget| (target.instance, target.code, target.post_return);
-        if which(&self.target) != which(&result.pending.target) {
+        if which(&self.target) != which(&result.call.target) {
             return Err(Error::msg(
                 "`post_return` is called with the result of another function",
             ));
@@ -187,7 +187,8 @@ where
         // Another thread than the one of the call may be here.
         let ready = Ready::new(store.opaque())?;
         let context = self.target.options.context();
-        // SAFETY: the context of an instance of this store, which `call_deferred` held for this result.
+        // SAFETY: the context of an instance of this store, which `call_deferred` held for this
+        // result.
         unsafe { store.release(context) }?;
         // SAFETY: an instance of this store, which is ours; references into it are made anew.
         let entered = unsafe { Entered::new(context) };
@@ -196,14 +197,15 @@ where
             post_return(
                 &self.target,
                 ready,
-                &[result.pending.value][..Self::RESULT_COUNT],
+                &[result.call.value][..Self::RESULT_COUNT],
             )
         }?;
         entered.leave();
         Ok(())
     }
 
-    /// The call: the result, and what the core function returned. If it `is_whole`, with post-return.
+    /// The call: the result, and the value that the core function returned. If it `is_whole`, with
+    /// post-return.
     #[inline(always)]
     fn run<T: 'static>(
         &self,

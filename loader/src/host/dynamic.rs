@@ -10,6 +10,7 @@ use super::{HostCall, import, shim, with_loans};
 use crate::artifact::Unit;
 use crate::dynamic::{self, Check, Places};
 use crate::error::Result;
+use crate::types::ComponentFunc;
 use crate::val::Val;
 use crate::values::{LiftContext, LowerContext};
 use crate::vm::canon::CanonOptions;
@@ -17,39 +18,29 @@ use crate::vm::enter::Failure;
 use crate::vm::imports::HostImport;
 use crate::vm::store_context::{AsContextMut, StoreContextMut};
 
-/// What is called, with the values of whatever type an import has.
+/// The host's function, which is called with values of the type that the import has.
 pub(super) type DynamicFn<T> =
-    dyn Fn(StoreContextMut<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync;
+    dyn Fn(StoreContextMut<'_, T>, ComponentFunc, &[Val], &mut [Val]) -> Result<()> + Send + Sync;
 
 /// A function of any type, for one import.
 pub(super) struct Dynamic<T: 'static> {
     func: Arc<DynamicFn<T>>,
-    unit: Arc<Unit>,
-    /// Invariant 1: the index of a function type in the unit's descriptions.
-    func_type: usize,
+    ty: ComponentFunc,
 }
 
 impl<T: 'static> Dynamic<T> {
     pub(super) fn import(
         func: Arc<DynamicFn<T>>,
-        unit: Arc<Unit>,
+        unit: &Unit,
         func_type: u32,
     ) -> Result<HostImport, String> {
         let description = unit.description().map_err(|error| error.to_string())?;
-        let func_type = func_type as usize;
-        let Some(ty) = description.funcs.get(func_type) else {
+        let Some(ty) = ComponentFunc::new(Arc::clone(description), func_type) else {
             return Err("a function that the artifact does not describe".to_owned());
         };
-        let shape = Shape::of(&description.types, ty);
+        let shape = Shape::of(ty.types(), ty.func());
         let shim = shim::<Dynamic<T>>(shape.param_count + usize::from(shape.has_out_pointer));
-        Ok(import(
-            Dynamic {
-                func,
-                unit,
-                func_type,
-            },
-            shim,
-        ))
+        Ok(import(Dynamic { func, ty }, shim))
     }
 
     fn lift(
@@ -117,12 +108,7 @@ impl<T: 'static> Dynamic<T> {
         options: &CanonOptions,
         args: &[u64],
     ) -> Result<u64, Failure> {
-        let description = self
-            .unit
-            .description()
-            .map_err(|error| Failure::Host(error.into()))?;
-        let types = &description.types;
-        let ty = &description.funcs[self.func_type];
+        let (types, ty) = (self.ty.types(), self.ty.func());
         let context = options.context();
         // SAFETY: the context of an instance of the store (the caller's contract).
         unsafe { store.begin_host_call(context) }?;
@@ -162,9 +148,10 @@ impl<T: 'static> Dynamic<T> {
             let mut cx = unsafe { LiftContext::with_handles(options, store.opaque(), 0) };
             Self::lift(types, ty, &mut cx, args).map_err(Failure::Guest)?
         };
-        // What the host's function does not set is refused, if it is not a bool that is asked for.
+        // A result that the host's function does not set is refused, unless a bool is expected.
         let mut results = vec![Val::Bool(false); usize::from(ty.result.is_some())];
-        (self.func)(store.as_context_mut(), &params, &mut results).map_err(Failure::Host)?;
+        let ty = self.ty.clone();
+        (self.func)(store.as_context_mut(), ty, &params, &mut results).map_err(Failure::Host)?;
         Ok(results)
     }
 }

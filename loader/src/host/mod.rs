@@ -4,8 +4,8 @@
 //! wasm -> trampoline -> shim (one per number of arguments) -> lift -> the closure -> lower
 //! ```
 //!
-//! While a host function runs, the instance that called it may be entered again, unless the host does
-//! not want it ([`enter`](crate::vm::enter)).
+//! While a host function runs, the instance that called it may be entered again, unless the host
+//! does not want it ([`enter`](crate::vm::enter)).
 #![allow(unsafe_code, reason = "is called by machine code")]
 
 mod dynamic;
@@ -26,7 +26,9 @@ use cwasm_format::vmctx::{RawReturn, VmContext};
 use crate::artifact::Unit;
 use crate::error::Result;
 use crate::finally::finally;
+use crate::link_error::{ImportItem, Mismatch};
 use crate::signature;
+use crate::types::ComponentFunc;
 use crate::val::Val;
 use crate::values::handles::{HandleType, check_handles};
 use crate::values::{ComponentNamedList, Lift, Lower};
@@ -38,7 +40,7 @@ use crate::vm::hook::CallHook;
 use crate::vm::imports::{DROPPED_BY_HOST, HostImport};
 use crate::vm::instance::InstanceData;
 use crate::vm::resources::HostResource;
-use crate::vm::store::{Pending, StoreOpaque};
+use crate::vm::store::{HostFailure, StoreOpaque};
 use crate::vm::store_context::{AsContextMut, StoreContextMut};
 
 use dynamic::{Dynamic, DynamicFn};
@@ -64,7 +66,7 @@ enum Kind {
 }
 
 /// Makes a shim for an import of an artifact, of the function type of this index.
-type Bind = dyn Fn(&Arc<Unit>, u32) -> Result<HostImport, String> + Send + Sync;
+type Bind = dyn Fn(&Unit, u32) -> Result<HostImport, String> + Send + Sync;
 
 impl HostFunc {
     /// A function whose type is that of `P` and `R`.
@@ -88,31 +90,46 @@ impl HostFunc {
     pub(crate) fn dynamic<T, F>(func: F) -> HostFunc
     where
         T: 'static,
-        F: Fn(StoreContextMut<'_, T>, &[Val], &mut [Val]) -> Result<()> + Send + Sync + 'static,
+        F: Fn(StoreContextMut<'_, T>, ComponentFunc, &[Val], &mut [Val]) -> Result<()>
+            + Send
+            + Sync
+            + 'static,
     {
         let func: Arc<DynamicFn<T>> = Arc::new(func);
         HostFunc(Kind::Dynamic(Arc::new(move |unit, func_type| {
-            Dynamic::<T>::import(Arc::clone(&func), Arc::clone(unit), func_type)
+            Dynamic::<T>::import(Arc::clone(&func), unit, func_type)
         })))
     }
 
-    /// Says which of the handles in the function's type are borrowed.
+    /// Sets which of the handles in the function's type are borrowed.
     pub(crate) fn expect_borrows(&mut self, expected: &'static [bool]) {
         if let Kind::Typed { is_borrow, .. } = &mut self.0 {
             *is_borrow = expected;
         }
     }
 
-    /// What the slot of this import is filled with.
+    /// The function's type, for errors; `None` if it takes any.
+    pub(crate) fn signature(&self) -> Option<String> {
+        match &self.0 {
+            Kind::Typed { signature, .. } => Some(signature()),
+            Kind::Dynamic(_) => None,
+        }
+    }
+
+    /// The import's slot, filled with this function.
     ///
     /// # Errors
-    /// Why this function cannot stand for the import: what was found and what was expected.
+    /// If this function cannot stand for the import: what it is instead.
     pub(crate) fn bind(
         &self,
-        unit: &Arc<Unit>,
+        unit: &Unit,
         record: &ImportRecord,
         resources: &[Option<HostResource>],
-    ) -> Result<HostImport, String> {
+    ) -> Result<HostImport, Mismatch> {
+        let mismatch = |detail| Mismatch {
+            found: ImportItem::Func(self.signature()),
+            detail,
+        };
         match &self.0 {
             Kind::Typed {
                 hash,
@@ -127,24 +144,20 @@ impl HostFunc {
                     *handle = handle.expect(*is_borrow);
                 }
                 let uses = uses.unwrap_or_default();
-                check_handles(uses, &handles, resources, unit)?;
-                Ok(import.clone())
+                match check_handles(uses, &handles, resources, unit) {
+                    Ok(()) => Ok(import.clone()),
+                    Err(detail) => Err(mismatch(Some(detail))),
+                }
             }
-            Kind::Typed { signature, .. } => {
-                let expected = match unit.description() {
-                    Ok(description) => {
-                        format!("`{}`", signature::of_component(description, record.index))
-                    }
-                    Err(error) => format!("a function of another type ({error})"),
-                };
-                Err(format!("expected {expected}, found `{}`", signature()))
+            Kind::Typed { .. } => Err(mismatch(None)),
+            Kind::Dynamic(bind) => {
+                bind(unit, record.index).map_err(|detail| mismatch(Some(detail)))
             }
-            Kind::Dynamic(bind) => bind(unit, record.index),
         }
     }
 }
 
-/// What is behind a shim.
+/// A host function as its shim calls it.
 trait HostCall: Send + Sync + 'static {
     /// The host's data in the store.
     type Data: 'static;
@@ -207,7 +220,7 @@ const fn shim<H: HostCall>(arg_count: usize) -> *const () {
     }
 }
 
-/// What a shim does.
+/// The body of a shim: calls the host function.
 ///
 /// # Safety
 /// - `data` is live, and what the shim was made for.
@@ -245,8 +258,8 @@ unsafe fn run<H: HostCall>(
     }
 }
 
-/// Runs a call that may have handles, and ends what is lent for it to the host: that of the guest only if
-/// the guest goes on.
+/// Runs a call that may have handles, and ends the loans to the host: those of the guest only if
+/// the guest continues.
 ///
 /// # Safety
 /// - As for [`HostCall::call`].
@@ -269,7 +282,7 @@ unsafe fn with_loans<T: 'static, R>(
     Ok(result)
 }
 
-/// Keeps what the caller of the guest gets to see, and returns what the trampoline raises.
+/// Keeps the error for the caller of the guest, and returns the trap that the trampoline raises.
 #[cold]
 #[inline(never)]
 fn fail(store: &mut StoreOpaque, failure: Failure) -> RawReturn {
@@ -280,12 +293,12 @@ fn fail(store: &mut StoreOpaque, failure: Failure) -> RawReturn {
                 .map(|trap| (trap.code(), trap.frames().is_empty()));
             // The trap that the trampoline raises says it all, but for where `realloc` was.
             if !matches!(trap, Some((_, true))) {
-                store.set_pending(Pending::Error(error));
+                store.set_host_failure(HostFailure::Error(error));
             }
             trap.map_or(TrapCode::HostError, |(code, _)| code)
         }
         Failure::Host(error) => {
-            store.set_pending(Pending::Error(error));
+            store.set_host_failure(HostFailure::Error(error));
             TrapCode::HostError
         }
     };
@@ -298,15 +311,15 @@ fn fail(store: &mut StoreOpaque, failure: Failure) -> RawReturn {
 #[cold]
 #[inline(never)]
 fn panicked(store: &mut StoreOpaque, payload: Box<dyn Any + Send>) -> RawReturn {
-    store.set_pending(Pending::Panic(payload));
+    store.set_host_failure(HostFailure::Panic(payload));
     RawReturn {
         value: 0,
         status: TrapCode::HostError.number().into(),
     }
 }
 
-/// A destructor of the host for resources, as compiled code calls it: given what a resource stands
-/// for.
+/// A destructor of the host for resources, as compiled code calls it: given a resource's
+/// representation.
 pub(crate) fn destructor<T, F>(func: F) -> HostImport
 where
     T: 'static,
@@ -352,9 +365,9 @@ fn drop_for_host<T: 'static>(
     store: &mut StoreContextMut<'_, T>,
     dtor: impl FnOnce(StoreContextMut<'_, T>) -> Result<()>,
 ) -> Result<(), Failure> {
-    store.tell(CallHook::CallingHost)?;
+    store.call_hook(CallHook::CallingHost)?;
     let result = dtor(store.as_context_mut());
-    let told = store.tell(CallHook::ReturningFromHost);
+    let told = store.call_hook(CallHook::ReturningFromHost);
     Ok(result.and(told)?)
 }
 

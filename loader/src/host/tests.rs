@@ -93,7 +93,7 @@ fn results_that_do_not_fit_go_where_the_guest_says() {
             .store
             .as_context_mut()
             .opaque()
-            .take_pending()
+            .take_host_failure()
             .is_none()
     );
 }
@@ -108,14 +108,15 @@ fn failures_are_kept_until_wasm_is_left() {
             .store
             .as_context_mut()
             .opaque()
-            .take_pending()
+            .take_host_failure()
             .is_none()
     );
     let fails = HostFunc::typed(|_: StoreContextMut<'_, u32>, (): ()| -> Result<()> {
         Err(std::fmt::Error.into())
     });
     assert_eq!(call(&guest, &fails, &[]), trap(TrapCode::HostError));
-    let Some(Pending::Error(error)) = guest.store.as_context_mut().opaque().take_pending() else {
+    let Some(HostFailure::Error(error)) = guest.store.as_context_mut().opaque().take_host_failure()
+    else {
         panic!("no error")
     };
     assert!(error.is::<std::fmt::Error>());
@@ -123,7 +124,9 @@ fn failures_are_kept_until_wasm_is_left() {
         std::panic::resume_unwind(Box::new(7))
     });
     assert_eq!(call(&guest, &panics, &[]), trap(TrapCode::HostError));
-    let Some(Pending::Panic(payload)) = guest.store.as_context_mut().opaque().take_pending() else {
+    let Some(HostFailure::Panic(payload)) =
+        guest.store.as_context_mut().opaque().take_host_failure()
+    else {
         panic!("no panic")
     };
     assert_eq!(payload.downcast_ref(), Some(&7));

@@ -116,7 +116,7 @@ where
         // SAFETY: as above.
         let results = unsafe { store.end_host_call(context, results) }?;
         // SAFETY: the instance is one of the store, in which wasm is active.
-        let mut cx = unsafe { LowerContext::at_place(store.opaque(), options, P::HANDLES) };
+        let mut cx = unsafe { LowerContext::at_handle(store.opaque(), options, P::HANDLES) };
         Self::lower(&mut cx, &results, args).map_err(Failure::Guest)
     }
 

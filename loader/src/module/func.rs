@@ -16,7 +16,7 @@ use crate::core_types::FuncType;
 use crate::error::{Error, Result};
 use crate::vm::call::{Ready, go_on, wait_for_host};
 use crate::vm::items::FuncItem;
-use crate::vm::store::{Pending, StoreOpaque};
+use crate::vm::store::{HostFailure, StoreOpaque};
 use crate::vm::store_context::{AsContext, AsContextMut};
 use crate::vm::store_id::StoreId;
 
@@ -125,11 +125,11 @@ impl CoreVal {
 /// A host function for core modules.
 #[repr(C)]
 struct HostFunc {
-    /// What wasm sees as the function's context. Must be the first field.
+    /// The function's context, as wasm sees it. Must be the first field.
     vm: VmHostFunc,
     ty: FuncType,
     call: Box<HostCall>,
-    /// A reference to this function in an instance that imports it: what it is as a value.
+    /// A reference to this function in an instance that imports it: its value.
     func_ref: Option<NonNull<VmFuncRef>>,
 }
 
@@ -268,7 +268,7 @@ impl CoreFunc {
         }
     }
 
-    /// What the function is as a value: the address of a reference to it.
+    /// The function as a value: the address of a reference to it.
     fn reference(&self, store: &StoreOpaque) -> Result<u64> {
         check_store(self.store, store)?;
         let func_ref = match self.item {
@@ -290,7 +290,7 @@ fn host_func(vm: NonNull<VmHostFunc>) -> NonNull<HostFunc> {
     vm.cast()
 }
 
-/// Makes `func_ref`, which lives as long as the store, what a host function of the store is as a value.
+/// Makes `func_ref`, which lives as long as the store, the value of a host function of the store.
 pub(super) fn set_host_ref(
     _store: &mut StoreOpaque,
     func: NonNull<VmHostFunc>,
@@ -321,7 +321,7 @@ fn find_array_thunk(func_ref: &VmFuncRef, ty: &FuncType) -> Result<Code> {
     }
 }
 
-/// What wasm calls.
+/// The entry that wasm calls.
 ///
 /// # Safety
 /// - `func` is live, `store` is the `VmStore` of its store, whose only user is the caller.
@@ -343,10 +343,10 @@ unsafe extern "C" fn host_shim(
     go_on(store, limits);
     let pending = match returned {
         Ok(Ok(())) => return RawReturn::default(),
-        Ok(Err(error)) => Pending::Error(error),
-        Err(payload) => Pending::Panic(payload),
+        Ok(Err(error)) => HostFailure::Error(error),
+        Err(payload) => HostFailure::Panic(payload),
     };
-    store.set_pending(pending);
+    store.set_host_failure(pending);
     RawReturn {
         value: 0,
         status: TrapCode::HostError.number().into(),

@@ -8,7 +8,7 @@ use cwasm_format::modules::ModuleType;
 
 use super::{Extern, Module, Setup, check_guard, exported, extern_type, string};
 use crate::artifact::Unit;
-use crate::artifact::plan::Plan;
+use crate::artifact::plan::InstancePlan;
 use crate::core_types::ExternType;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
@@ -50,8 +50,8 @@ impl Module {
         &self.engine
     }
 
-    /// What keeps the module from being of this type: it may import less than it is given, and export
-    /// more than it must.
+    /// The reasons why the module is not of this type, one in each text. It may import less than it
+    /// is given, and export more than it must.
     ///
     /// # Errors
     /// If the artifact is malformed.
@@ -96,17 +96,17 @@ impl Module {
     }
 }
 
-/// Fills in what an instance of a component has of what the loader knows: types and references.
+/// Fills in the parts of a component's instance that only the loader knows: types and references.
 pub(crate) fn fill_references(data: &InstanceData) {
     let setup = Setup { data };
     setup.fill_types();
     setup.fill_ref_slots();
 }
 
-/// Makes the instances of imported modules, and runs what the component has to do before each.
+/// Makes the instances of imported modules, and runs the component's code that comes before each.
 ///
 /// # Errors
-/// The guest's trap; there is not enough memory; or what a module exports cannot be imported.
+/// The guest's trap; there is not enough memory; or an export of a module cannot be imported.
 ///
 /// # Safety
 /// - `data` is an instance of the store, made by `plan`, whose imports and references are in place.
@@ -114,15 +114,15 @@ pub(crate) fn fill_references(data: &InstanceData) {
 pub(crate) unsafe fn instantiate_imported<T: 'static>(
     context: &mut StoreContextMut<'_, T>,
     data: &InstanceData,
-    plan: &Plan,
+    plan: &InstancePlan,
     modules: &Modules,
 ) -> Result<()> {
     let artifact = data.unit().artifact();
     let mut linked: Vec<Item> = Vec::new();
     for planned in &plan.module_instances {
         if let Some(init) = planned.init {
-            // SAFETY: a thunk without arguments, which needs only what is there by now (the caller's
-            // contract).
+            // SAFETY: a thunk without arguments, which needs only what is there by now (the
+            // caller's contract).
             unsafe { run(context, data, init) }?;
         }
         let Some(Some(unit)) = modules.get(planned.import) else {

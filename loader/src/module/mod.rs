@@ -20,7 +20,7 @@ use cwasm_format::vmctx::VmFuncRef;
 use crate::artifact::Unit;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::link_error::LinkError;
+use crate::link_error::{ImportItem, LinkError, Mismatch};
 use crate::vm::initialize::initialize;
 use crate::vm::instance::InstanceKind;
 use crate::vm::store::StoreOpaque;
@@ -80,7 +80,8 @@ impl Module {
         })
     }
 
-    /// As [`Component::map_verified`](crate::Component::map_verified), for the artifact of a core module.
+    /// As [`Component::map_verified`](crate::Component::map_verified), for the artifact of a core
+    /// module.
     ///
     /// # Errors
     /// As [`Component::map_verified`](crate::Component::map_verified).
@@ -113,12 +114,13 @@ impl Module {
         })
     }
 
-    /// The artifact's records, for tools.
+    /// The artifact's records, as [`Component::artifact`](crate::Component::artifact).
+    #[doc(hidden)]
     pub fn artifact(&self) -> Artifact<'_> {
         self.unit.artifact()
     }
 
-    /// What the module imports, in the order of declaration.
+    /// The imports of the module, in the order of declaration.
     ///
     /// # Errors
     /// If the artifact is malformed.
@@ -134,7 +136,7 @@ impl Module {
             .collect())
     }
 
-    /// Names and types of what the module exports, sorted by name.
+    /// Names and types of the module's exports, sorted by name.
     ///
     /// # Errors
     /// If the artifact is malformed.
@@ -154,7 +156,7 @@ impl Module {
         self.unit.interrupt_slot().is_some()
     }
 
-    /// Makes an instance, with what it imports in the order of [`Module::imports`].
+    /// Makes an instance with these imports, in the order of [`Module::imports`].
     ///
     /// # Errors
     /// A [`LinkError`] if an import is missing or of another type; a [`Trap`](crate::Trap) if the
@@ -206,27 +208,28 @@ impl Module {
         let expected = self.imports()?;
         let mut error = LinkError::default();
         let records = self.unit.artifact().imports();
-        for (index, (import, record)) in expected.iter().zip(records).enumerate() {
+        let count = expected.len();
+        for (index, (import, record)) in expected.into_iter().zip(records).enumerate() {
             let path = format!("{}::{}", import.module, import.name);
             match imports.get(index) {
-                None => error.missing(path, format!("expected {}", import.ty)),
+                None => error.missing(path, ImportItem::Core(import.ty)),
                 Some(found) => {
-                    if let Err(detail) = check_guard(&found.item(), &import.ty, record) {
-                        error.mismatch(path, detail.to_owned());
-                        continue;
-                    }
-                    let found = found.ty(store)?;
-                    if !found.matches(&import.ty) {
-                        let detail = format!("expected {}, found {found}", import.ty);
-                        error.mismatch(path, detail);
+                    let guard = check_guard(&found.item(), &import.ty, record);
+                    let ty = found.ty(store)?;
+                    if guard.is_err() || !ty.matches(&import.ty) {
+                        let found = Mismatch {
+                            found: ImportItem::Core(ty),
+                            detail: guard.err().map(str::to_owned),
+                        };
+                        error.mismatch(path, ImportItem::Core(import.ty), found);
                     }
                 }
             }
         }
-        if imports.len() > expected.len() {
-            let (expected, found) = (expected.len(), imports.len());
+        if imports.len() > count {
+            let found = imports.len();
             return Err(Error::msg(format!(
-                "the module imports {expected} items, found {found}"
+                "the module imports {count} items, found {found}"
             )));
         }
         error.into_result()

@@ -1,4 +1,4 @@
-//! What a new instance of an open unit is filled with: types, references and imports.
+//! Fills in a new instance of an open unit: types, references and imports.
 #![allow(unsafe_code, reason = "fills in addresses that compiled code follows")]
 
 use std::ptr::NonNull;
@@ -55,7 +55,8 @@ pub(super) fn exported(data: &InstanceData, export: &ExportRecord) -> Item {
     }
 }
 
-/// Checks that a memory has the inaccessible pages that code relies on which imports it as this type.
+/// Checks that a memory has the inaccessible pages that code relies on which imports it as this
+/// type.
 pub(super) fn check_guard(
     found: &Item,
     ty: &ExternType,
@@ -114,7 +115,7 @@ impl Setup<'_> {
         }
     }
 
-    /// Fills in what holds references from the start.
+    /// Fills in the tables and globals that hold references from the start.
     pub(super) fn fill_ref_slots(&self) {
         for slot in self.data.unit().artifact().ref_slots() {
             let address = if slot.source & IMPORTED == 0 {

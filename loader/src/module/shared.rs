@@ -62,8 +62,8 @@ impl SharedMemory {
         unsafe { memory::grow(self.vm(), delta) }
     }
 
-    /// The bytes at the moment. Wasm that does not use atomic instructions accesses them in an order
-    /// of its own.
+    /// The bytes at the moment. Wasm that does not use atomic instructions accesses them in an
+    /// order of its own.
     pub fn bytes(&self) -> &[AtomicU8] {
         // SAFETY: live as long as `self`.
         let base = unsafe { memory::Fixed::of(self.vm()) }.base;

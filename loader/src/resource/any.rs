@@ -19,16 +19,16 @@ use crate::vm::host_handles::{Entry, HostHandle};
 use crate::vm::imports::DROPPED_BY_HOST;
 use crate::vm::instance::InstanceData;
 use crate::vm::resources::ResourceType;
-use crate::vm::store::{Pending, StoreOpaque};
+use crate::vm::store::{HostFailure, StoreOpaque};
 use crate::vm::store_context::{AsContext, AsContextMut, StoreContextMut};
 use crate::vm::store_id::StoreId;
 
 /// A resource of any type, the host's or a guest's, that a store holds for the host.
 ///
 /// An owned one (from `own<R>`) is the host's until it is given to a guest again or
-/// [dropped](ResourceAny::resource_drop); if it is forgotten, its destructor does not run. A borrowed
-/// one (from `borrow<R>`) can be used until the host function that got it returns. Using one after
-/// that, or with another store, is an error. In a function's type it stands for both;
+/// [dropped](ResourceAny::resource_drop); if it is forgotten, its destructor does not run. A
+/// borrowed one (from `borrow<R>`) can be used until the host function that got it returns. Using
+/// one after that, or with another store, is an error. In a function's type it stands for both;
 /// [`Own`](crate::Own) and [`Borrow`](crate::Borrow) of it for one of the two only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResourceAny {
@@ -47,7 +47,7 @@ impl ResourceAny {
         }
     }
 
-    /// Which type of resources it is of.
+    /// The type of the resource.
     ///
     /// # Errors
     /// If it is not there any more, or `store` is not its store.
@@ -66,14 +66,15 @@ impl ResourceAny {
     /// # Errors
     /// - It is not there any more, is lent to a guest, or `store` is not its store.
     /// - The component that defines it cannot be entered; the resource stays.
-    /// - The destructor fails or traps. If it is a guest's, the instance can never be entered again.
+    /// - The destructor fails or traps. If it is a guest's, the instance can never be entered
+    ///   again.
     ///
     /// # Panics
     /// If a host function panics that the destructor calls.
     pub fn resource_drop(self, mut store: impl AsContextMut) -> Result<()> {
         let mut store = store.as_context_mut();
         if !self.owned {
-            // What is borrowed is gone when the call is over.
+            // A borrowed resource ends with its call.
             return self.get(store.opaque()).map(drop);
         }
         let Some((instance, resource)) = self.get(store.opaque())?.origin else {
@@ -181,7 +182,7 @@ impl ResourceAny {
         Ok(())
     }
 
-    /// Gives the resource to a guest: its handle there, or what it stands for if the guest defines
+    /// Gives the resource to a guest: its handle there, or its representation if the guest defines
     /// it and borrows.
     ///
     /// # Errors
@@ -243,12 +244,12 @@ impl Handle for ResourceAny {
     }
 }
 
-/// What a destructor of the host returned.
+/// The result of a destructor of the host.
 fn host_result(store: &mut StoreOpaque, returned: RawReturn) -> Result<()> {
-    match (returned.status, store.take_pending()) {
+    match (returned.status, store.take_host_failure()) {
         (0, _) => Ok(()),
-        (_, Some(Pending::Error(error))) => Err(error),
-        (_, Some(Pending::Panic(payload))) => std::panic::resume_unwind(payload),
+        (_, Some(HostFailure::Error(error))) => Err(error),
+        (_, Some(HostFailure::Panic(payload))) => std::panic::resume_unwind(payload),
         (_, None) => Err(Error::trapped(TrapCode::HostError)),
     }
 }

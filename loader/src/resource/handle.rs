@@ -1,4 +1,4 @@
-//! What Rust types that are handles have in common.
+//! The trait of the Rust types that are handles.
 
 use crate::error::Result;
 use crate::values::handles::HandleType;
@@ -6,7 +6,7 @@ use crate::values::{LiftContext, LowerContext};
 
 /// A Rust type that is a handle.
 pub trait Handle: Sized {
-    /// What the handle must be.
+    /// The handles that the type stands for.
     fn handle() -> HandleType;
 
     /// The handle that a guest is given.
@@ -15,7 +15,7 @@ pub trait Handle: Sized {
     /// If there is no resource to give.
     fn lower(&self, cx: &mut LowerContext<'_>) -> Result<u32>;
 
-    /// What a guest's handle stands for.
+    /// The resource of a guest's handle.
     ///
     /// # Errors
     /// The traps of the specification.

@@ -1,12 +1,13 @@
-//! Resources: what the host defines for guests, and what it holds of theirs.
+//! Resources: those that the host defines for guests, and those of guests that it holds.
 //!
 //! ```text
-//! guest's handle table  <-- lower, lift -->  Resource<T>   host-defined: what it stands for
+//! guest's handle table  <-- lower, lift -->  Resource<T>   host-defined: its representation
 //!                                            ResourceAny   any: an entry of the store's own table
 //! ```
 //!
-//! A function's type says by its hash where handles are. Of which resource each is, is compared once,
-//! when the function is looked up or linked; a call finds it by the handle's place in the type.
+//! A function's type says by its hash where handles are. Of which resource each is, is compared
+//! once, when the function is looked up or linked; a call finds it by the handle's place in the
+//! type.
 
 pub(crate) mod any;
 mod handle;

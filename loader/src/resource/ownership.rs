@@ -11,9 +11,9 @@ use crate::values::{LiftContext, LowerContext};
 /// `R`, which is a [`Resource<T>`](Resource) or a [`ResourceAny`], where a
 /// function has `own<..>`.
 ///
-/// `R` itself stands for `borrow<..>` too, so that giving a borrowed resource to a function that takes an
-/// owned one is an error of the call. With this, a function that borrows is refused when it is looked up
-/// or linked.
+/// `R` itself stands for `borrow<..>` too, so that giving a borrowed resource to a function that
+/// takes an owned one is an error of the call. With this, a function that borrows is refused when
+/// it is looked up or linked.
 ///
 /// ```
 /// use cwasm::{Borrow, Engine, Linker, Own, Resource, ResourceType};
@@ -22,7 +22,8 @@ use crate::values::{LiftContext, LowerContext};
 /// let mut linker = Linker::<()>::new(&Engine::default());
 /// let mut files = linker.instance("example:host/files")?;
 /// files.resource("file", ResourceType::host::<File>(), |_, _rep| Ok(()))?;
-/// // `open: func() -> own<file>`, `size: func(file: borrow<file>) -> u32`, `close: func(file: own<file>)`
+/// // `open: func() -> own<file>`, `size: func(file: borrow<file>) -> u32`,
+/// // `close: func(file: own<file>)`
 /// files.func_wrap("open", |_, (): ()| Ok((Own(Resource::<File>::new_own(1)),)))?;
 /// files.func_wrap("size", |_, (file,): (Borrow<Resource<File>>,)| Ok((file.rep(),)))?;
 /// files.func_wrap("close", |_, (file,): (Own<Resource<File>>,)| {
@@ -37,7 +38,7 @@ pub struct Own<R>(pub R);
 /// `R`, which is a [`Resource<T>`](Resource) or a [`ResourceAny`], where a
 /// function has `borrow<..>`: see [`Own`].
 ///
-/// What is owned can be lent: `Borrow(file)` of an owned `file`, too, is given as borrowed.
+/// An owned resource can be lent: `Borrow(file)` of an owned `file` is given as borrowed, too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Borrow<R>(pub R);
 

@@ -13,11 +13,12 @@ use crate::vm::host_handles::Entry;
 use crate::vm::resources::ResourceType;
 use crate::vm::store_context::AsContextMut;
 
-/// A resource that the host defines, as its functions get and give it: for `own<R>` and `borrow<R>`,
-/// where `R` was linked as [`ResourceType::host::<T>()`](ResourceType::host).
+/// A resource that the host defines, as its functions get and give it: for `own<R>` and
+/// `borrow<R>`, where `R` was linked as [`ResourceType::host::<T>()`](ResourceType::host).
 ///
-/// [`Own`](crate::Own) and [`Borrow`](crate::Borrow) of it stand for one of the two only. It is a number, the
-/// *representation*, whose meaning is the host's: [`ResourceTable`](crate::ResourceTable) gives such numbers to values. Giving an owned one to a
+/// [`Own`](crate::Own) and [`Borrow`](crate::Borrow) of it stand for one of the two only. It is a
+/// number, the *representation*, whose meaning is the host's:
+/// [`ResourceTable`](crate::ResourceTable) gives such numbers to values. Giving an owned one to a
 /// guest takes it from the host: it cannot be given away again.
 pub struct Resource<T> {
     rep: u32,
@@ -81,10 +82,10 @@ impl<T: 'static> Resource<T> {
         Ok(ResourceAny::add(store.opaque(), entry))
     }
 
-    /// A resource of any type that is one of these. Takes an owned one out of the store's table.
+    /// A resource of any type that is one of these: as [`ResourceAny::try_into_resource`].
     ///
     /// # Errors
-    /// If it is of another type, or cannot be taken.
+    /// As [`ResourceAny::try_into_resource`].
     pub fn try_from_resource_any(
         resource: ResourceAny,
         mut store: impl AsContextMut,
@@ -101,6 +102,32 @@ impl<T: 'static> Resource<T> {
             false => resource.get(store.opaque())?,
         };
         Ok(Resource::new(entry.rep, entry.owned))
+    }
+}
+
+/// Conversions between the host's resources and those of any type.
+impl ResourceAny {
+    /// A resource of the host, in the store's table: as
+    /// [`Resource::try_into_resource_any`].
+    ///
+    /// # Errors
+    /// If it is borrowed, or was given away.
+    pub fn try_from_resource<T: 'static>(
+        resource: Resource<T>,
+        store: impl AsContextMut,
+    ) -> Result<ResourceAny> {
+        resource.try_into_resource_any(store)
+    }
+
+    /// This resource as one of the host's, of the type that was linked as
+    /// [`ResourceType::host::<T>()`](ResourceType::host). Takes an owned one out of the store's
+    /// table.
+    ///
+    /// # Errors
+    /// If it is of another type, is lent to a guest or not there any more, or `store` is not its
+    /// store.
+    pub fn try_into_resource<T: 'static>(self, store: impl AsContextMut) -> Result<Resource<T>> {
+        Resource::try_from_resource_any(self, store)
     }
 }
 

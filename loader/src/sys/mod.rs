@@ -1,5 +1,5 @@
-//! The machine: what differs between operating systems (`linux`) and between architectures (`x86_64`),
-//! each under the same names. Another one is a folder beside these and two lines here.
+//! The machine: what differs between operating systems (`linux`) and between architectures
+//! (`x86_64`), each under the same names. Another one is a folder beside these and two lines here.
 
 #[cfg(target_os = "linux")]
 mod linux;

@@ -1,4 +1,4 @@
-//! What lifting and lowering have at hand: the guest's memory, and its `realloc`.
+//! The contexts of lifting and lowering: the guest's memory, its `realloc`, and its handles.
 #![allow(
     unsafe_code,
     reason = "reaches into the memory of an instance by address"
@@ -19,7 +19,7 @@ use crate::vm::store::StoreOpaque;
 use crate::vm::store_id::StoreId;
 use cwasm_format::encoding::StringEncoding;
 
-/// What lifting has at hand.
+/// The context of lifting: the guest's memory and handles.
 pub struct LiftContext<'a> {
     memory: &'a [u8],
     options: &'a CanonOptions,
@@ -32,7 +32,7 @@ pub struct LiftContext<'a> {
     resources: Option<&'a mut HostHandles>,
 }
 
-/// What lowering has at hand.
+/// The context of lowering: the guest's memory, its `realloc`, and its handles.
 pub struct LowerContext<'a> {
     /// Invariant 1: the store of the instance, which wasm may be entered of.
     store: &'a mut StoreOpaque,
@@ -63,9 +63,10 @@ impl<'a> LiftContext<'a> {
         cx
     }
 
-    /// Goes on behind so many handles of the type. [`back`](LiftContext::back) undoes it.
+    /// Skips so many handles of the type, to lift what comes after them.
+    /// [`rewind_handles`](LiftContext::rewind_handles) undoes it.
     #[inline(always)]
-    pub fn forward(&mut self, handles: usize) {
+    pub fn skip_handles(&mut self, handles: usize) {
         if handles != 0 {
             self.next_handle += handles;
         }
@@ -73,26 +74,26 @@ impl<'a> LiftContext<'a> {
 
     /// Goes back by so many handles of the type.
     #[inline(always)]
-    pub fn back(&mut self, handles: usize) {
+    pub fn rewind_handles(&mut self, handles: usize) {
         if handles != 0 {
             self.next_handle -= handles;
         }
     }
 
-    /// What the handle at this place of the type is.
+    /// The type of the handle at this place of the function's type.
     pub(crate) fn handle_use(&self) -> Result<HandleUse> {
         // SAFETY: the instance is live (contract of `new`).
         use_at(unsafe { self.options.uses() }, self.next_handle)
     }
 
-    /// The instance.
+    /// The instance that the values are of.
     pub(crate) fn instance(&self) -> &'a InstanceData {
         // SAFETY: it is live (contract of `new`).
         unsafe { self.options.instance() }
     }
 
-    /// Takes a handle from the guest, or lends it until the call of the host is over: what it stands
-    /// for.
+    /// Takes a handle from the guest, or lends it until the host function returns: the resource's
+    /// representation.
     ///
     /// # Errors
     /// The traps of the specification.
@@ -127,29 +128,29 @@ impl<'a> LiftContext<'a> {
 
 /// Handles.
 impl LowerContext<'_> {
-    /// As [`LiftContext::forward`].
+    /// As [`LiftContext::skip_handles`].
     #[inline(always)]
-    pub fn forward(&mut self, handles: usize) {
+    pub fn skip_handles(&mut self, handles: usize) {
         if handles != 0 {
             self.next_handle += handles;
         }
     }
 
-    /// As [`LiftContext::back`].
+    /// As [`LiftContext::rewind_handles`].
     #[inline(always)]
-    pub fn back(&mut self, handles: usize) {
+    pub fn rewind_handles(&mut self, handles: usize) {
         if handles != 0 {
             self.next_handle -= handles;
         }
     }
 
-    /// What the handle at this place of the type is.
+    /// The type of the handle at this place of the function's type.
     pub(crate) fn handle_use(&self) -> Result<HandleUse> {
         // SAFETY: the instance is live (contract of `new`).
         use_at(unsafe { self.options.uses() }, self.next_handle)
     }
 
-    /// The instance.
+    /// The instance that the values are of.
     pub(crate) fn instance(&self) -> &InstanceData {
         // SAFETY: it is live (contract of `new`).
         unsafe { self.options.instance() }
@@ -223,7 +224,7 @@ impl<'a> LiftContext<'a> {
             memory,
             options,
             store: store.id(),
-            budget: store.limits().bytes_to_lift(),
+            budget: store.limits().get_lift_size(),
             next_handle: 0,
             resources: None,
         }
@@ -253,7 +254,7 @@ impl<'a> LiftContext<'a> {
         self.charge(1, block_size(count.saturating_mul(size)))
     }
 
-    /// What lies at `pointer` in the guest's memory.
+    /// The bytes at `pointer` in the guest's memory.
     ///
     /// # Errors
     /// [`TrapCode::UnalignedPointer`] or `out_of_bounds`.
@@ -297,8 +298,8 @@ impl<'a> LiftContext<'a> {
     }
 }
 
-/// What a block of so many bytes takes of an allocator's memory: a word before it, in steps of two words,
-/// and not less than four.
+/// The size that an allocator takes for a block of so many bytes: with a word before it, in steps
+/// of two words, and not less than four.
 #[inline]
 pub(crate) const fn block_size(bytes: usize) -> usize {
     const WORD: usize = size_of::<usize>();
@@ -327,26 +328,23 @@ impl<'a> LowerContext<'a> {
     ///
     /// # Safety
     /// - The instance is one of `store`, live for `'a`, and nothing else uses its memory.
-    /// - [`Ready::new`](crate::vm::call::Ready::new) has succeeded in the call that this is a part of.
+    /// - [`Ready::new`](crate::vm::call::Ready::new) has succeeded in the call that this is a part
+    ///   of.
     #[inline]
     pub(crate) unsafe fn new(
         store: &'a mut StoreOpaque,
         options: &'a CanonOptions,
     ) -> LowerContext<'a> {
-        LowerContext {
-            store,
-            options,
-            next_handle: 0,
-            scope: None,
-        }
+        // SAFETY: as the caller's contract says.
+        unsafe { LowerContext::at_handle(store, options, 0) }
     }
 
-    /// As [`LowerContext::new`]; the first handle is at `place` of the function's type.
+    /// As [`LowerContext::new`]; the first handle is the one at `place` in the function's type.
     ///
     /// # Safety
     /// - As for [`LowerContext::new`].
     #[inline]
-    pub(crate) unsafe fn at_place(
+    pub(crate) unsafe fn at_handle(
         store: &'a mut StoreOpaque,
         options: &'a CanonOptions,
         place: usize,
@@ -359,7 +357,7 @@ impl<'a> LowerContext<'a> {
         }
     }
 
-    /// Takes memory from the guest's `realloc`: its offset, which is aligned, and behind which
+    /// Takes memory from the guest's `realloc`: its offset, which is aligned, and from which on
     /// `extent.size` bytes are in bounds.
     ///
     /// # Errors
@@ -421,8 +419,8 @@ impl<'a> LowerContext<'a> {
     /// If they do not lie inside the memory: [`Lower::store`](crate::Lower::store) is called with
     /// room for the value's size.
     #[inline]
-    pub fn write(&mut self, offset: usize, bytes: &[u8]) {
-        self.place(offset, bytes.len()).copy_from_slice(bytes);
+    pub(crate) fn write(&mut self, offset: usize, bytes: &[u8]) {
+        self.bytes_mut(offset, bytes.len()).copy_from_slice(bytes);
     }
 
     /// Bytes of the guest's memory, to write a value to.
@@ -430,7 +428,7 @@ impl<'a> LowerContext<'a> {
     /// # Panics
     /// As [`LowerContext::write`].
     #[inline]
-    pub fn place(&mut self, offset: usize, size: usize) -> &mut [u8] {
+    pub(crate) fn bytes_mut(&mut self, offset: usize, size: usize) -> &mut [u8] {
         &mut self.memory()[offset..][..size]
     }
 }

@@ -1,9 +1,10 @@
-//! What derived implementations are made of. Not for use by hand: it changes without notice.
+//! The parts of derived implementations. Not for use by hand: they change without notice.
 
 use cwasm_format::hash::{Hasher, Tag};
 use cwasm_format::types::TypeDef;
 
 pub use crate::values::handles::HandleType;
+pub use crate::values::{LiftContext, LowerContext};
 pub use cwasm_format::abi::{Flat, FlatType, Layout, field_offsets};
 pub use cwasm_format::hash::TypeHash;
 pub use cwasm_format::types::{Types, ValueType};

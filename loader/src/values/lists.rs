@@ -57,7 +57,7 @@ impl<T: Lift> WasmList<T> {
     /// The element at `index`; `None` beyond the end.
     ///
     /// # Errors
-    /// What lifting the element fails with; another store than the one that the view is from.
+    /// If the element cannot be lifted, or `store` is not the store of the view.
     pub fn get(&self, store: &impl AsContext, index: usize) -> Option<Result<T>> {
         match self.iter(store) {
             Ok(mut elements) => elements.nth(index),
@@ -68,7 +68,7 @@ impl<T: Lift> WasmList<T> {
     /// All elements, lifted one by one.
     ///
     /// # Errors
-    /// Another store than the one that the view is from.
+    /// If `store` is not the store of the view.
     pub fn iter<'a>(&'a self, store: &'a impl AsContext) -> Result<WasmListIter<'a, T>> {
         let (cx, bytes) = self.bytes(store)?;
         let elements = bytes.chunks_exact(element_size::<T>(cx.width()));
@@ -97,7 +97,7 @@ macro_rules! as_le_slice {
             /// The elements where they lie in the guest's memory, which is little-endian.
             ///
             /// # Errors
-            /// Another store than the one that the view is from.
+            /// If `store` is not the store of the view.
             pub fn as_le_slice<'a>(&'a self, store: &'a impl AsContext) -> Result<&'a [$number]> {
                 numbers(self, store)
             }

@@ -1,4 +1,4 @@
-//! Maps: `HashMap` and `BTreeMap`. A map is a list of pairs; nothing keeps a guest from giving a key
+//! Maps: `HashMap` and `BTreeMap`. A map is a list of pairs, and a guest may give a key
 //! twice: the last pair counts ("Specialized value types" in the component model's `Explainer.md`).
 
 use std::collections::{BTreeMap, HashMap};
@@ -29,9 +29,9 @@ fn lower_pairs<'p, K: Lower + 'p, V: Lower + 'p>(
     for (index, (k, v)) in pairs.enumerate() {
         let offset = pointer + index * pair.size as usize;
         k.store(cx, offset + key)?;
-        cx.forward(K::HANDLES);
+        cx.skip_handles(K::HANDLES);
         v.store(cx, offset + value)?;
-        cx.back(K::HANDLES);
+        cx.rewind_handles(K::HANDLES);
     }
     Ok((pointer as u64, len))
 }

@@ -16,8 +16,8 @@
 //! forms and hashes are constants, and one comparison of hashes tells whether a function's type is
 //! the one that Rust asks for.
 //!
-//! **Invariant:** what the traits promise is kept by this crate and the derives alone: the traits are
-//! sealed (`seal.rs`).
+//! **Invariant:** what the traits promise is kept by this crate and the derives alone: the traits
+//! are sealed (`seal.rs`).
 
 mod arrays;
 mod context;
@@ -73,11 +73,12 @@ pub(crate) use strings::{pair_of_bytes, pair_of_flat, pair_to_flat, pair_to_memo
 ///
 /// # Derives
 ///
-/// `ComponentType`, [`Lower`] and [`Lift`] are derived for structs with named fields (a `record`) and
-/// for enums whose cases have at most one payload: an `enum` if none has one, else a `variant`;
+/// `ComponentType`, [`Lower`] and [`Lift`] are derived for structs with named fields (a `record`)
+/// and for enums whose cases have at most one payload: an `enum` if none has one, else a `variant`;
 /// `#[component(variant)]` says that it is a `variant` without payloads. Names are the Rust ones in
-/// kebab case, or what `#[component(name = "...")]` says. Where Rust lays a record out as the component
-/// model does, without padding, lists of it are one copy: `#[repr(C)]` makes sure of the order.
+/// kebab case, or what `#[component(name = "...")]` says. Where Rust lays a record out as the
+/// component model does, without padding, lists of it are one copy: `#[repr(C)]` makes sure of the
+/// order.
 ///
 /// ```
 /// use cwasm::{ComponentType, Lift, Lower};
@@ -105,54 +106,61 @@ pub(crate) use strings::{pair_of_bytes, pair_of_flat, pair_to_flat, pair_to_memo
 ///
 /// If the crate goes by another name, `#[component(crate = path)]` on the type says so.
 ///
-/// # Promises
 /// The trait is sealed: it is derived, and not implemented by hand.
-///
-/// - The constants belong to one component type, and [`describe`](ComponentType::describe) adds
-///   that type.
+// Promises of implementations:
+//
+// - The constants belong to one component type, and `describe` adds that type.
 pub trait ComponentType {
     /// Says that the promises are kept.
     #[doc(hidden)]
     const SEAL: Seal;
     /// The structural hash of the type.
+    #[doc(hidden)]
     const HASH: TypeHash;
     /// How values lie in memory.
+    #[doc(hidden)]
     const LAYOUT: Layout;
     /// The flat form.
+    #[doc(hidden)]
     const FLAT: Flat;
     /// Whether values read the guest's memory when they are used, so that they must be used before
-    /// the guest goes on.
+    /// the guest continues.
+    #[doc(hidden)]
     const HOLDS_VIEWS: bool = false;
-    /// Whether values point to more of the guest's memory or are handles, so that lowering one does more
-    /// than write bytes.
+    /// Whether values point to more of the guest's memory or are handles, so that lowering one does
+    /// more than write bytes.
+    #[doc(hidden)]
     const HAS_POINTERS: bool = false;
 
-    /// How many handles of resources are in the type: of each part as often as it occurs, of elements
-    /// of a list once.
+    /// How many handles of resources are in the type: of each part as often as it occurs, of
+    /// elements of a list once.
+    #[doc(hidden)]
     const HANDLES: usize = 0;
 
-    /// Adds what the handles in the type must be: [`HANDLES`](ComponentType::HANDLES) of them, in the
-    /// order of the parts.
+    /// Adds what the handles in the type must be: [`HANDLES`](ComponentType::HANDLES) of them, in
+    /// the order of the parts.
+    #[doc(hidden)]
     fn handles(_found: &mut Vec<HandleType>) {}
 
     /// Adds the type to `types`, to print it. `None` for `()`, which is no type.
+    #[doc(hidden)]
     fn describe(types: &mut Types) -> Option<ValueType>;
 }
 
 /// A Rust type whose values can be given to guests.
 ///
-/// # Promises
-/// The trait is sealed: it is derived, and not implemented by hand.
-///
-/// - [`lower_flat`](Lower::lower_flat), [`store`](Lower::store) and [`write`](Lower::write) write all
-///   of the value in the form of its [`ComponentType`].
-/// - If [`IS_CANONICAL`](Lower::IS_CANONICAL), the type's size is the size that `LAYOUT` says, and the bytes of a
-///   value, none of which is padding, are its form in memory.
+/// The trait is sealed: it is [derived](ComponentType#derives), and not implemented by hand.
+// Promises of implementations:
+//
+// - `lower_flat`, `store` and `write` write all of the value in the form of its `ComponentType`.
+// - If `IS_CANONICAL`, the type's size is the size that `LAYOUT` says, and the bytes of a value,
+//   none of which is padding, are its form in memory.
 pub trait Lower: ComponentType {
     /// Says that the promises are kept.
     #[doc(hidden)]
     const SEAL: Seal;
     /// Whether values lie in Rust's memory as they do in a guest's: lists of them are one copy.
+    #[doc(hidden)]
     const IS_CANONICAL: bool = false;
 
     /// Writes the flat form to `out`, which has `FLAT.count()` elements. Only called where the flat
@@ -160,6 +168,7 @@ pub trait Lower: ComponentType {
     ///
     /// # Errors
     /// If the guest's `realloc` fails, or the value is too large for any guest.
+    #[doc(hidden)]
     fn lower_flat(&self, cx: &mut LowerContext<'_>, out: &mut [u64]) -> Result<()>;
 
     /// Writes the value to the guest's memory. As many bytes at `offset` as `LAYOUT` says for the
@@ -167,14 +176,16 @@ pub trait Lower: ComponentType {
     ///
     /// # Errors
     /// As [`Lower::lower_flat`].
+    #[doc(hidden)]
     #[inline]
     fn store(&self, cx: &mut LowerContext<'_>, offset: usize) -> Result<()> {
-        self.write(cx.place(offset, Self::LAYOUT.plain().size as usize));
+        self.write(cx.bytes_mut(offset, Self::LAYOUT.plain().size as usize));
         Ok(())
     }
 
-    /// Writes the value to as many bytes as `LAYOUT` says of the guest's memory. Only called of types without
-    /// [pointers](ComponentType::HAS_POINTERS).
+    /// Writes the value to as many bytes as `LAYOUT` says of the guest's memory. Only called of
+    /// types without [pointers](ComponentType::HAS_POINTERS).
+    #[doc(hidden)]
     fn write(&self, bytes: &mut [u8]) {
         unreachable!(
             "a value with pointers is stored, not written to {} bytes",
@@ -186,6 +197,7 @@ pub trait Lower: ComponentType {
     ///
     /// # Errors
     /// As [`Lower::lower_flat`].
+    #[doc(hidden)]
     fn store_list(items: &[Self], cx: &mut LowerContext<'_>, offset: usize) -> Result<()>
     where
         Self: Sized,
@@ -194,7 +206,9 @@ pub trait Lower: ComponentType {
         if Self::IS_CANONICAL {
             cx.write(offset, scalars::bytes_of(items));
         } else if !Self::HAS_POINTERS && size != 0 {
-            let places = cx.place(offset, items.len() * size).chunks_exact_mut(size);
+            let places = cx
+                .bytes_mut(offset, items.len() * size)
+                .chunks_exact_mut(size);
             items
                 .iter()
                 .zip(places)
@@ -210,19 +224,20 @@ pub trait Lower: ComponentType {
 
 /// A Rust type whose values can be taken from guests.
 ///
-/// # Promises
-/// The trait is sealed: it is derived, and not implemented by hand.
-///
-/// - [`lift_flat`](Lift::lift_flat) and [`load`](Lift::load) read the form of the
-///   [`ComponentType`], whatever the bytes are, and refuse what is not a value of it.
-/// - If [`IS_CANONICAL`](Lift::IS_CANONICAL), the type's size is the size that `LAYOUT` says, and any bytes of a
-///   guest's memory are the value that they stand for.
+/// The trait is sealed: it is [derived](ComponentType#derives), and not implemented by hand.
+// Promises of implementations:
+//
+// - `lift_flat` and `load` read the form of the `ComponentType`, whatever the bytes are, and refuse
+//   bytes that are not a value of it.
+// - If `IS_CANONICAL`, the type's size is the size that `LAYOUT` says, and any bytes of a guest's
+//   memory are the value that they stand for.
 pub trait Lift: ComponentType + Sized {
     /// Says that the promises are kept.
     #[doc(hidden)]
     const SEAL: Seal;
     /// Whether values lie in Rust's memory as they do in a guest's, and any bytes are one: lists of
     /// them are one copy.
+    #[doc(hidden)]
     const IS_CANONICAL: bool = false;
 
     /// Reads the flat form: `FLAT.count()` elements. Only called where the flat form
@@ -230,18 +245,21 @@ pub trait Lift: ComponentType + Sized {
     ///
     /// # Errors
     /// A [`Trap`](crate::Trap) that says what is wrong with the guest's value.
+    #[doc(hidden)]
     fn lift_flat(cx: &mut LiftContext<'_>, flat: &[u64]) -> Result<Self>;
 
     /// Reads a value in memory: as many bytes as `LAYOUT` says for the memory's pointers.
     ///
     /// # Errors
     /// As [`Lift::lift_flat`].
+    #[doc(hidden)]
     fn load(cx: &mut LiftContext<'_>, bytes: &[u8]) -> Result<Self>;
 
     /// Reads the elements of a list: a multiple of a value's bytes.
     ///
     /// # Errors
     /// As [`Lift::lift_flat`].
+    #[doc(hidden)]
     fn load_list(cx: &mut LiftContext<'_>, bytes: &[u8]) -> Result<Vec<Self>> {
         if Self::IS_CANONICAL {
             return scalars::copy_of(bytes);
@@ -259,21 +277,23 @@ pub trait Lift: ComponentType + Sized {
 ///
 /// A function has at most one result: `(R,)` or `()`.
 ///
-/// # Promises
-/// The trait is sealed: it is derived, and not implemented by hand.
-///
-/// - The constants belong to the parts of the tuple.
+/// The trait is sealed: it is implemented for tuples.
+// Promise of implementations: the constants belong to the parts of the tuple.
 pub trait ComponentNamedList: ComponentType {
     /// Says that the promises are kept.
     #[doc(hidden)]
     const SEAL: Seal;
     /// How many there are.
+    #[doc(hidden)]
     const LEN: usize;
     /// The hash of these as the parameters of a function.
+    #[doc(hidden)]
     const PARAMS_HASH: TypeHash;
     /// The hash of this as the result of a function. That of no type, where there are more.
+    #[doc(hidden)]
     const RESULT_HASH: TypeHash;
 
     /// Adds the parts' types to `types`.
+    #[doc(hidden)]
     fn describe_list(types: &mut Types) -> Vec<ValueType>;
 }

@@ -118,9 +118,9 @@ impl<T: Lower, E: Lower> Lower for Result<T, E> {
         match self {
             Ok(payload) => lower_case(0, payload, cx, out),
             Err(payload) => {
-                cx.forward(T::HANDLES);
+                cx.skip_handles(T::HANDLES);
                 lower_case(1, payload, cx, out)?;
-                cx.back(T::HANDLES);
+                cx.rewind_handles(T::HANDLES);
                 Ok(())
             }
         }
@@ -131,9 +131,9 @@ impl<T: Lower, E: Lower> Lower for Result<T, E> {
         match self {
             Ok(payload) => store_case::<Self, T, 2>(0, payload, cx, offset),
             Err(payload) => {
-                cx.forward(T::HANDLES);
+                cx.skip_handles(T::HANDLES);
                 store_case::<Self, E, 2>(1, payload, cx, offset)?;
-                cx.back(T::HANDLES);
+                cx.rewind_handles(T::HANDLES);
                 Ok(())
             }
         }
@@ -157,9 +157,9 @@ impl<T: Lift, E: Lift> Lift for Result<T, E> {
         match flat[0] as u32 {
             0 => T::lift_flat(cx, flat_payload::<T>(flat)).map(Ok),
             1 => {
-                cx.forward(T::HANDLES);
+                cx.skip_handles(T::HANDLES);
                 let payload = E::lift_flat(cx, flat_payload::<E>(flat))?;
-                cx.back(T::HANDLES);
+                cx.rewind_handles(T::HANDLES);
                 Ok(Err(payload))
             }
             _ => Err(invalid_discriminant()),
@@ -171,9 +171,9 @@ impl<T: Lift, E: Lift> Lift for Result<T, E> {
         match discriminant::<2>(bytes) {
             0 => T::load(cx, payload_bytes::<Self, T, 2>(cx, bytes)).map(Ok),
             1 => {
-                cx.forward(T::HANDLES);
+                cx.skip_handles(T::HANDLES);
                 let payload = E::load(cx, payload_bytes::<Self, E, 2>(cx, bytes))?;
-                cx.back(T::HANDLES);
+                cx.rewind_handles(T::HANDLES);
                 Ok(Err(payload))
             }
             _ => Err(invalid_discriminant()),

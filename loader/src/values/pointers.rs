@@ -1,4 +1,4 @@
-//! References and boxes: they stand for what they point to.
+//! References and boxes: they stand for the type that they point to.
 
 use std::rc::Rc;
 use std::sync::Arc;

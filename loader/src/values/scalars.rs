@@ -34,7 +34,8 @@ pub(super) fn copy_of<T: Lift>(bytes: &[u8]) -> Result<Vec<T>> {
     let byte_len = len * size_of::<T>();
     // SAFETY: at most `bytes.len()` bytes, to a buffer of its own with room for `len` elements.
     unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), items.as_mut_ptr().cast(), byte_len) };
-    // SAFETY: `len` elements were written, and any bytes are elements (contract of `Lift`, checked).
+    // SAFETY: `len` elements were written, and any bytes are elements (contract of `Lift`,
+    // checked).
     unsafe { items.set_len(len) };
     Ok(items)
 }

@@ -1,4 +1,4 @@
-//! Who may implement the traits of values: this crate and its derives.
+//! Seals the traits of values: only this crate and its derives implement them.
 
 /// Part of each implementation of the traits of values: its author says that it keeps the trait's
 /// promises, which calls into machine code rely on. Not for use by hand: nothing checks them.

@@ -41,8 +41,8 @@ impl WasmStr {
     /// The string; borrowed from the guest's memory if it is UTF-8 there.
     ///
     /// # Errors
-    /// [`InvalidStringEncoding`](TrapCode::InvalidStringEncoding) if it is not well-formed; another
-    /// store than the one that the view is from.
+    /// [`InvalidStringEncoding`](TrapCode::InvalidStringEncoding) if it is not well-formed; or
+    /// `store` is not the store of the view.
     pub fn to_str<'a>(&'a self, store: &'a impl AsContext) -> Result<Cow<'a, str>> {
         let store = store.as_context();
         lists::check_store(self.store, store.opaque().id())?;
@@ -126,7 +126,7 @@ pub(crate) fn pair_to_flat((pointer, len): (u64, u64), out: &mut [u64]) {
 #[inline]
 pub(crate) fn pair_to_memory((pointer, len): (u64, u64), cx: &mut LowerContext<'_>, offset: usize) {
     match cx.width() {
-        // What is inside of such a memory, and its length and tag, have 32 bits.
+        // Offsets in such a memory, and lengths with their tag, have 32 bits.
         PointerWidth::W32 => cx.write(offset, &(len << 32 | pointer).to_le_bytes()),
         PointerWidth::W64 => {
             let pair = u128::from(len) << 64 | u128::from(pointer);

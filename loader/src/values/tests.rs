@@ -67,7 +67,7 @@ fn round_trip<T: Lower + Lift + PartialEq + Debug>(value: T) {
     }
 }
 
-/// What Rust computes for a type is what the compiler computes.
+/// Checks that Rust computes for a type what the compiler computes.
 fn same_as_described<T: ComponentType + ?Sized>() {
     let mut types = Types::new();
     let ty = T::describe(&mut types).unwrap();
@@ -361,7 +361,7 @@ fn strings_are_encoded_as_the_guest_wants() {
     }
 }
 
-/// What was written is the guest's to move when memory grows, as the specification has it.
+/// The bytes written so far are the guest's to move when memory grows, as in the specification.
 #[test]
 fn a_realloc_that_copies_nothing_changes_the_string() {
     let mut guest = Guest::with_encoding(Latin1Utf16);

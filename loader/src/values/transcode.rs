@@ -100,7 +100,7 @@ pub(super) fn encode(cx: &mut LowerContext<'_>, string: &str) -> Result<(u64, u6
                 return Ok((buffer.offset as u64, written as u64));
             }
             let buffer = buffer.resize(cx, string.len() as u64 * 2)?;
-            // What the guest moved is widened where it is now, and not written again.
+            // The units that the guest moved are widened where they are now, and not written again.
             transcode::inflate_latin1(&mut buffer.bytes(cx)[..2 * written], 0..written);
             let (pointer, units) = encode_utf16(cx, &string[read..], buffer, written)?;
             Ok((pointer, units | cx.width().utf16_tag()))
@@ -108,7 +108,7 @@ pub(super) fn encode(cx: &mut LowerContext<'_>, string: &str) -> Result<(u64, u6
     }
 }
 
-/// Encodes the string to a buffer of two bytes for each of UTF-8, behind code units that are there
+/// Encodes the string to a buffer of two bytes for each of UTF-8, after code units that are there
 /// already, and gives back what is left: pointer and code units.
 fn encode_utf16(
     cx: &mut LowerContext<'_>,

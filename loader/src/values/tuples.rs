@@ -36,8 +36,8 @@ pub const fn concat(fields: &[Flat]) -> Flat {
     flat
 }
 
-/// Whether a Rust type of this size whose fields are canonical lies in memory as a record of them, with
-/// no padding. `fields` are offset and size in Rust, and the canonical layout, of each.
+/// Whether a Rust type of this size whose fields are canonical lies in memory as a record of them,
+/// with no padding. `fields` are offset and size in Rust, and the canonical layout, of each.
 pub const fn is_canonical(size: usize, fields: &[(usize, usize, Layout)]) -> bool {
     let mut extent = Extent::EMPTY;
     let mut i = 0;
@@ -160,9 +160,9 @@ macro_rules! tuples {
                 let offsets = const { flat_offsets([$($name::FLAT),*]) };
                 $(
                     self.$index.lower_flat(cx, &mut out[offsets[$index]..][..$name::FLAT.count()])?;
-                    cx.forward($name::HANDLES);
+                    cx.skip_handles($name::HANDLES);
                 )*
-                cx.back(Self::HANDLES);
+                cx.rewind_handles(Self::HANDLES);
                 Ok(())
             }
 
@@ -172,9 +172,9 @@ macro_rules! tuples {
                 let width = cx.width();
                 $(
                     self.$index.store(cx, offset + offsets[$index].at(width))?;
-                    cx.forward($name::HANDLES);
+                    cx.skip_handles($name::HANDLES);
                 )*
-                cx.back(Self::HANDLES);
+                cx.rewind_handles(Self::HANDLES);
                 Ok(())
             }
 
@@ -202,10 +202,10 @@ macro_rules! tuples {
                 let offsets = const { flat_offsets([$($name::FLAT),*]) };
                 let value = ($({
                     let field = $name::lift_flat(cx, &flat[offsets[$index]..][..$name::FLAT.count()])?;
-                    cx.forward($name::HANDLES);
+                    cx.skip_handles($name::HANDLES);
                     field
                 },)*);
-                cx.back(Self::HANDLES);
+                cx.rewind_handles(Self::HANDLES);
                 Ok(value)
             }
 
@@ -216,10 +216,10 @@ macro_rules! tuples {
                 let value = ($({
                     let size = $name::LAYOUT.at(width).size as usize;
                     let field = $name::load(cx, &bytes[offsets[$index].at(width)..][..size])?;
-                    cx.forward($name::HANDLES);
+                    cx.skip_handles($name::HANDLES);
                     field
                 },)*);
-                cx.back(Self::HANDLES);
+                cx.rewind_handles(Self::HANDLES);
                 Ok(value)
             }
         }

@@ -81,7 +81,7 @@ pub fn payload_bytes<'b, V: ComponentType, T: ComponentType, const N: usize>(
     &bytes[start as usize..][..T::LAYOUT.at(width).size as usize]
 }
 
-/// What a discriminant that no case has is.
+/// The trap of a discriminant that no case has.
 #[cold]
 pub fn invalid_discriminant() -> Error {
     Error::trapped(TrapCode::InvalidDiscriminant)

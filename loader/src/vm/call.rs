@@ -11,9 +11,9 @@ use super::trap::take_trap;
 use crate::artifact::Code;
 use crate::error::{Error, Result};
 use crate::sys;
-use crate::sys::thread::{Entry, OTHER_STACK};
 
-/// This thread is ready to enter wasm of a store: traps can be caught, and the stack's end is known.
+/// This thread is ready to enter wasm of a store: traps can be caught, and the stack's end is
+/// known.
 ///
 /// It holds the store's address and not a reference, which would last while wasm runs.
 #[derive(Clone, Copy)]
@@ -32,8 +32,8 @@ impl Ready {
     #[inline(always)]
     pub(crate) fn new(store: &mut StoreOpaque) -> Result<Ready> {
         match sys::thread::enter(store.max_wasm_stack)? {
-            Entry::Limit(limit) => store.vm.stack_limit = limit as u64,
-            refused => return Err(no_room(refused)),
+            Some(limit) => store.vm.stack_limit = limit as u64,
+            None => return Err(no_room()),
         }
         // The provenance of all of a store's allocation was exposed when it was made.
         let address = std::ptr::from_mut(store).addr();
@@ -42,19 +42,19 @@ impl Ready {
         })
     }
 
-    /// Calls a thunk: what its function returns. Inlined, so that the match is decided where the number of
-    /// arguments is known.
+    /// Calls a thunk, and returns the result of its function. Inlined, so that the match is decided
+    /// where the number of arguments is known.
     ///
     /// # Errors
-    /// The trap, or the error of a host function. A panic of one goes on here.
+    /// The trap, or the error of a host function. A panic of one continues here.
     ///
     /// # Safety
-    /// - `code` is a thunk of an artifact that takes this many arguments, and `context` is that of a live
-    ///   instance of the artifact.
-    /// - The instance is one of the store, which is ours alone, and this thread has been ready for it since
-    ///   the call from the host began.
-    /// - No reference into the store or its instances is used again afterwards, but for what was borrowed
-    ///   for the call itself.
+    /// - `code` is a thunk of an artifact that takes this many arguments, and `context` is that of
+    ///   a live instance of the artifact.
+    /// - The instance is one of the store, which is ours alone, and this thread has been ready for
+    ///   it since the call from the host began.
+    /// - No reference into the store or its instances is used again afterwards, but for what was
+    ///   borrowed for the call itself.
     #[inline(always)]
     pub(crate) unsafe fn call(
         self,
@@ -111,21 +111,20 @@ impl Ready {
 
 #[cold]
 #[inline(never)]
-fn no_room(refused: Entry) -> Error {
-    match refused {
-        Entry::Foreign => Error::msg(OTHER_STACK),
-        _ => Error::trapped(TrapCode::StackOverflow),
-    }
+fn no_room() -> Error {
+    Error::trapped(TrapCode::StackOverflow)
 }
 
-/// The limits of the stack before a host function: of the wasm that calls it, and of what waited before.
+/// The limits of the stack before a host function: of the wasm that calls it, and of wasm that
+/// waited before.
 #[derive(Clone, Copy)]
 pub(crate) struct StackLimits {
     wasm: u64,
     outer: usize,
 }
 
-/// Wasm of the store waits for a host function on this thread: what that calls has the rest of its stack.
+/// Wasm of the store waits for a host function on this thread: guests that it calls have the rest
+/// of its stack.
 #[inline(always)]
 pub(crate) fn wait_for_host(store: &mut StoreOpaque) -> StackLimits {
     let wasm = store.vm.stack_limit;
@@ -133,8 +132,8 @@ pub(crate) fn wait_for_host(store: &mut StoreOpaque) -> StackLimits {
     StackLimits { wasm, outer }
 }
 
-/// Wasm of the store goes on. The host's function may have called guests on another thread, whose stack
-/// ends elsewhere.
+/// Wasm of the store continues. The host's function may have called guests on another thread, whose
+/// stack ends elsewhere.
 #[inline(always)]
 pub(crate) fn go_on(store: &mut StoreOpaque, limits: StackLimits) {
     sys::thread::replace_outer(limits.outer);

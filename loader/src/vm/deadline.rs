@@ -9,7 +9,7 @@ use std::time::Instant;
 use crate::fork::{self, Locked};
 use crate::vm::interrupt::Interrupts;
 
-/// When a store shall stop; no two are the same.
+/// The time at which a store is stopped; no two are the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Deadline {
     at: Instant,
@@ -20,7 +20,7 @@ pub(crate) struct Deadline {
 #[derive(Debug, Default)]
 pub(crate) struct Timer(Arc<Shared>);
 
-/// What the timer shares with its thread.
+/// The state that the timer shares with its thread.
 #[derive(Debug, Default)]
 struct Shared {
     state: Mutex<State>,
@@ -33,7 +33,7 @@ struct State {
     last_number: u64,
     /// The thread, and the [generation](fork::generation) of the process that it is in.
     thread: Option<(Thread, u32)>,
-    /// The engine is gone, and the thread shall be.
+    /// The engine is gone, and the thread must end.
     is_over: bool,
 }
 
@@ -66,7 +66,7 @@ impl Timer {
 
     /// Waits for a deadline no more.
     pub(crate) fn remove(&self, deadline: Deadline) {
-        // What is removed is dropped when the lock is free again.
+        // The removed deadline is dropped when the lock is free again.
         let removed = self.0.state().deadlines.remove(&deadline);
         drop(removed);
     }
@@ -149,8 +149,8 @@ impl Shared {
     }
 }
 
-/// In a child after a fork: has its deadlines waited for again. Where no thread can be started for them,
-/// they are over at once: what runs too long is stopped too early.
+/// In a child after a fork: waits for its deadlines again. Where no thread can be started for them,
+/// they pass at once: code that would run too long is stopped too early.
 pub(crate) fn after_fork() {
     let timers: Vec<_> = {
         let timers = fork::lock(&TIMERS);

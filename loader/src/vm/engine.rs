@@ -8,7 +8,7 @@ use super::deadline::Timer;
 use super::pool::Pool;
 use super::type_ids::TypeRegistry;
 
-/// What all components and stores share. Cheap to clone.
+/// The state that components and stores share: options, address space, a timer. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Engine(Arc<EngineInner>);
 
@@ -23,8 +23,8 @@ struct EngineInner {
 }
 
 impl Engine {
-    /// An engine for code of this host, with this pool, whose instances may be entered while they are
-    /// active or not, and whose guests may use so many bytes of stack.
+    /// An engine for code of this host, with this pool, whose instances may be entered while they
+    /// are active or not, and whose guests may use so many bytes of stack.
     pub(crate) fn of(
         host: Host,
         pool: Pool,

@@ -1,19 +1,19 @@
-//! Entering instances and leaving them: what is looked at when host and guests call each other.
+//! Entering instances and leaving them: the checks when host and guests call each other.
 //!
-//! Instances may be entered again while they wait for a call of their own, so that an entry has nothing
-//! to write, and nothing to compare but one word of the store ([`Watch`](super::watch::Watch)). It is 0
-//! unless there is something to do:
+//! Instances may be entered again while they wait for a call of their own, so that an entry has
+//! nothing to write, and nothing to compare but one word of the store
+//! ([`Watch`](super::watch::Watch)). It is 0 unless there is something to do:
 //!
 //! - the host has set a hook;
 //! - something has trapped, so that the contexts of some component are [closed](VmContext::closed);
 //! - results lie in the memory of an instance until their post-return, so that its context is
 //!   [held](VmContext::held);
-//! - the host does not want active instances to be entered: then a context is held by each call of a
-//!   host function, the only place from which an active instance could be entered.
+//! - the host does not want active instances to be entered: then a context is held by each call of
+//!   a host function, the only place from which an active instance could be entered.
 //!
-//! **Invariant:** the word is not 0 as long as the context of a component is closed or held. **Invariant:**
-//! nothing of a component runs once its context is closed: neither is it entered, nor does a host
-//! function return to it. The same holds while results lie in its memory.
+//! **Invariant:** the word is not 0 as long as the context of a component is closed or held.
+//! **Invariant:** nothing of a component runs once its context is closed: neither is it entered,
+//! nor does a host function return to it. The same holds while results lie in its memory.
 #![allow(unsafe_code, reason = "reads and writes the heads of contexts")]
 
 use std::ptr::NonNull;
@@ -28,9 +28,9 @@ use crate::error::{Error, Result};
 
 /// Why a host function did not return.
 pub(crate) enum Failure {
-    /// What the guest gave, its `realloc`, or that it cannot go on.
+    /// The guest: its values are wrong, its `realloc` failed, or it cannot continue.
     Guest(Error),
-    /// The host's function.
+    /// The host's function failed.
     Host(Error),
 }
 
@@ -62,17 +62,17 @@ impl<T: 'static> StoreContextMut<'_, T> {
     #[cold]
     #[inline(never)]
     unsafe fn begin_watched_guest_call(&mut self, context: NonNull<VmContext>) -> Result<()> {
-        self.tell(CallHook::CallingWasm)?;
+        self.call_hook(CallHook::CallingWasm)?;
         // SAFETY: live, and the store is ours (the caller's contract).
         let VmContext { closed, held, .. } = unsafe { context.read() };
         if (closed, held) == (0, 0) {
             return Ok(());
         }
-        self.tell(CallHook::ReturningFromWasm)?;
+        self.call_hook(CallHook::ReturningFromWasm)?;
         Err(Error::trapped(TrapCode::CannotEnter))
     }
 
-    /// A call of the host is over, with what it has come to.
+    /// A call of the host is over, with its result.
     ///
     /// # Errors
     /// The call's, or else the hook's.
@@ -81,7 +81,7 @@ impl<T: 'static> StoreContextMut<'_, T> {
         if self.opaque().watch.is_idle() {
             return result;
         }
-        let told = self.tell(CallHook::ReturningFromWasm);
+        let told = self.call_hook(CallHook::ReturningFromWasm);
         let result = result?;
         told.map(|()| result)
     }
@@ -108,11 +108,11 @@ impl<T: 'static> StoreContextMut<'_, T> {
     #[inline(never)]
     unsafe fn begin_watched_host_call(&mut self, mut context: NonNull<VmContext>) -> Result<()> {
         if !self.opaque().watch.refuses_active() {
-            return self.tell(CallHook::CallingHost);
+            return self.call_hook(CallHook::CallingHost);
         }
         // SAFETY: live, and the store is ours (the caller's contract).
         unsafe { context.as_mut() }.held += 1;
-        let told = self.tell(CallHook::CallingHost);
+        let told = self.call_hook(CallHook::CallingHost);
         if told.is_err() {
             // The call does not begin.
             // SAFETY: as above; the hook is over.
@@ -121,12 +121,12 @@ impl<T: 'static> StoreContextMut<'_, T> {
         told
     }
 
-    /// A host function is over, with what it has come to: the instance that called it goes on, if it has
-    /// succeeded.
+    /// A host function is over, with its result: the instance that called it continues, if
+    /// it has succeeded.
     ///
     /// # Errors
-    /// The function's, or else the hook's. The component has trapped meanwhile: [`TrapCode::CannotEnter`].
-    /// Results lie in its memory.
+    /// The function's, or else the hook's. The component has trapped meanwhile:
+    /// [`TrapCode::CannotEnter`]. Results lie in its memory.
     ///
     /// # Safety
     /// - As for [`begin_guest_call`](StoreContextMut::begin_guest_call).
@@ -153,7 +153,7 @@ impl<T: 'static> StoreContextMut<'_, T> {
         &mut self,
         mut context: NonNull<VmContext>,
     ) -> Result<(), Failure> {
-        let told = self.tell(CallHook::ReturningFromHost);
+        let told = self.call_hook(CallHook::ReturningFromHost);
         // SAFETY: live, and the store is ours (the caller's contract).
         let context = unsafe { context.as_mut() };
         // It is the host's function that holds it: nothing was entered meanwhile.
@@ -204,8 +204,8 @@ impl<T: 'static> StoreContextMut<'_, T> {
     }
 }
 
-/// An entry into an instance: unless it is [left](Entered::leave), nothing of its component runs ever
-/// again, whether it was an error or a panic that came between.
+/// An entry into an instance: unless it is [left](Entered::leave), nothing of its component runs
+/// ever again, whether it was an error or a panic that came between.
 pub(crate) struct Entered {
     /// Invariant 1: the context of an instance whose store is ours.
     context: NonNull<VmContext>,
@@ -213,14 +213,14 @@ pub(crate) struct Entered {
 
 impl Entered {
     /// # Safety
-    /// - `context` is the context of an instance of a store that is ours as long as this is there, and
-    ///   no reference into the store is used when it is dropped.
+    /// - `context` is the context of an instance of a store that is ours as long as this is there,
+    ///   and no reference into the store is used when it is dropped.
     #[inline(always)]
     pub(crate) unsafe fn new(context: NonNull<VmContext>) -> Entered {
         Entered { context }
     }
 
-    /// All has gone well.
+    /// Leaves the instance: the call has succeeded.
     #[inline(always)]
     pub(crate) fn leave(self) {
         std::mem::forget(self);
@@ -233,7 +233,7 @@ impl Drop for Entered {
     fn drop(&mut self) {
         // SAFETY: live, and ours (invariant 1).
         let context = unsafe { self.context.as_mut() };
-        // What wasm has trapped in has done this already, in the thunk.
+        // If wasm has trapped in it, the thunk has done this already.
         context.closed = 1;
         let store = std::ptr::with_exposed_provenance_mut::<StoreOpaque>(context.store as usize);
         // SAFETY: a context's store is the `VmStore` that its `StoreOpaque` begins with (checked in

@@ -69,8 +69,8 @@ pub(crate) struct Room<'a> {
 /// Adds free entries to a table that has none.
 ///
 /// # Errors
-/// [`TrapCode::TableFull`] if it has as many as it may have, or the tables of the store have, or there is
-/// not enough memory.
+/// [`TrapCode::TableFull`] if it has as many as it may have, or the tables of the store have, or
+/// there is not enough memory.
 pub(crate) fn grow(table: &mut VmHandles, room: Room<'_>) -> Result<(), TrapCode> {
     let len = table
         .len
@@ -236,7 +236,7 @@ fn find(
     }
 }
 
-/// Takes an owned resource out (`lift_own`): what it stands for.
+/// Takes an owned resource out (`lift_own`): its representation.
 ///
 /// # Errors
 /// The traps of the specification.
@@ -259,8 +259,8 @@ pub(crate) fn take(
     Ok(rep)
 }
 
-/// Lends a resource (`lift_borrow`) until [`release`]: what it stands for. One that is lent already is
-/// lent longer than this call lasts.
+/// Lends a resource (`lift_borrow`) until [`release`]: its representation. One that is lent already
+/// is lent longer than this call lasts.
 ///
 /// # Errors
 /// The traps of the specification; as [`deepen`].
@@ -278,10 +278,10 @@ pub(crate) fn lend(
     Ok(rep)
 }
 
-/// A call is over that began when the stack had `begin` words: what it has lent is not any more.
+/// Ends the loans of a call that began when the stack had `begin` words.
 ///
-/// If a call within it has trapped, the words of that one are still there, scopes among them. Nothing of
-/// the component runs again then, so what is counted does not matter.
+/// If a call within it has trapped, the words of that one are still there, scopes among them.
+/// Nothing of the component runs again then, so what is counted does not matter.
 pub(crate) fn release(table: &mut VmHandles, begin: u32) {
     while table.stack_len > begin {
         table.stack_len -= 1;

@@ -1,16 +1,16 @@
-//! What a host is told about calls between it and its guests.
+//! The events of a call hook: calls between a host and its guests.
 
 /// A call that begins or ends: see [`Store::set_call_hook`](crate::Store::set_call_hook).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum CallHook {
     /// The host is about to call an export.
     CallingWasm,
-    /// A call of an export is over, whether it has succeeded or not; a panic is not told of.
+    /// A call of an export is over, whether it has succeeded or not. Not after a panic.
     ReturningFromWasm,
     /// A guest calls a host function.
     CallingHost,
-    /// A host function is over, whether it has succeeded or not, and its results are about to be given
-    /// to the guest; a panic is not told of.
+    /// A host function is over, whether it has succeeded or not, and its results are about to be
+    /// given to the guest. Not after a panic.
     ReturningFromHost,
 }
 

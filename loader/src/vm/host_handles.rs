@@ -1,7 +1,7 @@
 //! The handles that the host has: a table for each store.
 //!
-//! Entries have generations, so that a [`ResourceAny`](crate::ResourceAny) that was given away or
-//! dropped, or whose call is over, is found out.
+//! Entries have generations, so that the use of a [`ResourceAny`](crate::ResourceAny) that was
+//! given away or dropped, or whose call is over, is noticed.
 
 use cwasm_format::types::ResourceNumber;
 
@@ -31,13 +31,14 @@ struct Slot {
 pub(crate) struct Entry {
     pub(crate) rep: u32,
     pub(crate) ty: ResourceType,
-    /// The instance that it came from, and what the resource is there: it knows the destructor.
+    /// The instance that it came from, and the resource's number there, by which its destructor is
+    /// found.
     pub(crate) origin: Option<(u32, ResourceNumber)>,
     pub(crate) owned: bool,
     lends: u32,
 }
 
-/// Which entry.
+/// A reference to an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HostHandle {
     index: u32,
@@ -148,12 +149,13 @@ impl HostHandles {
         Ok(entry)
     }
 
-    /// A call of a guest begins: what [`end_guest_call`](HostHandles::end_guest_call) needs.
+    /// Begins a call of a guest: returns the argument of
+    /// [`end_guest_call`](HostHandles::end_guest_call).
     pub(crate) fn begin_guest_call(&self) -> usize {
         self.lent.len()
     }
 
-    /// A call of a guest is over: what was lent is not any more.
+    /// Ends a call of a guest, and its loans.
     pub(crate) fn end_guest_call(&mut self, begin: usize) {
         for index in self.lent.drain(begin.min(self.lent.len())..) {
             if let Some(entry) = &mut self.entries[index as usize].entry {
@@ -162,12 +164,13 @@ impl HostHandles {
         }
     }
 
-    /// A host function is called: what [`end_host_call`](HostHandles::end_host_call) needs.
+    /// Begins a call of a host function: returns the argument of
+    /// [`end_host_call`](HostHandles::end_host_call).
     pub(crate) fn begin_host_call(&self) -> usize {
         self.borrowed.len()
     }
 
-    /// A host function is over: what it has borrowed is gone.
+    /// Ends a call of a host function, and its borrows.
     pub(crate) fn end_host_call(&mut self, begin: usize) {
         while self.borrowed.len() > begin {
             if let Some(index) = self.borrowed.pop() {

@@ -1,4 +1,4 @@
-//! What the slots for a component's imports are filled with.
+//! The values for the slots of a component's imports.
 #![allow(unsafe_code, reason = "shares addresses between threads")]
 
 use std::any::Any;
@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use cwasm_format::vmctx::VmHostImport;
 
-/// A bit beside the representation that a destructor of the host is given, if it is the host that drops
-/// the resource: guests have 32 bits.
+/// A bit beside the representation that a destructor of the host is given, if it is the host that
+/// drops the resource: guests have 32 bits.
 pub(crate) const DROPPED_BY_HOST: u64 = 1 << 32;
 
-/// A host function as compiled code calls it: what a slot for an import is filled with.
+/// A host function as compiled code calls it: the value for the slot of an import.
 #[derive(Clone)]
 pub(crate) struct HostImport {
     /// The shim: see [`cwasm_format::code`].

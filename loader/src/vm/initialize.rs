@@ -5,10 +5,10 @@ use super::call::Ready;
 use super::instance::InstanceData;
 use super::store_context::StoreContextMut;
 use crate::artifact::Code;
-use crate::artifact::plan::Plan;
+use crate::artifact::plan::InstancePlan;
 use crate::error::Result;
 
-/// Runs what is left to do of instantiation.
+/// Runs the rest of instantiation.
 ///
 /// # Errors
 /// The guest's trap.
@@ -19,7 +19,7 @@ use crate::error::Result;
 pub(crate) unsafe fn initialize<T: 'static>(
     context: &mut StoreContextMut<'_, T>,
     data: &InstanceData,
-    plan: &Plan,
+    plan: &InstancePlan,
 ) -> Result<()> {
     match plan.init {
         // SAFETY: a thunk without arguments, which can run (the caller's contract).
@@ -34,8 +34,8 @@ pub(crate) unsafe fn initialize<T: 'static>(
 /// The guest's trap.
 ///
 /// # Safety
-/// - `init` is a thunk without arguments of the instance `data` of the store, and what it needs is in
-///   place.
+/// - `init` is a thunk without arguments of the instance `data` of the store, and what it needs is
+///   in place.
 pub(crate) unsafe fn run<T: 'static>(
     context: &mut StoreContextMut<'_, T>,
     data: &InstanceData,

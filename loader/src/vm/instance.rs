@@ -1,4 +1,4 @@
-//! Instances: a slot filled from an artifact, and what it keeps alive.
+//! Instances: a slot that is filled from an artifact, and the owners of what it points to.
 #![allow(unsafe_code, reason = "sets up the memory that compiled code runs on")]
 
 use std::any::Any;
@@ -35,7 +35,7 @@ pub(crate) struct InstanceData {
 /// Core modules that a component imports, by the index of the import.
 pub(crate) type Modules = Arc<[Option<Arc<Unit>>]>;
 
-/// What differs between instances of components and of core modules.
+/// The parts that differ between instances of components and of core modules.
 #[derive(Debug)]
 pub(crate) enum InstanceKind {
     Component {
@@ -46,11 +46,11 @@ pub(crate) enum InstanceKind {
         host_resources: HostResources,
         /// The core modules that it imports, by the index of the import.
         modules: Modules,
-        /// Owner of what the slots for host functions point to.
+        /// Owner of the host functions that slots point to.
         _imports: Arc<dyn Any + Send + Sync>,
     },
     Module {
-        /// What it was instantiated with.
+        /// The imports that it was instantiated with.
         imports: Box<[Item]>,
         /// References to the host functions among the imports; the context points to them.
         host_refs: Box<[VmFuncRef]>,
@@ -111,7 +111,7 @@ impl InstanceData {
         self.slot.contains(address)
     }
 
-    /// What stops the code, if it can be stopped.
+    /// The requests to stop its code, if that is interruptible.
     pub(crate) fn interrupts(&self) -> Option<&Interrupts> {
         self.interrupts.as_deref()
     }
@@ -140,7 +140,7 @@ impl InstanceData {
         }
     }
 
-    /// What a resource of the component is.
+    /// The type of a resource of the component.
     pub(crate) fn resource_type(&self, resource: ResourceNumber) -> Option<ResourceType> {
         match &self.kind {
             InstanceKind::Component { resource_types, .. } => {

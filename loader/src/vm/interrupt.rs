@@ -1,8 +1,8 @@
-//! Interrupts: how another thread stops what runs in a store.
+//! Interrupts: another thread stops the code that runs in a store.
 //!
 //! ```text
 //! InterruptHandle::interrupt -> page inaccessible -> a check of compiled code faults -> trap
-//!                            -> flag set          -> a builtin comes back early, its trampoline checks
+//!                            -> flag set          -> a builtin returns, its trampoline checks
 //!                            -> waiter woken      -> the same
 //! ```
 //!
@@ -28,24 +28,24 @@ use crate::vm::deadline::Deadline;
 use crate::vm::mappings::Space;
 use crate::vm::parking::Waiter;
 
-/// Stops what runs in a [`Store`](crate::Store), from any thread. Cheap to clone; does nothing once
-/// the store is gone.
+/// Stops the code that runs in a [`Store`](crate::Store), from any thread. Cheap to clone; does
+/// nothing once the store is gone.
 ///
 /// A request stops code of *interruptible* artifacts (`cwasm compile --interruptible`), with the
 /// trap [`TrapCode::Interrupt`](crate::TrapCode::Interrupt): loops, recursion, start functions,
-/// operations on much memory, strings and lists that pass from one component to another, and waiting
-/// for another thread. Code of other artifacts does not notice:
+/// operations on much memory, strings and lists that pass from one component to another, and
+/// waiting for another thread. Code of other artifacts is not stopped: see
 /// [`Component::is_interruptible`](crate::Component::is_interruptible) and
-/// [`Module::is_interruptible`](crate::Module::is_interruptible) tell which they are.
+/// [`Module::is_interruptible`](crate::Module::is_interruptible).
 ///
 /// - While no code runs, or none that checks, the request stays: it stops the next call that
-///   checks. (A call that neither loops nor calls anything may be over without.)
+///   checks. (A call that neither loops nor calls anything may end without a check.)
 /// - While a host function runs, the guest is stopped soon after it has returned. Host functions
 ///   themselves are not stopped, nor are values on their way between host and guest.
 /// - One request stops one call, the innermost. If that was made by a host function, it gets the
-///   error; the call around it goes on, unless the host function fails as well or it is a call of the
+///   error; the outer call continues, unless the host function fails as well or it is a call of the
 ///   same component.
-/// - Requests before a call is stopped are one; all instances of a store share them.
+/// - Several requests before a call is stopped count as one; all instances of a store share them.
 /// - As after any trap, a component's instance that was stopped can never be entered again; an
 ///   instance of a core module can.
 #[derive(Clone, Debug)]
@@ -78,7 +78,7 @@ pub(crate) enum Request {
     Deadline = 2,
 }
 
-/// What a store, its instances and its handles share.
+/// The state that a store, its instances and its handles share.
 #[derive(Debug)]
 pub(crate) struct Interrupts {
     engine: Engine,
@@ -92,13 +92,13 @@ pub(crate) struct Interrupts {
 #[derive(Debug, Default)]
 struct State {
     requests: u8,
-    /// The page that code checks, and a guard behind it; `None` until there is such code. It is
+    /// The page that code checks, and a guard after it; `None` until there is such code. It is
     /// inaccessible while there are requests.
     ///
     /// The guard makes sure that protecting the page never splits a mapping in more parts than
     /// there were before: a process may have so many only.
     page: Option<Space>,
-    /// What the store's thread waits in.
+    /// Where the store's thread waits.
     waiter: Option<Arc<Waiter>>,
     deadline: Option<Deadline>,
 }
@@ -126,7 +126,7 @@ impl Interrupts {
         if state.page.is_none() {
             let accessible = if state.requests == 0 { PAGE_SIZE } else { 0 };
             let page = self.engine.pool().take(2 * PAGE_SIZE, accessible);
-            let page = page.with_context(|| "cannot allocate a page for interrupts")?;
+            let page = page.context("cannot allocate a page for interrupts")?;
             self.page
                 .store(page.start().addr().get(), Ordering::Release);
             state.page = Some(page);
@@ -144,7 +144,7 @@ impl Interrupts {
         page != 0 && address.wrapping_sub(page) < PAGE_SIZE
     }
 
-    /// Whether what runs shall stop. The page is inaccessible then.
+    /// Whether the running code must stop. The page is inaccessible then.
     pub(crate) fn is_requested(&self) -> bool {
         self.flag.load(Ordering::Acquire) != 0
     }
@@ -170,7 +170,7 @@ impl Interrupts {
             && let Some(page) = &state.page
         {
             page.make_inaccessible(0, PAGE_SIZE)
-                .with_context(|| "cannot interrupt a store")?;
+                .context("cannot interrupt a store")?;
         }
         state.requests |= request as u8;
         self.flag.store(state.requests, Ordering::Release);
@@ -207,12 +207,12 @@ impl Interrupts {
         match new {
             Some(new) => timer
                 .add(new, Arc::downgrade(self))
-                .with_context(|| "cannot start a thread for deadlines"),
+                .context("cannot start a thread for deadlines"),
             None => Ok(()),
         }
     }
 
-    /// Says what the store's thread waits in, or that it does not.
+    /// Sets where the store's thread waits, or that it does not.
     pub(crate) fn set_waiter(&self, waiter: Option<Arc<Waiter>>) {
         self.state().waiter = waiter;
     }

@@ -1,4 +1,5 @@
-//! Core items by their addresses: what modules import and export, and what the host defines for them.
+//! Core items by their addresses: what modules import and export, and what the host defines for
+//! them.
 //!
 //! Addresses are followed only together with the store that owns what they point to.
 #![allow(
@@ -90,7 +91,8 @@ unsafe impl Send for GlobalItem {}
 unsafe impl Sync for GlobalItem {}
 
 impl Item {
-    /// The address that code which imports the item has; `None` of functions, which have more than that.
+    /// The address that code which imports the item has; `None` of functions, which have more than
+    /// that.
     pub(crate) fn address(&self) -> Option<u64> {
         let address: *mut u8 = match self {
             Item::Func(_) => return None,

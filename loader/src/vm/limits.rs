@@ -1,11 +1,11 @@
-//! What the guests of a store may use.
+//! Limits of what the guests of a store use.
 
-use crate::artifact::plan::Plan;
+use crate::artifact::plan::InstancePlan;
 use crate::error::{Error, Result};
 use crate::vm::mappings::{PER_RESERVATION, PER_RUN};
 use crate::vm::table::MAX_ELEMENTS;
 
-/// Limits of what the guests of a store may use; set with
+/// Limits of what the guests of a store use; set with
 /// [`Store::set_limits`](crate::Store::set_limits).
 ///
 /// ```
@@ -13,6 +13,7 @@ use crate::vm::table::MAX_ELEMENTS;
 /// limits.memory_size(16 << 20).instances(1);
 /// let mut store = cwasm::Store::new(&cwasm::Engine::default(), ());
 /// store.set_limits(limits);
+/// assert_eq!(store.limits().get_memory_size(), 16 << 20);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreLimits {
@@ -42,81 +43,114 @@ impl Default for StoreLimits {
 }
 
 impl StoreLimits {
-    /// The default limits, which each method says.
+    /// The default limits, which are documented at each method.
     pub fn new() -> StoreLimits {
         StoreLimits::default()
     }
 
-    /// How large each linear memory may be, in bytes, also one that the host makes; 16 GiB by default,
-    /// which is as much as a memory with 64-bit addresses reserves if it may grow without limit
-    /// ([`SharedMemory`](crate::SharedMemory) aside, which belongs to no store). One that starts larger
-    /// cannot be made or instantiated; growing beyond it fails, as the guest sees.
+    /// Sets how large each linear memory may be, in bytes, those of the host included
+    /// ([`SharedMemory`](crate::SharedMemory) aside, which belongs to no store); 16 GiB by default,
+    /// which is as much as a memory with 64-bit addresses reserves if it may grow without limit. A
+    /// memory that starts larger cannot be made or instantiated; growing beyond the limit fails,
+    /// which the guest sees.
     pub fn memory_size(&mut self, bytes: u64) -> &mut StoreLimits {
         self.memory_size = bytes;
         self
     }
 
-    /// How many elements each table may have, also one that the host makes; 10,000,000 by default, which
-    /// no table exceeds whatever is set here. One that starts with more
-    /// cannot be made or instantiated; growing beyond it fails, as the guest sees.
+    /// Sets how many elements each table may have, those of the host included; 10,000,000 by
+    /// default, which no table exceeds, even if a higher limit is set. A table that starts with
+    /// more cannot be made or instantiated; growing beyond the limit fails, which the guest sees.
     pub fn table_elements(&mut self, count: u64) -> &mut StoreLimits {
         self.table_elements = count;
         self
     }
 
-    /// How many instances of components and core modules the store may have; 10,000 by default. All core instances of a
-    /// component are one.
+    /// Sets how many instances of components and core modules the store may have; 10,000 by
+    /// default. A component with all its core instances counts as one.
     pub fn instances(&mut self, count: usize) -> &mut StoreLimits {
         self.instances = count;
         self
     }
 
-    /// How many linear memories all instances may define; 10,000 by default.
+    /// Sets how many linear memories all instances may define; 10,000 by default.
     pub fn memories(&mut self, count: usize) -> &mut StoreLimits {
         self.memories = count;
         self
     }
 
-    /// How many tables all instances may define, but for those that nothing writes: these take no
-    /// memory; 10,000 by default.
+    /// Sets how many tables all instances may define; 10,000 by default. Tables that are never
+    /// written to do not count, since they take no memory.
     pub fn tables(&mut self, count: usize) -> &mut StoreLimits {
         self.tables = count;
         self
     }
 
-    /// How many mappings of memory all instances may take; 20,000 by default. An operating system lets a
-    /// process have so many only, and
-    /// [`Config::max_mappings`](crate::Config::max_mappings) says what takes how many of them.
+    /// Sets how many mappings of memory all instances may take; 20,000 by default. An operating
+    /// system limits those of a process: see [`Config::max_mappings`](crate::Config::max_mappings),
+    /// also for what takes how many of them.
     pub fn mappings(&mut self, count: usize) -> &mut StoreLimits {
         self.mappings = count;
         self
     }
 
-    /// How many bytes of host memory the strings and lists may take that are lifted from a guest in
-    /// one direction of one call; 128 MiB by default. Elements of a guest's list may all lie in the
-    /// same place, so that a few bytes of guest memory could become any number for the host. A call
-    /// that needs more fails as if the guest had trapped. [`WasmStr`](crate::WasmStr) and
-    /// [`WasmList`](crate::WasmList) take no memory.
+    /// Sets how many bytes of host memory the strings and lists may take that are lifted from a
+    /// guest in one direction of one call; 128 MiB by default. Elements of a guest's list may all
+    /// lie in the same place, so that a few bytes of guest memory could become any number for the
+    /// host. A call that needs more fails as if the guest had trapped. [`WasmStr`](crate::WasmStr)
+    /// and [`WasmList`](crate::WasmList) take no memory.
     pub fn lift_size(&mut self, bytes: usize) -> &mut StoreLimits {
         self.lift_size = bytes;
         self
     }
 
-    /// How many handles of resources all component instances of the store may have at a time, with the
-    /// room that their tables have for more; 2^20 by default, each of which takes 16 bytes of host memory.
-    /// A guest that needs more traps. The specification has a limit of 2^28 - 2 for each component
-    /// instance.
+    /// Sets how many handles of resources all component instances of the store may have at a time,
+    /// counted with the room that their tables have for more; 2^20 by default. Each takes 16 bytes
+    /// of host memory. A guest that needs more traps. The specification limits each component
+    /// instance to 2^28 - 2.
     pub fn handles(&mut self, count: u32) -> &mut StoreLimits {
         self.handles = count;
         self
     }
 
-    pub(crate) fn handles_max(&self) -> u32 {
-        self.handles
+    /// The limit that [`memory_size`](StoreLimits::memory_size) sets.
+    pub fn get_memory_size(&self) -> u64 {
+        self.memory_size
     }
 
-    pub(crate) fn bytes_to_lift(&self) -> usize {
+    /// The limit that [`table_elements`](StoreLimits::table_elements) sets.
+    pub fn get_table_elements(&self) -> u64 {
+        self.table_elements
+    }
+
+    /// The limit that [`instances`](StoreLimits::instances) sets.
+    pub fn get_instances(&self) -> usize {
+        self.instances
+    }
+
+    /// The limit that [`memories`](StoreLimits::memories) sets.
+    pub fn get_memories(&self) -> usize {
+        self.memories
+    }
+
+    /// The limit that [`tables`](StoreLimits::tables) sets.
+    pub fn get_tables(&self) -> usize {
+        self.tables
+    }
+
+    /// The limit that [`mappings`](StoreLimits::mappings) sets.
+    pub fn get_mappings(&self) -> usize {
+        self.mappings
+    }
+
+    /// The limit that [`lift_size`](StoreLimits::lift_size) sets.
+    pub fn get_lift_size(&self) -> usize {
         self.lift_size
+    }
+
+    /// The limit that [`handles`](StoreLimits::handles) sets.
+    pub fn get_handles(&self) -> u32 {
+        self.handles
     }
 
     /// The size in bytes that a memory which may get this large may really get.
@@ -140,7 +174,7 @@ impl StoreLimits {
     }
 }
 
-/// What the instances of a store have defined.
+/// The instances of a store, counted with all that they define.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
     instances: usize,
@@ -152,11 +186,11 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// What it is with one more instance by this plan.
+    /// The usage with one more instance by this plan.
     ///
     /// # Errors
     /// The limit that the instance would exceed.
-    pub(crate) fn with(&self, plan: &Plan, limits: &StoreLimits) -> Result<Usage> {
+    pub(crate) fn with(&self, plan: &InstancePlan, limits: &StoreLimits) -> Result<Usage> {
         let usage = Usage {
             instances: self.instances + 1,
             memories: self.memories + plan.memories.len(),
@@ -191,10 +225,39 @@ fn check(what: &'static str, found: u64, limit: u64) -> Result<()> {
     Ok(())
 }
 
-/// What a call fails with that needs more memory than [`StoreLimits::lift_size`].
+/// The error of a call that needs more memory than [`StoreLimits::lift_size`].
 #[cold]
 pub(crate) fn too_much_to_lift() -> Error {
     Error::msg(
         "a guest's value takes more of the host's memory than the store's limit (StoreLimits::lift_size)",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_can_be_read() {
+        let default = StoreLimits::default();
+        let mut limits = StoreLimits::new();
+        limits
+            .memory_size(default.get_memory_size() + 1)
+            .table_elements(default.get_table_elements() + 2)
+            .instances(default.get_instances() + 3)
+            .memories(default.get_memories() + 4)
+            .tables(default.get_tables() + 5)
+            .mappings(default.get_mappings() + 6)
+            .lift_size(default.get_lift_size() + 7)
+            .handles(default.get_handles() + 8);
+        assert_eq!(limits.get_memory_size() - default.get_memory_size(), 1);
+        let table_elements = limits.get_table_elements() - default.get_table_elements();
+        assert_eq!(table_elements, 2);
+        assert_eq!(limits.get_instances() - default.get_instances(), 3);
+        assert_eq!(limits.get_memories() - default.get_memories(), 4);
+        assert_eq!(limits.get_tables() - default.get_tables(), 5);
+        assert_eq!(limits.get_mappings() - default.get_mappings(), 6);
+        assert_eq!(limits.get_lift_size() - default.get_lift_size(), 7);
+        assert_eq!(limits.get_handles() - default.get_handles(), 8);
+    }
 }

@@ -1,5 +1,6 @@
-//! How many mappings of memory guests take: a process has so many only (`vm.max_map_count`), and when they
-//! are all taken, its next thread or allocation fails, whoever needs it.
+//! Limits the mappings of memory that guests take: a process has a limited number
+//! (`vm.max_map_count`), and when they are all taken, its next thread or allocation fails, that of
+//! the host too.
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +12,8 @@ use crate::sys::memory::Reservation;
 /// Mappings that a reservation is at most: what is accessible, and the rest.
 pub(crate) const PER_RESERVATION: usize = 2;
 
-/// Mappings that a file's pages add which are mapped into a reservation: themselves, and what is after.
+/// Mappings that a file's pages add which are mapped into a reservation: themselves, and what is
+/// after.
 pub(crate) const PER_RUN: usize = 2;
 
 /// The mappings that an engine may have.

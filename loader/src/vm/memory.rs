@@ -9,8 +9,8 @@
 //! own. A memory whose accesses are checked has a small guard, and gets a smaller reservation where
 //! the system has no more. All memory starts as zeros, over which the runs of the images are laid:
 //! some are mapped from the artifact and copied by the kernel where they are written, others are
-//! copied at once, as the compiler has decided. The address space comes from a [`Pool`] and goes back
-//! there.
+//! copied at once, as the compiler has decided. The address space comes from a [`Pool`] and goes
+//! back there.
 #![allow(unsafe_code, reason = "owns the memory of instances")]
 
 use std::io;
@@ -23,7 +23,7 @@ use cwasm_format::vmctx::{VmContext, VmHandles, VmMemory, VmTable};
 
 use super::engine::Engine;
 use crate::artifact::Unit;
-use crate::artifact::plan::{MemoryPlan, Plan, Run, TablePlan};
+use crate::artifact::plan::{InstancePlan, MemoryPlan, Run, TablePlan};
 use crate::error::{Context as _, Error, Result};
 use crate::fork;
 use crate::sys::PAGE_SIZE;
@@ -41,13 +41,13 @@ pub(crate) struct Slot {
     /// Context offset of the descriptor of the first memory.
     first_memory: Option<usize>,
     context_size: usize,
-    /// Holds the context and, behind it, the first memory. `None` only in `drop`.
+    /// Holds the context and, after it, the first memory. `None` only in `drop`.
     first: Option<Space>,
     /// The other memories: each with the context offset of its descriptor.
     others: Box<[(usize, Option<Space>)]>,
     /// Whether runs of images are mapped.
     mapped: bool,
-    /// What these take. Given back after they were unmapped.
+    /// The mappings that these count as. Given back after they were unmapped.
     _runs: Option<Mappings>,
 }
 
@@ -61,7 +61,7 @@ impl Slot {
         engine: &Engine,
         limits: &StoreLimits,
         unit: &Unit,
-        plan: &Plan,
+        plan: &InstancePlan,
     ) -> Result<Slot> {
         let too_long = |table: &&TablePlan| table.len > MAX_ELEMENTS;
         if let Some(table) = plan.tables.iter().find(too_long) {
@@ -73,7 +73,7 @@ impl Slot {
             Some(memory) => reserve(pool, limits, plan.context_size, memory)?,
             None => pool
                 .take(plan.context_size, plan.context_size)
-                .with_context(|| "cannot allocate memory for an instance")?,
+                .context("cannot allocate memory for an instance")?,
         };
         let others = plan.memories.iter().skip(1).map(|memory| {
             reserve(pool, limits, 0, memory).map(|reservation| (memory.slot, Some(reservation)))
@@ -83,7 +83,7 @@ impl Slot {
             count => Some(pool.budget().take(PER_RUN * count)),
         };
         let runs = runs.transpose();
-        let runs = runs.with_context(|| "cannot set up the memory of an instance")?;
+        let runs = runs.context("cannot set up the memory of an instance")?;
         let mut slot = Slot {
             engine: engine.clone(),
             first_memory: plan.memories.first().map(|memory| memory.slot),
@@ -94,12 +94,12 @@ impl Slot {
             _runs: runs,
         };
         let filled = slot.fill(unit, plan);
-        // In any case, and behind the image of the context, which has other bytes in these places:
+        // In any case, and after the image of the context, which has other bytes in these places:
         // `drop` reads the sizes of memories.
         slot.write_memories(plan, limits);
         slot.write_tables(plan, limits);
         slot.write_handles(plan, limits);
-        filled.with_context(|| "cannot set up the memory of an instance")?;
+        filled.context("cannot set up the memory of an instance")?;
         Ok(slot)
     }
 
@@ -122,7 +122,7 @@ impl Slot {
     }
 
     /// Where a memory or the context lies: its reservation and the offset there.
-    fn place(&self, plan: &Plan, memory: Option<usize>) -> (&Reservation, usize) {
+    fn place(&self, plan: &InstancePlan, memory: Option<usize>) -> (&Reservation, usize) {
         let (reservation, start) = match memory {
             None => (&self.first, 0),
             Some(0) => (&self.first, plan.context_size),
@@ -135,7 +135,7 @@ impl Slot {
     }
 
     /// Lays the images over the zeros.
-    fn fill(&mut self, unit: &Unit, plan: &Plan) -> io::Result<()> {
+    fn fill(&mut self, unit: &Unit, plan: &InstancePlan) -> io::Result<()> {
         let images = unit.artifact().section(SectionId::Images);
         for run in &plan.runs {
             let bytes = &images[run.source..run.source + run.size];
@@ -149,7 +149,7 @@ impl Slot {
     }
 
     /// Maps a run; whether that was possible.
-    fn map_run(&mut self, plan: &Plan, run: &Run, bytes: &[u8]) -> io::Result<bool> {
+    fn map_run(&mut self, plan: &InstancePlan, run: &Run, bytes: &[u8]) -> io::Result<bool> {
         self.mapped = true;
         let (reservation, start) = self.place(plan, run.memory);
         let (offset, source) = (start + run.offset, NonNull::from(bytes).cast());
@@ -161,7 +161,7 @@ impl Slot {
         }
     }
 
-    fn write_memories(&self, plan: &Plan, limits: &StoreLimits) {
+    fn write_memories(&self, plan: &InstancePlan, limits: &StoreLimits) {
         let context = self.context();
         for (index, memory) in plan.memories.iter().enumerate() {
             let (reservation, start) = self.place(plan, Some(index));
@@ -183,7 +183,7 @@ impl Slot {
         }
     }
 
-    fn write_tables(&self, plan: &Plan, limits: &StoreLimits) {
+    fn write_tables(&self, plan: &InstancePlan, limits: &StoreLimits) {
         let context = self.context();
         for table in &plan.tables {
             // SAFETY: inside the context (checked by the plan).
@@ -200,13 +200,13 @@ impl Slot {
 }
 
 impl Slot {
-    fn write_handles(&self, plan: &Plan, limits: &StoreLimits) {
+    fn write_handles(&self, plan: &InstancePlan, limits: &StoreLimits) {
         let context = self.context();
         for offset in &plan.handle_tables {
             // SAFETY: inside the context (checked by the plan).
             let slot = unsafe { context.byte_add(*offset as usize) }.cast::<VmHandles>();
             // SAFETY: as above; aligned as well, and nothing else refers to it yet.
-            unsafe { slot.write(handles::empty(limits.handles_max())) };
+            unsafe { slot.write(handles::empty(limits.get_handles())) };
         }
     }
 
@@ -243,7 +243,7 @@ impl Drop for Slot {
     }
 }
 
-/// Reserves accessible `before` bytes and a memory behind them, whose initial size is accessible.
+/// Reserves `before` accessible bytes and a memory after them, whose initial size is accessible.
 fn reserve(pool: &Pool, limits: &StoreLimits, before: usize, memory: &MemoryPlan) -> Result<Space> {
     let is_checked = memory.is_checked;
     let mut size = memory.reservation;
@@ -316,7 +316,7 @@ fn copy(bytes: &[u8], reservation: &Reservation, offset: usize) {
     unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len()) };
 }
 
-/// What never changes of a memory.
+/// The part of a memory that never changes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fixed {
     pub(crate) base: *mut u8,

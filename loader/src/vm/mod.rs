@@ -1,4 +1,4 @@
-//! What compiled code runs on and with: instances, their memory, traps, and what stops them.
+//! The run time of compiled code: instances, their memory, traps and interrupts.
 
 pub(crate) mod builtins;
 pub(crate) mod call;

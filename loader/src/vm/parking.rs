@@ -1,7 +1,7 @@
 //! Threads that wait at an address of a shared memory, for `memory.atomic.wait` and `notify`.
 //!
-//! A fixed number of queues, chosen by the address, as in Linux' futexes. A thread compares the value
-//! while it holds the queue, and a notifier holds it too: between comparing and waiting, no
+//! A fixed number of queues, chosen by the address, as in Linux' futexes. A thread compares the
+//! value while it holds the queue, and a notifier holds it too: between comparing and waiting, no
 //! notification is lost.
 
 use std::collections::VecDeque;

@@ -19,7 +19,7 @@ pub(crate) struct Pool {
     free: Mutex<VecDeque<Free>>,
     /// Reservations that are kept at most.
     max: usize,
-    /// What all reservations count for, also those that are kept.
+    /// The budget of all reservations, also of those that are kept.
     budget: Arc<Budget>,
 }
 
@@ -40,7 +40,7 @@ impl Pool {
         }
     }
 
-    /// What its reservations count for.
+    /// The budget that its reservations are taken from.
     pub(crate) fn budget(&self) -> &Arc<Budget> {
         &self.budget
     }
@@ -61,7 +61,7 @@ impl Pool {
         }) = found
         else {
             return self.budget.reserve(size, accessible).or_else(|_| {
-                // What is kept here may be what is missing.
+                // Perhaps the missing address space is kept here.
                 self.clear();
                 self.budget.reserve(size, accessible)
             });

@@ -1,4 +1,4 @@
-//! What resources are of, and what the host provides for them.
+//! Types of resources, and the resources that the host defines.
 
 use std::any::TypeId;
 use std::fmt;
@@ -11,8 +11,8 @@ use super::store_id::StoreId;
 
 /// A type of resources.
 ///
-/// That of the host is a Rust type: all components that import it mean the same. Those of a guest
-/// are its own: each instance of a component has its own.
+/// A type of the host is a Rust type: it is the same for all components that import it. A type of a
+/// guest belongs to an instance: each instance of a component has its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ResourceType(Kind);
 
@@ -32,7 +32,7 @@ impl ResourceType {
         ResourceType(Kind::Host(TypeId::of::<T>()))
     }
 
-    /// Whether it is the host's.
+    /// Whether it is a type of the host.
     pub(crate) fn is_host(&self) -> bool {
         matches!(self.0, Kind::Host(_))
     }
@@ -47,7 +47,7 @@ impl ResourceType {
     }
 }
 
-/// A resource that the host provides.
+/// A resource type that the host defines.
 #[derive(Clone)]
 pub(crate) struct HostResource {
     pub(crate) ty: ResourceType,

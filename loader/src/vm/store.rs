@@ -1,4 +1,5 @@
-//! The part of a store that does not depend on the host's data: its instances, and what belongs to them.
+//! The part of a store that does not depend on the host's data: its instances, and what belongs to
+//! them.
 #![allow(
     unsafe_code,
     reason = "host functions come back to the store by its address"
@@ -13,7 +14,7 @@ use cwasm_format::vmctx::{VmStore, flags};
 
 use super::engine::Engine;
 use crate::artifact::Unit;
-use crate::artifact::plan::Plan;
+use crate::artifact::plan::InstancePlan;
 use crate::error::{Error, Result};
 use crate::vm::handles;
 use crate::vm::host_handles::HostHandles;
@@ -31,13 +32,13 @@ use crate::vm::watch::Watch;
 pub(crate) struct StoreOpaque {
     /// Shared with compiled code. Must be the first field.
     pub(crate) vm: VmStore,
-    /// What calls look at.
+    /// The state that every call checks.
     pub(crate) watch: Watch,
     /// Bytes of stack that wasm may use: the engine's, where each call finds it.
     pub(crate) max_wasm_stack: usize,
     id: StoreId,
     engine: Engine,
-    pending: Option<Pending>,
+    host_failure: Option<HostFailure>,
     /// Each with what the store's instances had defined before.
     instances: Vec<(Arc<InstanceData>, Usage)>,
     usage: Usage,
@@ -51,7 +52,7 @@ pub(crate) struct StoreOpaque {
 }
 
 /// How a host function failed, kept until wasm has been left.
-pub(crate) enum Pending {
+pub(crate) enum HostFailure {
     Error(Error),
     Panic(Box<dyn Any + Send>),
 }
@@ -69,7 +70,7 @@ impl StoreOpaque {
             max_wasm_stack: engine.max_wasm_stack(),
             id: StoreId::next(),
             engine: engine.clone(),
-            pending: None,
+            host_failure: None,
             instances: Vec::new(),
             usage: Usage::default(),
             limits: StoreLimits::default(),
@@ -94,7 +95,8 @@ impl StoreOpaque {
         self.vm.host
     }
 
-    /// The store of a context or host function at this address; `None` for 0. Safe in signal handlers.
+    /// The store of a context or host function at this address; `None` for 0. Safe in signal
+    /// handlers.
     ///
     /// # Safety
     /// - `context` is 0, or the address of a `VmContext` or `VmHostFunc` whose store lives for
@@ -105,8 +107,8 @@ impl StoreOpaque {
         // SAFETY: live (the caller's contract).
         let store = unsafe { context.read() };
         let store = std::ptr::with_exposed_provenance::<StoreOpaque>(store as usize);
-        // SAFETY: `VmStore` is the start of the `StoreOpaque` (checked below), which is live and does
-        // not change (the caller's contract).
+        // SAFETY: `VmStore` is the start of the `StoreOpaque` (checked below), which is live and
+        // does not change (the caller's contract).
         unsafe { store.as_ref() }
     }
 
@@ -126,7 +128,8 @@ impl StoreOpaque {
         }
     }
 
-    /// What the store shares with its interruptible instances and its handles.
+    /// The requests to stop, which the store shares with its interruptible instances and its
+    /// handles.
     pub(crate) fn interrupts(&self) -> &Arc<Interrupts> {
         self.interrupts
             .get_or_init(|| Arc::new(Interrupts::new(&self.engine)))
@@ -141,23 +144,24 @@ impl StoreOpaque {
 
     /// Keeps how a host function failed until wasm has been left.
     #[cold]
-    pub(crate) fn set_pending(&mut self, pending: Pending) {
-        self.pending = Some(pending);
+    pub(crate) fn set_host_failure(&mut self, failure: HostFailure) {
+        self.host_failure = Some(failure);
     }
 
-    pub(crate) fn take_pending(&mut self) -> Option<Pending> {
-        self.pending.take()
+    /// Takes it to return it, if a host function failed.
+    pub(crate) fn take_host_failure(&mut self) -> Option<HostFailure> {
+        self.host_failure.take()
     }
 
-    /// A new instance of `unit` with the numbers of its types, which is not one of the store yet: images,
-    /// memories and tables are in place.
+    /// A new instance of `unit` with the numbers of its types, which is not one of the store yet:
+    /// images, memories and tables are in place.
     ///
     /// # Errors
     /// If there is not enough address space or memory.
     pub(crate) fn new_instance(
         &self,
         unit: &Arc<Unit>,
-        plan: &Plan,
+        plan: &InstancePlan,
         kind: InstanceKind,
         type_ids: TypeIds,
     ) -> Result<Arc<InstanceData>> {
@@ -199,19 +203,19 @@ impl StoreOpaque {
         &self.limits
     }
 
-    /// What the store's instances define with one more by this plan.
+    /// The usage of the store's instances and one more by this plan.
     ///
     /// # Errors
     /// The limit that the instance would exceed.
-    pub(crate) fn usage_with(&self, plan: &Plan) -> Result<Usage> {
+    pub(crate) fn usage_with(&self, plan: &InstancePlan) -> Result<Usage> {
         self.usage.with(plan, &self.limits)
     }
 
-    /// What room the handle tables of the instances take and may take.
+    /// The room that the handle tables of the instances take and may take.
     pub(crate) fn handle_room(&mut self) -> handles::Room<'_> {
         handles::Room {
             used: &mut self.usage.handles,
-            max: self.limits.handles_max(),
+            max: self.limits.get_handles(),
         }
     }
 

@@ -5,9 +5,9 @@
 //!                             ^ VmStore.host, for host functions
 //! ```
 //!
-//! Host functions find the store through the context that compiled code passes. Both sides use the one
-//! pointer that the allocation began with and make references from it for short times only, never across
-//! a call into wasm.
+//! Host functions find the store through the context that compiled code passes. Both sides use the
+//! one pointer that the allocation began with and make references from it for short times only,
+//! never across a call into wasm.
 #![allow(
     unsafe_code,
     reason = "host functions come back to the store by its address"
@@ -44,7 +44,8 @@ pub struct StoreContextMut<'a, T: 'static> {
     lifetime: PhantomData<&'a mut T>,
 }
 
-/// What gives shared access to a store: a [`Store`](crate::Store), or a reference to one.
+/// Shared access to a store: implemented for [`Store`](crate::Store), for the references that host
+/// functions get, and for references to these.
 pub trait AsContext {
     /// The host's data in the store.
     type Data: 'static;
@@ -53,7 +54,7 @@ pub trait AsContext {
     fn as_context(&self) -> StoreContext<'_, Self::Data>;
 }
 
-/// What gives exclusive access to a store.
+/// Exclusive access to a store: as [`AsContext`].
 pub trait AsContextMut: AsContext {
     /// The store.
     fn as_context_mut(&mut self) -> StoreContextMut<'_, Self::Data>;
@@ -66,7 +67,7 @@ struct StoreInner<T: 'static> {
     data: T,
 }
 
-/// A host's function that is told.
+/// A host's function that is called before and after calls.
 pub(crate) type Hook<T> =
     dyn FnMut(StoreContextMut<'_, T>, CallHook) -> Result<()> + Send + Sync + 'static;
 
@@ -216,13 +217,13 @@ impl<'a, T: 'static> StoreContextMut<'a, T> {
 }
 
 impl<T: 'static> StoreContextMut<'_, T> {
-    /// Tells the hook, if there is one, of a call that begins or ends.
+    /// Calls the hook, if there is one, for a call that begins or ends.
     ///
     /// # Errors
     /// The hook's.
     #[cold]
-    pub(crate) fn tell(&mut self, event: CallHook) -> Result<()> {
-        // What the hook itself calls is not told of.
+    pub(crate) fn call_hook(&mut self, event: CallHook) -> Result<()> {
+        // Taken out, so that it is not called for calls of its own.
         // SAFETY: access is ours for `'a` (invariant 1), and `self` is borrowed.
         let hook = unsafe { &mut (*self.inner.as_ptr()).hook }.take();
         finally(
@@ -240,42 +241,37 @@ impl<T: 'static> StoreContextMut<'_, T> {
     }
 }
 
-// SAFETY: owns all that it points to, as a box would: the data, which may be sent, and
-// `StoreOpaque`, all of whose parts may be (checked there; contexts are plain memory).
+// SAFETY: owns the store as a `Box` does. It consists of the data (`T: Send`), the hook (`Send`, by
+// its type) and the `StoreOpaque` (`Send`, asserted there), whose contexts are plain memory.
 unsafe impl<T: Send> Send for StoreOwner<T> {}
-// SAFETY: a shared store gives shared access to the data, the engine and the interrupts only, which
-// may be shared themselves.
+// SAFETY: a `&StoreOwner` gives shared access to the data (`T: Sync`) and to the engine and the
+// interrupts (both `Sync`). All else is only read: nothing changes the `StoreOpaque` or the memory
+// of its instances while the store is shared (of shared memories, no bytes are handed out).
 unsafe impl<T: Sync> Sync for StoreOwner<T> {}
-// SAFETY: stands for a `&Store<T>`.
+// SAFETY: gives the same access as a `&Store<T>`, which is `Send` if the store is `Sync`.
 unsafe impl<T: Sync> Send for StoreContext<'_, T> {}
-// SAFETY: stands for a `&mut Store<T>`.
+// SAFETY: gives the same access as a `&mut Store<T>`, which is `Send` if the store is.
 unsafe impl<T: Send> Send for StoreContextMut<'_, T> {}
 
 const _: () = assert!(std::mem::offset_of!(StoreInner<u8>, opaque) == 0);
 
-impl<T: 'static> AsContext for StoreContext<'_, T> {
-    type Data = T;
+macro_rules! views {
+    ($($view:ident)*) => {$(
+        impl<T: 'static> AsContext for $view<'_, T> {
+            type Data = T;
 
-    #[inline]
-    fn as_context(&self) -> StoreContext<'_, T> {
-        StoreContext {
-            inner: self.inner,
-            lifetime: PhantomData,
+            #[inline]
+            fn as_context(&self) -> StoreContext<'_, T> {
+                StoreContext {
+                    inner: self.inner,
+                    lifetime: PhantomData,
+                }
+            }
         }
-    }
+    )*};
 }
 
-impl<T: 'static> AsContext for StoreContextMut<'_, T> {
-    type Data = T;
-
-    #[inline]
-    fn as_context(&self) -> StoreContext<'_, T> {
-        StoreContext {
-            inner: self.inner,
-            lifetime: PhantomData,
-        }
-    }
-}
+views! { StoreContext StoreContextMut }
 
 impl<T: 'static> AsContextMut for StoreContextMut<'_, T> {
     #[inline]
@@ -284,23 +280,20 @@ impl<T: 'static> AsContextMut for StoreContextMut<'_, T> {
     }
 }
 
-impl<C: AsContext> AsContext for &C {
-    type Data = C::Data;
+macro_rules! references {
+    ($($reference:ty)*) => {$(
+        impl<C: AsContext> AsContext for $reference {
+            type Data = C::Data;
 
-    #[inline]
-    fn as_context(&self) -> StoreContext<'_, C::Data> {
-        C::as_context(self)
-    }
+            #[inline]
+            fn as_context(&self) -> StoreContext<'_, C::Data> {
+                C::as_context(self)
+            }
+        }
+    )*};
 }
 
-impl<C: AsContext> AsContext for &mut C {
-    type Data = C::Data;
-
-    #[inline]
-    fn as_context(&self) -> StoreContext<'_, C::Data> {
-        C::as_context(self)
-    }
-}
+references! { &C &mut C }
 
 impl<C: AsContextMut> AsContextMut for &mut C {
     #[inline]

@@ -22,8 +22,8 @@ pub(crate) fn range(table: &VmTable, start: u64, len: u64) -> Option<*mut u64> {
     inside.then(|| base.wrapping_add(start as usize))
 }
 
-/// Grows a table by `delta` elements `value`: the old length, or `None` if it cannot, or `stop` says
-/// that it shall not go on.
+/// Grows a table by `delta` elements `value`: the old length, or `None` if it cannot, or `stop`
+/// says that it must not continue.
 pub(crate) fn grow(
     table: &mut VmTable,
     delta: u64,
@@ -74,7 +74,7 @@ pub(crate) fn grow(
         added[part].fill(value);
     });
     if !whole {
-        // What was not filled holds old or no elements: nobody may see it.
+        // The rest holds old or no elements: nobody may see it.
         table.len = old_len;
         return None;
     }

@@ -10,7 +10,7 @@ use cwasm_format::{Artifact, TrapCode};
 
 use crate::artifact::registry;
 use crate::error::Error;
-use crate::vm::store::{Pending, StoreOpaque};
+use crate::vm::store::{HostFailure, StoreOpaque};
 use crate::vm::unwind;
 
 /// Why a guest was stopped.
@@ -108,7 +108,7 @@ impl Error {
 /// The error of a call into wasm that came back with this status, which is not 0. The call must
 /// have been this thread's last.
 ///
-/// A panic of a host function goes on here.
+/// A panic of a host function continues here.
 #[cold]
 #[inline(never)]
 pub(crate) fn take_trap(store: &mut StoreOpaque, status: u64) -> Error {
@@ -125,10 +125,10 @@ pub(crate) fn take_trap(store: &mut StoreOpaque, status: u64) -> Error {
         trap.truncated = truncated;
     });
     trap.frames = frames.into();
-    match store.take_pending() {
+    match store.take_host_failure() {
         None => Error::new(trap),
-        Some(Pending::Error(error)) => error.wrap(trap),
-        Some(Pending::Panic(payload)) => std::panic::resume_unwind(payload),
+        Some(HostFailure::Error(error)) => error.wrap(trap),
+        Some(HostFailure::Panic(payload)) => std::panic::resume_unwind(payload),
     }
 }
 

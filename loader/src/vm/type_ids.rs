@@ -1,5 +1,5 @@
-//! The numbers of core function types: references of open units say by them what they are, so that types
-//! of different artifacts can be compared by one number.
+//! The numbers of core function types: references of open units have the number of their type, so
+//! that types of different artifacts are compared by one number.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

@@ -10,9 +10,9 @@
 //! table of entries of its artifact: that frame is the innermost thunk's, and its landing pad takes
 //! over. Only frames of compiled code are passed, because wasm is entered through thunks alone.
 //!
-//! A fault is a trap only if the instruction is in the trap table and could get to the address that it
-//! failed at: the thunk's frame holds the context, through which the store and its memories are found.
-//! Anything else is a fault of ours or the host's, and is left to others.
+//! A fault is a trap only if the instruction is in the trap table and could get to the address that
+//! it failed at: the thunk's frame holds the context, through which the store and its memories are
+//! found. Anything else is a fault of ours or the host's, and is left to others.
 #![allow(unsafe_code, reason = "reads the stack of compiled code")]
 
 use std::cell::Cell;
@@ -82,7 +82,7 @@ pub(crate) fn take_backtrace(f: impl FnOnce(&[usize], bool)) {
     f(&pcs[..len], truncated);
 }
 
-/// Decides about a fault: if it is a trap of compiled code, where to go on. Runs in a signal
+/// Decides about a fault: if it is a trap of compiled code, where to continue. Runs in a signal
 /// handler.
 pub(crate) fn on_fault(fault: &Fault) -> Option<Resume> {
     let registers = &fault.registers;
@@ -136,7 +136,7 @@ fn trap_of(fault: &Fault, listed: Option<TrapCode>) -> Option<TrapCode> {
     }
 }
 
-/// Leaves wasm with a trap: where the innermost thunk above the frame at `frame` goes on.
+/// Leaves wasm with a trap: where the innermost thunk above the frame at `frame` continues.
 ///
 /// # Safety
 /// - `frame` is the frame pointer of compiled code that is active on this thread.
@@ -157,7 +157,7 @@ fn is_stack_overflow(address: usize, sp: usize) -> bool {
 /// How wasm was entered.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    /// Where the thunk goes on after a trap.
+    /// Where the thunk continues after a trap.
     resume: Resume,
     /// Address of the word in the thunk's frame that is its first argument.
     context: usize,

@@ -1,4 +1,4 @@
-//! Why the calls between host and guests of a store are looked at, in one word.
+//! The reasons to check the calls between host and guests of a store, in one word.
 
 /// The reasons: 0, if there are none.
 #[derive(Debug, Default)]
@@ -19,7 +19,7 @@ impl Watch {
         }
     }
 
-    /// Whether there is nothing to look at.
+    /// Whether there is nothing to check.
     #[inline(always)]
     pub(crate) fn is_idle(&self) -> bool {
         self.0 == 0
@@ -46,7 +46,7 @@ impl Watch {
         self.0 += Watch::DEFERRED;
     }
 
-    /// They do no longer.
+    /// Results lie there no longer.
     #[inline]
     pub(crate) fn remove_deferred(&mut self) {
         self.0 -= Watch::DEFERRED;

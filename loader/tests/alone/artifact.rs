@@ -1,32 +1,32 @@
 //! The loader alone, on an artifact that is written here by hand: machine code, records and all.
 //!
-//! What the compiler makes of components is tested with it; this is for what it never makes:
+//! The artifacts of the compiler are tested with it; this is for those that it never makes:
 //! malformed records, and code whose every instruction is known.
 #![allow(unsafe_code, reason = "loads machine code of its own")]
 
 use std::arch::global_asm;
 
-use cwasm::format::abi::FlatType;
-use cwasm::format::code::{EntryRecord, FunctionRecord, function_kind};
-use cwasm::format::cpu::CpuLevel;
-use cwasm::format::data::{IMAGE_CONTEXT, MemoryRecord};
-use cwasm::format::describe::Description;
-use cwasm::format::encoding::StringEncoding;
-use cwasm::format::exports::{CanonOptions, ExportRecord, LiftRecord, StrRef, kind};
-use cwasm::format::hash::{Tag, TypeHash};
-use cwasm::format::header::{
+use cwasm::{Component, Engine, Error, Instance, Linker, Store, StoreContextMut, TrapCode};
+use cwasm_format::abi::FlatType;
+use cwasm_format::code::{EntryRecord, FunctionRecord, function_kind};
+use cwasm_format::cpu::CpuLevel;
+use cwasm_format::data::{IMAGE_CONTEXT, MemoryRecord};
+use cwasm_format::describe::Description;
+use cwasm_format::encoding::StringEncoding;
+use cwasm_format::exports::{CanonOptions, ExportRecord, LiftRecord, StrRef, kind};
+use cwasm_format::hash::{Tag, TypeHash};
+use cwasm_format::header::{
     CHECKSUM_OFFSET, HEADER_END, Kind, NONE, PAGE_SIZE, SectionId, TARGET_X86_64_LINUX, checksum,
 };
-use cwasm::format::imports::{ImportRecord, LowerRecord};
-use cwasm::format::resources::UseRange;
-use cwasm::format::traps;
-use cwasm::format::types::{FuncType, Types, ValueType};
-use cwasm::format::vmctx::flags;
-use cwasm::format::write::{Contents, Facts, Images, Strings};
-use cwasm::{Component, Engine, Error, Instance, Linker, Store, StoreContextMut, TrapCode};
+use cwasm_format::imports::{ImportRecord, LowerRecord};
+use cwasm_format::resources::UseRange;
+use cwasm_format::traps;
+use cwasm_format::types::{FuncType, Types, ValueType};
+use cwasm_format::vmctx::flags;
+use cwasm_format::write::{Contents, Facts, Images, Strings};
 
-// Core functions, a trampoline to the host, and thunks, as the compiler would make them: all
-// frames keep a frame pointer; a thunk saves what its caller owns and its context, and calls one core
+// Core functions, a trampoline to the host, and thunks, as the compiler would make them: all frames
+// keep a frame pointer; a thunk saves what its caller owns and its context, and calls one core
 // function.
 global_asm!(
     r#"
@@ -577,7 +577,7 @@ fn malformed_headers_are_errors() {
     let engine = Engine::default();
     let bytes = contents().write();
     let linker = linker(&engine);
-    for at in cwasm::format::header::HEADER_OFFSET..CHECKSUM_OFFSET {
+    for at in cwasm_format::header::HEADER_OFFSET..CHECKSUM_OFFSET {
         for change in [0x01, 0x10, 0x80, 0xff] {
             let mut bytes = bytes.clone();
             bytes[at] ^= change;
@@ -596,7 +596,7 @@ fn try_all(engine: &Engine, linker: &Linker<u32>, bytes: &[u8]) -> cwasm::Result
     component
         .describe()
         .map(drop)
-        .or_else(|error| match error.format() {
+        .or_else(|error| match error.format_error() {
             Some(_) => Ok(()),
             None => Err(error),
         })?;

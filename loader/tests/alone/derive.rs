@@ -1,8 +1,9 @@
-//! Derived types: their constants are those that the compiler computes. A host needs no `unsafe` for them.
+//! Derived types: their constants are those that the compiler computes. A host needs no `unsafe`
+//! for them.
 #![forbid(unsafe_code)]
 
-use cwasm::format::types::Types;
 use cwasm::{ComponentType, Lift, Lower, flags};
+use cwasm_format::types::Types;
 
 #[derive(ComponentType, Lower, Lift, Clone, Debug, PartialEq)]
 #[component(record)]
@@ -49,7 +50,7 @@ enum Single {
 }
 
 flags! {
-    /// What may be done.
+    /// Rights to do something.
     pub Permissions {
         const READ;
         #[component(name = "write-it")]
@@ -63,7 +64,7 @@ flags! {
     Nine { const A; const B; const C; const D; const E; const F; const G; const H; const I; }
 }
 
-/// What the derive computes is what the compiler computes of the type that it describes.
+/// Checks that the derive computes what the compiler computes of the type that it describes.
 fn described<T: ComponentType>() -> String {
     let mut types = Types::new();
     let ty = T::describe(&mut types).expect("a type");

@@ -244,7 +244,7 @@ fn define(linker: &mut Linker<Host>, world: &World) -> cwasm::Result<()> {
             continue;
         }
         let Func { params, result, .. } = func.clone();
-        root.func_new(&name, move |mut store, given, results| {
+        root.func_new(&name, move |mut store, _, given, results| {
             let given = params.iter().zip(given);
             let given = given.map(|(ty, val)| of_val(&mut store, ty, val));
             let given = given.collect::<Option<Vec<Value>>>();

@@ -28,7 +28,7 @@ fn every_version_loads_or_is_refused() {
             let error = component.unwrap_err();
             assert!(
                 matches!(
-                    error.format(),
+                    error.format_error(),
                     Some(cwasm_format::FormatError::AbiVersion { found, .. }) if found == version
                 ),
                 "{error}"

@@ -39,7 +39,7 @@ fn seal(artifact: &mut [u8]) {
 fn refused(workshop: &Workshop, artifact: &[u8]) -> FormatError {
     match workshop.map_component(artifact) {
         Ok(_) => panic!("the artifact is accepted"),
-        Err(error) => match error.format() {
+        Err(error) => match error.format_error() {
             Some(found) => found,
             None => panic!("not a format error: {error:?}"),
         },
@@ -233,7 +233,7 @@ fn components_and_core_modules_are_told_apart() {
     );
     let error = workshop.map_module(&greet(&workshop)).unwrap_err();
     assert_eq!(
-        error.format(),
+        error.format_error(),
         Some(FormatError::WrongKind {
             found: component,
             expected: core
@@ -341,7 +341,7 @@ fn every_flipped_bit_of_the_header_sealed() {
             seal(&mut artifact);
             match workshop.map_component(&artifact) {
                 Ok(component) => look_at_everything(&component),
-                Err(error) => assert!(error.format().is_some(), "{error:?}"),
+                Err(error) => assert!(error.format_error().is_some(), "{error:?}"),
             }
         }
     }
@@ -363,7 +363,7 @@ fn flipped_bits_of_records() {
             artifact[at] ^= 1 << random.below(8);
             match workshop.map_component(&artifact) {
                 Ok(component) => look_at_everything(&component),
-                Err(error) => assert!(error.format().is_some(), "{error:?}"),
+                Err(error) => assert!(error.format_error().is_some(), "{error:?}"),
             }
         }
     }
@@ -425,7 +425,7 @@ fn the_digest_covers_everything() {
     for at in (HEADER_END..bytes.len()).step_by(997) {
         bytes[at] ^= 1;
         let error = verify(&bytes).unwrap_err();
-        assert_eq!(error.format(), Some(FormatError::Digest), "byte {at}");
+        assert_eq!(error.format_error(), Some(FormatError::Digest), "byte {at}");
         bytes[at] ^= 1;
     }
 }

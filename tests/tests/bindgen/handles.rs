@@ -141,7 +141,7 @@ fn define_dynamic(linker: &mut Linker<State>) -> cwasm::Result<()> {
     let mut things = linker.instance("test:matrix/things")?;
     things.resource("thing", ResourceType::host::<Thing>(), |_, _| Ok(()))?;
     for (shape, _) in SHAPES {
-        things.func_new(&format!("give{shape}"), |mut store, params, results| {
+        things.func_new(&format!("give{shape}"), |mut store, _, params, results| {
             let seen = numbered(&params[0], &mut |any| {
                 assert!(any.owned());
                 rep(any, &mut store)
@@ -150,7 +150,7 @@ fn define_dynamic(linker: &mut Linker<State>) -> cwasm::Result<()> {
             store.data_mut().0 = flat(&seen);
             Ok(())
         })?;
-        things.func_new(&format!("lend{shape}"), |mut store, params, results| {
+        things.func_new(&format!("lend{shape}"), |mut store, _, params, results| {
             let seen = numbered(&params[0], &mut |any| {
                 assert!(!any.owned());
                 rep(any, &mut store)

@@ -133,7 +133,7 @@ impl Side {
             things.resource("thing", ty, |_, _| Ok(()))?;
             let mut echo = linker.instance(ECHO)?;
             for (name, ..) in functions() {
-                echo.func_new(&name, |mut store, params, results| {
+                echo.func_new(&name, |mut store, _, params, results| {
                     results.clone_from_slice(params);
                     store.data_mut().seen = Some(params[0].clone());
                     Ok(())
@@ -147,7 +147,7 @@ impl Side {
     fn call(&mut self, name: &str, val: &Val) -> Val {
         let func = self
             .instance
-            .get_func(&mut self.store, &format!("{ECHO}#{name}"));
+            .get_func(&mut self.store, format!("{ECHO}#{name}"));
         let mut results = [Val::Bool(false)];
         let params = std::slice::from_ref(val);
         let called = func.unwrap().call(&mut self.store, params, &mut results);

@@ -288,7 +288,7 @@ where
 /// The host's functions, of whatever types.
 fn define_dynamic(linker: &mut Linker<Seen>) {
     let mut root = linker.root();
-    root.func_new("give", |mut store, params, results| {
+    root.func_new("give", |mut store, _, params, results| {
         let seen = numbered(&params[0], &mut |any| any.rep(&mut store));
         results[0] = with_resources(&seen, &mut |number| {
             ResourceAny::make(number, false, &mut store)
@@ -297,7 +297,7 @@ fn define_dynamic(linker: &mut Linker<Seen>) {
         Ok(())
     })
     .unwrap();
-    root.func_new("lend", |mut store, params, results| {
+    root.func_new("lend", |mut store, _, params, results| {
         let seen = numbered(&params[0], &mut |any| {
             assert!(!any.owned());
             any.rep(&mut store)

@@ -460,7 +460,7 @@ fn borrows_end_with_the_host_function() {
     let kept = store.data_mut().kept.take().unwrap();
     assert!(misuse(kept.ty(&store)).contains("call is over"));
     assert!(misuse(kept.resource_drop(&mut store)).contains("call is over"));
-    assert!(misuse(Resource::<File>::try_from_resource_any(kept, &mut store)).contains("over"));
+    assert!(misuse(kept.try_into_resource::<File>(&mut store)).contains("over"));
     let (): () = call(&mut store, instance, "apart", ()).unwrap();
     assert_eq!(
         code(call::<_, _, ()>(&mut store, instance, "both", ())),
@@ -479,7 +479,7 @@ fn the_hosts_resources_become_any_and_back() {
     func.call(&mut store, &[Val::Resource(any)], &mut results)
         .unwrap();
     assert_eq!(results, [Val::U32(3)]);
-    assert!(misuse(Resource::<u8>::try_from_resource_any(any, &mut store)).contains("u8"));
+    assert!(misuse(any.try_into_resource::<u8>(&mut store)).contains("u8"));
     let file = Resource::<File>::try_from_resource_any(any, &mut store).unwrap();
     assert_eq!(store.data().table.get(&file).unwrap().0, "123");
     assert!(misuse(any.ty(&store)).contains("given away"));
@@ -536,7 +536,7 @@ fn linking_compares_resources() {
     );
     let error = link(&|files| files.func_wrap("file", |_, (): ()| Ok(())));
     assert!(
-        error.contains("`files#file`: expected a resource, found a function"),
+        error.contains("`files#file`: expected a resource, found `func()`"),
         "{error}"
     );
     let error = link(&|files| {

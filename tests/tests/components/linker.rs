@@ -1,6 +1,7 @@
 //! A linker's behaviour for imports that are missing or defined twice.
 
-use cwasm::{Component, LinkError, Linker, Store};
+use cwasm::types::Type;
+use cwasm::{Component, ImportItem, LinkError, Linker, Resource, ResourceType, Store, Val};
 use cwasm_tests::artifact::Workshop;
 
 const GUEST: &str = r#"(component
@@ -106,4 +107,85 @@ fn definitions_are_replaced_if_that_is_allowed() {
             .unwrap();
         assert_eq!(known.call(&mut store, ()).unwrap(), (expected,));
     }
+}
+
+#[test]
+fn link_errors_say_what_is_missing_and_what_is_of_another_type() {
+    let workshop = Workshop::new();
+    let component = component(&workshop);
+    let mut linker = Linker::<()>::new(workshop.engine());
+    let mut root = linker.root();
+    root.func_wrap("known", |_, (): ()| Ok(("text",))).unwrap();
+    root.resource("unknown", ResourceType::host::<u8>(), |_, _| Ok(()))
+        .unwrap();
+    root.func_wrap("take", |_, (_,): (Resource<u8>,)| Ok(()))
+        .unwrap();
+    let mut instance = linker.instance("a:b/c@1.2.0").unwrap();
+    instance.func_new("r", |_, _, _, _| Ok(())).unwrap();
+    let error = linker.instantiate_pre(&component).err().unwrap();
+    let error = error.context("outer");
+    let found = error.downcast_ref::<LinkError>().unwrap();
+    let func = |ty: &str| ImportItem::Func(Some(ty.to_owned()));
+    let summary = |path: &str| {
+        let mut imports = found.imports().iter();
+        let import = imports.find(|import| import.path == path).unwrap();
+        let found = import.found.clone();
+        assert_eq!(found.is_none(), import.is_missing());
+        (import.expected.clone(), found, import.detail.is_some())
+    };
+    let u32 = func("func() -> u32");
+    assert_eq!(
+        summary("known"),
+        (u32.clone(), Some(func("func() -> string")), false)
+    );
+    let text = func("func(text: string) -> u32");
+    assert_eq!(
+        summary("unknown"),
+        (text, Some(ImportItem::Resource), false)
+    );
+    assert_eq!(summary("a:b/c@1.2.0#known"), (u32, None, false));
+    assert_eq!(
+        summary("a:b/c@1.2.0#r"),
+        (ImportItem::Resource, Some(ImportItem::Func(None)), false)
+    );
+    // The types are alike, and the handles differ: of a resource that is not the host's.
+    let (ImportItem::Func(_), Some(ImportItem::Func(Some(_))), true) = summary("take") else {
+        panic!("{error}")
+    };
+    assert_eq!(
+        error.downcast::<LinkError>().unwrap().into_imports().len(),
+        6
+    );
+}
+
+#[test]
+fn dynamic_functions_are_told_their_type() {
+    let workshop = Workshop::new();
+    let component = component(&workshop);
+    let mut linker = Linker::<Vec<String>>::new(workshop.engine());
+    linker.define_unknown_imports_as_traps(&component).unwrap();
+    linker.allow_shadowing(true);
+    for (instance, name) in [(None, "known"), (Some("a:b/c@1.2.0"), "known")] {
+        let mut instance = match instance {
+            None => linker.root(),
+            Some(instance) => linker.instance(instance).unwrap(),
+        };
+        instance
+            .func_new(name, |mut store, ty, args, results| {
+                assert_eq!((ty.params().len(), args.len()), (0, 0));
+                assert_eq!((ty.results().len(), results.len()), (1, 1));
+                assert_eq!(ty.results().next(), Some(Type::U32));
+                store.data_mut().push(ty.to_string());
+                results[0] = Val::U32(4);
+                Ok(())
+            })
+            .unwrap();
+    }
+    let mut store = Store::new(workshop.engine(), Vec::new());
+    let instance = linker.instantiate(&mut store, &component).unwrap();
+    let known = instance
+        .get_typed_func::<(), (u32,)>(&mut store, "known")
+        .unwrap();
+    assert_eq!(known.call(&mut store, ()).unwrap(), (8,));
+    assert_eq!(store.data()[..], ["func() -> u32"; 2]);
 }

@@ -9,6 +9,8 @@ mod after_failure;
 mod cases;
 mod component_calls;
 mod dylink;
+mod errors;
+mod exports;
 mod handle_matrix;
 mod host_resources;
 mod labels;

@@ -453,7 +453,7 @@ fn mismatches_of_handles_are_errors_before_any_call() {
         let component = workshop.map_component(&artifact).unwrap();
         let mut linker = Linker::<()>::new(workshop.engine());
         resources(&mut linker);
-        linker.root().func_new("p", |_, _, _| Ok(())).unwrap();
+        linker.root().func_new("p", |_, _, _, _| Ok(())).unwrap();
         let mut store = Store::new(workshop.engine(), ());
         let instance = linker.instantiate(&mut store, &component).unwrap();
         for HandleCandidate {

@@ -362,7 +362,7 @@ fn modules_of_other_types_are_refused_with_all_that_is_wrong() {
 #[test]
 fn imported_modules_are_exported_as_they_are() {
     let (case, mut store, instance) = Case::linked();
-    assert!(case.component.module("module").unwrap().is_none());
+    assert!(case.component.get_module("module").unwrap().is_none());
     let again = instance.get_module(&mut store, "module").unwrap().unwrap();
     let names: Vec<_> = again
         .exports()
@@ -402,7 +402,7 @@ fn exported_modules_are_modules() {
         .unwrap();
     assert_eq!(number(&mut store, instance, "next").unwrap(), 43);
     for name in ["module", "both#m"] {
-        let module = component.module(name).unwrap().unwrap();
+        let module = component.get_module(name).unwrap().unwrap();
         let alone = module.instantiate(&mut store, &[]).unwrap();
         let Some(cwasm::Extern::Func(next)) = alone.get(&store, "next").unwrap() else {
             panic!("the module exports a function")
@@ -421,9 +421,9 @@ fn exported_modules_are_modules() {
     assert_eq!(number(&mut store, instance, "next").unwrap(), 44);
     let from_instance = instance.get_module(&mut store, "both#n").unwrap().unwrap();
     assert_eq!(from_instance.imports().unwrap().len(), 1);
-    assert!(component.module("next").unwrap().is_none());
+    assert!(component.get_module("next").unwrap().is_none());
     // A module stays when its component goes.
-    let module = component.module("module").unwrap().unwrap();
+    let module = component.get_module("module").unwrap().unwrap();
     drop((component, store));
     let mut store = Store::new(workshop.engine(), Vec::<u32>::new());
     module.instantiate(&mut store, &[]).unwrap();
@@ -449,7 +449,7 @@ const PASSES_ON: &str = r#"(component
 fn a_module_of_one_component_is_given_to_another_and_passed_on() {
     let workshop = Workshop::new();
     let module = component(&workshop, EXPORTS)
-        .module("module")
+        .get_module("module")
         .unwrap()
         .unwrap();
     let passes_on = component(&workshop, PASSES_ON);

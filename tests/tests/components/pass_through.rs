@@ -62,7 +62,7 @@ fn linker(workshop: &Workshop) -> Linker<Option<Instance>> {
         Ok((lists.iter().map(sum).collect::<Vec<u64>>(),))
     })
     .unwrap();
-    root.func_new("many", |_, args, results| {
+    root.func_new("many", |_, _, args, results| {
         let [Val::Tuple(values)] = args else {
             panic!("{args:?}")
         };

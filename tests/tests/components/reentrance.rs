@@ -201,7 +201,7 @@ fn linker(engine: &Engine) -> cwasm::Result<Linker<Host>> {
             Ok((calls,))
         },
     )?;
-    root.func_new("lend-list", |mut store, args, results| {
+    root.func_new("lend-list", |mut store, _, args, results| {
         let instance = store.data().instance.expect("an instance");
         let (Val::U32(what), Val::List(things)) = (args[0].clone(), &args[1]) else {
             return Err(Error::msg("other arguments"));

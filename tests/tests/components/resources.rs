@@ -327,7 +327,7 @@ fn host_bench(workshop: &Workshop, component: &cwasm::Component, typed: Option<&
     root.func_wrap("make2", |_, (): ()| Ok((Resource::<B>::new_own(2),)))
         .unwrap();
     match typed {
-        None => root.func_new("f", |_, _, _| Ok(())).unwrap(),
+        None => root.func_new("f", |_, _, _, _| Ok(())).unwrap(),
         Some(position) => wrap(&mut root, position),
     }
     let instance = linker.instantiate(&mut store, component).unwrap();

@@ -135,7 +135,7 @@ where
         let mut dynamic = Linker::<Arc<Mutex<Vec<Val>>>>::new(workshop.engine());
         dynamic
             .root()
-            .func_new("f", |cx, params, results| {
+            .func_new("f", |cx, _, params, results| {
                 cx.data().lock().unwrap().push(params[0].clone());
                 results[0] = params[0].clone();
                 Ok(())

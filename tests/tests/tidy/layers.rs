@@ -38,6 +38,7 @@ const LOADER: &[&[&str]] = &[
     // What hosts use.
     &[
         "engine",
+        "export_index",
         "store",
         "component",
         "module",

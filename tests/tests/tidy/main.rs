@@ -20,7 +20,7 @@ const DIRECTION: &[(&str, &[&str])] = &[
 /// The dependencies of the loader besides `format`. It stays small.
 const LOADER_NEEDS: &[&str] = &["memmap2", "rustix", "libc", "simdutf8"];
 /// Its dependencies under features that are off by default.
-const LOADER_OFFERS: &[&str] = &["sha2", "wasm-wave"];
+const LOADER_OFFERS: &[&str] = &["anyhow", "sha2", "wasm-wave"];
 
 /// The files that may contain `unsafe`, tests aside. The compiler and the format have none; outside
 /// of the loader it is mapping artifacts.

@@ -1,7 +1,7 @@
-//! What instantiation follows, checked once for each artifact.
+//! The records that instantiation follows, checked once for each artifact.
 //!
-//! Input: the records of an artifact, any of which may be wrong. Output: a [`Plan`], whose fields
-//! need no further check.
+//! Input: the records of an artifact, any of which may be wrong. Output: an [`InstancePlan`], whose
+//! fields need no further check.
 
 mod modules;
 
@@ -25,7 +25,7 @@ pub(crate) use modules::ModuleInstancePlan;
 
 /// How an instance of an artifact is laid out, and what it starts from.
 #[derive(Debug)]
-pub(crate) struct Plan {
+pub(crate) struct InstancePlan {
     /// Bytes of the context: whole pages.
     pub(crate) context_size: usize,
     pub(crate) memories: Box<[MemoryPlan]>,
@@ -37,7 +37,7 @@ pub(crate) struct Plan {
     pub(crate) mapped_runs: usize,
     /// Instances of imported core modules, in the order in which they are made.
     pub(crate) module_instances: Box<[ModuleInstancePlan]>,
-    /// What runs when everything else is done.
+    /// The code that runs when everything else is done.
     pub(crate) init: Option<Code>,
     /// Context offset of the address of the page that interruptible code checks.
     pub(crate) interrupt_slot: Option<u32>,
@@ -57,7 +57,7 @@ pub(crate) struct MemoryPlan {
     pub(crate) max_byte_len: usize,
     /// Bytes of address space that it may use and that code touches without a check.
     pub(crate) reservation: usize,
-    /// Inaccessible bytes behind these.
+    /// Inaccessible bytes after these.
     pub(crate) guard_size: usize,
     /// Whether code checks accesses, so that a smaller reservation will do.
     pub(crate) is_checked: bool,
@@ -87,9 +87,9 @@ pub(crate) struct Run {
     pub(crate) size: usize,
 }
 
-impl Plan {
+impl InstancePlan {
     /// Checks all records of the artifact that instantiating it follows.
-    pub(crate) fn new(records: &Records<'_>) -> Result<Plan, FormatError> {
+    pub(crate) fn new(records: &Records<'_>) -> Result<InstancePlan, FormatError> {
         let artifact = records.artifact;
         let header = artifact.header();
         let found = artifact.memories().iter().enumerate();
@@ -132,7 +132,7 @@ impl Plan {
             index: 0,
         };
         let init = records.optional_code(header_record, "init_thunk", header.init_thunk)?;
-        Ok(Plan {
+        Ok(InstancePlan {
             context_size,
             memories,
             tables,

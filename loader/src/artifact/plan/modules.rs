@@ -1,4 +1,4 @@
-//! What describes the core modules that a component imports and exports, and their instances.
+//! The records of the core modules that a component imports and exports, and of their instances.
 
 use std::ops::Range;
 
@@ -17,7 +17,7 @@ use crate::core_types::ExternType;
 pub(crate) struct ModuleInstancePlan {
     /// Index of the module's import.
     pub(crate) import: usize,
-    /// What runs before it is made.
+    /// The code that runs before it is made.
     pub(crate) init: Option<Code>,
     /// Indices of what it is given.
     pub(crate) args: Range<usize>,
@@ -92,8 +92,8 @@ fn check_arg(
     }
 }
 
-/// Checks that imports of core kinds come last, by the instances that export them, and where the first
-/// is.
+/// Checks that imports of core kinds come last, by the instances that export them, and where the
+/// first is.
 fn first_core_import(records: &Records<'_>) -> Result<usize, FormatError> {
     let artifact = records.artifact;
     let imports = artifact.imports();

@@ -15,7 +15,7 @@ pub(crate) fn in_memory(bytes: &[u8]) -> io::Result<File> {
     Ok(file)
 }
 
-/// From now on nobody can change the file in memory, whoever has a descriptor of it.
+/// Seals a file in memory: nobody can change it from now on, whoever has a descriptor of it.
 #[cfg(feature = "verify")]
 pub(crate) fn seal(file: &File) -> io::Result<()> {
     use rustix::fs::SealFlags;

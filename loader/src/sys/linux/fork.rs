@@ -3,8 +3,8 @@
 
 use std::io;
 
-/// Has `before` called on the thread that forks, and then `after` there, and `in_child` on the child's
-/// only thread. They are never taken back.
+/// Makes each fork call `before` on the thread that forks, and then `after` there, and `in_child`
+/// on the child's only thread. This cannot be undone.
 ///
 /// # Errors
 /// If there is not enough memory.

@@ -28,7 +28,7 @@ pub(crate) fn max_mappings() -> usize {
 
 /// A range of address space that this process owns: whole pages, unmapped when dropped.
 ///
-/// Nothing in it can be accessed but what was made accessible.
+/// Only pages that were made accessible can be accessed.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     /// Invariant 1: `size` bytes from here are mapped and ours alone.
@@ -226,7 +226,7 @@ mod tests {
         let anonymous = Reservation::new(PAGE_SIZE, PAGE_SIZE).unwrap();
         // SAFETY: an anonymous mapping is emptied by this, and nothing reads it.
         let refused = unsafe { slot.map_copy(0, anonymous.start(), PAGE_SIZE) };
-        // Whether or not the kernel takes it, the pages can be used afterwards.
+        // Even if the kernel refuses it, the pages can be used afterwards.
         drop(refused);
         slot.reset(0, PAGE_SIZE).unwrap();
         // SAFETY: the page was just made accessible.

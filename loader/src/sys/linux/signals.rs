@@ -35,15 +35,15 @@ pub(crate) enum Cause {
     Division,
 }
 
-/// Decides whether a fault is a trap, and where to go on. Runs in a signal handler: it must not
+/// Decides whether a fault is a trap, and where to continue. Runs in a signal handler: it must not
 /// allocate, lock or panic.
 pub(crate) type Handler = fn(&Fault) -> Option<Resume>;
 
-/// What faults of code raise. (`SIGBUS` is never a guest's doing: pages that are there cannot be read
-/// or written, because a mapped file was cut off or the hardware failed.)
+/// The signals that faults of code raise. (`SIGBUS` is never a guest's doing: pages that are there
+/// cannot be read or written, because a mapped file was cut off or the hardware failed.)
 const SIGNALS: [c_int; 3] = [libc::SIGSEGV, libc::SIGILL, libc::SIGFPE];
 
-/// What our signal handlers need; set before they are installed.
+/// The state that our signal handlers need; set before they are installed.
 struct Installed {
     handler: Handler,
     /// The actions that were there before, in the order of [`SIGNALS`].
@@ -67,7 +67,7 @@ pub(crate) fn install(handler: Handler) -> Result<()> {
     if INSTALLED.get().is_some() {
         return Ok(());
     }
-    install_handlers(handler).with_context(|| "cannot install signal handlers")
+    install_handlers(handler).context("cannot install signal handlers")
 }
 
 fn install_handlers(handler: Handler) -> io::Result<()> {
@@ -94,8 +94,8 @@ fn install_handlers(handler: Handler) -> io::Result<()> {
     Ok(())
 }
 
-/// Checks that the signals of traps are not blocked on this thread: the kernel ends a process that cannot
-/// be told of a fault.
+/// Checks that the signals of traps are not blocked on this thread: the kernel ends a process that
+/// cannot be told of a fault.
 ///
 /// # Errors
 /// Which are blocked.
@@ -154,7 +154,7 @@ unsafe extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, contex
     };
     // SAFETY: the kernel passes a valid pointer, and nothing writes to it.
     let details = unsafe { &*info };
-    // What another process or thread sent is no fault, whatever was running.
+    // A signal that another process or thread sent is no fault, whatever was running.
     if details.si_code > 0 {
         // SAFETY: the kernel passes a valid pointer, which nothing else uses meanwhile.
         let machine = unsafe { &mut *context.cast::<libc::ucontext_t>() };
@@ -186,7 +186,7 @@ unsafe extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, contex
     }
 }
 
-/// Does what would have happened without our handler.
+/// Does what would happen without our handler.
 ///
 /// # Safety
 /// - `info` and `context` are what the kernel passed for `signal`.

@@ -1,5 +1,5 @@
-//! What a thread needs before it may enter wasm: a stack for signal handlers, signals that reach it, and
-//! stack of a known size.
+//! Threads that enter wasm need a stack for signal handlers, signals that reach them, and a stack
+//! of a known size.
 //!
 //! ```text
 //! low           limit                    outer         stack pointer         high
@@ -8,9 +8,10 @@
 //! |             |                        | host function                     |
 //! ```
 //!
-//! The stacks of threads have guard pages, and ends that stay. The main thread's has neither: the kernel
-//! lets it grow where it is touched, until a limit or something else is in the way. So it is made to grow
-//! as far as wasm and its host functions need *before* wasm is entered, and only that counts.
+//! The stacks of threads have guard pages, and ends that stay. The main thread's has neither: the
+//! kernel lets it grow where it is touched, until a limit or something else is in the way. So it is
+//! made to grow as far as wasm and its host functions need *before* wasm is entered, and only that
+//! counts.
 #![allow(unsafe_code, reason = "asks the system about the thread's stacks")]
 
 use std::cell::{Cell, OnceCell};
@@ -19,7 +20,7 @@ use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::ptr;
 
-use crate::error::{Context as _, Result};
+use crate::error::{Context as _, Error, Result};
 
 use super::memory::Reservation;
 use super::signals;
@@ -42,7 +43,7 @@ const SIGNAL_STACK: usize = 64 << 10;
 /// Bytes below the end of a stack that a fault may be at.
 const GUARD_GAP: usize = 1 << 20;
 
-/// What is known of this thread; zeros before it was asked for.
+/// The bounds of this thread's stack; zeros before they were asked for.
 struct Bounds {
     /// Lowest stack pointer with which the host may be called or wasm be entered.
     limit: Cell<usize>,
@@ -52,7 +53,7 @@ struct Bounds {
     outer: Cell<usize>,
     /// Lowest address of the stack that is known to be there.
     low: Cell<usize>,
-    /// Behind its highest address.
+    /// The end: one past its highest address.
     high: Cell<usize>,
     /// Bytes above `low` at which recursion of the host's ends.
     reserve: Cell<usize>,
@@ -79,37 +80,27 @@ thread_local! {
     static OWN_SIGNAL_STACK: OnceCell<SignalStack> = const { OnceCell::new() };
 }
 
-/// Where on the stack wasm can be entered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Entry {
-    /// The lowest stack pointer for this wasm, which is below the current one.
-    Limit(usize),
-    /// Too little stack is left.
-    Exhausted,
-    /// This is not the thread's own stack.
-    Foreign,
-}
-
-/// The lowest stack pointer for wasm that is entered now and may use `max` bytes of stack, together with
-/// the wasm that waits on this thread for host functions. Makes the thread ready for traps first, if it
-/// is not.
+/// The lowest stack pointer for wasm that is entered now and may use `max` bytes of stack, together
+/// with the wasm that waits on this thread for host functions. It is below the current one; `None`
+/// if too little stack is left. Makes the thread ready for traps first, if it is not.
 ///
 /// # Errors
-/// If the thread cannot be made ready: why.
+/// If the thread cannot be made ready, or runs on another stack than its own.
 #[inline(always)]
-pub(crate) fn enter(max: usize) -> Result<Entry> {
+pub(crate) fn enter(max: usize) -> Result<Option<usize>> {
     let pointer = stack_pointer();
     let (lowest, room, outer) =
         BOUNDS.with(|bounds| (bounds.limit.get(), bounds.room.get(), bounds.outer.get()));
     let limit = pointer.saturating_sub(max).max(outer);
     // Before the thread is ready there is no room.
     if pointer.wrapping_sub(lowest) < room && limit >= lowest && limit <= pointer {
-        return Ok(Entry::Limit(limit));
+        return Ok(Some(limit));
     }
     enter_slowly(max)
 }
 
-/// Sets the limit of the wasm that waits for a host function from now on, and returns the one before.
+/// Sets the limit of the wasm that waits for a host function from now on, and returns the one
+/// before.
 #[inline(always)]
 pub(crate) fn replace_outer(limit: usize) -> usize {
     BOUNDS.with(|bounds| bounds.outer.replace(limit))
@@ -120,8 +111,9 @@ pub(crate) fn outer() -> usize {
     BOUNDS.with(|bounds| bounds.outer.get())
 }
 
-/// Addresses at which a fault near the stack pointer, up to `distance` above the end of the stack, says
-/// that the stack is exhausted; none, if the thread was not made ready. Safe in signal handlers.
+/// Addresses at which a fault near the stack pointer, up to `distance` above the end of the stack,
+/// says that the stack is exhausted; none, if the thread was not made ready. Safe in signal
+/// handlers.
 pub(crate) fn overflow_range(distance: usize) -> Range<usize> {
     BOUNDS.with(|bounds| match (bounds.low.get(), bounds.grows.get()) {
         (0, _) => 0..0,
@@ -131,8 +123,8 @@ pub(crate) fn overflow_range(distance: usize) -> Range<usize> {
     })
 }
 
-/// Whether this thread has stack left for recursion that takes so many more bytes, and some for what
-/// is called then. True where that is not known, as on the stack of a coroutine.
+/// Whether this thread has stack left for recursion that takes so many more bytes, and some for
+/// what is called then. True where that is not known, as on the stack of a coroutine.
 #[inline]
 pub(crate) fn has_stack(bytes: usize) -> bool {
     let pointer = stack_pointer();
@@ -174,7 +166,7 @@ fn is_mapped_from(pointer: usize, low: usize) -> bool {
 }
 
 #[inline(never)]
-fn enter_slowly(max: usize) -> Result<Entry> {
+fn enter_slowly(max: usize) -> Result<Option<usize>> {
     BOUNDS.with(|bounds| {
         if bounds.room.get() == 0 {
             prepare(bounds)?;
@@ -185,23 +177,19 @@ fn enter_slowly(max: usize) -> Result<Entry> {
             grow(bounds, pointer, max);
         }
         if pointer < bounds.low.get() || pointer >= high {
-            return Ok(Entry::Foreign);
+            return Err(Error::msg(OTHER_STACK));
         }
         let limit = pointer.saturating_sub(max).max(bounds.outer.get());
         let limit = limit.max(bounds.limit.get());
-        Ok(if limit > pointer {
-            Entry::Exhausted
-        } else {
-            Entry::Limit(limit)
-        })
+        Ok((limit <= pointer).then_some(limit))
     })
 }
 
 #[cold]
 fn prepare(bounds: &Bounds) -> Result<()> {
     signals::check_unblocked()?;
-    ensure_signal_stack().with_context(|| "cannot install a signal stack")?;
-    let stack = find_stack().with_context(|| "cannot find the bounds of the stack")?;
+    ensure_signal_stack().context("cannot install a signal stack")?;
+    let stack = find_stack().context("cannot find the bounds of the stack")?;
     bounds.grows.set(stack.grows);
     bounds.is_grown.set(false);
     set_ends(bounds, stack.low, stack.high);
@@ -217,12 +205,12 @@ fn set_ends(bounds: &Bounds, low: usize, high: usize) {
     bounds.limit.set(limit);
 }
 
-/// Lets the main thread's stack grow until `max` bytes below the stack pointer and what host functions
-/// need are there, or as far as it can.
+/// Lets the main thread's stack grow until `max` bytes below the stack pointer and what host
+/// functions need are there, or as far as it can.
 fn grow(bounds: &Bounds, pointer: usize, max: usize) {
     let page = |address: usize| address & !(PAGE_SIZE - 1);
     let high = bounds.high.get();
-    // What is used is there, whoever made it grow.
+    // Pages in use are mapped, whoever made the stack grow.
     let mut low = bounds.low.get().min(page(pointer));
     let wanted = page(pointer.saturating_sub(max).saturating_sub(HOST_STACK));
     if wanted < low && !bounds.is_grown.get() {
@@ -243,8 +231,8 @@ fn grow(bounds: &Bounds, pointer: usize, max: usize) {
     set_ends(bounds, low, high);
 }
 
-/// Makes the kernel read what is below the stack pointer, where the stack grows as if the thread did; but
-/// where it cannot, the kernel says so. Whether it has grown from `low` to `address`.
+/// Makes the kernel read what is below the stack pointer, where the stack grows as if the thread
+/// did; but where it cannot, the kernel says so. Whether it has grown from `low` to `address`.
 fn touch(address: usize, low: usize) -> bool {
     const SIGNAL_SET_SIZE: usize = 8;
     /// No way to change the mask of blocked signals: it is refused after the set has been read.
@@ -264,7 +252,7 @@ fn touch(address: usize, low: usize) -> bool {
 struct Stack {
     /// Lowest usable address.
     low: usize,
-    /// Behind the highest one.
+    /// One past the highest one.
     high: usize,
     /// Whether it grows.
     grows: bool,
@@ -286,13 +274,14 @@ fn find_stack() -> io::Result<Stack> {
                 grows: true,
             });
         }
-        // The only thread of a process that another thread forked, or the main thread on another stack.
+        // The only thread of a process that another thread forked, or the main thread on another
+        // stack.
     }
     find_pthread_stack()
 }
 
-/// Behind the highest page of the main thread's stack that is known to be one: where the kernel put the
-/// program's name and random bytes. 0 if it did not.
+/// The end of the highest page of the main thread's stack that is known to be one: where the kernel
+/// put the program's name and random bytes. 0 if it did not.
 fn main_stack_end() -> usize {
     let entries = [libc::AT_EXECFN, libc::AT_RANDOM, libc::AT_PLATFORM];
     let addresses = entries.map(|entry| {
@@ -303,8 +292,8 @@ fn main_stack_end() -> usize {
     highest.checked_next_multiple_of(PAGE_SIZE).unwrap_or(0)
 }
 
-/// Whether all pages of a range are mapped: for those above the stack pointer, whether they are the same
-/// stack, because the kernel keeps a gap between a stack and what is below it.
+/// Whether all pages of a range are mapped: for those above the stack pointer, whether they are the
+/// same stack, because the kernel keeps a gap between a stack and what is below it.
 fn is_mapped(range: Range<usize>) -> io::Result<bool> {
     let start = ptr::without_provenance_mut(range.start);
     // SAFETY: writes back nothing, because no data of a file is asked to be waited for.
@@ -336,8 +325,8 @@ fn find_pthread_stack() -> io::Result<Stack> {
     // SAFETY: `attributes` was filled above and is not used again.
     check(unsafe { libc::pthread_attr_destroy(attributes.as_mut_ptr()) })?;
     let high = low.addr() + size;
-    // One that has no guard was made by someone who said where it is: what lies below is in use, and
-    // recursion would run into it.
+    // One that has no guard was made by someone who said where it is: what lies below is in use,
+    // and recursion would run into it.
     if guard == 0 {
         return Err(io::Error::other(
             match (low.addr()..high).contains(&stack_pointer()) {
@@ -354,8 +343,8 @@ fn find_pthread_stack() -> io::Result<Stack> {
     })
 }
 
-/// What a call on another stack than the thread's own fails with.
-pub(crate) const OTHER_STACK: &str =
+/// The error of a call on another stack than the thread's own.
+const OTHER_STACK: &str =
     "wasm can be entered on the thread's own stack only, and this is another one";
 
 fn check(error: libc::c_int) -> io::Result<()> {
@@ -369,8 +358,8 @@ fn check(error: libc::c_int) -> io::Result<()> {
 /// A stack for signal handlers, with a guard page below.
 struct SignalStack(Reservation);
 
-/// Sees to it that signal handlers of this thread run on a stack of their own, so that they can run
-/// when the thread's stack is exhausted.
+/// Makes signal handlers of this thread run on a stack of their own, so that they can run when the
+/// thread's stack is exhausted.
 fn ensure_signal_stack() -> io::Result<()> {
     let current = signal_stack()?;
     if current.ss_flags & libc::SS_DISABLE == 0 && current.ss_size >= MIN_SIGNAL_STACK {
@@ -437,7 +426,7 @@ mod tests {
     fn threads_know_their_stack() {
         for size in [64 << 10, 2 << 20] {
             let thread = std::thread::Builder::new().stack_size(size).spawn(move || {
-                let Entry::Limit(limit) = enter(MAX).unwrap() else {
+                let Some(limit) = enter(MAX).unwrap() else {
                     panic!("{size}")
                 };
                 let pointer = stack_pointer();
@@ -458,19 +447,19 @@ mod tests {
         let thread = std::thread::Builder::new().stack_size(4 << 20);
         let thread = thread.spawn(|| {
             // The first call measures from a frame of its own.
-            assert!(matches!(enter(MAX), Ok(Entry::Limit(_))));
-            let Entry::Limit(first) = enter(MAX).unwrap() else {
+            assert!(matches!(enter(MAX), Ok(Some(_))));
+            let Some(first) = enter(MAX).unwrap() else {
                 panic!("there is room")
             };
             assert_eq!(replace_outer(first), 0);
-            assert_eq!(enter(MAX).unwrap(), Entry::Limit(first));
+            assert_eq!(enter(MAX).unwrap(), Some(first));
             // Another store may have a lower limit, but not a higher one.
-            let Entry::Limit(smaller) = enter(MAX / 2).unwrap() else {
+            let Some(smaller) = enter(MAX / 2).unwrap() else {
                 panic!("there is room")
             };
             assert!(smaller > first + MAX / 4);
             replace_outer(stack_pointer() + PAGE_SIZE);
-            assert_eq!(enter(MAX).unwrap(), Entry::Exhausted);
+            assert_eq!(enter(MAX).unwrap(), None);
         });
         thread.unwrap().join().unwrap();
     }

@@ -1,4 +1,4 @@
-//! What the CPU can do.
+//! The features of the CPU.
 
 use std::sync::OnceLock;
 
@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn every_feature_of_the_format_can_be_detected() {
-        // What is in /proc/cpuinfo is found: no name of the format is missing in the table.
+        // All features in /proc/cpuinfo are found: no name of the format is missing in the table.
         let info = std::fs::read_to_string("/proc/cpuinfo").unwrap();
         let flags: Vec<_> = info
             .lines()

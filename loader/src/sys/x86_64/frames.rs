@@ -16,8 +16,8 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    /// The caller of the function whose first instruction is about to run: the return address is on top of
-    /// the stack, and the frame pointer is the caller's.
+    /// The caller of the function whose first instruction is about to run: the return address is on
+    /// top of the stack, and the frame pointer is the caller's.
     ///
     /// # Safety
     /// - The function was called, on this thread.

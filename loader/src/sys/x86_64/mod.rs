@@ -10,6 +10,6 @@ pub(crate) const PAGE_SIZE: usize = 4096;
 /// Bits of the addresses that a process can have.
 pub(crate) const ADDRESS_BITS: u32 = 47;
 
-/// Bytes between the stack pointer and an address that a function still reaches in its prologue: how far
-/// the compiler's stack probes are apart, and what a frame without probes may have.
+/// Bytes between the stack pointer and an address that a function still reaches in its prologue:
+/// how far the compiler's stack probes are apart, and what a frame without probes may have.
 pub(crate) const PROBE_DISTANCE: usize = 1 << 16;

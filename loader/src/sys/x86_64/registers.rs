@@ -1,4 +1,4 @@
-//! Registers: where code was interrupted, and where it goes on.
+//! Registers: where code was interrupted, and where it continues.
 #![allow(unsafe_code, reason = "sets registers")]
 
 /// The registers of interrupted code that say where it was.
@@ -12,7 +12,7 @@ pub(crate) struct Registers {
     pub(crate) fp: usize,
 }
 
-/// Where to go on.
+/// Where to continue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Resume {
     /// Address of the next instruction.
@@ -39,7 +39,7 @@ impl Registers {
 }
 
 impl Resume {
-    /// Makes the code that a signal interrupted go on here when its handler returns.
+    /// Makes the code that a signal interrupted continue here when its handler returns.
     pub(crate) fn set(&self, machine: &mut libc::ucontext_t) {
         let registers = &mut machine.uc_mcontext.gregs;
         registers[libc::REG_RIP as usize] = self.pc as libc::greg_t;
@@ -60,7 +60,7 @@ pub(crate) fn stack_pointer() -> usize {
     pointer
 }
 
-/// Goes on at `resume`, and forgets all frames below its stack pointer.
+/// Continues at `resume`, and forgets all frames below its stack pointer.
 ///
 /// # Safety
 /// - `resume` is a landing pad of compiled code whose frame is live on this thread's stack.

@@ -85,7 +85,7 @@ const fn address(builtin: Builtin) -> *const () {
 
 type Context = NonNull<VmContext>;
 
-/// Whether the guest shall stop: then long work is given up, with any result, and the trampoline of
+/// Whether the guest must stop: then long work is given up, with any result, and the trampoline of
 /// interruptible code raises the trap. Other code is never stopped.
 ///
 /// # Safety
@@ -164,7 +164,7 @@ unsafe extern "C" fn memory_copy(
     status(Ok(()))
 }
 
-/// Copies in the order in which nothing is overwritten before it is read; less if the guest shall
+/// Copies in the order in which nothing is overwritten before it is read; less if the guest must
 /// stop.
 ///
 /// # Safety
@@ -327,8 +327,8 @@ unsafe extern "C" fn handles_grow(context: Context, table: NonNull<VmHandles>) -
     // SAFETY: a live context (the caller's contract).
     let store = unsafe { context.as_ref() }.store;
     let store = std::ptr::with_exposed_provenance_mut::<StoreOpaque>(store as usize);
-    // SAFETY: a context's store is the `VmStore` of its store, at whose start it is; compiled code of it
-    // waits, and nothing else uses it.
+    // SAFETY: a context's store is the `VmStore` of its store, at whose start it is; compiled code
+    // of it waits, and nothing else uses it.
     let store = unsafe { &mut *store };
     // SAFETY: the caller's contract; tables are used by one thread alone.
     status(handles::grow(

@@ -11,7 +11,7 @@ use super::{Context, is_interrupted, memory_range};
 use crate::parts::{in_parts, in_parts_backwards};
 use crate::transcode::{self, Part};
 
-/// What a transcoder returns for a string that it cannot transcode.
+/// The return value of a transcoder for a string that it cannot transcode.
 pub(super) const INVALID: i64 = -1;
 
 /// Bytes of a memory to read and bytes of a memory to write. If an instance calls itself, both are
@@ -29,8 +29,8 @@ unsafe fn source_and_target<'a>(
     let to = unsafe { memory_range(dst_memory, dst, dst_len) }?;
     // Both are inside, so that the sums do not overflow.
     let overlap = src_memory == dst_memory && src < dst + dst_len && dst < src + src_len;
-    // SAFETY: the range is inside accessible memory, which nothing writes to as long as this is used:
-    // it is dropped before the other one is made, if they overlap.
+    // SAFETY: the range is inside accessible memory, which nothing writes to as long as this is
+    // used: it is dropped before the other one is made, if they overlap.
     let from = unsafe { std::slice::from_raw_parts(from, src_len as usize) };
     let from = match overlap {
         true => {
@@ -41,8 +41,8 @@ unsafe fn source_and_target<'a>(
         }
         false => Cow::Borrowed(from),
     };
-    // SAFETY: the range is inside accessible memory that nothing else uses, and does not overlap with
-    // what is read.
+    // SAFETY: the range is inside accessible memory that nothing else uses, and does not overlap
+    // with what is read.
     let to = unsafe { std::slice::from_raw_parts_mut(to, dst_len as usize) };
     Some((from, to))
 }

@@ -27,7 +27,7 @@ pub(crate) const MEMORY_SIZE: usize = 1 << 16;
 /// Where `realloc` starts to hand out memory.
 pub(crate) const HEAP: u32 = 1024;
 
-/// What the guest's `realloc` does.
+/// The behaviour of the guest's `realloc`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Realloc {
     /// Gives memory.
@@ -286,7 +286,7 @@ impl Guest {
         std::mem::take(&mut self.block.state.get_mut().calls)
     }
 
-    /// What thunks return from now on.
+    /// Sets the result of thunks from now on.
     pub(crate) fn set_return(&mut self, value: u64, status: u64) {
         self.block.state.get_mut().returns = RawReturn { value, status };
     }

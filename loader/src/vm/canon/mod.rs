@@ -55,7 +55,8 @@ pub(crate) struct CallTarget {
 pub(crate) struct CanonOptions {
     /// Invariant 1: the context of a live instance.
     context: NonNull<VmContext>,
-    /// Invariant 2: null, or a memory that that instance has or imports: it lives as long as the store.
+    /// Invariant 2: null, or a memory that that instance has or imports: it lives as long as the
+    /// store.
     memory: *mut VmMemory,
     /// Invariant 3: a thunk of that instance, of four arguments.
     realloc: Option<Code>,
@@ -70,9 +71,10 @@ pub(crate) struct CanonOptions {
     width: Plain<PointerWidth>,
 }
 
-/// A value whose unused bit patterns stay unused: `Option` and `Result` of a handle that is made of such
-/// values are then told apart by a pointer, so that moving a handle out of them is a few wide copies.
-/// With the tag at an odd place in the middle, making a typed handle took half as long again.
+/// A value whose unused bit patterns stay unused: `Option` and `Result` of a handle that is made of
+/// such values are then told apart by a pointer, so that moving a handle out of them is a few wide
+/// copies. With the tag at an odd place in the middle, making a typed handle took half as long
+/// again.
 #[derive(Clone, Copy)]
 pub(crate) struct Plain<T: Copy>(MaybeUninit<T>);
 
@@ -123,8 +125,8 @@ impl CanonOptions {
             if record.memory & IMPORTED == 0 {
                 slot.cast().as_ptr()
             } else {
-                // SAFETY: the slot of an imported memory (checked by `check_options`): its address, or
-                // zero before it is there.
+                // SAFETY: the slot of an imported memory (checked by `check_options`): its address,
+                // or zero before it is there.
                 let address = unsafe { slot.cast::<u64>().read() };
                 std::ptr::with_exposed_provenance_mut(address as usize)
             }
@@ -241,7 +243,7 @@ impl CanonOptions {
         unsafe { self.flags.write(flags) };
     }
 
-    /// What the guest's memory holds; nothing, if these options have no memory.
+    /// The bytes of the guest's memory; none, if these options have no memory.
     ///
     /// # Safety
     /// - The instance is live for `'a`.
@@ -258,7 +260,7 @@ impl CanonOptions {
         unsafe { std::slice::from_raw_parts(base, memory.byte_len as usize) }
     }
 
-    /// What the guest's memory holds, to change it.
+    /// The bytes of the guest's memory, to change them.
     ///
     /// # Safety
     /// - The instance is live for `'a`.

@@ -1,5 +1,5 @@
-//! Compiles, so that the others are built and not only checked: some errors are found when functions
-//! are instantiated.
+//! Compiles, so that the others are built and not only checked: some errors are found when
+//! functions are instantiated.
 #[derive(cwasm::ComponentType, cwasm::Lower, cwasm::Lift)]
 enum Either<T> {
     Nothing,
