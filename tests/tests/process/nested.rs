@@ -106,7 +106,7 @@ fn call(component: &Component, stack: usize) -> cwasm::Result<()> {
     let run = move || {
         let mut linker = Linker::<()>::new(component.engine());
         let calls = AtomicUsize::new(0);
-        linker.root().func_new("host", move |_, args, results| {
+        linker.root().func_new("host", move |_, _, args, results| {
             let value = args[0].clone();
             assert!(value == args[0]);
             let is_pretty = calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(64);
