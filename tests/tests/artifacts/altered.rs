@@ -130,7 +130,7 @@ fn check(
         alter(&mut artifact);
         assert!(artifact != original, "alteration {number} alters nothing");
         let error = instantiate(&workshop, &artifact).expect_err("an altered artifact is accepted");
-        match error.format() {
+        match error.format_error() {
             Some(FormatError::Record { section, field, .. }) => {
                 assert_eq!((section, field), (*name, *expected), "alteration {number}");
             }
@@ -268,7 +268,7 @@ fn altered_hashes_are_errors() {
         let mut artifact = original.clone();
         alter(&mut artifact);
         let error = describe(&artifact).unwrap_err();
-        let Some(FormatError::Record { section, field, .. }) = error.format() else {
+        let Some(FormatError::Record { section, field, .. }) = error.format_error() else {
             panic!("{error:?}")
         };
         assert_eq!((section, field), (name, expected));
@@ -305,7 +305,7 @@ fn verified_artifacts_are_the_ones_of_the_digest() {
         std::fs::write(&path, bytes).unwrap();
         let error = map(digest).expect_err(what);
         assert_eq!(
-            error.format(),
+            error.format_error(),
             Some(FormatError::Digest),
             "{what}: {error:?}"
         );
@@ -362,7 +362,7 @@ fn verified_artifacts_are_the_ones_of_the_digest() {
     std::fs::write(&path, &module).unwrap();
     let error = map(&digest).unwrap_err();
     assert!(
-        matches!(error.format(), Some(FormatError::WrongKind { .. })),
+        matches!(error.format_error(), Some(FormatError::WrongKind { .. })),
         "{error:?}"
     );
     assert!(Module::map_verified(workshop.engine(), &path, &digest).is_ok());
