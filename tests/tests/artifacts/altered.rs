@@ -1,6 +1,6 @@
-//! Metadata that was altered by accident: what code relies on is compared with the compiler's rules
-//! before an instance is made. On purpose it can be altered so that nothing notices: the digest is for
-//! that ([`Component::map_verified`]).
+//! Metadata that was altered by accident: what code relies on is compared with the compiler's
+//! rules before an instance is made. On purpose it can be altered so that nothing notices: the
+//! digest is for that ([`Component::map_verified`]).
 
 use cwasm::{Component, Linker, Module, Store, StoreContextMut};
 use cwasm_format::FormatError;

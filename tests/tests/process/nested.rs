@@ -100,7 +100,8 @@ impl Shape {
     }
 }
 
-/// Calls the guest on a thread with this much stack. Host functions do with the value what they can.
+/// Calls the guest on a thread with this much stack. Its host function copies, compares, prints and
+/// returns the value.
 fn call(component: &Component, stack: usize) -> cwasm::Result<()> {
     let component = component.clone();
     let run = move || {

@@ -9,9 +9,6 @@ const MAX_LINES: usize = 1500;
 /// to the width of code; what it leaves wide, such as WebAssembly in strings, may be.
 const MAX_WIDTH: usize = 100;
 
-/// Folders whose comments are not reflowed yet. TO BE REMOVED, with its use, once they are.
-const WIDE_COMMENTS: &[&str] = &["loader/"];
-
 /// The promise about artifacts, in the same words wherever it is made.
 const PROMISE: &str = "map, inspect, reflect, link: any bytes; instantiate and call: \
     the artifact as the compiler wrote it";
@@ -59,9 +56,6 @@ fn lines_are_narrow() {
 fn comments_are_narrow() {
     let mut seen = 0;
     for (name, text) in files(&[".rs"]) {
-        if WIDE_COMMENTS.iter().any(|folder| name.starts_with(folder)) {
-            continue;
-        }
         for (index, line) in text.lines().enumerate() {
             let Some(content) = line.trim_start().strip_prefix("//") else {
                 continue;
