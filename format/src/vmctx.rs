@@ -39,8 +39,8 @@ pub struct VmStore {
     /// Address of the table of [`Builtin`](crate::builtin::Builtin)s.
     pub builtins: u64,
     /// The lowest stack pointer of wasm: functions that call others compare it in their prologues,
-    /// trampolines before they call the host. Set at every entry, and again when a host function
-    /// returns, which may have entered wasm on this thread or another one.
+    /// trampolines before they call the host. Set when wasm is entered, and put back afterwards:
+    /// 0 while no wasm of the store is active, and otherwise the innermost one's.
     pub stack_limit: u64,
     /// Address of the loader's own data of the store.
     pub host: u64,
@@ -188,7 +188,7 @@ pub struct VmHostFunc {
 pub const INTERRUPT_PAGE_SIZE: u32 = 4096;
 
 /// The return value of thunks and host shims, in two registers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes)]
 #[repr(C)]
 pub struct RawReturn {
     /// The flat result's bits (floats as their bits, 32-bit values zero-extended), or 0.

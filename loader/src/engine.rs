@@ -73,9 +73,9 @@ impl Config {
 
     /// Sets how many bytes of a thread's stack guests may use, 1 MiB by default: a guest that needs
     /// more traps with [`TrapCode::StackOverflow`](crate::TrapCode::StackOverflow). The stack of
-    /// guests that wait on the same thread for host functions counts, and so does the stack of
-    /// these host functions. On a thread that has less, the guest gets the whole stack but for 128
-    /// KiB (a quarter of a small stack), which are left for host functions.
+    /// guests of the same store that wait on the thread for host functions counts, and so does the
+    /// stack of these host functions. On a thread that has less, the guest gets the whole stack but
+    /// for 128 KiB (a quarter of a small stack), which are left for host functions.
     pub fn max_wasm_stack(&mut self, bytes: usize) -> &mut Config {
         self.max_wasm_stack = bytes;
         self

@@ -32,7 +32,6 @@ use crate::types::ComponentFunc;
 use crate::val::Val;
 use crate::values::handles::{HandleType, check_handles};
 use crate::values::{ComponentNamedList, Lift, Lower};
-use crate::vm::call;
 use crate::vm::canon::CanonOptions;
 use crate::vm::enter::Failure;
 use crate::vm::handles;
@@ -245,12 +244,10 @@ unsafe fn run<H: HostCall>(
     let options = unsafe { CanonOptions::new(context, text, &lower.options, lower.flags) };
     // SAFETY: the store of the instance; whoever called into wasm waits for us.
     let mut store = unsafe { StoreContextMut::<H::Data>::from_context(context) };
-    let limits = call::wait_for_host(store.opaque());
     let outcome = catch_unwind(AssertUnwindSafe(|| {
         // SAFETY: compiled code called with these arguments (the caller's contract).
         unsafe { host.call(&mut store, &options, args) }
     }));
-    call::go_on(store.opaque(), limits);
     match outcome {
         Ok(Ok(value)) => RawReturn { value, status: 0 },
         Ok(Err(failure)) => fail(store.opaque(), failure),
@@ -339,7 +336,6 @@ where
         // SAFETY: the store of the instance that calls, or for which the host does; whoever has it
         // waits for us.
         let mut store = unsafe { StoreContextMut::<T>::from_context(context) };
-        let limits = call::wait_for_host(store.opaque());
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             if rep & DROPPED_BY_HOST != 0 {
                 return drop_for_host(&mut store, |store| func(store, rep as u32));
@@ -350,7 +346,6 @@ where
             // SAFETY: as above.
             unsafe { store.end_host_call(context, result) }
         }));
-        call::go_on(store.opaque(), limits);
         match outcome {
             Ok(Ok(())) => RawReturn::default(),
             Ok(Err(failure)) => fail(store.opaque(), failure),

@@ -14,7 +14,7 @@ use crate::artifact::registry;
 use crate::artifact::{Code, Unit};
 use crate::core_types::FuncType;
 use crate::error::{Error, Result};
-use crate::vm::call::{Ready, go_on, wait_for_host};
+use crate::vm::call::Ready;
 use crate::vm::items::FuncItem;
 use crate::vm::store::{HostFailure, StoreOpaque};
 use crate::vm::store_context::{AsContext, AsContextMut};
@@ -338,9 +338,7 @@ unsafe extern "C" fn host_shim(
     let func = unsafe { func.as_ref() };
     // SAFETY: the caller's contract.
     let call = |store: &StoreOpaque| unsafe { call_host(func, store, values) };
-    let limits = wait_for_host(store);
     let returned = catch_unwind(AssertUnwindSafe(|| call(store)));
-    go_on(store, limits);
     let pending = match returned {
         Ok(Ok(())) => return RawReturn::default(),
         Ok(Err(error)) => HostFailure::Error(error),

@@ -10,7 +10,6 @@ use cwasm_format::vmctx::{RawReturn, VmContext};
 
 use super::handle::Handle;
 use crate::error::{Error, Result};
-use crate::sys;
 use crate::values::handles::HandleType;
 use crate::values::{LiftContext, LowerContext};
 use crate::vm::call::Ready;
@@ -93,8 +92,6 @@ impl ResourceAny {
                 unsafe extern "C" fn(NonNull<u8>, NonNull<VmContext>, u64) -> RawReturn;
             // SAFETY: destructors of the host have this signature.
             let code = unsafe { std::mem::transmute::<NonNull<u8>, Destructor>(dtor.code) };
-            // No wasm of this call waits for it.
-            store.opaque().vm.stack_limit = sys::thread::outer() as u64;
             // SAFETY: its own data, and the context of an instance that is in the store.
             let returned = unsafe { code(dtor.data, context, u64::from(rep) | DROPPED_BY_HOST) };
             return host_result(store.opaque(), returned);

@@ -21,6 +21,10 @@ use crate::sys;
 pub(crate) struct Ready {
     /// Invariant 1: a store that outlives the call from the host which this is a part of.
     store: *mut StoreOpaque,
+    /// The lowest stack pointer of the wasm.
+    limit: u64,
+    /// That of the store's wasm that waits for a host function, or 0.
+    outer: u64,
 }
 
 impl Ready {
@@ -31,14 +35,18 @@ impl Ready {
     /// stack, it has no guard pages, or the thread blocks the signals of traps.
     #[inline(always)]
     pub(crate) fn new(store: &mut StoreOpaque) -> Result<Ready> {
-        match sys::thread::enter(store.max_wasm_stack)? {
-            Some(limit) => store.vm.stack_limit = limit as u64,
-            None => return Err(no_room()),
+        let limit = sys::thread::enter(store.max_wasm_stack)?;
+        let mut limit = limit.ok_or_else(no_room)? as u64;
+        let outer = store.vm.stack_limit;
+        if outer != 0 {
+            limit = limit_within(outer, limit)?;
         }
         // The provenance of all of a store's allocation was exposed when it was made.
         let address = std::ptr::from_mut(store).addr();
         Ok(Ready {
             store: std::ptr::with_exposed_provenance_mut(address),
+            limit,
+            outer,
         })
     }
 
@@ -81,6 +89,9 @@ impl Ready {
                 }
             };
         }
+        // For this thunk only: the host may call several.
+        // SAFETY: the store is ours (the caller's contract), and lives (invariant 1).
+        unsafe { (*self.store).vm.stack_limit = self.limit };
         let returned = arities! {
             0: ;
             1: 0;
@@ -101,6 +112,8 @@ impl Ready {
             16: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15;
             17: 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16;
         };
+        // SAFETY: as above.
+        unsafe { (*self.store).vm.stack_limit = self.outer };
         match returned.status {
             0 => Ok(returned.value),
             // SAFETY: the store is ours (the caller's contract), and lives (invariant 1).
@@ -115,27 +128,16 @@ fn no_room() -> Error {
     Error::trapped(TrapCode::StackOverflow)
 }
 
-/// The limits of the stack before a host function: of the wasm that calls it, and of wasm that
-/// waited before.
-#[derive(Clone, Copy)]
-pub(crate) struct StackLimits {
-    wasm: u64,
-    outer: usize,
-}
-
-/// Wasm of the store waits for a host function on this thread: guests that it calls have the rest
-/// of its stack.
-#[inline(always)]
-pub(crate) fn wait_for_host(store: &mut StoreOpaque) -> StackLimits {
-    let wasm = store.vm.stack_limit;
-    let outer = sys::thread::replace_outer(wasm as usize);
-    StackLimits { wasm, outer }
-}
-
-/// Wasm of the store continues. The host's function may have called guests on another thread, whose
-/// stack ends elsewhere.
-#[inline(always)]
-pub(crate) fn go_on(store: &mut StoreOpaque, limits: StackLimits) {
-    sys::thread::replace_outer(limits.outer);
-    store.vm.stack_limit = limits.wasm;
+/// The limit of wasm that is entered while other wasm of the store waits for a host function: on the
+/// same thread it has the rest of that one's stack.
+///
+/// # Errors
+/// [`TrapCode::StackOverflow`] if there is too little of it.
+#[inline(never)]
+fn limit_within(outer: u64, limit: u64) -> Result<u64> {
+    match sys::thread::has_room_above(outer as usize) {
+        None => Ok(limit),
+        Some(true) => Ok(limit.max(outer)),
+        Some(false) => Err(no_room()),
+    }
 }

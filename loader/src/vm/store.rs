@@ -63,7 +63,7 @@ impl StoreOpaque {
         StoreOpaque {
             vm: VmStore {
                 builtins,
-                stack_limit: u64::MAX,
+                stack_limit: 0,
                 host: 0,
             },
             watch: Watch::new(engine.allows_reentrance()),

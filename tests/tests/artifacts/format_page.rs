@@ -81,6 +81,7 @@ records! {
     vmctx::VmFuncImport { code, context, func_ref }
     vmctx::VmHostImport { code, data }
     vmctx::VmHostFunc { store, code, data }
+    vmctx::RawReturn { value, status }
 }
 
 /// The comment above the line of `source` that starts with `item` within `scope`, as a table has
@@ -288,4 +289,83 @@ fn the_page_on_the_format_is_what_the_code_says() {
         assert_eq!(found, expected, "docs/format.md:{}: see UPDATE=1", line + 1);
     }
     assert_eq!(page.len(), expected.len(), "docs/format.md: see UPDATE=1");
+}
+
+/// What compiled code and loaders of an ABI version agree on, without comments.
+fn abi() -> String {
+    let mut text = String::new();
+    for (_, name, size, fields) in records() {
+        let fields = fields
+            .iter()
+            .map(|(name, at, bytes)| format!(" {name} {at}+{bytes}"));
+        let fields: String = fields.collect();
+        writeln!(text, "record {name} {size}:{fields}").unwrap();
+    }
+    for id in SectionId::ALL {
+        let (number, size) = (*id as u8, id.record_size());
+        writeln!(text, "section {number} {} {size}", id.name()).unwrap();
+    }
+    for builtin in Builtin::ALL {
+        let (at, name) = (builtin.table_offset(), builtin.name());
+        let (params, returns) = (builtin.params(), builtin.returns());
+        writeln!(text, "builtin {at} {name} {params:?} {returns:?}").unwrap();
+    }
+    for code in TrapCode::ALL {
+        writeln!(text, "trap {} {code:?}", code.number()).unwrap();
+    }
+    for (name, bits) in X86_64_FEATURES {
+        writeln!(text, "feature {bits:#x} {name}").unwrap();
+    }
+    for row in constants().lines().skip(2) {
+        // Which older versions a loader takes is its own affair.
+        if !row.contains("ABI_VERSION_MIN") {
+            writeln!(text, "constant {row}").unwrap();
+        }
+    }
+    text
+}
+
+/// An artifact says the version it was compiled for: then all of it has to be as it was.
+#[test]
+fn a_version_of_the_abi_does_not_change() {
+    let version = header::ABI_VERSION;
+    let path = common::root().join(format!("tests/golden/v{version}.txt"));
+    let Ok(expected) = std::fs::read_to_string(&path) else {
+        assert!(
+            std::env::var_os("UPDATE").is_some(),
+            "tests/golden/v{version}.txt is not there yet: see UPDATE=1"
+        );
+        std::fs::write(&path, abi()).unwrap();
+        return;
+    };
+    for (found, expected) in abi().lines().zip(expected.lines()) {
+        assert_eq!(
+            found, expected,
+            "ABI version {version} is in use: raise ABI_VERSION in format/src/header.rs"
+        );
+    }
+    assert_eq!(
+        abi().len(),
+        expected.len(),
+        "ABI version {version} is in use: raise ABI_VERSION in format/src/header.rs"
+    );
+}
+
+/// No record of the format is left out of the page.
+#[test]
+fn all_records_are_listed() {
+    let listed: Vec<&str> = records().iter().map(|record| record.1).collect();
+    let mut found = 0;
+    for entry in std::fs::read_dir(common::root().join("format/src")).unwrap() {
+        let source = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        for (_, rest) in source
+            .match_indices("#[repr(C)]\npub struct ")
+            .map(|(at, mark)| source.split_at(at + mark.len()))
+        {
+            let name = rest.split(|c: char| !c.is_alphanumeric()).next().unwrap();
+            assert!(listed.contains(&name), "{name} is not in records!");
+            found += 1;
+        }
+    }
+    assert!(found > 20, "records are not written as this test expects");
 }

@@ -460,9 +460,10 @@ fn guests_use_as_much_stack_as_the_engine_says() {
     assert!((700 << 10..(900 << 10)).contains(&used), "{used}");
 }
 
-/// Guests of two stores that call each other through the host, without end.
+/// Guests of more and more stores that call each other through the host, without end: each has a
+/// limit of its own, and all together the thread's stack.
 #[test]
-fn stores_that_wait_for_each_other_count_together() {
+fn stores_that_wait_for_each_other_end_with_the_stack() {
     fn bounce(store: StoreContextMut<'_, Option<Instance>>, (n,): (u32,)) -> cwasm::Result<(u32,)> {
         let engine = store.engine().clone();
         let component = component(&engine);
@@ -473,7 +474,7 @@ fn stores_that_wait_for_each_other_count_together() {
         let func = instance.get_typed_func::<(u32,), (u32,)>(&mut other, "twice")?;
         func.call(&mut other, (n + 1,))
     }
-    let thread = thread::Builder::new().stack_size(32 << 20);
+    let thread = thread::Builder::new().stack_size(1 << 20);
     let thread = thread.spawn(|| {
         let engine = Engine::new(Config::new().max_wasm_stack(256 << 10)).unwrap();
         let component = component(&engine);

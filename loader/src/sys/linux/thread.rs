@@ -2,10 +2,8 @@
 //! of a known size.
 //!
 //! ```text
-//! low           limit                    outer         stack pointer         high
-//! | HOST_STACK  | wasm that is entered   | wasm that   | the host's frames   |
-//! |             | by the host function   | waits for a |                     |
-//! |             |                        | host function                     |
+//! low           limit                  stack pointer         high
+//! | HOST_STACK  | wasm that is entered | the host's frames    |
 //! ```
 //!
 //! The stacks of threads have guard pages, and ends that stay. The main thread's has neither: the
@@ -49,8 +47,6 @@ struct Bounds {
     limit: Cell<usize>,
     /// Bytes between it and the highest address of the stack.
     room: Cell<usize>,
-    /// The limit of the wasm that waits for the host function that runs, or 0.
-    outer: Cell<usize>,
     /// Lowest address of the stack that is known to be there.
     low: Cell<usize>,
     /// The end: one past its highest address.
@@ -69,7 +65,6 @@ thread_local! {
         Bounds {
             limit: Cell::new(0),
             room: Cell::new(0),
-            outer: Cell::new(0),
             low: Cell::new(0),
             high: Cell::new(0),
             reserve: Cell::new(0),
@@ -80,18 +75,17 @@ thread_local! {
     static OWN_SIGNAL_STACK: OnceCell<SignalStack> = const { OnceCell::new() };
 }
 
-/// The lowest stack pointer for wasm that is entered now and may use `max` bytes of stack, together
-/// with the wasm that waits on this thread for host functions. It is below the current one; `None`
-/// if too little stack is left. Makes the thread ready for traps first, if it is not.
+/// The lowest stack pointer for wasm that is entered now and may use `max` bytes of stack. It is
+/// below the current one; `None` if too little stack is left. Makes the thread ready for traps
+/// first, if it is not.
 ///
 /// # Errors
 /// If the thread cannot be made ready, or runs on another stack than its own.
 #[inline(always)]
 pub(crate) fn enter(max: usize) -> Result<Option<usize>> {
     let pointer = stack_pointer();
-    let (lowest, room, outer) =
-        BOUNDS.with(|bounds| (bounds.limit.get(), bounds.room.get(), bounds.outer.get()));
-    let limit = pointer.saturating_sub(max).max(outer);
+    let (lowest, room) = BOUNDS.with(|bounds| (bounds.limit.get(), bounds.room.get()));
+    let limit = pointer.saturating_sub(max);
     // Before the thread is ready there is no room.
     if pointer.wrapping_sub(lowest) < room && limit >= lowest && limit <= pointer {
         return Ok(Some(limit));
@@ -99,16 +93,12 @@ pub(crate) fn enter(max: usize) -> Result<Option<usize>> {
     enter_slowly(max)
 }
 
-/// Sets the limit of the wasm that waits for a host function from now on, and returns the one
-/// before.
-#[inline(always)]
-pub(crate) fn replace_outer(limit: usize) -> usize {
-    BOUNDS.with(|bounds| bounds.outer.replace(limit))
-}
-
-/// The limit of the wasm that waits for the host function that runs, or 0.
-pub(crate) fn outer() -> usize {
-    BOUNDS.with(|bounds| bounds.outer.get())
+/// Whether the stack pointer is above this address, which is on this thread's stack; `None` if it
+/// is on another one.
+pub(crate) fn has_room_above(address: usize) -> Option<bool> {
+    let stack = BOUNDS.with(|bounds| bounds.low.get()..bounds.high.get());
+    let is_on_stack = stack.contains(&address);
+    is_on_stack.then(|| address <= stack_pointer())
 }
 
 /// Addresses at which a fault near the stack pointer, up to `distance` above the end of the stack,
@@ -179,8 +169,7 @@ fn enter_slowly(max: usize) -> Result<Option<usize>> {
         if pointer < bounds.low.get() || pointer >= high {
             return Err(Error::msg(OTHER_STACK));
         }
-        let limit = pointer.saturating_sub(max).max(bounds.outer.get());
-        let limit = limit.max(bounds.limit.get());
+        let limit = pointer.saturating_sub(max).max(bounds.limit.get());
         Ok((limit <= pointer).then_some(limit))
     })
 }
@@ -443,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn wasm_that_waits_counts() {
+    fn the_limit_is_below_the_stack_pointer() {
         let thread = std::thread::Builder::new().stack_size(4 << 20);
         let thread = thread.spawn(|| {
             // The first call measures from a frame of its own.
@@ -451,15 +440,20 @@ mod tests {
             let Some(first) = enter(MAX).unwrap() else {
                 panic!("there is room")
             };
-            assert_eq!(replace_outer(first), 0);
             assert_eq!(enter(MAX).unwrap(), Some(first));
-            // Another store may have a lower limit, but not a higher one.
+            assert!(stack_pointer().abs_diff(first + MAX) < PAGE_SIZE);
             let Some(smaller) = enter(MAX / 2).unwrap() else {
                 panic!("there is room")
             };
             assert!(smaller > first + MAX / 4);
-            replace_outer(stack_pointer() + PAGE_SIZE);
-            assert_eq!(enter(MAX).unwrap(), None);
+            assert_eq!(has_room_above(first), Some(true));
+            assert_eq!(has_room_above(stack_pointer() + PAGE_SIZE), Some(false));
+            assert_eq!(has_room_above(0), None);
+            let other = std::thread::spawn(move || {
+                assert!(matches!(enter(MAX), Ok(Some(_))));
+                has_room_above(first)
+            });
+            assert_eq!(other.join().unwrap(), None);
         });
         thread.unwrap().join().unwrap();
     }
