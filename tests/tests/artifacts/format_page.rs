@@ -363,8 +363,11 @@ fn all_records_are_listed() {
             .map(|(at, mark)| source.split_at(at + mark.len()))
         {
             let name = rest.split(|c: char| !c.is_alphanumeric()).next().unwrap();
-            assert!(listed.contains(&name), "{name} is not in records!");
-            found += 1;
+            // What has no names for its parts is a field of others.
+            if rest[name.len()..].starts_with(" {") {
+                assert!(listed.contains(&name), "{name} is not in records!");
+                found += 1;
+            }
         }
     }
     assert!(found > 20, "records are not written as this test expects");
