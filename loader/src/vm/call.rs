@@ -128,8 +128,8 @@ fn no_room() -> Error {
     Error::trapped(TrapCode::StackOverflow)
 }
 
-/// The limit of wasm that is entered while other wasm of the store waits for a host function: on the
-/// same thread it has the rest of that one's stack.
+/// The limit of wasm that is entered while other wasm of the store waits for a host function: on
+/// the same thread it has the rest of that one's stack.
 ///
 /// # Errors
 /// [`TrapCode::StackOverflow`] if there is too little of it.
