@@ -377,7 +377,11 @@ impl<'a> Script<'a> {
 
 /// Whether it is no part of WebAssembly: replaced by another proposal, or not accepted yet.
 fn is_no_part(need: &Need) -> bool {
-    let proposals = ["legacy-exceptions", "shared-everything-threads"];
+    let proposals = [
+        "legacy-exceptions",
+        "shared-everything-threads",
+        "component-model nested names",
+    ];
     proposals.iter().any(|name| need.name.starts_with(name))
 }
 
