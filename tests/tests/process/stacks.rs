@@ -460,6 +460,38 @@ fn guests_use_as_much_stack_as_the_engine_says() {
     assert!((700 << 10..(900 << 10)).contains(&used), "{used}");
 }
 
+/// A guest that the host function enters again, without end: all its calls share one limit, however
+/// large the thread's stack is.
+#[test]
+fn calls_of_a_store_that_wait_count_together() {
+    let thread = thread::Builder::new().stack_size(32 << 20);
+    let used = thread.spawn(|| {
+        let engine = Engine::new(Config::new().max_wasm_stack(256 << 10)).unwrap();
+        let component = component(&engine);
+        let mut linker = Linker::<Option<Instance>>::new(&engine);
+        let lowest = std::sync::Arc::new(std::sync::atomic::AtomicUsize::new(usize::MAX));
+        let seen = std::sync::Arc::clone(&lowest);
+        let again = move |mut store: StoreContextMut<'_, Option<Instance>>, (_,): (u32,)| {
+            let here = 0u8;
+            let here = (&raw const here).addr();
+            seen.fetch_min(here, std::sync::atomic::Ordering::Relaxed);
+            let instance = store.data().unwrap();
+            Ok((call(&mut store, instance, "twice")?,))
+        };
+        linker.root().func_wrap("host", again).unwrap();
+        let mut store = Store::new(&engine, None);
+        let instance = linker.instantiate(&mut store, &component).unwrap();
+        *store.data_mut() = Some(instance);
+        let start = 0u8;
+        let error = call(&mut store.as_context_mut(), instance, "twice").unwrap_err();
+        let innermost = error.chain().last().unwrap().to_string();
+        assert!(innermost.contains("call stack exhausted"), "{error:?}");
+        (&raw const start).addr() - lowest.load(std::sync::atomic::Ordering::Relaxed)
+    });
+    let used = used.unwrap().join().unwrap();
+    assert!(used.abs_diff(256 << 10) < 32 << 10, "{used}");
+}
+
 /// Guests of more and more stores that call each other through the host, without end: each has a
 /// limit of its own, and all together the thread's stack.
 #[test]
