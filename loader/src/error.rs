@@ -289,13 +289,15 @@ impl<C: Display> StdError for Message<C> {}
 /// assert_eq!(format!("{error:#}"), "`x` is not a port: invalid digit found in string");
 /// assert!(error.is::<std::num::ParseIntError>());
 /// ```
-pub trait Context<T>: sealed::Sealed {
+pub trait Context<T>: sealed::Sealed + Sized {
     /// The value, or the error with this context: a message, or an error that
     /// [`Error::downcast_ref`] finds.
     ///
     /// # Errors
     /// That of the result; or one that has no cause, if there is no value.
-    fn context<C: Display + Send + Sync + 'static>(self, context: C) -> Result<T>;
+    fn context<C: Display + Send + Sync + 'static>(self, context: C) -> Result<T> {
+        self.with_context(|| context)
+    }
 
     /// As [`context`](Context::context), with a context that is made only if it is needed.
     ///
@@ -315,10 +317,6 @@ mod sealed {
 }
 
 impl<T, E: Into<Error>> Context<T> for Result<T, E> {
-    fn context<C: Display + Send + Sync + 'static>(self, context: C) -> Result<T> {
-        self.with_context(|| context)
-    }
-
     fn with_context<C, F>(self, context: F) -> Result<T>
     where
         C: Display + Send + Sync + 'static,
@@ -329,10 +327,6 @@ impl<T, E: Into<Error>> Context<T> for Result<T, E> {
 }
 
 impl<T> Context<T> for Option<T> {
-    fn context<C: Display + Send + Sync + 'static>(self, context: C) -> Result<T> {
-        self.with_context(|| context)
-    }
-
     fn with_context<C, F>(self, context: F) -> Result<T>
     where
         C: Display + Send + Sync + 'static,
