@@ -34,6 +34,17 @@ fn files_are_short() {
     }
 }
 
+/// Checks the width of a line of prose, or of a comment.
+fn check_width(name: &str, index: usize, line: &str) {
+    let content = line.trim_start_matches([' ', '/', '!']);
+    let width = line.chars().count();
+    assert!(
+        width <= MAX_WIDTH || content.starts_with('|'),
+        "{name}:{}: {width} columns, at most {MAX_WIDTH}",
+        index + 1
+    );
+}
+
 #[test]
 fn lines_are_narrow() {
     let mut texts = files(&[".md"]);
@@ -41,13 +52,7 @@ fn lines_are_narrow() {
     texts.push((".ci/run".to_owned(), ci));
     for (name, text) in texts {
         for (index, line) in text.lines().enumerate() {
-            let content = line.trim_start_matches([' ', '/', '!']);
-            let width = line.chars().count();
-            assert!(
-                width <= MAX_WIDTH || content.starts_with('|'),
-                "{name}:{}: {width} columns, at most {MAX_WIDTH}",
-                index + 1
-            );
+            check_width(&name, index, line);
         }
     }
 }
@@ -57,17 +62,10 @@ fn comments_are_narrow() {
     let mut seen = 0;
     for (name, text) in files(&[".rs"]) {
         for (index, line) in text.lines().enumerate() {
-            let Some(content) = line.trim_start().strip_prefix("//") else {
-                continue;
-            };
-            let content = content.trim_start_matches([' ', '/', '!']);
-            let width = line.chars().count();
-            assert!(
-                width <= MAX_WIDTH || content.starts_with('|'),
-                "{name}:{}: a comment of {width} columns, at most {MAX_WIDTH}",
-                index + 1
-            );
-            seen += 1;
+            if line.trim_start().starts_with("//") {
+                check_width(&name, index, line);
+                seen += 1;
+            }
         }
     }
     assert!(
