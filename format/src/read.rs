@@ -306,9 +306,15 @@ impl<'a> Artifact<'a> {
     /// The export of this name.
     #[inline]
     pub fn export(&self, name: &str) -> Option<&'a ExportRecord> {
+        self.exports().get(self.export_index(name)? as usize)
+    }
+
+    /// The index of the export of this name.
+    #[inline]
+    pub fn export_index(&self, name: &str) -> Option<u32> {
         let name_of = |index| self.export_name(index);
         let slot = lookup::find(self.export_slots(), name.as_bytes(), name_of)?;
-        self.exports().get(slot.export as usize)
+        Some(slot.export)
     }
 
     /// The name of an export, by its index.

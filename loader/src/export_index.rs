@@ -51,14 +51,9 @@ impl ComponentExportIndex {
                 is_instance.then(path)?.into()
             }
         };
-        let artifact = unit.artifact();
-        let found = artifact.export(&path)?;
-        let mut exports = artifact.exports().iter();
-        let index = exports.position(|export| std::ptr::eq(export, found))?;
         Some(ComponentExportIndex {
             unit: unit.id(),
-            // Exports are counted in 32 bits.
-            index: index as u32,
+            index: unit.artifact().export_index(&path)?,
         })
     }
 }
