@@ -46,7 +46,9 @@ const MAX_SIZE_FACTOR: u64 = 8;
 
 struct Flattener<'m, 'a> {
     limits: Limits,
-    /// Bytes of the core instances so far: [`Module::instance_size`].
+    /// [`Module::instance_size`] of each module.
+    instance_sizes: Vec<u64>,
+    /// Their sum over the core instances so far.
     instance_bytes: u64,
     max_instance_bytes: u64,
     modules: &'m [Module<'a>],
@@ -106,9 +108,11 @@ pub(crate) fn flatten<'a>(
     types: &TypeBuilder,
     limits: Limits,
 ) -> Result<Plan> {
-    let input: u64 = modules.iter().map(Module::instance_size).sum();
+    let instance_sizes: Vec<u64> = modules.iter().map(Module::instance_size).collect();
+    let input: u64 = instance_sizes.iter().sum();
     let mut flattener = Flattener {
         limits,
+        instance_sizes,
         instance_bytes: 0,
         max_instance_bytes: input
             .saturating_mul(MAX_SIZE_FACTOR)
@@ -474,7 +478,7 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
     /// # Errors
     /// If all instances together take too many.
     fn count_instance(&mut self, module: ModuleId) -> Result<()> {
-        self.instance_bytes += self.modules[module.0 as usize].instance_size();
+        self.instance_bytes += self.instance_sizes[module.0 as usize];
         let (found, limit) = (self.instance_bytes, self.max_instance_bytes);
         if found > limit {
             let name = "bytes of data, imports and elements of all core instances";
