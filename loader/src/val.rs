@@ -47,8 +47,10 @@ pub enum Val {
 /// As derived, but for values that nest deeper than this thread's stack lasts: they are `...`.
 impl fmt::Debug for Val {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fields: (&str, [Option<&dyn fmt::Debug>; 2]) = match self {
-            _ if !sys::thread::has_stack(0) => return f.write_str("..."),
+        if !sys::thread::has_stack(0) {
+            return f.write_str("...");
+        }
+        let (name, fields): (&str, [Option<&dyn fmt::Debug>; 2]) = match self {
             Val::Bool(value) => ("Bool", [Some(value), None]),
             Val::S8(value) => ("S8", [Some(value), None]),
             Val::U8(value) => ("U8", [Some(value), None]),
@@ -73,7 +75,6 @@ impl fmt::Debug for Val {
             Val::Flags(names) => ("Flags", [Some(names), None]),
             Val::Resource(resource) => ("Resource", [Some(resource), None]),
         };
-        let (name, fields) = fields;
         let mut tuple = f.debug_tuple(name);
         for field in fields.into_iter().flatten() {
             tuple.field(field);
