@@ -157,13 +157,13 @@ fn import(func: &Func, case: &Case, expected: &mut Expected) -> Result<(), Stop>
     }
     expected.received = Some(func.as_host_has(values));
     if let Err(code) = visit(&mut after.guest.handles, &case.visits) {
-        // If the failure is swallowed, the call returns to a guest that may not go on.
-        let code = if case.swallows {
-            TrapCode::CannotEnter
-        } else {
-            code
-        };
-        return Err(code.into());
+        return Err(match (case.swallows, &case.host_result) {
+            (false, _) => code.into(),
+            // The host goes on, and fails itself.
+            (true, None) => Stop::HostFails,
+            // It returns to a guest that may not go on.
+            (true, Some(_)) => TrapCode::CannotEnter.into(),
+        });
     }
     let Some(result) = &case.host_result else {
         return Err(Stop::HostFails);

@@ -30,19 +30,16 @@ pub struct Host {
 /// Why the host's function failed.
 const REFUSAL: &str = "the host refuses";
 
-impl Host {
-    /// Takes what a function was given: its result.
-    pub(crate) fn exchange(&mut self, params: Vec<Value>) -> cwasm::Result<Value> {
-        match self.results(params)?.pop() {
-            Some(result) => Ok(result),
-            None => Err(Error::msg("the function has no result")),
-        }
-    }
-
-    fn results(&mut self, params: Vec<Value>) -> cwasm::Result<Vec<Value>> {
-        self.received = Some(params);
-        self.result.take().ok_or_else(|| Error::msg(REFUSAL))
-    }
+/// The body of each host function: keeps its arguments, makes a call within the call, if one is
+/// left, and has the result.
+pub(crate) fn exchange(
+    mut store: StoreContextMut<'_, Host>,
+    params: Vec<Value>,
+) -> cwasm::Result<Option<Value>> {
+    store.data_mut().received = Some(params);
+    visit(store.as_context_mut())?;
+    let result = store.data_mut().result.take();
+    Ok(result.ok_or_else(|| Error::msg(REFUSAL))?.pop())
 }
 
 /// A world that is compiled and linked.
@@ -249,11 +246,9 @@ fn define(linker: &mut Linker<Host>, world: &World) -> cwasm::Result<()> {
             let given = given.map(|(ty, val)| of_val(&mut store, ty, val));
             let given = given.collect::<Option<Vec<Value>>>();
             let given = given.ok_or_else(|| Error::msg("parameters of other types"))?;
-            store.data_mut().received = Some(given.clone());
-            visit(store.as_context_mut())?;
-            let values = store.data_mut().results(given)?;
-            if let (Some(ty), [place]) = (&result, results) {
-                *place = to_val(&mut store, ty, &values[0]);
+            let value = exchange(store.as_context_mut(), given)?;
+            if let (Some(ty), Some(value), [place]) = (&result, value, results) {
+                *place = to_val(&mut store, ty, &value);
             }
             Ok(())
         })?;

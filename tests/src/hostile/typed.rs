@@ -3,14 +3,14 @@
 use std::collections::BTreeMap as Map;
 
 use cwasm::{
-    ComponentType, Instance, Lift, LinkerInstance, Lower, Resource, Store, StoreContextMut,
+    ComponentType, Error, Instance, Lift, LinkerInstance, Lower, Resource, Store, StoreContextMut,
 };
 
 use super::derived::{
     Choice, Enum3, Enum257, Flags3, Flags8, Flags9, Flags17, Flags32, Floats, Mixed, Nested,
     Padded, Pair, Pixel, Three, Wide,
 };
-use super::run::Host;
+use super::run::{Host, exchange};
 use super::vals::{f32_value, f64_value, text};
 use crate::reference::{Type, Value};
 
@@ -87,13 +87,9 @@ fn call_spilled<T: Native>(
 }
 
 fn define<T: Native>(linker: &mut LinkerInstance<'_, Host>, name: &str) -> cwasm::Result<()> {
-    linker.func_wrap(
-        name,
-        |mut store: StoreContextMut<'_, Host>, (param,): (T,)| {
-            let result = store.data_mut().exchange(vec![param.value()])?;
-            Ok((T::of(&result),))
-        },
-    )
+    linker.func_wrap(name, |store: StoreContextMut<'_, Host>, (param,): (T,)| {
+        answer::<T>(store, vec![param.value()])
+    })
 }
 
 fn define_spilled<T: Native>(
@@ -103,13 +99,17 @@ fn define_spilled<T: Native>(
     type Params<T> = (T, Padding);
     linker.func_wrap(
         name,
-        |mut store: StoreContextMut<'_, Host>, (param, padding): Params<T>| {
-            let result = store
-                .data_mut()
-                .exchange(vec![param.value(), padding.value()])?;
-            Ok((T::of(&result),))
+        |store: StoreContextMut<'_, Host>, (param, padding): Params<T>| {
+            answer::<T>(store, vec![param.value(), padding.value()])
         },
     )
+}
+
+fn answer<T: Native>(store: StoreContextMut<'_, Host>, params: Vec<Value>) -> cwasm::Result<(T,)> {
+    match exchange(store, params)? {
+        Some(result) => Ok((T::of(&result),)),
+        None => Err(Error::msg("the function has no result")),
+    }
 }
 
 pub(crate) fn ty<T: Native>() -> Type {
