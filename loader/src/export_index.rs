@@ -71,6 +71,7 @@ impl<'a> Lookup<'a> {
     }
 
     /// The export in this artifact, if it is a function.
+    #[inline(always)]
     pub(crate) fn lift(self, unit: &Unit) -> Option<&LiftRecord> {
         if let Lookup::Name(name) = self {
             return unit.lift(name);

@@ -14,7 +14,7 @@ use cwasm_format::encoding::CodeUnits;
 use crate::parts::PART_SIZE;
 
 /// The most bytes of UTF-8 that are checked before they are copied: they are still in the cache.
-const PIECE: usize = 16 << 10;
+pub(crate) const PIECE: usize = 16 << 10;
 /// Code units that are looked at at once.
 const BLOCK: usize = 32;
 /// The least code unit beyond ASCII.

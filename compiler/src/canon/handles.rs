@@ -15,7 +15,7 @@
 use std::mem::offset_of;
 
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::{Block, BlockArg, InstBuilder, Value, types};
+use cranelift_codegen::ir::{Block, InstBuilder, Value, types};
 use cranelift_frontend::FunctionBuilder;
 use cwasm_format::TrapCode;
 use cwasm_format::builtin::Builtin;
@@ -132,7 +132,19 @@ pub(crate) fn shared(builder: &mut FunctionBuilder<'_>, op: HandleOp) {
         table: params[1],
     };
     let results = match (op, &params[2..]) {
-        (HandleOp::Add, &[rep, bits]) => vec![table.add(rep, bits)],
+        (HandleOp::Add, &[rep, bits]) => {
+            let free = table.free_entry(HandleOp::GrowAndAdd, &params);
+            table.add(free, rep, bits);
+            vec![free]
+        }
+        (HandleOp::AddBorrow, &[rep, bits, scope]) => {
+            let free = table.free_entry(HandleOp::GrowAndAddBorrow, &params);
+            table.add(free, rep, bits);
+            table.count_borrow(free, scope);
+            vec![free]
+        }
+        (HandleOp::GrowAndAdd, _) => return table.grow_and(HandleOp::Add, &params),
+        (HandleOp::GrowAndAddBorrow, _) => return table.grow_and(HandleOp::AddBorrow, &params),
         (HandleOp::Take, &[handle, bits]) => {
             let entry = table.find(handle);
             let found = table.check_resource(entry, bits);
@@ -146,7 +158,6 @@ pub(crate) fn shared(builder: &mut FunctionBuilder<'_>, op: HandleOp) {
             table.check_resource(entry, bits);
             vec![table.load(entry, offset_of!(VmHandle, rep))]
         }
-        (HandleOp::AddBorrow, &[rep, bits, scope]) => vec![table.add_borrow(rep, bits, scope)],
         (HandleOp::Lend, &[handle, bits]) => {
             let entry = table.find(handle);
             table.check_resource(entry, bits);
@@ -286,28 +297,37 @@ impl Table<'_, '_> {
         rep
     }
 
-    /// Takes a free entry, and returns its index. The loader adds free entries if there is none.
-    fn add(&mut self, rep: Value, bits: Value) -> Value {
+    /// The index of a free entry. If there is none, `grow` is called instead of what follows:
+    /// another function, so that this one need not save its arguments for the call of the loader.
+    fn free_entry(&mut self, grow: HandleOp, params: &[Value]) -> Value {
         let free = self.load(self.table, offset_of!(VmHandles, free));
-        let found = self.builder.create_block();
-        let index = self.builder.append_block_param(found, types::I32);
-        let full = self.builder.create_block();
-        self.builder.set_cold_block(full);
-        let args = [BlockArg::from(free)];
-        self.builder.ins().brif(free, found, &args, full, &[]);
+        let is_full = self.builder.ins().icmp_imm_u(IntCC::Equal, free, 0);
+        let fine = self.branch(is_full);
+        self.return_call(grow, params);
+        self.builder.switch_to_block(fine);
+        free
+    }
 
-        self.builder.switch_to_block(full);
+    /// Adds free entries, and calls `op`.
+    fn grow_and(&mut self, op: HandleOp, params: &[Value]) {
         self.grow(Builtin::HandlesGrow);
-        let free = self.load(self.table, offset_of!(VmHandles, free));
-        self.builder.ins().jump(found, &[BlockArg::from(free)]);
+        self.return_call(op, params);
+        self.builder.seal_all_blocks();
+    }
 
-        self.builder.switch_to_block(found);
-        let entry = self.entry(index);
+    fn return_call(&mut self, op: HandleOp, params: &[Value]) {
+        let signature = self.builder.func.import_signature(op.signature());
+        let callee = declare_function(self.builder.func, Symbol::Handle(op), signature);
+        self.builder.ins().return_call(callee, params);
+    }
+
+    /// Takes a free entry.
+    fn add(&mut self, free: Value, rep: Value, bits: Value) {
+        let entry = self.entry(free);
         let next = self.load(entry, offset_of!(VmHandle, rep));
         self.store(self.table, offset_of!(VmHandles, free), next);
         self.store(entry, offset_of!(VmHandle, rep), rep);
         self.store(entry, offset_of!(VmHandle, ty), bits);
-        index
     }
 
     /// Calls the loader to make room.
@@ -320,14 +340,12 @@ impl Table<'_, '_> {
         self.builder.ins().call(grow, &args);
     }
 
-    /// Adds an entry of a borrow, which is counted in its scope.
-    fn add_borrow(&mut self, rep: Value, bits: Value, scope: Value) -> Value {
-        let handle = self.add(rep, bits);
+    /// Counts a borrow in its scope.
+    fn count_borrow(&mut self, handle: Value, scope: Value) {
         let entry = self.entry(handle);
         self.store(entry, offset_of!(VmHandle, scope), scope);
         let count = self.word(scope);
         self.change(count, 0, 1);
-        handle
     }
 
     /// Pushes a word onto the stack, and returns its place.

@@ -99,6 +99,10 @@ pub(crate) enum HandleOp {
     Add,
     /// `(rep, use, scope) -> handle`: adds one that must be dropped before the call returns.
     AddBorrow,
+    /// As `Add`, for a table without free entries.
+    GrowAndAdd,
+    /// As `AddBorrow`, for a table without free entries.
+    GrowAndAddBorrow,
     /// `(handle, use) -> rep`: removes the entry of an owned resource.
     Take,
     /// `(handle, use) -> rep`: of an owned or borrowed one.
@@ -119,9 +123,11 @@ pub(crate) enum HandleOp {
 
 impl HandleOp {
     /// All of them, by number.
-    pub(crate) const ALL: [HandleOp; 9] = [
+    pub(crate) const ALL: [HandleOp; 11] = [
         HandleOp::Add,
         HandleOp::AddBorrow,
+        HandleOp::GrowAndAdd,
+        HandleOp::GrowAndAddBorrow,
         HandleOp::Take,
         HandleOp::Rep,
         HandleOp::Lend,
@@ -136,6 +142,8 @@ impl HandleOp {
         match self {
             HandleOp::Add => "add",
             HandleOp::AddBorrow => "add_borrow",
+            HandleOp::GrowAndAdd => "grow_and_add",
+            HandleOp::GrowAndAddBorrow => "grow_and_add_borrow",
             HandleOp::Take => "take",
             HandleOp::Rep => "rep",
             HandleOp::Lend => "lend",
@@ -149,10 +157,13 @@ impl HandleOp {
     /// The signature: the context, the address of the table, then the arguments.
     pub(crate) fn signature(self) -> Signature {
         let (params, returns) = match self {
-            HandleOp::Add | HandleOp::Take | HandleOp::Rep | HandleOp::Lend | HandleOp::Note => {
-                (2, 1)
-            }
-            HandleOp::AddBorrow => (3, 1),
+            HandleOp::Add
+            | HandleOp::GrowAndAdd
+            | HandleOp::Take
+            | HandleOp::Rep
+            | HandleOp::Lend
+            | HandleOp::Note => (2, 1),
+            HandleOp::AddBorrow | HandleOp::GrowAndAddBorrow => (3, 1),
             HandleOp::Open => (0, 1),
             HandleOp::Release => (1, 0),
             HandleOp::Remove => (2, 3),

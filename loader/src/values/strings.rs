@@ -65,7 +65,8 @@ impl StrPlace {
             }
             StringEncoding::Latin1Utf16 => (CodeUnits::Latin1, len),
         };
-        let byte_len = len.saturating_mul(units.size());
+        // A longer one is too long in any units.
+        let byte_len = len.min(u64::from(u32::MAX)) * units.size();
         let byte_len = check_length(byte_len, TrapCode::StringTooLong)?;
         let place = StrPlace {
             pointer,

@@ -44,6 +44,10 @@ pub(super) fn decode_owned(bytes: &[u8], units: CodeUnits) -> Result<String> {
         CodeUnits::Utf8 => {
             let mut string = String::new();
             reserve(string.try_reserve_exact(bytes.len()))?;
+            if bytes.len() <= transcode::PIECE {
+                string.push_str(transcode::utf8(bytes).ok_or_else(invalid)?);
+                return Ok(string);
+            }
             for piece in transcode::utf8_pieces(bytes) {
                 string.push_str(piece.ok_or_else(invalid)?);
             }

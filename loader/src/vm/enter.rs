@@ -40,6 +40,7 @@ impl From<Error> for Failure {
     }
 }
 
+/// The slow paths take a copy of the reference, so that the fast ones keep theirs in a register.
 impl<T: 'static> StoreContextMut<'_, T> {
     /// The host is about to call a function of the instance.
     ///
@@ -54,14 +55,14 @@ impl<T: 'static> StoreContextMut<'_, T> {
             return Ok(());
         }
         // SAFETY: the caller's contract.
-        unsafe { self.begin_watched_guest_call(context) }
+        unsafe { self.reborrow().begin_watched_guest_call(context) }
     }
 
     /// # Safety
     /// - As for [`begin_guest_call`](StoreContextMut::begin_guest_call).
     #[cold]
     #[inline(never)]
-    unsafe fn begin_watched_guest_call(&mut self, context: NonNull<VmContext>) -> Result<()> {
+    unsafe fn begin_watched_guest_call(mut self, context: NonNull<VmContext>) -> Result<()> {
         self.call_hook(CallHook::CallingWasm)?;
         // SAFETY: live, and the store is ours (the caller's contract).
         let VmContext { closed, held, .. } = unsafe { context.read() };
@@ -81,7 +82,7 @@ impl<T: 'static> StoreContextMut<'_, T> {
         if self.opaque().watch.is_idle() {
             return result;
         }
-        let told = self.call_hook(CallHook::ReturningFromWasm);
+        let told = self.reborrow().call_hook(CallHook::ReturningFromWasm);
         let result = result?;
         told.map(|()| result)
     }
@@ -99,14 +100,14 @@ impl<T: 'static> StoreContextMut<'_, T> {
             return Ok(());
         }
         // SAFETY: the caller's contract.
-        unsafe { self.begin_watched_host_call(context) }
+        unsafe { self.reborrow().begin_watched_host_call(context) }
     }
 
     /// # Safety
     /// - As for [`begin_guest_call`](StoreContextMut::begin_guest_call).
     #[cold]
     #[inline(never)]
-    unsafe fn begin_watched_host_call(&mut self, mut context: NonNull<VmContext>) -> Result<()> {
+    unsafe fn begin_watched_host_call(mut self, mut context: NonNull<VmContext>) -> Result<()> {
         if !self.opaque().watch.refuses_active() {
             return self.call_hook(CallHook::CallingHost);
         }
@@ -140,7 +141,7 @@ impl<T: 'static> StoreContextMut<'_, T> {
             return result;
         }
         // SAFETY: the caller's contract.
-        let watched = unsafe { self.end_watched_host_call(context) };
+        let watched = unsafe { self.reborrow().end_watched_host_call(context) };
         let result = result?;
         watched.map(|()| result)
     }
@@ -150,7 +151,7 @@ impl<T: 'static> StoreContextMut<'_, T> {
     #[cold]
     #[inline(never)]
     unsafe fn end_watched_host_call(
-        &mut self,
+        mut self,
         mut context: NonNull<VmContext>,
     ) -> Result<(), Failure> {
         let told = self.call_hook(CallHook::ReturningFromHost);

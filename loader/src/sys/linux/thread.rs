@@ -85,10 +85,10 @@ thread_local! {
 pub(crate) fn enter(max: usize) -> Result<Option<usize>> {
     let pointer = stack_pointer();
     let (lowest, room) = BOUNDS.with(|bounds| (bounds.limit.get(), bounds.room.get()));
-    let limit = pointer.saturating_sub(max);
+    let left = pointer.wrapping_sub(lowest);
     // Before the thread is ready there is no room.
-    if pointer.wrapping_sub(lowest) < room && limit >= lowest && limit <= pointer {
-        return Ok(Some(limit));
+    if left < room && left >= max {
+        return Ok(Some(pointer - max));
     }
     enter_slowly(pointer, max)
 }
