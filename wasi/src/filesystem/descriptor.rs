@@ -1,0 +1,144 @@
+//! Open files and folders.
+
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+use cap_std::fs::{Dir, File, Metadata, ReadDir};
+use rustix::fs::fstat;
+
+use super::error::FsError;
+use super::{FilePerms, Perms};
+use crate::bindings::wasi::filesystem::types::{DescriptorFlags, ErrorCode};
+
+/// An open file or folder of a guest.
+#[derive(Clone, Debug)]
+pub struct Descriptor(pub(super) Kind);
+
+#[derive(Clone, Debug)]
+pub(super) enum Kind {
+    File(OpenFile),
+    Dir(OpenDir),
+}
+
+#[derive(Clone)]
+pub(super) struct OpenFile {
+    pub(super) file: Arc<File>,
+    /// What was asked for and allowed when it was opened.
+    pub(super) perms: FilePerms,
+    pub(super) flags: DescriptorFlags,
+}
+
+#[derive(Clone)]
+pub(super) struct OpenDir {
+    pub(super) dir: Arc<Dir>,
+    pub(super) perms: Perms,
+    pub(super) flags: DescriptorFlags,
+}
+
+impl Descriptor {
+    pub(super) fn preopened(dir: &Arc<Dir>, perms: Perms) -> Descriptor {
+        let mut flags = DescriptorFlags::empty();
+        if perms.dirs.contains(super::DirPerms::READ) {
+            flags |= DescriptorFlags::READ;
+        }
+        if perms.dirs.contains(super::DirPerms::MUTATE) {
+            flags |= DescriptorFlags::MUTATE_DIRECTORY;
+        }
+        Descriptor(Kind::Dir(OpenDir {
+            dir: Arc::clone(dir),
+            perms,
+            flags,
+        }))
+    }
+
+    /// The file.
+    ///
+    /// # Errors
+    /// [`ErrorCode::IsDirectory`]
+    pub(super) fn file(&self) -> Result<&OpenFile, FsError> {
+        match &self.0 {
+            Kind::File(file) => Ok(file),
+            Kind::Dir(_) => Err(ErrorCode::IsDirectory.into()),
+        }
+    }
+
+    /// The file, if it may be read.
+    ///
+    /// # Errors
+    /// [`ErrorCode::IsDirectory`]; [`ErrorCode::BadDescriptor`] if it may not.
+    pub(super) fn readable(&self) -> Result<&OpenFile, FsError> {
+        self.file_with(FilePerms::READ)
+    }
+
+    /// The file, if it may be written to; errors as for [`readable`](Descriptor::readable).
+    pub(super) fn writable(&self) -> Result<&OpenFile, FsError> {
+        self.file_with(FilePerms::WRITE)
+    }
+
+    fn file_with(&self, perms: FilePerms) -> Result<&OpenFile, FsError> {
+        let file = self.file()?;
+        match file.perms.contains(perms) {
+            true => Ok(file),
+            false => Err(ErrorCode::BadDescriptor.into()),
+        }
+    }
+
+    /// The folder.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NotDirectory`]
+    pub(super) fn dir(&self) -> Result<&OpenDir, FsError> {
+        match &self.0 {
+            Kind::Dir(dir) => Ok(dir),
+            Kind::File(_) => Err(ErrorCode::NotDirectory.into()),
+        }
+    }
+
+    pub(super) fn metadata(&self) -> Result<Metadata, FsError> {
+        Ok(match &self.0 {
+            Kind::File(file) => file.file.metadata()?,
+            Kind::Dir(dir) => dir.dir.dir_metadata()?,
+        })
+    }
+
+    /// Device and number: the same for all descriptors of an object.
+    pub(super) fn identity(&self) -> Result<(u64, u64), FsError> {
+        let stat = fstat(self)?;
+        Ok((stat.st_dev, stat.st_ino))
+    }
+}
+
+impl AsFd for Descriptor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.0 {
+            Kind::File(file) => file.file.as_fd(),
+            Kind::Dir(dir) => dir.dir.as_fd(),
+        }
+    }
+}
+
+impl fmt::Debug for OpenFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenFile")
+            .field("perms", &self.perms)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for OpenDir {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OpenDir")
+            .field("perms", &self.perms)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The entries of a folder that are still to be read.
+pub struct DirectoryEntries(pub(super) ReadDir);
+
+impl fmt::Debug for DirectoryEntries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DirectoryEntries").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,96 @@
+//! Pollables, and `wasi:io/poll`.
+
+use cwasm::{Error, Resource, ResourceTable, ResourceTableError, Result};
+
+use super::wait::{Interest, wait};
+use crate::bindings::wasi::io::poll;
+use crate::ctx::WasiCtx;
+
+/// Something that a guest can wait for.
+#[derive(Debug)]
+pub struct Pollable(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    /// A time of the system's monotonic clock, in nanoseconds.
+    Until(u64),
+    /// The interest of the value with this number.
+    Of { number: u32, interest: InterestOf },
+}
+
+type InterestOf = for<'a> fn(&'a ResourceTable, u32) -> Result<Interest<'a>, ResourceTableError>;
+
+/// A value that a guest can wait for.
+pub(crate) trait Subscribe: Send + 'static {
+    /// The condition on which an operation may do something.
+    fn interest(&self) -> Interest<'_>;
+}
+
+impl Pollable {
+    /// Ready at a time of the system's monotonic clock.
+    pub(crate) fn until(nanoseconds: u64) -> Pollable {
+        Pollable(Kind::Until(nanoseconds))
+    }
+
+    fn of<T: Subscribe>(number: u32) -> Pollable {
+        Pollable(Kind::Of {
+            number,
+            interest: |table, number| {
+                let resource = Resource::<T>::new_borrow(number);
+                Ok(table.get(&resource)?.interest())
+            },
+        })
+    }
+
+    fn interest<'a>(&self, table: &'a ResourceTable) -> Result<Interest<'a>, ResourceTableError> {
+        match self.0 {
+            Kind::Until(nanoseconds) => Ok(Interest::Until(nanoseconds)),
+            Kind::Of { number, interest } => interest(table, number),
+        }
+    }
+}
+
+impl WasiCtx {
+    /// A pollable of a value, which cannot be dropped before.
+    pub(crate) fn subscribe_to<T: Subscribe>(
+        &mut self,
+        value: &Resource<T>,
+    ) -> Result<Resource<Pollable>> {
+        let pollable = Pollable::of::<T>(value.rep());
+        Ok(self.table.push_child(pollable, value)?)
+    }
+}
+
+impl poll::Host for WasiCtx {
+    fn poll(&mut self, pollables: Vec<Resource<Pollable>>) -> Result<Vec<u32>> {
+        if pollables.is_empty() {
+            return Err(Error::msg("`poll` is called with an empty list"));
+        }
+        let interests = pollables.iter().map(|pollable| {
+            let pollable = self.table.get(pollable)?;
+            pollable.interest(&self.table)
+        });
+        let interests = interests.collect::<Result<Vec<_>, _>>()?;
+        Ok(wait(&interests, self.deadline)?)
+    }
+}
+
+impl poll::HostPollable for WasiCtx {
+    fn ready(&mut self, pollable: Resource<Pollable>) -> Result<bool> {
+        let interest = self.table.get(&pollable)?.interest(&self.table)?;
+        // The time that has come already ends the wait at once.
+        let ready = wait(&[interest, Interest::Ready], None)?;
+        Ok(ready.first() == Some(&0))
+    }
+
+    fn block(&mut self, pollable: Resource<Pollable>) -> Result<()> {
+        let interest = self.table.get(&pollable)?.interest(&self.table)?;
+        wait(&[interest], self.deadline)?;
+        Ok(())
+    }
+
+    fn drop(&mut self, pollable: Resource<Pollable>) -> Result<()> {
+        self.table.delete(pollable)?;
+        Ok(())
+    }
+}
