@@ -9,6 +9,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use cwasm_compiler::{DEFAULT_TARGET, Features, OptLevel, Options};
 use cwasm_format::cpu::CpuLevel;
 
+use crate::grants::Grants;
+
 /// Compiles WebAssembly components ahead of time, runs and inspects them.
 #[derive(Debug, Parser)]
 #[command(name = "cwasm", version, arg_required_else_help = true)]
@@ -84,7 +86,10 @@ pub(crate) struct BuildLimits {
     pub(crate) text_limit: u64,
 }
 
-/// Run a component, or call one of its functions.
+/// Run a program (a component that exports `wasi:cli/run`), or call a function of a component.
+///
+/// A program has the command's standard input, output and error, and its exit code becomes the
+/// command's. It may use folders and the network only as far as the options say.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RunArgs {
     /// An artifact, or a component (binary or .wat), which is compiled first; `-` is standard
@@ -99,6 +104,14 @@ pub(crate) struct RunArgs {
     /// its own name if no other export has it.
     #[arg(long, value_name = "CALL")]
     pub(crate) invoke: Option<String>,
+    #[command(flatten)]
+    pub(crate) grants: Grants,
+    /// Stop the program if it takes longer: `10s`, `500ms`, `2m`.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+    /// Let each memory of the program grow to at most so many bytes: `64M`, `2G`.
+    #[arg(long, value_name = "BYTES", value_parser = size)]
+    pub(crate) max_memory: Option<u64>,
     #[command(flatten)]
     pub(crate) limits: BuildLimits,
 }

@@ -7,6 +7,7 @@
 mod allocator;
 mod args;
 mod compile;
+mod grants;
 mod input;
 mod inspect;
 mod invoke;
@@ -30,12 +31,12 @@ fn main() -> ExitCode {
         Err(error) => return output::usage(&error),
     };
     let result = match args.command {
-        Command::Compile(args) => compile::compile(&args),
+        Command::Compile(args) => compile::compile(&args).map(|()| ExitCode::SUCCESS),
         Command::Run(args) => run::run(&args),
-        Command::Inspect(args) => inspect::inspect(&args),
+        Command::Inspect(args) => inspect::inspect(&args).map(|()| ExitCode::SUCCESS),
     };
     match result {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => output::report(&error),
     }
 }

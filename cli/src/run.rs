@@ -4,48 +4,108 @@
     reason = "the user asks for the artifact's code to be run"
 )]
 
+use std::process::ExitCode;
+
 use cwasm::types::{ComponentFunc, Type};
-use cwasm::{Component, Engine, Error, Linker, Result, Store, Val};
+use cwasm::{
+    Component, Engine, Error, Instance, InstancePre, Linker, Result, Store, StoreLimits, Val,
+};
 use cwasm_compiler::Options;
 use cwasm_format::types::FuncType;
 use cwasm_format::wit::Wit;
+use cwasm_wasi::{Command, Exit, WasiCtx};
 
 use crate::args::RunArgs;
 use crate::input::{self, Input, Kind, Name};
 use crate::invoke::Call;
-use crate::limits::Limits;
+use crate::limits::{Limits, Timeout};
 use crate::surface::{Surface, functions};
 use crate::{invoke, output, value};
 
-/// The export that makes a component a command.
+/// The export that makes a component a program.
 const WASI_RUN: &str = "wasi:cli/run@";
 
-/// Runs a component, or calls one of its functions and prints the result.
-pub(crate) fn run(args: &RunArgs) -> Result<()> {
+/// Runs a program, or calls a function of a component and prints the result; the exit code.
+pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
     let engine = Engine::new(&cwasm::Config::new())?;
     let component = open(&engine, args)?;
     let description = component.describe()?;
     let artifact = component.artifact();
     let surface = Surface::of_artifact(&artifact, description);
     let exports = functions(&surface.exports);
-    let Some(call) = &args.invoke else {
-        return Err(nothing_to_call(args, &exports, surface.wit()));
+    let is_program = exports.iter().any(|(name, _)| name.starts_with(WASI_RUN));
+    let call = args.invoke.as_deref().map(Call::parse).transpose()?;
+    let Some(call) = call else {
+        return match is_program {
+            true => started(args, &linked(&engine, &component)?, run_program),
+            false => Err(nothing_to_call(args, &exports, surface.wit())),
+        };
     };
-    let call = Call::parse(call)?;
     let (name, ty) = invoke::find(&call, &exports)?;
-    let mut store = Store::new(&engine, ());
-    let instance = linker(&engine, &component)?.instantiate(&mut store, &component)?;
-    let func = instance
-        .get_func(&mut store, name)
-        .ok_or_else(|| Error::msg(format!("`{name}` cannot be called")))?;
-    let func_type = func.ty(&store)?;
-    let params = call.params(&func_type)?;
-    let mut results = vec![Val::Bool(false); usize::from(ty.result.is_some())];
-    func.call(&mut store, &params, &mut results)?;
-    match (results.pop(), func_type.results().next()) {
-        (Some(value), Some(ty)) => output::print(&format!("{}\n", value::text(value, &ty)?)),
-        _ => Ok(()),
+    let has_result = ty.result.is_some();
+    started(args, &linked(&engine, &component)?, |store, instance| {
+        invoke(store, instance, &call, (name, has_result))
+    })
+}
+
+/// Instantiates a component and runs it: the exit code.
+fn started(
+    args: &RunArgs,
+    linked: &InstancePre<WasiCtx>,
+    run: impl FnOnce(&mut Store<WasiCtx>, Instance) -> Result<ExitCode>,
+) -> Result<ExitCode> {
+    let context = args.grants.context(&args.file)?;
+    let mut store = Store::new(linked.component().engine(), context);
+    if let Some(bytes) = args.max_memory {
+        let mut limits = StoreLimits::new();
+        limits.memory_size(bytes);
+        store.set_limits(limits);
     }
+    let _timeout = args.timeout.map(Timeout::start).transpose()?;
+    end_with_a_broken_pipe();
+    let result = linked.instantiate(&mut store);
+    let result = result.and_then(|instance| run(&mut store, instance));
+    match result {
+        Err(error) => match error.downcast_ref::<Exit>() {
+            Some(exit) => Ok(ExitCode::from(exit.code)),
+            None => Err(error),
+        },
+        code => code,
+    }
+}
+
+fn run_program(store: &mut Store<WasiCtx>, instance: Instance) -> Result<ExitCode> {
+    let program = Command::new(&mut *store, &instance)?;
+    match program.wasi_cli_run().call_run(store)? {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(()) => Ok(ExitCode::FAILURE),
+    }
+}
+
+fn invoke(
+    store: &mut Store<WasiCtx>,
+    instance: Instance,
+    call: &Call<'_>,
+    (name, has_result): (&str, bool),
+) -> Result<ExitCode> {
+    let func = instance
+        .get_func(&mut *store, name)
+        .ok_or_else(|| Error::msg(format!("`{name}` cannot be called")))?;
+    let func_type = func.ty(&*store)?;
+    let params = call.params(&func_type)?;
+    let mut results = vec![Val::Bool(false); usize::from(has_result)];
+    func.call(store, &params, &mut results)?;
+    if let (Some(value), Some(ty)) = (results.pop(), func_type.results().next()) {
+        output::print(&format!("{}\n", value::text(value, &ty)?))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ends the process when it writes to a pipe that nobody reads, as native programs end. Rust's
+/// programs ignore the signal, unless they choose otherwise.
+fn end_with_a_broken_pipe() {
+    // SAFETY: the default action needs no handler.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
 }
 
 /// Maps an artifact; compiles and loads anything else.
@@ -80,10 +140,11 @@ fn open(engine: &Engine, args: &RunArgs) -> Result<Component> {
         .map_err(|error| error.context(format!("cannot run {name}")))
 }
 
-/// The imports that the command gives to a component: `log` at the root, and for all others a
-/// function that fails when it is called.
-fn linker(engine: &Engine, component: &Component) -> Result<Linker<()>> {
+/// A component with the imports that the command gives it: WASI, `log` at the root, and for all
+/// others a function that fails when it is called.
+fn linked(engine: &Engine, component: &Component) -> Result<InstancePre<WasiCtx>> {
     let mut linker = Linker::new(engine);
+    cwasm_wasi::add_to_linker(&mut linker, |wasi| wasi)?;
     let log = component.get_import("log")?.and_then(|log| log.func);
     if log.is_some_and(|ty| is_log(&ty)) {
         linker.root().func_wrap("log", |_, (message,): (String,)| {
@@ -92,7 +153,7 @@ fn linker(engine: &Engine, component: &Component) -> Result<Linker<()>> {
         })?;
     }
     linker.define_unknown_imports_as_traps(component)?;
-    Ok(linker)
+    linker.instantiate_pre(component)
 }
 
 /// Whether it is `func(message: string)`, whatever the parameter's name.
@@ -103,11 +164,6 @@ fn is_log(ty: &ComponentFunc) -> bool {
 /// The error that lists the functions that can be called.
 fn nothing_to_call(args: &RunArgs, exports: &[(&str, &FuncType)], wit: Wit<'_>) -> Error {
     let file = Name(&args.file);
-    if exports.iter().any(|(name, _)| name.starts_with(WASI_RUN)) {
-        let message = format!("{file} is a command (it exports `wasi:cli/run`)");
-        return Error::msg("commands cannot be run yet: call a function with --invoke")
-            .context(message);
-    }
     let mut message = format!("{file} is not a command (it does not export `wasi:cli/run`)");
     if exports.is_empty() {
         message.push_str(", and exports no functions");
