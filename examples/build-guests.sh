@@ -1,9 +1,11 @@
 #!/bin/sh
-# Builds the library and the examples of the package in the current folder for
-# wasm32-unknown-unknown, as core modules. The same bytes come out in any folder.
-#   build-guests.sh            with rustup's toolchain and its wasm32-unknown-unknown target
+# Builds the library and the examples, or the programs, of the package in the current folder as
+# core modules, for the target TARGET (wasm32-unknown-unknown, if it is not set, or wasm32-wasip1).
+# The same bytes come out in any folder.
+#   build-guests.sh            with rustup's toolchain and its target
 #   build-guests.sh --debian   with Debian's packages, which bring the standard library as source
 set -eu
+target=${TARGET:-wasm32-unknown-unknown}
 
 case ${1-} in
     '') cargo=cargo ;;
@@ -18,18 +20,29 @@ esac
 
 # No path of the building machine in the locations of panics: the sources get the names
 # they have in rustup's standard library.
-"$cargo" fetch --locked --target wasm32-unknown-unknown
+"$cargo" fetch --locked --target "$target"
 separator=$(printf '\037')
 flags=--remap-path-prefix=$PWD=$(basename "$PWD")
 for registry in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
     flags=$flags$separator--remap-path-prefix=$registry=/rust/deps
 done
 
-set -- build --locked --release --lib --examples --target wasm32-unknown-unknown
+case $target in
+    *-unknown) parts='--lib --examples' ;;
+    *) parts=--bins ;;
+esac
+# shellcheck disable=SC2086 # several words
+set -- build --locked --release $parts --target "$target"
 if [ "$cargo" != cargo ]; then
     library=$("$RUSTC" --print sysroot)/lib/rustlib/src/rust
     flags=$flags$separator--remap-path-prefix=$library=/rustc
-    set -- "$@" -Z build-std=std,panic_abort \
-        --config 'target.wasm32-unknown-unknown.linker="wasm-ld"'
+    if [ "$target" = wasm32-wasip1 ]; then
+        # Debian's C library, where rustup's toolchain brings its own.
+        libc=/usr/lib/wasm32-wasi
+        for flag in link-self-contained=no "link-arg=-L$libc" "link-arg=$libc/crt1-command.o"; do
+            flags=$flags$separator-C$separator$flag
+        done
+    fi
+    set -- "$@" -Z build-std=std,panic_abort --config "target.$target.linker=\"wasm-ld\""
 fi
 CARGO_ENCODED_RUSTFLAGS=$flags "$cargo" "$@"

@@ -1,0 +1,11 @@
+#!/bin/sh
+# Builds the programs for tests, *.wasm in this folder: core modules of WASI preview 1.
+#   ./build.sh [--debian]   as ../../examples/build-guests.sh says
+# The one in C needs clang, wasm-ld and a C library for WASI (Debian: clang lld wasi-libc
+# libclang-rt-14-dev-wasm32).
+set -eu
+cd "$(dirname "$0")"
+
+(cd rust && TARGET=wasm32-wasip1 ../../../examples/build-guests.sh "$@")
+cp "${CARGO_TARGET_DIR:-rust/target}/wasm32-wasip1/release/tool.wasm" tool.wasm
+clang --target=wasm32-wasi -O2 -s tool.c -o tool-c.wasm
