@@ -103,8 +103,9 @@ impl ip_name_lookup::Host for WasiCtx {
             Some(_) => name,
             None => to_ascii(&name).ok_or(ErrorCode::InvalidArgument)?,
         };
+        // To the guest the network has no names.
         if !self.network.name_lookup {
-            return Err(ErrorCode::AccessDenied.into());
+            return Err(ErrorCode::PermanentResolverFailure.into());
         }
         let addresses = match literal {
             Some(address) => Ok(vec![address.to_canonical()].into_iter()),
