@@ -2,7 +2,7 @@
 
 use cwasm::{Linker, Result};
 
-use crate::bindings::wasi::{cli, clocks, filesystem, io, random};
+use crate::bindings::wasi::{cli, clocks, filesystem, io, random, sockets};
 use crate::ctx::WasiCtx;
 
 /// Defines all interfaces of WASI 0.2 but `wasi:http`; `get` finds the state in the store's data.
@@ -17,7 +17,8 @@ pub fn add_to_linker<T: 'static>(
     add_clocks_to_linker(linker, get)?;
     add_random_to_linker(linker, get)?;
     add_cli_to_linker(linker, get)?;
-    add_filesystem_to_linker(linker, get)
+    add_filesystem_to_linker(linker, get)?;
+    add_sockets_to_linker(linker, get)
 }
 
 macro_rules! packages {
@@ -56,4 +57,9 @@ packages! {
 
     /// Defines `wasi:filesystem`.
     add_filesystem_to_linker: filesystem::types, filesystem::preopens;
+
+    /// Defines `wasi:sockets`: TCP, UDP, names.
+    add_sockets_to_linker:
+        sockets::network, sockets::instance_network, sockets::tcp, sockets::tcp_create_socket,
+        sockets::udp, sockets::udp_create_socket, sockets::ip_name_lookup;
 }

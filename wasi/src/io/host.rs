@@ -22,7 +22,7 @@ pub(crate) struct FdSource<D>(pub(crate) D);
 pub(crate) struct FdSink<D>(pub(crate) D);
 
 /// Whether a descriptor is ready for one of these events, or has failed.
-fn is_ready(descriptor: BorrowedFd<'_>, events: PollFlags) -> io::Result<bool> {
+pub(crate) fn is_ready(descriptor: BorrowedFd<'_>, events: PollFlags) -> io::Result<bool> {
     let mut descriptors = [PollFd::from_borrowed_fd(descriptor, events)];
     let at_once = Timespec::default();
     loop {

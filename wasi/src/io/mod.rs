@@ -23,8 +23,11 @@ pub use output::OutputStream;
 pub use pollable::Pollable;
 
 pub(crate) use files::{FileReader, FileWriter};
-pub(crate) use host::{FdSink, FdSource, Shared};
-pub(crate) use wait::now;
+pub(crate) use host::{FdSink, FdSource, Shared, is_ready};
+pub(crate) use input::Source;
+pub(crate) use output::Sink;
+pub(crate) use pollable::Subscribe;
+pub(crate) use wait::{Interest, now};
 
 /// The most bytes that one operation of a guest moves: a guest that asks for more gets less, and
 /// asks again.

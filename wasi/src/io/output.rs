@@ -31,6 +31,11 @@ pub(crate) trait Sink: Send {
 
     /// The condition on which `write` takes something.
     fn interest(&self) -> Interest<'_>;
+
+    /// Whether the guest has ended it by other means: what the stream keeps is still written.
+    fn has_ended(&self) -> bool {
+        false
+    }
 }
 
 /// A stream that a guest writes to.

@@ -1,7 +1,30 @@
 //! Sockets (`wasi:sockets`).
+//!
+//! A socket is the system's, and never waits; what a guest may do with it when is a state beside
+//! it. Each address is checked here first (`address`), then by the host ([`NetworkPolicy`]).
+
+mod address;
+mod error;
+mod lookup;
+mod name;
+mod network;
+mod options;
+mod tcp;
+mod tcp_host;
+mod tcp_stream;
+mod udp;
+mod udp_host;
 
 use std::fmt;
 use std::net::SocketAddr;
+
+use crate::bindings::wasi::sockets::network::ErrorCode;
+
+pub use error::SocketError;
+pub use lookup::ResolvedAddresses;
+pub use network::Network;
+pub use tcp::TcpSocket;
+pub use udp::{IncomingDatagrams, OutgoingDatagrams, UdpSocket};
 
 /// What a guest wants to use an address for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +51,20 @@ pub(crate) struct NetworkPolicy {
 }
 
 type AddressCheck = dyn Fn(SocketAddr, SocketUse) -> bool + Send + Sync;
+
+impl NetworkPolicy {
+    /// Whether an address may be used for something.
+    fn check(&self, address: SocketAddr, purpose: SocketUse) -> Result<(), ErrorCode> {
+        let protocol = match purpose {
+            SocketUse::TcpBind | SocketUse::TcpConnect => self.tcp,
+            SocketUse::UdpBind | SocketUse::UdpConnect | SocketUse::UdpOutgoingDatagram => self.udp,
+        };
+        match protocol && (self.check)(address, purpose) {
+            true => Ok(()),
+            false => Err(ErrorCode::AccessDenied),
+        }
+    }
+}
 
 impl Default for NetworkPolicy {
     fn default() -> NetworkPolicy {
