@@ -7,6 +7,7 @@ use std::sync::Arc;
 use cwasm_format::exports::{ExportRecord, LiftRecord, kind};
 
 use crate::artifact::{Unit, UnitId};
+use crate::versions;
 
 /// An export of a component, looked up once by
 /// [`Component::get_export_index`](crate::Component::get_export_index): all of the component's
@@ -20,6 +21,9 @@ pub struct ComponentExportIndex {
 }
 
 /// How an export is found: by its name, or `instance#name`, or by its [`ComponentExportIndex`].
+///
+/// If the component does not export an interface in the version that a name says, the newest
+/// compatible version is found, as for imports.
 ///
 /// The trait is sealed; it is implemented for the types that are listed.
 pub trait ExportLookup: sealed::Sealed {
@@ -53,7 +57,7 @@ impl ComponentExportIndex {
         };
         Some(ComponentExportIndex {
             unit: unit.id(),
-            index: unit.artifact().export_index(&path)?,
+            index: find(unit, &path)?,
         })
     }
 }
@@ -62,7 +66,7 @@ impl<'a> Lookup<'a> {
     /// The export in this artifact, if it has it.
     pub(crate) fn export(self, unit: &Unit) -> Option<&ExportRecord> {
         match self {
-            Lookup::Name(name) => unit.artifact().export(name),
+            Lookup::Name(name) => unit.artifact().exports().get(find(unit, name)? as usize),
             Lookup::Index(found) if found.unit == unit.id() => {
                 unit.artifact().exports().get(found.index as usize)
             }
@@ -73,8 +77,10 @@ impl<'a> Lookup<'a> {
     /// The export in this artifact, if it is a function.
     #[inline(always)]
     pub(crate) fn lift(self, unit: &Unit) -> Option<&LiftRecord> {
-        if let Lookup::Name(name) = self {
-            return unit.lift(name);
+        if let Lookup::Name(name) = self
+            && let Some(found) = unit.lift(name)
+        {
+            return Some(found);
         }
         let export = self.export(unit)?;
         let lift = unit.artifact().lifts().get(export.index as usize);
@@ -91,6 +97,40 @@ impl<'a> Lookup<'a> {
                 name.unwrap_or("(of another component)")
             }
         }
+    }
+}
+
+/// The index of the export of this name or path; if there is none, that of the newest compatible
+/// version of the interface.
+fn find(unit: &Unit, name: &str) -> Option<u32> {
+    let exact = unit.artifact().export_index(name);
+    exact.or_else(|| find_compatible(unit, name))
+}
+
+#[cold]
+fn find_compatible(unit: &Unit, name: &str) -> Option<u32> {
+    let artifact = unit.artifact();
+    let (instance, rest) = split(name);
+    let (track, _) = versions::track(instance)?;
+    // Sorted by name, so those of a track are side by side.
+    let exports = artifact.exports();
+    let name_of = |export: &ExportRecord| artifact.string(export.name).unwrap_or_default();
+    let start = exports.partition_point(|export| name_of(export) < track);
+    let candidates = exports[start..].iter().zip(start as u32..);
+    let candidates = candidates.take_while(|(export, _)| name_of(export).starts_with(track));
+    let of_track = candidates.filter_map(|(export, index)| {
+        let (found, its_rest) = split(name_of(export));
+        let (its_track, version) = versions::track(found)?;
+        (its_track == track && its_rest == rest).then_some((version, index))
+    });
+    of_track.max().map(|(_, index)| index)
+}
+
+/// The instance, and the path in it.
+fn split(name: &str) -> (&str, Option<&str>) {
+    match name.split_once('#') {
+        Some((instance, rest)) => (instance, Some(rest)),
+        None => (name, None),
     }
 }
 

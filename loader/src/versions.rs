@@ -56,7 +56,7 @@ pub(crate) fn are_compatible(a: &str, b: &str) -> bool {
 
 /// The track, which is the part of the name that compatible versions of an interface have in common
 /// (`a:b/c@1` or `a:b/c@0.1`), and the version. `None` if no other version is compatible.
-fn track(instance: &str) -> Option<(&str, Version)> {
+pub(crate) fn track(instance: &str) -> Option<(&str, Version)> {
     let (interface, version) = instance.split_once('@')?;
     let core = version.split_once('+').map_or(version, |(core, _)| core);
     let mut numbers = core.split('.');

@@ -78,3 +78,56 @@ fn exports_are_found_by_name_path_and_index() {
     assert!(other.get_func(&mut other_store, "one").is_none());
     assert_eq!(other.get_export_index(&mut other_store, None, "one"), None);
 }
+
+#[test]
+fn exports_are_found_in_compatible_versions() {
+    let interfaces = [
+        ("a:b/c@0.2.0", 0),
+        ("a:b/c@0.2.10", 10),
+        ("a:b/c@0.2.9", 9),
+        ("a:b/c@0.20.0", 20),
+        ("a:b/c@0.3.0-rc", 3),
+        ("a:b/cc@0.2.11", 11),
+    ];
+    let mut text = r#"(component
+      (component $c (import "f" (func $f (result u32))) (export "f" (func $f)))"#
+        .to_owned();
+    for (name, number) in interfaces {
+        text.push_str(&format!(
+            r#"(core module $m{number} (func (export "f") (result i32) (i32.const {number})))
+            (core instance $i{number} (instantiate $m{number}))
+            (func $f{number} (result u32) (canon lift (core func $i{number} "f")))
+            (instance $c{number} (instantiate $c (with "f" (func $f{number}))))
+            (export "{name}" (instance $c{number}))"#
+        ));
+    }
+    text.push(')');
+    let workshop = Workshop::new();
+    let artifact = workshop.compile(text.as_bytes()).unwrap();
+    let component = workshop.map_component(&artifact).unwrap();
+    let mut store = Store::new(workshop.engine(), ());
+    let linker = Linker::<()>::new(workshop.engine());
+    let instance = linker.instantiate(&mut store, &component).unwrap();
+    for (name, expected) in [
+        ("a:b/c@0.2.0", Some(0)),
+        ("a:b/c@0.2.9", Some(9)),
+        ("a:b/c@0.2.5", Some(10)),
+        ("a:b/c@0.2.99", Some(10)),
+        ("a:b/c@0.20.7", Some(20)),
+        ("a:b/c@0.3.0", None),
+        ("a:b/c@0.3.0-rc", Some(3)),
+        ("a:b/c@1.0.0", None),
+        ("a:b/c", None),
+        ("a:b/d@0.2.0", None),
+    ] {
+        let path = format!("{name}#f");
+        let func = instance.get_typed_func::<(), (u32,)>(&mut store, &*path);
+        let found = func.ok().map(|func| func.call(&mut store, ()).unwrap().0);
+        assert_eq!(found, expected, "{name}");
+        let interface = component.get_export_index(None, name);
+        assert_eq!(interface.is_some(), expected.is_some(), "{name}");
+        let func = component.get_export_index(interface.as_ref(), "f");
+        assert_eq!(func.is_some(), expected.is_some(), "{name}");
+        assert!(instance.get_func(&mut store, format!("{name}#g")).is_none());
+    }
+}
