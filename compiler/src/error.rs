@@ -54,6 +54,11 @@ pub enum ErrorKind {
         /// Cranelift's message.
         message: String,
     },
+    /// A module of WASI preview 1 imports what neither WASI nor its custom sections have.
+    UnknownImports {
+        /// Module and name of all of them, each once.
+        imports: Vec<(String, String)>,
+    },
     /// The output could not be written.
     Io {
         /// The action that failed.
@@ -201,6 +206,14 @@ impl fmt::Display for Error {
                     f,
                     "internal error: cannot generate code for {function}: {message}"
                 )
+            }
+            ErrorKind::UnknownImports { imports } => {
+                f.write_str("unknown imports: ")?;
+                for (index, (module, name)) in imports.iter().enumerate() {
+                    let comma = if index == 0 { "" } else { ", " };
+                    write!(f, "{comma}`{name}` of `{module}`")?;
+                }
+                Ok(())
             }
             ErrorKind::Io { action, error } => write!(f, "cannot {action}: {error}"),
         }

@@ -29,6 +29,8 @@ mod outline;
 mod output;
 mod pass_through;
 mod plan;
+#[cfg(feature = "preview1")]
+pub mod preview1;
 mod translate;
 mod work;
 

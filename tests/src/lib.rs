@@ -13,7 +13,7 @@
 //! artifact, written to a file, mapped, instantiated and called.
 //!
 //! [`hostile`] compares calls of guests that do what they can with the [`mod@reference`], the
-//! canonical ABI written for that alone.
+//! canonical ABI written for that alone. [`wasi`] runs programs.
 
 pub mod artifact;
 mod closed_script;
@@ -21,6 +21,7 @@ mod core_script;
 mod host;
 pub mod hostile;
 pub mod messages;
+pub mod parallel;
 pub mod random;
 pub mod reference;
 pub mod report;
@@ -30,6 +31,7 @@ mod spectest;
 pub mod suite;
 mod tally;
 mod values;
+pub mod wasi;
 mod wrap;
 
 pub use report::Report;

@@ -6,9 +6,12 @@
 //! values/realloc.wast:80        the reason
 //! as-component linking.wast:3   the reason
 //! on-its-own linking.wast:9     the reason
+//! folder/                       the reason
+//! http_*                        the reason
 //! ```
 //!
-//! A path without a line stands for whatever fails in the file; with a line, for the directive that
+//! A path that ends with `/` stands for all files of such a folder, one that ends with `*` for all
+//! files whose names begin like that. A path without a line stands for whatever fails in the file; with a line, for the directive that
 //! starts there. `as-component` and `on-its-own` restrict an entry to one of the two paths of core
 //! modules. Paths are compared with the end of a script's path. What is listed and passes is a
 //! failure: a file of which nothing fails, a line that passes or where no directive starts.
@@ -104,8 +107,22 @@ impl Skips {
     }
 }
 
-/// Whether `path` ends with all components of `end`.
+/// Whether `path` ends with all components of `end`, or with others that `end` stands for.
 fn ends_with_path(path: &str, end: &str) -> bool {
+    if end.ends_with('/') {
+        return format!("/{path}").contains(&format!("/{end}"));
+    }
+    let (path, end) = match end.strip_suffix('*') {
+        Some(start) => {
+            let name = path.rfind('/').map_or(0, |at| at + 1);
+            let kept = start.rsplit('/').next().unwrap_or(start).len();
+            match path.get(..name + kept) {
+                Some(path) => (path, start),
+                None => return false,
+            }
+        }
+        None => (path, end),
+    };
     path.strip_suffix(end)
         .is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
 }

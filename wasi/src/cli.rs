@@ -75,7 +75,8 @@ impl Stdin {
         Stdin::reader(Cursor::new(bytes.into()))
     }
 
-    fn open(&self) -> InputStream {
+    /// A stream with this input, to give to a guest.
+    pub fn stream(&self) -> InputStream {
         match self {
             Stdin::Inherited => InputStream::new(FdSource(stdio::stdin())),
             Stdin::Closed => InputStream::closed(),
@@ -99,7 +100,8 @@ impl Stdout {
         Stdout::Writer(Arc::new(Mutex::new(writer)))
     }
 
-    fn open(&self) -> OutputStream {
+    /// A stream with this output, to give to a guest.
+    pub fn stream(&self) -> OutputStream {
         match self {
             Stdout::InheritedOutput => OutputStream::new(FdSink(stdio::stdout())),
             Stdout::InheritedError => OutputStream::new(FdSink(stdio::stderr())),
@@ -201,19 +203,19 @@ impl wit::exit::Host for WasiCtx {
 
 impl wit::stdin::Host for WasiCtx {
     fn get_stdin(&mut self) -> Result<Resource<InputStream>> {
-        Ok(self.table.push(self.stdin.open())?)
+        Ok(self.table.push(self.stdin.stream())?)
     }
 }
 
 impl wit::stdout::Host for WasiCtx {
     fn get_stdout(&mut self) -> Result<Resource<OutputStream>> {
-        Ok(self.table.push(self.stdout.open())?)
+        Ok(self.table.push(self.stdout.stream())?)
     }
 }
 
 impl wit::stderr::Host for WasiCtx {
     fn get_stderr(&mut self) -> Result<Resource<OutputStream>> {
-        Ok(self.table.push(self.stderr.open())?)
+        Ok(self.table.push(self.stderr.stream())?)
     }
 }
 

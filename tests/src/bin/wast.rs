@@ -4,17 +4,14 @@
     reason = "a command that reports on standard output"
 )]
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::{sync::mpsc, thread};
 
 use cwasm_compiler::{Bounds, OptLevel, Options};
 use cwasm_format::cpu::CpuLevel;
 use cwasm_tests::artifact::Workshop;
 use cwasm_tests::suite::{self, Script};
-use cwasm_tests::{Report, Skips};
+use cwasm_tests::{Report, Skips, parallel};
 
 const USAGE: &str = "\
 Runs .wast scripts: each module is compiled, written, mapped, instantiated and called.
@@ -86,51 +83,14 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(total.failed != 0))
 }
 
-/// Runs the scripts on as many threads as the machine has, and gives the reports to `each` in the
-/// order of the scripts.
-fn run<'a>(
-    workshop: &Workshop,
-    arguments: &'a Arguments,
-    mut each: impl FnMut(&'a Script, Report),
-) {
+/// Runs the scripts on as many threads as the machine has, one if their places are printed, and
+/// gives the reports to `each` in the order of the scripts.
+fn run<'a>(workshop: &Workshop, arguments: &'a Arguments, each: impl FnMut(&'a Script, Report)) {
     let Arguments { scripts, trace, .. } = arguments;
     let skips = Skips::built_in();
-    let threads = match thread::available_parallelism() {
-        Ok(count) if !trace => count.get(),
-        _ => 1,
-    };
-    let next = AtomicUsize::new(0);
-    let (sender, reports) = mpsc::channel();
-    thread::scope(|scope| {
-        for _ in 0..threads {
-            let (next, skips) = (&next, &skips);
-            let sender = sender.clone();
-            scope.spawn(move || {
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(script) = scripts.get(number) else {
-                        break;
-                    };
-                    let report = cwasm_tests::run(workshop, script, skips, *trace);
-                    sender
-                        .send((number, report))
-                        .expect("reports are read until all threads are done");
-                }
-            });
-        }
-        drop(sender);
-        let mut early = BTreeMap::new();
-        let mut waiting = scripts.iter().enumerate().peekable();
-        for (number, report) in reports {
-            early.insert(number, report);
-            while let Some((number, script)) = waiting.peek()
-                && let Some(report) = early.remove(number)
-            {
-                each(script, report);
-                waiting.next();
-            }
-        }
-    });
+    let threads = if *trace { 1 } else { parallel::threads() };
+    let work = |script: &Script| cwasm_tests::run(workshop, script, &skips, *trace);
+    parallel::in_order(scripts, threads, work, each);
 }
 
 fn print_table(suites: &[(&str, Report)]) {

@@ -99,6 +99,7 @@ const COMPILER: &[&[&str]] = &[
     &["link"],
     &["emit"],
     &["object"],
+    &["preview1"],
     &["lib"],
 ];
 

@@ -13,7 +13,11 @@ const DIRECTION: &[(&str, &[&str])] = &[
     ("macros", &[]),
     ("loader", &["cwasm-format", "cwasm-macros"]),
     ("cli", &["cwasm", "cwasm-format", "cwasm-compiler"]),
-    ("tests", &["cwasm", "cwasm-format", "cwasm-compiler"]),
+    ("wasi", &["cwasm"]),
+    (
+        "tests",
+        &["cwasm", "cwasm-format", "cwasm-compiler", "cwasm-wasi"],
+    ),
     ("fuzz", &["cwasm", "cwasm-format", "cwasm-compiler"]),
 ];
 

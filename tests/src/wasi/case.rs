@@ -1,0 +1,133 @@
+//! A program, what it is given and what is expected of it.
+
+use std::path::PathBuf;
+
+use cwasm::Component;
+
+use super::folder::Folder;
+use super::guest::{self, Found, Setup};
+use super::{components, embedder};
+use crate::artifact::Workshop;
+
+/// A program of a suite.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// The file.
+    pub file: PathBuf,
+    pub(super) how: How,
+}
+
+/// How a program is run.
+#[derive(Clone, Debug)]
+pub(super) enum How {
+    /// Once, by its `run`.
+    Command(Box<Command>),
+    /// Twice, the output of one is the input of the other.
+    Piped,
+    /// Its own exports are called.
+    Reactor,
+    /// Not by this runner.
+    Not(String),
+}
+
+/// A program that is run once.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Command {
+    pub(super) args: Vec<String>,
+    pub(super) env: Vec<(String, String)>,
+    pub(super) folder: Option<Folder>,
+    pub(super) stdin: Vec<u8>,
+    pub(super) clocks: bool,
+    pub(super) network: components::Network,
+    pub(super) exit_code: u8,
+    /// The expected output; `None`, if any will do.
+    pub(super) stdout: Option<Vec<u8>>,
+    pub(super) stderr: Option<Vec<u8>>,
+    /// The contents of a file of the folder afterwards.
+    pub(super) file: Option<(&'static str, &'static str)>,
+}
+
+impl Case {
+    /// Runs the program.
+    ///
+    /// # Errors
+    /// What was found, and what was expected.
+    pub(super) fn run(&self, workshop: &Workshop) -> Result<(), String> {
+        if let How::Not(reason) = &self.how {
+            return Err(reason.clone());
+        }
+        let component = self.component(workshop)?;
+        match &self.how {
+            How::Command(command) => command.run(workshop, &component),
+            How::Piped => embedder::run_piped(workshop, &component),
+            How::Reactor => embedder::run_reactor(workshop, &component),
+            How::Not(reason) => Err(reason.clone()),
+        }
+    }
+
+    /// The component: core modules are wrapped.
+    fn component(&self, workshop: &Workshop) -> Result<Component, String> {
+        let mut wasm = std::fs::read(&self.file).map_err(|error| format!("found {error}"))?;
+        if is_core_module(&wasm) {
+            let wrapped = cwasm_compiler::preview1::componentize(&wasm);
+            wasm = wrapped.map_err(|error| format!("cannot be wrapped: {error}"))?;
+        }
+        let artifact = workshop.compile(&wasm);
+        let artifact = artifact.map_err(|error| format!("cannot be compiled: {error}"))?;
+        let component = workshop.map_component(&artifact);
+        component.map_err(|error| format!("cannot be mapped: {error}"))
+    }
+}
+
+/// Whether the header is that of a core module; the two halves of the version differ.
+fn is_core_module(wasm: &[u8]) -> bool {
+    wasm.get(4..8) == Some(&[1, 0, 0, 0])
+}
+
+impl Command {
+    fn run(&self, workshop: &Workshop, component: &Component) -> Result<(), String> {
+        let folder = match &self.folder {
+            Some(folder) => Some(folder.copy().map_err(|error| format!("no copy: {error}"))?),
+            None => None,
+        };
+        let setup = Setup {
+            args: self.args.clone(),
+            env: self.env.clone(),
+            folder: folder.as_ref().map(|folder| folder.path().to_owned()),
+            stdin: cwasm_wasi::Stdin::bytes(self.stdin.clone()),
+            stdout: None,
+            clocks: self.clocks,
+            network: self.network,
+        };
+        let found = guest::run(workshop, component, setup)?;
+        self.check(&found)?;
+        let (Some((name, expected)), Some(folder)) = (self.file, &folder) else {
+            return Ok(());
+        };
+        let contents = std::fs::read_to_string(folder.path().join(name));
+        let contents = contents.map_err(|error| format!("{name}: found {error}"))?;
+        match contents == expected {
+            true => Ok(()),
+            false => Err(format!("{name}: found {contents:?}, expected {expected:?}")),
+        }
+    }
+
+    fn check(&self, found: &Found) -> Result<(), String> {
+        if found.exit_code != Ok(self.exit_code) {
+            return Err(found.with_stderr(format!("expected exit code {}", self.exit_code)));
+        }
+        let outputs = [
+            ("standard output", &found.stdout, &self.stdout),
+            ("standard error", &found.stderr, &self.stderr),
+        ];
+        for (name, found, expected) in outputs {
+            if let Some(expected) = expected
+                && found != expected
+            {
+                let [found, expected] = [found, expected].map(|text| String::from_utf8_lossy(text));
+                return Err(format!("{name}: found {found:?}, expected {expected:?}"));
+            }
+        }
+        Ok(())
+    }
+}
