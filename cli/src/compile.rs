@@ -33,7 +33,7 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<()> {
     ) {
         output::check_takes_binary()?;
     }
-    let wasm = input.read_wasm(args.limits.text_limit)?;
+    let wasm = input.read_program(args.limits.text_limit)?;
     let start = Instant::now();
     let bar = progress_bar();
     let compiled = cwasm_compiler::compile_with(&wasm, &args.options(), args.emit.kind(), &|at| {

@@ -8,6 +8,7 @@ use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use cwasm::{Error, Result};
+use cwasm_compiler::preview1;
 use cwasm_format::escape;
 
 /// The first bytes of an ELF file, which can only be meant as an artifact.
@@ -125,6 +126,16 @@ impl<'a> Input<'a> {
         let name = self.name;
         let text = self.read_text(text_limit)?;
         parse(&text, name).map_err(|error| cannot_compile(name, error))
+    }
+
+    /// As [`read_wasm`](Input::read_wasm); a core module of WASI preview 1 as a component.
+    pub(crate) fn read_program(self, text_limit: u64) -> Result<Vec<u8>> {
+        let name = self.name;
+        let wasm = self.read_wasm(text_limit)?;
+        match preview1::is_preview1(&wasm) {
+            true => preview1::componentize(&wasm).map_err(|error| cannot_compile(name, error)),
+            false => Ok(wasm),
+        }
     }
 
     fn read_text(self, limit: u64) -> Result<Vec<u8>> {

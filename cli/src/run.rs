@@ -126,7 +126,7 @@ fn open(engine: &Engine, args: &RunArgs) -> Result<Component> {
                 debug: true,
                 ..Options::default()
             };
-            let wasm = input.read_wasm(args.limits.text_limit)?;
+            let wasm = input.read_program(args.limits.text_limit)?;
             let compiled = cwasm_compiler::compile(&wasm, &options);
             compiled
                 .map_err(|error| input::cannot_compile(name, error))?
