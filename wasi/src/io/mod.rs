@@ -5,7 +5,8 @@
 //! poll        -> Pollable -> Interest of each -> one `ppoll`
 //! ```
 //!
-//! An operation that waits tries, waits for the stream's interest, and tries again.
+//! An operation that waits tries, waits for the stream's interest, and tries again. Whatever a guest
+//! waits for, output streams that keep bytes go on writing them meanwhile.
 
 mod buffer;
 mod error;

@@ -15,6 +15,9 @@ mod tcp_stream;
 mod udp;
 mod udp_host;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::net::SocketAddr;
 

@@ -81,7 +81,10 @@ impl udp::HostUdpSocket for WasiCtx {
         socket: Resource<UdpSocket>,
         value: u64,
     ) -> Result<(), SocketError> {
-        self.table.get(&socket)?.options().set_receive_buffer_size(value)
+        self.table
+            .get(&socket)?
+            .options()
+            .set_receive_buffer_size(value)
     }
 
     fn send_buffer_size(&mut self, socket: Resource<UdpSocket>) -> Result<u64, SocketError> {
@@ -93,7 +96,10 @@ impl udp::HostUdpSocket for WasiCtx {
         socket: Resource<UdpSocket>,
         value: u64,
     ) -> Result<(), SocketError> {
-        self.table.get(&socket)?.options().set_send_buffer_size(value)
+        self.table
+            .get(&socket)?
+            .options()
+            .set_send_buffer_size(value)
     }
 
     fn subscribe(&mut self, socket: Resource<UdpSocket>) -> Result<Resource<Pollable>> {
