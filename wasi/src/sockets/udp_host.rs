@@ -4,7 +4,8 @@ use cwasm::{Resource, Result};
 
 use super::error::SocketError;
 use super::network::Network;
-use super::udp::{IncomingDatagrams, OutgoingDatagrams, UdpSocket};
+use super::udp::UdpSocket;
+use super::udp_stream::{IncomingDatagrams, OutgoingDatagrams};
 use crate::bindings::wasi::sockets::network::{ErrorCode, IpAddressFamily, IpSocketAddress};
 use crate::bindings::wasi::sockets::udp::{self, IncomingDatagram, OutgoingDatagram};
 use crate::ctx::WasiCtx;
