@@ -40,7 +40,7 @@ pub(crate) trait Sink: Send {
 
 /// A stream that a guest writes to.
 ///
-/// What the system does not take at once is kept, [`CHUNK`] bytes at most, and written before
+/// What the system does not take at once is kept, 64 KiB at most, and written before
 /// anything else: when the guest uses the stream again, or waits for anything.
 pub struct OutputStream {
     /// `None` after an error.
