@@ -1,5 +1,6 @@
 //! The state of WASI for one store, and how a host chooses what a guest may do.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -24,6 +25,8 @@ const MAX_RESOURCES: usize = 100_000;
 /// [`add_to_linker`](crate::add_to_linker).
 pub struct WasiCtx {
     pub(crate) table: ResourceTable,
+    /// Numbers of the output streams that keep bytes.
+    pub(crate) behind: BTreeSet<u32>,
     pub(crate) args: Vec<String>,
     pub(crate) env: Vec<(String, String)>,
     pub(crate) initial_cwd: Option<String>,
@@ -107,6 +110,7 @@ impl WasiCtxBuilder {
         WasiCtxBuilder {
             ctx: WasiCtx {
                 table,
+                behind: BTreeSet::new(),
                 args: Vec::new(),
                 env: Vec::new(),
                 initial_cwd: None,

@@ -7,7 +7,7 @@ use cwasm::{Resource, Result};
 use super::CHUNK;
 use super::error::StreamError;
 use super::pollable::{Pollable, Subscribe};
-use super::wait::{Interest, wait};
+use super::wait::Interest;
 use crate::bindings::wasi::io::streams;
 use crate::ctx::WasiCtx;
 
@@ -61,26 +61,21 @@ impl InputStream {
             }
         }
     }
+}
 
+impl WasiCtx {
     /// Reads at least a byte, if `len` is not 0.
-    pub(crate) fn blocking_read(
+    pub(super) fn wait_read(
         &mut self,
+        stream: &Resource<InputStream>,
         len: u64,
-        deadline: Option<u64>,
     ) -> Result<Vec<u8>, StreamError> {
         loop {
-            let bytes = self.read(len)?;
+            let bytes = self.table.get_mut(stream)?.read(len)?;
             if len == 0 || !bytes.is_empty() {
                 return Ok(bytes);
             }
-            self.wait(deadline)?;
-        }
-    }
-
-    fn wait(&self, deadline: Option<u64>) -> Result<(), StreamError> {
-        match wait(&[self.interest()], deadline) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(StreamError::Trap(error.into())),
+            self.wait_for(|table| Ok(vec![table.get(stream)?.interest()]))?;
         }
     }
 }
@@ -104,8 +99,7 @@ impl streams::HostInputStream for WasiCtx {
         stream: Resource<InputStream>,
         len: u64,
     ) -> Result<Vec<u8>, StreamError> {
-        let deadline = self.deadline;
-        self.table.get_mut(&stream)?.blocking_read(len, deadline)
+        self.wait_read(&stream, len)
     }
 
     fn skip(&mut self, stream: Resource<InputStream>, len: u64) -> Result<u64, StreamError> {
@@ -117,9 +111,7 @@ impl streams::HostInputStream for WasiCtx {
         stream: Resource<InputStream>,
         len: u64,
     ) -> Result<u64, StreamError> {
-        let deadline = self.deadline;
-        let stream = self.table.get_mut(&stream)?;
-        Ok(stream.blocking_read(len, deadline)?.len() as u64)
+        Ok(self.wait_read(&stream, len)?.len() as u64)
     }
 
     fn subscribe(&mut self, stream: Resource<InputStream>) -> Result<Resource<Pollable>> {

@@ -5,7 +5,8 @@
 //! poll        -> Pollable -> Interest of each -> one `ppoll`
 //! ```
 //!
-//! An operation that waits tries, waits for the stream's interest, and tries again.
+//! An operation that waits tries, waits for the stream's interest, and tries again. Meanwhile all
+//! output streams that keep bytes go on writing them.
 
 mod buffer;
 mod error;

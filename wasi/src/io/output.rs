@@ -8,7 +8,7 @@ use super::CHUNK;
 use super::error::StreamError;
 use super::input::InputStream;
 use super::pollable::{Pollable, Subscribe};
-use super::wait::{Interest, wait};
+use super::wait::Interest;
 use crate::bindings::wasi::io::streams;
 use crate::ctx::WasiCtx;
 
@@ -40,14 +40,16 @@ pub(crate) trait Sink: Send {
 
 /// A stream that a guest writes to.
 ///
-/// What the system does not take at once is kept, [`CHUNK`] bytes at most, and written before
-/// anything else.
+/// What the system does not take at once is kept, 64 KiB at most, and written before
+/// anything else: when the guest uses the stream again, or waits for anything.
 pub struct OutputStream {
     /// `None` after an error.
     sink: Option<Box<dyn Sink>>,
     kept: Vec<u8>,
     /// Bytes of `kept` that were written.
     written: usize,
+    /// Why what was kept could not be written, which the guest has not been told.
+    failure: Option<io::Error>,
     /// Bytes that the guest may write.
     permit: usize,
 }
@@ -58,6 +60,7 @@ impl OutputStream {
             sink: Some(Box::new(sink)),
             kept: Vec::new(),
             written: 0,
+            failure: None,
             permit: 0,
         }
     }
@@ -68,6 +71,7 @@ impl OutputStream {
             sink: None,
             kept: Vec::new(),
             written: 0,
+            failure: None,
             permit: 0,
         }
     }
@@ -109,14 +113,45 @@ impl OutputStream {
         }
     }
 
+    /// Writes what is kept while the guest does something else: whether there is still some.
+    pub(super) fn write_kept(&mut self) -> bool {
+        if let Err(StreamError::Failed(error)) = self.drain() {
+            self.failure = Some(error);
+        }
+        self.is_behind()
+    }
+
+    /// Whether bytes are kept.
+    fn is_behind(&self) -> bool {
+        self.written < self.kept.len()
+    }
+
+    /// The condition on which what is kept can be written; `None` if nothing is.
+    pub(super) fn kept_interest(&self) -> Option<Interest<'_>> {
+        let sink = self.sink.as_ref().filter(|_| self.is_behind())?;
+        Some(sink.interest())
+    }
+
+    /// That the guest may still write.
+    fn check_open(&mut self) -> Result<(), StreamError> {
+        if let Some(error) = self.failure.take() {
+            return Err(StreamError::Failed(error));
+        }
+        match &self.sink {
+            Some(sink) if !sink.has_ended() => Ok(()),
+            _ => Err(StreamError::Closed),
+        }
+    }
+
     /// How many bytes may be written without waiting.
     pub(crate) fn check_write(&mut self) -> Result<u64, StreamError> {
+        self.check_open()?;
         self.permit = if self.drain()? { CHUNK } else { 0 };
         Ok(self.permit as u64)
     }
 
     /// Writes bytes, and keeps those that are not taken at once.
-    fn write(&mut self, mut bytes: &[u8]) -> Result<(), StreamError> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), StreamError> {
         if bytes.len() > self.permit {
             let (found, permit) = (bytes.len(), self.permit);
             return Err(StreamError::Trap(Error::msg(format!(
@@ -124,68 +159,91 @@ impl OutputStream {
             ))));
         }
         self.permit -= bytes.len();
-        while self.drain()? && !bytes.is_empty() {
-            match self.with_sink(|sink, _| sink.write(bytes))? {
-                Some(count) => bytes = &bytes[count..],
-                None => break,
-            }
-        }
-        self.kept.extend_from_slice(bytes);
+        let count = self.write_part(bytes)?;
+        self.kept.extend_from_slice(&bytes[count..]);
         Ok(())
     }
 
-    /// Writes all bytes, and waits until they are written.
-    pub(crate) fn write_all(
-        &mut self,
-        mut bytes: &[u8],
-        deadline: Option<u64>,
-    ) -> Result<(), StreamError> {
-        self.wait_drained(deadline)?;
-        while !bytes.is_empty() {
-            match self.with_sink(|sink, _| sink.write(bytes))? {
-                Some(count) => bytes = &bytes[count..],
-                None => self.wait(deadline)?,
-            }
+    /// Writes bytes, and keeps a chunk of those that are not taken, if nothing was kept: how many
+    /// are the stream's now.
+    fn write_part(&mut self, bytes: &[u8]) -> Result<usize, StreamError> {
+        self.check_open()?;
+        let mut rest = bytes;
+        while self.drain()? && !rest.is_empty() {
+            let count = match self.with_sink(|sink, _| sink.write(rest))? {
+                Some(count) => count,
+                None => {
+                    let count = rest.len().min(CHUNK);
+                    self.kept.extend_from_slice(&rest[..count]);
+                    count
+                }
+            };
+            rest = &rest[count..];
         }
-        Ok(())
+        Ok(bytes.len() - rest.len())
     }
 
     fn flush(&mut self) -> Result<(), StreamError> {
+        self.check_open()?;
         self.drain()?;
         self.with_sink(|sink, _| sink.flush())?;
         Ok(())
-    }
-
-    fn blocking_flush(&mut self, deadline: Option<u64>) -> Result<(), StreamError> {
-        self.wait_drained(deadline)?;
-        self.flush()
-    }
-
-    fn wait_drained(&mut self, deadline: Option<u64>) -> Result<(), StreamError> {
-        while !self.drain()? {
-            self.wait(deadline)?;
-        }
-        Ok(())
-    }
-
-    fn wait(&self, deadline: Option<u64>) -> Result<(), StreamError> {
-        let interest = match &self.sink {
-            Some(sink) => sink.interest(),
-            None => Interest::Ready,
-        };
-        match wait(&[interest], deadline) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(StreamError::Trap(error.into())),
-        }
     }
 }
 
 impl Subscribe for OutputStream {
     fn interest(&self) -> Interest<'_> {
         match &self.sink {
-            Some(sink) if self.written < self.kept.len() => sink.interest(),
+            Some(sink) if self.is_behind() && !sink.has_ended() => sink.interest(),
             _ => Interest::Ready,
         }
+    }
+}
+
+impl WasiCtx {
+    /// Uses a stream, and remembers it if it keeps bytes then.
+    fn with_output<R>(
+        &mut self,
+        stream: &Resource<OutputStream>,
+        operation: impl FnOnce(&mut OutputStream) -> Result<R, StreamError>,
+    ) -> Result<R, StreamError> {
+        let output = self.table.get_mut(stream)?;
+        let result = operation(output);
+        if output.is_behind() {
+            self.behind.insert(stream.rep());
+        }
+        result
+    }
+
+    /// Writes all bytes, and waits until they are written.
+    fn write_all(
+        &mut self,
+        stream: &Resource<OutputStream>,
+        mut bytes: &[u8],
+    ) -> Result<(), StreamError> {
+        while !bytes.is_empty() {
+            let count = self.with_output(stream, |output| output.write_part(bytes))?;
+            bytes = &bytes[count..];
+            self.wait_written(stream)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until nothing is kept.
+    fn wait_written(&mut self, stream: &Resource<OutputStream>) -> Result<(), StreamError> {
+        while !self.table.get_mut(stream)?.drain()? {
+            self.wait_for(|table| {
+                let interest = table.get(stream)?.kept_interest();
+                Ok(vec![interest.unwrap_or(Interest::Ready)])
+            })?;
+        }
+        Ok(())
+    }
+
+    fn wait_flushed(&mut self, stream: &Resource<OutputStream>) -> Result<(), StreamError> {
+        self.table.get_mut(stream)?.check_open()?;
+        self.wait_written(stream)?;
+        self.table.get_mut(stream)?.flush()
     }
 }
 
@@ -201,7 +259,7 @@ impl streams::HostOutputStream for WasiCtx {
         stream: Resource<OutputStream>,
         contents: Vec<u8>,
     ) -> Result<(), StreamError> {
-        self.table.get_mut(&stream)?.write(&contents)
+        self.with_output(&stream, |output| output.write(&contents))
     }
 
     fn blocking_write_and_flush(
@@ -209,10 +267,8 @@ impl streams::HostOutputStream for WasiCtx {
         stream: Resource<OutputStream>,
         contents: Vec<u8>,
     ) -> Result<(), StreamError> {
-        let deadline = self.deadline;
-        let stream = self.table.get_mut(&stream)?;
-        stream.write_all(&contents, deadline)?;
-        stream.blocking_flush(deadline)
+        self.write_all(&stream, &contents)?;
+        self.wait_flushed(&stream)
     }
 
     fn flush(&mut self, stream: Resource<OutputStream>) -> Result<(), StreamError> {
@@ -220,8 +276,7 @@ impl streams::HostOutputStream for WasiCtx {
     }
 
     fn blocking_flush(&mut self, stream: Resource<OutputStream>) -> Result<(), StreamError> {
-        let deadline = self.deadline;
-        self.table.get_mut(&stream)?.blocking_flush(deadline)
+        self.wait_flushed(&stream)
     }
 
     fn subscribe(&mut self, stream: Resource<OutputStream>) -> Result<Resource<Pollable>> {
@@ -238,7 +293,7 @@ impl streams::HostOutputStream for WasiCtx {
         let zeroes = ZEROES.get(..len).ok_or_else(|| {
             StreamError::Trap(Error::msg("`write-zeroes` of more than is permitted"))
         })?;
-        self.table.get_mut(&stream)?.write(zeroes)
+        self.with_output(&stream, |output| output.write(zeroes))
     }
 
     fn blocking_write_zeroes_and_flush(
@@ -246,14 +301,12 @@ impl streams::HostOutputStream for WasiCtx {
         stream: Resource<OutputStream>,
         mut len: u64,
     ) -> Result<(), StreamError> {
-        let deadline = self.deadline;
-        let stream = self.table.get_mut(&stream)?;
         while len > 0 {
             let part = len.min(CHUNK as u64);
-            stream.write_all(&ZEROES[..part as usize], deadline)?;
+            self.write_all(&stream, &ZEROES[..part as usize])?;
             len -= part;
         }
-        stream.blocking_flush(deadline)
+        self.wait_flushed(&stream)
     }
 
     fn splice(
@@ -264,7 +317,7 @@ impl streams::HostOutputStream for WasiCtx {
     ) -> Result<u64, StreamError> {
         let permit = self.table.get_mut(&stream)?.check_write()?;
         let bytes = self.table.get_mut(&from)?.read(len.min(permit))?;
-        self.table.get_mut(&stream)?.write(&bytes)?;
+        self.with_output(&stream, |output| output.write(&bytes))?;
         Ok(bytes.len() as u64)
     }
 
@@ -274,23 +327,22 @@ impl streams::HostOutputStream for WasiCtx {
         from: Resource<InputStream>,
         len: u64,
     ) -> Result<u64, StreamError> {
-        let deadline = self.deadline;
-        self.table.get_mut(&stream)?.wait_drained(deadline)?;
-        let bytes = self.table.get_mut(&from)?.blocking_read(len, deadline)?;
-        self.table.get_mut(&stream)?.write_all(&bytes, deadline)?;
+        self.wait_written(&stream)?;
+        self.table.get_mut(&stream)?.check_open()?;
+        let bytes = self.wait_read(&from, len)?;
+        self.write_all(&stream, &bytes)?;
         Ok(bytes.len() as u64)
     }
 
     /// What is kept is written first.
     fn drop(&mut self, stream: Resource<OutputStream>) -> Result<()> {
-        let mut stream = self.table.delete(stream)?;
-        if !stream.kept.is_empty() {
-            match stream.wait_drained(self.deadline) {
-                Err(StreamError::Trap(error)) => return Err(error),
-                // Nobody asks for the error any more.
-                Ok(()) | Err(StreamError::Closed | StreamError::Failed(_)) => {}
-            }
+        match self.wait_written(&stream) {
+            Err(StreamError::Trap(error)) => return Err(error),
+            // Nobody asks for the error any more.
+            Ok(()) | Err(StreamError::Closed | StreamError::Failed(_)) => {}
         }
+        self.behind.remove(&stream.rep());
+        self.table.delete(stream)?;
         Ok(())
     }
 }

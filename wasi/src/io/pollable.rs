@@ -2,6 +2,7 @@
 
 use cwasm::{Error, Resource, ResourceTable, ResourceTableError, Result};
 
+use super::output::OutputStream;
 use super::wait::{Interest, wait};
 use crate::bindings::wasi::io::poll;
 use crate::ctx::WasiCtx;
@@ -59,6 +60,39 @@ impl WasiCtx {
         let pollable = Pollable::of::<T>(value.rep());
         Ok(self.table.push_child(pollable, value)?)
     }
+
+    /// Waits until one of the interests of the guest is there: the places of all that are.
+    /// Meanwhile the output that is kept is written: what the guest waits for may be the answer.
+    pub(crate) fn wait_for<F>(&mut self, interests: F) -> Result<Vec<u32>>
+    where
+        F: for<'a> Fn(&'a ResourceTable) -> Result<Vec<Interest<'a>>, ResourceTableError>,
+    {
+        loop {
+            self.write_behind();
+            let mut all = interests(&self.table)?;
+            let count = all.len();
+            all.extend(self.behind.iter().filter_map(|number| {
+                let stream = Resource::<OutputStream>::new_borrow(*number);
+                self.table.get(&stream).ok()?.kept_interest()
+            }));
+            let mut ready = wait(&all, self.deadline)?;
+            ready.retain(|place| (*place as usize) < count);
+            if !ready.is_empty() {
+                return Ok(ready);
+            }
+        }
+    }
+
+    /// Writes what output streams keep, as far as that goes without waiting.
+    fn write_behind(&mut self) {
+        let table = &mut self.table;
+        self.behind.retain(|number| {
+            let stream = Resource::<OutputStream>::new_borrow(*number);
+            table
+                .get_mut(&stream)
+                .is_ok_and(|stream| stream.write_kept())
+        });
+    }
 }
 
 impl poll::Host for WasiCtx {
@@ -66,17 +100,18 @@ impl poll::Host for WasiCtx {
         if pollables.is_empty() {
             return Err(Error::msg("`poll` is called with an empty list"));
         }
-        let interests = pollables.iter().map(|pollable| {
-            let pollable = self.table.get(pollable)?;
-            pollable.interest(&self.table)
-        });
-        let interests = interests.collect::<Result<Vec<_>, _>>()?;
-        Ok(wait(&interests, self.deadline)?)
+        self.wait_for(|table| {
+            let pollables = pollables.iter();
+            pollables
+                .map(|pollable| table.get(pollable)?.interest(table))
+                .collect()
+        })
     }
 }
 
 impl poll::HostPollable for WasiCtx {
     fn ready(&mut self, pollable: Resource<Pollable>) -> Result<bool> {
+        self.write_behind();
         let interest = self.table.get(&pollable)?.interest(&self.table)?;
         // The time that has come already ends the wait at once.
         let ready = wait(&[interest, Interest::Ready], None)?;
@@ -84,8 +119,7 @@ impl poll::HostPollable for WasiCtx {
     }
 
     fn block(&mut self, pollable: Resource<Pollable>) -> Result<()> {
-        let interest = self.table.get(&pollable)?.interest(&self.table)?;
-        wait(&[interest], self.deadline)?;
+        self.wait_for(|table| Ok(vec![table.get(&pollable)?.interest(table)?]))?;
         Ok(())
     }
 

@@ -52,7 +52,9 @@ fn literal(name: &str) -> Option<IpAddr> {
 
 /// Asks the system, which may take long. The first address is the best.
 fn look_up(name: &str) -> Result<vec::IntoIter<IpAddr>, ErrorCode> {
-    let found = (name, 0).to_socket_addrs().map_err(|error| failure(&error))?;
+    let found = (name, 0)
+        .to_socket_addrs()
+        .map_err(|error| failure(&error))?;
     let mut addresses: Vec<IpAddr> = Vec::new();
     for address in found {
         let address = address.ip().to_canonical();
@@ -159,9 +161,13 @@ mod tests {
     #[test]
     fn the_words_of_the_library_are_understood() {
         let code = |words| failure(&io::Error::other(words));
-        let temporary = "failed to lookup address information: Temporary failure in name resolution";
+        let temporary =
+            "failed to lookup address information: Temporary failure in name resolution";
         assert_eq!(code(temporary), ErrorCode::TemporaryResolverFailure);
-        assert_eq!(code("Name or service not known"), ErrorCode::NameUnresolvable);
+        assert_eq!(
+            code("Name or service not known"),
+            ErrorCode::NameUnresolvable
+        );
         assert_eq!(failure(&Errno::MFILE.into()), ErrorCode::NewSocketLimit);
     }
 }

@@ -14,6 +14,10 @@ mod tcp_host;
 mod tcp_stream;
 mod udp;
 mod udp_host;
+mod udp_stream;
+
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -24,7 +28,8 @@ pub use error::SocketError;
 pub use lookup::ResolvedAddresses;
 pub use network::Network;
 pub use tcp::TcpSocket;
-pub use udp::{IncomingDatagrams, OutgoingDatagrams, UdpSocket};
+pub use udp::UdpSocket;
+pub use udp_stream::{IncomingDatagrams, OutgoingDatagrams};
 
 /// What a guest wants to use an address for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -127,7 +127,10 @@ mod tests {
             ("Bücher.example", "xn--bcher-kva.example"),
             ("例え。テスト", "xn--r8jz45g.xn--zckzah"),
             ("☃.net", "xn--n3h.net"),
-            ("почемужеонинеговорятпорусски", "xn--b1abfaaepdrnnbgefbadotcwatmq2g4l"),
+            (
+                "почемужеонинеговорятпорусски",
+                "xn--b1abfaaepdrnnbgefbadotcwatmq2g4l",
+            ),
         ] {
             assert_eq!(to_ascii(name).as_deref(), Some(ascii), "{name}");
         }
@@ -138,8 +141,25 @@ mod tests {
         let label = "a".repeat(64);
         let long = ["a".repeat(63).as_str(); 4].join(".");
         for name in [
-            "", ".", "..", " ", "a b", "a..b", ".a", "a.b<&>", "a@b", "a:80", "http://a/", "a%b",
-            "[::]:80", "a\0b", "mu\u{308}nchen.de", "ü\u{200b}", &label, &long, &"ü".repeat(60),
+            "",
+            ".",
+            "..",
+            " ",
+            "a b",
+            "a..b",
+            ".a",
+            "a.b<&>",
+            "a@b",
+            "a:80",
+            "http://a/",
+            "a%b",
+            "[::]:80",
+            "a\0b",
+            "mu\u{308}nchen.de",
+            "ü\u{200b}",
+            &label,
+            &long,
+            &"ü".repeat(60),
         ] {
             assert_eq!(to_ascii(name), None, "{name}");
         }

@@ -43,8 +43,9 @@ pub(super) struct SocketOptions<'a> {
 impl SocketOptions<'_> {
     pub(super) fn hop_limit(self) -> Result<u8, SocketError> {
         match self.family {
-            Family::V4 => u8::try_from(sockopt::ip_ttl(self.socket)?)
-                .map_err(|_| ErrorCode::Unknown.into()),
+            Family::V4 => {
+                u8::try_from(sockopt::ip_ttl(self.socket)?).map_err(|_| ErrorCode::Unknown.into())
+            }
             Family::V6 => Ok(sockopt::ipv6_unicast_hops(self.socket)?),
         }
     }

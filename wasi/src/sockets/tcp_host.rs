@@ -105,7 +105,10 @@ impl tcp::HostTcpSocket for WasiCtx {
         socket: Resource<TcpSocket>,
         value: bool,
     ) -> Result<(), SocketError> {
-        self.table.get(&socket)?.options()?.set_keep_alive_enabled(value)
+        self.table
+            .get(&socket)?
+            .options()?
+            .set_keep_alive_enabled(value)
     }
 
     fn keep_alive_idle_time(&mut self, socket: Resource<TcpSocket>) -> Result<u64, SocketError> {
@@ -117,7 +120,10 @@ impl tcp::HostTcpSocket for WasiCtx {
         socket: Resource<TcpSocket>,
         value: u64,
     ) -> Result<(), SocketError> {
-        self.table.get(&socket)?.options()?.set_keep_alive_idle_time(value)
+        self.table
+            .get(&socket)?
+            .options()?
+            .set_keep_alive_idle_time(value)
     }
 
     fn keep_alive_interval(&mut self, socket: Resource<TcpSocket>) -> Result<u64, SocketError> {
@@ -129,7 +135,10 @@ impl tcp::HostTcpSocket for WasiCtx {
         socket: Resource<TcpSocket>,
         value: u64,
     ) -> Result<(), SocketError> {
-        self.table.get(&socket)?.options()?.set_keep_alive_interval(value)
+        self.table
+            .get(&socket)?
+            .options()?
+            .set_keep_alive_interval(value)
     }
 
     fn keep_alive_count(&mut self, socket: Resource<TcpSocket>) -> Result<u32, SocketError> {
@@ -141,18 +150,17 @@ impl tcp::HostTcpSocket for WasiCtx {
         socket: Resource<TcpSocket>,
         value: u32,
     ) -> Result<(), SocketError> {
-        self.table.get(&socket)?.options()?.set_keep_alive_count(value)
+        self.table
+            .get(&socket)?
+            .options()?
+            .set_keep_alive_count(value)
     }
 
     fn hop_limit(&mut self, socket: Resource<TcpSocket>) -> Result<u8, SocketError> {
         self.table.get(&socket)?.options()?.hop_limit()
     }
 
-    fn set_hop_limit(
-        &mut self,
-        socket: Resource<TcpSocket>,
-        value: u8,
-    ) -> Result<(), SocketError> {
+    fn set_hop_limit(&mut self, socket: Resource<TcpSocket>, value: u8) -> Result<(), SocketError> {
         self.table.get(&socket)?.options()?.set_hop_limit(value)
     }
 
@@ -165,7 +173,10 @@ impl tcp::HostTcpSocket for WasiCtx {
         socket: Resource<TcpSocket>,
         value: u64,
     ) -> Result<(), SocketError> {
-        self.table.get(&socket)?.options()?.set_receive_buffer_size(value)
+        self.table
+            .get(&socket)?
+            .options()?
+            .set_receive_buffer_size(value)
     }
 
     fn send_buffer_size(&mut self, socket: Resource<TcpSocket>) -> Result<u64, SocketError> {
@@ -177,7 +188,10 @@ impl tcp::HostTcpSocket for WasiCtx {
         socket: Resource<TcpSocket>,
         value: u64,
     ) -> Result<(), SocketError> {
-        self.table.get(&socket)?.options()?.set_send_buffer_size(value)
+        self.table
+            .get(&socket)?
+            .options()?
+            .set_send_buffer_size(value)
     }
 
     fn subscribe(&mut self, socket: Resource<TcpSocket>) -> Result<Resource<Pollable>> {

@@ -4,7 +4,8 @@ use cwasm::{Resource, Result};
 
 use super::error::SocketError;
 use super::network::Network;
-use super::udp::{IncomingDatagrams, OutgoingDatagrams, UdpSocket};
+use super::udp::UdpSocket;
+use super::udp_stream::{IncomingDatagrams, OutgoingDatagrams};
 use crate::bindings::wasi::sockets::network::{ErrorCode, IpAddressFamily, IpSocketAddress};
 use crate::bindings::wasi::sockets::udp::{self, IncomingDatagram, OutgoingDatagram};
 use crate::ctx::WasiCtx;
@@ -81,7 +82,10 @@ impl udp::HostUdpSocket for WasiCtx {
         socket: Resource<UdpSocket>,
         value: u64,
     ) -> Result<(), SocketError> {
-        self.table.get(&socket)?.options().set_receive_buffer_size(value)
+        self.table
+            .get(&socket)?
+            .options()
+            .set_receive_buffer_size(value)
     }
 
     fn send_buffer_size(&mut self, socket: Resource<UdpSocket>) -> Result<u64, SocketError> {
@@ -93,7 +97,10 @@ impl udp::HostUdpSocket for WasiCtx {
         socket: Resource<UdpSocket>,
         value: u64,
     ) -> Result<(), SocketError> {
-        self.table.get(&socket)?.options().set_send_buffer_size(value)
+        self.table
+            .get(&socket)?
+            .options()
+            .set_send_buffer_size(value)
     }
 
     fn subscribe(&mut self, socket: Resource<UdpSocket>) -> Result<Resource<Pollable>> {
