@@ -219,8 +219,13 @@ impl HostDescriptor for WasiCtx {
         access: NewTimestamp,
         change: NewTimestamp,
     ) -> FsResult<()> {
-        let dir = &self.mutable_dir(&descriptor)?.dir;
+        let dir = self.mutable_dir(&descriptor)?;
+        let (perms, dir) = (dir.perms, &dir.dir);
         let (access, change) = (time_spec(access)?, time_spec(change)?);
+        if !perms.files.contains(FilePerms::WRITE) && !metadata_at(dir, path_flags, &path)?.is_dir()
+        {
+            return Err(ErrorCode::NotPermitted.into());
+        }
         match follows(path_flags) {
             true => dir.set_times(&path, access, change)?,
             false => dir.set_symlink_times(&path, access, change)?,
@@ -405,6 +410,13 @@ fn open(
     if (writes || truncates) && !dir.perms.files.contains(FilePerms::WRITE) {
         return Err(ErrorCode::NotPermitted.into());
     }
+    // What they mean is not defined yet, and guests expect that there is no such thing.
+    let sync = DescriptorFlags::FILE_INTEGRITY_SYNC
+        | DescriptorFlags::DATA_INTEGRITY_SYNC
+        | DescriptorFlags::REQUESTED_WRITE_SYNC;
+    if flags.intersects(sync) {
+        return Err(ErrorCode::Unsupported.into());
+    }
     let mut options = OpenOptions::new();
     options
         .read(true)
@@ -413,9 +425,6 @@ fn open(
         .maybe_dir(true)
         // So that a pipe without another end does not wait.
         .nonblock(true)
-        .sync(flags.contains(DescriptorFlags::FILE_INTEGRITY_SYNC))
-        .dsync(flags.contains(DescriptorFlags::DATA_INTEGRITY_SYNC))
-        .rsync(flags.contains(DescriptorFlags::REQUESTED_WRITE_SYNC))
         .follow(match follows(path_flags) {
             true => FollowSymlinks::Yes,
             false => FollowSymlinks::No,
@@ -434,6 +443,9 @@ fn open(
     match (is_dir, wants_dir) {
         (true, _) => Ok(opened_dir(dir, opened, flags)),
         (false, true) => Err(ErrorCode::NotDirectory.into()),
+        (false, false) if reads && !dir.perms.files.contains(FilePerms::READ) => {
+            Err(ErrorCode::NotPermitted.into())
+        }
         (false, false) => Ok(opened_file(dir, opened, flags)),
     }
 }
@@ -453,6 +465,7 @@ fn opened_file(dir: &OpenDir, opened: File, flags: DescriptorFlags) -> Descripto
     Descriptor(Kind::File(OpenFile {
         file: Arc::new(opened),
         perms: perms & dir.perms.files,
+        allowed: dir.perms.files,
         flags,
     }))
 }
