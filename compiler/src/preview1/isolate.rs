@@ -195,15 +195,19 @@ impl Reencode for Rewriter {
         Ok(())
     }
 
-    fn parse_import(
+    fn parse_import_section(
         &mut self,
         imports: &mut ImportSection,
-        mut import: wasmparser::Import<'_>,
+        section: wasmparser::ImportSectionReader<'_>,
     ) -> Reencoded {
-        if import.module == PREVIEW1 && import.name == PROC_EXIT {
-            (import.module, import.name) = (exit::INTERFACE, exit::FUNCTION);
+        for import in section.into_imports() {
+            let mut import = import?;
+            if import.module == PREVIEW1 && import.name == PROC_EXIT {
+                (import.module, import.name) = (exit::INTERFACE, exit::FUNCTION);
+            }
+            self.parse_import(imports, import)?;
         }
-        utils::parse_import(self, imports, import)
+        Ok(())
     }
 
     fn parse_function_section(

@@ -410,6 +410,12 @@ fn open(
     if (writes || truncates) && !dir.perms.files.contains(FilePerms::WRITE) {
         return Err(ErrorCode::NotPermitted.into());
     }
+    let reads = flags.contains(DescriptorFlags::READ);
+    // A folder may be opened for reading also where files may not.
+    let is_unreadable = reads && !dir.perms.files.contains(FilePerms::READ);
+    if is_unreadable && creates {
+        return Err(ErrorCode::NotPermitted.into());
+    }
     // What they mean is not defined yet, and guests expect that there is no such thing.
     let sync = DescriptorFlags::FILE_INTEGRITY_SYNC
         | DescriptorFlags::DATA_INTEGRITY_SYNC
@@ -434,7 +440,6 @@ fn open(
         (true, false) => options.create(true),
         (false, _) => &mut options,
     };
-    let reads = flags.contains(DescriptorFlags::READ);
     if writes && !reads {
         options.read(false);
     }
@@ -443,9 +448,7 @@ fn open(
     match (is_dir, wants_dir) {
         (true, _) => Ok(opened_dir(dir, opened, flags)),
         (false, true) => Err(ErrorCode::NotDirectory.into()),
-        (false, false) if reads && !dir.perms.files.contains(FilePerms::READ) => {
-            Err(ErrorCode::NotPermitted.into())
-        }
+        (false, false) if is_unreadable => Err(ErrorCode::NotPermitted.into()),
         (false, false) => Ok(opened_file(dir, opened, flags)),
     }
 }

@@ -11,6 +11,8 @@ mod descriptor;
 mod error;
 mod host;
 mod metadata;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
