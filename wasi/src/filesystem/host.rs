@@ -2,19 +2,17 @@
 
 use std::sync::Arc;
 
-use cap_fs_ext::{
-    DirExt as _, FollowSymlinks, OpenOptionsFollowExt as _, OpenOptionsMaybeDirExt as _,
-    OpenOptionsSyncExt as _,
-};
-use cap_std::fs::{Dir, File, OpenOptions};
+use cap_fs_ext::DirExt as _;
 use cwasm::{Resource, Result};
 use rustix::buffer::spare_capacity;
 use rustix::fs::{fadvise, fdatasync, fsync, ftruncate, futimens};
 use rustix::io::{Errno, pread, pwrite, retry_on_intr};
 
-use super::descriptor::{Descriptor, DirectoryEntries, Kind, OpenDir, OpenFile};
+use super::descriptor::{Descriptor, DirectoryEntries, Kind, OpenDir};
 use super::error::FsError;
 use super::metadata::{hash_of, stat_of, time_spec, timestamps, type_of};
+use super::open::open;
+use super::paths::{check_move, follows, metadata_at, rename, without_slashes};
 use super::{DirPerms, FilePerms};
 use crate::bindings::wasi::filesystem::types::{
     Advice, DescriptorFlags, DescriptorStat, DescriptorType, DirectoryEntry, ErrorCode,
@@ -226,7 +224,7 @@ impl HostDescriptor for WasiCtx {
         {
             return Err(ErrorCode::NotPermitted.into());
         }
-        match follows(path_flags) {
+        match follows(path_flags, &path) {
             true => dir.set_times(&path, access, change)?,
             false => dir.set_symlink_times(&path, access, change)?,
         }
@@ -244,7 +242,7 @@ impl HostDescriptor for WasiCtx {
         let old = self.mutable_dir(&descriptor)?;
         let new = self.mutable_dir(&new_descriptor)?;
         check_move(old, new)?;
-        if follows(old_path_flags) {
+        if old_path_flags.contains(PathFlags::SYMLINK_FOLLOW) {
             return Err(ErrorCode::Invalid.into());
         }
         Ok(old.dir.hard_link(&old_path, &new.dir, &new_path)?)
@@ -274,7 +272,8 @@ impl HostDescriptor for WasiCtx {
         descriptor: Resource<Descriptor>,
         path: String,
     ) -> FsResult<()> {
-        Ok(self.mutable_dir(&descriptor)?.dir.remove_dir(&path)?)
+        let dir = &self.mutable_dir(&descriptor)?.dir;
+        Ok(dir.remove_dir(without_slashes(&path))?)
     }
 
     fn rename_at(
@@ -287,7 +286,7 @@ impl HostDescriptor for WasiCtx {
         let old = self.mutable_dir(&descriptor)?;
         let new = self.mutable_dir(&new_descriptor)?;
         check_move(old, new)?;
-        Ok(old.dir.rename(&old_path, &new.dir, &new_path)?)
+        rename(&old.dir, &old_path, &new.dir, &new_path)
     }
 
     fn symlink_at(
@@ -361,114 +360,10 @@ impl HostDirectoryEntryStream for WasiCtx {
     }
 }
 
-fn follows(flags: PathFlags) -> bool {
-    flags.contains(PathFlags::SYMLINK_FOLLOW)
-}
-
-fn metadata_at(dir: &Dir, flags: PathFlags, path: &str) -> FsResult<cap_std::fs::Metadata> {
-    Ok(match follows(flags) {
-        true => dir.metadata(path)?,
-        false => dir.symlink_metadata(path)?,
-    })
-}
-
 /// Some files, such as terminals, cannot be synchronised: then there is nothing to do.
 fn ignore_invalid(result: rustix::io::Result<()>) -> FsResult<()> {
     match result {
         Ok(()) | Err(Errno::INVAL | Errno::ROFS) => Ok(()),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Checks that a file gets no more permissions by a name in another folder.
-fn check_move(old: &OpenDir, new: &OpenDir) -> FsResult<()> {
-    match old.perms.contains(new.perms) {
-        true => Ok(()),
-        false => Err(ErrorCode::NotPermitted.into()),
-    }
-}
-
-/// Opens what is at a path.
-fn open(
-    dir: &OpenDir,
-    path_flags: PathFlags,
-    path: &str,
-    open_flags: OpenFlags,
-    flags: DescriptorFlags,
-) -> FsResult<Descriptor> {
-    let creates = open_flags.contains(OpenFlags::CREATE);
-    let truncates = open_flags.contains(OpenFlags::TRUNCATE);
-    let wants_dir = open_flags.contains(OpenFlags::DIRECTORY);
-    let writes = flags.contains(DescriptorFlags::WRITE);
-    let mutates = flags.contains(DescriptorFlags::MUTATE_DIRECTORY);
-    if wants_dir && (creates || truncates || open_flags.contains(OpenFlags::EXCLUSIVE)) {
-        return Err(ErrorCode::Invalid.into());
-    }
-    if (creates || mutates) && !dir.perms.dirs.contains(DirPerms::MUTATE) {
-        return Err(ErrorCode::NotPermitted.into());
-    }
-    if (writes || truncates) && !dir.perms.files.contains(FilePerms::WRITE) {
-        return Err(ErrorCode::NotPermitted.into());
-    }
-    let reads = flags.contains(DescriptorFlags::READ);
-    // A folder may be opened for reading also where files may not.
-    let is_unreadable = reads && !dir.perms.files.contains(FilePerms::READ);
-    if is_unreadable && creates {
-        return Err(ErrorCode::NotPermitted.into());
-    }
-    // What they mean is not defined yet, and guests expect that there is no such thing.
-    let sync = DescriptorFlags::FILE_INTEGRITY_SYNC
-        | DescriptorFlags::DATA_INTEGRITY_SYNC
-        | DescriptorFlags::REQUESTED_WRITE_SYNC;
-    if flags.intersects(sync) {
-        return Err(ErrorCode::Unsupported.into());
-    }
-    let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .write(writes || creates || truncates)
-        .truncate(truncates)
-        .maybe_dir(true)
-        // So that a pipe without another end does not wait.
-        .nonblock(true)
-        .follow(match follows(path_flags) {
-            true => FollowSymlinks::Yes,
-            false => FollowSymlinks::No,
-        });
-    match (creates, open_flags.contains(OpenFlags::EXCLUSIVE)) {
-        (true, true) => options.create_new(true),
-        (true, false) => options.create(true),
-        (false, _) => &mut options,
-    };
-    if writes && !reads {
-        options.read(false);
-    }
-    let opened = dir.dir.open_with(path, &options)?;
-    let is_dir = opened.metadata()?.is_dir();
-    match (is_dir, wants_dir) {
-        (true, _) => Ok(opened_dir(dir, opened, flags)),
-        (false, true) => Err(ErrorCode::NotDirectory.into()),
-        (false, false) if is_unreadable => Err(ErrorCode::NotPermitted.into()),
-        (false, false) => Ok(opened_file(dir, opened, flags)),
-    }
-}
-
-fn opened_dir(dir: &OpenDir, opened: File, flags: DescriptorFlags) -> Descriptor {
-    Descriptor(Kind::Dir(OpenDir {
-        dir: Arc::new(Dir::from_std_file(opened.into_std())),
-        perms: dir.perms,
-        flags,
-    }))
-}
-
-fn opened_file(dir: &OpenDir, opened: File, flags: DescriptorFlags) -> Descriptor {
-    let mut perms = FilePerms::empty();
-    perms.set(FilePerms::READ, flags.contains(DescriptorFlags::READ));
-    perms.set(FilePerms::WRITE, flags.contains(DescriptorFlags::WRITE));
-    Descriptor(Kind::File(OpenFile {
-        file: Arc::new(opened),
-        perms: perms & dir.perms.files,
-        allowed: dir.perms.files,
-        flags,
-    }))
 }

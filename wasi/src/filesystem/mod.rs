@@ -11,6 +11,8 @@ mod descriptor;
 mod error;
 mod host;
 mod metadata;
+mod open;
+mod paths;
 #[cfg(test)]
 mod tests;
 

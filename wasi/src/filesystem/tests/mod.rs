@@ -237,3 +237,13 @@ impl World {
             .map(drop)
     }
 }
+
+/// All combinations of permissions.
+fn all_perms() -> impl Iterator<Item = (DirPerms, FilePerms)> {
+    (0..16).map(|bits: u8| {
+        (
+            DirPerms::from_bits_truncate(bits),
+            FilePerms::from_bits_truncate(bits >> 2),
+        )
+    })
+}

@@ -35,36 +35,23 @@ fn expected(
     if directory && (create || exclusive || truncate) {
         return Err(ErrorCode::Invalid);
     }
-    let forbidden = (create || mutate) && !dirs.contains(DirPerms::MUTATE)
+    let is_changed = create || truncate;
+    if (create || mutate) && !dirs.contains(DirPerms::MUTATE)
         || (write || truncate) && !files.contains(FilePerms::WRITE)
-        || read && !files.contains(FilePerms::READ) && (create || target == Target::File);
+        || read && !files.contains(FilePerms::READ) && is_changed
+    {
+        return Err(ErrorCode::NotPermitted);
+    }
     match target {
-        Target::File if !forbidden && create && exclusive => Err(ErrorCode::Exist),
-        Target::File if !forbidden && directory => Err(ErrorCode::NotDirectory),
-        // That it is no folder is found out before that it may not be read.
-        Target::File
-            if directory
-                && (!mutate || dirs.contains(DirPerms::MUTATE))
-                && (!write || files.contains(FilePerms::WRITE)) =>
-        {
-            Err(ErrorCode::NotDirectory)
-        }
-        _ if forbidden => Err(ErrorCode::NotPermitted),
         Target::Missing if create => Ok(()),
         Target::Missing => Err(ErrorCode::NoEntry),
-        Target::Folder if create && exclusive => Err(ErrorCode::Exist),
-        Target::Folder if create || truncate || write => Err(ErrorCode::IsDirectory),
-        Target::File | Target::Folder => Ok(()),
+        Target::File | Target::Folder if create && exclusive => Err(ErrorCode::Exist),
+        Target::Folder if is_changed || write => Err(ErrorCode::IsDirectory),
+        Target::Folder => Ok(()),
+        Target::File if directory => Err(ErrorCode::NotDirectory),
+        Target::File if read && !files.contains(FilePerms::READ) => Err(ErrorCode::NotPermitted),
+        Target::File => Ok(()),
     }
-}
-
-fn all_perms() -> impl Iterator<Item = (DirPerms, FilePerms)> {
-    (0..16).map(|bits: u8| {
-        (
-            DirPerms::from_bits_truncate(bits),
-            FilePerms::from_bits_truncate(bits >> 2),
-        )
-    })
 }
 
 /// All combinations of some of these flags.

@@ -31,15 +31,6 @@ const NEEDS: &[(&str, &str, DirPerms, FilePerms)] = &[
     ("make a link", "other", MUTATE, FilePerms::empty()),
 ];
 
-fn all_perms() -> impl Iterator<Item = (DirPerms, FilePerms)> {
-    (0..16).map(|bits: u8| {
-        (
-            DirPerms::from_bits_truncate(bits),
-            FilePerms::from_bits_truncate(bits >> 2),
-        )
-    })
-}
-
 #[test]
 fn each_operation_needs_its_permissions() {
     for (name, operation) in FOLLOWING.iter().chain(NOT_FOLLOWING) {
