@@ -12,7 +12,7 @@ use super::descriptor::{Descriptor, DirectoryEntries, Kind, OpenDir};
 use super::error::FsError;
 use super::metadata::{hash_of, stat_of, time_spec, timestamps, type_of};
 use super::open::open;
-use super::paths::{check_move, follows, metadata_at, rename, without_slashes};
+use super::paths::{check_move, follows, metadata_at, names_folder, rename, without_slashes};
 use super::{DirPerms, FilePerms};
 use crate::bindings::wasi::filesystem::types::{
     Advice, DescriptorFlags, DescriptorStat, DescriptorType, DirectoryEntry, ErrorCode,
@@ -219,14 +219,18 @@ impl HostDescriptor for WasiCtx {
     ) -> FsResult<()> {
         let dir = self.mutable_dir(&descriptor)?;
         let (perms, dir) = (dir.perms, &dir.dir);
-        let (access, change) = (time_spec(access)?, time_spec(change)?);
+        let times = (time_spec(access)?, time_spec(change)?);
         if !perms.files.contains(FilePerms::WRITE) && !metadata_at(dir, path_flags, &path)?.is_dir()
         {
             return Err(ErrorCode::NotPermitted.into());
         }
-        match follows(path_flags, &path) {
-            true => dir.set_times(&path, access, change)?,
-            false => dir.set_symlink_times(&path, access, change)?,
+        if names_folder(&path) {
+            // Where there is no `openat2`, `cap-std` cannot do it by such a path.
+            dir.open_dir(&path)?.set_times(".", times.0, times.1)?;
+        } else if follows(path_flags, &path) {
+            dir.set_times(&path, times.0, times.1)?;
+        } else {
+            dir.set_symlink_times(&path, times.0, times.1)?;
         }
         Ok(())
     }

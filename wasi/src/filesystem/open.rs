@@ -8,7 +8,7 @@ use cap_fs_ext::{
 use cap_std::fs::{Dir, File, OpenOptions};
 
 use super::descriptor::{Descriptor, Kind, OpenDir, OpenFile};
-use super::error::FsError;
+use super::error::{FsError, code_of};
 use super::{DirPerms, FilePerms};
 use crate::bindings::wasi::filesystem::types::{DescriptorFlags, ErrorCode, OpenFlags, PathFlags};
 
@@ -67,7 +67,12 @@ pub(super) fn open(
     if writes && !reads {
         options.read(false);
     }
-    let opened = dir.dir.open_with(path, &options)?;
+    let opened = dir.dir.open_with(path, &options);
+    let opened = opened.map_err(|error| match code_of(&error) {
+        // What `cap-std` says where there is no `openat2`.
+        ErrorCode::Invalid if creates && path.ends_with('/') => ErrorCode::IsDirectory,
+        code => code,
+    })?;
     let is_dir = opened.metadata()?.is_dir();
     match (is_dir, wants_dir) {
         (true, _) => Ok(opened_dir(dir, opened, flags)),

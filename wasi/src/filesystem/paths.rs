@@ -6,10 +6,14 @@ use super::descriptor::OpenDir;
 use super::error::FsError;
 use crate::bindings::wasi::filesystem::types::{ErrorCode, PathFlags};
 
-/// Whether a link at the end of a path is followed: also if a slash, or a dot after it, says that
-/// there is a folder.
+/// Whether a slash at the end of a path, or a dot after it, says that there is a folder.
+pub(super) fn names_folder(path: &str) -> bool {
+    path.ends_with('/') || path.ends_with("/.")
+}
+
+/// Whether a link at the end of a path is followed.
 pub(super) fn follows(flags: PathFlags, path: &str) -> bool {
-    flags.contains(PathFlags::SYMLINK_FOLLOW) || path.ends_with('/') || path.ends_with("/.")
+    flags.contains(PathFlags::SYMLINK_FOLLOW) || names_folder(path)
 }
 
 /// A path without the slashes at its end; all of it, if it has nothing else.
