@@ -3,6 +3,14 @@
 //! Programs of `wasm32-wasip1` and of older toolchains are core modules that import
 //! `wasi_snapshot_preview1`. An adapter, a core module itself, has these functions as exports and
 //! calls those of WASI 0.2; a component links both.
+//!
+//! ```text
+//! module -> isolate (a memory for the adapter; shims, which copy) -> wit-component -> component
+//! ```
+
+mod exit;
+mod isolate;
+mod shims;
 
 use std::collections::BTreeSet;
 
@@ -52,9 +60,13 @@ pub fn componentize(module: &[u8]) -> Result<Vec<u8>> {
     if !unknown.is_empty() {
         return Err(ErrorKind::UnknownImports { imports: unknown }.into());
     }
+    let module = match outside.is_built_for_adapters() {
+        true => module.to_vec(),
+        false => isolate::isolate(module)?,
+    };
     let encode = || -> Result<Vec<u8>, _> {
         ComponentEncoder::default()
-            .module(module)?
+            .module(&module)?
             .adapter(PREVIEW1, adapter)?
             .encode()
     };
@@ -106,6 +118,12 @@ impl<'m> Outside<'m> {
         }
         outside.is_program = outside.exports.contains(START);
         Ok(outside)
+    }
+
+    /// Whether the toolchain knows of adapters: the module describes what it imports, or lets others
+    /// allocate in its memory.
+    fn is_built_for_adapters(&self) -> bool {
+        self.is_described || self.exports.contains("cabi_realloc")
     }
 
     /// The imports that neither the adapter nor a custom section knows, each once.

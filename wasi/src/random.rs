@@ -71,7 +71,10 @@ impl wit::insecure_seed::Host for WasiCtx {
             Some(seed) => Ok((seed as u64, (seed >> 64) as u64)),
             None => {
                 let mut number = || number(&mut self.random.insecure);
-                Ok((number()?, number()?))
+                let (low, high) = (number()?, number()?);
+                // All calls give the same.
+                self.random.seed = Some(u128::from(high) << 64 | u128::from(low));
+                Ok((low, high))
             }
         }
     }

@@ -111,4 +111,7 @@ fn stat() -> DescriptorStat {
 }
 
 /// [`stat`], as the guest prints it.
-const RECORD: &str = "";
+const RECORD: &str = "DescriptorStat { type: DescriptorType::RegularFile, link-count: 7, size: 8, \
+    data-access-timestamp: None, \
+    data-modification-timestamp: Some(Datetime { seconds: 5, nanoseconds: 6 }), \
+    status-change-timestamp: Some(Datetime { seconds: 3, nanoseconds: 4 }) }";

@@ -21,6 +21,7 @@ mod linker;
 mod mismatch;
 mod modules;
 mod pass_through;
+mod preview1;
 mod reentrance;
 mod reference;
 mod reflection;

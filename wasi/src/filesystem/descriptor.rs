@@ -24,8 +24,10 @@ pub(super) enum Kind {
 #[derive(Clone)]
 pub(super) struct OpenFile {
     pub(super) file: Arc<File>,
-    /// What was asked for and allowed when it was opened.
+    /// What was asked for when it was opened, as far as it is allowed.
     pub(super) perms: FilePerms,
+    /// What the folder allows.
+    pub(super) allowed: FilePerms,
     pub(super) flags: DescriptorFlags,
 }
 
@@ -66,7 +68,8 @@ impl Descriptor {
     /// The file, if it may be read.
     ///
     /// # Errors
-    /// [`ErrorCode::IsDirectory`]; [`ErrorCode::BadDescriptor`] if it may not.
+    /// [`ErrorCode::IsDirectory`]; [`ErrorCode::NotPermitted`] if the folder does not allow it;
+    /// [`ErrorCode::BadDescriptor`] if the file was not opened for it.
     pub(super) fn readable(&self) -> Result<&OpenFile, FsError> {
         self.file_with(FilePerms::READ)
     }
@@ -78,9 +81,12 @@ impl Descriptor {
 
     fn file_with(&self, perms: FilePerms) -> Result<&OpenFile, FsError> {
         let file = self.file()?;
-        match file.perms.contains(perms) {
-            true => Ok(file),
-            false => Err(ErrorCode::BadDescriptor.into()),
+        if file.perms.contains(perms) {
+            Ok(file)
+        } else if file.allowed.contains(perms) {
+            Err(ErrorCode::BadDescriptor.into())
+        } else {
+            Err(ErrorCode::NotPermitted.into())
         }
     }
 

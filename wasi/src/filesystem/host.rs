@@ -2,19 +2,17 @@
 
 use std::sync::Arc;
 
-use cap_fs_ext::{
-    DirExt as _, FollowSymlinks, OpenOptionsFollowExt as _, OpenOptionsMaybeDirExt as _,
-    OpenOptionsSyncExt as _,
-};
-use cap_std::fs::{Dir, File, OpenOptions};
+use cap_fs_ext::DirExt as _;
 use cwasm::{Resource, Result};
 use rustix::buffer::spare_capacity;
 use rustix::fs::{fadvise, fdatasync, fsync, ftruncate, futimens};
 use rustix::io::{Errno, pread, pwrite, retry_on_intr};
 
-use super::descriptor::{Descriptor, DirectoryEntries, Kind, OpenDir, OpenFile};
+use super::descriptor::{Descriptor, DirectoryEntries, Kind, OpenDir};
 use super::error::FsError;
 use super::metadata::{hash_of, stat_of, time_spec, timestamps, type_of};
+use super::open::open;
+use super::paths::{check_move, follows, metadata_at, names_folder, rename, without_slashes};
 use super::{DirPerms, FilePerms};
 use crate::bindings::wasi::filesystem::types::{
     Advice, DescriptorFlags, DescriptorStat, DescriptorType, DirectoryEntry, ErrorCode,
@@ -219,11 +217,20 @@ impl HostDescriptor for WasiCtx {
         access: NewTimestamp,
         change: NewTimestamp,
     ) -> FsResult<()> {
-        let dir = &self.mutable_dir(&descriptor)?.dir;
-        let (access, change) = (time_spec(access)?, time_spec(change)?);
-        match follows(path_flags) {
-            true => dir.set_times(&path, access, change)?,
-            false => dir.set_symlink_times(&path, access, change)?,
+        let dir = self.mutable_dir(&descriptor)?;
+        let (perms, dir) = (dir.perms, &dir.dir);
+        let times = (time_spec(access)?, time_spec(change)?);
+        if !perms.files.contains(FilePerms::WRITE) && !metadata_at(dir, path_flags, &path)?.is_dir()
+        {
+            return Err(ErrorCode::NotPermitted.into());
+        }
+        if names_folder(&path) {
+            // Where there is no `openat2`, `cap-std` cannot do it by such a path.
+            dir.open_dir(&path)?.set_times(".", times.0, times.1)?;
+        } else if follows(path_flags, &path) {
+            dir.set_times(&path, times.0, times.1)?;
+        } else {
+            dir.set_symlink_times(&path, times.0, times.1)?;
         }
         Ok(())
     }
@@ -239,7 +246,7 @@ impl HostDescriptor for WasiCtx {
         let old = self.mutable_dir(&descriptor)?;
         let new = self.mutable_dir(&new_descriptor)?;
         check_move(old, new)?;
-        if follows(old_path_flags) {
+        if old_path_flags.contains(PathFlags::SYMLINK_FOLLOW) {
             return Err(ErrorCode::Invalid.into());
         }
         Ok(old.dir.hard_link(&old_path, &new.dir, &new_path)?)
@@ -269,7 +276,8 @@ impl HostDescriptor for WasiCtx {
         descriptor: Resource<Descriptor>,
         path: String,
     ) -> FsResult<()> {
-        Ok(self.mutable_dir(&descriptor)?.dir.remove_dir(&path)?)
+        let dir = &self.mutable_dir(&descriptor)?.dir;
+        Ok(dir.remove_dir(without_slashes(&path))?)
     }
 
     fn rename_at(
@@ -282,7 +290,7 @@ impl HostDescriptor for WasiCtx {
         let old = self.mutable_dir(&descriptor)?;
         let new = self.mutable_dir(&new_descriptor)?;
         check_move(old, new)?;
-        Ok(old.dir.rename(&old_path, &new.dir, &new_path)?)
+        rename(&old.dir, &old_path, &new.dir, &new_path)
     }
 
     fn symlink_at(
@@ -356,103 +364,10 @@ impl HostDirectoryEntryStream for WasiCtx {
     }
 }
 
-fn follows(flags: PathFlags) -> bool {
-    flags.contains(PathFlags::SYMLINK_FOLLOW)
-}
-
-fn metadata_at(dir: &Dir, flags: PathFlags, path: &str) -> FsResult<cap_std::fs::Metadata> {
-    Ok(match follows(flags) {
-        true => dir.metadata(path)?,
-        false => dir.symlink_metadata(path)?,
-    })
-}
-
 /// Some files, such as terminals, cannot be synchronised: then there is nothing to do.
 fn ignore_invalid(result: rustix::io::Result<()>) -> FsResult<()> {
     match result {
         Ok(()) | Err(Errno::INVAL | Errno::ROFS) => Ok(()),
         Err(error) => Err(error.into()),
     }
-}
-
-/// Checks that a file gets no more permissions by a name in another folder.
-fn check_move(old: &OpenDir, new: &OpenDir) -> FsResult<()> {
-    match old.perms.contains(new.perms) {
-        true => Ok(()),
-        false => Err(ErrorCode::NotPermitted.into()),
-    }
-}
-
-/// Opens what is at a path.
-fn open(
-    dir: &OpenDir,
-    path_flags: PathFlags,
-    path: &str,
-    open_flags: OpenFlags,
-    flags: DescriptorFlags,
-) -> FsResult<Descriptor> {
-    let creates = open_flags.contains(OpenFlags::CREATE);
-    let truncates = open_flags.contains(OpenFlags::TRUNCATE);
-    let wants_dir = open_flags.contains(OpenFlags::DIRECTORY);
-    let writes = flags.contains(DescriptorFlags::WRITE);
-    let mutates = flags.contains(DescriptorFlags::MUTATE_DIRECTORY);
-    if wants_dir && (creates || truncates || open_flags.contains(OpenFlags::EXCLUSIVE)) {
-        return Err(ErrorCode::Invalid.into());
-    }
-    if (creates || mutates) && !dir.perms.dirs.contains(DirPerms::MUTATE) {
-        return Err(ErrorCode::NotPermitted.into());
-    }
-    if (writes || truncates) && !dir.perms.files.contains(FilePerms::WRITE) {
-        return Err(ErrorCode::NotPermitted.into());
-    }
-    let mut options = OpenOptions::new();
-    options
-        .read(true)
-        .write(writes || creates || truncates)
-        .truncate(truncates)
-        .maybe_dir(true)
-        // So that a pipe without another end does not wait.
-        .nonblock(true)
-        .sync(flags.contains(DescriptorFlags::FILE_INTEGRITY_SYNC))
-        .dsync(flags.contains(DescriptorFlags::DATA_INTEGRITY_SYNC))
-        .rsync(flags.contains(DescriptorFlags::REQUESTED_WRITE_SYNC))
-        .follow(match follows(path_flags) {
-            true => FollowSymlinks::Yes,
-            false => FollowSymlinks::No,
-        });
-    match (creates, open_flags.contains(OpenFlags::EXCLUSIVE)) {
-        (true, true) => options.create_new(true),
-        (true, false) => options.create(true),
-        (false, _) => &mut options,
-    };
-    let reads = flags.contains(DescriptorFlags::READ);
-    if writes && !reads {
-        options.read(false);
-    }
-    let opened = dir.dir.open_with(path, &options)?;
-    let is_dir = opened.metadata()?.is_dir();
-    match (is_dir, wants_dir) {
-        (true, _) => Ok(opened_dir(dir, opened, flags)),
-        (false, true) => Err(ErrorCode::NotDirectory.into()),
-        (false, false) => Ok(opened_file(dir, opened, flags)),
-    }
-}
-
-fn opened_dir(dir: &OpenDir, opened: File, flags: DescriptorFlags) -> Descriptor {
-    Descriptor(Kind::Dir(OpenDir {
-        dir: Arc::new(Dir::from_std_file(opened.into_std())),
-        perms: dir.perms,
-        flags,
-    }))
-}
-
-fn opened_file(dir: &OpenDir, opened: File, flags: DescriptorFlags) -> Descriptor {
-    let mut perms = FilePerms::empty();
-    perms.set(FilePerms::READ, flags.contains(DescriptorFlags::READ));
-    perms.set(FilePerms::WRITE, flags.contains(DescriptorFlags::WRITE));
-    Descriptor(Kind::File(OpenFile {
-        file: Arc::new(opened),
-        perms: perms & dir.perms.files,
-        flags,
-    }))
 }

@@ -11,6 +11,10 @@ mod descriptor;
 mod error;
 mod host;
 mod metadata;
+mod open;
+mod paths;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
