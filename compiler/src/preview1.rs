@@ -10,6 +10,7 @@
 
 mod exit;
 mod isolate;
+mod pointers;
 mod shims;
 
 use std::collections::BTreeSet;
@@ -50,7 +51,6 @@ pub fn is_preview1(module: &[u8]) -> bool {
 /// what its custom sections describe; [`ErrorKind::Invalid`] if it is not valid, or its types are
 /// not those of what it imports.
 pub fn componentize(module: &[u8]) -> Result<Vec<u8>> {
-    crate::check_magic(module)?;
     let outside = Outside::of(module)?;
     let adapter = match outside.is_program {
         true => WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
@@ -120,7 +120,7 @@ impl<'m> Outside<'m> {
         Ok(outside)
     }
 
-    /// Whether the toolchain knows of adapters: the module describes what it imports, or lets others
+    /// Whether the toolchain knows of adapters: the module describes its imports, or lets others
     /// allocate in its memory.
     fn is_built_for_adapters(&self) -> bool {
         self.is_described || self.exports.contains("cabi_realloc")

@@ -11,10 +11,11 @@
 //! ```
 //!
 //! A path that ends with `/` stands for all files of such a folder, one that ends with `*` for all
-//! files whose names begin like that. A path without a line stands for whatever fails in the file; with a line, for the directive that
-//! starts there. `as-component` and `on-its-own` restrict an entry to one of the two paths of core
-//! modules. Paths are compared with the end of a script's path. What is listed and passes is a
-//! failure: a file of which nothing fails, a line that passes or where no directive starts.
+//! files whose names begin like that. A path without a line stands for whatever fails in the file;
+//! with a line, for the directive that starts there. `as-component` and `on-its-own` restrict an
+//! entry to one of the two paths of core modules. Paths are compared with the end of a script's
+//! path. What is listed and passes is a failure: a file of which nothing fails, a line that passes
+//! or where no directive starts.
 
 use std::collections::BTreeMap;
 

@@ -14,7 +14,8 @@ use wasm_encoder::{
 };
 use wasmparser::{ExternalKind, FuncType, Parser, Payload, TypeRef};
 
-use super::shims::{Shim, Uses, reserve};
+use super::pointers::Shim;
+use super::shims::{Uses, reserve};
 use super::{PREVIEW1, exit};
 use crate::error::Result;
 

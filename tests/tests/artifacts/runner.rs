@@ -240,3 +240,25 @@ fn messages_match_by_prefix() {
         "out of bounds table access"
     ));
 }
+
+#[test]
+fn entries_stand_for_folders_and_beginnings_of_names() {
+    let skips = Skips::parse("a/folder/ one\nhttp_* two\nsome/name_* three").unwrap();
+    let reason = |path: &str| skips.of_file(path, false).whole;
+    for (path, expected) in [
+        ("a/folder/x.wasm", Some("one")),
+        ("/root/a/folder/inner/x.wasm", Some("one")),
+        ("b/folder/x.wasm", None),
+        ("aa/folder/x.wasm", None),
+        ("a/folder.wasm", None),
+        ("http_get.wasm", Some("two")),
+        ("suite/http_.wasm", Some("two")),
+        ("suite/nohttp_get.wasm", None),
+        ("http_get/other.wasm", None),
+        ("htt", None),
+        ("some/name_x.wasm", Some("three")),
+        ("name_x.wasm", None),
+    ] {
+        assert_eq!(reason(path).as_deref(), expected, "{path}");
+    }
+}

@@ -1,7 +1,7 @@
 //! Files and folders (`wasi:filesystem`).
 //!
 //! ```text
-//! path of a guest -> Descriptor (a folder) -> cap-std, which stays below the folder -> a descriptor
+//! path of a guest -> Descriptor (a folder) -> cap-std, which stays below it -> a descriptor
 //! ```
 //!
 //! What a guest may do is decided by the permissions of the folder that it was given, and these are

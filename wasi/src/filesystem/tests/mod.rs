@@ -132,8 +132,8 @@ fn collect(path: &Path, found: &mut BTreeMap<PathBuf, (Vec<u8>, i64, i64)>) {
 /// An operation on a path.
 type Operation = fn(&mut World, &str) -> Result<(), FsError>;
 
-/// All operations that take a path: those that follow links at the end of it, then those that act on
-/// the link.
+/// All operations that take a path: those that follow links at its end, then those that act on the
+/// link.
 const FOLLOWING: &[(&str, Operation)] = &[
     ("open", |world, path| {
         world.open_with(path, OpenFlags::empty(), DescriptorFlags::READ)
