@@ -10,7 +10,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let engine = Engine::default();
 //! // SAFETY: the artifact is as the compiler wrote it, and nobody changes it.
-//! let component = unsafe { Component::map_file(&engine, "app.cwasm") }?;
+//! let component = unsafe { Component::map(&engine, "app.cwasm") }?;
 //! let mut linker = Linker::<WasiCtx>::new(&engine);
 //! cwasm_wasi::add_to_linker(&mut linker, |wasi| wasi)?;
 //! let wasi = WasiCtxBuilder::new().inherit_stdio().arg("app").build();
