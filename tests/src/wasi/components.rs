@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use cwasm_wasi::{MonotonicClock, WallClock, WasiCtxBuilder};
+use cwasm_wasi::{MonotonicClock, SocketUse, WallClock, WasiCtxBuilder};
 
 use super::case::{Command, How};
 use super::folder::Folder;
@@ -31,9 +31,10 @@ impl Network {
                 .allow_tcp(true)
                 .allow_udp(!matches!(self, Network::NoUdp))
                 .allow_ip_name_lookup(!matches!(self, Network::NoNames))
-                // Sockets are bound to all addresses as well.
-                .socket_addr_check(|address, _| {
-                    address.ip().is_loopback() || address.ip().is_unspecified()
+                // Sockets are bound to all addresses, and to some that the machine does not have.
+                .socket_addr_check(|address, usage| {
+                    let is_bind = matches!(usage, SocketUse::TcpBind | SocketUse::UdpBind);
+                    is_bind || address.ip().is_loopback() || address.ip().is_unspecified()
                 }),
         }
     }
