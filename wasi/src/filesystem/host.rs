@@ -48,6 +48,19 @@ impl WasiCtx {
     }
 }
 
+impl WasiCtx {
+    /// A stream that writes a file from a position on, or at its end.
+    fn writer(
+        &mut self,
+        descriptor: &Resource<Descriptor>,
+        position: Option<u64>,
+    ) -> FsResult<Resource<OutputStream>> {
+        let file = Arc::clone(&self.descriptor(descriptor)?.writable()?.file);
+        let writer = FileWriter { file, position };
+        Ok(self.table.push(OutputStream::new(writer))?)
+    }
+}
+
 impl HostDescriptor for WasiCtx {
     fn read_via_stream(
         &mut self,
@@ -66,22 +79,14 @@ impl HostDescriptor for WasiCtx {
         descriptor: Resource<Descriptor>,
         offset: u64,
     ) -> FsResult<Resource<OutputStream>> {
-        let file = Arc::clone(&self.descriptor(&descriptor)?.writable()?.file);
-        let position = Some(offset);
-        Ok(self
-            .table
-            .push(OutputStream::new(FileWriter { file, position }))?)
+        self.writer(&descriptor, Some(offset))
     }
 
     fn append_via_stream(
         &mut self,
         descriptor: Resource<Descriptor>,
     ) -> FsResult<Resource<OutputStream>> {
-        let file = Arc::clone(&self.descriptor(&descriptor)?.writable()?.file);
-        let position = None;
-        Ok(self
-            .table
-            .push(OutputStream::new(FileWriter { file, position }))?)
+        self.writer(&descriptor, None)
     }
 
     fn advise(

@@ -12,6 +12,9 @@ use super::wait::Interest;
 use crate::bindings::wasi::io::streams;
 use crate::ctx::WasiCtx;
 
+/// The most streams of a guest that may keep output at a time: with [`CHUNK`] bytes each, 64 MiB.
+const MAX_BEHIND: usize = 1024;
+
 /// Where the bytes of an output stream go.
 pub(crate) trait Sink: Send {
     /// Takes some of the bytes, which are not empty, without waiting: how many.
@@ -56,19 +59,17 @@ pub struct OutputStream {
 
 impl OutputStream {
     pub(crate) fn new(sink: impl Sink + 'static) -> OutputStream {
-        OutputStream {
-            sink: Some(Box::new(sink)),
-            kept: Vec::new(),
-            written: 0,
-            failure: None,
-            permit: 0,
-        }
+        OutputStream::of(Some(Box::new(sink)))
     }
 
     /// A stream that nobody reads.
     pub(crate) fn closed() -> OutputStream {
+        OutputStream::of(None)
+    }
+
+    fn of(sink: Option<Box<dyn Sink>>) -> OutputStream {
         OutputStream {
-            sink: None,
+            sink,
             kept: Vec::new(),
             written: 0,
             failure: None,
@@ -211,6 +212,11 @@ impl WasiCtx {
         let result = operation(output);
         if output.is_behind() {
             self.behind.insert(stream.rep());
+            if self.behind.len() > MAX_BEHIND {
+                return Err(StreamError::Trap(Error::msg(format!(
+                    "more than {MAX_BEHIND} streams keep output that nobody reads"
+                ))));
+            }
         }
         result
     }
@@ -344,5 +350,44 @@ impl streams::HostOutputStream for WasiCtx {
         self.behind.remove(&stream.rep());
         self.table.delete(stream)?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::WasiCtxBuilder;
+    use crate::bindings::wasi::cli::stdout::Host as _;
+    use crate::bindings::wasi::io::streams::HostOutputStream as _;
+
+    /// A pipe whose other end is open and not read.
+    fn full_pipe() -> (std::io::PipeReader, std::os::fd::OwnedFd) {
+        let (reader, writer) = std::io::pipe().unwrap();
+        (reader, writer.into())
+    }
+
+    #[test]
+    fn output_that_nobody_reads_takes_bounded_memory() {
+        let (_reader, writer) = full_pipe();
+        let mut wasi = WasiCtxBuilder::new().stdout(writer).build();
+        let mut accepted = 0;
+        let error = loop {
+            let stream = wasi.get_stdout().unwrap();
+            let rep = stream.rep();
+            let stream = || Resource::new_borrow(rep);
+            let permit = wasi.check_write(stream()).unwrap();
+            assert_eq!(permit, CHUNK as u64);
+            match wasi.write(stream(), vec![0; CHUNK]) {
+                Ok(()) => accepted += 1,
+                Err(error) => break error,
+            }
+            // It keeps what it has, and takes no more.
+            if accepted > 1 {
+                assert_eq!(wasi.check_write(stream()).unwrap(), 0);
+            }
+        };
+        assert!(matches!(error, StreamError::Trap(_)), "{error:?}");
+        // The pipe has taken those of one at most.
+        assert!(accepted - MAX_BEHIND <= 1, "{accepted}");
     }
 }
