@@ -14,7 +14,7 @@ clang --target=wasm32-wasi -O2 -s tool.c -o tool-c.wasm
 
 (cd components && ../../../examples/build-guests.sh "$@")
 built=${CARGO_TARGET_DIR:-components/target}/wasm32-unknown-unknown/release/examples
-for component in http; do
+for component in http client; do
     wasm-tools component new "$built/$component.wasm" -o "$component.wasm"
     wasm-tools validate "$component.wasm"
 done

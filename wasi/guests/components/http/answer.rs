@@ -3,7 +3,7 @@
 use wasip2::http::types::{Fields, OutgoingBody, OutgoingResponse, ResponseOutparam, Trailers};
 use wasip2::io::streams::OutputStream;
 
-use components::{Failed, name_of, write};
+use components::{Failed, name_of, note, write};
 
 /// Where the answer goes.
 pub struct Answer(pub ResponseOutparam);
@@ -59,9 +59,4 @@ pub fn ended(result: Result<(), String>) {
     if let Err(error) = result {
         note(&error);
     }
-}
-
-/// Writes a line to the standard error.
-pub fn note(line: &str) {
-    let _ = write(&wasip2::cli::stderr::get_stderr(), format!("{line}\n").as_bytes());
 }

@@ -2,7 +2,9 @@
 
 use wasip2::http::types::{ErrorCode, IncomingRequest, ResponseOutparam};
 
-use crate::answer::{Answer, fields, note, text};
+use components::note;
+
+use crate::answer::{Answer, fields, text};
 
 pub fn trap() {
     std::process::abort();
