@@ -100,7 +100,7 @@ impl fmt::Debug for WasiCtx {
 /// ```
 #[must_use]
 pub struct WasiCtxBuilder {
-    ctx: WasiCtx,
+    pub(crate) ctx: WasiCtx,
 }
 
 impl Default for WasiCtxBuilder {

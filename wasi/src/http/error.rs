@@ -63,6 +63,12 @@ impl From<ErrorCode> for BodyError {
     }
 }
 
+impl From<hyper::Error> for BodyError {
+    fn from(error: hyper::Error) -> BodyError {
+        BodyError(code_of(&error))
+    }
+}
+
 impl From<BodyError> for io::Error {
     fn from(error: BodyError) -> io::Error {
         io::Error::other(error)

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use super::ErrorCode;
 use super::bindings::wasi::http::{outgoing_handler, types};
 use super::client::{Connection, Exchange, HttpClient, Received, Running};
-use super::error::{BodyError, HttpError, code_of};
+use super::error::{BodyError, HttpError};
 use super::fields::size_of;
 use super::incoming::IncomingResponse;
 use super::incoming_body::IncomingBody;
@@ -94,7 +94,7 @@ impl Body for ReceivedBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let frame = Pin::new(&mut self.body).poll_frame(context);
-        frame.map_err(|error| BodyError(code_of(&error)))
+        frame.map_err(BodyError::from)
     }
 
     fn is_end_stream(&self) -> bool {

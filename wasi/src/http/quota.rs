@@ -25,11 +25,6 @@ impl Quota {
         }
     }
 
-    /// Changes how many there may be; those that are there stay.
-    pub(super) fn set_max(&mut self, max: usize) {
-        self.max = max;
-    }
-
     /// Takes so many, if they are there.
     pub(super) fn claim(&self, amount: usize) -> Option<Claim> {
         let take = |used: usize| used.checked_add(amount).filter(|used| *used <= self.max);

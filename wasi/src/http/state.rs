@@ -7,6 +7,7 @@ use http::HeaderName;
 
 use super::client::HttpClient;
 use super::quota::{Claim, Quota};
+use crate::ctx::WasiCtxBuilder;
 
 /// The most memory of headers, trailers, paths and authorities of a guest.
 const MAX_HEAD_BYTES: usize = 16 << 20;
@@ -30,21 +31,6 @@ pub(crate) struct HttpState {
 }
 
 impl HttpState {
-    pub(crate) fn set_client(&mut self, client: HttpClient) {
-        self.client = Some(client);
-    }
-
-    pub(crate) fn set_forbids(
-        &mut self,
-        forbids: impl Fn(&HeaderName) -> bool + Send + Sync + 'static,
-    ) {
-        self.forbids = Box::new(forbids);
-    }
-
-    pub(crate) fn set_max_connections(&mut self, count: usize) {
-        self.connections.set_max(count);
-    }
-
     /// Memory for a head, or a part of one.
     pub(super) fn claim_head(&self, bytes: usize) -> Result<Claim> {
         let claim = self.heads.claim(bytes);
@@ -53,6 +39,36 @@ impl HttpState {
                 "the headers of requests and responses take more than {MAX_HEAD_BYTES} bytes"
             ))
         })
+    }
+}
+
+/// HTTP.
+impl WasiCtxBuilder {
+    /// Sets the client that makes the guest's requests; clones of one are cheap. By default it is
+    /// one that the process shares, whose thread starts with the first request.
+    ///
+    /// What a guest may connect to is what [`allow_tcp`](Self::allow_tcp),
+    /// [`socket_addr_check`](Self::socket_addr_check) and
+    /// [`allow_ip_name_lookup`](Self::allow_ip_name_lookup) say.
+    pub fn http_client(mut self, client: HttpClient) -> WasiCtxBuilder {
+        self.ctx.http.client = Some(client);
+        self
+    }
+
+    /// Forbids headers and trailers to the guest, beside those that are forbidden anyway: of
+    /// transport (`connection`, `transfer-encoding`, …), and `host`.
+    pub fn http_forbidden_headers(
+        mut self,
+        is_forbidden: impl Fn(&HeaderName) -> bool + Send + Sync + 'static,
+    ) -> WasiCtxBuilder {
+        self.ctx.http.forbids = Box::new(is_forbidden);
+        self
+    }
+
+    /// Sets how many connections for requests the guest may have at a time: 128 at first.
+    pub fn max_http_connections(mut self, count: usize) -> WasiCtxBuilder {
+        self.ctx.http.connections = Quota::new(count);
+        self
     }
 }
 
