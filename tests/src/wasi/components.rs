@@ -15,6 +15,8 @@ pub(super) enum Network {
     /// Nothing.
     #[default]
     None,
+    /// All addresses, and names.
+    All,
     /// Addresses of this machine, and names.
     Loopback,
     /// The same without UDP.
@@ -27,6 +29,7 @@ impl Network {
     pub(super) fn allow(self, builder: WasiCtxBuilder) -> WasiCtxBuilder {
         match self {
             Network::None => builder,
+            Network::All => builder.inherit_network(),
             Network::Loopback | Network::NoUdp | Network::NoNames => builder
                 .allow_tcp(true)
                 .allow_udp(!matches!(self, Network::NoUdp))
@@ -66,7 +69,9 @@ pub(super) fn how(file: &Path) -> Result<How, String> {
             ..Command::default()
         },
         "http" => Command {
-            env: pairs(&[("HTTP_SERVER", "localhost:80")]),
+            args: words(&[&name]),
+            network: Network::All,
+            servers: &["HTTP_SERVER"],
             ..Command::default()
         },
         "api" if name == "api_time" => Command {
@@ -74,7 +79,16 @@ pub(super) fn how(file: &Path) -> Result<How, String> {
             ..Command::default()
         },
         "api" if name == "api_reactor" => return Ok(How::Reactor),
-        "api" | "proxy" => return Ok(How::Not("needs wasi:http".to_owned())),
+        "api" => return Ok(How::Proxy),
+        "proxy" => Command {
+            args: words(&[&name]),
+            network: Network::Loopback,
+            servers: &[
+                "HANDLER_API_PROXY_STREAMING1",
+                "HANDLER_API_PROXY_STREAMING2",
+            ],
+            ..Command::default()
+        },
         "piped" => return Ok(How::Piped),
         _ => return Err(format!("no suite has a component `{name}`")),
     };

@@ -1,5 +1,6 @@
 //! Errors of HTTP as guests get them.
 
+use std::convert::Infallible;
 use std::error::Error as StdError;
 use std::{fmt, io};
 
@@ -60,6 +61,13 @@ impl StdError for BodyError {}
 impl From<ErrorCode> for BodyError {
     fn from(code: ErrorCode) -> BodyError {
         BodyError(code)
+    }
+}
+
+/// Of bodies in memory.
+impl From<Infallible> for BodyError {
+    fn from(never: Infallible) -> BodyError {
+        match never {}
     }
 }
 

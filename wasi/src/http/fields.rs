@@ -15,7 +15,7 @@ const ENTRY: usize = 64;
 
 /// Headers that say how a message is transported, which is the host's business; guests neither set
 /// nor see them.
-static HOP_BY_HOP: [HeaderName; 9] = [
+pub(super) static HOP_BY_HOP: [HeaderName; 9] = [
     header::CONNECTION,
     header::HOST,
     header::PROXY_AUTHENTICATE,
@@ -69,13 +69,6 @@ pub(super) fn size_of(map: &HeaderMap) -> usize {
         .iter()
         .map(|(name, value)| ENTRY + name.as_str().len() + value.len());
     sizes.sum()
-}
-
-/// Takes out what guests do not see.
-pub(super) fn remove_forbidden(map: &mut HeaderMap) {
-    for name in &HOP_BY_HOP {
-        map.remove(name);
-    }
 }
 
 impl Fields {
@@ -147,7 +140,7 @@ impl WasiCtx {
     /// A name that the guest may set.
     fn name(&self, name: &str) -> Result<HeaderName, FieldsError> {
         let name = parse_name(name)?;
-        match HOP_BY_HOP.contains(&name) || (self.http.forbids)(&name) {
+        match self.http.is_forbidden(&name) {
             true => Err(types::HeaderError::Forbidden.into()),
             false => Ok(name),
         }

@@ -166,10 +166,11 @@ impl WasiCtx {
         patience: Duration,
     ) -> Result<Result<Resource<IncomingResponse>, ErrorCode>> {
         let Received {
-            head,
+            mut head,
             body,
             connection,
         } = received;
+        self.http.remove_forbidden(&mut head.headers);
         let Ok(claim) = self.http.claim_head(size_of(&head.headers)) else {
             return Ok(Err(ErrorCode::HttpResponseHeaderSectionSize(None)));
         };

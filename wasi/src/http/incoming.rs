@@ -12,7 +12,7 @@ use http_body_util::BodyExt as _;
 
 use super::bindings::wasi::http::types;
 use super::error::BodyError;
-use super::fields::{Fields, remove_forbidden};
+use super::fields::Fields;
 use super::incoming_body::{AnyBody, IncomingBody};
 use super::quota::Claim;
 use crate::ctx::WasiCtx;
@@ -41,11 +41,9 @@ pub struct IncomingResponse {
 
 impl IncomingResponse {
     pub(super) fn new(head: response::Parts, claim: Claim, body: IncomingBody) -> IncomingResponse {
-        let mut headers = head.headers;
-        remove_forbidden(&mut headers);
         IncomingResponse {
             status: head.status.as_u16(),
-            headers: Arc::new(headers),
+            headers: Arc::new(head.headers),
             _claim: claim,
             body: Some(body),
         }
@@ -75,7 +73,7 @@ impl WasiCtx {
             .and_then(|host| host.to_str().ok());
         let authority = head.uri.authority().map(Authority::as_str).or(host);
         let authority = authority.map(str::to_owned);
-        remove_forbidden(&mut headers);
+        self.http.remove_forbidden(&mut headers);
         let body: AnyBody = Box::pin(body.map_err(Into::into));
         let request = IncomingRequest {
             path_with_query: head.uri.path_and_query().map(|path| path.to_string()),

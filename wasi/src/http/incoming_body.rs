@@ -14,7 +14,7 @@ use http_body::Body;
 use super::ErrorCode;
 use super::bindings::wasi::http::types;
 use super::error::BodyError;
-use super::fields::{Fields, remove_forbidden, size_of};
+use super::fields::{Fields, size_of};
 use crate::ctx::WasiCtx;
 use crate::io::{InputStream, Interest, Pollable, Source, Subscribe, now};
 
@@ -233,7 +233,7 @@ impl types::HostFutureTrailers for WasiCtx {
         let Some(mut received) = received else {
             return Ok(Some(Ok(Ok(None))));
         };
-        remove_forbidden(&mut received);
+        self.http.remove_forbidden(&mut received);
         let claim = self.http.claim_head(size_of(&received));
         let claim = claim.map_err(|error: Error| error.context("trailers"))?;
         let fields = Fields::received(received, claim);

@@ -1,10 +1,13 @@
 //! Requests and responses that a guest makes.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use cwasm::{Resource, Result};
 use http::{HeaderMap, StatusCode};
-use http_body_util::{Either, Empty};
+use http_body_util::combinators::MapErr;
+use http_body_util::{BodyExt as _, Either, Empty};
 use tokio::sync::oneshot;
 
 use super::ErrorCode;
@@ -62,10 +65,7 @@ pub struct ResponseOutparam {
 pub type Response = http::Response<Either<SentBody, EmptyBody>>;
 
 /// No body.
-pub type EmptyBody = http_body_util::combinators::MapErr<
-    Empty<bytes::Bytes>,
-    fn(std::convert::Infallible) -> BodyError,
->;
+pub type EmptyBody = MapErr<Empty<Bytes>, fn(Infallible) -> BodyError>;
 
 /// Receives the response of a guest, which comes when the guest sets it: before `handle` returns.
 pub type ResponseReceiver = oneshot::Receiver<Result<Response, ErrorCode>>;
@@ -76,8 +76,8 @@ impl BodyState {
         match self {
             BodyState::Used(body) => Either::Left(body),
             BodyState::Unused => {
-                let never: fn(std::convert::Infallible) -> BodyError = |never| match never {};
-                Either::Right(http_body_util::BodyExt::map_err(Empty::new(), never))
+                let empty = Empty::new();
+                Either::Right(empty.map_err(BodyError::from as fn(Infallible) -> BodyError))
             }
         }
     }

@@ -62,7 +62,7 @@ struct Pipe {
 #[derive(Debug)]
 struct State {
     data: BytesMut,
-    /// Bytes that the guest has written.
+    /// Bytes that the guest has written, or tried to write beyond its size.
     written: u64,
     end: Option<End>,
     /// Nobody reads any more.
@@ -176,6 +176,8 @@ impl Sink for Contents {
         }
         let after = state.written.saturating_add(bytes.len() as u64);
         if pipe.size.is_some_and(|size| after > size) {
+            // The body is wrong from now on, whatever is written after this.
+            state.written = after;
             return Err(BodyError(pipe.message.wrong_size(after)).into());
         }
         let count = bytes.len().min(CHUNK.saturating_sub(state.data.len()));

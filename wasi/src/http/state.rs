@@ -3,9 +3,10 @@
 use std::fmt;
 
 use cwasm::{Error, Result};
-use http::HeaderName;
+use http::{HeaderMap, HeaderName};
 
 use super::client::HttpClient;
+use super::fields::HOP_BY_HOP;
 use super::quota::{Claim, Quota};
 use crate::ctx::WasiCtxBuilder;
 
@@ -24,13 +25,27 @@ pub(crate) struct HttpState {
     /// Makes the requests; `None` before the first.
     pub(super) client: Option<HttpClient>,
     /// Fields that the host forbids, beside those that are forbidden anyway.
-    pub(super) forbids: Box<dyn Fn(&HeaderName) -> bool + Send + Sync>,
+    forbids: Box<dyn Fn(&HeaderName) -> bool + Send + Sync>,
     pub(super) connections: Quota,
     pub(super) bodies: Quota,
     heads: Quota,
 }
 
 impl HttpState {
+    /// Whether guests neither set nor see a header.
+    pub(super) fn is_forbidden(&self, name: &HeaderName) -> bool {
+        HOP_BY_HOP.contains(name) || (self.forbids)(name)
+    }
+
+    /// Takes out what guests do not see.
+    pub(super) fn remove_forbidden(&self, headers: &mut HeaderMap) {
+        let forbidden = headers.keys().filter(|name| self.is_forbidden(name));
+        let forbidden: Vec<HeaderName> = forbidden.cloned().collect();
+        for name in forbidden {
+            headers.remove(name);
+        }
+    }
+
     /// Memory for a head, or a part of one.
     pub(super) fn claim_head(&self, bytes: usize) -> Result<Claim> {
         let claim = self.heads.claim(bytes);
@@ -55,7 +70,7 @@ impl WasiCtxBuilder {
         self
     }
 
-    /// Forbids headers and trailers to the guest, beside those that are forbidden anyway: of
+    /// Forbids headers and trailers to the guest, which neither sets nor sees them, beside those that are forbidden anyway: of
     /// transport (`connection`, `transfer-encoding`, …), and `host`.
     pub fn http_forbidden_headers(
         mut self,
