@@ -22,6 +22,8 @@ mod outgoing;
 mod outgoing_body;
 mod quota;
 mod state;
+#[cfg(test)]
+mod tests;
 
 use cwasm::{Linker, Resource, Result};
 
