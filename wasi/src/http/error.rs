@@ -108,6 +108,7 @@ fn causes<'a>(
 
 /// The code of an error of the library, while a request or a response is received.
 pub(super) fn code_of(error: &(dyn StdError + 'static)) -> ErrorCode {
+    let mut otherwise = ErrorCode::HttpProtocolError;
     for cause in causes(error) {
         if let Some(BodyError(code)) = cause.downcast_ref() {
             return code.clone();
@@ -115,10 +116,9 @@ pub(super) fn code_of(error: &(dyn StdError + 'static)) -> ErrorCode {
         if let Some(error) = cause.downcast_ref::<rustls::Error>() {
             return tls_code(error);
         }
-        if let Some(error) = cause.downcast_ref::<io::Error>()
-            && error.get_ref().is_none()
-        {
-            return io_code(error);
+        if let Some(error) = cause.downcast_ref::<io::Error>() {
+            // There may be another error in it, which says more.
+            otherwise = io_code(error);
         }
         if let Some(error) = cause.downcast_ref::<hyper::Error>()
             && let Some(code) = hyper_code(error)
@@ -126,7 +126,7 @@ pub(super) fn code_of(error: &(dyn StdError + 'static)) -> ErrorCode {
             return code;
         }
     }
-    ErrorCode::HttpProtocolError
+    otherwise
 }
 
 fn hyper_code(error: &hyper::Error) -> Option<ErrorCode> {
@@ -156,6 +156,7 @@ fn io_code(error: &io::Error) -> ErrorCode {
         io::ErrorKind::AddrNotAvailable | io::ErrorKind::NetworkDown => {
             ErrorCode::DestinationUnavailable
         }
+        io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => ErrorCode::HttpProtocolError,
         _ => ErrorCode::ConnectionTerminated,
     }
 }

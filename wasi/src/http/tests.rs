@@ -19,9 +19,8 @@ use tokio_rustls::TlsAcceptor;
 
 use super::bindings::wasi::http::outgoing_handler::Host as _;
 use super::bindings::wasi::http::types::{
-    self, HeaderError, HostFields as _, HostFutureIncomingResponse as _, HostIncomingBody as _,
-    HostIncomingRequest as _, HostIncomingResponse as _, HostOutgoingBody as _,
-    HostOutgoingRequest as _, HostOutgoingResponse as _,
+    self, HeaderError, HostFields as _, HostIncomingBody as _, HostIncomingResponse as _,
+    HostOutgoingRequest as _,
 };
 use super::{ErrorCode, Fields, FieldsError, HttpClient, HttpError, OutgoingRequest};
 use crate::bindings::wasi::io::poll::HostPollable as _;
@@ -33,7 +32,7 @@ fn ctx() -> WasiCtx {
 }
 
 /// Another handle of the same thing.
-fn again<T>(resource: &Resource<T>) -> Resource<T> {
+fn again<T: 'static>(resource: &Resource<T>) -> Resource<T> {
     Resource::new_borrow(resource.rep())
 }
 
@@ -257,7 +256,7 @@ fn get(
         Ok(future) => future,
         Err(error) => return Err(error.code().unwrap()),
     };
-    let pollable = wasi.subscribe(again(&future)).unwrap();
+    let pollable = types::HostFutureIncomingResponse::subscribe(wasi, again(&future)).unwrap();
     wasi.block(again(&pollable)).unwrap();
     crate::bindings::wasi::io::poll::HostPollable::drop(wasi, pollable).unwrap();
     let response = types::HostFutureIncomingResponse::get(wasi, again(&future));

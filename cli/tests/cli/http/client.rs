@@ -141,13 +141,13 @@ fn failures_have_the_codes_of_the_specification() {
     for (response, code) in [
         (
             &b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhel"[..],
-            "HTTP-response-incomplete",
+            "http-response-incomplete",
         ),
-        (b"", "HTTP-response-incomplete"),
-        (b"not http at all\r\n\r\n", "HTTP-protocol-error"),
+        (b"", "http-response-incomplete"),
+        (b"not http at all\r\n\r\n", "http-protocol-error"),
         (
             b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n",
-            "HTTP-protocol-error",
+            "http-protocol-error",
         ),
     ] {
         let address = answers(response);
@@ -156,7 +156,7 @@ fn failures_have_the_codes_of_the_specification() {
         assert_eq!(ran.0.status.code(), Some(1), "{}", ran.stderr());
     }
     let head = [b"HTTP/1.1 200 OK\r\nx: ".to_vec(), vec![b'a'; 200_000]].concat();
-    run(&["get", &url(answers(head))]).fails(1, &["HTTP-response-header-section-size"]);
+    run(&["get", &url(answers(head))]).fails(1, &["http-response-header-section-size"]);
 
     // A port that nobody listens on.
     let free = TcpListener::bind("127.0.0.1:0")
@@ -164,21 +164,21 @@ fn failures_have_the_codes_of_the_specification() {
         .local_addr()
         .unwrap();
     run(&["get", &url(free)]).fails(1, &["connection-refused"]);
-    run(&["get", "http://no-such-host.invalid/"]).fails(1, &["DNS-error"]);
-    run(&["get", "ftp://127.0.0.1/"]).fails(1, &["HTTP-protocol-error"]);
+    run(&["get", "http://no-such-host.invalid/"]).fails(1, &["dns-error"]);
+    run(&["get", "ftp://127.0.0.1/"]).fails(1, &["http-protocol-error"]);
     // It does not speak TLS.
     let plain = answers("HTTP/1.1 200 OK\r\n\r\n");
-    run(&["get", &format!("https://{plain}/")]).fails(1, &["TLS-protocol-error"]);
+    run(&["get", &format!("https://{plain}/")]).fails(1, &["tls-protocol-error"]);
 }
 
 #[test]
 fn what_is_not_allowed_is_denied() {
     let address = answers("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
     let url = url(address);
-    cwasm(&["run", CLIENT, "--", "get", &url]).fails(1, &["destination-IP-prohibited"]);
+    cwasm(&["run", CLIENT, "--", "get", &url]).fails(1, &["destination-ip-prohibited"]);
     let other = format!("127.0.0.1:{}", address.port() ^ 1);
     cwasm(&["run", CLIENT, "--net", &other, "--", "get", &url])
-        .fails(1, &["destination-IP-prohibited"]);
+        .fails(1, &["destination-ip-prohibited"]);
     cwasm(&[
         "run",
         CLIENT,
