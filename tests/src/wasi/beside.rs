@@ -95,10 +95,10 @@ impl Sides {
             if !matches!(command.network, Network::None) {
                 process.args(["-S", "inherit-network,allow-ip-name-lookup"]);
             }
-            process
-                .args(["-S", "http"])
-                .arg(file)
-                .args(command.args.iter().skip(1));
+            if !self.as_modules {
+                process.args(["-S", "http"]);
+            }
+            process.arg(file).args(command.args.iter().skip(1));
             process
         }
     }
