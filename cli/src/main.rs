@@ -17,6 +17,7 @@ mod output;
 mod run;
 mod surface;
 mod value;
+mod wasi;
 mod world;
 
 use std::process::ExitCode;

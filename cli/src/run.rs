@@ -20,7 +20,7 @@ use crate::input::{self, Input, Kind, Name};
 use crate::invoke::Call;
 use crate::limits::{Limits, Timeout};
 use crate::surface::{Surface, functions};
-use crate::{invoke, output, value};
+use crate::{invoke, output, value, wasi};
 
 /// The export that makes a component a program.
 const WASI_RUN: &str = "wasi:cli/run@";
@@ -29,17 +29,21 @@ const WASI_RUN: &str = "wasi:cli/run@";
 pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
     let engine = Engine::new(&cwasm::Config::new())?;
     let component = open(&engine, args)?;
+    let call = args.invoke.as_deref().map(Call::parse).transpose()?;
+    // What a program's types are, nobody asks.
+    if call.is_none()
+        && component
+            .exports()
+            .any(|(name, _)| name.starts_with(WASI_RUN))
+    {
+        return started(args, &linked(&engine, &component)?, run_program);
+    }
     let description = component.describe()?;
     let artifact = component.artifact();
     let surface = Surface::of_artifact(&artifact, description);
     let exports = functions(&surface.exports);
-    let is_program = exports.iter().any(|(name, _)| name.starts_with(WASI_RUN));
-    let call = args.invoke.as_deref().map(Call::parse).transpose()?;
     let Some(call) = call else {
-        return match is_program {
-            true => started(args, &linked(&engine, &component)?, run_program),
-            false => Err(nothing_to_call(args, &exports, surface.wit())),
-        };
+        return Err(nothing_to_call(args, &exports, surface.wit()));
     };
     let (name, ty) = invoke::find(&call, &exports)?;
     let has_result = ty.result.is_some();
@@ -144,8 +148,12 @@ fn open(engine: &Engine, args: &RunArgs) -> Result<Component> {
 /// others a function that fails when it is called.
 fn linked(engine: &Engine, component: &Component) -> Result<InstancePre<WasiCtx>> {
     let mut linker = Linker::new(engine);
-    cwasm_wasi::add_to_linker(&mut linker, |wasi| wasi)?;
-    let log = component.get_import("log")?.and_then(|log| log.func);
+    wasi::add_needed(&mut linker, component)?;
+    let has_log = component.imports().any(|(name, _)| name == "log");
+    let log = match has_log {
+        true => component.get_import("log")?.and_then(|log| log.func),
+        false => None,
+    };
     if log.is_some_and(|ty| is_log(&ty)) {
         linker.root().func_wrap("log", |_, (message,): (String,)| {
             output::note(&message);
