@@ -12,6 +12,7 @@ mod guests;
 mod measure;
 mod ours;
 mod peak;
+mod process;
 mod rows;
 mod runtime;
 mod side;
@@ -29,6 +30,7 @@ use clap::{Parser, Subcommand};
 use serde::Serialize;
 
 use crate::measure::Pair;
+use crate::process::Commands;
 use crate::rows::{Bench, ROWS, Row};
 
 /// Measures cwasm beside Wasmtime.
@@ -41,6 +43,13 @@ struct Arguments {
     /// Measure only the rows whose names start with this; may be given several times
     #[arg(long, value_name = "PREFIX")]
     rows: Vec<String>,
+    /// The command `wasmtime` that the rows `process` run, else that of the variable WASMTIME;
+    /// without one they are left out
+    #[arg(long, value_name = "PATH")]
+    wasmtime: Option<PathBuf>,
+    /// The command `cwasm` that they run; by default this project's release build
+    #[arg(long, value_name = "PATH")]
+    cwasm: Option<PathBuf>,
     #[command(subcommand)]
     hidden: Option<Hidden>,
 }
@@ -92,11 +101,13 @@ fn run(arguments: &Arguments) -> Result<()> {
         print(&header())?;
         print(&line("row", "ours", "wasmtime", "ratio"))?;
     }
-    let bench = Bench::new()?;
+    let wasmtime = arguments.wasmtime.clone();
+    let wasmtime = wasmtime.or_else(|| std::env::var_os("WASMTIME").map(PathBuf::from));
+    let bench = Bench::new(Commands::new(arguments.cwasm.clone(), wasmtime)?)?;
     let mut records = Vec::new();
     for row in rows {
-        if let Some(real) = row.missing() {
-            eprintln!("{} is left out: no `{}`", row.name, real.path().display());
+        if let Some(missing) = row.missing(&bench) {
+            eprintln!("{} is left out: {missing}", row.name);
             continue;
         }
         let pair = row.measure(&bench)?;

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use crate::guests::{Kernel, Real};
 use crate::measure::{Pair, Sampling, Work, interleaved};
 use crate::ours::Ours;
+use crate::process::{Commands, Program};
 use crate::side::Side;
 use crate::theirs::Theirs;
 use crate::work::{self, interrupt_cost, run_kernel};
@@ -44,6 +45,8 @@ enum Measure {
     Kernel(Kernel),
     /// The cost of interruptible code.
     InterruptCost,
+    /// Whole commands.
+    Process(Program),
 }
 
 /// Both sides, with their artifacts.
@@ -52,6 +55,7 @@ pub(crate) struct Bench {
     theirs: Side<Theirs>,
     our_interruptible: Side<Ours>,
     their_interruptible: Side<Theirs>,
+    commands: Commands,
 }
 /// For all rows that are fast enough to be called many times. Many samples, each much shorter than
 /// a scheduler's time slice: what else runs on the machine interrupts few of them, and the median
@@ -332,6 +336,10 @@ pub(crate) const ROWS: &[Row] = &[
         measure: Measure::InterruptCost,
         needs: None,
     },
+    Row::process("process.add", Program::Add),
+    Row::process("process.py", Program::Real(Real::Py)).of(Real::Py),
+    Row::process("process.js", Program::Real(Real::Js)).of(Real::Js),
+    Row::process("process.rust", Program::Rust),
 ];
 
 impl Row {
@@ -377,6 +385,15 @@ impl Row {
         }
     }
 
+    const fn process(name: &'static str, program: Program) -> Row {
+        Row {
+            name,
+            unit: Quantity::Nanoseconds,
+            measure: Measure::Process(program),
+            needs: None,
+        }
+    }
+
     /// The same row, to be left out where this component is not there.
     const fn of(self, real: Real) -> Row {
         Row {
@@ -385,9 +402,14 @@ impl Row {
         }
     }
 
-    /// The file that the row needs, if it does not exist.
-    pub(crate) fn missing(&self) -> Option<Real> {
-        self.needs.filter(|real| !real.path().exists())
+    /// What the row needs and is not there.
+    pub(crate) fn missing(&self, bench: &Bench) -> Option<String> {
+        let real = self.needs.filter(|real| !real.path().exists());
+        match (real, self.measure) {
+            (Some(real), _) => Some(format!("no `{}`", real.path().display())),
+            (None, Measure::Process(_)) => bench.commands.missing(),
+            (None, _) => None,
+        }
     }
 
     /// Measures both sides.
@@ -415,6 +437,7 @@ impl Row {
                     let theirs = interrupt_cost(&bench.their_interruptible, &bench.theirs)?;
                     Ok(Pair { ours, theirs })
                 }),
+            Measure::Process(program) => bench.commands.measure(program),
         };
         pair.with_context(|| format!("cannot measure `{}`", self.name))
     }
@@ -444,16 +467,17 @@ impl Quantity {
 }
 
 impl Bench {
-    /// Makes both engines.
+    /// Makes both engines, beside these commands.
     ///
     /// # Errors
     /// If one cannot be made.
-    pub(crate) fn new() -> Result<Bench> {
+    pub(crate) fn new(commands: Commands) -> Result<Bench> {
         Ok(Bench {
             ours: Side::new(false)?,
             theirs: Side::new(false)?,
             our_interruptible: Side::new(true)?,
             their_interruptible: Side::new(true)?,
+            commands,
         })
     }
 }

@@ -14,7 +14,7 @@ use cwasm_wasi::WasiCtx;
 use crate::args::BuildLimits;
 use crate::input::{self, Input, Kind};
 use crate::limits::Limits;
-use crate::output;
+use crate::{output, wasi};
 
 /// Maps an artifact; compiles and loads anything else.
 pub(crate) fn open(
@@ -52,10 +52,12 @@ pub(crate) fn open(
 /// others a function that fails when it is called.
 pub(crate) fn linked(engine: &Engine, component: &Component) -> Result<InstancePre<WasiCtx>> {
     let mut linker = Linker::new(engine);
-    cwasm_wasi::add_to_linker(&mut linker, |wasi| wasi)?;
-    #[cfg(feature = "http")]
-    cwasm_wasi::http::add_to_linker(&mut linker, |wasi| wasi)?;
-    let log = component.get_import("log")?.and_then(|log| log.func);
+    wasi::add_needed(&mut linker, component)?;
+    let has_log = component.imports().any(|(name, _)| name == "log");
+    let log = match has_log {
+        true => component.get_import("log")?.and_then(|log| log.func),
+        false => None,
+    };
     if log.is_some_and(|ty| is_log(&ty)) {
         linker.root().func_wrap("log", |_, (message,): (String,)| {
             output::note(&message);

@@ -20,6 +20,7 @@ mod run;
 mod serve;
 mod surface;
 mod value;
+mod wasi;
 mod world;
 
 use std::process::ExitCode;

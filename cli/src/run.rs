@@ -29,17 +29,20 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
         ..Options::default()
     };
     let component = open(&engine, &args.file, &args.limits, &options)?;
+    let call = args.invoke.as_deref().map(Call::parse).transpose()?;
+    // What a program's types are, nobody asks.
+    let is_program = component
+        .exports()
+        .any(|(name, _)| name.starts_with(WASI_RUN));
+    if call.is_none() && is_program {
+        return started(args, &linked(&engine, &component)?, run_program);
+    }
     let description = component.describe()?;
     let artifact = component.artifact();
     let surface = Surface::of_artifact(&artifact, description);
     let exports = functions(&surface.exports);
-    let is_program = exports.iter().any(|(name, _)| name.starts_with(WASI_RUN));
-    let call = args.invoke.as_deref().map(Call::parse).transpose()?;
     let Some(call) = call else {
-        return match is_program {
-            true => started(args, &linked(&engine, &component)?, run_program),
-            false => Err(nothing_to_call(args, &exports, surface.wit())),
-        };
+        return Err(nothing_to_call(args, &exports, surface.wit()));
     };
     let (name, ty) = invoke::find(&call, &exports)?;
     let has_result = ty.result.is_some();

@@ -38,7 +38,10 @@ pub use report::Report;
 pub use script::run;
 pub use skips::Skips;
 
-/// The guide: its blocks are tests.
+/// The guides: their blocks are tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/embedding.md")]
 struct Embedding;
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/wasi.md")]
+struct Wasi;

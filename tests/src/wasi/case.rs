@@ -1,5 +1,6 @@
 //! A program, what it is given and what is expected of it.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use cwasm::Component;
@@ -51,6 +52,19 @@ pub(super) struct Command {
     pub(super) file: Option<(&'static str, &'static str)>,
 }
 
+/// The file, and its arguments.
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if let How::Command(command) = &self.how {
+            for arg in command.args.iter().skip(1) {
+                write!(f, " {arg}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Case {
     /// Runs the program.
     ///
@@ -85,7 +99,7 @@ impl Case {
 }
 
 /// Whether the header is that of a core module; the two halves of the version differ.
-fn is_core_module(wasm: &[u8]) -> bool {
+pub(super) fn is_core_module(wasm: &[u8]) -> bool {
     wasm.get(4..8) == Some(&[1, 0, 0, 0])
 }
 

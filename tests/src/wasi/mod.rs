@@ -3,8 +3,10 @@
 //! ```text
 //! folder -> suite (finds the kind) -> testsuite, components (what is expected of each) -> Case
 //! Case -> run (a store of its own, a copy of the folder, a thread) -> Outcome -> Report
+//!      -> beside (two commands, each with a copy of the folder) -> what differs
 //! ```
 
+mod beside;
 mod case;
 mod components;
 mod embedder;
@@ -18,6 +20,7 @@ use std::panic::AssertUnwindSafe;
 
 use crate::artifact::Workshop;
 use crate::{Report, Skips};
+pub use beside::{Sides, guests};
 pub use case::Case;
 pub use suite::of_path;
 

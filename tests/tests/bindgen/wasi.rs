@@ -7,8 +7,8 @@ use cwasm_tests::artifact::Workshop;
 
 mod cli {
     cwasm::bindgen!({
-        path: "tests/wasi",
-        world: "command",
+        path: "../wasi/wit",
+        world: "wasi:cli/command@0.2.12",
         with: { "wasi:io/streams/output-stream": crate::wasi::Output },
     });
 }
@@ -16,8 +16,8 @@ mod cli {
 /// Has the same interfaces in common with the other, as a host that offers both would.
 mod http {
     cwasm::bindgen!({
-        path: "tests/wasi",
-        world: "proxy",
+        path: "../wasi/wit",
+        world: "wasi:http/proxy@0.2.12",
         with: {
             "wasi:io/error": crate::wasi::cli::wasi::io::error,
             "wasi:io/poll": crate::wasi::cli::wasi::io::poll,
@@ -198,7 +198,7 @@ impl error::Host for State {}
 #[test]
 fn a_command_runs_with_the_interfaces_that_it_needs() {
     let workshop = Workshop::new();
-    let guest = common::component_of_world("tests/wasi", "command", ECHO);
+    let guest = common::component_of_world("../wasi/wit", "wasi:cli/command@0.2.12", ECHO);
     let artifact = workshop.compile(&guest).unwrap();
     let component = workshop.map_component(&artifact).unwrap();
     let mut linker = Linker::new(workshop.engine());

@@ -1,6 +1,7 @@
 //! Rules of the repository that no compiler checks.
 
 mod layers;
+mod linked;
 mod text;
 
 use std::fs;

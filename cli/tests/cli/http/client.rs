@@ -166,8 +166,14 @@ fn failures_have_the_codes_of_the_specification() {
     run(&["get", &url(free)]).fails(1, &["connection-refused"]);
     run(&["get", "http://no-such-host.invalid/"]).fails(1, &["dns-error"]);
     run(&["get", "ftp://127.0.0.1/"]).fails(1, &["http-protocol-error"]);
-    // It does not speak TLS.
-    let plain = answers("HTTP/1.1 200 OK\r\n\r\n");
+    // It speaks first, and not TLS.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let plain = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.write_all(b"220 ready\r\n");
+        let _ = stream.read(&mut [0; 1000]);
+    });
     run(&["get", &format!("https://{plain}/")]).fails(1, &["tls-protocol-error"]);
 }
 
