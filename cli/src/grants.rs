@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use cwasm::{Error, Result};
 use cwasm_wasi::{DirPerms, FilePerms, SocketUse, WasiCtx, WasiCtxBuilder};
 
+use crate::open_files;
+
 // Grants to a program. (Documentation would become that of the command.)
 #[derive(Debug, clap::Args)]
 pub(crate) struct Grants {
@@ -56,6 +58,7 @@ impl Grants {
         let argv0 = argv0.unwrap_or_else(|| name().to_string_lossy().into_owned());
         let mut builder = WasiCtxBuilder::new()
             .inherit_stdio()
+            .max_open_files(open_files::raise())
             .arg(argv0)
             .args(&self.args)
             .envs(self.env.iter().cloned());

@@ -12,6 +12,7 @@ mod input;
 mod inspect;
 mod invoke;
 mod limits;
+mod open_files;
 mod outline;
 mod output;
 mod run;

@@ -15,6 +15,7 @@ use crate::cli::{Stdin, Stdout};
 use crate::clocks::{MonotonicClock, SystemClocks, WallClock};
 use crate::filesystem::{DirPerms, FilePerms, Preopen};
 use crate::io::now;
+use crate::open_files::OpenFiles;
 use crate::random::Random;
 use crate::sockets::{NetworkPolicy, SocketUse};
 
@@ -25,6 +26,7 @@ const MAX_RESOURCES: usize = 100_000;
 /// [`add_to_linker`](crate::add_to_linker).
 pub struct WasiCtx {
     pub(crate) table: ResourceTable,
+    pub(crate) open_files: OpenFiles,
     /// Numbers of the output streams that keep bytes.
     pub(crate) behind: BTreeSet<u32>,
     pub(crate) args: Vec<String>,
@@ -110,6 +112,7 @@ impl WasiCtxBuilder {
         WasiCtxBuilder {
             ctx: WasiCtx {
                 table,
+                open_files: OpenFiles::default(),
                 behind: BTreeSet::new(),
                 args: Vec::new(),
                 env: Vec::new(),
@@ -304,6 +307,13 @@ impl WasiCtxBuilder {
     /// sockets. 100,000 at first.
     pub fn max_resources(mut self, count: usize) -> WasiCtxBuilder {
         self.ctx.table.set_max_capacity(count);
+        self
+    }
+
+    /// Sets how many files, folders and sockets the guest may have open at a time, of all that the
+    /// system lets the process have. 512 at first; folders that it was given do not count.
+    pub fn max_open_files(mut self, count: usize) -> WasiCtxBuilder {
+        self.ctx.open_files.max = count;
         self
     }
 

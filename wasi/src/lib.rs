@@ -28,6 +28,7 @@ mod ctx;
 mod filesystem;
 mod io;
 mod link;
+mod open_files;
 mod random;
 mod sockets;
 
