@@ -5,6 +5,7 @@ mod escapes;
 mod files;
 mod limits;
 mod needs;
+mod programs;
 mod streams;
 mod support;
 mod wit;
