@@ -13,6 +13,7 @@ mod inspect;
 mod invoke;
 mod limits;
 mod load;
+mod open_files;
 mod outline;
 mod output;
 mod run;

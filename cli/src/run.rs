@@ -15,7 +15,7 @@ use crate::invoke::Call;
 use crate::limits::Timeout;
 use crate::load::{linked, open};
 use crate::surface::{Surface, functions};
-use crate::{invoke, output, value};
+use crate::{invoke, open_files, output, value};
 
 /// The export that makes a component a program.
 const WASI_RUN: &str = "wasi:cli/run@";
@@ -61,6 +61,7 @@ fn started(
     let argv0 = args.argv0.clone();
     let argv0 = argv0.unwrap_or_else(|| name().to_string_lossy().into_owned());
     let builder = args.grants.builder()?.inherit_stdio();
+    let builder = builder.max_open_files(open_files::raise());
     let context = builder.arg(argv0).args(&args.args).build();
     let mut store = Store::new(linked.component().engine(), context);
     if let Some(bytes) = args.max_memory {

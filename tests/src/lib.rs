@@ -31,6 +31,7 @@ mod spectest;
 pub mod suite;
 mod tally;
 mod values;
+mod walk;
 pub mod wasi;
 mod wrap;
 

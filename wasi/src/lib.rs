@@ -30,6 +30,8 @@ mod filesystem;
 pub mod http;
 mod io;
 mod link;
+mod open_files;
+mod quota;
 mod random;
 mod sockets;
 

@@ -26,7 +26,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::args::ServeArgs;
 use crate::input::Name;
 use crate::load::{linked, open};
-use crate::output;
+use crate::{open_files, output};
 
 use self::guests::Guests;
 use self::metrics::Metrics;
@@ -61,6 +61,8 @@ pub(crate) fn serve(args: &ServeArgs) -> Result<()> {
         )));
     }
     let linked = linked(&engine, &component)?;
+    // Connections are files, too.
+    open_files::raise();
     let runtime = runtime(args).map_err(|error| Error::from(error).context("cannot start"))?;
     let metrics = Arc::new(Metrics::default());
     let client = HttpClient::on(runtime.handle().clone());

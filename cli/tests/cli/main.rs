@@ -7,6 +7,7 @@ mod files;
 mod http;
 mod limits;
 mod needs;
+mod programs;
 mod streams;
 mod support;
 mod wit;

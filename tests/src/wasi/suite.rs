@@ -1,9 +1,10 @@
 //! The programs of a path.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::case::{Case, How};
 use super::{components, testsuite};
+use crate::walk::files;
 
 /// The folders of the WASI test suite: of core modules, and of components of WASI 0.3.
 const TESTSUITE: &[&str] = &["wasm32-wasip1", "wasm32-wasip3"];
@@ -15,13 +16,7 @@ const TESTSUITE: &[&str] = &["wasm32-wasip1", "wasm32-wasip3"];
 /// # Errors
 /// If something cannot be read, or there is no program at all.
 pub fn of_path(path: &Path) -> Result<Vec<Case>, String> {
-    let mut files = Vec::new();
-    collect(path, &mut files).map_err(|error| format!("{}: {error}", path.display()))?;
-    if files.is_empty() {
-        return Err(format!("{}: no .wasm files there", path.display()));
-    }
-    files.sort();
-    let cases = files.into_iter().map(|file| {
+    let cases = files(path, "wasm")?.into_iter().map(|file| {
         let absolute = std::path::absolute(&file).unwrap_or_else(|_| file.clone());
         let mut folders = absolute.components().map(|part| part.as_os_str());
         let is_of_testsuite = folders.any(|folder| TESTSUITE.iter().any(|known| folder == *known));
@@ -33,22 +28,4 @@ pub fn of_path(path: &Path) -> Result<Vec<Case>, String> {
         Case { file, how }
     });
     Ok(cases.collect())
-}
-
-fn collect(path: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    if !path.is_dir() {
-        files.push(path.to_owned());
-        return Ok(());
-    }
-    for entry in std::fs::read_dir(path)? {
-        let path = entry?.path();
-        if path.is_dir()
-            || path
-                .extension()
-                .is_some_and(|extension| extension == "wasm")
-        {
-            collect(&path, files)?;
-        }
-    }
-    Ok(())
 }

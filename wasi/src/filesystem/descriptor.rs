@@ -4,12 +4,15 @@ use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
-use cap_std::fs::{Dir, File, Metadata, ReadDir};
+use cap_std::fs::{Dir, File, Metadata};
+use cwasm::Resource;
 use rustix::fs::fstat;
 
 use super::error::FsError;
-use super::{FilePerms, Perms};
+use super::{DirPerms, FilePerms, Perms};
 use crate::bindings::wasi::filesystem::types::{DescriptorFlags, ErrorCode};
+use crate::ctx::WasiCtx;
+use crate::open_files::Counted;
 
 /// An open file or folder of a guest.
 #[derive(Clone, Debug)]
@@ -23,7 +26,7 @@ pub(super) enum Kind {
 
 #[derive(Clone)]
 pub(super) struct OpenFile {
-    pub(super) file: Arc<File>,
+    pub(super) file: Arc<Counted<File>>,
     /// What was asked for when it was opened, as far as it is allowed.
     pub(super) perms: FilePerms,
     /// What the folder allows.
@@ -33,18 +36,18 @@ pub(super) struct OpenFile {
 
 #[derive(Clone)]
 pub(super) struct OpenDir {
-    pub(super) dir: Arc<Dir>,
+    pub(super) dir: Arc<Counted<Dir>>,
     pub(super) perms: Perms,
     pub(super) flags: DescriptorFlags,
 }
 
 impl Descriptor {
-    pub(super) fn preopened(dir: &Arc<Dir>, perms: Perms) -> Descriptor {
+    pub(super) fn preopened(dir: &Arc<Counted<Dir>>, perms: Perms) -> Descriptor {
         let mut flags = DescriptorFlags::empty();
-        if perms.dirs.contains(super::DirPerms::READ) {
+        if perms.dirs.contains(DirPerms::READ) {
             flags |= DescriptorFlags::READ;
         }
-        if perms.dirs.contains(super::DirPerms::MUTATE) {
+        if perms.dirs.contains(DirPerms::MUTATE) {
             flags |= DescriptorFlags::MUTATE_DIRECTORY;
         }
         Descriptor(Kind::Dir(OpenDir {
@@ -115,6 +118,36 @@ impl Descriptor {
     }
 }
 
+impl WasiCtx {
+    pub(super) fn descriptor(
+        &self,
+        descriptor: &Resource<Descriptor>,
+    ) -> Result<&Descriptor, FsError> {
+        Ok(self.table.get(descriptor)?)
+    }
+
+    /// A folder in which paths are looked up.
+    pub(super) fn dir(&self, descriptor: &Resource<Descriptor>) -> Result<&OpenDir, FsError> {
+        let dir = self.descriptor(descriptor)?.dir()?;
+        match dir.perms.dirs.contains(DirPerms::READ) {
+            true => Ok(dir),
+            false => Err(ErrorCode::NotPermitted.into()),
+        }
+    }
+
+    /// A folder in which names are created, changed or removed.
+    pub(super) fn mutable_dir(
+        &self,
+        descriptor: &Resource<Descriptor>,
+    ) -> Result<&OpenDir, FsError> {
+        let dir = self.descriptor(descriptor)?.dir()?;
+        match dir.perms.dirs.contains(DirPerms::MUTATE) {
+            true => Ok(dir),
+            false => Err(ErrorCode::NotPermitted.into()),
+        }
+    }
+}
+
 impl AsFd for Descriptor {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match &self.0 {
@@ -137,14 +170,5 @@ impl fmt::Debug for OpenDir {
         f.debug_struct("OpenDir")
             .field("perms", &self.perms)
             .finish_non_exhaustive()
-    }
-}
-
-/// The entries of a folder that are still to be read.
-pub struct DirectoryEntries(pub(super) ReadDir);
-
-impl fmt::Debug for DirectoryEntries {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DirectoryEntries").finish_non_exhaustive()
     }
 }

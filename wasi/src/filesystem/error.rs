@@ -9,6 +9,7 @@ use crate::bindings::wasi::filesystem::types;
 use crate::bindings::wasi::filesystem::types::ErrorCode;
 use crate::ctx::WasiCtx;
 use crate::io::IoError;
+use crate::open_files::TooManyOpen;
 
 /// Why an operation on files failed.
 #[derive(Debug)]
@@ -34,6 +35,13 @@ impl From<io::Error> for FsError {
 impl From<Errno> for FsError {
     fn from(error: Errno) -> FsError {
         FsError::from(io::Error::from(error))
+    }
+}
+
+impl From<TooManyOpen> for FsError {
+    fn from(_: TooManyOpen) -> FsError {
+        // As if the system had no more.
+        FsError::from(Errno::MFILE)
     }
 }
 

@@ -8,45 +8,22 @@ use rustix::buffer::spare_capacity;
 use rustix::fs::{fadvise, fdatasync, fsync, ftruncate, futimens};
 use rustix::io::{Errno, pread, pwrite, retry_on_intr};
 
-use super::descriptor::{Descriptor, DirectoryEntries, Kind, OpenDir};
+use super::descriptor::{Descriptor, Kind};
+use super::entries::DirectoryEntries;
 use super::error::FsError;
-use super::metadata::{hash_of, stat_of, time_spec, timestamps, type_of};
+use super::metadata::{hash_of, stat_of, type_of};
 use super::open::open;
-use super::paths::{check_move, follows, metadata_at, names_folder, rename, without_slashes};
+use super::paths::{check_move, metadata_at, rename, without_slashes};
+use super::times::{set_times_at, timestamps};
 use super::{DirPerms, FilePerms};
 use crate::bindings::wasi::filesystem::types::{
-    Advice, DescriptorFlags, DescriptorStat, DescriptorType, DirectoryEntry, ErrorCode,
-    HostDescriptor, HostDirectoryEntryStream, MetadataHashValue, NewTimestamp, OpenFlags,
-    PathFlags,
+    Advice, DescriptorFlags, DescriptorStat, DescriptorType, ErrorCode, HostDescriptor,
+    MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
 };
 use crate::ctx::WasiCtx;
 use crate::io::{CHUNK, FileReader, FileWriter, InputStream, OutputStream};
 
 type FsResult<T> = Result<T, FsError>;
-
-impl WasiCtx {
-    fn descriptor(&self, descriptor: &Resource<Descriptor>) -> FsResult<&Descriptor> {
-        Ok(self.table.get(descriptor)?)
-    }
-
-    /// A folder in which paths are looked up.
-    fn dir(&self, descriptor: &Resource<Descriptor>) -> FsResult<&OpenDir> {
-        let dir = self.descriptor(descriptor)?.dir()?;
-        match dir.perms.dirs.contains(DirPerms::READ) {
-            true => Ok(dir),
-            false => Err(ErrorCode::NotPermitted.into()),
-        }
-    }
-
-    /// A folder in which names are created, changed or removed.
-    fn mutable_dir(&self, descriptor: &Resource<Descriptor>) -> FsResult<&OpenDir> {
-        let dir = self.descriptor(descriptor)?.dir()?;
-        match dir.perms.dirs.contains(DirPerms::MUTATE) {
-            true => Ok(dir),
-            false => Err(ErrorCode::NotPermitted.into()),
-        }
-    }
-}
 
 impl WasiCtx {
     /// A stream that writes a file from a position on, or at its end.
@@ -180,8 +157,9 @@ impl HostDescriptor for WasiCtx {
         &mut self,
         descriptor: Resource<Descriptor>,
     ) -> FsResult<Resource<DirectoryEntries>> {
-        let entries = self.dir(&descriptor)?.dir.entries()?;
-        Ok(self.table.push(DirectoryEntries(entries))?)
+        let dir = self.dir(&descriptor)?;
+        let entries = DirectoryEntries::of(dir, self.open_files.place()?)?;
+        Ok(self.table.push(entries)?)
     }
 
     fn sync(&mut self, descriptor: Resource<Descriptor>) -> FsResult<()> {
@@ -223,21 +201,8 @@ impl HostDescriptor for WasiCtx {
         change: NewTimestamp,
     ) -> FsResult<()> {
         let dir = self.mutable_dir(&descriptor)?;
-        let (perms, dir) = (dir.perms, &dir.dir);
-        let times = (time_spec(access)?, time_spec(change)?);
-        if !perms.files.contains(FilePerms::WRITE) && !metadata_at(dir, path_flags, &path)?.is_dir()
-        {
-            return Err(ErrorCode::NotPermitted.into());
-        }
-        if names_folder(&path) {
-            // Where there is no `openat2`, `cap-std` cannot do it by such a path.
-            dir.open_dir(&path)?.set_times(".", times.0, times.1)?;
-        } else if follows(path_flags, &path) {
-            dir.set_times(&path, times.0, times.1)?;
-        } else {
-            dir.set_symlink_times(&path, times.0, times.1)?;
-        }
-        Ok(())
+        let times = timestamps(access, change)?;
+        set_times_at(dir, path_flags, &path, &times)
     }
 
     fn link_at(
@@ -266,7 +231,8 @@ impl HostDescriptor for WasiCtx {
         flags: DescriptorFlags,
     ) -> FsResult<Resource<Descriptor>> {
         let dir = self.dir(&descriptor)?;
-        let opened = open(dir, path_flags, &path, open_flags, flags)?;
+        let place = self.open_files.place()?;
+        let opened = open(dir, path_flags, &path, open_flags, flags, place)?;
         Ok(self.table.push(opened)?)
     }
 
@@ -343,28 +309,6 @@ impl HostDescriptor for WasiCtx {
 
     fn drop(&mut self, descriptor: Resource<Descriptor>) -> Result<()> {
         self.table.delete(descriptor)?;
-        Ok(())
-    }
-}
-
-impl HostDirectoryEntryStream for WasiCtx {
-    fn read_directory_entry(
-        &mut self,
-        stream: Resource<DirectoryEntries>,
-    ) -> FsResult<Option<DirectoryEntry>> {
-        let Some(entry) = self.table.get_mut(&stream)?.0.next() else {
-            return Ok(None);
-        };
-        let entry = entry?;
-        let name = entry.file_name().into_string();
-        Ok(Some(DirectoryEntry {
-            r#type: type_of(entry.file_type()?),
-            name: name.map_err(|_| ErrorCode::IllegalByteSequence)?,
-        }))
-    }
-
-    fn drop(&mut self, stream: Resource<DirectoryEntries>) -> Result<()> {
-        self.table.delete(stream)?;
         Ok(())
     }
 }

@@ -1,17 +1,11 @@
 //! Types, sizes, times and identities of files.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use cap_fs_ext::SystemTimeSpec;
 use cap_std::fs::{FileType, FileTypeExt as _, Metadata, MetadataExt as _};
-use rustix::fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT};
 
-use super::error::FsError;
 use crate::bindings::wasi::clocks::wall_clock::Datetime;
-use crate::bindings::wasi::filesystem::types::{
-    DescriptorStat, DescriptorType, ErrorCode, MetadataHashValue, NewTimestamp,
-};
+use crate::bindings::wasi::filesystem::types::{DescriptorStat, DescriptorType, MetadataHashValue};
 
 pub(super) fn type_of(ty: FileType) -> DescriptorType {
     if ty.is_dir() {
@@ -66,59 +60,5 @@ pub(super) fn hash_of(metadata: &Metadata) -> MetadataHashValue {
     MetadataHashValue {
         lower: half(0),
         upper: half(1),
-    }
-}
-
-/// Times of access and modification for an open file.
-///
-/// # Errors
-/// [`ErrorCode::Overflow`] or [`ErrorCode::Invalid`] for a time that the system cannot express.
-pub(super) fn timestamps(
-    access: NewTimestamp,
-    change: NewTimestamp,
-) -> Result<Timestamps, FsError> {
-    Ok(Timestamps {
-        last_access: timespec(access)?,
-        last_modification: timespec(change)?,
-    })
-}
-
-fn timespec(time: NewTimestamp) -> Result<Timespec, FsError> {
-    let mut spec = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
-    match time {
-        NewTimestamp::NoChange => spec.tv_nsec = UTIME_OMIT,
-        NewTimestamp::Now => spec.tv_nsec = UTIME_NOW,
-        NewTimestamp::Timestamp(time) => {
-            check(time)?;
-            spec.tv_sec = i64::try_from(time.seconds).map_err(|_| ErrorCode::Overflow)?;
-            spec.tv_nsec = i64::from(time.nanoseconds);
-        }
-    }
-    Ok(spec)
-}
-
-/// The same for a file that is found by its path.
-pub(super) fn time_spec(time: NewTimestamp) -> Result<Option<SystemTimeSpec>, FsError> {
-    Ok(match time {
-        NewTimestamp::NoChange => None,
-        NewTimestamp::Now => Some(SystemTimeSpec::SymbolicNow),
-        NewTimestamp::Timestamp(time) => {
-            check(time)?;
-            let time = UNIX_EPOCH.checked_add(Duration::new(time.seconds, time.nanoseconds));
-            let time: SystemTime = time.ok_or(ErrorCode::Overflow)?;
-            Some(SystemTimeSpec::Absolute(
-                cap_std::time::SystemTime::from_std(time),
-            ))
-        }
-    })
-}
-
-fn check(time: Datetime) -> Result<(), FsError> {
-    match time.nanoseconds {
-        0..1_000_000_000 => Ok(()),
-        _ => Err(ErrorCode::Invalid.into()),
     }
 }

@@ -8,6 +8,7 @@
 //! passed on to all that it opens there.
 
 mod descriptor;
+mod entries;
 mod error;
 mod host;
 mod metadata;
@@ -15,6 +16,7 @@ mod open;
 mod paths;
 #[cfg(test)]
 mod tests;
+mod times;
 
 use std::sync::Arc;
 
@@ -24,8 +26,10 @@ use cwasm::{Resource, Result};
 
 use crate::bindings::wasi::filesystem::preopens;
 use crate::ctx::WasiCtx;
+use crate::open_files::Counted;
 
-pub use descriptor::{Descriptor, DirectoryEntries};
+pub use descriptor::Descriptor;
+pub use entries::DirectoryEntries;
 pub use error::FsError;
 
 bitflags! {
@@ -66,7 +70,7 @@ impl Perms {
 
 /// A folder that a guest is given.
 pub(crate) struct Preopen {
-    dir: Arc<Dir>,
+    dir: Arc<Counted<Dir>>,
     perms: Perms,
     guest_path: String,
 }
@@ -74,7 +78,7 @@ pub(crate) struct Preopen {
 impl Preopen {
     pub(crate) fn new(dir: Dir, guest_path: String, dirs: DirPerms, files: FilePerms) -> Preopen {
         Preopen {
-            dir: Arc::new(dir),
+            dir: Arc::new(Counted::of_host(dir)),
             perms: Perms { dirs, files },
             guest_path,
         }

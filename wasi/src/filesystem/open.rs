@@ -11,6 +11,7 @@ use super::descriptor::{Descriptor, Kind, OpenDir, OpenFile};
 use super::error::{FsError, code_of};
 use super::{DirPerms, FilePerms};
 use crate::bindings::wasi::filesystem::types::{DescriptorFlags, ErrorCode, OpenFlags, PathFlags};
+use crate::open_files::Place;
 
 /// Opens what is at a path.
 pub(super) fn open(
@@ -19,6 +20,7 @@ pub(super) fn open(
     path: &str,
     open_flags: OpenFlags,
     flags: DescriptorFlags,
+    place: Place,
 ) -> Result<Descriptor, FsError> {
     let creates = open_flags.contains(OpenFlags::CREATE);
     let truncates = open_flags.contains(OpenFlags::TRUNCATE);
@@ -75,27 +77,27 @@ pub(super) fn open(
     })?;
     let is_dir = opened.metadata()?.is_dir();
     match (is_dir, wants_dir) {
-        (true, _) => Ok(opened_dir(dir, opened, flags)),
+        (true, _) => Ok(opened_dir(dir, opened, flags, place)),
         (false, true) => Err(ErrorCode::NotDirectory.into()),
         (false, false) if is_unreadable => Err(ErrorCode::NotPermitted.into()),
-        (false, false) => Ok(opened_file(dir, opened, flags)),
+        (false, false) => Ok(opened_file(dir, opened, flags, place)),
     }
 }
 
-fn opened_dir(dir: &OpenDir, opened: File, flags: DescriptorFlags) -> Descriptor {
+fn opened_dir(dir: &OpenDir, opened: File, flags: DescriptorFlags, place: Place) -> Descriptor {
     Descriptor(Kind::Dir(OpenDir {
-        dir: Arc::new(Dir::from_std_file(opened.into_std())),
+        dir: Arc::new(place.of(Dir::from_std_file(opened.into_std()))),
         perms: dir.perms,
         flags,
     }))
 }
 
-fn opened_file(dir: &OpenDir, opened: File, flags: DescriptorFlags) -> Descriptor {
+fn opened_file(dir: &OpenDir, opened: File, flags: DescriptorFlags, place: Place) -> Descriptor {
     let mut perms = FilePerms::empty();
     perms.set(FilePerms::READ, flags.contains(DescriptorFlags::READ));
     perms.set(FilePerms::WRITE, flags.contains(DescriptorFlags::WRITE));
     Descriptor(Kind::File(OpenFile {
-        file: Arc::new(opened),
+        file: Arc::new(place.of(opened)),
         perms: perms & dir.perms.files,
         allowed: dir.perms.files,
         flags,

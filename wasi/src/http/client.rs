@@ -24,7 +24,7 @@ use super::error::{code_of, connect_code, dns_code};
 use super::options::Timeouts;
 use super::outgoing::EmptyBody;
 use super::outgoing_body::SentBody;
-use super::quota::Claim;
+use crate::quota::Claim;
 use crate::sockets::{NetworkPolicy, SocketUse};
 
 /// The most bytes of the head of a response, and of what is read ahead of its body.

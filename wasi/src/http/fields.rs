@@ -7,8 +7,8 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::HttpState;
 use super::bindings::wasi::http::types;
-use super::quota::Claim;
 use crate::ctx::WasiCtx;
+use crate::quota::Claim;
 
 /// What the memory of an entry is counted as, beside its name and its value.
 const ENTRY: usize = 64;

@@ -14,8 +14,8 @@ use super::bindings::wasi::http::types;
 use super::error::BodyError;
 use super::fields::Fields;
 use super::incoming_body::{AnyBody, IncomingBody};
-use super::quota::Claim;
 use crate::ctx::WasiCtx;
+use crate::quota::Claim;
 
 /// A request that a guest answers.
 #[derive(Debug)]

@@ -20,7 +20,6 @@ mod message;
 mod options;
 mod outgoing;
 mod outgoing_body;
-mod quota;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -16,8 +16,8 @@ use super::error::BodyError;
 use super::fields::Fields;
 use super::message::{is_authority, is_path, is_scheme, method_of};
 use super::outgoing_body::{Message, OutgoingBody, SentBody, declared_size};
-use super::quota::Claim;
 use crate::ctx::WasiCtx;
+use crate::quota::Claim;
 
 /// A request that a guest makes.
 #[derive(Debug)]

@@ -14,9 +14,9 @@ use super::ErrorCode;
 use super::bindings::wasi::http::types;
 use super::error::{BodyError, HttpError};
 use super::fields::Fields;
-use super::quota::Claim;
 use crate::ctx::WasiCtx;
 use crate::io::{CHUNK, Interest, OutputStream, Sink};
+use crate::quota::Claim;
 
 /// The message that a body belongs to.
 #[derive(Clone, Copy, Debug)]

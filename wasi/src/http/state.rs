@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderName};
 
 use super::client::HttpClient;
 use super::fields::HOP_BY_HOP;
-use super::quota::{Claim, Quota};
 use crate::ctx::WasiCtxBuilder;
+use crate::quota::{Claim, Quota};
 
 /// The most memory of headers, trailers, paths and authorities of a guest.
 const MAX_HEAD_BYTES: usize = 16 << 20;

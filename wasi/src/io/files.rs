@@ -10,16 +10,17 @@ use rustix::io::{ReadWriteFlags, pread, pwrite, pwritev2, retry_on_intr};
 use super::input::Source;
 use super::output::Sink;
 use super::wait::Interest;
+use crate::open_files::Counted;
 
 /// Reads a file from a position on.
 pub(crate) struct FileReader {
-    pub(crate) file: Arc<File>,
+    pub(crate) file: Arc<Counted<File>>,
     pub(crate) position: u64,
 }
 
 /// Writes a file from a position on; at its end, if there is none.
 pub(crate) struct FileWriter {
-    pub(crate) file: Arc<File>,
+    pub(crate) file: Arc<Counted<File>>,
     pub(crate) position: Option<u64>,
 }
 
@@ -53,7 +54,7 @@ impl Sink for FileWriter {
 }
 
 /// Writes at the end of a file, wherever that is when it is written.
-fn append(file: &File, bytes: &[u8]) -> io::Result<usize> {
+fn append(file: &Counted<File>, bytes: &[u8]) -> io::Result<usize> {
     let bytes = [io::IoSlice::new(bytes)];
     let write = || pwritev2(file, &bytes, u64::MAX, ReadWriteFlags::APPEND);
     Ok(retry_on_intr(write)?)

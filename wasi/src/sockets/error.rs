@@ -4,6 +4,7 @@ use cwasm::{ResourceTableError, Result};
 use rustix::io::Errno;
 
 use crate::bindings::wasi::sockets::network::ErrorCode;
+use crate::open_files::TooManyOpen;
 
 /// Why an operation on a socket failed.
 #[derive(Debug)]
@@ -33,6 +34,12 @@ impl From<ErrorCode> for SocketError {
 impl From<Errno> for SocketError {
     fn from(error: Errno) -> SocketError {
         SocketError::Code(code_of(error))
+    }
+}
+
+impl From<TooManyOpen> for SocketError {
+    fn from(_: TooManyOpen) -> SocketError {
+        SocketError::Code(ErrorCode::NewSocketLimit)
     }
 }
 

@@ -40,7 +40,7 @@ impl tcp_create_socket::Host for WasiCtx {
         &mut self,
         family: IpAddressFamily,
     ) -> Result<Resource<TcpSocket>, SocketError> {
-        let socket = TcpSocket::new(family.into())?;
+        let socket = TcpSocket::new(family.into(), self.open_files.place()?)?;
         Ok(self.table.push(socket)?)
     }
 }
@@ -54,7 +54,7 @@ impl udp_create_socket::Host for WasiCtx {
         &mut self,
         family: IpAddressFamily,
     ) -> Result<Resource<UdpSocket>, SocketError> {
-        let socket = UdpSocket::new(family.into())?;
+        let socket = UdpSocket::new(family.into(), self.open_files.place()?)?;
         Ok(self.table.push(socket)?)
     }
 }

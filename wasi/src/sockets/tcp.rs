@@ -18,6 +18,7 @@ use super::{NetworkPolicy, SocketUse};
 use crate::bindings::wasi::sockets::network::ErrorCode;
 use crate::bindings::wasi::sockets::tcp::ShutdownType;
 use crate::io::{InputStream, Interest, OutputStream, Subscribe, is_ready};
+use crate::open_files::Place;
 
 /// How many connections wait to be accepted, unless the guest says otherwise.
 const BACKLOG: i32 = 128;
@@ -47,10 +48,10 @@ enum State {
 }
 
 impl TcpSocket {
-    pub(super) fn new(family: Family) -> Result<TcpSocket, SocketError> {
+    pub(super) fn new(family: Family, place: Place) -> Result<TcpSocket, SocketError> {
         let socket = new_socket(family, SocketType::STREAM)?;
         Ok(TcpSocket {
-            connection: Arc::new(Connection::new(socket)),
+            connection: Arc::new(Connection::new(place.of(socket))),
             family,
             state: State::Unbound,
             backlog: BACKLOG,
@@ -156,7 +157,7 @@ impl TcpSocket {
     }
 
     /// The next connection. The system gives it the options of this socket.
-    pub(super) fn accept(&self) -> Result<TcpSocket, SocketError> {
+    pub(super) fn accept(&self, place: Place) -> Result<TcpSocket, SocketError> {
         let State::Listening = self.state else {
             return Err(ErrorCode::InvalidState.into());
         };
@@ -164,7 +165,7 @@ impl TcpSocket {
         let socket = retry_on_intr(|| accept_with(&self.connection.socket, flags));
         let socket = socket.map_err(accept_code)?;
         Ok(TcpSocket {
-            connection: Arc::new(Connection::new(socket)),
+            connection: Arc::new(Connection::new(place.of(socket))),
             family: self.family,
             state: State::Connected,
             backlog: BACKLOG,

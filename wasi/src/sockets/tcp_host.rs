@@ -60,7 +60,8 @@ impl tcp::HostTcpSocket for WasiCtx {
     }
 
     fn accept(&mut self, socket: Resource<TcpSocket>) -> Result<Accepted, SocketError> {
-        let accepted = self.table.get(&socket)?.accept()?;
+        let place = self.open_files.place()?;
+        let accepted = self.table.get(&socket)?.accept(place)?;
         let (input, output) = accepted.streams();
         let accepted = self.table.push(accepted)?;
         Ok((accepted, self.table.push(input)?, self.table.push(output)?))

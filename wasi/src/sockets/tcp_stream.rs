@@ -11,11 +11,12 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
 
 use crate::io::{InputStream, Interest, OutputStream, Sink, Source};
+use crate::open_files::Counted;
 
 /// A socket, which its streams share. It is closed when the last of them is dropped.
 #[derive(Debug)]
 pub(super) struct Connection {
-    pub(super) socket: OwnedFd,
+    pub(super) socket: Counted<OwnedFd>,
     /// The guest receives nothing more.
     receiving_ended: AtomicBool,
     /// The guest sends nothing more.
@@ -25,7 +26,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(socket: OwnedFd) -> Connection {
+    pub(super) fn new(socket: Counted<OwnedFd>) -> Connection {
         Connection {
             socket,
             receiving_ended: AtomicBool::new(false),

@@ -14,6 +14,7 @@ use super::udp_stream::{IncomingDatagrams, OutgoingDatagrams, Shared};
 use super::{NetworkPolicy, SocketUse};
 use crate::bindings::wasi::sockets::network::ErrorCode;
 use crate::io::{Interest, Subscribe};
+use crate::open_files::Place;
 
 /// A UDP socket.
 #[derive(Debug)]
@@ -32,10 +33,10 @@ enum State {
 }
 
 impl UdpSocket {
-    pub(super) fn new(family: Family) -> Result<UdpSocket, SocketError> {
+    pub(super) fn new(family: Family, place: Place) -> Result<UdpSocket, SocketError> {
         let socket = new_socket(family, SocketType::DGRAM)?;
         Ok(UdpSocket {
-            shared: Arc::new(Shared::new(socket)),
+            shared: Arc::new(Shared::new(place.of(socket))),
             family,
             state: State::Unbound,
             remote: None,

@@ -17,6 +17,7 @@ use super::{NetworkPolicy, SocketUse};
 use crate::bindings::wasi::sockets::network::ErrorCode;
 use crate::bindings::wasi::sockets::udp::{IncomingDatagram, OutgoingDatagram};
 use crate::io::{Interest, Subscribe, is_ready};
+use crate::open_files::Counted;
 
 /// The most datagrams that one call sends or receives.
 const MAX_DATAGRAMS: usize = 16;
@@ -26,7 +27,7 @@ const MAX_SIZE: usize = 64 << 10;
 /// What a socket and its streams share.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) socket: OwnedFd,
+    pub(super) socket: Counted<OwnedFd>,
     /// How often streams were made: those of the last time are good.
     generation: AtomicU64,
 }
@@ -53,7 +54,7 @@ pub struct OutgoingDatagrams {
 }
 
 impl Shared {
-    pub(super) fn new(socket: OwnedFd) -> Shared {
+    pub(super) fn new(socket: Counted<OwnedFd>) -> Shared {
         Shared {
             socket,
             generation: AtomicU64::new(0),

@@ -16,8 +16,17 @@ pub fn find(path: &str) -> Result<(Descriptor, String), ErrorCode> {
         let is_whole = rest.is_empty() || rest.starts_with('/');
         is_whole.then(|| (folder, rest.trim_start_matches('/').to_owned()))
     });
-    let (folder, rest) = found.min_by_key(|(_, rest)| rest.len()).ok_or(ErrorCode::NoEntry)?;
-    Ok((folder, if rest.is_empty() { ".".to_owned() } else { rest }))
+    let (folder, rest) = found
+        .min_by_key(|(_, rest)| rest.len())
+        .ok_or(ErrorCode::NoEntry)?;
+    Ok((
+        folder,
+        if rest.is_empty() {
+            ".".to_owned()
+        } else {
+            rest
+        },
+    ))
 }
 
 pub fn open(path: &str) -> Result<Descriptor, ErrorCode> {
@@ -29,7 +38,10 @@ pub fn open(path: &str) -> Result<Descriptor, ErrorCode> {
 /// Sets the times of what is at a path, a link itself, to the time 1.000000002.
 pub fn touch(path: &str) -> Result<(), Error> {
     let (folder, path) = find(path)?;
-    let time = wasip2::clocks::wall_clock::Datetime { seconds: 1, nanoseconds: 2 };
+    let time = wasip2::clocks::wall_clock::Datetime {
+        seconds: 1,
+        nanoseconds: 2,
+    };
     let time = NewTimestamp::Timestamp(time);
     folder.set_times_at(PathFlags::empty(), &path, time, time)?;
     Ok(())

@@ -2,8 +2,8 @@
 
 use std::any::Any;
 
-use wasip2::clocks::monotonic_clock::{subscribe_duration, subscribe_instant};
 use wasip2::cli::{stderr::get_stderr, stdin::get_stdin, stdout::get_stdout};
+use wasip2::clocks::monotonic_clock::{subscribe_duration, subscribe_instant};
 use wasip2::filesystem::preopens::get_directories;
 use wasip2::filesystem::types::{Descriptor, DescriptorFlags, OpenFlags, PathFlags};
 use wasip2::http::types::{Fields, OutgoingRequest, OutgoingResponse};
@@ -43,15 +43,31 @@ pub fn many(what: &str, count: usize) -> Result<(), Error> {
 type Held = Box<dyn Any>;
 
 fn maker(what: &str) -> Result<Box<dyn FnMut() -> Result<Held, Error>>, Error> {
-    fn always<T: 'static>(make: impl Fn() -> T + 'static) -> Box<dyn FnMut() -> Result<Held, Error>> {
+    fn always<T: 'static>(
+        make: impl Fn() -> T + 'static,
+    ) -> Box<dyn FnMut() -> Result<Held, Error>> {
         Box::new(move || Ok(Box::new(make())))
     }
     fn open(folder: &Descriptor, open_flags: OpenFlags) -> Result<Held, Error> {
         let flags = DescriptorFlags::READ;
-        let path = if open_flags == OpenFlags::CREATE { "file" } else { "." };
-        Ok(Box::new(folder.open_at(PathFlags::empty(), path, open_flags, flags)?))
+        let path = if open_flags == OpenFlags::CREATE {
+            "file"
+        } else {
+            "."
+        };
+        Ok(Box::new(folder.open_at(
+            PathFlags::empty(),
+            path,
+            open_flags,
+            flags,
+        )?))
     }
-    let folder = || get_directories().into_iter().next().map(|(folder, _)| folder);
+    let folder = || {
+        get_directories()
+            .into_iter()
+            .next()
+            .map(|(folder, _)| folder)
+    };
     let folder = || folder().ok_or_else(|| Error("no folder".to_owned()));
     Ok(match what {
         "input-streams" => always(get_stdin),

@@ -31,7 +31,11 @@ fn run(args: &[&str]) -> Result<(), Error> {
         ["get", url] => requests::get(url, false, None),
         ["get", "-i", url] => requests::get(url, true, None),
         ["get-with-timeout", connect, first_byte, between_bytes, url] => {
-            let millis = [connect.parse()?, first_byte.parse()?, between_bytes.parse()?];
+            let millis = [
+                connect.parse()?,
+                first_byte.parse()?,
+                between_bytes.parse()?,
+            ];
             requests::get(url, false, Some(millis))
         }
         ["post", url, file] => requests::post(url, file),

@@ -15,8 +15,12 @@ pub fn get(url: &str, with_headers: bool, timeouts: Option<[u64; 3]>) -> Result<
         let [connect, first_byte, between_bytes] = millis.map(|time| Some(time * 1_000_000));
         let options = RequestOptions::new();
         options.set_connect_timeout(connect).expect("a timeout");
-        options.set_first_byte_timeout(first_byte).expect("a timeout");
-        options.set_between_bytes_timeout(between_bytes).expect("a timeout");
+        options
+            .set_first_byte_timeout(first_byte)
+            .expect("a timeout");
+        options
+            .set_between_bytes_timeout(between_bytes)
+            .expect("a timeout");
         options
     });
     let sent = send(Method::Get, url, Fields::new(), options)?;

@@ -23,7 +23,10 @@ pub fn echo(address: SocketAddr, count: usize) -> Result<(), Error> {
     wait(&socket, TcpSocket::finish_bind)?;
     socket.start_listen()?;
     wait(&socket, TcpSocket::finish_listen)?;
-    print(&format!("listening at {}\n", of_wasi(socket.local_address()?)))?;
+    print(&format!(
+        "listening at {}\n",
+        of_wasi(socket.local_address()?)
+    ))?;
     for _ in 0..count {
         let (connection, from, to) = wait(&socket, TcpSocket::accept)?;
         let count = copy(&from, &to)?;
@@ -93,7 +96,10 @@ pub fn to_wasi(address: SocketAddr) -> IpSocketAddress {
     match address {
         SocketAddr::V4(v4) => {
             let [a, b, c, d] = v4.ip().octets();
-            IpSocketAddress::Ipv4(Ipv4SocketAddress { port, address: (a, b, c, d) })
+            IpSocketAddress::Ipv4(Ipv4SocketAddress {
+                port,
+                address: (a, b, c, d),
+            })
         }
         SocketAddr::V6(v6) => {
             let [a, b, c, d, e, f, g, h] = v6.ip().segments();

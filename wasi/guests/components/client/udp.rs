@@ -22,7 +22,13 @@ pub fn echo(address: SocketAddr, count: usize) -> Result<(), Error> {
     for _ in 0..count {
         let datagram = receive(&incoming)?;
         let remote_address = Some(datagram.remote_address);
-        send(&outgoing, OutgoingDatagram { data: datagram.data, remote_address })?;
+        send(
+            &outgoing,
+            OutgoingDatagram {
+                data: datagram.data,
+                remote_address,
+            },
+        )?;
     }
     Ok(())
 }
@@ -36,7 +42,13 @@ pub fn client(address: SocketAddr, text: &str) -> Result<(), Error> {
     let socket = bound(any)?;
     let (incoming, outgoing) = socket.stream(Some(to_wasi(address)))?;
     let data = text.as_bytes().to_vec();
-    send(&outgoing, OutgoingDatagram { data, remote_address: None })?;
+    send(
+        &outgoing,
+        OutgoingDatagram {
+            data,
+            remote_address: None,
+        },
+    )?;
     let datagram = receive(&incoming)?;
     print(&format!("{}\n", String::from_utf8_lossy(&datagram.data)))?;
     Ok(())

@@ -50,7 +50,9 @@ pub fn fields(entries: &[(&str, &str)]) -> Fields {
 /// Answers with a text.
 pub fn text(answer: Answer, status: u16, text: &str) {
     let body = answer.start(status, fields(&[("content-type", "text/plain")]));
-    let written = body.write(text.as_bytes()).map_err(|error| error.to_string());
+    let written = body
+        .write(text.as_bytes())
+        .map_err(|error| error.to_string());
     ended(written.and_then(|()| body.finish(None)));
 }
 

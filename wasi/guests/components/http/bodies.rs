@@ -13,7 +13,9 @@ use crate::answer::{Answer, ended, fields, text};
 pub fn echo(request: IncomingRequest, answer: Answer) {
     let headers = Fields::new();
     let types = request.headers().get("content-type");
-    headers.set("content-type", &types).expect("a header that came is one");
+    headers
+        .set("content-type", &types)
+        .expect("a header that came is one");
     let incoming = request.consume().expect("the first body");
     let from = incoming.stream().expect("the first stream");
     let body = answer.start(200, headers);

@@ -50,7 +50,10 @@ pub fn spin() {
 pub fn short(answer: Answer) {
     let body = answer.start(200, fields(&[("content-length", "10")]));
     let written = body.write(b"short").is_ok();
-    note(&format!("short: written {written}, {:?}", body.finish(None)));
+    note(&format!(
+        "short: written {written}, {:?}",
+        body.finish(None)
+    ));
 }
 
 /// More bytes than the header says.

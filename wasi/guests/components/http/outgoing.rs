@@ -36,7 +36,9 @@ pub fn fetch(query: &str, answer: Answer) {
 pub fn forward(request: IncomingRequest, query: &str, answer: Answer) {
     let headers = Fields::new();
     let types = request.headers().get("content-type");
-    headers.set("content-type", &types).expect("a header that came is one");
+    headers
+        .set("content-type", &types)
+        .expect("a header that came is one");
     let sent = match send(Method::Post, &url(query), headers, None) {
         Ok(sent) => sent,
         Err(error) => return text(answer, 502, &format!("{error}\n")),
@@ -99,7 +101,9 @@ fn opened(response: &IncomingResponse) -> (IncomingBody, Fields) {
     let headers = Fields::new();
     for name in ["content-type", "content-length"] {
         let values = response.headers().get(name);
-        headers.set(name, &values).expect("a header that came is one");
+        headers
+            .set(name, &values)
+            .expect("a header that came is one");
     }
     (response.consume().expect("the first body"), headers)
 }
@@ -110,7 +114,9 @@ fn url(query: &str) -> String {
     let mut bytes = Vec::new();
     let mut rest = url.as_bytes();
     while let [first, after @ ..] = rest {
-        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let digits = after
+            .get(..2)
+            .and_then(|digits| std::str::from_utf8(digits).ok());
         let escaped = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
         match escaped.filter(|_| *first == b'%') {
             Some(byte) => {

@@ -36,10 +36,18 @@ pub fn send(
     };
     let request = OutgoingRequest::new(headers);
     let invalid = |what: &str| format!("the {what} is refused");
-    request.set_method(&method).map_err(|()| invalid("method"))?;
-    request.set_scheme(Some(&scheme)).map_err(|()| invalid("scheme"))?;
-    request.set_authority(Some(authority)).map_err(|()| invalid("authority"))?;
-    request.set_path_with_query(Some(path)).map_err(|()| invalid("path"))?;
+    request
+        .set_method(&method)
+        .map_err(|()| invalid("method"))?;
+    request
+        .set_scheme(Some(&scheme))
+        .map_err(|()| invalid("scheme"))?;
+    request
+        .set_authority(Some(authority))
+        .map_err(|()| invalid("authority"))?;
+    request
+        .set_path_with_query(Some(path))
+        .map_err(|()| invalid("path"))?;
     let body = request.body().expect("the first body");
     let to = body.write().expect("the first stream");
     let response = handle(request, options).map_err(|error| name_of(&error))?;

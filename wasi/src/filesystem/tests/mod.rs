@@ -1,9 +1,11 @@
 //! What guests can reach and change, called as a guest's calls arrive here.
 
 mod escapes;
+mod limits;
 mod names;
 mod open;
 mod perms;
+mod times;
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -1,5 +1,6 @@
 //! What guests call, without guests: the traits of the interfaces, on a context.
 
+mod limits;
 mod names;
 mod policy;
 mod tcp;

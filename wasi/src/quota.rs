@@ -5,20 +5,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A number of things, of which a guest may have so many.
 #[derive(Clone, Debug)]
-pub(super) struct Quota {
+pub(crate) struct Quota {
     used: Arc<AtomicUsize>,
     max: usize,
 }
 
 /// A part of a quota, given back when this is dropped.
 #[derive(Debug)]
-pub(super) struct Claim {
+pub(crate) struct Claim {
     used: Arc<AtomicUsize>,
     amount: usize,
 }
 
 impl Quota {
-    pub(super) fn new(max: usize) -> Quota {
+    pub(crate) fn new(max: usize) -> Quota {
         Quota {
             used: Arc::default(),
             max,
@@ -26,7 +26,7 @@ impl Quota {
     }
 
     /// Takes so many, if they are there.
-    pub(super) fn claim(&self, amount: usize) -> Option<Claim> {
+    pub(crate) fn claim(&self, amount: usize) -> Option<Claim> {
         let take = |used: usize| used.checked_add(amount).filter(|used| *used <= self.max);
         let taken = self
             .used

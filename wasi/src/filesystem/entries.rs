@@ -1,0 +1,85 @@
+//! The entries of a folder.
+
+use std::fmt;
+
+use cwasm::{Resource, Result};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat};
+
+use super::descriptor::OpenDir;
+use super::error::FsError;
+use crate::bindings::wasi::filesystem::types::{
+    DescriptorType, DirectoryEntry, ErrorCode, HostDirectoryEntryStream,
+};
+use crate::ctx::WasiCtx;
+use crate::open_files::{Counted, Place};
+
+/// The entries of a folder that are still to be read.
+pub struct DirectoryEntries(Counted<Dir>);
+
+impl DirectoryEntries {
+    pub(super) fn of(dir: &OpenDir, place: Place) -> Result<DirectoryEntries, FsError> {
+        // Opened once more: a stream has a position of its own.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = openat(&dir.dir, ".", flags, Mode::empty())?;
+        Ok(DirectoryEntries(place.of(Dir::new(opened)?)))
+    }
+
+    /// The next entry, but for the folder itself and its parent; `None` at the end.
+    fn next(&mut self) -> Result<Option<DirectoryEntry>, FsError> {
+        let DirectoryEntries(entries) = self;
+        while let Some(entry) = entries.read() {
+            let entry = entry?;
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            let ty = match entry.file_type() {
+                // Some file systems do not say it here.
+                FileType::Unknown => {
+                    let stat = statat(entries.fd()?, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                    FileType::from_raw_mode(stat.st_mode)
+                }
+                ty => ty,
+            };
+            let name = name.to_str().map_err(|_| ErrorCode::IllegalByteSequence)?;
+            return Ok(Some(DirectoryEntry {
+                r#type: type_of(ty),
+                name: name.to_owned(),
+            }));
+        }
+        Ok(None)
+    }
+}
+
+fn type_of(ty: FileType) -> DescriptorType {
+    match ty {
+        FileType::Directory => DescriptorType::Directory,
+        FileType::Symlink => DescriptorType::SymbolicLink,
+        FileType::RegularFile => DescriptorType::RegularFile,
+        FileType::BlockDevice => DescriptorType::BlockDevice,
+        FileType::CharacterDevice => DescriptorType::CharacterDevice,
+        FileType::Fifo => DescriptorType::Fifo,
+        FileType::Socket => DescriptorType::Socket,
+        FileType::Unknown => DescriptorType::Unknown,
+    }
+}
+
+impl HostDirectoryEntryStream for WasiCtx {
+    fn read_directory_entry(
+        &mut self,
+        stream: Resource<DirectoryEntries>,
+    ) -> Result<Option<DirectoryEntry>, FsError> {
+        self.table.get_mut(&stream)?.next()
+    }
+
+    fn drop(&mut self, stream: Resource<DirectoryEntries>) -> Result<()> {
+        self.table.delete(stream)?;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for DirectoryEntries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DirectoryEntries").finish_non_exhaustive()
+    }
+}
