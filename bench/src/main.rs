@@ -15,6 +15,7 @@ mod peak;
 mod process;
 mod rows;
 mod runtime;
+mod serve;
 mod side;
 mod theirs;
 mod work;
@@ -43,7 +44,7 @@ struct Arguments {
     /// Measure only the rows whose names start with this; may be given several times
     #[arg(long, value_name = "PREFIX")]
     rows: Vec<String>,
-    /// The command `wasmtime` that the rows `process` run, else that of the variable WASMTIME;
+    /// The command `wasmtime` that the rows `process` and `serve` run, else that of the variable WASMTIME;
     /// without one they are left out
     #[arg(long, value_name = "PATH")]
     wasmtime: Option<PathBuf>,

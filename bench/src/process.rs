@@ -102,28 +102,44 @@ impl Commands {
         missing.map(|(path, hint)| format!("no `{}`: {hint}", path.display()))
     }
 
+    pub(crate) fn our_command(&self) -> Command {
+        Command::new(&self.ours)
+    }
+
+    /// # Errors
+    /// If there is none.
+    pub(crate) fn their_command(&self) -> Result<Command> {
+        let theirs = self.theirs.as_ref().context("no command `wasmtime`")?;
+        Ok(Command::new(theirs))
+    }
+
+    /// The artifacts of a file, ours and theirs.
+    ///
+    /// # Errors
+    /// If a command fails.
+    pub(crate) fn compiled(&self, source: &Path, name: &str) -> Result<[PathBuf; 2]> {
+        let folder = self.folder.path();
+        let artifacts = ["cwasm", "wasmtime"].map(|side| folder.join(format!("{name}.{side}")));
+        let commands = [self.our_command(), self.their_command()?];
+        for (mut compile, artifact) in commands.into_iter().zip(&artifacts) {
+            compile.arg("compile").arg(source).arg("-o").arg(artifact);
+            output(&mut compile)?;
+        }
+        Ok(artifacts)
+    }
+
     /// Runs both, in turns: the medians, in nanoseconds. The minima are printed on standard error:
     /// what else the machine does makes processes slower, never faster.
     ///
     /// # Errors
     /// If a command fails or answers wrongly.
     pub(crate) fn measure(&self, program: Program) -> Result<Pair> {
-        let theirs = self.theirs.as_deref().context("no command `wasmtime`")?;
-        let [our_artifact, their_artifact] = ["cwasm", "wasmtime"].map(|side| {
-            self.folder
-                .path()
-                .join(format!("{}.{side}", program.name()))
-        });
-        let source = self.folder.path().join(format!("{}.wasm", program.name()));
+        let source = self.folder.path().join("source.wasm");
         fs::write(&source, program.wasm()?)?;
-        for (command, artifact) in [(&*self.ours, &our_artifact), (theirs, &their_artifact)] {
-            let mut compile = Command::new(command);
-            compile.arg("compile").arg(&source).arg("-o").arg(artifact);
-            output(&mut compile)?;
-        }
-        let mut ours = Command::new(&self.ours);
+        let [our_artifact, their_artifact] = self.compiled(&source, program.name())?;
+        let mut ours = self.our_command();
         ours.arg("run").arg(&our_artifact);
-        let mut theirs = Command::new(theirs);
+        let mut theirs = self.their_command()?;
         theirs.args(["run", "--allow-precompiled"]);
         if program == Program::Real(Real::Js) {
             // It imports `wasi:http`, which is not there otherwise.

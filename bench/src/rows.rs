@@ -8,6 +8,7 @@ use crate::guests::{Kernel, Real};
 use crate::measure::{Pair, Sampling, Work, interleaved};
 use crate::ours::Ours;
 use crate::process::{Commands, Program};
+use crate::serve::{Figure, Load};
 use crate::side::Side;
 use crate::theirs::Theirs;
 use crate::work::{self, interrupt_cost, run_kernel};
@@ -47,6 +48,8 @@ enum Measure {
     InterruptCost,
     /// Whole commands.
     Process(Program),
+    /// Servers.
+    Serve(Load, Figure),
 }
 
 /// Both sides, with their artifacts.
@@ -340,6 +343,10 @@ pub(crate) const ROWS: &[Row] = &[
     Row::process("process.py", Program::Real(Real::Py)).of(Real::Py),
     Row::process("process.js", Program::Real(Real::Js)).of(Real::Js),
     Row::process("process.rust", Program::Rust),
+    Row::serve("serve.hello", Load::Hello, Figure::PerRequest),
+    Row::serve("serve.hello.p99", Load::Hello, Figure::P99),
+    Row::serve("serve.echo1k", Load::Echo1k, Figure::PerRequest),
+    Row::serve("serve.echo1k.p99", Load::Echo1k, Figure::P99),
 ];
 
 impl Row {
@@ -394,6 +401,15 @@ impl Row {
         }
     }
 
+    const fn serve(name: &'static str, load: Load, figure: Figure) -> Row {
+        Row {
+            name,
+            unit: Quantity::Nanoseconds,
+            measure: Measure::Serve(load, figure),
+            needs: None,
+        }
+    }
+
     /// The same row, to be left out where this component is not there.
     const fn of(self, real: Real) -> Row {
         Row {
@@ -407,7 +423,7 @@ impl Row {
         let real = self.needs.filter(|real| !real.path().exists());
         match (real, self.measure) {
             (Some(real), _) => Some(format!("no `{}`", real.path().display())),
-            (None, Measure::Process(_)) => bench.commands.missing(),
+            (None, Measure::Process(_) | Measure::Serve(..)) => bench.commands.missing(),
             (None, _) => None,
         }
     }
@@ -438,6 +454,7 @@ impl Row {
                     Ok(Pair { ours, theirs })
                 }),
             Measure::Process(program) => bench.commands.measure(program),
+            Measure::Serve(load, figure) => bench.commands.measure_servers(load, figure),
         };
         pair.with_context(|| format!("cannot measure `{}`", self.name))
     }

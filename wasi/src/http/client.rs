@@ -24,6 +24,7 @@ use super::error::{code_of, connect_code, dns_code};
 use super::options::Timeouts;
 use super::outgoing::EmptyBody;
 use super::outgoing_body::SentBody;
+use crate::open_files::Place;
 use crate::quota::Claim;
 use crate::sockets::{NetworkPolicy, SocketUse};
 
@@ -157,7 +158,14 @@ pub(super) struct Exchange {
     pub(super) request: Request<Either<SentBody, EmptyBody>>,
     pub(super) timeouts: Timeouts,
     pub(super) policy: NetworkPolicy,
-    pub(super) connection: Claim,
+    pub(super) right: ConnectionRight,
+}
+
+/// The right to have a connection: of those of HTTP, and of all that the guest has open.
+#[derive(Debug)]
+pub(super) struct ConnectionRight {
+    pub(super) _claim: Claim,
+    pub(super) _place: Place,
 }
 
 /// A response whose body is still to come.
@@ -171,7 +179,7 @@ pub(super) struct Received {
 #[derive(Debug)]
 pub(super) struct Connection {
     _task: Running,
-    _claim: Claim,
+    _right: ConnectionRight,
 }
 
 impl Exchange {
@@ -182,7 +190,7 @@ impl Exchange {
             mut request,
             timeouts,
             policy,
-            connection: claim,
+            right,
         } = self;
         let host = HeaderValue::from_str(authority.as_str());
         let host = host.map_err(|_| ErrorCode::HttpRequestUriInvalid)?;
@@ -192,14 +200,14 @@ impl Exchange {
         let stream = stream.map_err(|_| ErrorCode::ConnectionTimeout)??;
         let exchanged = async {
             match is_tls {
-                false => send(stream, request, claim).await,
+                false => send(stream, request, right).await,
                 true => {
                     let name = server_name(&authority)?;
                     let connector = TlsConnector::from(client.tls());
                     let secured = timeout(timeouts.connect, connector.connect(name, stream));
                     let secured = secured.await.map_err(|_| ErrorCode::ConnectionTimeout)?;
                     let stream = secured.map_err(|error| connect_code(&error))?;
-                    send(stream, request, claim).await
+                    send(stream, request, right).await
                 }
             }
         };
@@ -264,7 +272,7 @@ async fn connect(
 async fn send<S>(
     stream: S,
     request: Request<Either<SentBody, EmptyBody>>,
-    claim: Claim,
+    right: ConnectionRight,
 ) -> Result<Received, ErrorCode>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Send + Unpin + 'static,
@@ -278,7 +286,7 @@ where
     let task = tokio::spawn(async move { drop(connection.await) });
     let connection = Connection {
         _task: Running(task.abort_handle()),
-        _claim: claim,
+        _right: right,
     };
     let response = sender.send_request(request).await;
     let (head, body) = response.map_err(|error| code_of(&error))?.into_parts();

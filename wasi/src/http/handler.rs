@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 
 use super::ErrorCode;
 use super::bindings::wasi::http::{outgoing_handler, types};
-use super::client::{Connection, Exchange, HttpClient, Received, Running};
+use super::client::{Connection, ConnectionRight, Exchange, HttpClient, Received, Running};
 use super::error::{BodyError, HttpError};
 use super::fields::size_of;
 use super::incoming::IncomingResponse;
@@ -143,8 +143,11 @@ impl WasiCtx {
         let path = path.parse::<PathAndQuery>();
         let path = path.map_err(|_| ErrorCode::HttpRequestUriInvalid)?;
         declared_size(&request.headers)?;
-        let connection = self.http.connections.claim(1);
-        let connection = connection.ok_or(ErrorCode::ConnectionLimitReached)?;
+        let claim = self.http.connections.claim(1);
+        let place = self.open_files.place();
+        let (Some(claim), Ok(place)) = (claim, place) else {
+            return Err(ErrorCode::ConnectionLimitReached);
+        };
         let mut sent = Request::new(request.body.into_body());
         *sent.method_mut() = method;
         *sent.uri_mut() = Uri::from(path);
@@ -155,7 +158,10 @@ impl WasiCtx {
             request: sent,
             timeouts: options.timeouts(),
             policy: self.network.clone(),
-            connection,
+            right: ConnectionRight {
+                _claim: claim,
+                _place: place,
+            },
         })
     }
 

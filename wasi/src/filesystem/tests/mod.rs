@@ -1,6 +1,7 @@
 //! What guests can reach and change, called as a guest's calls arrive here.
 
 mod escapes;
+mod kernel;
 mod limits;
 mod names;
 mod open;
@@ -48,6 +49,7 @@ const LINKS: &[(&str, &str)] = &[
 
 impl World {
     fn new(dirs: DirPerms, files: FilePerms) -> World {
+        kernel::prepare();
         let outside = TempDir::new().unwrap();
         let inside = outside.path().join("box");
         fs::create_dir_all(inside.join("sub/deep")).unwrap();

@@ -1,0 +1,294 @@
+//! Servers: requests a second and their latencies, `cwasm serve` beside `wasmtime serve`.
+//!
+//! ```text
+//! this process: CONNECTIONS connections, one `poll` -> loopback -> server (a process) -> http.wasm
+//! ```
+//!
+//! Each connection sends its next request when the answer to the last has come. The two servers
+//! are measured in turns.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use rustix::event::{PollFd, PollFlags, poll};
+
+use crate::measure::{Pair, median};
+use crate::process::Commands;
+
+/// Connections that are kept open.
+const CONNECTIONS: usize = 16;
+
+/// How long a server is asked in one turn.
+const TURN: Duration = Duration::from_secs(1);
+
+/// Turns of each server.
+const TURNS: usize = 7;
+
+/// How long a server may take to start.
+const START: Duration = Duration::from_secs(10);
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Load {
+    /// A line of text.
+    Hello,
+    /// A body of 1 KiB, sent back.
+    Echo1k,
+}
+
+/// The figure of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Figure {
+    /// Time for each request: one second by the number that a second has.
+    PerRequest,
+    /// The latency that one request of a hundred exceeds.
+    P99,
+}
+
+impl Load {
+    fn request(self) -> Vec<u8> {
+        match self {
+            Load::Hello => b"GET /hello HTTP/1.1\r\nhost: bench\r\n\r\n".to_vec(),
+            Load::Echo1k => {
+                let head = "POST /echo HTTP/1.1\r\nhost: bench\r\ncontent-length: 1024\r\n\r\n";
+                [head.as_bytes(), &body()].concat()
+            }
+        }
+    }
+
+    fn answer(self) -> Vec<u8> {
+        match self {
+            Load::Hello => b"Hello, world!\n".to_vec(),
+            Load::Echo1k => body(),
+        }
+    }
+}
+
+fn body() -> Vec<u8> {
+    (0..1024).map(|place| b'a' + (place % 23) as u8).collect()
+}
+
+impl Commands {
+    /// Asks both servers, in turns: the medians, in nanoseconds.
+    ///
+    /// # Errors
+    /// If a server does not start, or answers wrongly.
+    pub(crate) fn measure_servers(&self, load: Load, figure: Figure) -> Result<Pair> {
+        let wasm = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wasi/guests/http.wasm");
+        let [ours, theirs] = self.compiled(&wasm, "http")?;
+        let [our_port, their_port] = [free_port()?, free_port()?];
+        let mut serve = self.our_command();
+        serve
+            .arg("serve")
+            .arg(ours)
+            .args(["--addr", &our_port.to_string()]);
+        let ours = Server::start(serve, our_port)?;
+        let mut serve = self.their_command()?;
+        serve.args([
+            "serve",
+            "--allow-precompiled",
+            "--addr",
+            &their_port.to_string(),
+        ]);
+        serve.arg(theirs);
+        let theirs = Server::start(serve, their_port)?;
+        let (mut our_figures, mut their_figures) = (Vec::new(), Vec::new());
+        for turn in 0..=TURNS {
+            let figures = [&ours, &theirs].map(|server| server.ask(load, figure));
+            let [ours, theirs] = figures;
+            // The first turn starts threads and fills caches.
+            if turn > 0 {
+                our_figures.push(ours?);
+                their_figures.push(theirs?);
+            }
+        }
+        Ok(Pair {
+            ours: median(our_figures),
+            theirs: median(their_figures),
+        })
+    }
+}
+
+/// An address that nobody listens on.
+fn free_port() -> Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+/// A server, which is killed when this is dropped.
+struct Server {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Server {
+    fn start(mut command: Command, address: SocketAddr) -> Result<Server> {
+        let child = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn();
+        let child = child.with_context(|| format!("cannot start {command:?}"))?;
+        let mut server = Server { child, address };
+        let start = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            let ended = server.child.try_wait()?;
+            ensure!(ended.is_none(), "{command:?} has ended: {ended:?}");
+            ensure!(start.elapsed() < START, "{command:?} does not listen");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        Ok(server)
+    }
+
+    /// One turn.
+    fn ask(&self, load: Load, figure: Figure) -> Result<f64> {
+        let (request, answer) = (load.request(), load.answer());
+        let mut connections = Vec::new();
+        for _ in 0..CONNECTIONS {
+            connections.push(Connection::open(self.address)?);
+        }
+        let start = Instant::now();
+        for connection in &mut connections {
+            connection.send(&request)?;
+        }
+        let mut times = Vec::new();
+        while start.elapsed() < TURN {
+            let mut waits: Vec<_> = connections
+                .iter()
+                .map(|connection| PollFd::new(&connection.stream, PollFlags::IN))
+                .collect();
+            poll(&mut waits, None)?;
+            let ready: Vec<_> = waits
+                .iter()
+                .map(|wait| !wait.revents().is_empty())
+                .collect();
+            for (connection, _) in connections
+                .iter_mut()
+                .zip(ready)
+                .filter(|(_, ready)| *ready)
+            {
+                if connection.receive(&answer)? {
+                    times.push(connection.sent.elapsed().as_nanos() as f64);
+                    connection.send(&request)?;
+                }
+            }
+        }
+        let time = start.elapsed().as_nanos() as f64;
+        ensure!(times.len() > 100, "{} answers in a turn", times.len());
+        Ok(match figure {
+            Figure::PerRequest => time / times.len() as f64,
+            Figure::P99 => {
+                times.sort_by(f64::total_cmp);
+                times[times.len() * 99 / 100]
+            }
+        })
+    }
+}
+
+/// A connection, and what has come of an answer.
+struct Connection {
+    stream: TcpStream,
+    received: Vec<u8>,
+    sent: Instant,
+}
+
+impl Connection {
+    fn open(address: SocketAddr) -> Result<Connection> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_nonblocking(true)?;
+        Ok(Connection {
+            stream,
+            received: Vec::new(),
+            sent: Instant::now(),
+        })
+    }
+
+    fn send(&mut self, request: &[u8]) -> Result<()> {
+        self.sent = Instant::now();
+        // It is small, and the last one was read: there is room.
+        Ok(self.stream.write_all(request)?)
+    }
+
+    /// Receives what is there: whether the answer is complete. It must be the expected one.
+    fn receive(&mut self, expected: &[u8]) -> Result<bool> {
+        let mut bytes = [0; 8192];
+        match self.stream.read(&mut bytes) {
+            Ok(0) => bail!("the server has closed a connection"),
+            Ok(count) => self.received.extend_from_slice(&bytes[..count]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+        let Some(body) = whole_body(&self.received)? else {
+            return Ok(false);
+        };
+        ensure!(
+            body == expected,
+            "found {:?}",
+            String::from_utf8_lossy(&self.received)
+        );
+        self.received.clear();
+        Ok(true)
+    }
+}
+
+/// The body of an answer with status 200, once all of it has come.
+fn whole_body(received: &[u8]) -> Result<Option<Vec<u8>>> {
+    let end = received.windows(4).position(|bytes| bytes == b"\r\n\r\n");
+    let Some(end) = end else {
+        return Ok(None);
+    };
+    let (head, rest) = (&received[..end], &received[end + 4..]);
+    let head = std::str::from_utf8(head)?.to_ascii_lowercase();
+    ensure!(head.starts_with("http/1.1 200"), "found {head}");
+    if let Some((_, length)) = head.split_once("content-length: ") {
+        let length: usize = length.lines().next().unwrap_or_default().parse()?;
+        return Ok(rest.get(..length).map(<[u8]>::to_vec));
+    }
+    let (mut body, mut rest) = (Vec::new(), rest);
+    loop {
+        let Some(end) = rest.windows(2).position(|bytes| bytes == b"\r\n") else {
+            return Ok(None);
+        };
+        let size = usize::from_str_radix(std::str::from_utf8(&rest[..end])?, 16)?;
+        // The chunk, or the empty line after the last one.
+        let Some(piece) = rest.get(end + 2..end + 2 + size + 2) else {
+            return Ok(None);
+        };
+        if size == 0 {
+            return Ok(Some(body));
+        }
+        body.extend_from_slice(&piece[..size]);
+        rest = &rest[end + 2 + size + 2..];
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bodies_are_read_once_they_are_whole() {
+        for answer in [
+            "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc",
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n",
+        ] {
+            for length in 0..answer.len() {
+                assert_eq!(
+                    whole_body(&answer.as_bytes()[..length]).unwrap(),
+                    None,
+                    "{length}"
+                );
+            }
+            assert_eq!(whole_body(answer.as_bytes()).unwrap().unwrap(), b"abc");
+        }
+        assert!(whole_body(b"HTTP/1.1 500 Oops\r\n\r\n").is_err());
+    }
+}
