@@ -43,6 +43,8 @@ if [ "$cargo" != cargo ]; then
             flags=$flags$separator-C$separator$flag
         done
     fi
-    set -- "$@" -Z build-std=std,panic_abort --config "target.$target.linker=\"wasm-ld\""
+    # The toolchain may be older than dependencies say that they need: whether it is new enough,
+    # compiling them tells.
+    set -- "$@" --ignore-rust-version -Z build-std=std,panic_abort --config "target.$target.linker=\"wasm-ld\""
 fi
 CARGO_ENCODED_RUSTFLAGS=$flags "$cargo" "$@"

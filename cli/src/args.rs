@@ -23,6 +23,8 @@ pub(crate) struct Args {
 pub(crate) enum Command {
     Compile(CompileArgs),
     Run(RunArgs),
+    #[cfg(feature = "http")]
+    Serve(ServeArgs),
     Inspect(InspectArgs),
 }
 
@@ -106,12 +108,63 @@ pub(crate) struct RunArgs {
     pub(crate) invoke: Option<String>,
     #[command(flatten)]
     pub(crate) grants: Grants,
+    /// The program's name, its first argument; by default the file's.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) argv0: Option<String>,
+    /// The program's arguments.
+    #[arg(last = true, value_name = "ARGS")]
+    pub(crate) args: Vec<String>,
     /// Stop the program if it takes longer: `10s`, `500ms`, `2m`.
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
     /// Let each memory of the program grow to at most so many bytes: `64M`, `2G`.
     #[arg(long, value_name = "BYTES", value_parser = size)]
     pub(crate) max_memory: Option<u64>,
+    #[command(flatten)]
+    pub(crate) limits: BuildLimits,
+}
+
+/// Answer HTTP requests by a component that exports `wasi:http/incoming-handler`.
+///
+/// Each request has an instance of its own. The server stops on SIGINT or SIGTERM: it takes no more
+/// connections and answers the requests that it has; a second signal ends it at once.
+#[cfg(feature = "http")]
+#[derive(Debug, clap::Args)]
+pub(crate) struct ServeArgs {
+    /// An artifact, or a component (binary or .wat), which is compiled first; `-` is standard
+    /// input.
+    ///
+    /// An artifact's machine code is run as it is: run only those that you trust.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The address to listen on; port 0 stands for any that is free.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    pub(crate) addr: std::net::SocketAddr,
+    /// Instances at a time.
+    #[arg(long, value_name = "N", default_value = "256")]
+    pub(crate) max_concurrent: NonZeroUsize,
+    /// Requests that wait for an instance; more are answered by 503.
+    #[arg(long, value_name = "N", default_value = "1024")]
+    pub(crate) max_queued: usize,
+    /// Connections at a time; more wait until others are closed.
+    #[arg(long, value_name = "N", default_value = "4096")]
+    pub(crate) max_connections: NonZeroUsize,
+    /// The time for a request, from its head to the end of its response: `10s`, `500ms`, `2m`. An
+    /// artifact must have been compiled with `--interruptible` to be stopped while it computes.
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "30s")]
+    pub(crate) timeout: Duration,
+    /// Let each memory of an instance grow to at most so many bytes: `64M`, `2G`.
+    #[arg(long, value_name = "BYTES", value_parser = size)]
+    pub(crate) max_memory: Option<u64>,
+    /// Serve counters and a histogram of latencies at this address, path `/metrics`, in the text
+    /// format of Prometheus.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) metrics: Option<std::net::SocketAddr>,
+    /// Write a line for each request to standard error.
+    #[arg(long)]
+    pub(crate) log: bool,
+    #[command(flatten)]
+    pub(crate) grants: Grants,
     #[command(flatten)]
     pub(crate) limits: BuildLimits,
 }

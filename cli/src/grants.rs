@@ -1,14 +1,14 @@
-//! What `cwasm run` gives to a program: arguments, environment, folders, network.
+//! What `cwasm run` and `cwasm serve` give to a guest: environment, folders, network.
 
 use std::env;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use cwasm::{Error, Result};
-use cwasm_wasi::{DirPerms, FilePerms, SocketUse, WasiCtx, WasiCtxBuilder};
+use cwasm_wasi::{DirPerms, FilePerms, SocketUse, WasiCtxBuilder};
 
-// Grants to a program. (Documentation would become that of the command.)
-#[derive(Debug, clap::Args)]
+// Grants to a guest. (Documentation would become that of the command.)
+#[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Grants {
     /// Open a folder for the program, which finds it at GUEST, by default at the same path; with
     /// `:ro`, for reading only.
@@ -21,12 +21,6 @@ pub(crate) struct Grants {
     /// all ports; `all` for all addresses.
     #[arg(long = "net", value_name = "HOST:PORT|all", value_parser = network)]
     net: Vec<Network>,
-    /// The program's name, its first argument; by default the file's.
-    #[arg(long, value_name = "NAME")]
-    argv0: Option<String>,
-    /// The program's arguments.
-    #[arg(last = true, value_name = "ARGS")]
-    args: Vec<String>,
 }
 
 /// A folder of the host, as a program finds it.
@@ -46,19 +40,12 @@ enum Network {
 }
 
 impl Grants {
-    /// The state of WASI for a program in this file.
+    /// A builder of WASI's state with what is granted.
     ///
     /// # Errors
     /// If a folder cannot be opened.
-    pub(crate) fn context(&self, file: &Path) -> Result<WasiCtx> {
-        let name = || file.file_name().unwrap_or(file.as_os_str());
-        let argv0 = self.argv0.clone();
-        let argv0 = argv0.unwrap_or_else(|| name().to_string_lossy().into_owned());
-        let mut builder = WasiCtxBuilder::new()
-            .inherit_stdio()
-            .arg(argv0)
-            .args(&self.args)
-            .envs(self.env.iter().cloned());
+    pub(crate) fn builder(&self) -> Result<WasiCtxBuilder> {
+        let mut builder = WasiCtxBuilder::new().envs(self.env.iter().cloned());
         for folder in &self.dirs {
             let (dirs, files) = match folder.is_read_only {
                 true => (DirPerms::READ, FilePerms::READ),
@@ -79,7 +66,7 @@ impl Grants {
                         net.iter().any(|allowed| allowed.allows(address, usage))
                     });
         }
-        Ok(builder.build())
+        Ok(builder)
     }
 }
 

@@ -12,9 +12,12 @@ mod input;
 mod inspect;
 mod invoke;
 mod limits;
+mod load;
 mod outline;
 mod output;
 mod run;
+#[cfg(feature = "http")]
+mod serve;
 mod surface;
 mod value;
 mod wasi;
@@ -34,6 +37,8 @@ fn main() -> ExitCode {
     let result = match args.command {
         Command::Compile(args) => compile::compile(&args).map(|()| ExitCode::SUCCESS),
         Command::Run(args) => run::run(&args),
+        #[cfg(feature = "http")]
+        Command::Serve(args) => serve::serve(&args).map(|()| ExitCode::SUCCESS),
         Command::Inspect(args) => inspect::inspect(&args).map(|()| ExitCode::SUCCESS),
     };
     match result {

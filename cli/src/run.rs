@@ -1,26 +1,21 @@
 //! `cwasm run`.
-#![allow(
-    unsafe_code,
-    reason = "the user asks for the artifact's code to be run"
-)]
+#![allow(unsafe_code, reason = "a signal's default action is set")]
 
 use std::process::ExitCode;
 
-use cwasm::types::{ComponentFunc, Type};
-use cwasm::{
-    Component, Engine, Error, Instance, InstancePre, Linker, Result, Store, StoreLimits, Val,
-};
+use cwasm::{Engine, Error, Instance, InstancePre, Result, Store, StoreLimits, Val};
 use cwasm_compiler::Options;
 use cwasm_format::types::FuncType;
 use cwasm_format::wit::Wit;
 use cwasm_wasi::{Command, Exit, WasiCtx};
 
 use crate::args::RunArgs;
-use crate::input::{self, Input, Kind, Name};
+use crate::input::Name;
 use crate::invoke::Call;
-use crate::limits::{Limits, Timeout};
+use crate::limits::Timeout;
+use crate::load::{linked, open};
 use crate::surface::{Surface, functions};
-use crate::{invoke, output, value, wasi};
+use crate::{invoke, output, value};
 
 /// The export that makes a component a program.
 const WASI_RUN: &str = "wasi:cli/run@";
@@ -28,7 +23,12 @@ const WASI_RUN: &str = "wasi:cli/run@";
 /// Runs a program, or calls a function of a component and prints the result; the exit code.
 pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
     let engine = Engine::new(&cwasm::Config::new())?;
-    let component = open(&engine, args)?;
+    // Backtraces need names.
+    let options = Options {
+        debug: true,
+        ..Options::default()
+    };
+    let component = open(&engine, &args.file, &args.limits, &options)?;
     let call = args.invoke.as_deref().map(Call::parse).transpose()?;
     // What a program's types are, nobody asks.
     if call.is_none()
@@ -58,7 +58,11 @@ fn started(
     linked: &InstancePre<WasiCtx>,
     run: impl FnOnce(&mut Store<WasiCtx>, Instance) -> Result<ExitCode>,
 ) -> Result<ExitCode> {
-    let context = args.grants.context(&args.file)?;
+    let name = || args.file.file_name().unwrap_or(args.file.as_os_str());
+    let argv0 = args.argv0.clone();
+    let argv0 = argv0.unwrap_or_else(|| name().to_string_lossy().into_owned());
+    let builder = args.grants.builder()?.inherit_stdio();
+    let context = builder.arg(argv0).args(&args.args).build();
     let mut store = Store::new(linked.component().engine(), context);
     if let Some(bytes) = args.max_memory {
         let mut limits = StoreLimits::new();
@@ -110,63 +114,6 @@ fn invoke(
 fn end_with_a_broken_pipe() {
     // SAFETY: the default action needs no handler.
     unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
-}
-
-/// Maps an artifact; compiles and loads anything else.
-fn open(engine: &Engine, args: &RunArgs) -> Result<Component> {
-    let limits = Limits::start(&args.limits)?;
-    let input = Input::open(&args.file)?;
-    let name = input.name;
-    if input.kind() == Kind::Artifact && input.is_named_file() {
-        // SAFETY: whoever runs the command vouches for the file, as callers of `Component::map`
-        // must: it is trusted, and nobody changes it in place. The command's help says so.
-        return unsafe { Component::map(engine, &args.file) };
-    }
-    let artifact = match input.kind() {
-        Kind::Artifact => input.read()?,
-        Kind::Wasm | Kind::Text => {
-            // Backtraces need names.
-            let options = Options {
-                debug: true,
-                ..Options::default()
-            };
-            let wasm = input.read_program(args.limits.text_limit)?;
-            let compiled = cwasm_compiler::compile(&wasm, &options);
-            compiled
-                .map_err(|error| input::cannot_compile(name, error))?
-                .bytes
-        }
-    };
-    drop(limits);
-    // SAFETY: the bytes are what the compiler just made, or an artifact that the command was asked
-    // to run, as above.
-    unsafe { Component::from_bytes(engine, &artifact) }
-        .map_err(|error| error.context(format!("cannot run {name}")))
-}
-
-/// A component with the imports that the command gives it: WASI, `log` at the root, and for all
-/// others a function that fails when it is called.
-fn linked(engine: &Engine, component: &Component) -> Result<InstancePre<WasiCtx>> {
-    let mut linker = Linker::new(engine);
-    wasi::add_needed(&mut linker, component)?;
-    let has_log = component.imports().any(|(name, _)| name == "log");
-    let log = match has_log {
-        true => component.get_import("log")?.and_then(|log| log.func),
-        false => None,
-    };
-    if log.is_some_and(|ty| is_log(&ty)) {
-        linker.root().func_wrap("log", |_, (message,): (String,)| {
-            output::note(&message);
-            Ok(())
-        })?;
-    }
-    linker.define_unknown_imports_as_traps(component)?;
-    linker.instantiate_pre(component)
-}
-
-/// Whether it is `func(message: string)`, whatever the parameter's name.
-fn is_log(ty: &ComponentFunc) -> bool {
-    ty.params().map(|(_, ty)| ty).eq([Type::String]) && ty.results().len() == 0
 }
 
 /// The error that lists the functions that can be called.

@@ -32,6 +32,10 @@ pub(crate) fn add_needed(linker: &mut Linker<WasiCtx>, component: &Component) ->
     if needs("sockets") {
         cwasm_wasi::add_sockets_to_linker(linker, |wasi| wasi)?;
     }
+    #[cfg(feature = "http")]
+    if needs("http") {
+        cwasm_wasi::http::add_to_linker(linker, |wasi| wasi)?;
+    }
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cap_std::ambient_authority;
@@ -14,7 +15,9 @@ use cwasm::ResourceTable;
 use crate::cli::{Stdin, Stdout};
 use crate::clocks::{MonotonicClock, SystemClocks, WallClock};
 use crate::filesystem::{DirPerms, FilePerms, Preopen};
-use crate::io::now;
+#[cfg(feature = "http")]
+use crate::http::HttpState;
+use crate::io::{Signal, now};
 use crate::random::Random;
 use crate::sockets::{NetworkPolicy, SocketUse};
 
@@ -25,6 +28,8 @@ const MAX_RESOURCES: usize = 100_000;
 /// [`add_to_linker`](crate::add_to_linker).
 pub struct WasiCtx {
     pub(crate) table: ResourceTable,
+    /// Wakes the guest when another thread has done something for it.
+    pub(crate) signal: Arc<Signal>,
     /// Numbers of the output streams that keep bytes.
     pub(crate) behind: BTreeSet<u32>,
     pub(crate) args: Vec<String>,
@@ -38,6 +43,8 @@ pub struct WasiCtx {
     pub(crate) wall_clock: Box<dyn WallClock>,
     pub(crate) random: Random,
     pub(crate) network: NetworkPolicy,
+    #[cfg(feature = "http")]
+    pub(crate) http: HttpState,
     /// When waits end, by the system's monotonic clock in nanoseconds.
     pub(crate) deadline: Option<u64>,
 }
@@ -93,7 +100,7 @@ impl fmt::Debug for WasiCtx {
 /// ```
 #[must_use]
 pub struct WasiCtxBuilder {
-    ctx: WasiCtx,
+    pub(crate) ctx: WasiCtx,
 }
 
 impl Default for WasiCtxBuilder {
@@ -110,6 +117,7 @@ impl WasiCtxBuilder {
         WasiCtxBuilder {
             ctx: WasiCtx {
                 table,
+                signal: Arc::default(),
                 behind: BTreeSet::new(),
                 args: Vec::new(),
                 env: Vec::new(),
@@ -122,6 +130,8 @@ impl WasiCtxBuilder {
                 wall_clock: Box::new(SystemClocks::new()),
                 random: Random::default(),
                 network: NetworkPolicy::default(),
+                #[cfg(feature = "http")]
+                http: HttpState::default(),
                 deadline: None,
             },
         }
@@ -288,7 +298,7 @@ impl WasiCtxBuilder {
         mut self,
         check: impl Fn(SocketAddr, SocketUse) -> bool + Send + Sync + 'static,
     ) -> WasiCtxBuilder {
-        self.ctx.network.check = Box::new(check);
+        self.ctx.network.check = Arc::new(check);
         self
     }
 

@@ -26,6 +26,8 @@ mod cli;
 mod clocks;
 mod ctx;
 mod filesystem;
+#[cfg(feature = "http")]
+pub mod http;
 mod io;
 mod link;
 mod random;

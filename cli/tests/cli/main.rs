@@ -3,6 +3,8 @@
 mod command;
 mod escapes;
 mod files;
+#[cfg(feature = "http")]
+mod http;
 mod limits;
 mod needs;
 mod streams;

@@ -7,7 +7,7 @@ use cwasm::Component;
 
 use super::folder::Folder;
 use super::guest::{self, Found, Setup};
-use super::{components, embedder};
+use super::{components, embedder, http};
 use crate::artifact::Workshop;
 
 /// A program of a suite.
@@ -27,6 +27,8 @@ pub(super) enum How {
     Piped,
     /// Its own exports are called.
     Reactor,
+    /// It is sent a request.
+    Proxy,
     /// Not by this runner.
     Not(String),
 }
@@ -40,6 +42,8 @@ pub(super) struct Command {
     pub(super) stdin: Vec<u8>,
     pub(super) clocks: bool,
     pub(super) network: components::Network,
+    /// Variables with the address of a server of HTTP.
+    pub(super) servers: &'static [&'static str],
     pub(super) exit_code: u8,
     /// The expected output; `None`, if any will do.
     pub(super) stdout: Option<Vec<u8>>,
@@ -75,6 +79,7 @@ impl Case {
             How::Command(command) => command.run(workshop, &component),
             How::Piped => embedder::run_piped(workshop, &component),
             How::Reactor => embedder::run_reactor(workshop, &component),
+            How::Proxy => http::ask(workshop, &component),
             How::Not(reason) => Err(reason.clone()),
         }
     }
@@ -104,9 +109,18 @@ impl Command {
             Some(folder) => Some(folder.copy().map_err(|error| format!("no copy: {error}"))?),
             None => None,
         };
+        let mut env = self.env.clone();
+        let server = (!self.servers.is_empty()).then(http::Server::start);
+        let server = server.transpose();
+        let server = server.map_err(|error| format!("no server: {error}"))?;
+        if let Some(server) = &server {
+            let address = format!("localhost:{}", server.address.port());
+            let names = self.servers.iter();
+            env.extend(names.map(|name| ((*name).to_owned(), address.clone())));
+        }
         let setup = Setup {
             args: self.args.clone(),
-            env: self.env.clone(),
+            env,
             folder: folder.as_ref().map(|folder| folder.path().to_owned()),
             stdin: cwasm_wasi::Stdin::bytes(self.stdin.clone()),
             stdout: None,

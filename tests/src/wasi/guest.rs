@@ -10,6 +10,7 @@ use cwasm_wasi::{DirPerms, Exit, FilePerms, OutputBuffer, Stdin, Stdout, WasiCtx
 use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 use super::components::{self, Network};
+use super::http::FORBIDDEN;
 use crate::artifact::Workshop;
 
 /// How long a program may run.
@@ -111,6 +112,7 @@ pub(super) fn store(
     wasi.set_deadline(Some(LIMIT));
     let mut linker = Linker::new(workshop.engine());
     cwasm_wasi::add_to_linker(&mut linker, |wasi| wasi)?;
+    cwasm_wasi::http::add_to_linker(&mut linker, |wasi| wasi)?;
     let mut store = Store::new(workshop.engine(), wasi);
     store.set_deadline(Some(Instant::now() + LIMIT))?;
     Ok((store, linker))
@@ -172,6 +174,7 @@ impl Setup {
         if self.clocks {
             builder = components::replace_clocks(builder);
         }
+        let builder = builder.http_forbidden_headers(|name| name == FORBIDDEN);
         Ok(self.network.allow(builder).build())
     }
 }

@@ -12,6 +12,7 @@ mod components;
 mod embedder;
 mod folder;
 mod guest;
+mod http;
 mod suite;
 mod testsuite;
 

@@ -15,6 +15,7 @@ mod host;
 mod input;
 mod output;
 mod pollable;
+mod signal;
 mod wait;
 
 pub use buffer::OutputBuffer;
@@ -28,6 +29,7 @@ pub(crate) use host::{FdSink, FdSource, Shared, is_ready};
 pub(crate) use input::Source;
 pub(crate) use output::Sink;
 pub(crate) use pollable::Subscribe;
+pub(crate) use signal::Signal;
 pub(crate) use wait::{Interest, now};
 
 /// The most bytes that one operation of a guest moves: a guest that asks for more gets less, and

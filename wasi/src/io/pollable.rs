@@ -1,6 +1,7 @@
 //! Pollables, and `wasi:io/poll`.
 
 use cwasm::{Error, Resource, ResourceTable, ResourceTableError, Result};
+use rustix::event::PollFlags;
 
 use super::output::OutputStream;
 use super::wait::{Interest, wait};
@@ -75,7 +76,19 @@ impl WasiCtx {
                 let stream = Resource::<OutputStream>::new_borrow(*number);
                 self.table.get(&stream).ok()?.kept_interest()
             }));
+            let changes = |interest: &Interest<'_>| matches!(interest, Interest::Change(_));
+            let signal = all.iter().any(changes).then_some(&self.signal);
+            if let Some(signal) = signal {
+                let (event, is_new) = signal.event()?;
+                if is_new {
+                    continue;
+                }
+                all.push(Interest::Descriptor(event, PollFlags::IN));
+            }
             let mut ready = wait(&all, self.deadline)?;
+            if let Some(signal) = signal {
+                signal.clear();
+            }
             ready.retain(|place| (*place as usize) < count);
             if !ready.is_empty() {
                 return Ok(ready);

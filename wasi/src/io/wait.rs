@@ -17,6 +17,22 @@ pub(crate) enum Interest<'a> {
     Descriptor(BorrowedFd<'a>, PollFlags),
     /// The system's monotonic clock shows so many nanoseconds.
     Until(u64),
+    /// Another thread changes it, and sends the guest's signal then; or the clock shows so many
+    /// nanoseconds.
+    #[cfg_attr(not(feature = "http"), expect(dead_code, reason = "of `wasi:http`"))]
+    Change(Option<u64>),
+}
+
+impl Interest<'_> {
+    /// The time at which it is ready, whatever else happens.
+    fn time(&self) -> Option<u64> {
+        match self {
+            Interest::Ready => Some(0),
+            Interest::Until(until) => Some(*until),
+            Interest::Descriptor(..) => None,
+            Interest::Change(until) => *until,
+        }
+    }
 }
 
 /// The system's monotonic clock, in nanoseconds.
@@ -40,18 +56,13 @@ pub(crate) fn wait(interests: &[Interest<'_>], deadline: Option<u64>) -> io::Res
     }
     loop {
         let time = now();
-        let next = interests.iter().filter_map(|interest| match interest {
-            Interest::Ready => Some(0),
-            Interest::Until(until) => Some(*until),
-            Interest::Descriptor(..) => None,
-        });
+        let next = interests.iter().filter_map(Interest::time);
         let next = next.chain(deadline).min();
         set.poll(next.map(|next| next.saturating_sub(time)))?;
         let time = now();
         let is_ready = |interest: &Interest<'_>| match interest {
-            Interest::Ready => true,
             Interest::Descriptor(descriptor, events) => set.is_ready(*descriptor, *events),
-            Interest::Until(until) => *until <= time,
+            other => other.time().is_some_and(|until| until <= time),
         };
         let places = (0..).zip(interests);
         let ready: Vec<u32> = places

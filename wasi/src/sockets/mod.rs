@@ -21,6 +21,7 @@ mod tests;
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::bindings::wasi::sockets::network::ErrorCode;
 
@@ -48,18 +49,19 @@ pub enum SocketUse {
 }
 
 /// What a guest may do with the network.
+#[derive(Clone)]
 pub(crate) struct NetworkPolicy {
     pub(crate) tcp: bool,
     pub(crate) udp: bool,
     pub(crate) name_lookup: bool,
-    pub(crate) check: Box<AddressCheck>,
+    pub(crate) check: Arc<AddressCheck>,
 }
 
 type AddressCheck = dyn Fn(SocketAddr, SocketUse) -> bool + Send + Sync;
 
 impl NetworkPolicy {
     /// Whether an address may be used for something.
-    fn check(&self, address: SocketAddr, purpose: SocketUse) -> Result<(), ErrorCode> {
+    pub(crate) fn check(&self, address: SocketAddr, purpose: SocketUse) -> Result<(), ErrorCode> {
         let protocol = match purpose {
             SocketUse::TcpBind | SocketUse::TcpConnect => self.tcp,
             SocketUse::UdpBind | SocketUse::UdpConnect | SocketUse::UdpOutgoingDatagram => self.udp,
@@ -77,7 +79,7 @@ impl Default for NetworkPolicy {
             tcp: true,
             udp: true,
             name_lookup: false,
-            check: Box::new(|_, _| false),
+            check: Arc::new(|_, _| false),
         }
     }
 }

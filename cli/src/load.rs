@@ -1,0 +1,74 @@
+//! The component that a command is asked to run.
+#![allow(
+    unsafe_code,
+    reason = "the user asks for the artifact's code to be run"
+)]
+
+use std::path::Path;
+
+use cwasm::types::{ComponentFunc, Type};
+use cwasm::{Component, Engine, InstancePre, Linker, Result};
+use cwasm_compiler::Options;
+use cwasm_wasi::WasiCtx;
+
+use crate::args::BuildLimits;
+use crate::input::{self, Input, Kind};
+use crate::limits::Limits;
+use crate::{output, wasi};
+
+/// Maps an artifact; compiles and loads anything else.
+pub(crate) fn open(
+    engine: &Engine,
+    file: &Path,
+    limits: &BuildLimits,
+    options: &Options,
+) -> Result<Component> {
+    let watched = Limits::start(limits)?;
+    let input = Input::open(file)?;
+    let name = input.name;
+    if input.kind() == Kind::Artifact && input.is_named_file() {
+        // SAFETY: whoever runs the command vouches for the file, as callers of `Component::map`
+        // must: it is trusted, and nobody changes it in place. The command's help says so.
+        return unsafe { Component::map(engine, file) };
+    }
+    let artifact = match input.kind() {
+        Kind::Artifact => input.read()?,
+        Kind::Wasm | Kind::Text => {
+            let wasm = input.read_program(limits.text_limit)?;
+            let compiled = cwasm_compiler::compile(&wasm, options);
+            compiled
+                .map_err(|error| input::cannot_compile(name, error))?
+                .bytes
+        }
+    };
+    drop(watched);
+    // SAFETY: the bytes are what the compiler just made, or an artifact that the command was asked
+    // to run, as above.
+    unsafe { Component::from_bytes(engine, &artifact) }
+        .map_err(|error| error.context(format!("cannot run {name}")))
+}
+
+/// A component with the imports that the command gives it: WASI, `log` at the root, and for all
+/// others a function that fails when it is called.
+pub(crate) fn linked(engine: &Engine, component: &Component) -> Result<InstancePre<WasiCtx>> {
+    let mut linker = Linker::new(engine);
+    wasi::add_needed(&mut linker, component)?;
+    let has_log = component.imports().any(|(name, _)| name == "log");
+    let log = match has_log {
+        true => component.get_import("log")?.and_then(|log| log.func),
+        false => None,
+    };
+    if log.is_some_and(|ty| is_log(&ty)) {
+        linker.root().func_wrap("log", |_, (message,): (String,)| {
+            output::note(&message);
+            Ok(())
+        })?;
+    }
+    linker.define_unknown_imports_as_traps(component)?;
+    linker.instantiate_pre(component)
+}
+
+/// Whether it is `func(message: string)`, whatever the parameter's name.
+fn is_log(ty: &ComponentFunc) -> bool {
+    ty.params().map(|(_, ty)| ty).eq([Type::String]) && ty.results().len() == 0
+}

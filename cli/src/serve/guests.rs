@@ -1,0 +1,193 @@
+//! Instances: how many there are, how many requests wait for one, and what runs in each.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use cwasm::{InstancePre, Resource, Result, Store, StoreLimits};
+use cwasm_wasi::WasiCtx;
+use cwasm_wasi::http::{ErrorCode, HttpClient, IncomingRequest, Proxy, Response, ResponseOutparam};
+use http::uri::Scheme;
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::metrics::Metrics;
+use crate::args::ServeArgs;
+use crate::grants::Grants;
+use crate::output;
+
+/// Makes the instances that answer requests.
+pub(super) struct Guests {
+    linked: InstancePre<WasiCtx>,
+    grants: Grants,
+    client: HttpClient,
+    timeout: Duration,
+    is_interruptible: bool,
+    max_memory: Option<u64>,
+    /// Instances that there may be now.
+    slots: Arc<Semaphore>,
+    max_queued: usize,
+    queued: AtomicUsize,
+    metrics: Arc<Metrics>,
+}
+
+/// A request that waits for an instance.
+struct Queued<'a>(&'a Guests);
+
+impl<'a> Queued<'a> {
+    fn enter(guests: &'a Guests) -> Option<Queued<'a>> {
+        let next = |queued| (queued < guests.max_queued).then_some(queued + 1);
+        let entered = guests
+            .queued
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        entered.ok()?;
+        guests.metrics.queued.add(1);
+        Some(Queued(guests))
+    }
+}
+
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.0.queued.fetch_sub(1, Ordering::Relaxed);
+        self.0.metrics.queued.sub(1);
+    }
+}
+
+impl Guests {
+    /// # Errors
+    /// If something that the guests are granted is not there.
+    pub(super) fn new(
+        args: &ServeArgs,
+        linked: InstancePre<WasiCtx>,
+        client: HttpClient,
+        metrics: Arc<Metrics>,
+    ) -> Result<Arc<Guests>> {
+        // What cannot be granted is told before the first request.
+        let _: cwasm_wasi::WasiCtxBuilder = args.grants.builder()?;
+        Ok(Arc::new(Guests {
+            is_interruptible: linked.component().is_interruptible(),
+            linked,
+            grants: args.grants.clone(),
+            client,
+            timeout: args.timeout,
+            max_memory: args.max_memory,
+            slots: Arc::new(Semaphore::new(args.max_concurrent.get())),
+            max_queued: args.max_queued,
+            queued: AtomicUsize::new(0),
+            metrics,
+        }))
+    }
+
+    /// Has a request answered by a new instance, once there may be one.
+    ///
+    /// # Errors
+    /// The status of the answer that the server gives itself.
+    pub(super) async fn answer(
+        self: &Arc<Guests>,
+        request: Request<Incoming>,
+    ) -> Result<Response, StatusCode> {
+        let end = Instant::now() + self.timeout;
+        let slot = self.slot(end).await?;
+        let receiver = self.start(request, end, slot).map_err(|error| {
+            output::note(&format!("error: {error}"));
+            StatusCode::INTERNAL_SERVER_ERROR
+        })?;
+        match tokio::time::timeout_at(end.into(), receiver).await {
+            Ok(Ok(Ok(response))) => Ok(response),
+            Ok(Ok(Err(code))) => Err(status_of(&code)),
+            // The guest ended without an answer.
+            Ok(Err(_)) if Instant::now() < end => Err(StatusCode::INTERNAL_SERVER_ERROR),
+            Ok(Err(_)) | Err(_) => Err(StatusCode::GATEWAY_TIMEOUT),
+        }
+    }
+
+    /// The right to have an instance.
+    async fn slot(&self, end: Instant) -> Result<OwnedSemaphorePermit, StatusCode> {
+        let slots = Arc::clone(&self.slots);
+        if let Ok(slot) = Arc::clone(&slots).try_acquire_owned() {
+            return Ok(slot);
+        }
+        let Some(_queued) = Queued::enter(self) else {
+            self.metrics.rejected.add(1);
+            return Err(StatusCode::SERVICE_UNAVAILABLE);
+        };
+        match tokio::time::timeout_at(end.into(), slots.acquire_owned()).await {
+            Ok(Ok(slot)) => Ok(slot),
+            // Nobody closes the semaphore.
+            Ok(Err(_)) | Err(_) => {
+                self.metrics.rejected.add(1);
+                Err(StatusCode::SERVICE_UNAVAILABLE)
+            }
+        }
+    }
+
+    /// Starts an instance in another thread: where its answer comes.
+    fn start(
+        self: &Arc<Guests>,
+        request: Request<Incoming>,
+        end: Instant,
+        slot: OwnedSemaphorePermit,
+    ) -> Result<cwasm_wasi::http::ResponseReceiver> {
+        let builder = self.grants.builder()?.inherit_stdout().inherit_stderr();
+        let mut wasi = builder.http_client(self.client.clone()).build();
+        let request = wasi.new_incoming_request(Scheme::HTTP, request, Some(self.timeout))?;
+        let (outparam, receiver) = wasi.new_response_outparam()?;
+        let guests = Arc::clone(self);
+        tokio::task::spawn_blocking(move || {
+            guests.metrics.instances.add(1);
+            if let Err(error) = guests.run(wasi, request, outparam, end) {
+                guests.metrics.failures.add(1);
+                output::note(&format!("error: {error}"));
+            }
+            guests.metrics.instances.sub(1);
+            drop(slot);
+        });
+        Ok(receiver)
+    }
+
+    fn run(
+        &self,
+        mut wasi: WasiCtx,
+        request: Resource<IncomingRequest>,
+        outparam: Resource<ResponseOutparam>,
+        end: Instant,
+    ) -> Result<()> {
+        wasi.set_deadline(Some(end.saturating_duration_since(Instant::now())));
+        let mut store = Store::new(self.linked.component().engine(), wasi);
+        if let Some(bytes) = self.max_memory {
+            let mut limits = StoreLimits::new();
+            limits.memory_size(bytes);
+            store.set_limits(limits);
+        }
+        if self.is_interruptible {
+            store.set_deadline(Some(end))?;
+        }
+        let instance = self.linked.instantiate(&mut store)?;
+        let proxy = Proxy::new(&mut store, &instance)?;
+        let handler = proxy.wasi_http_incoming_handler();
+        handler.call_handle(&mut store, request, outparam)
+    }
+}
+
+/// The status of an answer in place of the guest's.
+fn status_of(code: &ErrorCode) -> StatusCode {
+    match code {
+        ErrorCode::DnsTimeout
+        | ErrorCode::ConnectionTimeout
+        | ErrorCode::ConnectionReadTimeout
+        | ErrorCode::ConnectionWriteTimeout
+        | ErrorCode::HttpResponseTimeout => StatusCode::GATEWAY_TIMEOUT,
+        ErrorCode::DnsError(_)
+        | ErrorCode::DestinationNotFound
+        | ErrorCode::DestinationUnavailable
+        | ErrorCode::DestinationIpUnroutable
+        | ErrorCode::ConnectionRefused
+        | ErrorCode::ConnectionTerminated
+        | ErrorCode::HttpResponseIncomplete
+        | ErrorCode::TlsProtocolError
+        | ErrorCode::TlsCertificateError
+        | ErrorCode::TlsAlertReceived(_) => StatusCode::BAD_GATEWAY,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}

@@ -1,0 +1,8 @@
+//! HTTP: `cwasm serve`, and programs that make requests.
+
+mod client;
+mod limits;
+mod serve;
+mod server;
+mod shutdown;
+mod wire;
