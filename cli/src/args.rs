@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::OsStr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -204,6 +205,31 @@ pub(crate) enum Emit {
     Obj,
     /// Cranelift's intermediate representation, as text.
     Clif,
+}
+
+impl Args {
+    /// Reads the command line. What is not needed for the command that it names is not made: the
+    /// options of all of them take as long as a small program runs.
+    ///
+    /// # Errors
+    /// That it cannot be understood, or the help that it asks for.
+    pub(crate) fn read() -> Result<Args, clap::Error> {
+        fn only<A: clap::Args>(name: &'static str) -> Result<A, clap::Error> {
+            let command = clap::Command::new(name).bin_name(format!("cwasm {name}"));
+            let mut command = A::augment_args(command);
+            let mut matches = command.try_get_matches_from_mut(std::env::args_os().skip(1))?;
+            let args = A::from_arg_matches_mut(&mut matches);
+            args.map_err(|error| error.format(&mut command))
+        }
+        let name = std::env::args_os().nth(1);
+        let command = match name.as_deref().and_then(OsStr::to_str) {
+            Some("run") => Command::Run(only("run")?),
+            #[cfg(feature = "http")]
+            Some("serve") => Command::Serve(only("serve")?),
+            _ => return Args::try_parse(),
+        };
+        Ok(Args { command })
+    }
 }
 
 impl CompileArgs {

@@ -64,6 +64,10 @@ pub(crate) fn linked(engine: &Engine, component: &Component) -> Result<InstanceP
             Ok(())
         })?;
     }
+    // Usually all is there.
+    if let Ok(linked) = linker.instantiate_pre(component) {
+        return Ok(linked);
+    }
     linker.define_unknown_imports_as_traps(component)?;
     linker.instantiate_pre(component)
 }

@@ -1,7 +1,7 @@
 //! `cwasm run`.
 #![allow(unsafe_code, reason = "a signal's default action is set")]
 
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 
 use cwasm::{Engine, Error, Instance, InstancePre, Result, Store, StoreLimits, Val};
 use cwasm_compiler::Options;
@@ -51,11 +51,14 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
     })
 }
 
-/// Instantiates a component and runs it: the exit code.
+/// Instantiates a component, runs it, and ends the process with its exit code.
+///
+/// # Errors
+/// If it fails.
 fn started(
     args: &RunArgs,
     linked: &InstancePre<WasiCtx>,
-    run: impl FnOnce(&mut Store<WasiCtx>, Instance) -> Result<ExitCode>,
+    run: impl FnOnce(&mut Store<WasiCtx>, Instance) -> Result<u8>,
 ) -> Result<ExitCode> {
     let name = || args.file.file_name().unwrap_or(args.file.as_os_str());
     let argv0 = args.argv0.clone();
@@ -73,20 +76,22 @@ fn started(
     end_with_a_broken_pipe();
     let result = linked.instantiate(&mut store);
     let result = result.and_then(|instance| run(&mut store, instance));
-    match result {
+    let code = match result {
+        Ok(code) => code,
         Err(error) => match error.downcast_ref::<Exit>() {
-            Some(exit) => Ok(ExitCode::from(exit.code)),
-            None => Err(error),
+            Some(exit) => exit.code,
+            None => return Err(error),
         },
-        code => code,
-    }
+    };
+    // The system takes back at once what it would take long to take apart.
+    process::exit(code.into())
 }
 
-fn run_program(store: &mut Store<WasiCtx>, instance: Instance) -> Result<ExitCode> {
+fn run_program(store: &mut Store<WasiCtx>, instance: Instance) -> Result<u8> {
     let program = Command::new(&mut *store, &instance)?;
     match program.wasi_cli_run().call_run(store)? {
-        Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(()) => Ok(ExitCode::FAILURE),
+        Ok(()) => Ok(0),
+        Err(()) => Ok(1),
     }
 }
 
@@ -95,7 +100,7 @@ fn invoke(
     instance: Instance,
     call: &Call<'_>,
     (name, has_result): (&str, bool),
-) -> Result<ExitCode> {
+) -> Result<u8> {
     let func = instance
         .get_func(&mut *store, name)
         .ok_or_else(|| Error::msg(format!("`{name}` cannot be called")))?;
@@ -106,7 +111,7 @@ fn invoke(
     if let (Some(value), Some(ty)) = (results.pop(), func_type.results().next()) {
         output::print(&format!("{}\n", value::text(value, &ty)?))?;
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(0)
 }
 
 /// Ends the process when it writes to a pipe that nobody reads, as native programs end. Rust's

@@ -9,10 +9,15 @@ use cwasm_wasi::WasiCtx;
 /// # Errors
 /// If an interface is defined already.
 pub(crate) fn add_needed(linker: &mut Linker<WasiCtx>, component: &Component) -> Result<()> {
-    let needs = |package| {
-        let mut imports = component.imports();
-        imports.any(|(name, _)| package_of(name) == Some(package))
-    };
+    let mut packages: Vec<&str> = Vec::new();
+    for (name, _) in component.imports() {
+        let package = package_of(name).unwrap_or_default();
+        // Imports of one interface follow each other.
+        if packages.last() != Some(&package) {
+            packages.push(package);
+        }
+    }
+    let needs = |package| packages.contains(&package);
     // A resource is imported with the interface that has it, so that none is missing.
     if needs("io") {
         cwasm_wasi::add_io_to_linker(linker, |wasi| wasi)?;

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ use crate::signature;
 use crate::types::ComponentFunc;
 use crate::val::Val;
 use crate::values::{ComponentNamedList, Lift, Lower};
-use crate::versions::Names;
+use crate::versions::Items;
 use crate::vm::imports::HostImport;
 use crate::vm::imports::ImportTable;
 use crate::vm::instance::Modules;
@@ -48,9 +49,7 @@ use crate::vm::store_context::{AsContextMut, StoreContextMut};
 /// ```
 pub struct Linker<T: 'static> {
     engine: Engine,
-    /// By path: `name` or `instance#name`.
-    items: HashMap<Box<str>, HostItem>,
-    instances: Names,
+    items: Items<HostItem>,
     allow_shadowing: bool,
     data: PhantomData<fn(&mut T)>,
 }
@@ -76,9 +75,12 @@ impl HostItem {
 
 /// The functions of one imported instance, or of none, in a [`Linker`].
 pub struct LinkerInstance<'a, T: 'static> {
-    linker: &'a mut Linker<T>,
-    /// The start of the paths of the functions: empty or `instance#`.
-    prefix: String,
+    engine: &'a Engine,
+    /// The instance's name; empty for functions of none.
+    name: Box<str>,
+    items: &'a mut HashMap<Box<str>, HostItem>,
+    allow_shadowing: bool,
+    data: PhantomData<fn(&mut T)>,
 }
 
 /// A component with all its imports resolved. Cheap to clone.
@@ -101,8 +103,7 @@ impl<T: 'static> Linker<T> {
     pub fn new(engine: &Engine) -> Linker<T> {
         Linker {
             engine: engine.clone(),
-            items: HashMap::new(),
-            instances: Names::default(),
+            items: Items::default(),
             allow_shadowing: false,
             data: PhantomData,
         }
@@ -115,10 +116,7 @@ impl<T: 'static> Linker<T> {
 
     /// The functions that are imported by themselves.
     pub fn root(&mut self) -> LinkerInstance<'_, T> {
-        LinkerInstance {
-            linker: self,
-            prefix: String::new(),
-        }
+        self.of_instance("")
     }
 
     /// The functions of the instance that is imported by this name, as
@@ -132,11 +130,17 @@ impl<T: 'static> Linker<T> {
                 "`{name}` is not the name of an instance"
             )));
         }
-        self.instances.add(name);
-        Ok(LinkerInstance {
-            linker: self,
-            prefix: format!("{name}#"),
-        })
+        Ok(self.of_instance(name))
+    }
+
+    fn of_instance(&mut self, name: &str) -> LinkerInstance<'_, T> {
+        LinkerInstance {
+            engine: &self.engine,
+            name: name.into(),
+            items: self.items.of_instance(name),
+            allow_shadowing: self.allow_shadowing,
+            data: PhantomData,
+        }
     }
 
     /// Sets whether a new definition may replace an old one of the same name; without this it is an
@@ -155,10 +159,10 @@ impl<T: 'static> Linker<T> {
     pub fn define_unknown_imports_as_traps(&mut self, component: &Component) -> Result<()> {
         component.unit().plan()?;
         let artifact = component.artifact();
+        let (mut known, mut unknown) = (self.items.finder(), Vec::new());
         for record in artifact.imports() {
             let path = artifact.string(record.name).unwrap_or_default();
-            let resolved = self.instances.resolve(path);
-            if self.items.contains_key(&*resolved) {
+            if known.find(path).is_some() {
                 continue;
             }
             let item = match record.kind {
@@ -175,7 +179,10 @@ impl<T: 'static> Linker<T> {
                 }),
                 _ => continue,
             };
-            self.items.insert(resolved.into(), item);
+            unknown.push((path, item));
+        }
+        for (path, item) in unknown {
+            self.items.insert_import(path, item);
         }
         Ok(())
     }
@@ -207,9 +214,10 @@ impl<T: 'static> Linker<T> {
         let mut error = LinkError::default();
         let mut resources = vec![None; artifact.resources().len()];
         let mut modules = vec![None; artifact.imports().len()];
+        let mut items = self.items.finder();
         for (index, record) in artifact.imports().iter().enumerate() {
             let path = artifact.string(record.name).unwrap_or_default();
-            match (record.kind, self.items.get(&*self.instances.resolve(path))) {
+            match (record.kind, items.find(path)) {
                 (kind::FUNC, None) => {
                     error.missing(path.into(), expected(component, record.index));
                 }
@@ -309,8 +317,7 @@ impl<T: 'static> LinkerInstance<'_, T> {
     /// `bindgen!`, whose types stand for both.
     #[doc(hidden)]
     pub fn expect_borrows(&mut self, name: &str, is_borrow: &'static [bool]) {
-        let path = format!("{}{name}", self.prefix);
-        if let Some(HostItem::Func(func)) = self.linker.items.get_mut(&*path) {
+        if let Some(HostItem::Func(func)) = self.items.get_mut(name) {
             func.expect_borrows(is_borrow);
         }
     }
@@ -388,7 +395,7 @@ impl<T: 'static> LinkerInstance<'_, T> {
     /// # Errors
     /// If there is something of this name already, or the module is of another engine.
     pub fn module(&mut self, name: &str, module: &Module) -> Result<()> {
-        if !module.engine().same(&self.linker.engine) {
+        if !module.engine().same(self.engine) {
             return Err(Error::msg(
                 "the module and the linker belong to different engines",
             ));
@@ -397,11 +404,19 @@ impl<T: 'static> LinkerInstance<'_, T> {
     }
 
     fn define(&mut self, name: &str, item: HostItem) -> Result<()> {
-        let path = format!("{}{name}", self.prefix).into_boxed_str();
-        if !self.linker.allow_shadowing && self.linker.items.contains_key(&path) {
-            return Err(Error::msg(format!("`{path}` is defined already")));
+        match self.items.entry(name.into()) {
+            Entry::Occupied(_) if !self.allow_shadowing => {
+                let separator = if self.name.is_empty() { "" } else { "#" };
+                return Err(Error::msg(format!(
+                    "`{}{separator}{name}` is defined already",
+                    self.name
+                )));
+            }
+            Entry::Occupied(mut known) => *known.get_mut() = item,
+            Entry::Vacant(place) => {
+                place.insert(item);
+            }
         }
-        self.linker.items.insert(path, item);
         Ok(())
     }
 }
@@ -445,7 +460,6 @@ impl<T: 'static> Clone for Linker<T> {
         Linker {
             engine: self.engine.clone(),
             items: self.items.clone(),
-            instances: self.instances.clone(),
             allow_shadowing: self.allow_shadowing,
             data: PhantomData,
         }

@@ -4,47 +4,94 @@
 //! same minor number if that is 0. Versions `0.0.z` and those with a pre-release stand for
 //! themselves alone.
 
-use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
-/// Names of instances, with and without versions.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Names {
-    known: HashSet<Box<str>>,
-    /// The newest known name of each track.
+/// What a linker has, by path: a name, or `instance#name`.
+#[derive(Clone, Debug)]
+pub(crate) struct Items<I> {
+    /// By the name of the instance, which is empty for what belongs to none.
+    instances: HashMap<Box<str>, HashMap<Box<str>, I>>,
+    /// The newest known instance of each track.
     newest: HashMap<Box<str>, (Version, Box<str>)>,
 }
 
 /// Major, minor and patch number.
 type Version = [u64; 3];
 
-impl Names {
-    /// Adds the name of an instance.
-    pub(crate) fn add(&mut self, instance: &str) {
-        if !self.known.insert(instance.into()) {
-            return;
+/// Finds items by their paths. Paths of one instance that follow each other are found faster.
+pub(crate) struct Finder<'a, 'p, I> {
+    items: &'a Items<I>,
+    last: Option<(&'p str, Option<&'a HashMap<Box<str>, I>>)>,
+}
+
+/// The instance and the name of a path.
+fn split(path: &str) -> (&str, &str) {
+    path.split_once('#').unwrap_or(("", path))
+}
+
+impl<I> Default for Items<I> {
+    fn default() -> Items<I> {
+        Items {
+            instances: HashMap::new(),
+            newest: HashMap::new(),
         }
-        if let Some((track, version)) = track(instance) {
-            let newest = self.newest.entry(track.into()).or_default();
-            if newest.1.is_empty() || newest.0 < version {
-                *newest = (version, instance.into());
+    }
+}
+
+impl<I> Items<I> {
+    /// The items of an instance, which is added if it is new.
+    pub(crate) fn of_instance(&mut self, instance: &str) -> &mut HashMap<Box<str>, I> {
+        match self.instances.entry(instance.into()) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                if let Some((track, version)) = track(instance) {
+                    let newest = self.newest.entry(track.into()).or_default();
+                    if newest.1.is_empty() || newest.0 < version {
+                        *newest = (version, instance.into());
+                    }
+                }
+                place.insert(HashMap::new())
             }
         }
     }
 
-    /// The path of what stands for the import of this path, `name` or `instance#name`: the same, or
-    /// that of the newest compatible version if this one is not known.
-    pub(crate) fn resolve<'p>(&self, path: &'p str) -> Cow<'p, str> {
-        let Some((instance, rest)) = path.split_once('#') else {
-            return path.into();
+    /// The name of the instance that stands for an import: the same, or that of the newest
+    /// compatible version if this one is not known.
+    fn resolve<'n>(&'n self, instance: &'n str) -> &'n str {
+        if self.instances.contains_key(instance) {
+            return instance;
+        }
+        let newest = track(instance).and_then(|(track, _)| self.newest.get(track));
+        newest.map_or(instance, |(_, newest)| newest)
+    }
+
+    /// What stands for imports.
+    pub(crate) fn finder<'p>(&self) -> Finder<'_, 'p, I> {
+        Finder {
+            items: self,
+            last: None,
+        }
+    }
+
+    /// Adds an item where an import of this path finds it.
+    pub(crate) fn insert_import(&mut self, path: &str, item: I) {
+        let (instance, name) = split(path);
+        let resolved = self.resolve(instance).to_owned();
+        self.of_instance(&resolved).insert(name.into(), item);
+    }
+}
+
+impl<'a, 'p, I> Finder<'a, 'p, I> {
+    /// What stands for the import of this path.
+    pub(crate) fn find(&mut self, path: &'p str) -> Option<&'a I> {
+        let (instance, name) = split(path);
+        let items = match self.last {
+            Some((last, items)) if last == instance => items,
+            _ => self.items.instances.get(self.items.resolve(instance)),
         };
-        if self.known.contains(instance) {
-            return path.into();
-        }
-        match track(instance).and_then(|(track, _)| self.newest.get(track)) {
-            Some((_, newest)) => format!("{newest}#{rest}").into(),
-            None => path.into(),
-        }
+        self.last = Some((instance, items));
+        items?.get(name)
     }
 }
 
@@ -89,10 +136,18 @@ fn number(text: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
+    /// The path of what stands for an import.
     fn resolve(known: &[&str], path: &str) -> String {
-        let mut names = Names::default();
-        known.iter().for_each(|name| names.add(name));
-        names.resolve(path).into_owned()
+        let mut items = Items::default();
+        for name in known {
+            items.of_instance(name);
+        }
+        items.of_instance("").insert("f".into(), "f".to_owned());
+        let (instance, name) = split(path);
+        let resolved = items.resolve(instance).to_owned();
+        items.insert_import(path, format!("{resolved}#{name}"));
+        let found = items.finder().find(path).unwrap();
+        found.trim_start_matches('#').to_owned()
     }
 
     #[test]

@@ -15,7 +15,7 @@
 use std::ops::Range;
 use std::ptr;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use super::Unit;
 use crate::error::{Error, Result};
@@ -104,7 +104,7 @@ fn set(range: Range<usize>, unit: *mut Unit) {
 
 /// Sets pages that lie in one chunk.
 fn set_in_chunk(range: Range<usize>, unit: *mut Unit) {
-    let middle = table(&ROOT[range.start >> REGION_BITS], zeroed::<Middle>);
+    let middle = table(&ROOT[range.start >> REGION_BITS], new_middle);
     let entry = &middle.0[index(range.start, CHUNK_BITS, MIDDLE_BITS)];
     let current = entry.load(Ordering::Relaxed);
     let is_leaf = !current.is_null() && current.addr() & WHOLE == 0;
@@ -143,6 +143,17 @@ fn table<T>(entry: &AtomicPtr<T>, new: fn() -> &'static T) -> &'static T {
             entry.store(ptr::from_ref(table).cast_mut(), Ordering::Release);
             table
         }
+    }
+}
+
+/// A table of the middle, for good. The first is static, so that only the pages of it that are used
+/// are ever touched: what maps one artifact and ends has no time for all of them.
+fn new_middle() -> &'static Middle {
+    static FIRST: Middle = Middle([const { AtomicPtr::new(ptr::null_mut()) }; 1 << MIDDLE_BITS]);
+    static IS_TAKEN: AtomicBool = AtomicBool::new(false);
+    match IS_TAKEN.swap(true, Ordering::Relaxed) {
+        false => &FIRST,
+        true => zeroed(),
     }
 }
 
