@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
-use cwasm::{Error, Result};
+use cwasm::{Error, Result, Trap, TrapCode};
 use cwasm_format::escape;
 
 /// The exit code after a trap: that of a process that SIGABRT ended.
@@ -131,9 +131,9 @@ pub(crate) fn report(error: &Error) -> ExitCode {
         last = message;
     }
     note(&text);
-    if error.trap().is_some() {
-        ExitCode::from(EXIT_TRAP)
-    } else {
-        ExitCode::FAILURE
+    match error.trap().map(Trap::code) {
+        // The guest has not failed, but what it asked for; so it is on other systems.
+        None | Some(TrapCode::HostError) => ExitCode::FAILURE,
+        Some(_) => ExitCode::from(EXIT_TRAP),
     }
 }

@@ -1,7 +1,6 @@
 //! Linking: which host function each import of a component gets.
 
 use std::any::Any;
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -22,7 +21,7 @@ use crate::signature;
 use crate::types::ComponentFunc;
 use crate::val::Val;
 use crate::values::{ComponentNamedList, Lift, Lower};
-use crate::versions::Items;
+use crate::versions::{ByName, Items};
 use crate::vm::imports::HostImport;
 use crate::vm::imports::ImportTable;
 use crate::vm::instance::Modules;
@@ -78,7 +77,7 @@ pub struct LinkerInstance<'a, T: 'static> {
     engine: &'a Engine,
     /// The instance's name; empty for functions of none.
     name: Box<str>,
-    items: &'a mut HashMap<Box<str>, HostItem>,
+    items: &'a mut ByName<HostItem>,
     allow_shadowing: bool,
     data: PhantomData<fn(&mut T)>,
 }

@@ -11,10 +11,13 @@ use std::collections::hash_map::Entry;
 #[derive(Clone, Debug)]
 pub(crate) struct Items<I> {
     /// By the name of the instance, which is empty for what belongs to none.
-    instances: HashMap<Box<str>, HashMap<Box<str>, I>>,
+    instances: HashMap<Box<str>, ByName<I>>,
     /// The newest known instance of each track.
     newest: HashMap<Box<str>, (Version, Box<str>)>,
 }
+
+/// The items of an instance.
+pub(crate) type ByName<I> = HashMap<Box<str>, I>;
 
 /// Major, minor and patch number.
 type Version = [u64; 3];
@@ -22,7 +25,8 @@ type Version = [u64; 3];
 /// Finds items by their paths. Paths of one instance that follow each other are found faster.
 pub(crate) struct Finder<'a, 'p, I> {
     items: &'a Items<I>,
-    last: Option<(&'p str, Option<&'a HashMap<Box<str>, I>>)>,
+    /// The instance of the path before, and its items.
+    last: Option<(&'p str, Option<&'a ByName<I>>)>,
 }
 
 /// The instance and the name of a path.
@@ -41,7 +45,7 @@ impl<I> Default for Items<I> {
 
 impl<I> Items<I> {
     /// The items of an instance, which is added if it is new.
-    pub(crate) fn of_instance(&mut self, instance: &str) -> &mut HashMap<Box<str>, I> {
+    pub(crate) fn of_instance(&mut self, instance: &str) -> &mut ByName<I> {
         match self.instances.entry(instance.into()) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(place) => {

@@ -86,14 +86,11 @@ impl WasiCtx {
         Ok(self.table.push(request)?)
     }
 
-    fn push_body<T: 'static>(
+    fn push_body<T: Send + 'static>(
         &mut self,
         message: &Resource<T>,
         take: impl FnOnce(&mut T) -> Option<IncomingBody>,
-    ) -> Result<Result<Resource<IncomingBody>, ()>>
-    where
-        T: Send,
-    {
+    ) -> Result<Result<Resource<IncomingBody>, ()>> {
         match take(self.table.get_mut(message)?) {
             Some(body) => Ok(Ok(self.table.push(body)?)),
             None => Ok(Err(())),
