@@ -44,8 +44,8 @@ struct Arguments {
     /// Measure only the rows whose names start with this; may be given several times
     #[arg(long, value_name = "PREFIX")]
     rows: Vec<String>,
-    /// The command `wasmtime` that the rows `process` and `serve` run, else that of the variable WASMTIME;
-    /// without one they are left out
+    /// The command `wasmtime` that the rows `process` and `serve` run, else that of the variable
+    /// WASMTIME; without one they are left out
     #[arg(long, value_name = "PATH")]
     wasmtime: Option<PathBuf>,
     /// The command `cwasm` that they run; by default this project's release build

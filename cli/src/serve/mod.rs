@@ -5,9 +5,9 @@
 //!                                        <- Response <- response-outparam.set
 //! ```
 //!
-//! Each request has a store and an instance of its own, in a thread of the runtime's pool for as long
-//! as its `handle` runs. Connections are driven by other threads, so that a slow client holds no
-//! instance that has already answered.
+//! Each request has a store and an instance of its own, in a thread of the runtime's pool for as
+//! long as its `handle` runs. Connections are driven by other threads, so that a slow client holds
+//! no instance that has already answered.
 
 mod guests;
 mod metrics;

@@ -34,6 +34,7 @@ const LOADER_OFFERS: &[&str] = &["anyhow", "sha2", "wasm-wave"];
 /// of the loader it is mapping artifacts.
 const UNSAFE_FILES: &[&str] = &[
     "cli/src/allocator.rs",
+    "cli/src/load.rs",
     "cli/src/run.rs",
     "fuzz/src/ours.rs",
     "loader/src/artifact/mod.rs",

@@ -51,9 +51,9 @@ impl IncomingResponse {
 }
 
 impl WasiCtx {
-    /// A request for the guest, which its `handle` takes: received by the host, with the scheme that
-    /// it came by. The authority is that of the URI, or the header `Host`. `patience` is how long
-    /// each next part of the body may take.
+    /// A request for the guest, which its `handle` takes: received by the host, with the scheme
+    /// that it came by. The authority is that of the URI, or the header `Host`. `patience` is how
+    /// long each next part of the body may take.
     ///
     /// # Errors
     /// If the guest has too many handles.

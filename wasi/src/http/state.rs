@@ -70,8 +70,9 @@ impl WasiCtxBuilder {
         self
     }
 
-    /// Forbids headers and trailers to the guest, which neither sets nor sees them, beside those that are forbidden anyway: of
-    /// transport (`connection`, `transfer-encoding`, …), and `host`.
+    /// Forbids headers and trailers to the guest, which neither sets nor sees them, beside those
+    /// that are forbidden anyway: those of transport (`connection`, `transfer-encoding`, …), and
+    /// `host`.
     pub fn http_forbidden_headers(
         mut self,
         is_forbidden: impl Fn(&HeaderName) -> bool + Send + Sync + 'static,
