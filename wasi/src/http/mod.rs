@@ -7,7 +7,7 @@
 //!
 //! Guests block their threads, connections are driven by threads of the runtime. Between them are
 //! buffers with a limit each. A guest that waits does so as for anything else, in one `ppoll`; what
-//! the runtime does for it sends the guest's [`Signal`](crate::io).
+//! the runtime does for it wakes the guest by an event descriptor.
 
 mod bindings;
 mod client;

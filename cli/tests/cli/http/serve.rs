@@ -69,17 +69,19 @@ fn bodies_are_streamed_both_ways() {
     connection.send("0\r\n\r\n");
     assert_eq!(connection.chunk().unwrap(), b"");
 
-    let start = Instant::now();
+    // Pieces come when they are written.
     let mut connection = server.open();
     connection.send("GET /ticks/3/200 HTTP/1.1\r\nhost: a\r\n\r\n");
     connection.head().unwrap();
     assert_eq!(connection.chunk().unwrap(), b"0\n");
-    assert!(
-        start.elapsed() < Duration::from_millis(550),
-        "{:?}",
-        start.elapsed()
-    );
+    let first = Instant::now();
     assert_eq!(connection.chunk().unwrap(), b"1\n");
+    assert_eq!(connection.chunk().unwrap(), b"2\n");
+    assert!(
+        first.elapsed() > Duration::from_millis(200),
+        "{:?}",
+        first.elapsed()
+    );
 
     // What is not read does not hinder the next request, on whatever connection.
     server.open().post("/ignore", &body).is(200, "ignored\n");
@@ -128,7 +130,7 @@ fn failures_end_one_request() {
         server.get(path).is(504, "Gateway Timeout\n");
         let took = start.elapsed();
         assert!(
-            took > Duration::from_secs(1) && took < Duration::from_secs(6),
+            took > Duration::from_secs(1) && took < Duration::from_secs(15),
             "{took:?}"
         );
     }

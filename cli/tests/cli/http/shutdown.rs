@@ -74,7 +74,7 @@ fn a_second_signal_ends_it_at_once() {
     server.signal("-INT");
     assert_eq!(server.end().0.code(), Some(0));
     assert!(
-        start.elapsed() < Duration::from_secs(5),
+        start.elapsed() < Duration::from_secs(10),
         "{:?}",
         start.elapsed()
     );
