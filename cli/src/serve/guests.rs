@@ -65,6 +65,7 @@ impl Guests {
     ) -> Result<Arc<Guests>> {
         // What cannot be granted is told before the first request.
         let _: cwasm_wasi::WasiCtxBuilder = args.grants.builder()?;
+        let max_concurrent = args.max_concurrent.get().min(Semaphore::MAX_PERMITS);
         Ok(Arc::new(Guests {
             is_interruptible: linked.component().is_interruptible(),
             linked,
@@ -72,7 +73,7 @@ impl Guests {
             client,
             timeout: args.timeout,
             max_memory: args.max_memory,
-            slots: Arc::new(Semaphore::new(args.max_concurrent.get())),
+            slots: Arc::new(Semaphore::new(max_concurrent)),
             max_queued: args.max_queued,
             queued: AtomicUsize::new(0),
             metrics,

@@ -34,7 +34,8 @@ const MAX_BUFFER: usize = 64 << 10;
 /// The most threads that look names up.
 const MAX_LOOKUPS: usize = 16;
 
-/// Sends the requests of guests; clones are the same client.
+/// Sends the requests of guests; clones are the same client. It works in the process that has made
+/// it: a host that forks makes its clients afterwards.
 #[derive(Clone)]
 pub struct HttpClient(Arc<Inner>);
 
@@ -94,14 +95,21 @@ impl HttpClient {
         self
     }
 
-    /// The client of guests whose hosts choose none: one for the process.
+    /// The client of guests whose hosts choose none: one for the process. After `fork`, the child
+    /// makes its own, as it has none of its parent's threads.
     pub(super) fn shared() -> io::Result<HttpClient> {
-        static SHARED: Mutex<Option<HttpClient>> = Mutex::new(None);
+        static SHARED: Mutex<Option<(u32, HttpClient)>> = Mutex::new(None);
         let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = &*shared {
+        let process = std::process::id();
+        if let Some((owner, client)) = &*shared
+            && *owner == process
+        {
             return Ok(client.clone());
         }
-        Ok(shared.insert(HttpClient::new()?).clone())
+        let client = HttpClient::new()?;
+        // Ending the parent's would wait for its threads.
+        std::mem::forget(shared.replace((process, client.clone())));
+        Ok(client)
     }
 
     /// Starts an exchange: `done` gets its end.

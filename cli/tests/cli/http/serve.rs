@@ -227,7 +227,9 @@ fn what_cannot_be_served_is_named() {
 #[test]
 fn a_component_is_compiled_first() {
     let wasm = concat!(env!("CARGO_MANIFEST_DIR"), "/../wasi/guests/http.wasm");
-    let server = Server::of(wasm, &["--timeout", "1s"]);
+    let most = u64::MAX.to_string();
+    let options = ["--max-concurrent", &most, "--max-connections", &most];
+    let server = Server::of(wasm, &[&["--timeout", "1s"], &options[..]].concat());
     server.get("/hello").is(200, "Hello, world!\n");
     server.get("/spin").is(504, "Gateway Timeout\n");
 }
