@@ -1,7 +1,6 @@
 //! Linking: which host function each import of a component gets.
 
 use std::any::Any;
-use std::collections::hash_map::Entry;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -403,19 +402,14 @@ impl<T: 'static> LinkerInstance<'_, T> {
     }
 
     fn define(&mut self, name: &str, item: HostItem) -> Result<()> {
-        match self.items.entry(name.into()) {
-            Entry::Occupied(_) if !self.allow_shadowing => {
-                let separator = if self.name.is_empty() { "" } else { "#" };
-                return Err(Error::msg(format!(
-                    "`{}{separator}{name}` is defined already",
-                    self.name
-                )));
-            }
-            Entry::Occupied(mut known) => *known.get_mut() = item,
-            Entry::Vacant(place) => {
-                place.insert(item);
-            }
+        if !self.allow_shadowing && self.items.contains_key(name) {
+            let separator = if self.name.is_empty() { "" } else { "#" };
+            return Err(Error::msg(format!(
+                "`{}{separator}{name}` is defined already",
+                self.name
+            )));
         }
+        self.items.insert(name.into(), item);
         Ok(())
     }
 }

@@ -5,15 +5,12 @@
 //! themselves alone.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 
 /// What a linker has, by path: a name, or `instance#name`.
 #[derive(Clone, Debug)]
 pub(crate) struct Items<I> {
-    /// By the name of the instance, which is empty for what belongs to none.
-    instances: HashMap<Box<str>, ByName<I>>,
-    /// The newest known instance of each track.
-    newest: HashMap<Box<str>, (Version, Box<str>)>,
+    /// Few, so that they are looked through. The name of what belongs to no instance is empty.
+    instances: Vec<(Box<str>, ByName<I>)>,
 }
 
 /// The items of an instance.
@@ -37,8 +34,7 @@ fn split(path: &str) -> (&str, &str) {
 impl<I> Default for Items<I> {
     fn default() -> Items<I> {
         Items {
-            instances: HashMap::new(),
-            newest: HashMap::new(),
+            instances: Vec::new(),
         }
     }
 }
@@ -46,28 +42,30 @@ impl<I> Default for Items<I> {
 impl<I> Items<I> {
     /// The items of an instance, which is added if it is new.
     pub(crate) fn of_instance(&mut self, instance: &str) -> &mut ByName<I> {
-        match self.instances.entry(instance.into()) {
-            Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(place) => {
-                if let Some((track, version)) = track(instance) {
-                    let newest = self.newest.entry(track.into()).or_default();
-                    if newest.1.is_empty() || newest.0 < version {
-                        *newest = (version, instance.into());
-                    }
-                }
-                place.insert(HashMap::new())
-            }
-        }
+        let mut known = self.instances.iter();
+        let place = known.position(|(name, _)| **name == *instance);
+        let place = place.unwrap_or_else(|| {
+            self.instances.push((instance.into(), HashMap::new()));
+            self.instances.len() - 1
+        });
+        &mut self.instances[place].1
     }
 
-    /// The name of the instance that stands for an import: the same, or that of the newest
-    /// compatible version if this one is not known.
-    fn resolve<'n>(&'n self, instance: &'n str) -> &'n str {
-        if self.instances.contains_key(instance) {
-            return instance;
+    /// The instance that stands for an import: the same, or the newest compatible version if this
+    /// one is not known.
+    fn resolve(&self, instance: &str) -> Option<&(Box<str>, ByName<I>)> {
+        let mut known = self.instances.iter();
+        if let Some(same) = known.find(|(name, _)| **name == *instance) {
+            return Some(same);
         }
-        let newest = track(instance).and_then(|(track, _)| self.newest.get(track));
-        newest.map_or(instance, |(_, newest)| newest)
+        let (wanted, _) = track(instance)?;
+        let versions = self.instances.iter().filter_map(|known| {
+            // Most are of other interfaces.
+            let (track, version) = track(known.0.starts_with(wanted).then_some(&*known.0)?)?;
+            (track == wanted).then_some((version, known))
+        });
+        let newest = versions.max_by_key(|(version, _)| *version);
+        newest.map(|(_, known)| known)
     }
 
     /// What stands for imports.
@@ -81,8 +79,9 @@ impl<I> Items<I> {
     /// Adds an item where an import of this path finds it.
     pub(crate) fn insert_import(&mut self, path: &str, item: I) {
         let (instance, name) = split(path);
-        let resolved = self.resolve(instance).to_owned();
-        self.of_instance(&resolved).insert(name.into(), item);
+        let known = self.resolve(instance).map(|(known, _)| known.clone());
+        let instance = known.as_deref().unwrap_or(instance);
+        self.of_instance(instance).insert(name.into(), item);
     }
 }
 
@@ -92,7 +91,7 @@ impl<'a, 'p, I> Finder<'a, 'p, I> {
         let (instance, name) = split(path);
         let items = match self.last {
             Some((last, items)) if last == instance => items,
-            _ => self.items.instances.get(self.items.resolve(instance)),
+            _ => self.items.resolve(instance).map(|(_, items)| items),
         };
         self.last = Some((instance, items));
         items?.get(name)
@@ -146,12 +145,17 @@ mod tests {
         for name in known {
             items.of_instance(name);
         }
-        items.of_instance("").insert("f".into(), "f".to_owned());
         let (instance, name) = split(path);
-        let resolved = items.resolve(instance).to_owned();
-        items.insert_import(path, format!("{resolved}#{name}"));
-        let found = items.finder().find(path).unwrap();
-        found.trim_start_matches('#').to_owned()
+        let resolved = items.resolve(instance).map(|(name, _)| name.to_string());
+        let resolved = resolved.unwrap_or_else(|| instance.to_owned());
+        let all = match resolved.is_empty() {
+            true => name.to_owned(),
+            false => format!("{resolved}#{name}"),
+        };
+        items.insert_import(path, all.clone());
+        assert_eq!(items.finder().find(path), Some(&all));
+        assert_eq!(items.of_instance(&resolved).get(name), Some(&all));
+        all
     }
 
     #[test]
