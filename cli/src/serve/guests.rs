@@ -59,13 +59,13 @@ impl Guests {
     /// If something that the guests are granted is not there.
     pub(super) fn new(
         args: &ServeArgs,
+        max_concurrent: usize,
         linked: InstancePre<WasiCtx>,
         client: HttpClient,
         metrics: Arc<Metrics>,
     ) -> Result<Arc<Guests>> {
         // What cannot be granted is told before the first request.
         let _: cwasm_wasi::WasiCtxBuilder = args.grants.builder()?;
-        let max_concurrent = args.max_concurrent.get().min(Semaphore::MAX_PERMITS);
         Ok(Arc::new(Guests {
             is_interruptible: linked.component().is_interruptible(),
             linked,

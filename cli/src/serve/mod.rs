@@ -22,6 +22,7 @@ use cwasm_compiler::Options;
 use cwasm_wasi::http::HttpClient;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Semaphore;
 
 use crate::args::ServeArgs;
 use crate::input::Name;
@@ -43,8 +44,10 @@ const STACK_SIZE: usize = 4 << 20;
 
 /// Answers requests until a signal comes.
 pub(crate) fn serve(args: &ServeArgs) -> Result<()> {
+    // More than there can be.
+    let max_concurrent = args.max_concurrent.get().min(Semaphore::MAX_PERMITS);
     let mut config = Config::new();
-    config.max_idle_reservations(args.max_concurrent.get());
+    config.max_idle_reservations(max_concurrent);
     let engine = Engine::new(&config)?;
     // A request that computes for too long can be stopped.
     let options = Options {
@@ -63,10 +66,11 @@ pub(crate) fn serve(args: &ServeArgs) -> Result<()> {
     let linked = linked(&engine, &component)?;
     // Connections are files, too.
     open_files::raise();
-    let runtime = runtime(args).map_err(|error| Error::from(error).context("cannot start"))?;
+    let runtime = runtime(max_concurrent);
+    let runtime = runtime.map_err(|error| Error::from(error).context("cannot start"))?;
     let metrics = Arc::new(Metrics::default());
     let client = HttpClient::on(runtime.handle().clone());
-    let guests = Guests::new(args, linked, client, Arc::clone(&metrics))?;
+    let guests = Guests::new(args, max_concurrent, linked, client, Arc::clone(&metrics))?;
     runtime.block_on(async {
         let listener = listen(args.addr).await?;
         if let Some(address) = args.metrics {
@@ -85,9 +89,9 @@ pub(crate) fn serve(args: &ServeArgs) -> Result<()> {
     Ok(())
 }
 
-fn runtime(args: &ServeArgs) -> io::Result<Runtime> {
+fn runtime(max_concurrent: usize) -> io::Result<Runtime> {
     Builder::new_multi_thread()
-        .max_blocking_threads(args.max_concurrent.get().saturating_add(LOOKUP_THREADS))
+        .max_blocking_threads(max_concurrent + LOOKUP_THREADS)
         .thread_stack_size(STACK_SIZE)
         .thread_name("cwasm-serve")
         .enable_all()
