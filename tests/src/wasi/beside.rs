@@ -68,6 +68,11 @@ impl Sides {
             true => case.file.clone(),
             false => wrapped(&case.file, workplace.path())?,
         };
+        let (env, _server) = command.server()?;
+        let command = &Command {
+            env,
+            ..(**command).clone()
+        };
         let ours = seen(self.our_command(&file, command), command)?;
         let theirs = seen(self.their_command(&file, command), command)?;
         Ok(Some(compare(&ours, &theirs)))

@@ -1,6 +1,7 @@
 //! A program, what it is given and what is expected of it.
 
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 
 use cwasm::Component;
@@ -33,11 +34,14 @@ pub(super) enum How {
     Not(String),
 }
 
+/// Variables of the environment, and their values.
+type Env = Vec<(String, String)>;
+
 /// A program that is run once.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Command {
     pub(super) args: Vec<String>,
-    pub(super) env: Vec<(String, String)>,
+    pub(super) env: Env,
     pub(super) folder: Option<Folder>,
     pub(super) stdin: Vec<u8>,
     pub(super) clocks: bool,
@@ -109,15 +113,8 @@ impl Command {
             Some(folder) => Some(folder.copy().map_err(|error| format!("no copy: {error}"))?),
             None => None,
         };
-        let mut env = self.env.clone();
-        let server = (!self.servers.is_empty()).then(http::Server::start);
-        let server = server.transpose();
-        let server = server.map_err(|error| format!("no server: {error}"))?;
-        if let Some(server) = &server {
-            let address = format!("localhost:{}", server.address.port());
-            let names = self.servers.iter();
-            env.extend(names.map(|name| ((*name).to_owned(), address.clone())));
-        }
+        let server = self.server();
+        let (env, _server) = server.map_err(|error| format!("no server: {error}"))?;
         let setup = Setup {
             args: self.args.clone(),
             env,
@@ -138,6 +135,19 @@ impl Command {
             true => Ok(()),
             false => Err(format!("{name}: found {contents:?}, expected {expected:?}")),
         }
+    }
+
+    /// The environment, with the address of a server where there must be one.
+    pub(super) fn server(&self) -> io::Result<(Env, Option<http::Server>)> {
+        let mut env = self.env.clone();
+        if self.servers.is_empty() {
+            return Ok((env, None));
+        }
+        let server = http::Server::start()?;
+        let address = format!("localhost:{}", server.address.port());
+        let names = self.servers.iter();
+        env.extend(names.map(|name| ((*name).to_owned(), address.clone())));
+        Ok((env, Some(server)))
     }
 
     fn check(&self, found: &Found) -> Result<(), String> {
