@@ -43,7 +43,7 @@ pub use filesystem::{Descriptor, DirPerms, DirectoryEntries, FilePerms, FsError}
 pub use io::{InputStream, IoError, OutputBuffer, OutputStream, Pollable, StreamError};
 pub use link::{
     add_cli_to_linker, add_clocks_to_linker, add_filesystem_to_linker, add_io_to_linker,
-    add_random_to_linker, add_sockets_to_linker, add_to_linker,
+    add_random_to_linker, add_sockets_to_linker, add_to_linker, interfaces,
 };
 pub use sockets::{
     IncomingDatagrams, Network, OutgoingDatagrams, ResolvedAddresses, SocketError, SocketUse,

@@ -2,7 +2,6 @@
 
 use cwasm::{Linker, Result};
 
-use crate::bindings::wasi::{cli, clocks, filesystem, io, random, sockets};
 use crate::ctx::WasiCtx;
 
 /// Defines all interfaces of WASI 0.2 but `wasi:http`; `get` finds the state in the store's data.
@@ -22,44 +21,104 @@ pub fn add_to_linker<T: 'static>(
 }
 
 macro_rules! packages {
-    ($($(#[$docs:meta])* $name:ident: $($interface:path),*;)*) => {$(
-        $(#[$docs])*
+    ($($(#[$docs:meta])* $name:ident: $package:ident { $($interface:ident),* };)*) => {
+        $(
+            $(#[$docs])*
+            ///
+            /// # Errors
+            /// If one of them is defined already.
+            pub fn $name<T: 'static>(
+                linker: &mut Linker<T>,
+                get: fn(&mut T) -> &mut WasiCtx,
+            ) -> Result<()> {
+                $(interfaces::$package::$interface::add_to_linker(linker, get)?;)*
+                Ok(())
+            }
+        )*
+
+        /// Single interfaces of WASI, for hosts that want no more of a package.
         ///
-        /// # Errors
-        /// If one of them is defined already.
-        pub fn $name<T: 'static>(
-            linker: &mut Linker<T>,
-            get: fn(&mut T) -> &mut WasiCtx,
-        ) -> Result<()> {
-            $({
-                use $interface as interface;
-                interface::add_to_linker(linker, get)?;
-            })*
-            Ok(())
+        /// ```
+        /// use cwasm::{Engine, Linker};
+        /// use cwasm_wasi::{WasiCtx, interfaces};
+        ///
+        /// let mut linker = Linker::<WasiCtx>::new(&Engine::default());
+        /// interfaces::clocks::wall_clock::add_to_linker(&mut linker, |wasi| wasi)?;
+        /// # Ok::<(), cwasm::Error>(())
+        /// ```
+        pub mod interfaces {
+            $(
+                #[doc = concat!("Interfaces of `wasi:", stringify!($package), "`.")]
+                pub mod $package {
+                    $(
+                        #[doc = concat!(
+                            "The interface `", stringify!($interface), "` of `wasi:",
+                            stringify!($package), "`.",
+                        )]
+                        pub mod $interface {
+                            use cwasm::{Linker, Result};
+
+                            use crate::bindings::wasi::$package::$interface;
+                            use crate::ctx::WasiCtx;
+
+                            /// Defines the interface; `get` finds the state in the store's data.
+                            ///
+                            /// # Errors
+                            /// If it is defined already.
+                            pub fn add_to_linker<T: 'static>(
+                                linker: &mut Linker<T>,
+                                get: fn(&mut T) -> &mut WasiCtx,
+                            ) -> Result<()> {
+                                $interface::add_to_linker(linker, get)
+                            }
+                        }
+                    )*
+                }
+            )*
         }
-    )*};
+    };
 }
 
 packages! {
     /// Defines `wasi:io`: errors, pollables and streams, which most other interfaces use.
-    add_io_to_linker: io::error, io::poll, io::streams;
+    add_io_to_linker: io { error, poll, streams };
 
     /// Defines `wasi:clocks`.
-    add_clocks_to_linker: clocks::monotonic_clock, clocks::wall_clock;
+    add_clocks_to_linker: clocks { monotonic_clock, wall_clock };
 
     /// Defines `wasi:random`.
-    add_random_to_linker: random::random, random::insecure, random::insecure_seed;
+    add_random_to_linker: random { random, insecure, insecure_seed };
 
     /// Defines `wasi:cli`: arguments, environment, standard streams, terminals, exit.
-    add_cli_to_linker:
-        cli::environment, cli::exit, cli::stdin, cli::stdout, cli::stderr, cli::terminal_input,
-        cli::terminal_output, cli::terminal_stdin, cli::terminal_stdout, cli::terminal_stderr;
+    add_cli_to_linker: cli {
+        environment, exit, stdin, stdout, stderr, terminal_input, terminal_output, terminal_stdin,
+        terminal_stdout, terminal_stderr
+    };
 
     /// Defines `wasi:filesystem`.
-    add_filesystem_to_linker: filesystem::types, filesystem::preopens;
+    add_filesystem_to_linker: filesystem { types, preopens };
 
     /// Defines `wasi:sockets`: TCP, UDP, names.
-    add_sockets_to_linker:
-        sockets::network, sockets::instance_network, sockets::tcp, sockets::tcp_create_socket,
-        sockets::udp, sockets::udp_create_socket, sockets::ip_name_lookup;
+    add_sockets_to_linker: sockets {
+        network, instance_network, tcp, tcp_create_socket, udp, udp_create_socket, ip_name_lookup
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use cwasm::Engine;
+
+    use super::*;
+
+    #[test]
+    fn a_package_is_its_interfaces() {
+        let mut linker = Linker::<WasiCtx>::new(&Engine::default());
+        interfaces::io::poll::add_to_linker(&mut linker, |wasi| wasi).unwrap();
+        // It is there, and the others are not.
+        assert!(interfaces::io::poll::add_to_linker(&mut linker, |wasi| wasi).is_err());
+        assert!(add_io_to_linker(&mut linker, |wasi| wasi).is_err());
+        interfaces::io::streams::add_to_linker(&mut linker, |wasi| wasi).unwrap();
+        add_clocks_to_linker(&mut linker, |wasi| wasi).unwrap();
+        assert!(interfaces::clocks::wall_clock::add_to_linker(&mut linker, |wasi| wasi).is_err());
+    }
 }
