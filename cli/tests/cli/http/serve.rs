@@ -1,6 +1,9 @@
 //! What a server answers.
 
+use std::io::Write as _;
 use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
 
 use super::server::{Server, artifact};
 use crate::support::{Folder, cwasm, greet};
@@ -83,8 +86,18 @@ fn bodies_are_streamed_both_ways() {
         first.elapsed()
     );
 
-    // What is not read does not hinder the next request, on whatever connection.
-    server.open().post("/ignore", &body).is(200, "ignored\n");
+    // A body that is not read ends its connection, perhaps before the client has sent it all or has
+    // read the answer.
+    let mut connection = server.open();
+    let length = body.len();
+    connection.send(format!(
+        "POST /ignore HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n"
+    ));
+    let _ = connection.stream.get_mut().write_all(&body);
+    if let Some(answer) = connection.try_answer() {
+        answer.is(200, "ignored\n");
+    }
+    server.get("/hello").is(200, "Hello, world!\n");
 }
 
 #[test]
@@ -136,7 +149,7 @@ fn failures_end_one_request() {
     }
     server.reaches("cwasm_instances", 0.0);
     server.get("/hello").is(200, "Hello, world!\n");
-    server.signal("-TERM");
+    server.signal(Signal::TERM);
     let (_, said) = server.end();
     assert!(said.contains("wasm trap: unreachable"), "{said}");
     assert!(said.contains("short: written true"), "{said}");
@@ -165,8 +178,10 @@ fn requests_are_made_as_far_as_they_are_allowed() {
     let body = vec![7; 1_000_000];
     let answer = allowed.open().post(&format!("/forward?{url}/echo"), &body);
     assert!(answer.is_complete && answer.body == body);
+    // The head of that may be lost, too.
     let answer = allowed.get(&format!("/fetch?{url}/trap-late"));
-    assert!(!answer.is_complete, "{answer:?}");
+    let is_told = answer.status == 502 && answer.text() == "http-response-incomplete\n";
+    assert!(!answer.is_complete || is_told, "{answer:?}");
 }
 
 #[test]
@@ -194,7 +209,7 @@ fn metrics_and_the_log_say_what_happened() {
     assert_eq!(all, 4.0);
     let sum = server.metric("cwasm_http_request_duration_seconds_sum");
     assert!(sum > 0.0 && sum < 10.0, "{sum}");
-    server.signal("-INT");
+    server.signal(Signal::INT);
     let (status, said) = server.end();
     assert_eq!(status.code(), Some(0));
     let lines = said

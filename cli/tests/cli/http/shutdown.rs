@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use rustix::process::Signal;
+
 use super::server::Server;
 use super::wire::Connection;
 
@@ -16,7 +18,7 @@ fn requests_that_have_come_are_answered() {
     let mut ticking = server.open();
     ticking.send("GET /ticks/5/200 HTTP/1.1\r\nhost: a\r\n\r\n");
     server.reaches("cwasm_instances", 2.0);
-    server.signal("-TERM");
+    server.signal(Signal::TERM);
     std::thread::sleep(Duration::from_millis(100));
     // A request on its way when the signal came.
     let late = idle.get("/hello");
@@ -54,7 +56,7 @@ fn nothing_is_lost_under_load() {
             assert!(start.elapsed() < Duration::from_secs(20));
             std::thread::sleep(Duration::from_millis(5));
         }
-        server.signal("-TERM");
+        server.signal(Signal::TERM);
         for client in clients {
             client.join().unwrap();
         }
@@ -69,9 +71,9 @@ fn a_second_signal_ends_it_at_once() {
     waiting.send("GET /wait/20000 HTTP/1.1\r\nhost: a\r\n\r\n");
     server.reaches("cwasm_instances", 1.0);
     let start = Instant::now();
-    server.signal("-INT");
+    server.signal(Signal::INT);
     std::thread::sleep(Duration::from_millis(200));
-    server.signal("-INT");
+    server.signal(Signal::INT);
     assert_eq!(server.end().0.code(), Some(0));
     assert!(
         start.elapsed() < Duration::from_secs(10),

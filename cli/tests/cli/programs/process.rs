@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use assert_cmd::cargo::cargo_bin;
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::{guest, programs, script};
 use crate::support::{Folder, TRAPPED, cwasm, greet};
@@ -83,13 +84,13 @@ fn time_is_limited() {
         let run = format!("$run --timeout 200ms $tool -- {command} < <(exec sleep 5 2>&-)");
         script(&folder, &run).fails(124, &["has not ended after 200ms (--timeout)"]);
     }
-    assert!(start.elapsed() < Duration::from_secs(4), "the limits came");
+    assert!(start.elapsed() < Duration::from_secs(20), "the limits came");
     script(&folder, "$run --timeout 60s $tool -- sleep 10").prints("true true\n");
 }
 
 #[test]
 fn signals_end_programs() {
-    for (signal, number) in [("INT", 2), ("TERM", 15), ("HUP", 1)] {
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
         for (program, args) in [
             (&programs().client, &["sleep-forever"][..]),
             (&programs().tool, &["yes"]),
@@ -100,11 +101,9 @@ fn signals_end_programs() {
             // It runs, and is in a wait or not.
             let mut output = BufReader::new(child.stdout.take().unwrap());
             output.read_line(&mut String::new()).unwrap();
-            let pid = child.id().to_string();
-            let kill = Command::new("kill").args(["-s", signal, &pid]).status();
-            assert!(kill.unwrap().success());
+            kill_process(Pid::from_child(&child), signal).unwrap();
             let status = child.wait().unwrap();
-            assert_eq!(status.signal(), Some(number), "{args:?}: {status}");
+            assert_eq!(status.signal(), Some(signal.as_raw()), "{args:?}: {status}");
         }
     }
 }
