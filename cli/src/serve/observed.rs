@@ -66,8 +66,8 @@ impl Exchange {
 impl Drop for Exchange {
     fn drop(&mut self) {
         let took = self.started.elapsed();
-        self.metrics.in_flight.sub(1);
         self.metrics.done(self.status, took);
+        self.metrics.in_flight.sub(1);
         let Some(Logged { method, path }) = &self.logged else {
             return;
         };
