@@ -178,10 +178,15 @@ fn requests_are_made_as_far_as_they_are_allowed() {
     let body = vec![7; 1_000_000];
     let answer = allowed.open().post(&format!("/forward?{url}/echo"), &body);
     assert!(answer.is_complete && answer.body == body);
-    // The head of that may be lost, too.
-    let answer = allowed.get(&format!("/fetch?{url}/trap-late"));
-    let is_told = answer.status == 502 && answer.text() == "http-response-incomplete\n";
-    assert!(!answer.is_complete || is_told, "{answer:?}");
+    // The head of that may be lost, too, here or there.
+    let mut connection = allowed.open();
+    connection.send(format!(
+        "GET /fetch?{url}/trap-late HTTP/1.1\r\nhost: a\r\n\r\n"
+    ));
+    if let Some(answer) = connection.try_answer() {
+        let is_told = answer.status == 502 && answer.text() == "http-response-incomplete\n";
+        assert!(!answer.is_complete || is_told, "{answer:?}");
+    }
 }
 
 #[test]
