@@ -17,6 +17,9 @@ use crate::args::ServeArgs;
 use crate::grants::Grants;
 use crate::output;
 
+/// The longest time for a request: a later end may be none that a clock can show.
+const MAX_TIMEOUT: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// Makes the instances that answer requests.
 pub(super) struct Guests {
     linked: InstancePre<WasiCtx>,
@@ -71,7 +74,7 @@ impl Guests {
             linked,
             grants: args.grants.clone(),
             client,
-            timeout: args.timeout,
+            timeout: args.timeout.min(MAX_TIMEOUT),
             max_memory: args.max_memory,
             slots: Arc::new(Semaphore::new(max_concurrent)),
             max_queued: args.max_queued,

@@ -253,3 +253,10 @@ fn a_component_is_compiled_first() {
     server.get("/hello").is(200, "Hello, world!\n");
     server.get("/spin").is(504, "Gateway Timeout\n");
 }
+
+#[test]
+fn a_timeout_may_be_longer_than_clocks_can_show() {
+    let server = Server::start(&["--timeout", "5000000000000000h"]);
+    server.get("/hello").is(200, "Hello, world!\n");
+    server.get("/wait/1").is(200, "waited\n");
+}
