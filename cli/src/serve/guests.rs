@@ -1,7 +1,6 @@
 //! Instances: how many there are, how many requests wait for one, and what runs in each.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use cwasm::{InstancePre, Resource, Result, Store, StoreLimits};
@@ -31,7 +30,6 @@ pub(super) struct Guests {
     /// Instances that there may be now.
     slots: Arc<Semaphore>,
     max_queued: usize,
-    queued: AtomicUsize,
     metrics: Arc<Metrics>,
 }
 
@@ -40,19 +38,13 @@ struct Queued<'a>(&'a Guests);
 
 impl<'a> Queued<'a> {
     fn enter(guests: &'a Guests) -> Option<Queued<'a>> {
-        let next = |queued| (queued < guests.max_queued).then_some(queued + 1);
-        let entered = guests
-            .queued
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
-        entered.ok()?;
-        guests.metrics.queued.add(1);
-        Some(Queued(guests))
+        let has_room = guests.metrics.queued.enter(guests.max_queued);
+        has_room.then_some(Queued(guests))
     }
 }
 
 impl Drop for Queued<'_> {
     fn drop(&mut self) {
-        self.0.queued.fetch_sub(1, Ordering::Relaxed);
         self.0.metrics.queued.sub(1);
     }
 }
@@ -78,7 +70,6 @@ impl Guests {
             max_memory: args.max_memory,
             slots: Arc::new(Semaphore::new(max_concurrent)),
             max_queued: args.max_queued,
-            queued: AtomicUsize::new(0),
             metrics,
         }))
     }

@@ -50,6 +50,16 @@ impl Gauge {
         self.0.fetch_add(count, Ordering::Relaxed);
     }
 
+    /// Adds one if the number is below a limit: whether it was.
+    pub(super) fn enter(&self, max: usize) -> bool {
+        let max = i64::try_from(max).unwrap_or(i64::MAX);
+        let next = |number| (number < max).then_some(number + 1);
+        let entered = self
+            .0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
+        entered.is_ok()
+    }
+
     pub(super) fn sub(&self, count: i64) {
         self.0.fetch_sub(count, Ordering::Relaxed);
     }
@@ -61,8 +71,8 @@ impl Gauge {
 
 /// What is counted.
 pub(super) struct Metrics {
-    /// Requests that ended, by status.
-    by_status: [Counter; 500],
+    /// Requests that ended, by status: from 100 to 999.
+    by_status: [Counter; 900],
     /// Requests whose clients had gone before there was a status.
     abandoned: Counter,
     /// Requests that ended, by how long they took; the last has no bound.
@@ -100,11 +110,7 @@ impl Metrics {
             self.abandoned.add(1);
             return;
         };
-        let place = usize::from(status.as_u16()) - FIRST_STATUS;
-        // Statuses end at 999, those that are used at 599.
-        if let Some(counter) = self.by_status.get(place) {
-            counter.add(1);
-        }
+        self.by_status[usize::from(status.as_u16()) - FIRST_STATUS].add(1);
         let took = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         let bucket = BOUNDS.partition_point(|bound| *bound < took);
         self.by_time[bucket].add(1);

@@ -21,6 +21,7 @@ fn instances_and_the_queue_before_them_are_bounded() {
     second.answer().is(200, "Hello, world!\n");
     server.reaches("cwasm_http_requests_rejected_total", 1.0);
     // Who goes leaves the queue.
+    server.reaches("cwasm_instances", 0.0);
     first.send("GET /wait/600 HTTP/1.1\r\nhost: a\r\n\r\n");
     server.reaches("cwasm_instances", 1.0);
     second.send("GET /hello HTTP/1.1\r\nhost: a\r\n\r\n");

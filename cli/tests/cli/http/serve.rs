@@ -39,6 +39,9 @@ fn requests_are_answered_by_instances() {
     }
     connection.answer().is(200, "Hello, world!\n");
     server.reaches("cwasm_http_requests_total{code=\"201\"}", 3.0);
+    // The highest there is.
+    connection.get("/status/999").is(999, "");
+    server.reaches("cwasm_http_requests_total{code=\"999\"}", 1.0);
 }
 
 #[test]
