@@ -39,7 +39,7 @@ struct Queued<'a>(&'a Guests);
 impl<'a> Queued<'a> {
     fn enter(guests: &'a Guests) -> Option<Queued<'a>> {
         let has_room = guests.metrics.queued.enter(guests.max_queued);
-        has_room.then_some(Queued(guests))
+        has_room.then(|| Queued(guests))
     }
 }
 
