@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::Bytes;
-use cwasm_wasi::http::{EmptyBody, SentBody};
+use cwasm_wasi::http::SentBody;
 use http::{Method, StatusCode};
 use http_body_util::{Either, Full};
 use hyper::body::{Body, Frame, SizeHint};
@@ -84,7 +84,7 @@ impl Drop for Exchange {
 }
 
 /// A body of a guest's, or a text of the server's.
-pub(super) type Sent = Either<Either<SentBody, EmptyBody>, Full<Bytes>>;
+pub(super) type Sent = Either<SentBody, Full<Bytes>>;
 
 /// A body whose end is that of the exchange.
 pub(super) struct Observed {

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use http::uri::Authority;
 use http::{HeaderValue, Request, header, response};
-use http_body_util::Either;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -22,7 +21,6 @@ use tokio_rustls::TlsConnector;
 use super::ErrorCode;
 use super::error::{code_of, connect_code, dns_code};
 use super::options::Timeouts;
-use super::outgoing::EmptyBody;
 use super::outgoing_body::SentBody;
 use crate::open_files::Place;
 use crate::quota::Claim;
@@ -163,7 +161,7 @@ pub(super) struct Exchange {
     pub(super) is_tls: bool,
     pub(super) authority: Authority,
     /// Its URI is the path and the query.
-    pub(super) request: Request<Either<SentBody, EmptyBody>>,
+    pub(super) request: Request<SentBody>,
     pub(super) timeouts: Timeouts,
     pub(super) policy: NetworkPolicy,
     pub(super) right: ConnectionRight,
@@ -279,7 +277,7 @@ async fn connect(
 /// Sends a request and receives the head of the response.
 async fn send<S>(
     stream: S,
-    request: Request<Either<SentBody, EmptyBody>>,
+    request: Request<SentBody>,
     right: ConnectionRight,
 ) -> Result<Received, ErrorCode>
 where

@@ -148,7 +148,7 @@ impl WasiCtx {
         let (Some(claim), Ok(place)) = (claim, place) else {
             return Err(ErrorCode::ConnectionLimitReached);
         };
-        let mut sent = Request::new(request.body.into_body());
+        let mut sent = Request::new(request.body);
         *sent.method_mut() = method;
         *sent.uri_mut() = Uri::from(path);
         *sent.headers_mut() = std::sync::Arc::unwrap_or_clone(request.headers);

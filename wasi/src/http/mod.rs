@@ -39,7 +39,7 @@ pub use incoming::{IncomingRequest, IncomingResponse};
 pub use incoming_body::{FutureTrailers, IncomingBody};
 pub use options::RequestOptions;
 pub use outgoing::{
-    EmptyBody, OutgoingRequest, OutgoingResponse, Response, ResponseOutparam, ResponseReceiver,
+    OutgoingRequest, OutgoingResponse, Response, ResponseOutparam, ResponseReceiver,
 };
 pub use outgoing_body::{OutgoingBody, SentBody};
 pub(crate) use state::HttpState;

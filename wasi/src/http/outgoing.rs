@@ -1,18 +1,13 @@
 //! Requests and responses that a guest makes.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use cwasm::{Resource, Result};
 use http::{HeaderMap, StatusCode};
-use http_body_util::combinators::MapErr;
-use http_body_util::{BodyExt as _, Either, Empty};
 use tokio::sync::oneshot;
 
 use super::ErrorCode;
 use super::bindings::wasi::http::types;
-use super::error::BodyError;
 use super::fields::Fields;
 use super::message::{is_authority, is_path, is_scheme, method_of};
 use super::outgoing_body::{Message, OutgoingBody, SentBody, declared_size};
@@ -27,7 +22,7 @@ pub struct OutgoingRequest {
     pub(super) scheme: Option<types::Scheme>,
     pub(super) authority: Option<Text>,
     pub(super) headers: Arc<HeaderMap>,
-    pub(super) body: BodyState,
+    pub(super) body: SentBody,
     _claim: Option<Claim>,
 }
 
@@ -43,16 +38,8 @@ pub(super) struct Text {
 pub struct OutgoingResponse {
     status: StatusCode,
     headers: Arc<HeaderMap>,
-    body: BodyState,
+    body: SentBody,
     _claim: Option<Claim>,
-}
-
-/// The end of a body that is sent.
-#[derive(Debug)]
-pub(super) enum BodyState {
-    /// The guest has not asked for it.
-    Unused,
-    Used(SentBody),
 }
 
 /// The place where a guest puts its response. Dropped before, nothing is answered.
@@ -62,31 +49,15 @@ pub struct ResponseOutparam {
 }
 
 /// A response of a guest, to be sent by the host.
-pub type Response = http::Response<Either<SentBody, EmptyBody>>;
-
-/// No body.
-pub type EmptyBody = MapErr<Empty<Bytes>, fn(Infallible) -> BodyError>;
+pub type Response = http::Response<SentBody>;
 
 /// Receives the response of a guest, which comes when the guest sets it: before `handle` returns.
 pub type ResponseReceiver = oneshot::Receiver<Result<Response, ErrorCode>>;
 
-impl BodyState {
-    /// The body to send, and whether there is one.
-    pub(super) fn into_body(self) -> Either<SentBody, EmptyBody> {
-        match self {
-            BodyState::Used(body) => Either::Left(body),
-            BodyState::Unused => {
-                let empty = Empty::new();
-                Either::Right(empty.map_err(BodyError::from as fn(Infallible) -> BodyError))
-            }
-        }
-    }
-}
-
 impl OutgoingResponse {
     fn into_response(self) -> Result<Response, ErrorCode> {
         declared_size(&self.headers)?;
-        let mut response = http::Response::new(self.body.into_body());
+        let mut response = http::Response::new(self.body);
         *response.status_mut() = self.status;
         *response.headers_mut() = Arc::unwrap_or_clone(self.headers);
         Ok(response)
@@ -140,7 +111,7 @@ impl types::HostOutgoingRequest for WasiCtx {
             scheme: None,
             authority: None,
             headers,
-            body: BodyState::Unused,
+            body: SentBody::default(),
             _claim: claim,
         })?)
     }
@@ -150,11 +121,11 @@ impl types::HostOutgoingRequest for WasiCtx {
         request: Resource<OutgoingRequest>,
     ) -> Result<Result<Resource<OutgoingBody>, ()>> {
         let outgoing = self.table.get(&request)?;
-        if matches!(outgoing.body, BodyState::Used(_)) {
+        if outgoing.body.is_some() {
             return Ok(Err(()));
         }
         let (body, sent) = self.outgoing_body(Message::Request, &outgoing.headers)?;
-        self.table.get_mut(&request)?.body = BodyState::Used(sent);
+        self.table.get_mut(&request)?.body = sent;
         Ok(Ok(self.table.push(body)?))
     }
 
@@ -239,7 +210,7 @@ impl types::HostOutgoingResponse for WasiCtx {
         Ok(self.table.push(OutgoingResponse {
             status: StatusCode::OK,
             headers,
-            body: BodyState::Unused,
+            body: SentBody::default(),
             _claim: claim,
         })?)
     }
@@ -275,11 +246,11 @@ impl types::HostOutgoingResponse for WasiCtx {
         response: Resource<OutgoingResponse>,
     ) -> Result<Result<Resource<OutgoingBody>, ()>> {
         let outgoing = self.table.get(&response)?;
-        if matches!(outgoing.body, BodyState::Used(_)) {
+        if outgoing.body.is_some() {
             return Ok(Err(()));
         }
         let (body, sent) = self.outgoing_body(Message::Response, &outgoing.headers)?;
-        self.table.get_mut(&response)?.body = BodyState::Used(sent);
+        self.table.get_mut(&response)?.body = sent;
         Ok(Ok(self.table.push(body)?))
     }
 

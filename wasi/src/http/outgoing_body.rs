@@ -43,10 +43,17 @@ pub struct OutgoingBody {
     has_stream: bool,
 }
 
-/// The end of a body that the connection reads.
-#[derive(Debug)]
+/// The end of a body that the connection reads. By default there is no body.
+#[derive(Debug, Default)]
 pub struct SentBody {
-    pipe: Arc<Pipe>,
+    pipe: Option<Arc<Pipe>>,
+}
+
+impl SentBody {
+    /// Whether there is a body.
+    pub(super) fn is_some(&self) -> bool {
+        self.pipe.is_some()
+    }
 }
 
 /// A buffer that a guest fills and a connection empties.
@@ -144,7 +151,7 @@ impl OutgoingBody {
             pipe: Arc::clone(&pipe),
             has_stream: false,
         };
-        (body, SentBody { pipe })
+        (body, SentBody { pipe: Some(pipe) })
     }
 
     fn finish(&self, trailers: Option<HeaderMap>) -> Result<(), ErrorCode> {
@@ -211,7 +218,10 @@ impl Body for SentBody {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let mut state = self.pipe.lock();
+        let Some(pipe) = &self.pipe else {
+            return Poll::Ready(None);
+        };
+        let mut state = pipe.lock();
         if !state.data.is_empty() {
             let was_full = state.data.len() >= CHUNK;
             let data = state.data.split().freeze();
@@ -237,18 +247,26 @@ impl Body for SentBody {
         }
     }
 
+    fn is_end_stream(&self) -> bool {
+        self.pipe.is_none()
+    }
+
     fn size_hint(&self) -> SizeHint {
-        match self.pipe.size {
-            // Some have been read, perhaps; it is asked before.
-            Some(size) => SizeHint::with_exact(size),
-            None => SizeHint::default(),
-        }
+        let Some(pipe) = &self.pipe else {
+            return SizeHint::with_exact(0);
+        };
+        // Some have been read, perhaps; it is asked before.
+        pipe.size
+            .map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
 impl Drop for SentBody {
     fn drop(&mut self) {
-        let mut state = self.pipe.lock();
+        let Some(pipe) = &self.pipe else {
+            return;
+        };
+        let mut state = pipe.lock();
         state.is_abandoned = true;
         state.data = BytesMut::new();
         state.writer.wake_by_ref();
