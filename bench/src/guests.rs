@@ -14,6 +14,8 @@ pub(crate) enum Guest {
     Bench,
     /// A component that calls another in loops.
     Pair,
+    /// Writes to pages of its memory.
+    Pages,
     /// About as little as there can be.
     Small,
     /// A core module of about 800 KB.
@@ -119,6 +121,7 @@ impl Guest {
         match self {
             Guest::Bench => "bench",
             Guest::Pair => "pair",
+            Guest::Pages => "pages",
             Guest::Small => "small",
             Guest::Medium => "medium",
             Guest::Large => "large",
@@ -135,6 +138,7 @@ impl Guest {
         let text = match self {
             Guest::Bench => include_str!("../guests/bench.wat"),
             Guest::Pair => include_str!("../guests/pair.wat"),
+            Guest::Pages => include_str!("../guests/pages.wat"),
             Guest::Small => include_str!("../guests/small.wat"),
             Guest::Medium => return Ok(generate::component(MEDIUM_FUNCTIONS)),
             Guest::Large => return Ok(generate::component(LARGE_FUNCTIONS)),
@@ -151,7 +155,7 @@ impl Guest {
     /// How much machine code it must make at least to be worth its name.
     pub(crate) fn least_code_size(self) -> u64 {
         match self {
-            Guest::Bench | Guest::Pair | Guest::Small | Guest::Kernel(_) => 1,
+            Guest::Bench | Guest::Pages | Guest::Pair | Guest::Small | Guest::Kernel(_) => 1,
             Guest::Medium => 1_000_000,
             Guest::Large | Guest::Real(_) => 5_000_000,
         }
@@ -161,6 +165,8 @@ impl Guest {
     pub(crate) fn run_case(self) -> Option<(u32, u32)> {
         match self {
             Guest::Bench | Guest::Pair | Guest::Real(_) => None,
+            // The first byte of the image.
+            Guest::Pages => Some((3, b'A'.into())),
             Guest::Small => Some((41, 42)),
             Guest::Medium => Some((1, MEDIUM_ANSWER)),
             Guest::Large => Some((1, LARGE_ANSWER)),

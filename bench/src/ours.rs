@@ -9,7 +9,7 @@ use cwasm::{
 };
 use cwasm_compiler::{CpuLevel, OptLevel, Options};
 
-use crate::runtime::{self, Instance, Record, Runtime, host_add, host_len, host_nop};
+use crate::runtime::{self, Instance, Mode, Record, Runtime, host_add, host_len, host_nop};
 
 pub(crate) struct Ours {
     engine: Engine,
@@ -61,7 +61,7 @@ impl Runtime for Ours {
     type Instance = Guest;
     type Kernel = Kernel;
 
-    fn new(interruptible: bool) -> Result<Ours> {
+    fn new(mode: Mode) -> Result<Ours> {
         let engine = Engine::new(&Config::new())?;
         let mut linker = Linker::new(&engine);
         let mut root = linker.root();
@@ -78,7 +78,7 @@ impl Runtime for Ours {
         Ok(Ours {
             engine,
             linker,
-            interruptible,
+            interruptible: mode == Mode::Interruptible,
         })
     }
 
@@ -105,6 +105,14 @@ impl Runtime for Ours {
         let mut store = self.store();
         linked.instantiate(&mut store)?;
         Ok(())
+    }
+
+    fn serve(&self, linked: &InstancePre<()>, argument: u32) -> Result<u32> {
+        let mut store = self.store();
+        let instance = linked.instantiate(&mut store)?;
+        let run = instance.get_typed_func::<(u32,), (u32,)>(&mut store, "run")?;
+        let (answer,) = run.call(&mut store, (argument,))?;
+        Ok(answer)
     }
 
     fn first_call(&self, artifact: &Path, a: u32, b: u32) -> Result<u32> {

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::measure::median;
 use crate::ours::Ours;
-use crate::runtime::Runtime;
+use crate::runtime::{Mode, Runtime};
 use crate::side::failed;
 use crate::theirs::Theirs;
 
@@ -47,7 +47,7 @@ pub(crate) fn child(work: &str, input: &Path, threads: Option<NonZeroUsize>) -> 
 }
 
 fn compile<R: Runtime>(wasm: &[u8], threads: Option<NonZeroUsize>) -> Result<()> {
-    let runtime = R::new(false).map_err(failed::<R>)?;
+    let runtime = R::new(Mode::Plain).map_err(failed::<R>)?;
     black_box(runtime.compile(wasm, threads).map_err(failed::<R>)?);
     Ok(())
 }

@@ -8,6 +8,7 @@ use crate::guests::{Kernel, Real};
 use crate::measure::{Pair, Sampling, Work, interleaved};
 use crate::ours::Ours;
 use crate::process::{Commands, Program};
+use crate::runtime::Mode;
 use crate::serve::{Figure, Load};
 use crate::side::Side;
 use crate::theirs::Theirs;
@@ -44,6 +45,10 @@ enum Measure {
     },
     /// A kernel.
     Kernel(Kernel),
+    /// Instances one after another, each of which writes to so many pages.
+    Recycled(u32),
+    /// The same on two threads, as part of the time on one.
+    RecycledThreads,
     /// The cost of interruptible code.
     InterruptCost,
     /// Whole commands.
@@ -58,6 +63,7 @@ pub(crate) struct Bench {
     theirs: Side<Theirs>,
     our_interruptible: Side<Ours>,
     their_interruptible: Side<Theirs>,
+    their_pool: Side<Theirs>,
     commands: Commands,
 }
 /// For all rows that are fast enough to be called many times. Many samples, each much shorter than
@@ -339,6 +345,16 @@ pub(crate) const ROWS: &[Row] = &[
         measure: Measure::InterruptCost,
         needs: None,
     },
+    Row::recycled("recycled.0", 0),
+    Row::recycled("recycled.1", 1),
+    Row::recycled("recycled.8", 8),
+    Row::recycled("recycled.64", 64),
+    Row {
+        name: "recycled.threads",
+        unit: Quantity::Ratio,
+        measure: Measure::RecycledThreads,
+        needs: None,
+    },
     Row::process("process.add", Program::Add),
     Row::process("process.py", Program::Real(Real::Py)).of(Real::Py),
     Row::process("process.js", Program::Real(Real::Js)).of(Real::Js),
@@ -388,6 +404,15 @@ impl Row {
             name,
             unit: Quantity::Nanoseconds,
             measure: Measure::Kernel(kernel),
+            needs: None,
+        }
+    }
+
+    const fn recycled(name: &'static str, pages: u32) -> Row {
+        Row {
+            name,
+            unit: Quantity::Nanoseconds,
+            measure: Measure::Recycled(pages),
             needs: None,
         }
     }
@@ -448,6 +473,12 @@ impl Row {
             }),
             Measure::Kernel(kernel) => run_kernel(&bench.ours, kernel)
                 .and_then(|ours| interleaved(ours, run_kernel(&bench.theirs, kernel)?, KERNELS)),
+            Measure::Recycled(pages) => work::recycled(&bench.ours, pages)
+                .and_then(|ours| interleaved(ours, work::recycled(&bench.their_pool, pages)?, OFTEN)),
+            Measure::RecycledThreads => work::recycled_threads(&bench.ours).and_then(|ours| {
+                let theirs = work::recycled_threads(&bench.their_pool)?;
+                Ok(Pair { ours, theirs })
+            }),
             Measure::InterruptCost => interrupt_cost(&bench.our_interruptible, &bench.ours)
                 .and_then(|ours| {
                     let theirs = interrupt_cost(&bench.their_interruptible, &bench.theirs)?;
@@ -490,10 +521,11 @@ impl Bench {
     /// If one cannot be made.
     pub(crate) fn new(commands: Commands) -> Result<Bench> {
         Ok(Bench {
-            ours: Side::new(false)?,
-            theirs: Side::new(false)?,
-            our_interruptible: Side::new(true)?,
-            their_interruptible: Side::new(true)?,
+            ours: Side::new(Mode::Plain)?,
+            theirs: Side::new(Mode::Plain)?,
+            our_interruptible: Side::new(Mode::Interruptible)?,
+            their_interruptible: Side::new(Mode::Interruptible)?,
+            their_pool: Side::new(Mode::Pooling)?,
             commands,
         })
     }

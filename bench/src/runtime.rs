@@ -4,8 +4,19 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+/// What an engine is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// The defaults.
+    Plain,
+    /// Code that can be interrupted.
+    Interruptible,
+    /// Many instances, one after another.
+    Pooling,
+}
+
 /// A compiler with its loader: an engine, and a linker that defines the guest's imports.
-pub(crate) trait Runtime: Sized {
+pub(crate) trait Runtime: Sized + Sync {
     /// Its name in tables and error messages.
     const NAME: &'static str;
     /// The front part of its artifacts' names, and its name for child processes.
@@ -14,14 +25,14 @@ pub(crate) trait Runtime: Sized {
     /// Its own error, so that nothing is converted while it is timed.
     type Error: Into<anyhow::Error>;
     /// A component whose imports are resolved.
-    type Linked;
+    type Linked: Sync;
     /// An instance of the bench's guest.
     type Instance: Instance<Error = Self::Error>;
     /// An instance of a kernel.
     type Kernel: Kernel<Error = Self::Error>;
 
-    /// Makes the engine and the linker; code can be interrupted or not.
-    fn new(interruptible: bool) -> Result<Self, Self::Error>;
+    /// Makes the engine and the linker.
+    fn new(mode: Mode) -> Result<Self, Self::Error>;
     /// Compiles a component with `threads` threads, or all that the machine has.
     fn compile(&self, wasm: &[u8], threads: Option<NonZeroUsize>) -> Result<Vec<u8>, Self::Error>;
     /// Loads an artifact and drops it.
@@ -30,6 +41,8 @@ pub(crate) trait Runtime: Sized {
     fn link(&self, artifact: &Path) -> Result<Self::Linked, Self::Error>;
     /// Makes an instance in a store of its own, and drops both.
     fn instantiate(&self, linked: &Self::Linked) -> Result<(), Self::Error>;
+    /// Makes an instance in a store of its own, calls `run` with this, and drops both.
+    fn serve(&self, linked: &Self::Linked, argument: u32) -> Result<u32, Self::Error>;
     /// Loads, links, instantiates, calls `add`, and drops everything.
     fn first_call(&self, artifact: &Path, a: u32, b: u32) -> Result<u32, Self::Error>;
     /// The same with `run`, which small and large components export.

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::guests::Guest;
 use crate::rows::Quantity;
-use crate::runtime::Runtime;
+use crate::runtime::{Mode, Runtime};
 
 /// One side. Artifacts are compiled when a row first needs them, into a folder that goes with it.
 pub(crate) struct Side<R> {
@@ -19,8 +19,8 @@ pub(crate) struct Side<R> {
 }
 
 impl<R: Runtime> Side<R> {
-    pub(crate) fn new(interruptible: bool) -> Result<Side<R>> {
-        let runtime = R::new(interruptible).map_err(failed::<R>)?;
+    pub(crate) fn new(mode: Mode) -> Result<Side<R>> {
+        let runtime = R::new(mode).map_err(failed::<R>)?;
         let folder = tempfile::tempdir().context("cannot make a folder for artifacts")?;
         Ok(Side { runtime, folder })
     }

@@ -3,11 +3,12 @@
 use std::fs;
 use std::hint::black_box;
 use std::num::NonZeroUsize;
+use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
 use crate::guests::{Guest, Kernel, Real};
-use crate::measure::{Work, interleaved};
+use crate::measure::{Work, interleaved, median};
 use crate::peak;
 use crate::rows::{KERNELS, OFTEN, SELDOM};
 use crate::runtime::{Instance, Kernel as _, Record, Runtime, host_nop_calls};
@@ -72,6 +73,54 @@ pub(crate) fn instantiate<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
         }
         Ok(())
     }))
+}
+
+/// Instances one after another, each in a store of its own, that write to so many pages.
+pub(crate) fn recycled<R: Runtime>(side: &Side<R>, pages: u32) -> Result<Work<'_>> {
+    let linked = side
+        .runtime
+        .link(&side.artifact(Guest::Pages)?)
+        .map_err(failed::<R>)?;
+    Ok(Box::new(move |calls| {
+        for _ in 0..calls {
+            serve(side, &linked, pages)?;
+        }
+        Ok(())
+    }))
+}
+
+fn serve<R: Runtime>(side: &Side<R>, linked: &R::Linked, pages: u32) -> Result<()> {
+    let answer = side.runtime.serve(black_box(linked), black_box(pages));
+    let expected = if pages == 0 { 0 } else { b'A'.into() };
+    check::<R, u32>("run", answer.map_err(failed::<R>)?, expected)
+}
+
+/// The time of an instance with two threads as part of that with one: a half at best. The instances
+/// write to one page.
+pub(crate) fn recycled_threads<R: Runtime>(side: &Side<R>) -> Result<f64> {
+    const INSTANCES: u32 = 100_000;
+    let linked = side
+        .runtime
+        .link(&side.artifact(Guest::Pages)?)
+        .map_err(failed::<R>)?;
+    let run = |instances| (0..instances).try_for_each(|_| serve(side, &linked, 1));
+    let time = |threads: u32| -> Result<f64> {
+        let start = Instant::now();
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..threads)
+                .map(|_| scope.spawn(|| run(INSTANCES / threads)))
+                .collect();
+            let mut threads = threads.into_iter();
+            threads.try_for_each(|thread| thread.join().expect("the work does not panic"))
+        })?;
+        Ok(start.elapsed().as_secs_f64())
+    };
+    let mut ratios = Vec::new();
+    for _ in 0..9 {
+        let one = time(1)?;
+        ratios.push(time(2)? / one);
+    }
+    Ok(median(ratios))
 }
 
 pub(crate) fn first_call<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {

@@ -7,6 +7,8 @@ use crate::fork;
 use crate::sys;
 use crate::vm::deadline;
 pub use crate::vm::engine::Engine;
+use crate::vm::engine::Rules;
+use crate::vm::kept::{Kept, Room};
 use crate::vm::mappings::Budget;
 use crate::vm::parking;
 use crate::vm::pool::Pool;
@@ -15,7 +17,8 @@ use crate::vm::unwind;
 /// Options of an [`Engine`].
 #[derive(Clone, Debug)]
 pub struct Config {
-    max_idle_reservations: usize,
+    max_idle: Room,
+    scan_pages: bool,
     allow_reentrance: bool,
     max_wasm_stack: usize,
     max_mappings: Option<usize>,
@@ -24,7 +27,11 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Config {
         Config {
-            max_idle_reservations: 64,
+            max_idle: Room {
+                instances: 256,
+                bytes: 256 << 20,
+            },
+            scan_pages: true,
             allow_reentrance: true,
             max_wasm_stack: 1 << 20,
             max_mappings: None,
@@ -38,12 +45,34 @@ impl Config {
         Config::default()
     }
 
-    /// Sets how many reservations of address space are kept of dropped instances for the next ones;
-    /// 64 by default. Only address space is kept: its pages are given back to the operating system,
-    /// and nothing of the instance is left in it. With 0, each instance reserves address space of
-    /// its own.
-    pub fn max_idle_reservations(&mut self, count: usize) -> &mut Config {
-        self.max_idle_reservations = count;
+    /// Sets how many dropped instances are kept for the next ones, of all components together; 256
+    /// by default. Nothing of what they had is left in their memory: see
+    /// [`max_idle_memory`](Config::max_idle_memory). An instance made by an
+    /// [`InstancePre`](crate::InstancePre) that another one has left costs a fraction of a new one.
+    /// As many reservations of address space are kept that instances of any kind can use. With 0,
+    /// nothing is kept.
+    pub fn max_idle_instances(&mut self, count: usize) -> &mut Config {
+        self.max_idle.instances = count;
+        self
+    }
+
+    /// Sets how many bytes of memory dropped instances may keep, all together; 256 MiB by default.
+    /// Pages that an instance has written to stay in memory, so that the next one does not fault
+    /// them in again: its image or zeros are copied over them. One instance keeps at most a quarter
+    /// of this, and no more than a few times what the first one of its kind has written to; the
+    /// rest is given back to the system when the instance is dropped.
+    /// [`Engine::release_unused`] gives back all.
+    pub fn max_idle_memory(&mut self, bytes: usize) -> &mut Config {
+        self.max_idle.bytes = bytes;
+        self
+    }
+
+    /// Sets whether the system is asked which pages a dropped instance has written to
+    /// (`PAGEMAP_SCAN`, Linux 6.7, through `/proc/self/pagemap`); it is by default, if it can tell.
+    /// Otherwise the instance's memory is given back to the system: the address space is kept, and
+    /// each page that the next instance touches is faulted in.
+    pub fn scan_pages(&mut self, scan: bool) -> &mut Config {
+        self.scan_pages = scan;
         self
     }
 
@@ -64,7 +93,7 @@ impl Config {
     /// half of those that the operating system lets a process have (`vm.max_map_count`, read once;
     /// 65,530 if it cannot be read), so that as many are left to the host. Two mappings each are
     /// taken by a memory, an instance without a memory, a large part of an image, which is mapped,
-    /// and a reservation that is [kept](Config::max_idle_reservations). An instance that would
+    /// and a reservation that is [kept](Config::max_idle_instances). An instance that would
     /// exceed the limit is refused. Hosts with several engines divide the mappings among them.
     pub fn max_mappings(&mut self, count: usize) -> &mut Config {
         self.max_mappings = Some(count);
@@ -93,6 +122,7 @@ impl Engine {
         fork::install(|| {
             parking::after_fork();
             deadline::after_fork();
+            sys::pagemap::after_fork();
         })?;
         // A fork must not leave the initialisation of a process half done in the child.
         let _held = fork::hold();
@@ -101,14 +131,18 @@ impl Engine {
             target: sys::TARGET,
             cpu_features: sys::cpu::features(),
         };
+        if config.scan_pages {
+            sys::pagemap::open();
+        }
         let budget = Budget::new(config.max_mappings);
-        let pool = Pool::new(config.max_idle_reservations, budget);
-        Ok(Engine::of(
-            host,
-            pool,
-            config.allow_reentrance,
-            config.max_wasm_stack,
-        ))
+        let kept = Kept::new(config.max_idle);
+        let pool = Pool::new(config.max_idle.instances, budget, kept);
+        let rules = Rules {
+            allows_reentrance: config.allow_reentrance,
+            max_wasm_stack: config.max_wasm_stack,
+            scans_pages: config.scan_pages,
+        };
+        Ok(Engine::of(host, pool, rules))
     }
 }
 

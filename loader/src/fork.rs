@@ -15,9 +15,21 @@ use std::sync::{
 
 use crate::error::{Context as _, Result};
 use crate::sys;
+use crate::sys::cpu_number;
 
-/// Shared by who holds a lock, held alone by who forks.
-static GATE: RwLock<()> = RwLock::new(());
+/// How many gates there are.
+const GATES: usize = 16;
+
+/// One of them is shared by who holds a lock, all are held alone by who forks. Threads on different
+/// CPUs use different ones, so that they do not wait for each other's cache lines.
+static GATES_BY_CPU: [Gate; GATES] = [const { Gate(RwLock::new(())) }; GATES];
+
+/// Alone in its cache line, and in the one that is fetched with it.
+#[repr(align(128))]
+struct Gate(RwLock<()>);
+
+/// All gates, held alone.
+type AllGates = [RwLockWriteGuard<'static, ()>; GATES];
 
 /// How often the process and those before it have forked.
 static GENERATION: AtomicU32 = AtomicU32::new(0);
@@ -29,7 +41,7 @@ thread_local! {
     /// How many locks this thread holds.
     static HELD: Cell<u32> = const { Cell::new(0) };
     /// Set while this thread forks.
-    static FORKING: Cell<Option<RwLockWriteGuard<'static, ()>>> = const { Cell::new(None) };
+    static FORKING: Cell<Option<AllGates>> = const { Cell::new(None) };
 }
 
 /// Makes forks wait for locks, once in a process, and calls `in_child` in each child.
@@ -81,7 +93,10 @@ impl Held {
     fn new() -> Held {
         let count = HELD.get();
         HELD.set(count + 1);
-        Held((count == 0).then(|| GATE.read().unwrap_or_else(PoisonError::into_inner)))
+        Held((count == 0).then(|| {
+            let gate = &GATES_BY_CPU[cpu_number::current() % GATES];
+            gate.0.read().unwrap_or_else(PoisonError::into_inner)
+        }))
     }
 }
 
@@ -110,9 +125,11 @@ impl<T> DerefMut for Locked<'_, T> {
 extern "C" fn before() {
     // A thread that forks with a lock of its own, in a signal handler, would wait for itself.
     if HELD.get() == 0 {
-        let gate = GATE.write().unwrap_or_else(PoisonError::into_inner);
-        // A destructor of a thread-local may fork after ours was dropped: then it is not held.
-        let _ = FORKING.try_with(|forking| forking.set(Some(gate)));
+        let hold = |gate: &'static Gate| gate.0.write().unwrap_or_else(PoisonError::into_inner);
+        // In one order, so that two threads that fork do not wait for each other.
+        let gates = GATES_BY_CPU.each_ref().map(hold);
+        // A destructor of a thread-local may fork after ours was dropped: then they are not held.
+        let _ = FORKING.try_with(|forking| forking.set(Some(gates)));
     }
 }
 

@@ -16,6 +16,7 @@ use crate::module::{self, Module};
 use crate::values::{ComponentNamedList, Lift, Lower};
 use crate::vm::canon::{CallTarget, CanonOptions};
 use crate::vm::enter::Entered;
+use crate::vm::home::{Homes, Owner};
 use crate::vm::imports::ImportTable;
 use crate::vm::initialize::initialize;
 use crate::vm::instance::{InstanceData, InstanceKind, Modules};
@@ -34,19 +35,42 @@ pub struct Instance {
     index: u32,
 }
 
+/// A component whose imports are resolved.
+pub(crate) struct Linked {
+    pub(crate) component: Component,
+    pub(crate) imports: ImportTable,
+    pub(crate) resources: HostResources,
+    pub(crate) modules: Modules,
+    /// Owners of what `imports` points to.
+    pub(crate) _keep: Box<[Arc<dyn Any + Send + Sync>]>,
+}
+
+/// Whether there will be more instances of a linked component.
+pub(crate) enum Origin<'a> {
+    /// There may be: these keep what is dropped.
+    Homes(&'a Homes),
+    /// It is the only one.
+    Once(Arc<Linked>),
+}
+
 impl Instance {
-    /// Makes an instance of a component whose imports are resolved.
+    /// Makes an instance of a component whose imports are resolved, in a store of its own engine,
+    /// of one that its homes have kept, if there is one.
     ///
     /// # Errors
     /// If there is not enough memory, or the guest traps.
     pub(crate) fn instantiate(
         mut store: impl AsContextMut,
-        component: &Component,
-        imports: &ImportTable,
-        host_resources: &HostResources,
-        modules: &Modules,
-        keep: Arc<dyn Any + Send + Sync>,
+        linked: &Linked,
+        origin: Origin<'_>,
     ) -> Result<Instance> {
+        let Linked {
+            component,
+            imports,
+            resources,
+            modules,
+            ..
+        } = linked;
         let mut context = store.as_context_mut();
         let store = context.opaque();
         if !store.engine().same(component.engine()) {
@@ -57,15 +81,27 @@ impl Instance {
         let plan = component.unit().plan()?;
         let usage = store.usage_with(plan)?;
         let index = store.next_instance();
-        let kind = InstanceKind::Component {
-            index,
-            resource_types: resource_types(store.id(), index, host_resources),
-            host_resources: Arc::clone(host_resources),
-            modules: Arc::clone(modules),
-            _imports: keep,
+        let (owner, kept) = match origin {
+            Origin::Homes(homes) => {
+                let home = homes.current();
+                let kept = homes.take(home, plan, store.limits());
+                (Owner::Home(Arc::clone(home)), kept)
+            }
+            Origin::Once(linked) => (Owner::Imports(linked), None),
         };
-        let type_ids = TypeIds::of(component.unit(), store.engine().types());
-        let data = store.new_instance(component.unit(), plan, kind, type_ids)?;
+        let data = match kept {
+            Some(kept) => store.reuse_instance(kept, plan)?,
+            None => {
+                let kind = InstanceKind::Component {
+                    index,
+                    resource_types: resource_types(store.id(), index, resources),
+                    host_resources: Arc::clone(resources),
+                    modules: Arc::clone(modules),
+                };
+                let type_ids = TypeIds::of(component.unit(), store.engine().types());
+                store.new_instance(component.unit(), plan, kind, type_ids)?
+            }
+        };
         for (offset, import) in &imports.0 {
             // SAFETY: the plan has checked the slots of all imports.
             let slot = unsafe { data.slot::<VmHostImport>(*offset) };
@@ -77,7 +113,7 @@ impl Instance {
             store: store.id(),
             index,
         };
-        store.push_instance(Arc::clone(&data), usage);
+        store.push_instance(Arc::clone(&data), owner, usage);
         // SAFETY: an instance of this store, which is ours; references into it are made anew.
         let entered = unsafe { Entered::new(data.context()) };
         // SAFETY: an instance of this store by this plan, whose imports and references are in
@@ -93,6 +129,7 @@ impl Instance {
         };
         // While it is one of the store.
         drop(entered);
+        drop(data);
         // Host functions that it called may have kept handles and views of it: then it stays, and
         // counts, as long as the store.
         if component.artifact().lowers().is_empty() {

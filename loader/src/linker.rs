@@ -1,6 +1,5 @@
 //! Linking: which host function each import of a component gets.
 
-use std::any::Any;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -13,18 +12,19 @@ use crate::component::Component;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::host::{self, HostFunc};
-use crate::instance::Instance;
+use crate::instance::{Instance, Linked, Origin};
 use crate::link_error::{ImportItem, LinkError, Mismatch};
 use crate::module::Module;
 use crate::signature;
+use crate::spread::Spread;
 use crate::types::ComponentFunc;
 use crate::val::Val;
 use crate::values::{ComponentNamedList, Lift, Lower};
 use crate::versions::{ByName, Items};
+use crate::vm::home::Homes;
 use crate::vm::imports::HostImport;
 use crate::vm::imports::ImportTable;
-use crate::vm::instance::Modules;
-use crate::vm::resources::{HostResource, HostResources, ResourceType};
+use crate::vm::resources::{HostResource, ResourceType};
 use crate::vm::store_context::{AsContextMut, StoreContextMut};
 
 /// Host functions by name, for components to import. `T` is the host's data in the stores that they
@@ -81,19 +81,19 @@ pub struct LinkerInstance<'a, T: 'static> {
     data: PhantomData<fn(&mut T)>,
 }
 
-/// A component with all its imports resolved. Cheap to clone.
+/// A component with all its imports resolved. Cheap to clone, also on many threads at once.
+///
+/// It keeps what its instances leave when they are dropped, so that the next ones need not be made
+/// from the start: see [`Config::max_idle_instances`](crate::Config::max_idle_instances). A host
+/// that makes many instances keeps one `InstancePre`.
 pub struct InstancePre<T: 'static> {
-    inner: Arc<PreInner>,
+    pre: Spread<Pre>,
     data: PhantomData<fn(&mut T)>,
 }
 
-struct PreInner {
-    component: Component,
-    imports: ImportTable,
-    resources: HostResources,
-    modules: Modules,
-    /// Owners of what `imports` points to.
-    _keep: Box<[Arc<dyn Any + Send + Sync>]>,
+struct Pre {
+    linked: Arc<Linked>,
+    homes: Homes,
 }
 
 impl<T: 'static> Linker<T> {
@@ -191,6 +191,15 @@ impl<T: 'static> Linker<T> {
     /// A [`LinkError`] that lists all imports that are missing or of another type; or the artifact
     /// is malformed.
     pub fn instantiate_pre(&self, component: &Component) -> Result<InstancePre<T>> {
+        let linked = self.link(component)?;
+        let homes = Homes::new(Arc::clone(&linked) as _, self.engine.kept());
+        Ok(InstancePre {
+            pre: Spread::new(Pre { linked, homes }),
+            data: PhantomData,
+        })
+    }
+
+    fn link(&self, component: &Component) -> Result<Arc<Linked>> {
         if !component.engine().same(&self.engine) {
             return Err(Error::msg(
                 "the component and the linker belong to different engines",
@@ -270,17 +279,13 @@ impl<T: 'static> Linker<T> {
         error.into_result()?;
         // The plan has checked all slots.
         let imports = ImportTable(imports.into());
-        let inner = PreInner {
+        Ok(Arc::new(Linked {
             component: component.clone(),
             imports,
             resources: resources.into(),
             modules: modules.into(),
             _keep: keep.into(),
-        };
-        Ok(InstancePre {
-            inner: Arc::new(inner),
-            data: PhantomData,
-        })
+        }))
     }
 
     /// Resolves the imports of a component and makes an instance.
@@ -292,7 +297,8 @@ impl<T: 'static> Linker<T> {
         store: impl AsContextMut<Data = T>,
         component: &Component,
     ) -> Result<Instance> {
-        self.instantiate_pre(component)?.instantiate(store)
+        let linked = self.link(component)?;
+        Instance::instantiate(store, &linked, Origin::Once(Arc::clone(&linked)))
     }
 }
 
@@ -423,20 +429,13 @@ impl<T: 'static> InstancePre<T> {
     /// A [`Trap`](crate::Trap) if the component traps while it is instantiated; or there is not
     /// enough memory or address space.
     pub fn instantiate(&self, store: impl AsContextMut<Data = T>) -> Result<Instance> {
-        let PreInner {
-            component,
-            imports,
-            resources,
-            modules,
-            ..
-        } = &*self.inner;
-        let keep: Arc<dyn Any + Send + Sync> = Arc::clone(&self.inner) as _;
-        Instance::instantiate(store, component, imports, resources, modules, keep)
+        let Pre { linked, homes } = &*self.pre;
+        Instance::instantiate(store, linked, Origin::Homes(homes))
     }
 
     /// The component.
     pub fn component(&self) -> &Component {
-        &self.inner.component
+        &self.pre.linked.component
     }
 }
 
@@ -462,7 +461,7 @@ impl<T: 'static> Clone for Linker<T> {
 impl<T: 'static> Clone for InstancePre<T> {
     fn clone(&self) -> Self {
         InstancePre {
-            inner: Arc::clone(&self.inner),
+            pre: self.pre.clone(),
             data: PhantomData,
         }
     }

@@ -47,7 +47,7 @@ pub(crate) fn serve(args: &ServeArgs) -> Result<()> {
     // More than there can be.
     let max_concurrent = args.max_concurrent.get().min(Semaphore::MAX_PERMITS);
     let mut config = Config::new();
-    config.max_idle_reservations(max_concurrent);
+    config.max_idle_instances(max_concurrent);
     let engine = Engine::new(&config)?;
     // A request that computes for too long can be stopped.
     let options = Options {

@@ -21,6 +21,7 @@ use crate::artifact::Unit;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::link_error::{ImportItem, LinkError, Mismatch};
+use crate::vm::home::Owner;
 use crate::vm::initialize::initialize;
 use crate::vm::instance::InstanceKind;
 use crate::vm::store::StoreOpaque;
@@ -198,7 +199,7 @@ impl Module {
             index: store.next_instance(),
         };
         // It stays, even if it traps: its functions may be in the tables of others already.
-        store.push_instance(Arc::clone(&data), usage);
+        store.push_instance(Arc::clone(&data), Owner::Store, usage);
         // SAFETY: an instance of this store by this plan, all of whose parts were filled in.
         unsafe { initialize(&mut context, &data, plan) }?;
         Ok(instance)

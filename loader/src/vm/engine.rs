@@ -5,40 +5,58 @@ use std::sync::Arc;
 use cwasm_format::read::Host;
 
 use super::deadline::Timer;
+use super::kept::{InstanceMetrics, Kept};
 use super::pool::Pool;
 use super::type_ids::TypeRegistry;
+use crate::spread::Spread;
 
-/// The state that components and stores share: options, address space, a timer. Cheap to clone.
+/// The state that components and stores share: options, address space, a timer. Cheap to clone,
+/// also on many threads at once.
 #[derive(Clone, Debug)]
-pub struct Engine(Arc<EngineInner>);
+pub struct Engine(Spread<EngineInner>);
 
 #[derive(Debug)]
 struct EngineInner {
     host: Host,
-    allows_reentrance: bool,
     types: Arc<TypeRegistry>,
     pool: Pool,
     timer: Timer,
-    max_wasm_stack: usize,
+    rules: Rules,
+}
+
+/// Options that are looked at while instances are made and run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rules {
+    /// Whether instances may be entered while they are active.
+    pub(crate) allows_reentrance: bool,
+    /// Bytes of stack that the guests of a store may use.
+    pub(crate) max_wasm_stack: usize,
+    /// Whether the system is asked which pages were written to.
+    pub(crate) scans_pages: bool,
 }
 
 impl Engine {
-    /// An engine for code of this host, with this pool, whose instances may be entered while they
-    /// are active or not, and whose guests may use so many bytes of stack.
-    pub(crate) fn of(
-        host: Host,
-        pool: Pool,
-        allows_reentrance: bool,
-        max_wasm_stack: usize,
-    ) -> Engine {
-        Engine(Arc::new(EngineInner {
+    /// An engine for code of this host, with this pool.
+    pub(crate) fn of(host: Host, pool: Pool, rules: Rules) -> Engine {
+        Engine(Spread::new(EngineInner {
             host,
-            allows_reentrance,
             types: Arc::default(),
             pool,
             timer: Timer::default(),
-            max_wasm_stack,
+            rules,
         }))
+    }
+
+    /// What was done to have instances ready, and what is kept for the next ones.
+    pub fn instance_metrics(&self) -> InstanceMetrics {
+        self.kept().metrics()
+    }
+
+    /// Gives the memory and address space back to the system that are kept of dropped instances:
+    /// for a host that has nothing to do for a while, or needs memory. The next instances take
+    /// longer.
+    pub fn release_unused(&self) {
+        self.0.pool.release();
     }
 
     pub(crate) fn host(&self) -> &Host {
@@ -47,12 +65,22 @@ impl Engine {
 
     /// Whether instances may be entered while they are active.
     pub(crate) fn allows_reentrance(&self) -> bool {
-        self.0.allows_reentrance
+        self.0.rules.allows_reentrance
     }
 
     /// Address space for instances.
     pub(crate) fn pool(&self) -> &Pool {
         &self.0.pool
+    }
+
+    /// What is kept of dropped instances.
+    pub(crate) fn kept(&self) -> &Arc<Kept> {
+        self.0.pool.kept()
+    }
+
+    /// Whether the system is asked which pages of an instance were written to.
+    pub(crate) fn scans_pages(&self) -> bool {
+        self.0.rules.scans_pages
     }
 
     /// The deadlines of stores.
@@ -62,7 +90,7 @@ impl Engine {
 
     /// Whether both are the same engine.
     pub(crate) fn same(&self, other: &Engine) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        self.0.same(&other.0)
     }
 
     /// The core function types of the engine's instances.
@@ -72,6 +100,6 @@ impl Engine {
 
     /// Bytes of stack that the guests of a store may use.
     pub(crate) fn max_wasm_stack(&self) -> usize {
-        self.0.max_wasm_stack
+        self.0.rules.max_wasm_stack
     }
 }

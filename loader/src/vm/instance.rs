@@ -1,7 +1,7 @@
 //! Instances: a slot that is filled from an artifact, and the owners of what it points to.
 #![allow(unsafe_code, reason = "sets up the memory that compiled code runs on")]
 
-use std::any::Any;
+use std::io;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -11,10 +11,13 @@ use cwasm_format::vmctx::{VmContext, VmFuncRef, VmHandles, VmTable};
 use super::handles;
 use super::interrupt::Interrupts;
 use super::items::Item;
-use super::memory::Slot;
+use super::limits::StoreLimits;
 use super::resources::{HostResource, HostResources, ResourceType};
+use super::slot::{Reset, Slot};
+use super::store_id::StoreId;
 use super::table;
 use super::type_ids::TypeIds;
+use crate::artifact::plan::InstancePlan;
 use crate::artifact::{Text, Unit};
 
 /// The loader's own data of an instance: what `VmContext::instance` points to.
@@ -46,8 +49,6 @@ pub(crate) enum InstanceKind {
         host_resources: HostResources,
         /// The core modules that it imports, by the index of the import.
         modules: Modules,
-        /// Owner of the host functions that slots point to.
-        _imports: Arc<dyn Any + Send + Sync>,
     },
     Module {
         /// The imports that it was instantiated with.
@@ -58,25 +59,42 @@ pub(crate) enum InstanceKind {
 }
 
 impl InstanceData {
-    /// An instance of `unit` in a new slot, for the store whose `VmStore` is at this address.
+    /// An instance of `unit` in a clean slot, which belongs to no store yet.
     pub(super) fn new(
-        store: u64,
         slot: Slot,
         unit: &Arc<Unit>,
         kind: InstanceKind,
-        interrupts: Option<Arc<Interrupts>>,
         type_ids: TypeIds,
     ) -> Arc<InstanceData> {
-        let context = slot.context();
-        let data = Arc::new(InstanceData {
+        Arc::new(InstanceData {
             slot,
             text: unit.text(),
             kind,
-            interrupts,
+            interrupts: None,
             type_ids,
             unit: Arc::clone(unit),
-        });
-        let instance = Arc::as_ptr(&data).expose_provenance() as u64;
+        })
+    }
+
+    /// Prepares an instance with a clean slot for the store whose `VmStore` is at this address:
+    /// memories and tables are in place, all else in the context is as in its image.
+    ///
+    /// # Panics
+    /// If anybody else has the instance.
+    pub(super) fn begin(
+        this: &mut Arc<InstanceData>,
+        store: u64,
+        plan: &InstancePlan,
+        limits: &StoreLimits,
+        interrupts: Option<Arc<Interrupts>>,
+    ) {
+        let Some(data) = Arc::get_mut(this) else {
+            unreachable!("instances that belong to no store are nobody's")
+        };
+        data.slot.prepare(plan, limits);
+        data.interrupts = interrupts;
+        let instance = Arc::as_ptr(this).expose_provenance() as u64;
+        let context = this.slot.context();
         // SAFETY: the context starts with its head, and nothing else refers to it yet.
         unsafe {
             context.write(VmContext {
@@ -86,7 +104,45 @@ impl InstanceData {
                 held: 0,
             });
         };
-        data
+    }
+
+    /// Makes it an instance that belongs to no store again: nothing is left of the one before.
+    ///
+    /// # Errors
+    /// If the system refuses: then it cannot be used again.
+    pub(super) fn reset(&mut self) -> io::Result<Reset> {
+        self.free_tables();
+        self.interrupts = None;
+        match self.unit.plan() {
+            Ok(plan) => self.slot.reset(&self.unit, plan),
+            Err(_) => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+
+    /// Whether its memories are large enough for these limits.
+    pub(super) fn fits(&self, plan: &InstancePlan, limits: &StoreLimits) -> bool {
+        self.slot.fits(plan, limits)
+    }
+
+    /// Sets the index that an instance of a component has in a store, and with it the types of its
+    /// resources.
+    pub(super) fn set_index(&mut self, store: StoreId, new: u32) {
+        let InstanceKind::Component {
+            index,
+            resource_types,
+            host_resources,
+            ..
+        } = &mut self.kind
+        else {
+            return;
+        };
+        *index = new;
+        let types = resource_types.iter_mut().zip(host_resources.iter());
+        for (number, (ty, host)) in (0..).map(ResourceNumber).zip(types) {
+            if host.is_none() {
+                *ty = ResourceType::guest(store, new, number);
+            }
+        }
     }
 
     /// The instance that a context belongs to.
@@ -173,15 +229,20 @@ impl InstanceData {
     }
 }
 
-impl Drop for InstanceData {
-    fn drop(&mut self) {
+impl InstanceData {
+    /// Frees what its tables and handle tables have allocated.
+    fn free_tables(&mut self) {
+        if !self.slot.is_in_use() {
+            return;
+        }
         for record in self.unit.artifact().tables() {
             // SAFETY: the plan, which the instance was made from, has checked all tables.
             let table = unsafe { self.slot::<VmTable>(record.slot) };
             // SAFETY: a table of this instance, which nobody uses any more.
-            let table = unsafe { table.as_ref() };
+            let table = unsafe { &mut *table.as_ptr() };
             // SAFETY: as above; tables are as `table::grow` left them.
             unsafe { table::free(table) };
+            table.capacity = 0;
         }
         for record in self.unit.artifact().handle_tables() {
             // SAFETY: as above.
@@ -189,5 +250,11 @@ impl Drop for InstanceData {
             // SAFETY: as above.
             handles::free(unsafe { &mut *table.as_ptr() });
         }
+    }
+}
+
+impl Drop for InstanceData {
+    fn drop(&mut self) {
+        self.free_tables();
     }
 }

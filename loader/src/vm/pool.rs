@@ -1,4 +1,4 @@
-//! Address space that instances have left, for the next ones.
+//! Address space that instances have left, for the next ones of any kind.
 //!
 //! Reserving gigabytes, and giving them back, costs the kernel page tables each time. So a
 //! reservation is kept when its instance is dropped: its pages are given back and are zeros when
@@ -10,6 +10,7 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use crate::fork;
+use crate::vm::kept::Kept;
 use crate::vm::mappings::{Budget, Space};
 
 /// Reservations that nobody uses: all of their pages are zeros, or inaccessible.
@@ -21,6 +22,8 @@ pub(crate) struct Pool {
     max: usize,
     /// The budget of all reservations, also of those that are kept.
     budget: Arc<Budget>,
+    /// Whole instances that are kept.
+    kept: Arc<Kept>,
 }
 
 #[derive(Debug)]
@@ -32,12 +35,18 @@ struct Free {
 
 impl Pool {
     /// A pool that keeps at most `max` reservations, all of which count for `budget`.
-    pub(crate) fn new(max: usize, budget: Arc<Budget>) -> Pool {
+    pub(crate) fn new(max: usize, budget: Arc<Budget>, kept: Arc<Kept>) -> Pool {
         Pool {
             free: Mutex::default(),
             max,
             budget,
+            kept,
         }
+    }
+
+    /// The whole instances that are kept.
+    pub(crate) fn kept(&self) -> &Arc<Kept> {
+        &self.kept
     }
 
     /// The budget that its reservations are taken from.
@@ -62,7 +71,7 @@ impl Pool {
         else {
             return self.budget.reserve(size, accessible).or_else(|_| {
                 // Perhaps the missing address space is kept here.
-                self.clear();
+                self.release();
                 self.budget.reserve(size, accessible)
             });
         };
@@ -115,7 +124,10 @@ impl Pool {
                 .is_none_or(|free| free.reservation.size() == size)
     }
 
-    fn clear(&self) {
+    /// Gives back all that is kept, here and with whole instances.
+    pub(crate) fn release(&self) {
+        // Their address space comes here.
+        self.kept.clear();
         let free = std::mem::take(&mut *fork::lock(&self.free));
         drop(free);
     }
@@ -127,12 +139,13 @@ mod tests {
 
     use super::*;
     use crate::sys::PAGE_SIZE;
+    use crate::vm::kept::Room;
 
     const SIZE: usize = 1 << 32;
 
     #[test]
     fn nothing_is_left_of_the_instance_before() {
-        let pool = Pool::new(8, Budget::new(None));
+        let pool = Pool::new(8, Budget::new(None), Kept::new(Room::default()));
         for (round, pages) in [3, 3, 5, 1, 2].into_iter().enumerate() {
             let reservation = pool.take(SIZE, pages * PAGE_SIZE).unwrap();
             let start = reservation.start().as_ptr();
@@ -153,7 +166,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_bounded() {
-        let pool = Pool::new(8, Budget::new(None));
+        let pool = Pool::new(8, Budget::new(None), Kept::new(Room::default()));
         for pages in 1..=16 {
             pool.give_back(pool.take(pages * PAGE_SIZE, 0).unwrap(), 0, false);
         }
@@ -162,7 +175,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_counts_and_makes_room() {
-        let pool = Pool::new(8, Budget::new(Some(4)));
+        let pool = Pool::new(8, Budget::new(Some(4)), Kept::new(Room::default()));
         let both = [1, 2].map(|pages| pool.take(pages * PAGE_SIZE, 0).unwrap());
         assert!(pool.take(3 * PAGE_SIZE, 0).is_err());
         for reservation in both {

@@ -17,12 +17,13 @@ use crate::artifact::Unit;
 use crate::artifact::plan::InstancePlan;
 use crate::error::{Error, Result};
 use crate::vm::handles;
+use crate::vm::home::Owner;
 use crate::vm::host_handles::HostHandles;
 use crate::vm::instance::{InstanceData, InstanceKind};
 use crate::vm::interrupt::Interrupts;
 use crate::vm::items::HostItems;
 use crate::vm::limits::{StoreLimits, Usage};
-use crate::vm::memory::Slot;
+use crate::vm::slot::Slot;
 use crate::vm::store_id::StoreId;
 use crate::vm::type_ids::TypeIds;
 use crate::vm::watch::Watch;
@@ -39,8 +40,7 @@ pub(crate) struct StoreOpaque {
     id: StoreId,
     engine: Engine,
     host_failure: Option<HostFailure>,
-    /// Each with what the store's instances had defined before.
-    instances: Vec<(Arc<InstanceData>, Usage)>,
+    instances: Vec<Owned>,
     usage: Usage,
     limits: StoreLimits,
     /// Made when someone first asks for it.
@@ -49,6 +49,14 @@ pub(crate) struct StoreOpaque {
     pub(crate) host_items: HostItems,
     /// Resources that the host has.
     pub(crate) resources: HostHandles,
+}
+
+/// An instance of the store.
+struct Owned {
+    data: Arc<InstanceData>,
+    owner: Owner,
+    /// What the store's instances had defined before it.
+    before: Usage,
 }
 
 /// How a host function failed, kept until wasm has been left.
@@ -122,7 +130,7 @@ impl StoreOpaque {
                 .is_some_and(|interrupts| interrupts.is_page(address)),
             _ => {
                 let mut instances = self.instances.iter();
-                instances.any(|(instance, _)| instance.reserves(address))
+                instances.any(|owned| owned.data.reserves(address))
                     || self.host_items.contains(address)
             }
         }
@@ -165,13 +173,37 @@ impl StoreOpaque {
         kind: InstanceKind,
         type_ids: TypeIds,
     ) -> Result<Arc<InstanceData>> {
+        let slot = Slot::new(&self.engine, &self.limits, unit, plan)?;
+        let mut data = InstanceData::new(slot, unit, kind, type_ids);
+        self.begin_instance(&mut data, plan)?;
+        Ok(data)
+    }
+
+    /// As [`new_instance`](StoreOpaque::new_instance), of an instance that belonged to another
+    /// store, whose memories are large enough.
+    ///
+    /// # Errors
+    /// If there is not enough address space or memory.
+    pub(crate) fn reuse_instance(
+        &self,
+        mut data: Arc<InstanceData>,
+        plan: &InstancePlan,
+    ) -> Result<Arc<InstanceData>> {
+        if let Some(data) = Arc::get_mut(&mut data) {
+            data.set_index(self.id, self.next_instance());
+        }
+        self.begin_instance(&mut data, plan)?;
+        Ok(data)
+    }
+
+    /// Prepares an instance that belongs to no store for this one.
+    fn begin_instance(&self, data: &mut Arc<InstanceData>, plan: &InstancePlan) -> Result<()> {
         let interrupts = plan.interrupt_slot.map(|_| Arc::clone(self.interrupts()));
         let page = match &interrupts {
             Some(interrupts) => interrupts.page_address()?,
             None => 0,
         };
-        let slot = Slot::new(&self.engine, &self.limits, unit, plan)?;
-        let data = InstanceData::new(self.vm_address(), slot, unit, kind, interrupts, type_ids);
+        InstanceData::begin(data, self.vm_address(), plan, &self.limits, interrupts);
         if let Some(offset) = plan.interrupt_slot {
             // SAFETY: the plan has checked the slot.
             let slot = unsafe { data.slot::<u64>(offset) };
@@ -179,14 +211,14 @@ impl StoreOpaque {
             unsafe { slot.write(page) };
         }
         if !self.engine.allows_reentrance() {
-            for record in unit.artifact().nests() {
+            for record in data.unit().artifact().nests() {
                 // SAFETY: the plan has checked the flags of all records.
                 let flags = unsafe { data.slot::<u32>(record.flags) };
                 // SAFETY: as above; aligned, and nothing else refers to it yet.
                 unsafe { flags.write(flags::INITIAL & !flags::MAY_NEST) };
             }
         }
-        Ok(data)
+        Ok(())
     }
 
     /// The index that the next instance will have.
@@ -219,16 +251,22 @@ impl StoreOpaque {
         }
     }
 
-    pub(crate) fn push_instance(&mut self, instance: Arc<InstanceData>, usage: Usage) {
+    pub(crate) fn push_instance(&mut self, data: Arc<InstanceData>, owner: Owner, usage: Usage) {
         let before = std::mem::replace(&mut self.usage, usage);
-        self.instances.push((instance, before));
+        self.instances.push(Owned {
+            data,
+            owner,
+            before,
+        });
     }
 
     /// Drops the instance of this index if it is the youngest.
     pub(crate) fn pop_instance(&mut self, index: u32) {
-        if self.instances.len() == index as usize + 1 {
-            let youngest = self.instances.pop();
-            self.usage = youngest.map(|(_, before)| before).unwrap_or_default();
+        if self.instances.len() == index as usize + 1
+            && let Some(youngest) = self.instances.pop()
+        {
+            self.usage = youngest.before;
+            youngest.owner.retire(youngest.data);
         }
     }
 
@@ -237,7 +275,15 @@ impl StoreOpaque {
     /// # Panics
     /// If the store has no such instance.
     pub(crate) fn instance(&self, index: u32) -> &InstanceData {
-        &self.instances[index as usize].0
+        &self.instances[index as usize].data
+    }
+}
+
+impl Drop for StoreOpaque {
+    fn drop(&mut self) {
+        for Owned { data, owner, .. } in self.instances.drain(..) {
+            owner.retire(data);
+        }
     }
 }
 

@@ -37,7 +37,7 @@ fn starts_with_a_string(text: &str, end: &str) -> String {
 fn views_of_what_failed_to_start() {
     for slots in [0, 64] {
         let mut config = Config::new();
-        config.max_idle_reservations(slots);
+        config.max_idle_instances(slots);
         let engine = Engine::new(&config).unwrap();
         let mut linker = Linker::<Option<WasmStr>>::new(&engine);
         let keep = |mut store: StoreContextMut<'_, Option<WasmStr>>, (s,): (WasmStr,)| {

@@ -5,6 +5,8 @@
 
 mod modules;
 
+use std::ops::Range;
+
 use cwasm_format::FormatError;
 use cwasm_format::data::{
     CHECKED_GUARD_SIZE, GUARD_SIZE, IMAGE_CONTEXT, ImageRecord, MAX_MAPPED_RUNS, MAX_RESERVATION,
@@ -32,6 +34,7 @@ pub(crate) struct InstancePlan {
     pub(crate) tables: Box<[TablePlan]>,
     /// Context offset of the `VmHandles` of each handle table.
     pub(crate) handle_tables: Box<[u32]>,
+    /// By target and offset; no two of them overlap.
     pub(crate) runs: Box<[Run]>,
     /// How many of the runs are mapped.
     pub(crate) mapped_runs: usize,
@@ -104,7 +107,8 @@ impl InstancePlan {
                 let record = record_id(SectionId::ImageRuns, index);
                 plan_run(context_size, &memories, images, record, run)
             })
-            .collect::<Result<Box<[_]>, _>>()?;
+            .collect::<Result<Vec<_>, _>>()?;
+        let runs = sort_runs(runs)?;
         let mut mapped = runs.iter().enumerate().filter(|(_, run)| run.is_mapped);
         if let Some((index, _)) = mapped.nth(MAX_MAPPED_RUNS) {
             return Err(record_id(SectionId::ImageRuns, index).error("is_mapped", 1u32));
@@ -143,6 +147,39 @@ impl InstancePlan {
             init,
             interrupt_slot: records.interrupt_slot(),
         })
+    }
+
+    /// The runs that are in this part of a memory, or of the context, in ascending order: those at
+    /// the ends may be longer.
+    pub(crate) fn runs_in(
+        &self,
+        memory: Option<usize>,
+        part: Range<usize>,
+    ) -> impl Iterator<Item = &Run> {
+        let ends_before = |run: &Run| (run.memory, run.offset + run.size) <= (memory, part.start);
+        let first = self.runs.partition_point(ends_before);
+        let runs = self.runs[first..].iter();
+        runs.take_while(move |run| run.memory == memory && run.offset < part.end)
+    }
+}
+
+/// Sorts runs by target and offset.
+///
+/// # Errors
+/// If two of them overlap.
+fn sort_runs(runs: Vec<Run>) -> Result<Box<[Run]>, FormatError> {
+    let mut runs: Vec<(usize, Run)> = runs.into_iter().enumerate().collect();
+    runs.sort_by_key(|(_, run)| (run.memory, run.offset));
+    let overlap = runs.windows(2).find(|pair| {
+        let (first, second) = (&pair[0].1, &pair[1].1);
+        first.memory == second.memory && second.offset < first.offset + first.size
+    });
+    match overlap {
+        Some(pair) => {
+            let (index, run) = pair[1];
+            Err(record_id(SectionId::ImageRuns, index).error("offset", run.offset as u64))
+        }
+        None => Ok(runs.into_iter().map(|(_, run)| run).collect()),
     }
 }
 

@@ -1,7 +1,9 @@
 //! Linux.
 
+pub(crate) mod cpu_number;
 pub(crate) mod file;
 pub(crate) mod fork;
 pub(crate) mod memory;
+pub(crate) mod pagemap;
 pub(crate) mod signals;
 pub(crate) mod thread;

@@ -1,0 +1,141 @@
+//! References that are counted for each CPU.
+//!
+//! Threads that clone and drop the same `Arc` take its count from each other each time, which costs
+//! more than the work that they share it for. Clones of a [`Spread`] that are made on different
+//! CPUs count apart:
+//!
+//! ```text
+//! the first Spread -> Leaf -> Arc<T>
+//!                      |-> leaf of CPU 0 -> the same Arc<T>
+//!                      |-> leaf of CPU 1 -> the same Arc<T>
+//! clone on CPU 1 -----------^
+//! ```
+//!
+//! So clones made on many CPUs are cheap as long as the first one is there; a clone's clones count
+//! with it.
+
+use std::fmt;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
+
+use crate::sys::cpu_number;
+
+/// A shared reference to a `T`, whose clones on different CPUs share no count.
+pub(crate) struct Spread<T>(Arc<Leaf<T>>);
+
+/// Aligned so that no two counts share a cache line, nor a pair of lines that is fetched together.
+#[repr(align(128))]
+struct Leaf<T> {
+    value: Arc<T>,
+    /// In the first one: what its clones refer to, by CPU.
+    by_cpu: ByCpu<Arc<Leaf<T>>>,
+}
+
+/// Values for each CPU, made when they are needed.
+#[derive(Debug)]
+pub(crate) struct ByCpu<T>(Box<[OnceLock<T>]>);
+
+impl<T> ByCpu<T> {
+    /// A value for each CPU.
+    pub(crate) fn new() -> ByCpu<T> {
+        ByCpu((0..cpu_number::count()).map(|_| OnceLock::new()).collect())
+    }
+
+    /// No values.
+    fn none() -> ByCpu<T> {
+        ByCpu(Box::default())
+    }
+
+    /// The value of the CPU that this runs on, made by `new` if there is none; `None` of a list
+    /// without values.
+    #[inline]
+    fn try_current(&self, new: impl FnOnce() -> T) -> Option<&T> {
+        let value = self.0.get(cpu_number::current())?;
+        Some(value.get_or_init(new))
+    }
+
+    /// The value of the CPU that this runs on, made by `new` if there is none.
+    #[inline]
+    pub(crate) fn current(&self, new: impl FnOnce() -> T) -> &T {
+        match self.try_current(new) {
+            Some(value) => value,
+            None => unreachable!("made with a value for each CPU"),
+        }
+    }
+
+    /// All values that were made.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().filter_map(OnceLock::get)
+    }
+}
+
+impl<T> Spread<T> {
+    /// The first reference.
+    pub(crate) fn new(value: T) -> Spread<T> {
+        Spread(Arc::new(Leaf {
+            value: Arc::new(value),
+            by_cpu: ByCpu::new(),
+        }))
+    }
+
+    /// Whether both refer to the same value.
+    #[inline]
+    pub(crate) fn same(&self, other: &Spread<T>) -> bool {
+        Arc::ptr_eq(&self.0.value, &other.0.value)
+    }
+}
+
+impl<T> Clone for Spread<T> {
+    #[inline]
+    fn clone(&self) -> Spread<T> {
+        let leaf = self.0.by_cpu.try_current(|| {
+            Arc::new(Leaf {
+                value: Arc::clone(&self.0.value),
+                by_cpu: ByCpu::none(),
+            })
+        });
+        Spread(Arc::clone(leaf.unwrap_or(&self.0)))
+    }
+}
+
+impl<T> Deref for Spread<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        &self.0.value
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Spread<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_value_lives_as_long_as_any_clone() {
+        let value = Arc::new(5);
+        let first = Spread::new(Arc::clone(&value));
+        let clone = first.clone();
+        let clones: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(|| clone.clone())).collect();
+            threads.into_iter().map(|t| t.join().unwrap()).collect()
+        });
+        assert!(
+            clones
+                .iter()
+                .all(|clone| clone.same(&first) && ***clone == 5)
+        );
+        assert!(!first.same(&Spread::new(Arc::clone(&value))));
+        drop(first);
+        drop(clone);
+        assert_eq!(Arc::strong_count(&value), 2);
+        drop(clones);
+        assert_eq!(Arc::strong_count(&value), 1);
+    }
+}
