@@ -19,6 +19,7 @@ use crate::vm::unwind;
 pub struct Config {
     max_idle: Room,
     scan_pages: bool,
+    fence_pages: bool,
     allow_reentrance: bool,
     max_wasm_stack: usize,
     max_mappings: Option<usize>,
@@ -32,6 +33,7 @@ impl Default for Config {
                 bytes: 256 << 20,
             },
             scan_pages: true,
+            fence_pages: true,
             allow_reentrance: true,
             max_wasm_stack: 1 << 20,
             max_mappings: None,
@@ -73,6 +75,20 @@ impl Config {
     /// each page that the next instance touches is faulted in.
     pub fn scan_pages(&mut self, scan: bool) -> &mut Config {
         self.scan_pages = scan;
+        self
+    }
+
+    /// Sets whether pages are made read-only that kept instances of a component do not write to,
+    /// once several of them have written to the same pages; they are by default, if
+    /// [`scan_pages`](Config::scan_pages) is possible. Then nothing has to be asked of the system
+    /// for an instance, which takes half the time. If one writes elsewhere after all, the loader's
+    /// handler of `SIGSEGV` makes all its pages writable again.
+    ///
+    /// A host must not let this signal be blocked on threads that call guests, nor install a
+    /// handler later that does not pass on what it does not know: as for traps, but here a guest's
+    /// usual writes depend on it. In a debugger, `handle SIGSEGV nostop noprint pass` helps.
+    pub fn fence_pages(&mut self, fence: bool) -> &mut Config {
+        self.fence_pages = fence;
         self
     }
 
@@ -141,6 +157,7 @@ impl Engine {
             allows_reentrance: config.allow_reentrance,
             max_wasm_stack: config.max_wasm_stack,
             scans_pages: config.scan_pages,
+            fences_pages: config.fence_pages && config.scan_pages,
         };
         Ok(Engine::of(host, pool, rules))
     }

@@ -33,6 +33,8 @@ pub(crate) struct Rules {
     pub(crate) max_wasm_stack: usize,
     /// Whether the system is asked which pages were written to.
     pub(crate) scans_pages: bool,
+    /// Whether pages that instances do not write to are made read-only.
+    pub(crate) fences_pages: bool,
 }
 
 impl Engine {
@@ -81,6 +83,11 @@ impl Engine {
     /// Whether the system is asked which pages of an instance were written to.
     pub(crate) fn scans_pages(&self) -> bool {
         self.0.rules.scans_pages
+    }
+
+    /// Whether pages that instances do not write to are made read-only.
+    pub(crate) fn fences_pages(&self) -> bool {
+        self.0.rules.fences_pages
     }
 
     /// The deadlines of stores.

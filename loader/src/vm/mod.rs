@@ -6,6 +6,8 @@ pub(crate) mod canon;
 pub(crate) mod deadline;
 pub(crate) mod engine;
 pub(crate) mod enter;
+pub(crate) mod fence;
+pub(crate) mod habits;
 pub(crate) mod handles;
 pub(crate) mod home;
 pub(crate) mod hook;

@@ -16,8 +16,9 @@
 //!
 //! When its instance is dropped, a slot stays mapped, with the pages that were written to: the
 //! kernel finds them ([`pagemap`]), and the images and zeros are copied over them, which costs less
-//! than to give them back and have each faulted in again. What is far more than an instance has
-//! written to is given back nevertheless ([`Slot::most_to_copy`]).
+//! than to give them back and have each faulted in again. Where the kernel does not tell, or too
+//! many were written to, they are given back. When instances have written to the same pages a few
+//! times, the others are fenced ([`Fence`]), and the kernel need not be asked.
 #![allow(unsafe_code, reason = "owns the memory of instances")]
 
 use std::io;
@@ -28,12 +29,13 @@ use cwasm_format::header::SectionId;
 use cwasm_format::vmctx::{VmContext, VmHandles, VmMemory, VmTable};
 
 use super::engine::Engine;
+use super::fence::Fence;
+use super::habits::{Habits, Written};
 use super::handles;
 use super::memory;
 use crate::artifact::Unit;
 use crate::artifact::plan::{InstancePlan, Run, TablePlan};
 use crate::error::{Context as _, Error, Result};
-use crate::sys::PAGE_SIZE;
 use crate::sys::memory::{Reservation, round_up};
 use crate::sys::pagemap::{self, Pages};
 use crate::vm::limits::StoreLimits;
@@ -55,8 +57,10 @@ pub(crate) struct Slot {
     in_use: bool,
     /// Whether it could not be made clean: then nobody can use its address space again.
     is_lost: bool,
-    /// Bytes that the instance had written to which was the first in it, or after it was emptied.
-    first_written: Option<usize>,
+    /// What its instances have written to.
+    habits: Habits,
+    /// Fences around all other pages.
+    fenced: Option<Fenced>,
     /// The mappings that the runs count as. Given back after they were unmapped.
     _runs: Option<Mappings>,
 }
@@ -74,6 +78,23 @@ struct Area {
     initial: usize,
     /// Bytes that are accessible, as known when no instance uses it.
     accessible: usize,
+}
+
+/// Fences around the areas of a slot.
+#[derive(Debug)]
+struct Fenced {
+    fences: Box<[Fence]>,
+    _mappings: Mappings,
+}
+
+impl Fenced {
+    /// Opens all of them.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    fn open(self) -> io::Result<()> {
+        self.fences.into_iter().try_for_each(Fence::open)
+    }
 }
 
 /// What a reset has done.
@@ -132,6 +153,8 @@ impl Slot {
         };
         let runs = runs.transpose();
         let runs = runs.context("cannot set up the memory of an instance")?;
+        // Their bytes are the business of several threads.
+        let is_shared = plan.memories.iter().any(|memory| memory.is_shared);
         let mut slot = Slot {
             engine: engine.clone(),
             areas,
@@ -139,7 +162,8 @@ impl Slot {
             copied: false,
             in_use: false,
             is_lost: false,
-            first_written: None,
+            habits: Habits::new(engine.fences_pages() && !is_shared),
+            fenced: None,
             _runs: runs,
         };
         slot.fill(unit, plan)
@@ -186,8 +210,42 @@ impl Slot {
     /// If the system refuses: the slot cannot be used again.
     pub(crate) fn reset(&mut self, unit: &Unit, plan: &InstancePlan) -> io::Result<Reset> {
         self.settle();
+        if let Some(fences) = self.closed_fences() {
+            let mut copied = 0;
+            for (index, fence) in fences.iter().enumerate() {
+                for part in fence.writable() {
+                    copied += part.len();
+                    self.restore(unit, plan, index, part.clone(), false);
+                }
+            }
+            return Ok(Reset {
+                resident: copied,
+                copied,
+                emptied: false,
+            });
+        }
         self.is_lost = true;
-        let mut written = 0;
+        if let Some(fenced) = self.fenced.take() {
+            fenced.open()?;
+            self.habits.surprise();
+        }
+        let reset = self.reset_open(unit, plan)?;
+        self.is_lost = false;
+        Ok(reset)
+    }
+
+    /// The fences, if nobody has written to anything beyond them, and no memory has grown.
+    fn closed_fences(&self) -> Option<&[Fence]> {
+        let fences = &self.fenced.as_ref()?.fences;
+        let mut areas = fences.iter().zip(&self.areas);
+        let closed =
+            areas.all(|(fence, area)| fence.is_closed() && area.accessible == area.initial);
+        closed.then_some(fences)
+    }
+
+    /// Makes a slot without fences clean again.
+    fn reset_open(&mut self, unit: &Unit, plan: &InstancePlan) -> io::Result<Reset> {
+        let mut written = Written::new(self.habits.may_fence());
         let mut scans = self.engine.scans_pages();
         for index in 0..self.areas.len() {
             let Area {
@@ -195,32 +253,74 @@ impl Slot {
                 initial,
                 ..
             } = self.areas[index];
-            let most = self.most_to_copy().saturating_sub(written);
-            let reset = match scans {
-                true => self.reset_written(unit, plan, index, accessible, most),
-                false => None,
+            let most = self.habits.most_to_copy(self.engine.kept().max_of_one());
+            let is_done = scans && {
+                written.begin_area(most);
+                self.reset_written(unit, plan, index, accessible, &mut written)
             };
-            match reset {
-                Some(bytes) => written += bytes,
-                None => {
-                    scans = false;
-                    self.space(index).discard(0, accessible)?;
-                    self.copy_runs(unit, plan, index);
-                }
+            if !is_done {
+                scans = false;
+                self.space(index).discard(0, accessible)?;
+                self.copy_runs(unit, plan, index);
             }
             if accessible > initial {
                 let grown = accessible - initial;
                 self.space(index).make_inaccessible(initial, grown)?;
                 self.areas[index].accessible = initial;
+                written.parts = None;
             }
         }
-        self.is_lost = false;
-        self.first_written = scans.then(|| self.first_written.unwrap_or(written));
+        if !scans {
+            self.habits.forget();
+            return Ok(Reset {
+                emptied: true,
+                ..Reset::default()
+            });
+        }
+        self.habits.note(written.bytes);
+        if let Some(parts) = written.parts
+            && self.habits.is_regular()
+        {
+            self.fence(parts)?;
+        }
         Ok(Reset {
-            resident: written,
-            copied: written,
-            emptied: !scans,
+            resident: written.bytes,
+            copied: written.bytes,
+            emptied: false,
         })
+    }
+
+    /// Closes fences around what instances do not write to, if there are mappings for them.
+    ///
+    /// # Errors
+    /// If the system refuses, and what has changed by then cannot be undone.
+    fn fence(&mut self, parts: Vec<Vec<Range<usize>>>) -> io::Result<()> {
+        let count: usize = parts.iter().map(|parts| 2 * parts.len() + 1).sum();
+        let Ok(mappings) = self.engine.pool().budget().take(count) else {
+            return Ok(());
+        };
+        let mut fences = Vec::new();
+        for (index, parts) in parts.into_iter().enumerate() {
+            let space = self.space(index);
+            let len = self.areas[index].initial;
+            match Fence::close(space, len, parts.into()) {
+                Ok(Some(fence)) => fences.push(fence),
+                refused => {
+                    space.make_accessible(0, len)?;
+                    for fence in fences {
+                        fence.open()?;
+                    }
+                    // It would not go better the next time.
+                    self.habits.surprise();
+                    return refused.map(drop).or(Ok(()));
+                }
+            }
+        }
+        self.fenced = Some(Fenced {
+            fences: fences.into(),
+            _mappings: mappings,
+        });
+        Ok(())
     }
 
     /// Notes how much of each area is accessible: the instance is gone.
@@ -231,45 +331,30 @@ impl Slot {
         self.in_use = false;
     }
 
-    /// The bytes that a reset copies at most, before the pages are given back instead. Pages that
-    /// one of many instances has written to are copied for each of the next ones; so when they are
-    /// many more than one instance wrote to at first, they cost more than faults.
-    fn most_to_copy(&self) -> usize {
-        /// A fault costs about as much as so many copies of a page.
-        const FAULT: usize = 4;
-        const FEW: usize = 16 * PAGE_SIZE;
-        let most = self.engine.kept().max_of_one();
-        match self.first_written {
-            Some(first) => (FAULT * first + FEW).min(most),
-            None => most,
-        }
-    }
-
-    /// Copies images and zeros over the pages of an area that were written to, if there are at most
-    /// so many bytes of them: the number of bytes. `None`: there are more, or the kernel does not
-    /// say which these are; any of them may be unchanged.
+    /// Copies images and zeros over the pages of an area that were written to. Whether that was all:
+    /// if not, there are too many of them, or the kernel does not say which they are, and any of
+    /// them may be unchanged.
     fn reset_written(
         &self,
         unit: &Unit,
         plan: &InstancePlan,
         index: usize,
         accessible: usize,
-        most: usize,
-    ) -> Option<usize> {
+        written: &mut Written,
+    ) -> bool {
         let start = self.space(index).start().addr().get();
-        let mut written = 0;
+        let mut is_within = true;
         let scanned = pagemap::scan(start..start + accessible, |pages| {
             let Pages { range, is_zero } = pages;
             let range = range.start - start..range.end - start;
             if !is_zero {
-                written += range.len();
+                is_within = is_within && written.add(range.clone());
             }
-            if written <= most {
+            if is_within {
                 self.restore(unit, plan, index, range, is_zero);
             }
         });
-        scanned.ok()?;
-        (written <= most).then_some(written)
+        scanned.is_ok() && is_within
     }
 
     /// Copies images and zeros over a part of an area, or, if it consists of zeros, images alone.
@@ -452,6 +537,9 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         self.settle();
+        if let Some(fenced) = self.fenced.take() {
+            self.is_lost |= fenced.open().is_err();
+        }
         for area in &mut self.areas {
             if let Some(space) = area.space.take().filter(|_| !self.is_lost) {
                 let pool = self.engine.pool();

@@ -26,7 +26,8 @@ use crate::sys;
 use crate::sys::PROBE_DISTANCE;
 use crate::sys::frames::{Caller, read_word};
 use crate::sys::registers::Resume;
-use crate::sys::signals::{Cause, Fault};
+use crate::sys::signals::{Answer, Cause, Fault};
+use crate::vm::fence;
 use crate::vm::store::StoreOpaque;
 
 /// Frames that a backtrace shows.
@@ -82,9 +83,17 @@ pub(crate) fn take_backtrace(f: impl FnOnce(&[usize], bool)) {
     f(&pcs[..len], truncated);
 }
 
-/// Decides about a fault: if it is a trap of compiled code, where to continue. Runs in a signal
-/// handler.
-pub(crate) fn on_fault(fault: &Fault) -> Option<Resume> {
+/// Decides about a fault: whether it is a write to memory that is fenced, or a trap of compiled code.
+/// Runs in a signal handler.
+pub(crate) fn on_fault(fault: &Fault) -> Option<Answer> {
+    match fault.cause {
+        Cause::Access(address) if fence::open_at(address) => Some(Answer::Again),
+        _ => on_trap(fault).map(Answer::Resume),
+    }
+}
+
+/// If a fault is a trap of compiled code: where to continue.
+fn on_trap(fault: &Fault) -> Option<Resume> {
     let registers = &fault.registers;
     let (code, starts_function) = registry::with_unit(registers.pc, |unit| {
         let artifact = unit.artifact();

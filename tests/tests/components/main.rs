@@ -22,6 +22,7 @@ mod mismatch;
 mod modules;
 mod pass_through;
 mod preview1;
+mod recycled;
 mod reentrance;
 mod reference;
 mod reflection;

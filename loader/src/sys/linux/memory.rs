@@ -121,6 +121,14 @@ impl Reservation {
         Ok(unsafe { rustix::mm::mprotect(start, size, MprotectFlags::empty()) }?)
     }
 
+    /// Makes whole pages of the range readable, and not writable.
+    pub(crate) fn make_read_only(&self, offset: usize, size: usize) -> io::Result<()> {
+        let start = self.address(offset, size).as_ptr().cast();
+        // SAFETY: the pages are ours (invariant 1), and their owner says that nobody relies on
+        // writing to them.
+        Ok(unsafe { rustix::mm::mprotect(start, size, MprotectFlags::READ) }?)
+    }
+
     /// Makes whole pages, none of which is mapped from a file, zeros again.
     pub(crate) fn discard(&self, offset: usize, size: usize) -> io::Result<()> {
         let start = self.address(offset, size).as_ptr().cast();

@@ -35,9 +35,18 @@ pub(crate) enum Cause {
     Division,
 }
 
-/// Decides whether a fault is a trap, and where to continue. Runs in a signal handler: it must not
+/// Decides what happens after a fault; `None`: it is not ours. Runs in a signal handler: it must not
 /// allocate, lock or panic.
-pub(crate) type Handler = fn(&Fault) -> Option<Resume>;
+pub(crate) type Handler = fn(&Fault) -> Option<Answer>;
+
+/// What happens after a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// The instruction is executed again.
+    Again,
+    /// It is a trap.
+    Resume(Resume),
+}
 
 /// The signals that faults of code raise. (`SIGBUS` is never a guest's doing: pages that are there
 /// cannot be read or written, because a mapped file was cut off or the hardware failed.)
@@ -168,9 +177,10 @@ unsafe extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, contex
             registers: Registers::of_signal(machine),
             cause,
         };
-        if let Some(resume) = (installed.handler)(&fault) {
-            resume.set(machine);
-            return;
+        match (installed.handler)(&fault) {
+            Some(Answer::Again) => return,
+            Some(Answer::Resume(resume)) => return resume.set(machine),
+            None => {}
         }
     }
     let index = SIGNALS.iter().position(|known| *known == signal);

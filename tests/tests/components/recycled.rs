@@ -1,0 +1,392 @@
+//! Instances that are made of what others have left: nothing of these is seen.
+//!
+//! Each test has a guest write to all that it can reach, drops it, and looks from the next instance,
+//! which must see what the first one has seen. Whether instances were really reused is told by the
+//! engine's metrics.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use cwasm::{
+    Component, Config, Engine, InstancePre, Linker, Store, StoreContextMut, StoreLimits, TrapCode,
+};
+use cwasm_compiler::{Bounds, Options};
+
+/// `digest` depends on all memories, tables and globals, `spoil` writes to all of them, with
+/// `grow` after growing them. `end` is what it does last: 0 returns, 1 traps, 2 calls the host, 3
+/// never ends.
+const GUEST: &str = r#"(component
+  (import "end" (func $end))
+  (core func $end (canon lower (func $end)))
+  (core module $m
+    (import "" "end" (func $end))
+    (import "" "new" (func $new (param i32) (result i32)))
+    (memory $a 17 40)
+    (memory $b 1 9)
+    (data (memory $a) (i32.const 5000) "what an instance starts with")
+    (data (memory $a) (i32.const 1050000) "more of it")
+    (data (memory $b) (i32.const 65500) "at the end")
+    (data $passive "passive")
+    (table $t 20 400 funcref)
+    (table $u 3 3 externref)
+    (elem (table $t) (i32.const 4) func $f $g)
+    (elem $dropped func $g)
+    (global $i (mut i32) (i32.const 11))
+    (global $l (mut i64) (i64.const 12))
+    (global $d (mut f64) (f64.const 1.5))
+    (global $v (mut v128) (v128.const i64x2 1 2))
+    (global $r (mut funcref) (ref.func $f))
+    (type $nullary (func (result i32)))
+    (func $f (result i32) (i32.const 71))
+    (func $g (result i32) (i32.const 72))
+    (elem declare func $f $g)
+
+    (global $hash (mut i64) (i64.const 0))
+    (func $mix (param $word i64)
+      (global.set $hash
+        (i64.mul
+          (i64.xor (i64.add (global.get $hash) (i64.const 1)) (local.get $word))
+          (i64.const 0x9E3779B97F4A7C15))))
+    (func $called (param $index i32) (result i64)
+      (if (result i64) (ref.is_null (table.get $t (local.get $index)))
+        (then (i64.const -1))
+        (else (i64.extend_i32_u (call_indirect $t (type $nullary) (local.get $index))))))
+    (func (export "digest") (result i64)
+      (local $at i32) (local $result i64)
+      (loop $next
+        (call $mix (i64.load $a (local.get $at)))
+        (local.set $at (i32.add (local.get $at) (i32.const 8)))
+        (br_if $next (i32.lt_u (local.get $at) (i32.shl (memory.size $a) (i32.const 16)))))
+      (local.set $at (i32.const 0))
+      (loop $next
+        (call $mix (i64.load $b (local.get $at)))
+        (local.set $at (i32.add (local.get $at) (i32.const 8)))
+        (br_if $next (i32.lt_u (local.get $at) (i32.shl (memory.size $b) (i32.const 16)))))
+      (local.set $at (i32.const 0))
+      (loop $next
+        (call $mix (call $called (local.get $at)))
+        (local.set $at (i32.add (local.get $at) (i32.const 1)))
+        (br_if $next (i32.lt_u (local.get $at) (table.size $t))))
+      (call $mix (i64.extend_i32_u (memory.size $a)))
+      (call $mix (i64.extend_i32_u (memory.size $b)))
+      (call $mix (i64.extend_i32_u (table.size $t)))
+      (call $mix (i64.extend_i32_u (ref.is_null (table.get $u (i32.const 2)))))
+      (call $mix (i64.extend_i32_u (global.get $i)))
+      (call $mix (global.get $l))
+      (call $mix (i64.reinterpret_f64 (global.get $d)))
+      (call $mix (i64x2.extract_lane 0 (global.get $v)))
+      (call $mix (i64x2.extract_lane 1 (global.get $v)))
+      (call $mix (i64.extend_i32_u (ref.is_null (global.get $r))))
+      ;; The first handle of a table that has none.
+      (call $mix (i64.extend_i32_u (call $new (i32.const 1))))
+      ;; Segments that were dropped would trap.
+      (memory.init $a $passive (i32.const 900) (i32.const 0) (i32.const 7))
+      (table.init $t $dropped (i32.const 0) (i32.const 0) (i32.const 1))
+      (local.set $result (global.get $hash))
+      (global.set $hash (i64.const 0))
+      (local.get $result))
+
+    (func (export "spoil") (param $grow i32) (param $end i32)
+      (if (local.get $grow)
+        (then
+          (drop (memory.grow $a (i32.const 3)))
+          (drop (memory.grow $b (i32.const 2)))
+          (drop (table.grow $t (ref.func $g) (i32.const 300)))))
+      (memory.fill $a (i32.const 0) (i32.const 0x5e) (i32.shl (memory.size $a) (i32.const 16)))
+      (memory.fill $b (i32.const 0) (i32.const 0x5e) (i32.shl (memory.size $b) (i32.const 16)))
+      (table.fill $t (i32.const 0) (ref.func $g) (table.size $t))
+      (data.drop $passive)
+      (elem.drop $dropped)
+      (global.set $i (i32.const -1))
+      (global.set $l (i64.const -1))
+      (global.set $d (f64.const -1))
+      (global.set $v (v128.const i64x2 -1 -1))
+      (global.set $r (ref.null func))
+      (drop (call $new (i32.const 99)))
+      (drop (call $new (i32.const 98)))
+      (block $never (block $host (block $trap (block $return
+        (br_table $return $trap $host $never (local.get $end)))
+        return)
+        unreachable)
+        (call $end)
+        return)
+      (loop $for_ever (br $for_ever))))
+  (type $R (resource (rep i32)))
+  (core func $new (canon resource.new $R))
+  (core instance $i (instantiate $m (with "" (instance
+    (export "end" (func $end)) (export "new" (func $new))))))
+  (func (export "digest") (result u64) (canon lift (core func $i "digest")))
+  (func (export "spoil") (param "grow" bool) (param "end" u32)
+    (canon lift (core func $i "spoil"))))"#;
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum End {
+    Returns,
+    Traps,
+    Panics,
+    IsInterrupted,
+}
+
+const ENDS: [End; 4] = [End::Returns, End::Traps, End::Panics, End::IsInterrupted];
+
+#[allow(unsafe_code, reason = "maps an artifact that the test just compiled")]
+fn compile(engine: &Engine, text: &str, options: &Options) -> Component {
+    let wasm = wat::parse_str(text).unwrap();
+    let artifact = cwasm_compiler::compile(&wasm, options).unwrap();
+    // SAFETY: the artifact comes from this compiler.
+    unsafe { Component::from_bytes(engine, &artifact.bytes) }.unwrap()
+}
+
+fn interruptible(bounds: Bounds) -> Options {
+    Options {
+        interruptible: true,
+        bounds,
+        ..Options::default()
+    }
+}
+
+fn link(engine: &Engine, component: &Component) -> InstancePre<()> {
+    let mut linker = Linker::new(engine);
+    let end = |_: StoreContextMut<'_, ()>, (): ()| -> cwasm::Result<()> { panic!("by a test") };
+    linker.root().func_wrap("end", end).unwrap();
+    linker.instantiate_pre(component).unwrap()
+}
+
+fn digest(pre: &InstancePre<()>) -> u64 {
+    let mut store = Store::new(pre.component().engine(), ());
+    let instance = pre.instantiate(&mut store).unwrap();
+    let digest = instance
+        .get_typed_func::<(), (u64,)>(&mut store, "digest")
+        .unwrap();
+    digest.call(&mut store, ()).unwrap().0
+}
+
+fn spoil(pre: &InstancePre<()>, grow: bool, end: End) {
+    let mut store = Store::new(pre.component().engine(), ());
+    let instance = pre.instantiate(&mut store).unwrap();
+    let spoil = instance
+        .get_typed_func::<(bool, u32), ()>(&mut store, "spoil")
+        .unwrap();
+    if end == End::IsInterrupted {
+        let soon = Instant::now() + Duration::from_millis(20);
+        store.set_deadline(Some(soon)).unwrap();
+    }
+    let number = ENDS.iter().position(|other| *other == end).unwrap() as u32;
+    let called = catch_unwind(AssertUnwindSafe(|| spoil.call(&mut store, (grow, number))));
+    match (end, called) {
+        (End::Returns, Ok(Ok(()))) | (End::Panics, Err(_)) => {}
+        (End::Traps, Ok(Err(error))) => {
+            assert_eq!(error.trap().unwrap().code(), TrapCode::Unreachable);
+        }
+        (End::IsInterrupted, Ok(Err(error))) => {
+            assert_eq!(error.trap().unwrap().code(), TrapCode::Interrupt);
+        }
+        (_, other) => panic!("{end:?}: {other:?}"),
+    }
+}
+
+/// Engines that keep instances in each way there is, and one that keeps none.
+fn engines() -> Vec<(&'static str, Engine)> {
+    let engine = |change: fn(&mut Config)| {
+        let mut config = Config::new();
+        change(&mut config);
+        Engine::new(&config).unwrap()
+    };
+    vec![
+        ("scan", engine(|_| {})),
+        (
+            "no scan",
+            engine(|config| {
+                config.scan_pages(false);
+            }),
+        ),
+        // Less than the guest writes to: its pages are given back.
+        (
+            "little memory",
+            engine(|config| {
+                config.max_idle_memory(400 << 10);
+            }),
+        ),
+        (
+            "nothing kept",
+            engine(|config| {
+                config.max_idle_instances(0);
+            }),
+        ),
+    ]
+}
+
+#[test]
+fn nothing_is_seen_of_the_instance_before() {
+    for (name, engine) in engines() {
+        for bounds in [Bounds::Guard, Bounds::Check] {
+            let component = compile(&engine, GUEST, &interruptible(bounds));
+            let pre = link(&engine, &component);
+            let first = digest(&pre);
+            for end in ENDS {
+                for grow in [false, true, true, false] {
+                    spoil(&pre, grow, end);
+                    let found = digest(&pre);
+                    assert_eq!(found, first, "{name}, {bounds:?}, {end:?}, grow: {grow}");
+                }
+            }
+        }
+        let metrics = engine.instance_metrics();
+        match name {
+            "nothing kept" => assert_eq!((metrics.reused, metrics.idle), (0, 0)),
+            _ => assert!(
+                metrics.reused >= 60 && metrics.made <= 8,
+                "{name}: {metrics:?}"
+            ),
+        }
+        if name == "no scan" {
+            assert_eq!(metrics.copied_bytes, 0);
+            assert_eq!(metrics.emptied, metrics.reused + metrics.idle as u64);
+        }
+    }
+}
+
+#[test]
+fn nothing_is_seen_by_other_components() {
+    for (name, engine) in engines() {
+        let component = compile(&engine, GUEST, &interruptible(Bounds::Guard));
+        // The same sizes, other images.
+        let other = GUEST.replace("what an instance starts with", "");
+        let other = compile(
+            &engine,
+            &other.replace("at the end", ""),
+            &Options::default(),
+        );
+        let expected = digest(&link(&engine, &other));
+        for end in [End::Returns, End::Traps, End::Panics] {
+            let pre = link(&engine, &component);
+            spoil(&pre, true, end);
+            // The address space that is kept goes to whoever needs it.
+            drop(pre);
+            assert_eq!(digest(&link(&engine, &other)), expected, "{name}, {end:?}");
+        }
+        engine.release_unused();
+        assert_eq!(digest(&link(&engine, &other)), expected, "{name}");
+    }
+}
+
+#[test]
+fn threads_see_nothing_of_each_other() {
+    let engine = Engine::default();
+    let component = compile(&engine, GUEST, &interruptible(Bounds::Guard));
+    let pre = link(&engine, &component);
+    let first = digest(&pre);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let pre = pre.clone();
+            scope.spawn(move || {
+                for round in 0..40 {
+                    spoil(&pre, (thread + round) % 3 == 0, ENDS[round % 3]);
+                    assert_eq!(digest(&pre), first);
+                }
+            });
+        }
+    });
+    let metrics = engine.instance_metrics();
+    assert!(
+        metrics.made <= 8,
+        "one for each thread and CPU: {metrics:?}"
+    );
+    assert_eq!(metrics.made + metrics.reused, 321);
+}
+
+/// An instance may be dropped by another thread than the one that made it.
+#[test]
+fn instances_move_between_threads() {
+    let engine = Engine::default();
+    let component = compile(&engine, GUEST, &interruptible(Bounds::Guard));
+    let pre = link(&engine, &component);
+    let first = digest(&pre);
+    for _ in 0..20 {
+        let mut store = Store::new(&engine, ());
+        let instance = pre.instantiate(&mut store).unwrap();
+        let spoil = instance
+            .get_typed_func::<(bool, u32), ()>(&mut store, "spoil")
+            .unwrap();
+        std::thread::spawn(move || spoil.call(&mut store, (true, 0)).unwrap())
+            .join()
+            .unwrap();
+        assert_eq!(digest(&pre), first);
+    }
+    assert!(engine.instance_metrics().made <= 2);
+}
+
+/// What is kept stays within the limits, and is given back.
+#[test]
+fn what_is_kept_is_bounded() {
+    let mut config = Config::new();
+    config.max_idle_instances(5);
+    let engine = Engine::new(&config).unwrap();
+    let component = compile(&engine, GUEST, &interruptible(Bounds::Guard));
+    let pres: Vec<_> = (0..3).map(|_| link(&engine, &component)).collect();
+    for pre in &pres {
+        let stores: Vec<_> = (0..9)
+            .map(|_| {
+                let mut store = Store::new(&engine, ());
+                pre.instantiate(&mut store).unwrap();
+                store
+            })
+            .collect();
+        drop(stores);
+        let metrics = engine.instance_metrics();
+        assert!((1..=5).contains(&metrics.idle), "{metrics:?}");
+    }
+    // Each of them finds room, though others had taken all.
+    let before = engine.instance_metrics().reused;
+    for pre in pres.iter().cycle().take(30) {
+        digest(pre);
+    }
+    let metrics = engine.instance_metrics();
+    assert!(metrics.reused >= before + 20, "{metrics:?}");
+    assert!(metrics.idle <= 5 && metrics.idle_bytes > 0, "{metrics:?}");
+    engine.release_unused();
+    let metrics = engine.instance_metrics();
+    assert_eq!((metrics.idle, metrics.idle_bytes), (0, 0));
+    digest(&pres[0]);
+    drop(pres);
+    assert_eq!(engine.instance_metrics().idle, 0, "nobody could use them");
+}
+
+/// A store with other limits than the one before gets memories that can grow as far as these say.
+#[test]
+fn limits_are_those_of_the_store() {
+    let engine = Engine::default();
+    let text = r#"(component
+      (core module $m
+        (memory 1)
+        (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0))))
+      (core instance $i (instantiate $m))
+      (func (export "grow") (param "pages" u32) (result s32) (canon lift (core func $i "grow"))))"#;
+    for bounds in [Bounds::Guard, Bounds::Check] {
+        let options = Options {
+            bounds,
+            ..Options::default()
+        };
+        let component = compile(&engine, text, &options);
+        let pre = Linker::<()>::new(&engine)
+            .instantiate_pre(&component)
+            .unwrap();
+        let grow = |limit: u64, pages: u32| {
+            let mut store = Store::new(&engine, ());
+            let mut limits = StoreLimits::new();
+            limits.memory_size(limit);
+            store.set_limits(limits);
+            let instance = pre.instantiate(&mut store).unwrap();
+            let grow = instance
+                .get_typed_func::<(u32,), (i32,)>(&mut store, "grow")
+                .unwrap();
+            grow.call(&mut store, (pages,)).unwrap().0
+        };
+        for _ in 0..2 {
+            assert_eq!(grow(4 << 16, 3), 1, "{bounds:?}");
+            assert_eq!(grow(4 << 16, 4), -1, "{bounds:?}");
+            assert_eq!(grow(400 << 16, 399), 1, "{bounds:?}");
+            assert_eq!(grow(1 << 16, 1), -1, "{bounds:?}");
+        }
+    }
+}
