@@ -15,12 +15,17 @@ use crate::engine::Engine;
 use crate::error::Result;
 use crate::export_index::ComponentExportIndex;
 use crate::module::Module;
+use crate::spread::Spread;
 use crate::types::ComponentFunc;
 use crate::versions::are_compatible;
 
-/// A compiled component. Cheap to clone; unmapped when the last clone and the last instance go.
+/// A compiled component. Cheap to clone, also on many threads at once; unmapped when the last clone
+/// and the last instance go.
 #[derive(Clone, Debug)]
-pub struct Component {
+pub struct Component(Spread<Loaded>);
+
+#[derive(Debug)]
+struct Loaded {
     engine: Engine,
     unit: Arc<Unit>,
 }
@@ -111,10 +116,7 @@ impl Component {
     pub unsafe fn map(engine: &Engine, path: impl AsRef<Path>) -> Result<Component> {
         // SAFETY: the caller's contract.
         let unit = unsafe { Unit::map(engine.host(), path.as_ref(), Kind::Component) }?;
-        Ok(Component {
-            engine: engine.clone(),
-            unit,
-        })
+        Ok(Component::of(engine, unit))
     }
 
     /// As [`Component::map`], from a copy of the file, if its digest is this one, which
@@ -135,10 +137,7 @@ impl Component {
         digest: &[u8; 32],
     ) -> Result<Component> {
         let unit = Unit::map_verified(engine.host(), path.as_ref(), digest, Kind::Component)?;
-        Ok(Component {
-            engine: engine.clone(),
-            unit,
-        })
+        Ok(Component::of(engine, unit))
     }
 
     /// As [`Component::map`], from the bytes of an artifact, which are copied.
@@ -152,28 +151,30 @@ impl Component {
     pub unsafe fn from_bytes(engine: &Engine, bytes: &[u8]) -> Result<Component> {
         // SAFETY: the caller's contract.
         let unit = unsafe { Unit::from_bytes(engine.host(), bytes, Kind::Component) }?;
-        Ok(Component {
-            engine: engine.clone(),
-            unit,
-        })
+        Ok(Component::of(engine, unit))
+    }
+
+    fn of(engine: &Engine, unit: Arc<Unit>) -> Component {
+        let engine = engine.clone();
+        Component(Spread::new(Loaded { engine, unit }))
     }
 
     /// The engine that the component was loaded for.
     pub fn engine(&self) -> &Engine {
-        &self.engine
+        &self.0.engine
     }
 
     /// The artifact's records, for the tools that come with this crate: their types are of
     /// `cwasm-format`, which changes without notice.
     #[doc(hidden)]
     pub fn artifact(&self) -> Artifact<'_> {
-        self.unit.artifact()
+        self.unit().artifact()
     }
 
     /// Names and kinds of the component's imports, in the order of declaration. A function inside
     /// an imported instance is named by its path, `instance#function`.
     pub fn imports(&self) -> impl ExactSizeIterator<Item = (&str, ItemKind)> {
-        let imports = self.unit.artifact().imports();
+        let imports = self.unit().artifact().imports();
         // After these are the items that the component takes from the modules that it imports.
         let count = imports.partition_point(|import| import.kind < kind::CORE_FUNC);
         imports[..count]
@@ -184,7 +185,7 @@ impl Component {
     /// Names and kinds of the component's exports, sorted by name. A function inside an exported
     /// instance is named by its path, `instance#function`.
     pub fn exports(&self) -> impl ExactSizeIterator<Item = (&str, ItemKind)> {
-        let exports = self.unit.artifact().exports().iter();
+        let exports = self.unit().artifact().exports().iter();
         exports.map(|export| (self.string(export.name), item_kind(export.kind)))
     }
 
@@ -195,7 +196,7 @@ impl Component {
     /// If the artifact's descriptions are malformed.
     pub fn get_import(&self, name: &str) -> Result<Option<ComponentExtern<'_>>> {
         let said = self.describe()?.import(name);
-        let mut imports = self.unit.artifact().imports().iter();
+        let mut imports = self.unit().artifact().imports().iter();
         let found = imports.find(|import| self.string(import.name) == name);
         found
             .map(|import| {
@@ -212,7 +213,7 @@ impl Component {
     /// If the artifact's descriptions are malformed.
     pub fn get_export(&self, name: &str) -> Result<Option<ComponentExtern<'_>>> {
         let said = self.describe()?.export(name);
-        let artifact = self.unit.artifact();
+        let artifact = self.unit().artifact();
         let found = artifact.export(name);
         found
             .map(|export| {
@@ -251,7 +252,7 @@ impl Component {
         instance: Option<&ComponentExportIndex>,
         name: &str,
     ) -> Option<ComponentExportIndex> {
-        ComponentExportIndex::find(&self.unit, instance, name)
+        ComponentExportIndex::find(self.unit(), instance, name)
     }
 
     fn component_extern<'a>(
@@ -260,7 +261,7 @@ impl Component {
         func: Option<u32>,
         said: Option<&'a Extern>,
     ) -> Result<ComponentExtern<'a>> {
-        let description = self.unit.description()?;
+        let description = self.unit().description()?;
         let func = func.map(|index| {
             ComponentFunc::new(Arc::clone(description), index).ok_or(FormatError::Describe)
         });
@@ -279,10 +280,10 @@ impl Component {
     /// # Errors
     /// If the artifact is malformed.
     pub fn get_module(&self, name: &str) -> Result<Option<Module>> {
-        self.unit.plan()?;
-        match self.unit.artifact().export(name) {
+        self.unit().plan()?;
+        match self.unit().artifact().export(name) {
             Some(export) if export.kind == kind::MODULE && export.index & IMPORTED == 0 => {
-                Module::exported(&self.engine, &self.unit, export).map(Some)
+                Module::exported(self.engine(), self.unit(), export).map(Some)
             }
             _ => Ok(None),
         }
@@ -295,21 +296,21 @@ impl Component {
     /// If the artifact's descriptions are malformed.
     #[doc(hidden)]
     pub fn describe(&self) -> Result<&Description> {
-        Ok(self.unit.description()?)
+        Ok(self.unit().description()?)
     }
 
     /// Whether its code can be stopped by an [`InterruptHandle`](crate::InterruptHandle).
     pub fn is_interruptible(&self) -> bool {
-        self.unit.interrupt_slot().is_some()
+        self.unit().interrupt_slot().is_some()
     }
 
     pub(crate) fn unit(&self) -> &Arc<Unit> {
-        &self.unit
+        &self.0.unit
     }
 
     /// A name; empty if the artifact is malformed.
     fn string(&self, reference: StrRef) -> &str {
-        self.unit.artifact().string(reference).unwrap_or_default()
+        self.unit().artifact().string(reference).unwrap_or_default()
     }
 }
 

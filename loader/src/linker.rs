@@ -28,7 +28,7 @@ use crate::vm::resources::{HostResource, ResourceType};
 use crate::vm::store_context::{AsContextMut, StoreContextMut};
 
 /// Host functions by name, for components to import. `T` is the host's data in the stores that they
-/// work on.
+/// work on. Cheap to clone.
 ///
 /// An import of a version of an interface that is not there, as `example:host/log@1.0.2`, gets the
 /// newest compatible one: of the same major number, or minor number if the major one is 0.
@@ -47,7 +47,8 @@ use crate::vm::store_context::{AsContextMut, StoreContextMut};
 /// ```
 pub struct Linker<T: 'static> {
     engine: Engine,
-    items: Items<HostItem>,
+    /// Shared by clones until one of them defines something.
+    items: Arc<Items<HostItem>>,
     allow_shadowing: bool,
     data: PhantomData<fn(&mut T)>,
 }
@@ -101,7 +102,7 @@ impl<T: 'static> Linker<T> {
     pub fn new(engine: &Engine) -> Linker<T> {
         Linker {
             engine: engine.clone(),
-            items: Items::default(),
+            items: Arc::default(),
             allow_shadowing: false,
             data: PhantomData,
         }
@@ -135,7 +136,7 @@ impl<T: 'static> Linker<T> {
         LinkerInstance {
             engine: &self.engine,
             name: name.into(),
-            items: self.items.of_instance(name),
+            items: Arc::make_mut(&mut self.items).of_instance(name),
             allow_shadowing: self.allow_shadowing,
             data: PhantomData,
         }
@@ -180,7 +181,7 @@ impl<T: 'static> Linker<T> {
             unknown.push((path, item));
         }
         for (path, item) in unknown {
-            self.items.insert_import(path, item);
+            Arc::make_mut(&mut self.items).insert_import(path, item);
         }
         Ok(())
     }
@@ -451,7 +452,7 @@ impl<T: 'static> Clone for Linker<T> {
     fn clone(&self) -> Self {
         Linker {
             engine: self.engine.clone(),
-            items: self.items.clone(),
+            items: Arc::clone(&self.items),
             allow_shadowing: self.allow_shadowing,
             data: PhantomData,
         }

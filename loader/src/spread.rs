@@ -27,8 +27,8 @@ pub(crate) struct Spread<T>(Arc<Leaf<T>>);
 #[repr(align(128))]
 struct Leaf<T> {
     value: Arc<T>,
-    /// In the first one: what its clones refer to, by CPU.
-    by_cpu: ByCpu<Arc<Leaf<T>>>,
+    /// Of the first one: what its clones refer to, by CPU.
+    clones: Option<OnceLock<ByCpu<Arc<Leaf<T>>>>>,
 }
 
 /// Values for each CPU, made when they are needed.
@@ -41,26 +41,10 @@ impl<T> ByCpu<T> {
         ByCpu((0..cpu_number::count()).map(|_| OnceLock::new()).collect())
     }
 
-    /// No values.
-    fn none() -> ByCpu<T> {
-        ByCpu(Box::default())
-    }
-
-    /// The value of the CPU that this runs on, made by `new` if there is none; `None` of a list
-    /// without values.
-    #[inline]
-    fn try_current(&self, new: impl FnOnce() -> T) -> Option<&T> {
-        let value = self.0.get(cpu_number::current())?;
-        Some(value.get_or_init(new))
-    }
-
     /// The value of the CPU that this runs on, made by `new` if there is none.
     #[inline]
     pub(crate) fn current(&self, new: impl FnOnce() -> T) -> &T {
-        match self.try_current(new) {
-            Some(value) => value,
-            None => unreachable!("made with a value for each CPU"),
-        }
+        self.0[cpu_number::current()].get_or_init(new)
     }
 
     /// All values that were made.
@@ -74,7 +58,7 @@ impl<T> Spread<T> {
     pub(crate) fn new(value: T) -> Spread<T> {
         Spread(Arc::new(Leaf {
             value: Arc::new(value),
-            by_cpu: ByCpu::new(),
+            clones: Some(OnceLock::new()),
         }))
     }
 
@@ -88,13 +72,16 @@ impl<T> Spread<T> {
 impl<T> Clone for Spread<T> {
     #[inline]
     fn clone(&self) -> Spread<T> {
-        let leaf = self.0.by_cpu.try_current(|| {
+        let Some(clones) = &self.0.clones else {
+            return Spread(Arc::clone(&self.0));
+        };
+        let leaf = clones.get_or_init(ByCpu::new).current(|| {
             Arc::new(Leaf {
                 value: Arc::clone(&self.0.value),
-                by_cpu: ByCpu::none(),
+                clones: None,
             })
         });
-        Spread(Arc::clone(leaf.unwrap_or(&self.0)))
+        Spread(Arc::clone(leaf))
     }
 }
 

@@ -1,5 +1,8 @@
 //! Code that another thread can stop, how soon it stops, and the state that it leaves.
 
+#[path = "common/fork.rs"]
+mod fork;
+
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -10,6 +13,8 @@ use cwasm::{
 };
 use cwasm_compiler::{OptLevel, Options};
 use cwasm_tests::artifact::Workshop;
+
+use crate::fork::in_fork;
 
 /// How soon something must stop. The machine may be busy: the quickest of some attempts counts.
 const SOON: Duration = Duration::from_millis(10);
@@ -685,29 +690,6 @@ fn other_code_does_not_notice() {
     let found = run.call(&mut store, &[CoreVal::I32(1000)]).unwrap();
     assert!(matches!(found[..], [CoreVal::I32(7)]));
     assert_eq!(run.ty(&store).unwrap().params(), [ValType::I32]);
-}
-
-/// Runs `body` in a forked process, which has 10 seconds: whether it returned. Whatever other
-/// threads of this process do goes on, and is not in the child.
-#[allow(unsafe_code, reason = "forks")]
-fn in_fork(body: impl FnOnce()) -> bool {
-    // SAFETY: the child runs `body` alone, which needs no other thread, and ends at once.
-    match unsafe { libc::fork() } {
-        -1 => panic!("cannot fork"),
-        0 => {
-            // SAFETY: has no preconditions; the signal ends the process.
-            unsafe { libc::alarm(10) };
-            let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).is_ok();
-            // SAFETY: ends the process, and runs nothing that other threads would be needed for.
-            unsafe { libc::_exit(if done { 0 } else { 1 }) }
-        }
-        child => {
-            let mut status = 0;
-            // SAFETY: a child of this process, which nobody else waits for.
-            assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
-            status == 0
-        }
-    }
 }
 
 const FOREVER: &str = r#"(module (func (export "run") (param i32) (result i32)

@@ -6,11 +6,15 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use cwasm::Component;
+use cwasm::{Component, Linker, Store};
 use cwasm_tests::artifact::Workshop;
 
 /// Loads and drops.
 const LOADS: usize = 10_000;
+
+/// Instances one after another, and at the same time.
+const INSTANCES: usize = 100_000;
+const ALIVE: usize = 5000;
 
 /// Artifacts that stay.
 const RESIDENT: usize = 1000;
@@ -25,13 +29,82 @@ fn memory() -> (usize, usize) {
     (field(0), field(1).saturating_sub(field(2)))
 }
 
+/// Mappings of this process.
+fn mappings() -> usize {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    maps.lines().count()
+}
+
 fn file_descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Instances one after another, on one thread and on several, and many at a time.
+fn instances_leave_nothing_behind(workshop: &Workshop) {
+    let text = r#"(component
+      (core module $m
+        (memory 2 9)
+        (data (i32.const 100) "an image")
+        (func (export "run") (param i32) (result i32)
+          (i32.store8 (i32.const 100) (local.get 0))
+          ;; Now and then it does something else.
+          (if (i32.eqz (i32.and (local.get 0) (i32.const 1023)))
+            (then
+              (drop (memory.grow (i32.const 1)))
+              (memory.fill (i32.const 0) (i32.const 1) (i32.const 131072))))
+          (i32.load8_u (i32.const 101))))
+      (core instance $i (instantiate $m))
+      (func (export "run") (param "n" u32) (result u32) (canon lift (core func $i "run"))))"#;
+    let component = workshop.map_component(&workshop.compile(text.as_bytes()).unwrap());
+    let pre = Linker::<()>::new(workshop.engine())
+        .instantiate_pre(&component.unwrap())
+        .unwrap();
+    let make = |number: usize| {
+        let mut store = Store::new(workshop.engine(), ());
+        let instance = pre.instantiate(&mut store).unwrap();
+        let run = instance
+            .get_typed_func::<(u32,), (u32,)>(&mut store, "run")
+            .unwrap();
+        let (found,) = run.call(&mut store, (number as u32,)).unwrap();
+        let expected = if number % 1024 == 0 { 1 } else { b'n'.into() };
+        assert_eq!(found, expected);
+        store
+    };
+    (0..5000).for_each(|number| drop(make(number)));
+    let before = (memory(), mappings(), file_descriptors());
+    std::thread::scope(|scope| {
+        for thread in 0..2 {
+            let make = &make;
+            scope.spawn(move || (thread..INSTANCES).step_by(2).for_each(|n| drop(make(n))));
+        }
+    });
+    let flat = |((space, own), maps, descriptors): ((usize, usize), usize, usize)| {
+        let ((space_now, own_now), maps_now) = (memory(), mappings());
+        // A thread that ended leaves the arena of its allocator.
+        assert!(
+            space_now < space + (80 << 30),
+            "address space: {space}, then {space_now}"
+        );
+        assert!(own_now < own + (8 << 20), "memory: {own}, then {own_now}");
+        assert!(maps_now < maps + 100, "mappings: {maps}, then {maps_now}");
+        assert_eq!(file_descriptors(), descriptors);
+    };
+    flat(before);
+    let alive: Vec<_> = (1..=ALIVE).map(make).collect();
+    let each = (mappings() - before.1) as f64 / ALIVE as f64;
+    assert!(each < 2.1, "{each} mappings for each instance");
+    let (_, own) = memory();
+    let each = own.saturating_sub(before.0.1) / ALIVE;
+    assert!(each < 40 << 10, "{each} bytes for each instance");
+    drop(alive);
+    workshop.engine().release_unused();
+    flat(before);
 }
 
 #[test]
 fn loads_leave_nothing_behind() {
     let workshop = Workshop::new();
+    instances_leave_nothing_behind(&workshop);
     let artifact = workshop.compile(&common::greet()).unwrap();
     let path = workshop.write(&artifact);
     let load = || workshop.map_component_at(&path).unwrap();

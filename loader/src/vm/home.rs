@@ -161,6 +161,7 @@ impl Home {
         let mut state = self.state();
         state.metrics.copied_bytes += reset.copied as u64;
         state.metrics.emptied += u64::from(reset.emptied);
+        state.metrics.fenced += u64::from(reset.fenced);
         loop {
             let missing = state.missing(reset.resident);
             if missing == Room::default() {

@@ -19,6 +19,10 @@ pub struct InstanceMetrics {
     pub made: u64,
     /// Instances that were made of one that was kept.
     pub reused: u64,
+    /// Instances whose memory was made clean without asking the system what they had written to,
+    /// because all other pages were read-only: see
+    /// [`Config::fence_pages`](crate::Config::fence_pages).
+    pub fenced: u64,
     /// Dropped instances that were not kept, because there was no room or the system refused to
     /// make their memory clean.
     pub dropped: u64,
@@ -39,6 +43,7 @@ impl InstanceMetrics {
         let InstanceMetrics {
             made,
             reused,
+            fenced,
             dropped,
             emptied,
             copied_bytes,
@@ -47,6 +52,7 @@ impl InstanceMetrics {
         } = other;
         self.made += made;
         self.reused += reused;
+        self.fenced += fenced;
         self.dropped += dropped;
         self.emptied += emptied;
         self.copied_bytes += copied_bytes;

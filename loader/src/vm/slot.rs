@@ -6,9 +6,9 @@
 //! ```
 //!
 //! An instance without a memory has the context alone; further memories have reservations of their
-//! own. All memory starts as zeros, over which the runs of the images are laid: some are mapped from
-//! the artifact and copied by the kernel where they are written, others are copied at once, as the
-//! compiler has decided. Then a slot is *clean*.
+//! own. All memory starts as zeros, over which the runs of the images are laid: some are mapped
+//! from the artifact and copied by the kernel where they are written, others are copied at once, as
+//! the compiler has decided. Then a slot is *clean*.
 //!
 //! ```text
 //! new -> clean -> prepare -> in use -> reset -> clean -> prepare -> ...
@@ -106,6 +106,8 @@ pub(crate) struct Reset {
     pub(crate) copied: usize,
     /// Whether pages were given back to the system instead.
     pub(crate) emptied: bool,
+    /// Whether fences told what was written to.
+    pub(crate) fenced: bool,
 }
 
 impl Slot {
@@ -222,6 +224,7 @@ impl Slot {
                 resident: copied,
                 copied,
                 emptied: false,
+                fenced: true,
             });
         }
         self.is_lost = true;
@@ -287,6 +290,7 @@ impl Slot {
             resident: written.bytes,
             copied: written.bytes,
             emptied: false,
+            fenced: false,
         })
     }
 

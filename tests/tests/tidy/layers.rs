@@ -16,6 +16,7 @@ const LOADER: &[&[&str]] = &[
         "finally",
         "fork",
         "parts",
+        "spread",
         "transcode",
         "versions",
     ],

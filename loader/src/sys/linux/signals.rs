@@ -35,8 +35,8 @@ pub(crate) enum Cause {
     Division,
 }
 
-/// Decides what happens after a fault; `None`: it is not ours. Runs in a signal handler: it must not
-/// allocate, lock or panic.
+/// Decides what happens after a fault; `None`: it is not ours. Runs in a signal handler: it must
+/// not allocate, lock or panic.
 pub(crate) type Handler = fn(&Fault) -> Option<Answer>;
 
 /// What happens after a fault.

@@ -1,0 +1,276 @@
+//! How many instructions the loader and the compiler execute for the work that hosts repeat,
+//! compared with the file `tests/instructions.txt`: counts hardly depend on the machine, so that a
+//! change is seen that clocks would hide.
+//!
+//! ```text
+//! cargo run --release --bin instructions [-- --update]
+//! ```
+//!
+//! Each work runs under `valgrind --tool=callgrind`, in a process of its own, twice: the second time
+//! more often. The difference is what one more round takes, without start-up.
+#![allow(
+    clippy::print_stdout,
+    reason = "a command that reports on standard output"
+)]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use cwasm::{
+    Config, Context as _, Engine, Instance, Linker, Result, Store, StoreContextMut, TypedFunc,
+};
+use cwasm_compiler::{CpuLevel, Options};
+use cwasm_tests::artifact::Workshop;
+
+/// A change of more than this part is reported.
+const TOLERANCE: f64 = 0.02;
+
+/// What is counted, with the rounds that are counted.
+const WORKS: &[(&str, u32)] = &[
+    ("load", 100),
+    ("link", 100),
+    ("instantiate.fresh", 100),
+    ("instantiate.recycled", 1000),
+    ("call.nop", 10_000),
+    ("call.add", 10_000),
+    ("call.echo", 1000),
+    ("host.nop", 10_000),
+    ("host.len", 10_000),
+    ("compile", 1),
+];
+
+/// The guest of all works but `compile`.
+const GUEST: &str = r#"(component
+  (import "nop" (func $nop))
+  (import "len" (func $len (param "text" string) (result u32)))
+  (core module $libc (memory (export "memory") 2) (data (i32.const 64) "A string of 32 bytes, not of 31."))
+  (core instance $libc (instantiate $libc))
+  (core func $nop (canon lower (func $nop)))
+  (core func $len (canon lower (func $len) (memory (core memory $libc "memory"))))
+  (core module $m
+    (import "libc" "memory" (memory 1))
+    (import "host" "nop" (func $nop))
+    (import "host" "len" (func $len (param i32 i32) (result i32)))
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 4096))
+    (func (export "nop"))
+    (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
+    (func (export "echo") (param i32 i32) (result i32)
+      (i32.store (i32.const 16) (local.get 0))
+      (i32.store (i32.const 20) (local.get 1))
+      (i32.const 16))
+    (func (export "host-nop") (param i32)
+      (loop $next
+        (call $nop)
+        (br_if $next (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))))
+    (func (export "host-len") (param i32)
+      (loop $next
+        (drop (call $len (i32.const 64) (i32.const 32)))
+        (br_if $next (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))))
+  (core instance $i (instantiate $m
+    (with "libc" (instance $libc))
+    (with "host" (instance (export "nop" (func $nop)) (export "len" (func $len))))))
+  (func (export "nop") (canon lift (core func $i "nop")))
+  (func (export "add") (param "a" u32) (param "b" u32) (result u32)
+    (canon lift (core func $i "add")))
+  (func (export "echo") (param "text" string) (result string)
+    (canon lift (core func $i "echo")
+      (memory (core memory $libc "memory")) (realloc (core func $i "realloc"))))
+  (func (export "host-nop") (param "n" u32) (canon lift (core func $i "host-nop")))
+  (func (export "host-len") (param "n" u32) (canon lift (core func $i "host-len"))))"#;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match words[..] {
+        ["work", name, artifact, rounds] => work(name, Path::new(artifact), rounds),
+        [] => compare(false),
+        ["--update"] => compare(true),
+        _ => Err("usage: instructions [--update]".into()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:?}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Counts all works, and compares with the file or writes it.
+fn compare(update: bool) -> Result<()> {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("instructions.txt");
+    let folder = tempfile::tempdir()?;
+    let artifact = folder.path().join("guest.cwasm");
+    std::fs::write(&artifact, compile(GUEST)?)?;
+    let text = std::fs::read_to_string(&file).unwrap_or_default();
+    let limits: BTreeMap<&str, u64> = text.lines().filter_map(limit).collect();
+    let (mut new, mut failed) = (heading(&text), 0);
+    for (name, rounds) in WORKS {
+        let once = count(name, &artifact, *rounds)?;
+        let more = count(name, &artifact, 2 * rounds)?;
+        let each = more.saturating_sub(once) / u64::from(*rounds);
+        let expected = limits.get(name).copied().unwrap_or_default();
+        let change = each as f64 / expected.max(1) as f64 - 1.0;
+        let is_met = change.abs() <= TOLERANCE;
+        failed += usize::from(!is_met);
+        let verdict = if is_met { "" } else { "  <- changed" };
+        println!("{name:<24}{each:>12}  {:+6.1} %{verdict}", 100.0 * change);
+        writeln!(new, "{name:<24}{each:>12}").context("cannot write to a string")?;
+    }
+    if update {
+        std::fs::write(&file, new)?;
+    } else if failed != 0 {
+        let percent = 100.0 * TOLERANCE;
+        return Err(format!(
+            "{failed} of {} counts differ from `tests/instructions.txt` by more than {percent} %: \
+             if that is meant, run `cargo run --release --bin instructions -- --update` and give \
+             the reason in the commit",
+            WORKS.len()
+        )
+        .into());
+    }
+    println!("{} counts, {failed} changed", WORKS.len());
+    Ok(())
+}
+
+/// The comments at the beginning of the file.
+fn heading(text: &str) -> String {
+    let lines = text.lines().take_while(|line| line.starts_with('#'));
+    lines.fold(String::new(), |heading, line| heading + line + "\n")
+}
+
+/// A line of the file.
+fn limit(line: &str) -> Option<(&str, u64)> {
+    let (name, count) = line.split_once(' ')?;
+    Some((name, count.trim().parse().ok()?))
+}
+
+/// The instructions of a process that does a work so many times.
+fn count(name: &str, artifact: &Path, rounds: u32) -> Result<u64> {
+    let program: PathBuf = std::env::current_exe()?;
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+        .arg(program)
+        .args(["work", name])
+        .arg(artifact)
+        .arg(rounds.to_string())
+        .output()
+        .context("cannot run `valgrind`, which Debian has as a package of this name")?;
+    let told = String::from_utf8_lossy(&output.stderr);
+    if !output.status.success() {
+        return Err(format!("`{name}` failed under valgrind:\n{told}").into());
+    }
+    let mut lines = told
+        .lines()
+        .filter_map(|line| line.split_once("Collected : "));
+    let collected = lines
+        .next()
+        .and_then(|(_, count)| count.trim().parse().ok());
+    collected.with_context(|| format!("found no count in what valgrind says of `{name}`"))
+}
+
+fn compile(text: &str) -> Result<Vec<u8>> {
+    let wasm = wat::parse_str(text).context("the text does not parse")?;
+    let options = Options {
+        cpu: CpuLevel::X86_64V2,
+        jobs: Some(NonZeroUsize::MIN),
+        ..Options::default()
+    };
+    let artifact = cwasm_compiler::compile(&wasm, &options);
+    Ok(artifact.map_err(|error| error.to_string())?.bytes)
+}
+
+fn linker(engine: &Engine) -> Result<Linker<()>> {
+    let mut linker = Linker::new(engine);
+    linker
+        .root()
+        .func_wrap("nop", |_: StoreContextMut<'_, ()>, (): ()| Ok(()))?;
+    let len = |_: StoreContextMut<'_, ()>, (text,): (String,)| Ok((text.len() as u32,));
+    linker.root().func_wrap("len", len)?;
+    Ok(linker)
+}
+
+/// Does a work so many times.
+fn work(name: &str, artifact: &Path, rounds: &str) -> Result<()> {
+    let rounds: u32 = rounds.parse().context("the number of rounds")?;
+    if name == "compile" {
+        return (0..rounds).try_for_each(|_| compile(&module()).map(drop));
+    }
+    let mut config = Config::new();
+    if name == "instantiate.fresh" {
+        config.max_idle_instances(0);
+    }
+    let workshop = Workshop::with_config(&config);
+    let engine = workshop.engine();
+    let map = || workshop.map_component_at(artifact);
+    if name == "load" {
+        return (0..rounds).try_for_each(|_| map().map(drop));
+    }
+    let (component, linker) = (map()?, linker(engine)?);
+    if name == "link" {
+        return (0..rounds).try_for_each(|_| linker.instantiate_pre(&component).map(drop));
+    }
+    let pre = linker.instantiate_pre(&component)?;
+    if name.starts_with("instantiate") {
+        return (0..rounds).try_for_each(|_| {
+            let mut store = Store::new(engine, ());
+            let instance = pre.instantiate(&mut store)?;
+            let nop = instance.get_typed_func::<(), ()>(&mut store, "nop")?;
+            nop.call(&mut store, ())
+        });
+    }
+    let mut store = Store::new(engine, ());
+    let instance = pre.instantiate(&mut store)?;
+    calls(name, &mut store, &instance, rounds)
+}
+
+fn calls(name: &str, store: &mut Store<()>, instance: &Instance, rounds: u32) -> Result<()> {
+    let nop: TypedFunc<(), ()> = instance.get_typed_func(&mut *store, "nop")?;
+    let add: TypedFunc<(u32, u32), (u32,)> = instance.get_typed_func(&mut *store, "add")?;
+    let echo: TypedFunc<(&str,), (String,)> = instance.get_typed_func(&mut *store, "echo")?;
+    let run = |name| instance.get_typed_func::<(u32,), ()>(&mut *store, name);
+    match name {
+        "host.nop" => return { run }("host-nop")?.call(store, (rounds,)),
+        "host.len" => return { run }("host-len")?.call(store, (rounds,)),
+        _ => {}
+    }
+    for round in 0..rounds {
+        match name {
+            "call.nop" => nop.call(&mut *store, ())?,
+            "call.add" => {
+                black_box(add.call(&mut *store, (round, 1))?);
+            }
+            "call.echo" => {
+                black_box(echo.call(&mut *store, ("A string of 32 bytes, not of 31.",))?);
+            }
+            _ => return Err(format!("there is no work `{name}`").into()),
+        }
+    }
+    Ok(())
+}
+
+/// A component of a module of some hundred functions, always the same.
+fn module() -> String {
+    let mut text = String::from("(component (core module (memory 1)\n");
+    for index in 0..200 {
+        let callee = if index == 0 { 0 } else { index - 1 };
+        let _ = writeln!(
+            text,
+            "(func $f{index} (param i32 i64) (result i64) (local i32)
+               (loop $next
+                 (local.set 1 (i64.add (local.get 1)
+                   (i64.mul (i64.load offset={index} (local.get 0)) (i64.const {index}))))
+                 (i32.store offset={index} (local.get 0) (i32.wrap_i64 (local.get 1)))
+                 (br_if $next (i32.lt_u (local.tee 2 (i32.add (local.get 2) (i32.const 1)))
+                   (i32.const 100))))
+               (if (result i64) (i64.eqz (local.get 1))
+                 (then (call $f{callee} (local.get 0) (local.get 1)))
+                 (else (i64.rotl (local.get 1) (i64.const {index})))))"
+        );
+    }
+    text + "))"
+}
