@@ -45,7 +45,7 @@ pub(crate) struct Home {
     state: Mutex<State>,
     kept: Arc<Kept>,
     /// Its number among those who keep something of the engine's.
-    number: u64,
+    number: usize,
     _imports: Arc<dyn Any + Send + Sync>,
 }
 
