@@ -5,6 +5,7 @@
 
 mod modules;
 
+#[cfg(feature = "recycle")]
 use std::ops::Range;
 
 use cwasm_format::FormatError;
@@ -151,6 +152,7 @@ impl InstancePlan {
 
     /// The runs that are in this part of a memory, or of the context, in ascending order: those at
     /// the ends may be longer.
+    #[cfg(feature = "recycle")]
     pub(crate) fn runs_in(
         &self,
         memory: Option<usize>,

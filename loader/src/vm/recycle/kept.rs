@@ -81,6 +81,7 @@ pub(crate) trait Keeper: Send + Sync {
 }
 
 /// The budget of an engine, and who has parts of it.
+#[derive(Default)]
 pub(crate) struct Kept {
     max: Room,
     instances: AtomicUsize,
