@@ -198,11 +198,9 @@ mod tests {
                     .write(1)
             };
         }
+        let third = pages.start().as_ptr().wrapping_add(2 * PAGE_SIZE);
         // SAFETY: as above.
-        assert_eq!(
-            unsafe { pages.start().as_ptr().wrapping_add(2 * PAGE_SIZE).read() },
-            0
-        );
+        assert_eq!(unsafe { third.read() }, 0);
         let all = found(&pages).unwrap();
         let written: Vec<_> = all.iter().filter(|(_, _, is_zero)| !is_zero).collect();
         assert_eq!(written.len(), 100);
