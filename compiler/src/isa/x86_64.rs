@@ -15,7 +15,7 @@ pub(super) static ARCH: Arch = Arch {
     linux: TARGET_X86_64_LINUX,
     // Instruction fetch is fastest from such an address, and vector constants after the code need
     // the alignment.
-    function_align: 16,
+    function_align: 32,
     padding: &[TRAP],
     probe_log2: "12",
     cpu_flags,
