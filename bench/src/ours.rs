@@ -69,7 +69,11 @@ impl Runtime for Ours {
     type Interpreter = Interpreter;
 
     fn new(mode: Mode) -> Result<Ours> {
-        let engine = Engine::new(&Config::new())?;
+        let mut config = Config::new();
+        if mode == Mode::Fresh {
+            config.max_idle_instances(0);
+        }
+        let engine = Engine::new(&config)?;
         let mut linker = Linker::new(&engine);
         let mut root = linker.root();
         root.func_wrap("nop", |_: StoreContextMut<'_, ()>, (): ()| {

@@ -49,6 +49,8 @@ enum Measure {
     Computation(&'static Computation),
     /// All programs: the geometric mean of their ratios.
     Programs,
+    /// Instances that are made from the start.
+    Fresh,
     /// Instances one after another, each of which writes to so many pages.
     Recycled(u32),
     /// The same on two threads, as part of the time on one.
@@ -67,6 +69,7 @@ pub(crate) struct Bench {
     theirs: Side<Theirs>,
     our_interruptible: Side<Ours>,
     their_interruptible: Side<Theirs>,
+    our_fresh: Side<Ours>,
     their_pool: Side<Theirs>,
     commands: Commands,
     /// Components that compute and were measured, with their figures.
@@ -125,12 +128,12 @@ const FIRST: &[Row] = &[
         work::load_js::<Theirs>,
     )
     .of(Real::Js),
-    Row::time(
-        "instantiate.fresh",
-        OFTEN,
-        work::instantiate::<Ours>,
-        work::instantiate::<Theirs>,
-    ),
+    Row {
+        name: "instantiate.fresh",
+        unit: Quantity::Nanoseconds,
+        measure: Measure::Fresh,
+        needs: None,
+    },
     Row::time(
         "first-call",
         OFTEN,
@@ -509,6 +512,8 @@ impl Row {
             }),
             Measure::Computation(computation) => bench.compute(computation),
             Measure::Programs => bench.programs(),
+            Measure::Fresh => work::instantiate(&bench.our_fresh)
+                .and_then(|ours| interleaved(ours, work::instantiate(&bench.theirs)?, OFTEN)),
             Measure::Recycled(pages) => work::recycled(&bench.ours, pages).and_then(|ours| {
                 interleaved(ours, work::recycled(&bench.their_pool, pages)?, OFTEN)
             }),
@@ -562,6 +567,7 @@ impl Bench {
             theirs: Side::new(Mode::Plain)?,
             our_interruptible: Side::new(Mode::Interruptible)?,
             their_interruptible: Side::new(Mode::Interruptible)?,
+            our_fresh: Side::new(Mode::Fresh)?,
             their_pool: Side::new(Mode::Pooling)?,
             commands,
             computed: RefCell::default(),

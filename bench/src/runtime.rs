@@ -11,6 +11,8 @@ pub(crate) enum Mode {
     Plain,
     /// Code that can be interrupted.
     Interruptible,
+    /// Instances that are made from the start: nothing is kept of others.
+    Fresh,
     /// Many instances, one after another.
     Pooling,
 }
