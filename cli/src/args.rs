@@ -210,6 +210,9 @@ pub(crate) struct BenchArgs {
     /// Print JSON, with all samples.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Also write a page with plots, which needs no other file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) grants: Grants,
     /// The program's arguments.

@@ -12,7 +12,9 @@
 mod compare;
 mod many;
 mod once;
+mod page;
 mod phase;
+mod plot;
 mod report;
 mod runs;
 mod subject;
@@ -22,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cwasm::{Engine, Error, Result};
+use cwasm_format::escape;
 
 use self::once::Once;
 use self::phase::Meter;
@@ -68,6 +71,11 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<()> {
     let measured = measured.filter(|(source, _)| matches!(source, Source::File(..)));
     let mut measured: Vec<&mut Report> = measured.map(|(_, report)| report).collect();
     let result = measure(&subjects, &mut measured, args);
+    if let [first, second] = &mut reports[..] {
+        second
+            .notes
+            .extend(differences(first, second, subjects.len()));
+    }
     show(reports, args)?;
     result
 }
@@ -201,6 +209,33 @@ fn failed(reports: &mut [&mut Report], number: usize, error: Error) -> Error {
     error
 }
 
+/// Why two reports may differ for other reasons than their artifacts.
+fn differences(first: &Report, second: &Report, measured_now: usize) -> Vec<String> {
+    let mut notes = Vec::new();
+    if measured_now < 2 {
+        let note = "compared with an earlier run: whatever else the machine did then and does now \
+                    is in the ratios; two files of one command take turns";
+        notes.push(note.to_owned());
+    }
+    let sides = |report: &Report| {
+        [
+            (
+                "call",
+                report.call.clone().unwrap_or_else(|| "nothing".to_owned()),
+            ),
+            ("processor", report.cpu.clone()),
+            ("kernel", report.kernel.clone()),
+            ("version of cwasm", report.version.clone()),
+        ]
+    };
+    for ((what, first), (_, second)) in sides(first).into_iter().zip(sides(second)) {
+        if first != second {
+            notes.push(format!("not the same {what}: `{first}`, then `{second}`"));
+        }
+    }
+    notes
+}
+
 /// What a reader should know of these runs.
 fn notes(series: &Series, wanted: usize, budget: Duration) -> Vec<String> {
     let mut notes = Vec::new();
@@ -232,6 +267,12 @@ fn show(reports: Vec<Report>, args: &BenchArgs) -> Result<()> {
         _ => Vec::new(),
     };
     let document = Document::new(reports, comparison);
+    if let Some(file) = &args.html {
+        std::fs::write(file, page::page(&document)?).map_err(|error| {
+            let file = escape::name(&file.to_string_lossy()).to_string();
+            Error::from(error).context(format!("cannot write `{file}` (--html)"))
+        })?;
+    }
     if args.json {
         return output::print_json(&serde_json::to_string(&document)?);
     }
