@@ -47,13 +47,13 @@ pub(super) fn page(document: &Document) -> Result<String> {
     page.push_str("</ol>\n");
     notes(document, &mut page);
     page.push_str("<h2>Time of each phase</h2>\n");
-    legend(document, &mut page);
+    legend(document, |phase| phase != Phase::Process, &mut page);
     page.push_str("<div class=\"plots\">\n");
     for kind in kinds(document) {
         figure(table::title(kind), &plot::stack(kind, reports)?, &mut page);
     }
     page.push_str("</div>\n<h2>Distribution of times</h2>\n");
-    legend(document, &mut page);
+    legend(document, |_| true, &mut page);
     page.push_str("<div class=\"plots\">\n");
     for kind in kinds(document) {
         let all: Vec<_> = reports
@@ -120,8 +120,8 @@ fn notes(document: &Document, page: &mut String) {
     }
 }
 
-/// The colours of the phases that were measured.
-fn legend(document: &Document, page: &mut String) {
+/// The colours of those of these phases that were measured.
+fn legend(document: &Document, is_shown: impl Fn(Phase) -> bool, page: &mut String) {
     let was_measured = |phase: &Phase| {
         let series = document.reports.iter().flat_map(|report| &report.series);
         series
@@ -129,7 +129,8 @@ fn legend(document: &Document, page: &mut String) {
             .any(|series| series.phase(*phase).is_some())
     };
     page.push_str("<p class=\"legend\">");
-    for phase in Phase::ALL.into_iter().filter(was_measured) {
+    let phases = Phase::ALL.into_iter().filter(|phase| is_shown(*phase));
+    for phase in phases.filter(was_measured) {
         let _ = write!(
             page,
             "<span>{} {}</span> ",

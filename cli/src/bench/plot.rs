@@ -54,6 +54,14 @@ fn svg(height: u32, draw: impl FnOnce(&Area<'_>) -> Drawn) -> Result<String> {
     Ok(text)
 }
 
+/// The words of a bar: whose it is, if there are several.
+fn of_file(number: usize, reports: &[Report], words: &str) -> String {
+    match reports.len() {
+        1 => words.to_owned(),
+        _ => format!("file {}: {words}", number + 1),
+    }
+}
+
 fn label() -> TextStyle<'static> {
     ("sans-serif", TEXT).into_font().color(&INK)
 }
@@ -83,6 +91,7 @@ pub(super) fn stack(kind: Kind, reports: &[Report]) -> Result<String> {
     svg(height, |area| {
         let mut chart = ChartBuilder::on(area)
             .margin(8)
+            .margin_left(24)
             .margin_right(24)
             .x_label_area_size(40)
             .build_cartesian_2d(0.0..longest * 1.02, 0.0..bars.len() as f64)?;
@@ -106,7 +115,7 @@ pub(super) fn stack(kind: Kind, reports: &[Report]) -> Result<String> {
                 chart.draw_series([Rectangle::new(corners, color(phase).filled())])?;
                 start += ns;
             }
-            let words = format!("file {}: {}", number + 1, time(start));
+            let words = of_file(*number, reports, &time(start));
             chart.draw_series([Text::new(words, (0.0, bottom + 0.9), label())])?;
         }
         Ok(())
@@ -228,13 +237,14 @@ pub(super) fn memory(reports: &[Report]) -> Result<String> {
     let most = all
         .iter()
         .map(|(_, memory)| memory.resident)
-        .fold(1.0, f64::max);
+        .fold(1024.0, f64::max);
     svg(60 + 52 * all.len() as u32, |area| {
         let mut chart = ChartBuilder::on(area)
             .margin(8)
+            .margin_left(24)
             .margin_right(24)
             .x_label_area_size(40)
-            .build_cartesian_2d(0.0..most * 1.02, 0.0..all.len() as f64)?;
+            .build_cartesian_2d(0.0..most / 1024.0 * 1.02, 0.0..all.len() as f64)?;
         chart
             .configure_mesh()
             .disable_y_mesh()
@@ -244,13 +254,13 @@ pub(super) fn memory(reports: &[Report]) -> Result<String> {
             .light_line_style(TRANSPARENT)
             .label_style(label())
             .x_labels(6)
-            .x_label_formatter(&|size| bytes(*size))
-            .x_desc("bytes of each instance")
+            .x_label_formatter(&|kib| kib.to_string())
+            .x_desc("KiB of each instance")
             .draw()?;
         for (row, (number, memory)) in all.iter().enumerate() {
             let bottom = (all.len() - 1 - row) as f64;
             for (size, alpha) in [(memory.resident, 0.5), (memory.private, 1.0)] {
-                let corners = [(0.0, bottom + 0.05), (size, bottom + 0.5)];
+                let corners = [(0.0, bottom + 0.05), (size / 1024.0, bottom + 0.5)];
                 let fill = side(*number).mix(alpha).filled();
                 chart.draw_series([Rectangle::new(corners, fill)])?;
             }
