@@ -6,8 +6,8 @@
 //!                             -> rates, memory (many instances)                  -> HTML
 //! ```
 //!
-//! Fresh processes come first: no page of an artifact may be mapped here when the system is asked to
-//! forget it. Two files take turns in each kind of run.
+//! Fresh processes come first: no page of an artifact may be mapped here when the system is asked
+//! to forget it. Two files take turns in each kind of run.
 
 mod compare;
 mod many;
