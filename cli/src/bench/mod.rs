@@ -20,11 +20,12 @@ mod runs;
 mod subject;
 mod table;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use cwasm::{Engine, Error, Result};
 use cwasm_format::escape;
+use indicatif::{ProgressBar, ProgressStyle};
 
 use self::once::Once;
 use self::phase::Meter;
@@ -32,6 +33,7 @@ use self::report::{Document, Report, Series};
 use self::runs::Kind;
 use self::subject::{Artifact, Subject, Target};
 use crate::args::BenchArgs;
+use crate::input::Name;
 use crate::{load, output};
 
 /// A file of the command line.
@@ -80,7 +82,7 @@ pub(crate) fn bench(args: &BenchArgs) -> Result<()> {
     result
 }
 
-fn source<'a>(file: &'a PathBuf, args: &BenchArgs) -> Result<Source<'a>> {
+fn source<'a>(file: &'a Path, args: &BenchArgs) -> Result<Source<'a>> {
     match file
         .extension()
         .is_some_and(|extension| extension == "json")
@@ -114,7 +116,10 @@ fn empty(file: &Path, artifact: &Artifact, args: &BenchArgs) -> Result<Report> {
         Target::Nothing => None,
     };
     Ok(Report {
-        file: file.to_string_lossy().into_owned(),
+        file: match Name(file).is_stdin() {
+            true => "standard input".to_owned(),
+            false => file.to_string_lossy().into_owned(),
+        },
         version: env!("CARGO_PKG_VERSION").to_owned(),
         cpu: line_of("/proc/cpuinfo", "model name"),
         kernel: line_of("/proc/sys/kernel/osrelease", ""),
@@ -148,9 +153,10 @@ fn measure(subjects: &[Subject<'_>], reports: &mut [&mut Report], args: &BenchAr
     let count = u32::try_from(subjects.len()).unwrap_or(u32::MAX);
     let part = |share: f64| args.budget.mul_f64(share);
     let all: Vec<&Subject<'_>> = subjects.iter().collect();
+    let bar = progress_bar();
     for kind in Kind::ALL {
         let wanted = args.runs.get();
-        let (samples, failed) = runs::make(kind, &all, wanted, part(kind.share()) * count)?;
+        let (samples, failed) = runs::make(kind, &all, wanted, part(kind.share()) * count, &bar)?;
         for (report, samples) in reports.iter_mut().zip(&samples) {
             let series = Series::of(kind, samples);
             if failed.is_none() {
@@ -159,9 +165,11 @@ fn measure(subjects: &[Subject<'_>], reports: &mut [&mut Report], args: &BenchAr
             report.series.push(series);
         }
         if let Some((number, error)) = failed {
+            bar.finish_and_clear();
             return Err(failure(&subjects[number], reports, number, error));
         }
     }
+    bar.finish_and_clear();
     for (number, subject) in subjects.iter().enumerate() {
         let rates = many::rates(subject, part(RATES_SHARE));
         let memory = rates.and_then(|rates| {
@@ -180,6 +188,15 @@ fn measure(subjects: &[Subject<'_>], reports: &mut [&mut Report], args: &BenchAr
         }
     }
     Ok(())
+}
+
+/// A bar on standard error; invisible if that is no terminal.
+fn progress_bar() -> ProgressBar {
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("{msg} [{bar:40}] {pos}/{len} runs") {
+        bar.set_style(style.progress_chars("=> "));
+    }
+    bar
 }
 
 /// The error of a guest, with its backtrace: a fresh process sends only its text, so it is made to

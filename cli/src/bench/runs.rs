@@ -9,12 +9,14 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use cwasm::{Engine, Error, Result};
+use indicatif::ProgressBar;
 use rustix::fs::{Advice, fadvise};
 use serde::{Deserialize, Serialize};
 
 use super::once::{Line, Once};
 use super::phase::{Cost, Meter, Phase};
 use super::subject::Subject;
+use super::table;
 use crate::load;
 
 /// How a run is made.
@@ -50,6 +52,9 @@ pub(super) struct Samples {
     pub(super) costs: BTreeMap<Phase, Vec<Cost>>,
 }
 
+/// The number of a subject that failed, and how.
+pub(super) type Failed = (usize, Error);
+
 impl Samples {
     fn add(&mut self, costs: &[(Phase, Cost)]) {
         self.runs += 1;
@@ -69,7 +74,8 @@ pub(super) fn make(
     subjects: &[&Subject<'_>],
     runs: usize,
     budget: Duration,
-) -> Result<(Vec<Samples>, Option<(usize, Error)>)> {
+    bar: &ProgressBar,
+) -> Result<(Vec<Samples>, Option<Failed>)> {
     let engine = Engine::new(&cwasm::Config::new())?;
     let meter = Meter::new()?;
     let mut samples: Vec<Samples> = subjects.iter().map(|_| Samples::default()).collect();
@@ -80,6 +86,9 @@ pub(super) fn make(
             linked.push(subject.link(&engine, &component)?);
         }
     }
+    bar.set_message(table::word(kind));
+    bar.set_length(runs as u64);
+    bar.set_position(0);
     let start = Instant::now();
     for _ in 0..runs {
         for (number, subject) in subjects.iter().enumerate() {
@@ -100,6 +109,10 @@ pub(super) fn make(
             if let Some(error) = once.error {
                 return Ok((samples, Some((number, error))));
             }
+        }
+        // A terminal would be in the way of what takes microseconds in this process.
+        if matches!(kind, Kind::Fresh | Kind::Cold) {
+            bar.inc(1);
         }
         if start.elapsed() >= budget {
             break;
