@@ -265,9 +265,10 @@ pub(super) fn memory(reports: &[Report]) -> Result<String> {
                 chart.draw_series([Rectangle::new(corners, fill)])?;
             }
             let (resident, private) = (bytes(memory.resident), bytes(memory.private));
-            let words = format!(
-                "file {}: {resident} resident, {private} private",
-                number + 1
+            let words = of_file(
+                *number,
+                reports,
+                &format!("{resident} resident, {private} private"),
             );
             chart.draw_series([Text::new(words, (0.0, bottom + 0.9), label())])?;
         }
