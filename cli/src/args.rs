@@ -27,6 +27,7 @@ pub(crate) enum Command {
     #[cfg(feature = "http")]
     Serve(ServeArgs),
     Inspect(InspectArgs),
+    Bench(BenchArgs),
 }
 
 /// Compile a component or core module into an artifact.
@@ -184,6 +185,49 @@ pub(crate) struct InspectArgs {
     pub(crate) limits: BuildLimits,
 }
 
+/// Measure what it takes to load, instantiate and call a component, and compare two.
+///
+/// The function that --invoke names is called, or a program is run: its output is discarded and its
+/// input empty. It is called thousands of times, with all effects that it has.
+#[derive(Debug, clap::Args)]
+pub(crate) struct BenchArgs {
+    /// One or two files: artifacts, components (binary or .wat), which are compiled first, or what
+    /// --json printed earlier (.json). Two are compared.
+    ///
+    /// An artifact's machine code is run as it is: run only those that you trust.
+    #[arg(value_name = "FILE", required = true, num_args = 1..=2)]
+    pub(crate) files: Vec<PathBuf>,
+    /// The function to call with its arguments, in WAVE, as `run` takes it: 'greet("world")'.
+    #[arg(long, value_name = "CALL")]
+    pub(crate) invoke: Option<String>,
+    /// How often each kind of run is made, if there is time.
+    #[arg(long, value_name = "N", default_value = "1000")]
+    pub(crate) runs: NonZeroUsize,
+    /// The time for each file, of which slow ones get fewer runs: `10s`, `500ms`, `2m`. No call is
+    /// stopped, and each kind of run is made once.
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "20s")]
+    pub(crate) budget: Duration,
+    /// Print JSON, with all samples.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Also write a page with plots, which needs no other file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) grants: Grants,
+    /// The program's arguments.
+    #[arg(last = true, value_name = "ARGS")]
+    pub(crate) args: Vec<String>,
+    /// Let each memory of an instance grow to at most so many bytes: `64M`, `2G`.
+    #[arg(long, value_name = "BYTES", value_parser = size)]
+    pub(crate) max_memory: Option<u64>,
+    /// Make one run of this artifact and print its costs: what the command starts itself for.
+    #[arg(long, value_name = "ARTIFACT", hide = true)]
+    pub(crate) once: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) limits: BuildLimits,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Opt {
     None,
@@ -226,6 +270,7 @@ impl Args {
             Some("run") => Command::Run(only("run")?),
             #[cfg(feature = "http")]
             Some("serve") => Command::Serve(only("serve")?),
+            Some("bench") => Command::Bench(only("bench")?),
             _ => return Args::try_parse(),
         };
         Ok(Args { command })

@@ -48,9 +48,24 @@ pub(crate) fn open(
         .map_err(|error| error.context(format!("cannot run {name}")))
 }
 
+/// Maps an artifact that the command was asked to run, or has made itself.
+pub(crate) fn map(engine: &Engine, artifact: &Path) -> Result<Component> {
+    // SAFETY: as in `open`.
+    unsafe { Component::map(engine, artifact) }
+}
+
 /// A component with the imports that the command gives it: WASI, `log` at the root, and for all
 /// others a function that fails when it is called.
 pub(crate) fn linked(engine: &Engine, component: &Component) -> Result<InstancePre<WasiCtx>> {
+    linked_with(engine, component, output::note)
+}
+
+/// As [`linked`], with what is done with a message that `log` is given.
+pub(crate) fn linked_with(
+    engine: &Engine,
+    component: &Component,
+    note: fn(&str),
+) -> Result<InstancePre<WasiCtx>> {
     let mut linker = Linker::new(engine);
     wasi::add_needed(&mut linker, component)?;
     let has_log = component.imports().any(|(name, _)| name == "log");
@@ -59,10 +74,12 @@ pub(crate) fn linked(engine: &Engine, component: &Component) -> Result<InstanceP
         false => None,
     };
     if log.is_some_and(|ty| is_log(&ty)) {
-        linker.root().func_wrap("log", |_, (message,): (String,)| {
-            output::note(&message);
-            Ok(())
-        })?;
+        linker
+            .root()
+            .func_wrap("log", move |_, (message,): (String,)| {
+                note(&message);
+                Ok(())
+            })?;
     }
     // Usually all is there.
     if let Ok(linked) = linker.instantiate_pre(component) {

@@ -6,6 +6,7 @@
 
 mod allocator;
 mod args;
+mod bench;
 mod compile;
 mod grants;
 mod input;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "http")]
         Command::Serve(args) => serve::serve(&args).map(|()| ExitCode::SUCCESS),
         Command::Inspect(args) => inspect::inspect(&args).map(|()| ExitCode::SUCCESS),
+        Command::Bench(args) => bench::bench(&args).map(|()| ExitCode::SUCCESS),
     };
     match result {
         Ok(code) => code,

@@ -18,7 +18,7 @@ use crate::surface::{Surface, functions};
 use crate::{invoke, open_files, output, value};
 
 /// The export that makes a component a program.
-const WASI_RUN: &str = "wasi:cli/run@";
+pub(crate) const WASI_RUN: &str = "wasi:cli/run@";
 
 /// Runs a program, or calls a function of a component and prints the result; the exit code.
 pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {

@@ -1,5 +1,6 @@
 //! The command, run as users run it.
 
+mod bench;
 mod command;
 mod escapes;
 mod files;

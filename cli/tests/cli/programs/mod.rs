@@ -27,7 +27,7 @@ struct Programs {
 }
 
 /// A program as its compiler wrote it.
-fn guest(name: &str) -> PathBuf {
+pub(crate) fn guest(name: &str) -> PathBuf {
     let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wasi/guests");
     guests.join(name).canonicalize().unwrap()
 }
