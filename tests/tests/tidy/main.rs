@@ -18,6 +18,7 @@ const DIRECTION: &[(&str, &[&str])] = &[
         &["cwasm", "cwasm-format", "cwasm-compiler", "cwasm-wasi"],
     ),
     ("wasi", &["cwasm"]),
+    ("report", &[]),
     (
         "tests",
         &["cwasm", "cwasm-format", "cwasm-compiler", "cwasm-wasi"],
