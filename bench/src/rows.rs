@@ -465,24 +465,22 @@ impl Row {
                 theirs,
             } => ours(&bench.ours)
                 .and_then(|ours| interleaved(ours, theirs(&bench.theirs)?, sampling)),
-            Measure::Amount { ours, theirs } => ours(&bench.ours).and_then(|ours| {
-                Ok(Pair {
-                    ours,
-                    theirs: theirs(&bench.theirs)?,
-                })
-            }),
+            Measure::Amount { ours, theirs } => {
+                ours(&bench.ours).and_then(|ours| Ok(Pair::of(ours, theirs(&bench.theirs)?)))
+            }
             Measure::Kernel(kernel) => run_kernel(&bench.ours, kernel)
                 .and_then(|ours| interleaved(ours, run_kernel(&bench.theirs, kernel)?, KERNELS)),
-            Measure::Recycled(pages) => work::recycled(&bench.ours, pages)
-                .and_then(|ours| interleaved(ours, work::recycled(&bench.their_pool, pages)?, OFTEN)),
+            Measure::Recycled(pages) => work::recycled(&bench.ours, pages).and_then(|ours| {
+                interleaved(ours, work::recycled(&bench.their_pool, pages)?, OFTEN)
+            }),
             Measure::RecycledThreads => work::recycled_threads(&bench.ours).and_then(|ours| {
                 let theirs = work::recycled_threads(&bench.their_pool)?;
-                Ok(Pair { ours, theirs })
+                Ok(Pair::of(ours, theirs))
             }),
             Measure::InterruptCost => interrupt_cost(&bench.our_interruptible, &bench.ours)
                 .and_then(|ours| {
                     let theirs = interrupt_cost(&bench.their_interruptible, &bench.theirs)?;
-                    Ok(Pair { ours, theirs })
+                    Ok(Pair::of(ours, theirs))
                 }),
             Measure::Process(program) => bench.commands.measure(program),
             Measure::Serve(load, figure) => bench.commands.measure_servers(load, figure),
