@@ -14,7 +14,6 @@ mod many;
 mod once;
 mod page;
 mod phase;
-mod plot;
 mod report;
 mod runs;
 mod subject;
@@ -285,7 +284,7 @@ fn show(reports: Vec<Report>, args: &BenchArgs) -> Result<()> {
     };
     let document = Document::new(reports, comparison);
     if let Some(file) = &args.html {
-        std::fs::write(file, page::page(&document)?).map_err(|error| {
+        std::fs::write(file, page::page(&document)).map_err(|error| {
             let file = escape::name(&file.to_string_lossy()).to_string();
             Error::from(error).context(format!("cannot write `{file}` (--html)"))
         })?;

@@ -40,7 +40,7 @@ pub fn stacked(name: &str, bars: &[Bar], quantity: Quantity, legend: &[(Series, 
         let mut chart = ChartBuilder::on(area)
             .set_label_area_size(LabelAreaPosition::Left, label_width)
             .set_label_area_size(LabelAreaPosition::Bottom, 30)
-            .margin_right(14)
+            .margin_right(34)
             .build_cartesian_2d(Axis::of(0.0..end, marks, quantity), 0.0..count as f64)?;
         chart
             .configure_mesh()
