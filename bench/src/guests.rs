@@ -22,8 +22,8 @@ pub(crate) enum Guest {
     Medium,
     /// Megabytes of machine code.
     Large,
-    /// A small program that computes.
-    Kernel(Kernel),
+    /// One that computes.
+    Computation(&'static Computation),
     /// A language's interpreter.
     Real(Real),
 }
@@ -52,62 +52,61 @@ impl Real {
     }
 }
 
-/// The kernels: each a file in `guests/kernels/`, which says what it does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kernel {
-    Bytes,
-    Fib,
-    Hash,
-    Matmul,
-    Sha256,
-    Sort,
+/// A component that computes: its `run` answers a number for an argument.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Computation {
+    pub(crate) name: &'static str,
+    /// The name of its row.
+    pub(crate) row: &'static str,
+    /// As text or not.
+    component: &'static [u8],
+    /// For calls that take some hundred microseconds, or a few milliseconds.
+    pub(crate) argument: u32,
+    /// What an instance's first call must answer.
+    pub(crate) answer: u32,
 }
 
-impl Kernel {
-    pub(crate) const ALL: [Kernel; 6] = [
-        Kernel::Bytes,
-        Kernel::Fib,
-        Kernel::Hash,
-        Kernel::Matmul,
-        Kernel::Sha256,
-        Kernel::Sort,
-    ];
-
-    fn name(self) -> &'static str {
-        match self {
-            Kernel::Bytes => "bytes",
-            Kernel::Fib => "fib",
-            Kernel::Hash => "hash",
-            Kernel::Matmul => "matmul",
-            Kernel::Sha256 => "sha256",
-            Kernel::Sort => "sort",
-        }
-    }
-
-    fn text(self) -> &'static str {
-        match self {
-            Kernel::Bytes => include_str!("../guests/kernels/bytes.wat"),
-            Kernel::Fib => include_str!("../guests/kernels/fib.wat"),
-            Kernel::Hash => include_str!("../guests/kernels/hash.wat"),
-            Kernel::Matmul => include_str!("../guests/kernels/matmul.wat"),
-            Kernel::Sha256 => include_str!("../guests/kernels/sha256.wat"),
-            Kernel::Sort => include_str!("../guests/kernels/sort.wat"),
-        }
-    }
-
-    /// The argument of a sample's calls, for a few hundred microseconds, and the answer of an
-    /// instance's first call.
-    pub(crate) fn case(self) -> (u32, u32) {
-        match self {
-            Kernel::Bytes => (1_000_000, 1_000_000),
-            Kernel::Fib => (25, 75_025),
-            Kernel::Hash => (40_000, 157),
-            Kernel::Matmul => (96, 15_922_115),
-            Kernel::Sha256 => (1000, 1_305_802_278),
-            Kernel::Sort => (10_000, 8_348_397),
-        }
-    }
+macro_rules! computations {
+    ($folder:literal, $extension:literal: $($name:literal $argument:literal $answer:literal,)*) => {
+        &[$(Computation {
+            name: $name,
+            row: concat!("run.", $name),
+            component: include_bytes!(concat!("../guests/", $folder, "/", $name, $extension)),
+            argument: $argument,
+            answer: $answer,
+        },)*]
+    };
 }
+
+/// Small loops: each a file that says what it does.
+pub(crate) static KERNELS: &[Computation] = computations! { "kernels", ".wat":
+    "bytes" 1_000_000 1_000_000,
+    "fib" 25 75_025,
+    "hash" 40_000 157,
+    "matmul" 96 15_922_115,
+    "sha256" 1000 1_305_802_278,
+    "sort" 10_000 8_348_397,
+};
+
+/// Programs as compilers make them; their sources say what they do. The answers are those of the
+/// same sources on the machine itself, by `native.sh` beside them.
+pub(crate) static PROGRAMS: &[Computation] = computations! { "programs", ".wasm":
+    "blur" 512 3_030_753_436,
+    "bytecode" 5000 82_147_261,
+    "deflate" 16 1_213_746_195,
+    "digest" 256 3_926_571_182,
+    "digits" 250 1_075_217_346,
+    "json" 50 451_558_162,
+    "lu" 128 4_008_261_083,
+    "lz4" 48 195_542_824,
+    "markdown" 20 3_451_853_166,
+    "planets" 5000 1_192_031_226,
+    "queens" 11 59_811_183,
+    "search" 4 325_101_015,
+    "shapes" 2000 464_061_341,
+    "sorting" 3000 1_263_350_567,
+    "words" 16 1_381_227_773,
+};
 
 const MEDIUM_FUNCTIONS: u32 = 775;
 const LARGE_FUNCTIONS: u32 = 4_000;
@@ -125,7 +124,7 @@ impl Guest {
             Guest::Small => "small",
             Guest::Medium => "medium",
             Guest::Large => "large",
-            Guest::Kernel(kernel) => kernel.name(),
+            Guest::Computation(computation) => computation.name,
             Guest::Real(real) => real.name(),
         }
     }
@@ -142,7 +141,9 @@ impl Guest {
             Guest::Small => include_str!("../guests/small.wat"),
             Guest::Medium => return Ok(generate::component(MEDIUM_FUNCTIONS)),
             Guest::Large => return Ok(generate::component(LARGE_FUNCTIONS)),
-            Guest::Kernel(kernel) => kernel.text(),
+            Guest::Computation(computation) => {
+                return Ok(wat::parse_bytes(computation.component)?.into_owned());
+            }
             Guest::Real(real) => {
                 let path = real.path();
                 let read = fs::read(&path);
@@ -155,7 +156,7 @@ impl Guest {
     /// How much machine code it must make at least to be worth its name.
     pub(crate) fn least_code_size(self) -> u64 {
         match self {
-            Guest::Bench | Guest::Pages | Guest::Pair | Guest::Small | Guest::Kernel(_) => 1,
+            Guest::Bench | Guest::Pages | Guest::Pair | Guest::Small | Guest::Computation(_) => 1,
             Guest::Medium => 1_000_000,
             Guest::Large | Guest::Real(_) => 5_000_000,
         }
@@ -170,7 +171,7 @@ impl Guest {
             Guest::Small => Some((41, 42)),
             Guest::Medium => Some((1, MEDIUM_ANSWER)),
             Guest::Large => Some((1, LARGE_ANSWER)),
-            Guest::Kernel(kernel) => Some(kernel.case()),
+            Guest::Computation(it) => Some((it.argument, it.answer)),
         }
     }
 }

@@ -90,6 +90,12 @@ pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
     f64::midpoint(figures[middle - 1], figures[middle])
 }
 
+/// The geometric mean of ratios.
+pub(crate) fn geometric_mean(ratios: &[f64]) -> f64 {
+    let logarithms: f64 = ratios.iter().map(|ratio| ratio.ln()).sum();
+    (logarithms / ratios.len() as f64).exp()
+}
+
 /// How many calls take as long as a sample should. Warms up on the way.
 fn calls_per_sample(work: &mut Work<'_>, sampling: Sampling) -> Result<u64> {
     let Some(length) = sampling.length else {
@@ -125,6 +131,11 @@ mod tests {
     fn median_is_the_middle() {
         assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
         assert_eq!(median(vec![4.0, 1.0, 3.0, 2.0]), 2.5);
+    }
+
+    #[test]
+    fn geometric_mean_of_a_half_and_two_is_one() {
+        assert!((geometric_mean(&[0.5, 2.0]) - 1.0).abs() < 1e-9);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use cwasm::{
     Component, Config, Engine, InstancePre, Linker, Result, Store, StoreContextMut, TypedFunc,
 };
 use cwasm_compiler::{CpuLevel, OptLevel, Options};
+use cwasm_wasi::{WasiCtx, WasiCtxBuilder};
 
 use crate::runtime::{self, Instance, Mode, Record, Runtime, host_add, host_len, host_nop};
 
@@ -32,9 +33,14 @@ pub(crate) struct Guest {
     run_host_len: TypedFunc<(u32,), (u32,)>,
 }
 
-pub(crate) struct Kernel {
+pub(crate) struct Computer {
     store: Store<()>,
     run: TypedFunc<(u32,), (u32,)>,
+}
+
+pub(crate) struct Interpreter {
+    store: Store<WasiCtx>,
+    sum: TypedFunc<(&'static [i32],), (i32,)>,
 }
 
 impl Ours {
@@ -59,10 +65,15 @@ impl Runtime for Ours {
     type Error = cwasm::Error;
     type Linked = InstancePre<()>;
     type Instance = Guest;
-    type Kernel = Kernel;
+    type Computer = Computer;
+    type Interpreter = Interpreter;
 
     fn new(mode: Mode) -> Result<Ours> {
-        let engine = Engine::new(&Config::new())?;
+        let mut config = Config::new();
+        if mode == Mode::Fresh {
+            config.max_idle_instances(0);
+        }
+        let engine = Engine::new(&config)?;
         let mut linker = Linker::new(&engine);
         let mut root = linker.root();
         root.func_wrap("nop", |_: StoreContextMut<'_, ()>, (): ()| {
@@ -131,11 +142,22 @@ impl Runtime for Ours {
         Ok(answer)
     }
 
-    fn kernel(&self, artifact: &Path, name: &str) -> Result<Kernel> {
+    fn computer(&self, artifact: &Path, name: &str) -> Result<Computer> {
         let mut store = self.store();
         let instance = self.pre(artifact)?.instantiate(&mut store)?;
         let run = instance.get_typed_func(&mut store, name)?;
-        Ok(Kernel { store, run })
+        Ok(Computer { store, run })
+    }
+
+    fn interpreter(&self, artifact: &Path) -> Result<Interpreter> {
+        let component = self.map(artifact)?;
+        let mut linker = Linker::new(&self.engine);
+        cwasm_wasi::add_to_linker(&mut linker, |wasi| wasi)?;
+        linker.define_unknown_imports_as_traps(&component)?;
+        let mut store = Store::new(&self.engine, WasiCtxBuilder::new().build());
+        let instance = linker.instantiate(&mut store, &component)?;
+        let sum = instance.get_typed_func(&mut store, "sum")?;
+        Ok(Interpreter { store, sum })
     }
 
     fn guest(&self, artifact: &Path) -> Result<Guest> {
@@ -158,12 +180,20 @@ impl Runtime for Ours {
     }
 }
 
-impl runtime::Kernel for Kernel {
+impl runtime::Computer for Computer {
     type Error = cwasm::Error;
 
     #[inline(always)]
     fn run(&mut self, n: u32) -> Result<u32> {
         Ok(self.run.call(&mut self.store, (n,))?.0)
+    }
+}
+
+impl runtime::Interpreter for Interpreter {
+    type Error = cwasm::Error;
+
+    fn sum(&mut self, numbers: &'static [i32]) -> Result<i32> {
+        Ok(self.sum.call(&mut self.store, (numbers,))?.0)
     }
 }
 

@@ -29,7 +29,7 @@ const KINDS: &[Kind] = &[
     },
     Kind {
         title: "Compiled code",
-        text: "Run time of kernels, and what it costs that code can be stopped.",
+        text: "Run time of programs and kernels, and what it costs that code can be stopped.",
         prefixes: &["run.", "interruptible."],
     },
     Kind {
@@ -54,6 +54,7 @@ const TARGETS: &[(&str, f64)] = &[
     ("recycled.64", 0.6),
     ("call.echo1M", 0.65),
     ("host.len32", 0.35),
+    ("run.geomean", 0.93),
     ("run.", 1.02),
     ("process.", 0.4),
     ("serve.", 0.6),
@@ -198,11 +199,12 @@ fn facts(header: &str) -> Vec<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::rows::ROWS;
+    use crate::rows::rows;
 
     #[test]
     fn every_row_is_of_a_kind_and_every_target_of_a_row() {
-        let measured: Vec<_> = ROWS.iter().map(|row| (row, Pair::of(1.0, 2.0))).collect();
+        let rows: Vec<_> = rows().collect();
+        let measured: Vec<_> = rows.iter().map(|row| (row, Pair::of(1.0, 2.0))).collect();
         let page = page(
             "cwasm 1 beside wasmtime 2\nmachine: fast, 2 CPUs\n\n",
             &measured,
@@ -221,7 +223,7 @@ mod tests {
             ("machine".to_owned(), "fast, 2 CPUs".to_owned())
         );
         let html = page.html();
-        for row in ROWS {
+        for row in &rows {
             assert!(
                 html.contains(&format!("<td>{}</td>", row.name)),
                 "{}",
@@ -230,7 +232,7 @@ mod tests {
         }
         for (prefix, _) in TARGETS {
             assert!(
-                ROWS.iter().any(|row| row.name.starts_with(prefix)),
+                rows.iter().any(|row| row.name.starts_with(prefix)),
                 "{prefix}"
             );
         }

@@ -1,20 +1,22 @@
 //! The rows: their names, in order, and how their figures come about.
 
+use std::cell::RefCell;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::guests::{Kernel, Real};
-use crate::measure::{Pair, Sampling, Work, interleaved};
+use crate::guests::{Computation, KERNELS, PROGRAMS, Real};
+use crate::measure::{Pair, Sampling, Work, geometric_mean, interleaved};
 use crate::ours::Ours;
 use crate::process::{Commands, Program};
 use crate::runtime::Mode;
 use crate::serve::{Figure, Load};
 use crate::side::Side;
 use crate::theirs::Theirs;
-use crate::work::{self, interrupt_cost, run_kernel};
+use crate::work::{self, compute, interrupt_cost};
 
 /// One row of the table.
+#[derive(Clone, Copy)]
 pub(crate) struct Row {
     pub(crate) name: &'static str,
     pub(crate) unit: Quantity,
@@ -43,8 +45,12 @@ enum Measure {
         ours: fn(&Side<Ours>) -> Result<f64>,
         theirs: fn(&Side<Theirs>) -> Result<f64>,
     },
-    /// A kernel.
-    Kernel(Kernel),
+    /// A component that computes.
+    Computation(&'static Computation),
+    /// All programs: the geometric mean of their ratios.
+    Programs,
+    /// Instances that are made from the start.
+    Fresh,
     /// Instances one after another, each of which writes to so many pages.
     Recycled(u32),
     /// The same on two threads, as part of the time on one.
@@ -63,9 +69,13 @@ pub(crate) struct Bench {
     theirs: Side<Theirs>,
     our_interruptible: Side<Ours>,
     their_interruptible: Side<Theirs>,
+    our_fresh: Side<Ours>,
     their_pool: Side<Theirs>,
     commands: Commands,
+    /// Components that compute and were measured, with their figures.
+    computed: RefCell<Vec<(&'static Computation, Pair)>>,
 }
+
 /// For all rows that are fast enough to be called many times. Many samples, each much shorter than
 /// a scheduler's time slice: what else runs on the machine interrupts few of them, and the median
 /// leaves those out.
@@ -84,13 +94,14 @@ const RARELY: Sampling = Sampling {
     samples: 3,
     length: None,
 };
-/// For kernels: a call takes a few hundred microseconds, so that most are within one time slice.
-pub(crate) const KERNELS: Sampling = Sampling {
+/// For components that compute: a call takes some hundred microseconds, so that most are within one
+/// time slice.
+pub(crate) const COMPUTATIONS: Sampling = Sampling {
     samples: 401,
     length: None,
 };
-/// All rows, in the order in which they are measured and printed.
-pub(crate) const ROWS: &[Row] = &[
+/// Those before the rows of components that compute.
+const FIRST: &[Row] = &[
     Row::time(
         "load.small",
         OFTEN,
@@ -117,12 +128,12 @@ pub(crate) const ROWS: &[Row] = &[
         work::load_js::<Theirs>,
     )
     .of(Real::Js),
-    Row::time(
-        "instantiate.fresh",
-        OFTEN,
-        work::instantiate::<Ours>,
-        work::instantiate::<Theirs>,
-    ),
+    Row {
+        name: "instantiate.fresh",
+        unit: Quantity::Nanoseconds,
+        measure: Measure::Fresh,
+        needs: None,
+    },
     Row::time(
         "first-call",
         OFTEN,
@@ -333,12 +344,30 @@ pub(crate) const ROWS: &[Row] = &[
         work::size_large::<Ours>,
         work::size_large::<Theirs>,
     ),
-    Row::kernel("run.bytes", Kernel::Bytes),
-    Row::kernel("run.fib", Kernel::Fib),
-    Row::kernel("run.hash", Kernel::Hash),
-    Row::kernel("run.matmul", Kernel::Matmul),
-    Row::kernel("run.sha256", Kernel::Sha256),
-    Row::kernel("run.sort", Kernel::Sort),
+];
+
+/// Those after the rows of components that compute.
+const LAST: &[Row] = &[
+    Row {
+        name: "run.geomean",
+        unit: Quantity::Ratio,
+        measure: Measure::Programs,
+        needs: None,
+    },
+    Row::time(
+        "run.py",
+        COMPUTATIONS,
+        work::sum_py::<Ours>,
+        work::sum_py::<Theirs>,
+    )
+    .of(Real::Py),
+    Row::time(
+        "run.js",
+        COMPUTATIONS,
+        work::sum_js::<Ours>,
+        work::sum_js::<Theirs>,
+    )
+    .of(Real::Js),
     Row {
         name: "interruptible.cost",
         unit: Quantity::Ratio,
@@ -364,6 +393,16 @@ pub(crate) const ROWS: &[Row] = &[
     Row::serve("serve.echo1k", Load::Echo1k, Figure::PerRequest),
     Row::serve("serve.echo1k.p99", Load::Echo1k, Figure::P99),
 ];
+
+/// All rows, in the order in which they are measured and printed.
+pub(crate) fn rows() -> impl Iterator<Item = Row> {
+    let computations = KERNELS.iter().chain(PROGRAMS).map(Row::computation);
+    FIRST
+        .iter()
+        .copied()
+        .chain(computations)
+        .chain(LAST.iter().copied())
+}
 
 impl Row {
     const fn time(
@@ -399,11 +438,11 @@ impl Row {
         }
     }
 
-    const fn kernel(name: &'static str, kernel: Kernel) -> Row {
+    const fn computation(computation: &'static Computation) -> Row {
         Row {
-            name,
+            name: computation.row,
             unit: Quantity::Nanoseconds,
-            measure: Measure::Kernel(kernel),
+            measure: Measure::Computation(computation),
             needs: None,
         }
     }
@@ -468,8 +507,10 @@ impl Row {
             Measure::Amount { ours, theirs } => {
                 ours(&bench.ours).and_then(|ours| Ok(Pair::of(ours, theirs(&bench.theirs)?)))
             }
-            Measure::Kernel(kernel) => run_kernel(&bench.ours, kernel)
-                .and_then(|ours| interleaved(ours, run_kernel(&bench.theirs, kernel)?, KERNELS)),
+            Measure::Computation(computation) => bench.compute(computation),
+            Measure::Programs => bench.programs(),
+            Measure::Fresh => work::instantiate(&bench.our_fresh)
+                .and_then(|ours| interleaved(ours, work::instantiate(&bench.theirs)?, OFTEN)),
             Measure::Recycled(pages) => work::recycled(&bench.ours, pages).and_then(|ours| {
                 interleaved(ours, work::recycled(&bench.their_pool, pages)?, OFTEN)
             }),
@@ -523,9 +564,30 @@ impl Bench {
             theirs: Side::new(Mode::Plain)?,
             our_interruptible: Side::new(Mode::Interruptible)?,
             their_interruptible: Side::new(Mode::Interruptible)?,
+            our_fresh: Side::new(Mode::Fresh)?,
             their_pool: Side::new(Mode::Pooling)?,
             commands,
+            computed: RefCell::default(),
         })
+    }
+
+    /// Measures a component that computes, once.
+    fn compute(&self, computation: &'static Computation) -> Result<Pair> {
+        let known = |(other, pair): &(&Computation, Pair)| (*other == computation).then_some(*pair);
+        if let Some(pair) = self.computed.borrow().iter().find_map(known) {
+            return Ok(pair);
+        }
+        let ours = compute(&self.ours, computation)?;
+        let pair = interleaved(ours, compute(&self.theirs, computation)?, COMPUTATIONS)?;
+        self.computed.borrow_mut().push((computation, pair));
+        Ok(pair)
+    }
+
+    /// The geometric mean of the programs' ratios, beside Wasmtime's, which is one.
+    fn programs(&self) -> Result<Pair> {
+        let ratio = |program| Ok(self.compute(program)?.ratio());
+        let ratios: Vec<f64> = PROGRAMS.iter().map(ratio).collect::<Result<_>>()?;
+        Ok(Pair::of(geometric_mean(&ratios), 1.0))
     }
 }
 
@@ -543,7 +605,7 @@ mod tests {
 
     #[test]
     fn names_are_unique() {
-        let names: std::collections::HashSet<_> = ROWS.iter().map(|row| row.name).collect();
-        assert_eq!(names.len(), ROWS.len());
+        let names: std::collections::HashSet<_> = rows().map(|row| row.name).collect();
+        assert_eq!(names.len(), rows().count());
     }
 }

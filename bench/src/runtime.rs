@@ -11,6 +11,8 @@ pub(crate) enum Mode {
     Plain,
     /// Code that can be interrupted.
     Interruptible,
+    /// Instances that are made from the start: nothing is kept of others.
+    Fresh,
     /// Many instances, one after another.
     Pooling,
 }
@@ -28,8 +30,10 @@ pub(crate) trait Runtime: Sized + Sync {
     type Linked: Sync;
     /// An instance of the bench's guest.
     type Instance: Instance<Error = Self::Error>;
-    /// An instance of a kernel.
-    type Kernel: Kernel<Error = Self::Error>;
+    /// An instance of a component that computes.
+    type Computer: Computer<Error = Self::Error>;
+    /// An instance of a language's interpreter.
+    type Interpreter: Interpreter<Error = Self::Error>;
 
     /// Makes the engine and the linker.
     fn new(mode: Mode) -> Result<Self, Self::Error>;
@@ -49,17 +53,27 @@ pub(crate) trait Runtime: Sized + Sync {
     fn run(&self, artifact: &Path, seed: u32) -> Result<u32, Self::Error>;
     /// An instance of the bench's guest, its typed functions resolved.
     fn guest(&self, artifact: &Path) -> Result<Self::Instance, Self::Error>;
-    /// An instance of a kernel, its export of this name resolved: a loop, by how often it goes
-    /// round.
-    fn kernel(&self, artifact: &Path, name: &str) -> Result<Self::Kernel, Self::Error>;
+    /// An instance of a component that computes, its export of this name resolved.
+    fn computer(&self, artifact: &Path, name: &str) -> Result<Self::Computer, Self::Error>;
+    /// An instance of an interpreter, with WASI 0.2 that allows nothing and has no HTTP.
+    fn interpreter(&self, artifact: &Path) -> Result<Self::Interpreter, Self::Error>;
 }
 
-/// The export of a kernel, a typed call.
-pub(crate) trait Kernel {
+/// An export that computes something by a number, such as how often a loop goes round: a typed
+/// call.
+pub(crate) trait Computer {
     /// The runtime's own error.
     type Error: Into<anyhow::Error>;
 
     fn run(&mut self, n: u32) -> Result<u32, Self::Error>;
+}
+
+/// The export `sum` of an interpreter's component, a typed call.
+pub(crate) trait Interpreter {
+    /// The runtime's own error.
+    type Error: Into<anyhow::Error>;
+
+    fn sum(&mut self, numbers: &'static [i32]) -> Result<i32, Self::Error>;
 }
 
 /// A record as a tuple: 12 bytes in a guest's memory.

@@ -6,9 +6,13 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use wasmtime::component::{Component, InstancePre, Linker, TypedFunc};
+use wasmtime::component::{Component, InstancePre, Linker, ResourceTable, TypedFunc};
 use wasmtime::{
-    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Result, Store, StoreContextMut};
+    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig, Result,
+    Store, StoreContextMut,
+};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use crate::runtime::{self, Instance, Mode, Record, Runtime, host_add, host_len, host_nop};
 
@@ -33,9 +37,35 @@ pub(crate) struct Guest {
     run_host_len: TypedFunc<(u32,), (u32,)>,
 }
 
-pub(crate) struct Kernel {
+pub(crate) struct Computer {
     store: Store<()>,
     run: TypedFunc<(u32,), (u32,)>,
+}
+
+pub(crate) struct Interpreter {
+    store: Store<Wasi>,
+    sum: TypedFunc<(&'static [i32],), (i32,)>,
+}
+
+/// The data of stores with WASI.
+struct Wasi {
+    ctx: WasiCtx,
+    table: ResourceTable,
+}
+
+impl WasiView for Wasi {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView {
+            ctx: &mut self.ctx,
+            table: &mut self.table,
+        }
+    }
+}
+
+impl WasiHttpView for Wasi {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        unreachable!("no export that is measured uses HTTP")
+    }
 }
 
 impl Theirs {
@@ -80,7 +110,8 @@ impl Runtime for Theirs {
     type Error = wasmtime::Error;
     type Linked = InstancePre<()>;
     type Instance = Guest;
-    type Kernel = Kernel;
+    type Computer = Computer;
+    type Interpreter = Interpreter;
 
     fn new(mode: Mode) -> Result<Theirs> {
         let mut config = Config::new();
@@ -157,11 +188,26 @@ impl Runtime for Theirs {
         Ok(answer)
     }
 
-    fn kernel(&self, artifact: &Path, name: &str) -> Result<Kernel> {
+    fn computer(&self, artifact: &Path, name: &str) -> Result<Computer> {
         let mut store = self.store();
         let instance = self.pre(artifact)?.instantiate(&mut store)?;
         let run = instance.get_typed_func(&mut store, name)?;
-        Ok(Kernel { store, run })
+        Ok(Computer { store, run })
+    }
+
+    fn interpreter(&self, artifact: &Path) -> Result<Interpreter> {
+        let component = self.map(artifact)?;
+        let mut linker = Linker::new(&self.engine);
+        wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
+        wasmtime_wasi_http::p2::add_only_http_to_linker_sync(&mut linker)?;
+        let wasi = Wasi {
+            ctx: WasiCtx::builder().build(),
+            table: ResourceTable::new(),
+        };
+        let mut store = Store::new(&self.engine, wasi);
+        let instance = linker.instantiate(&mut store, &component)?;
+        let sum = instance.get_typed_func(&mut store, "sum")?;
+        Ok(Interpreter { store, sum })
     }
 
     fn guest(&self, artifact: &Path) -> Result<Guest> {
@@ -184,12 +230,20 @@ impl Runtime for Theirs {
     }
 }
 
-impl runtime::Kernel for Kernel {
+impl runtime::Computer for Computer {
     type Error = wasmtime::Error;
 
     #[inline(always)]
     fn run(&mut self, n: u32) -> Result<u32> {
         Ok(self.run.call(&mut self.store, (n,))?.0)
+    }
+}
+
+impl runtime::Interpreter for Interpreter {
+    type Error = wasmtime::Error;
+
+    fn sum(&mut self, numbers: &'static [i32]) -> Result<i32> {
+        Ok(self.sum.call(&mut self.store, (numbers,))?.0)
     }
 }
 

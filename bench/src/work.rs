@@ -7,11 +7,11 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
-use crate::guests::{Guest, Kernel, Real};
-use crate::measure::{Work, interleaved, median};
+use crate::guests::{Computation, Guest, KERNELS, Real};
+use crate::measure::{Work, geometric_mean, interleaved, median};
 use crate::peak;
-use crate::rows::{KERNELS, OFTEN, SELDOM};
-use crate::runtime::{Instance, Kernel as _, Record, Runtime, host_nop_calls};
+use crate::rows::{COMPUTATIONS, OFTEN, SELDOM};
+use crate::runtime::{Computer as _, Instance, Interpreter as _, Record, Runtime, host_nop_calls};
 use crate::side::{Side, check, failed};
 
 const ONE: NonZeroUsize = NonZeroUsize::MIN;
@@ -27,6 +27,21 @@ static LIST: [u8; LIST_LEN] = [LIST_BYTE; LIST_LEN];
 const LIST_BYTE: u8 = 0x5a;
 /// The records that go into guests.
 static RECORDS: [Record; 10_000] = [(1.5, -2.5, LIST_BYTE); 10_000];
+/// The numbers that interpreters add up: small ones, and large ones of both signs.
+static NUMBERS: [i32; 10_000] = {
+    let mut numbers = [0; 10_000];
+    let mut index = 0;
+    while index < numbers.len() {
+        let number = index as i32 % 4001 - 2000;
+        numbers[index] = if index % 4 == 0 {
+            number * 1_000
+        } else {
+            number
+        };
+        index += 1;
+    }
+    numbers
+};
 /// A MiB of ASCII.
 static TEXT: [u8; LIST_LEN] = [b'a'; LIST_LEN];
 /// The byte with which `bench.wat` fills result lists.
@@ -279,7 +294,10 @@ fn guest_loop<'a, R: Runtime>(
     expected: impl Fn(u32) -> u32 + 'a,
 ) -> Result<Work<'a>> {
     let artifact = side.artifact(Guest::Pair)?;
-    let mut guest = side.runtime.kernel(&artifact, name).map_err(failed::<R>)?;
+    let mut guest = side
+        .runtime
+        .computer(&artifact, name)
+        .map_err(failed::<R>)?;
     Ok(Box::new(move |calls| {
         let answer = guest.run(calls as u32).map_err(failed::<R>)?;
         check::<R, _>(name, answer, expected(calls as u32))
@@ -441,12 +459,19 @@ fn artifact_size<R: Runtime>(side: &Side<R>, guest: Guest) -> Result<f64> {
     Ok(fs::metadata(side.artifact(guest)?)?.len() as f64)
 }
 
-pub(crate) fn run_kernel<R: Runtime>(side: &Side<R>, kernel: Kernel) -> Result<Work<'_>> {
-    let artifact = side.artifact(Guest::Kernel(kernel))?;
-    let mut instance = side.runtime.kernel(&artifact, "run").map_err(failed::<R>)?;
-    let (n, expected) = kernel.case();
+/// Calls a component that computes.
+pub(crate) fn compute<'a, R: Runtime>(
+    side: &'a Side<R>,
+    computation: &'static Computation,
+) -> Result<Work<'a>> {
+    let artifact = side.artifact(Guest::Computation(computation))?;
+    let mut instance = side
+        .runtime
+        .computer(&artifact, "run")
+        .map_err(failed::<R>)?;
+    let n = computation.argument;
     let first = instance.run(n).map_err(failed::<R>)?;
-    check::<R, _>("run", first, expected)?;
+    check::<R, _>("run", first, computation.answer)?;
     Ok(Box::new(move |calls| {
         for _ in 0..calls {
             black_box(instance.run(black_box(n)).map_err(failed::<R>)?);
@@ -455,19 +480,43 @@ pub(crate) fn run_kernel<R: Runtime>(side: &Side<R>, kernel: Kernel) -> Result<W
     }))
 }
 
+pub(crate) fn sum_py<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
+    sum(side, Real::Py)
+}
+
+pub(crate) fn sum_js<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
+    sum(side, Real::Js)
+}
+
+/// An interpreter adds numbers up: it makes its own list of them first. Python has a builtin for
+/// the sum, JavaScript calls a closure for each number.
+fn sum<R: Runtime>(side: &Side<R>, real: Real) -> Result<Work<'_>> {
+    let artifact = side.artifact(Guest::Real(real))?;
+    let mut interpreter = side.runtime.interpreter(&artifact).map_err(failed::<R>)?;
+    let expected: i32 = NUMBERS.iter().sum();
+    Ok(Box::new(move |calls| {
+        for _ in 0..calls {
+            let sum = interpreter.sum(black_box(&NUMBERS)).map_err(failed::<R>)?;
+            check::<R, _>("sum", sum, expected)?;
+        }
+        Ok(())
+    }))
+}
+
 /// How many times as long kernels run with code that can be interrupted, on one side: the geometric
 /// mean. The figure of each goes to standard error.
 pub(crate) fn interrupt_cost<R: Runtime>(interruptible: &Side<R>, plain: &Side<R>) -> Result<f64> {
-    let mut sum = 0.0;
-    for kernel in Kernel::ALL {
-        let with = run_kernel(interruptible, kernel)?;
-        let pair = interleaved(with, run_kernel(plain, kernel)?, KERNELS)?;
+    let mut ratios = Vec::new();
+    for kernel in KERNELS {
+        let with = compute(interruptible, kernel)?;
+        let pair = interleaved(with, compute(plain, kernel)?, COMPUTATIONS)?;
         eprintln!(
-            "interruptible {kernel:?}: {:.3} ({})",
+            "interruptible {}: {:.3} ({})",
+            kernel.name,
             pair.ratio(),
             R::NAME
         );
-        sum += pair.ratio().ln();
+        ratios.push(pair.ratio());
     }
-    Ok((sum / Kernel::ALL.len() as f64).exp())
+    Ok(geometric_mean(&ratios))
 }

@@ -8,17 +8,22 @@ use crate::sys;
 use crate::vm::deadline;
 pub use crate::vm::engine::Engine;
 use crate::vm::engine::Rules;
-use crate::vm::kept::{Kept, Room};
 use crate::vm::mappings::Budget;
 use crate::vm::parking;
 use crate::vm::pool::Pool;
+#[cfg(feature = "recycle")]
+use crate::vm::recycle::kept::{Kept, Room};
 use crate::vm::unwind;
 
 /// Options of an [`Engine`].
 #[derive(Clone, Debug)]
 pub struct Config {
-    max_idle: Room,
+    max_idle_instances: usize,
+    #[cfg(feature = "recycle")]
+    max_idle_memory: usize,
+    #[cfg(feature = "recycle")]
     scan_pages: bool,
+    #[cfg(feature = "recycle")]
     fence_pages: bool,
     allow_reentrance: bool,
     max_wasm_stack: usize,
@@ -28,11 +33,12 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Config {
         Config {
-            max_idle: Room {
-                instances: 256,
-                bytes: 256 << 20,
-            },
+            max_idle_instances: 256,
+            #[cfg(feature = "recycle")]
+            max_idle_memory: 256 << 20,
+            #[cfg(feature = "recycle")]
             scan_pages: true,
+            #[cfg(feature = "recycle")]
             fence_pages: true,
             allow_reentrance: true,
             max_wasm_stack: 1 << 20,
@@ -48,13 +54,12 @@ impl Config {
     }
 
     /// Sets how many dropped instances are kept for the next ones, of all components together; 256
-    /// by default. Nothing of what they had is left in their memory: see
-    /// [`max_idle_memory`](Config::max_idle_memory). An instance made by an
+    /// by default. Nothing of what they had is left in their memory. An instance made by an
     /// [`InstancePre`](crate::InstancePre) that another one has left costs a fraction of a new one.
-    /// As many reservations of address space are kept that instances of any kind can use. With 0,
-    /// nothing is kept.
+    /// As many reservations of address space are kept that instances of any kind can use, which is
+    /// all that is kept without the crate's feature `recycle`. With 0, nothing is kept.
     pub fn max_idle_instances(&mut self, count: usize) -> &mut Config {
-        self.max_idle.instances = count;
+        self.max_idle_instances = count;
         self
     }
 
@@ -64,8 +69,9 @@ impl Config {
     /// of this, and no more than a few times what the first one of its kind has written to; the
     /// rest is given back to the system when the instance is dropped.
     /// [`Engine::release_unused`] gives back all.
+    #[cfg(feature = "recycle")]
     pub fn max_idle_memory(&mut self, bytes: usize) -> &mut Config {
-        self.max_idle.bytes = bytes;
+        self.max_idle_memory = bytes;
         self
     }
 
@@ -73,6 +79,7 @@ impl Config {
     /// (`PAGEMAP_SCAN`, Linux 6.7, through `/proc/self/pagemap`); it is by default, if it can tell.
     /// Otherwise the instance's memory is given back to the system: the address space is kept, and
     /// each page that the next instance touches is faulted in.
+    #[cfg(feature = "recycle")]
     pub fn scan_pages(&mut self, scan: bool) -> &mut Config {
         self.scan_pages = scan;
         self
@@ -87,6 +94,7 @@ impl Config {
     /// A host must not let this signal be blocked on threads that call guests, nor install a
     /// handler later that does not pass on what it does not know: as for traps, but here a guest's
     /// usual writes depend on it. In a debugger, `handle SIGSEGV nostop noprint pass` helps.
+    #[cfg(feature = "recycle")]
     pub fn fence_pages(&mut self, fence: bool) -> &mut Config {
         self.fence_pages = fence;
         self
@@ -138,6 +146,7 @@ impl Engine {
         fork::install(|| {
             parking::after_fork();
             deadline::after_fork();
+            #[cfg(feature = "recycle")]
             sys::pagemap::after_fork();
         })?;
         // A fork must not leave the initialisation of a process half done in the child.
@@ -147,16 +156,24 @@ impl Engine {
             target: sys::TARGET,
             cpu_features: sys::cpu::features(),
         };
-        if config.scan_pages {
-            sys::pagemap::open();
-        }
         let budget = Budget::new(config.max_mappings);
-        let kept = Kept::new(config.max_idle);
-        let pool = Pool::new(config.max_idle.instances, budget, kept);
+        let pool = Pool::new(config.max_idle_instances, budget);
+        #[cfg(feature = "recycle")]
+        let pool = {
+            if config.scan_pages {
+                sys::pagemap::open();
+            }
+            pool.with_kept(Kept::new(Room {
+                instances: config.max_idle_instances,
+                bytes: config.max_idle_memory,
+            }))
+        };
         let rules = Rules {
             allows_reentrance: config.allow_reentrance,
             max_wasm_stack: config.max_wasm_stack,
+            #[cfg(feature = "recycle")]
             scans_pages: config.scan_pages,
+            #[cfg(feature = "recycle")]
             fences_pages: config.fence_pages && config.scan_pages,
         };
         Ok(Engine::of(host, pool, rules))

@@ -17,8 +17,9 @@ use crate::error::{Context as _, Result};
 use crate::sys;
 use crate::sys::cpu_number;
 
-/// How many gates there are.
-const GATES: usize = 16;
+/// How many gates there are: one for each CPU, or so, where instances are made fast enough to wait
+/// for each other.
+const GATES: usize = if cfg!(feature = "recycle") { 16 } else { 1 };
 
 /// One of them is shared by who holds a lock, all are held alone by who forks. Threads on different
 /// CPUs use different ones, so that they do not wait for each other's cache lines.
@@ -94,7 +95,12 @@ impl Held {
         let count = HELD.get();
         HELD.set(count + 1);
         Held((count == 0).then(|| {
-            let gate = &GATES_BY_CPU[cpu_number::current() % GATES];
+            let index = if GATES == 1 {
+                0
+            } else {
+                cpu_number::current() % GATES
+            };
+            let gate = &GATES_BY_CPU[index];
             gate.0.read().unwrap_or_else(PoisonError::into_inner)
         }))
     }

@@ -16,12 +16,13 @@ use crate::module::{self, Module};
 use crate::values::{ComponentNamedList, Lift, Lower};
 use crate::vm::canon::{CallTarget, CanonOptions};
 use crate::vm::enter::Entered;
-use crate::vm::home::{Homes, Owner};
 use crate::vm::imports::ImportTable;
 use crate::vm::initialize::initialize;
 use crate::vm::instance::{InstanceData, InstanceKind, Modules};
+#[cfg(feature = "recycle")]
+use crate::vm::recycle::home::Homes;
 use crate::vm::resources::{HostResources, ResourceType};
-use crate::vm::store::StoreOpaque;
+use crate::vm::store::{Owner, StoreOpaque};
 use crate::vm::store_context::AsContextMut;
 use crate::vm::store_id::StoreId;
 use crate::vm::type_ids::TypeIds;
@@ -48,9 +49,10 @@ pub(crate) struct Linked {
 /// Whether there will be more instances of a linked component.
 pub(crate) enum Origin<'a> {
     /// There may be: these keep what is dropped.
+    #[cfg(feature = "recycle")]
     Homes(&'a Homes),
-    /// It is the only one.
-    Once(Arc<Linked>),
+    /// It is the only one, or nothing is kept.
+    Once(&'a Arc<Linked>),
 }
 
 impl Instance {
@@ -81,26 +83,27 @@ impl Instance {
         let plan = component.unit().plan()?;
         let usage = store.usage_with(plan)?;
         let index = store.next_instance();
-        let (owner, kept) = match origin {
+        let new = |store: &mut StoreOpaque| {
+            let kind = InstanceKind::Component {
+                index,
+                resource_types: resource_types(store.id(), index, resources),
+                host_resources: Arc::clone(resources),
+                modules: Arc::clone(modules),
+            };
+            let type_ids = TypeIds::of(component.unit(), store.engine().types());
+            store.new_instance(component.unit(), plan, kind, type_ids)
+        };
+        let (owner, data) = match origin {
+            #[cfg(feature = "recycle")]
             Origin::Homes(homes) => {
                 let home = homes.current();
-                let kept = homes.take(home, plan, store.limits());
-                (Owner::Home(Arc::clone(home)), kept)
-            }
-            Origin::Once(linked) => (Owner::Imports(linked), None),
-        };
-        let data = match kept {
-            Some(kept) => store.reuse_instance(kept, plan)?,
-            None => {
-                let kind = InstanceKind::Component {
-                    index,
-                    resource_types: resource_types(store.id(), index, resources),
-                    host_resources: Arc::clone(resources),
-                    modules: Arc::clone(modules),
+                let data = match homes.take(home, plan, store.limits()) {
+                    Some(kept) => store.reuse_instance(kept, plan)?,
+                    None => new(store)?,
                 };
-                let type_ids = TypeIds::of(component.unit(), store.engine().types());
-                store.new_instance(component.unit(), plan, kind, type_ids)?
+                (Owner::Home(Arc::clone(home)), data)
             }
+            Origin::Once(linked) => (Owner::Imports(Arc::clone(linked) as _), new(store)?),
         };
         for (offset, import) in &imports.0 {
             // SAFETY: the plan has checked the slots of all imports.

@@ -106,8 +106,9 @@ pub use values::derive as __derive;
 pub use values::{ComponentNamedList, ComponentType, Lift, Lower, WasmList, WasmListIter, WasmStr};
 pub use vm::hook::CallHook;
 pub use vm::interrupt::InterruptHandle;
-pub use vm::kept::InstanceMetrics;
 pub use vm::limits::StoreLimits;
+#[cfg(feature = "recycle")]
+pub use vm::recycle::kept::InstanceMetrics;
 pub use vm::resources::ResourceType;
 pub use vm::store_context::{AsContext, AsContextMut, StoreContext, StoreContextMut};
 pub use vm::trap::{Frame, Trap};

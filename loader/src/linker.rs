@@ -21,14 +21,15 @@ use crate::types::ComponentFunc;
 use crate::val::Val;
 use crate::values::{ComponentNamedList, Lift, Lower};
 use crate::versions::{ByName, Items};
-use crate::vm::home::Homes;
 use crate::vm::imports::HostImport;
 use crate::vm::imports::ImportTable;
+#[cfg(feature = "recycle")]
+use crate::vm::recycle::home::Homes;
 use crate::vm::resources::{HostResource, ResourceType};
 use crate::vm::store_context::{AsContextMut, StoreContextMut};
 
 /// Host functions by name, for components to import. `T` is the host's data in the stores that they
-/// work on. Cheap to clone.
+/// work on.
 ///
 /// An import of a version of an interface that is not there, as `example:host/log@1.0.2`, gets the
 /// newest compatible one: of the same major number, or minor number if the major one is 0.
@@ -47,8 +48,7 @@ use crate::vm::store_context::{AsContextMut, StoreContextMut};
 /// ```
 pub struct Linker<T: 'static> {
     engine: Engine,
-    /// Shared by clones until one of them defines something.
-    items: Arc<Items<HostItem>>,
+    items: Items<HostItem>,
     allow_shadowing: bool,
     data: PhantomData<fn(&mut T)>,
 }
@@ -94,6 +94,7 @@ pub struct InstancePre<T: 'static> {
 
 struct Pre {
     linked: Arc<Linked>,
+    #[cfg(feature = "recycle")]
     homes: Homes,
 }
 
@@ -102,7 +103,7 @@ impl<T: 'static> Linker<T> {
     pub fn new(engine: &Engine) -> Linker<T> {
         Linker {
             engine: engine.clone(),
-            items: Arc::default(),
+            items: Items::default(),
             allow_shadowing: false,
             data: PhantomData,
         }
@@ -136,7 +137,7 @@ impl<T: 'static> Linker<T> {
         LinkerInstance {
             engine: &self.engine,
             name: name.into(),
-            items: Arc::make_mut(&mut self.items).of_instance(name),
+            items: self.items.of_instance(name),
             allow_shadowing: self.allow_shadowing,
             data: PhantomData,
         }
@@ -181,7 +182,7 @@ impl<T: 'static> Linker<T> {
             unknown.push((path, item));
         }
         for (path, item) in unknown {
-            Arc::make_mut(&mut self.items).insert_import(path, item);
+            self.items.insert_import(path, item);
         }
         Ok(())
     }
@@ -193,9 +194,12 @@ impl<T: 'static> Linker<T> {
     /// is malformed.
     pub fn instantiate_pre(&self, component: &Component) -> Result<InstancePre<T>> {
         let linked = self.link(component)?;
-        let homes = Homes::new(Arc::clone(&linked) as _, self.engine.kept());
         Ok(InstancePre {
-            pre: Spread::new(Pre { linked, homes }),
+            pre: Spread::new(Pre {
+                #[cfg(feature = "recycle")]
+                homes: Homes::new(Arc::clone(&linked) as _, self.engine.kept()),
+                linked,
+            }),
             data: PhantomData,
         })
     }
@@ -299,7 +303,7 @@ impl<T: 'static> Linker<T> {
         component: &Component,
     ) -> Result<Instance> {
         let linked = self.link(component)?;
-        Instance::instantiate(store, &linked, Origin::Once(Arc::clone(&linked)))
+        Instance::instantiate(store, &linked, Origin::Once(&linked))
     }
 }
 
@@ -430,8 +434,12 @@ impl<T: 'static> InstancePre<T> {
     /// A [`Trap`](crate::Trap) if the component traps while it is instantiated; or there is not
     /// enough memory or address space.
     pub fn instantiate(&self, store: impl AsContextMut<Data = T>) -> Result<Instance> {
-        let Pre { linked, homes } = &*self.pre;
-        Instance::instantiate(store, linked, Origin::Homes(homes))
+        let linked = &self.pre.linked;
+        #[cfg(feature = "recycle")]
+        let origin = Origin::Homes(&self.pre.homes);
+        #[cfg(not(feature = "recycle"))]
+        let origin = Origin::Once(linked);
+        Instance::instantiate(store, linked, origin)
     }
 
     /// The component.
@@ -452,7 +460,7 @@ impl<T: 'static> Clone for Linker<T> {
     fn clone(&self) -> Self {
         Linker {
             engine: self.engine.clone(),
-            items: Arc::clone(&self.items),
+            items: self.items.clone(),
             allow_shadowing: self.allow_shadowing,
             data: PhantomData,
         }

@@ -12,12 +12,16 @@
 //! ```
 //!
 //! So clones made on many CPUs are cheap as long as the first one is there; a clone's clones count
-//! with it.
+//! with it. Without the feature `recycle` they are plain references: a host that saves its code
+//! makes few instances.
 
 use std::fmt;
 use std::ops::Deref;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+#[cfg(feature = "recycle")]
+use std::sync::OnceLock;
 
+#[cfg(feature = "recycle")]
 use crate::sys::cpu_number;
 
 /// A shared reference to a `T`, whose clones on different CPUs share no count.
@@ -28,13 +32,16 @@ pub(crate) struct Spread<T>(Arc<Leaf<T>>);
 struct Leaf<T> {
     value: Arc<T>,
     /// Of the first one: what its clones refer to, by CPU.
+    #[cfg(feature = "recycle")]
     clones: Option<OnceLock<ByCpu<Arc<Leaf<T>>>>>,
 }
 
 /// Values for each CPU, made when they are needed.
+#[cfg(feature = "recycle")]
 #[derive(Debug)]
 pub(crate) struct ByCpu<T>(Box<[OnceLock<T>]>);
 
+#[cfg(feature = "recycle")]
 impl<T> ByCpu<T> {
     /// A value for each CPU.
     pub(crate) fn new() -> ByCpu<T> {
@@ -58,6 +65,7 @@ impl<T> Spread<T> {
     pub(crate) fn new(value: T) -> Spread<T> {
         Spread(Arc::new(Leaf {
             value: Arc::new(value),
+            #[cfg(feature = "recycle")]
             clones: Some(OnceLock::new()),
         }))
     }
@@ -72,16 +80,32 @@ impl<T> Spread<T> {
 impl<T> Clone for Spread<T> {
     #[inline]
     fn clone(&self) -> Spread<T> {
+        Spread(Arc::clone(self.leaf()))
+    }
+}
+
+#[cfg(not(feature = "recycle"))]
+impl<T> Spread<T> {
+    /// What a clone refers to.
+    fn leaf(&self) -> &Arc<Leaf<T>> {
+        &self.0
+    }
+}
+
+#[cfg(feature = "recycle")]
+impl<T> Spread<T> {
+    /// What a clone refers to that is made on this CPU.
+    #[inline]
+    fn leaf(&self) -> &Arc<Leaf<T>> {
         let Some(clones) = &self.0.clones else {
-            return Spread(Arc::clone(&self.0));
+            return &self.0;
         };
-        let leaf = clones.get_or_init(ByCpu::new).current(|| {
+        clones.get_or_init(ByCpu::new).current(|| {
             Arc::new(Leaf {
                 value: Arc::clone(&self.0.value),
                 clones: None,
             })
-        });
-        Spread(Arc::clone(leaf))
+        })
     }
 }
 
@@ -100,7 +124,7 @@ impl<T: fmt::Debug> fmt::Debug for Spread<T> {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "recycle"))]
 mod tests {
     use super::*;
 

@@ -49,6 +49,8 @@ struct Loop {
     entry: Inst,
     /// Whether a memory's size is loaded before it.
     has_size: bool,
+    /// The address of the first memory, if it is loaded before it.
+    memory_base: Option<Value>,
 }
 
 impl Loops {
@@ -61,11 +63,22 @@ impl Loops {
         self.0.push(Loop {
             entry,
             has_size: false,
+            memory_base: None,
         });
     }
 
     pub(super) fn leave(&mut self) {
         self.0.pop();
+    }
+
+    /// The address of the first memory in a loop; the first time, `load` loads it at the jump into
+    /// the outermost one. `None` outside of loops.
+    pub(super) fn memory_base(&mut self, load: impl FnOnce(Inst) -> Value) -> Option<Value> {
+        let outermost = self.0.first_mut()?;
+        let base = outermost
+            .memory_base
+            .get_or_insert_with(|| load(outermost.entry));
+        Some(*base)
     }
 
     /// The jumps into the innermost loops before which no memory's size is loaded yet, the

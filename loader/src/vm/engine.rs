@@ -5,8 +5,9 @@ use std::sync::Arc;
 use cwasm_format::read::Host;
 
 use super::deadline::Timer;
-use super::kept::{InstanceMetrics, Kept};
 use super::pool::Pool;
+#[cfg(feature = "recycle")]
+use super::recycle::kept::{InstanceMetrics, Kept};
 use super::type_ids::TypeRegistry;
 use crate::spread::Spread;
 
@@ -32,8 +33,10 @@ pub(crate) struct Rules {
     /// Bytes of stack that the guests of a store may use.
     pub(crate) max_wasm_stack: usize,
     /// Whether the system is asked which pages were written to.
+    #[cfg(feature = "recycle")]
     pub(crate) scans_pages: bool,
     /// Whether pages that instances do not write to are made read-only.
+    #[cfg(feature = "recycle")]
     pub(crate) fences_pages: bool,
 }
 
@@ -50,6 +53,7 @@ impl Engine {
     }
 
     /// What was done to have instances ready, and what is kept for the next ones.
+    #[cfg(feature = "recycle")]
     pub fn instance_metrics(&self) -> InstanceMetrics {
         self.kept().metrics()
     }
@@ -76,16 +80,19 @@ impl Engine {
     }
 
     /// What is kept of dropped instances.
+    #[cfg(feature = "recycle")]
     pub(crate) fn kept(&self) -> &Arc<Kept> {
         self.0.pool.kept()
     }
 
     /// Whether the system is asked which pages of an instance were written to.
+    #[cfg(feature = "recycle")]
     pub(crate) fn scans_pages(&self) -> bool {
         self.0.rules.scans_pages
     }
 
     /// Whether pages that instances do not write to are made read-only.
+    #[cfg(feature = "recycle")]
     pub(crate) fn fences_pages(&self) -> bool {
         self.0.rules.fences_pages
     }

@@ -1,6 +1,7 @@
 //! Instances: a slot that is filled from an artifact, and the owners of what it points to.
 #![allow(unsafe_code, reason = "sets up the memory that compiled code runs on")]
 
+#[cfg(feature = "recycle")]
 use std::io;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -12,8 +13,11 @@ use super::handles;
 use super::interrupt::Interrupts;
 use super::items::Item;
 use super::limits::StoreLimits;
+#[cfg(feature = "recycle")]
+use super::recycle::reset::Reset;
 use super::resources::{HostResource, HostResources, ResourceType};
-use super::slot::{Reset, Slot};
+use super::slot::Slot;
+#[cfg(feature = "recycle")]
 use super::store_id::StoreId;
 use super::table;
 use super::type_ids::TypeIds;
@@ -106,45 +110,6 @@ impl InstanceData {
         };
     }
 
-    /// Makes it an instance that belongs to no store again: nothing is left of the one before.
-    ///
-    /// # Errors
-    /// If the system refuses: then it cannot be used again.
-    pub(super) fn reset(&mut self) -> io::Result<Reset> {
-        self.free_tables();
-        self.interrupts = None;
-        match self.unit.plan() {
-            Ok(plan) => self.slot.reset(&self.unit, plan),
-            Err(_) => Err(io::ErrorKind::InvalidData.into()),
-        }
-    }
-
-    /// Whether its memories are large enough for these limits.
-    pub(super) fn fits(&self, plan: &InstancePlan, limits: &StoreLimits) -> bool {
-        self.slot.fits(plan, limits)
-    }
-
-    /// Sets the index that an instance of a component has in a store, and with it the types of its
-    /// resources.
-    pub(super) fn set_index(&mut self, store: StoreId, new: u32) {
-        let InstanceKind::Component {
-            index,
-            resource_types,
-            host_resources,
-            ..
-        } = &mut self.kind
-        else {
-            return;
-        };
-        *index = new;
-        let types = resource_types.iter_mut().zip(host_resources.iter());
-        for (number, (ty, host)) in (0..).map(ResourceNumber).zip(types) {
-            if host.is_none() {
-                *ty = ResourceType::guest(store, new, number);
-            }
-        }
-    }
-
     /// The instance that a context belongs to.
     ///
     /// # Safety
@@ -226,6 +191,48 @@ impl InstanceData {
     pub(crate) unsafe fn slot<T>(&self, offset: u32) -> NonNull<T> {
         // SAFETY: inside the context (the caller's contract).
         unsafe { self.context().byte_add(offset as usize) }.cast()
+    }
+}
+
+#[cfg(feature = "recycle")]
+impl InstanceData {
+    /// Makes it an instance that belongs to no store again: nothing is left of the one before.
+    ///
+    /// # Errors
+    /// If the system refuses: then it cannot be used again.
+    pub(super) fn reset(&mut self) -> io::Result<Reset> {
+        self.free_tables();
+        self.interrupts = None;
+        match self.unit.plan() {
+            Ok(plan) => self.slot.reset(&self.unit, plan),
+            Err(_) => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+
+    /// Whether its memories are large enough for these limits.
+    pub(super) fn fits(&self, plan: &InstancePlan, limits: &StoreLimits) -> bool {
+        self.slot.fits(plan, limits)
+    }
+
+    /// Sets the index that an instance of a component has in a store, and with it the types of its
+    /// resources.
+    pub(super) fn set_index(&mut self, store: StoreId, new: u32) {
+        let InstanceKind::Component {
+            index,
+            resource_types,
+            host_resources,
+            ..
+        } = &mut self.kind
+        else {
+            return;
+        };
+        *index = new;
+        let types = resource_types.iter_mut().zip(host_resources.iter());
+        for (number, (ty, host)) in (0..).map(ResourceNumber).zip(types) {
+            if host.is_none() {
+                *ty = ResourceType::guest(store, new, number);
+            }
+        }
     }
 }
 

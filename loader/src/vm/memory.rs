@@ -34,6 +34,7 @@ fn wanted(limits: &StoreLimits, memory: &MemoryPlan) -> usize {
 
 /// Whether a memory in so many bytes of address space, guard included, can grow as far as these
 /// limits let it.
+#[cfg(feature = "recycle")]
 pub(super) fn fits(size: usize, limits: &StoreLimits, memory: &MemoryPlan) -> bool {
     wanted(limits, memory).saturating_add(memory.guard_size) <= size
 }

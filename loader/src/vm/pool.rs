@@ -10,8 +10,9 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use crate::fork;
-use crate::vm::kept::Kept;
 use crate::vm::mappings::{Budget, Space};
+#[cfg(feature = "recycle")]
+use crate::vm::recycle::kept::Kept;
 
 /// Reservations that nobody uses: all of their pages are zeros, or inaccessible.
 #[derive(Debug)]
@@ -23,6 +24,7 @@ pub(crate) struct Pool {
     /// The budget of all reservations, also of those that are kept.
     budget: Arc<Budget>,
     /// Whole instances that are kept.
+    #[cfg(feature = "recycle")]
     kept: Arc<Kept>,
 }
 
@@ -35,16 +37,25 @@ struct Free {
 
 impl Pool {
     /// A pool that keeps at most `max` reservations, all of which count for `budget`.
-    pub(crate) fn new(max: usize, budget: Arc<Budget>, kept: Arc<Kept>) -> Pool {
+    pub(crate) fn new(max: usize, budget: Arc<Budget>) -> Pool {
         Pool {
             free: Mutex::default(),
             max,
             budget,
-            kept,
+            #[cfg(feature = "recycle")]
+            kept: Arc::default(),
         }
     }
 
+    /// The same, with whole instances, which are given back as well if there is too little address
+    /// space.
+    #[cfg(feature = "recycle")]
+    pub(crate) fn with_kept(self, kept: Arc<Kept>) -> Pool {
+        Pool { kept, ..self }
+    }
+
     /// The whole instances that are kept.
+    #[cfg(feature = "recycle")]
     pub(crate) fn kept(&self) -> &Arc<Kept> {
         &self.kept
     }
@@ -127,6 +138,7 @@ impl Pool {
     /// Gives back all that is kept, here and with whole instances.
     pub(crate) fn release(&self) {
         // Their address space comes here.
+        #[cfg(feature = "recycle")]
         self.kept.clear();
         let free = std::mem::take(&mut *fork::lock(&self.free));
         drop(free);
@@ -139,13 +151,12 @@ mod tests {
 
     use super::*;
     use crate::sys::PAGE_SIZE;
-    use crate::vm::kept::Room;
 
     const SIZE: usize = 1 << 32;
 
     #[test]
     fn nothing_is_left_of_the_instance_before() {
-        let pool = Pool::new(8, Budget::new(None), Kept::new(Room::default()));
+        let pool = Pool::new(8, Budget::new(None));
         for (round, pages) in [3, 3, 5, 1, 2].into_iter().enumerate() {
             let reservation = pool.take(SIZE, pages * PAGE_SIZE).unwrap();
             let start = reservation.start().as_ptr();
@@ -166,7 +177,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_is_bounded() {
-        let pool = Pool::new(8, Budget::new(None), Kept::new(Room::default()));
+        let pool = Pool::new(8, Budget::new(None));
         for pages in 1..=16 {
             pool.give_back(pool.take(pages * PAGE_SIZE, 0).unwrap(), 0, false);
         }
@@ -175,7 +186,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_counts_and_makes_room() {
-        let pool = Pool::new(8, Budget::new(Some(4)), Kept::new(Room::default()));
+        let pool = Pool::new(8, Budget::new(Some(4)));
         let both = [1, 2].map(|pages| pool.take(pages * PAGE_SIZE, 0).unwrap());
         assert!(pool.take(3 * PAGE_SIZE, 0).is_err());
         for reservation in both {

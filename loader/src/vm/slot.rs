@@ -11,43 +11,37 @@
 //! the compiler has decided. Then a slot is *clean*.
 //!
 //! ```text
-//! new -> clean -> prepare -> in use -> reset -> clean -> prepare -> ...
+//! new -> clean -> prepare -> in use -> drop
+//!          ^                   '-> reset (`recycle/`) -.
+//!          '-------------------------------------------'
 //! ```
-//!
-//! When its instance is dropped, a slot stays mapped, with the pages that were written to: the
-//! kernel finds them ([`pagemap`]), and the images and zeros are copied over them, which costs less
-//! than to give them back and have each faulted in again. Where the kernel does not tell, or too
-//! many were written to, they are given back. When instances have written to the same pages a few
-//! times, the others are fenced ([`Fence`]), and the kernel need not be asked.
 #![allow(unsafe_code, reason = "owns the memory of instances")]
 
 use std::io;
-use std::ops::Range;
 use std::ptr::NonNull;
 
 use cwasm_format::header::SectionId;
 use cwasm_format::vmctx::{VmContext, VmHandles, VmMemory, VmTable};
 
 use super::engine::Engine;
-use super::fence::Fence;
-use super::habits::{Habits, Written};
 use super::handles;
 use super::memory;
 use crate::artifact::Unit;
 use crate::artifact::plan::{InstancePlan, Run, TablePlan};
 use crate::error::{Context as _, Error, Result};
 use crate::sys::memory::{Reservation, round_up};
-use crate::sys::pagemap::{self, Pages};
 use crate::vm::limits::StoreLimits;
 use crate::vm::mappings::{Mappings, PER_RUN, Space};
+#[cfg(feature = "recycle")]
+use crate::vm::recycle::reuse::Reuse;
 use crate::vm::table::MAX_ELEMENTS;
 
 /// The context and the memories of one instance.
 #[derive(Debug)]
 pub(crate) struct Slot {
-    engine: Engine,
+    pub(super) engine: Engine,
     /// The context and, after it, the first memory; then the other memories.
-    areas: Box<[Area]>,
+    pub(super) areas: Box<[Area]>,
     /// Whether runs of images are mapped.
     mapped: bool,
     /// Whether runs that are mapped as a rule had to be copied.
@@ -56,58 +50,28 @@ pub(crate) struct Slot {
     /// memories.
     in_use: bool,
     /// Whether it could not be made clean: then nobody can use its address space again.
-    is_lost: bool,
-    /// What its instances have written to.
-    habits: Habits,
-    /// Fences around all other pages.
-    fenced: Option<Fenced>,
+    pub(super) is_lost: bool,
+    /// What it remembers of its instances.
+    #[cfg(feature = "recycle")]
+    pub(super) reuse: Reuse,
     /// The mappings that the runs count as. Given back after they were unmapped.
     _runs: Option<Mappings>,
 }
 
 /// A part of a slot's address space.
 #[derive(Debug)]
-struct Area {
+pub(super) struct Area {
     /// `None` only in `drop`.
     space: Option<Space>,
     /// Bytes before the memory: the context.
-    before: usize,
+    pub(super) before: usize,
     /// Context offset of the descriptor of the memory, if there is one.
     descriptor: Option<usize>,
     /// Bytes that are accessible at first: whole pages.
-    initial: usize,
+    #[cfg(feature = "recycle")]
+    pub(super) initial: usize,
     /// Bytes that are accessible, as known when no instance uses it.
-    accessible: usize,
-}
-
-/// Fences around the areas of a slot.
-#[derive(Debug)]
-struct Fenced {
-    fences: Box<[Fence]>,
-    _mappings: Mappings,
-}
-
-impl Fenced {
-    /// Opens all of them.
-    ///
-    /// # Errors
-    /// If the system refuses.
-    fn open(self) -> io::Result<()> {
-        self.fences.into_iter().try_for_each(Fence::open)
-    }
-}
-
-/// What a reset has done.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Reset {
-    /// Bytes that the slot keeps pages for.
-    pub(crate) resident: usize,
-    /// Bytes that were copied.
-    pub(crate) copied: usize,
-    /// Whether pages were given back to the system instead.
-    pub(crate) emptied: bool,
-    /// Whether fences told what was written to.
-    pub(crate) fenced: bool,
+    pub(super) accessible: usize,
 }
 
 impl Slot {
@@ -135,6 +99,7 @@ impl Slot {
                     space: Some(space.context("cannot allocate memory for an instance")?),
                     before,
                     descriptor: None,
+                    #[cfg(feature = "recycle")]
                     initial: before,
                     accessible: before,
                 });
@@ -144,6 +109,7 @@ impl Slot {
                 space: Some(memory::reserve(pool, limits, before, memory)?),
                 before,
                 descriptor: Some(memory.slot),
+                #[cfg(feature = "recycle")]
                 initial,
                 accessible: initial,
             })
@@ -155,8 +121,9 @@ impl Slot {
         };
         let runs = runs.transpose();
         let runs = runs.context("cannot set up the memory of an instance")?;
-        // Their bytes are the business of several threads.
-        let is_shared = plan.memories.iter().any(|memory| memory.is_shared);
+        // Shared bytes are the business of several threads.
+        #[cfg(feature = "recycle")]
+        let fences = engine.fences_pages() && plan.memories.iter().all(|memory| !memory.is_shared);
         let mut slot = Slot {
             engine: engine.clone(),
             areas,
@@ -164,8 +131,8 @@ impl Slot {
             copied: false,
             in_use: false,
             is_lost: false,
-            habits: Habits::new(engine.fences_pages() && !is_shared),
-            fenced: None,
+            #[cfg(feature = "recycle")]
+            reuse: Reuse::new(fences),
             _runs: runs,
         };
         slot.fill(unit, plan)
@@ -185,16 +152,6 @@ impl Slot {
         all.any(|space| space.contains(address))
     }
 
-    /// Whether an instance with these limits can use it: whether its memories can grow as far as if
-    /// it were new.
-    pub(crate) fn fits(&self, plan: &InstancePlan, limits: &StoreLimits) -> bool {
-        let mut memories = plan.memories.iter().enumerate();
-        memories.all(|(index, memory)| {
-            let size = self.space(index).size() - self.areas[index].before;
-            !memory.is_checked || memory::fits(size, limits, memory)
-        })
-    }
-
     /// Makes a clean slot ready for an instance: writes the descriptors of memories and tables. All
     /// else in the context is as in its image.
     pub(crate) fn prepare(&mut self, plan: &InstancePlan, limits: &StoreLimits) {
@@ -205,217 +162,15 @@ impl Slot {
         self.write_handles(plan, limits);
     }
 
-    /// Makes the slot clean again, when its instance is gone: nothing is left of what that has
-    /// written.
-    ///
-    /// # Errors
-    /// If the system refuses: the slot cannot be used again.
-    pub(crate) fn reset(&mut self, unit: &Unit, plan: &InstancePlan) -> io::Result<Reset> {
-        self.settle();
-        if let Some(fences) = self.closed_fences() {
-            let mut copied = 0;
-            for (index, fence) in fences.iter().enumerate() {
-                for part in fence.writable() {
-                    copied += part.len();
-                    self.restore(unit, plan, index, part.clone(), false);
-                }
-            }
-            return Ok(Reset {
-                resident: copied,
-                copied,
-                emptied: false,
-                fenced: true,
-            });
-        }
-        self.is_lost = true;
-        if let Some(fenced) = self.fenced.take() {
-            fenced.open()?;
-            self.habits.surprise();
-        }
-        let reset = self.reset_open(unit, plan)?;
-        self.is_lost = false;
-        Ok(reset)
-    }
-
-    /// The fences, if nobody has written to anything beyond them, and no memory has grown.
-    fn closed_fences(&self) -> Option<&[Fence]> {
-        let fences = &self.fenced.as_ref()?.fences;
-        let mut areas = fences.iter().zip(&self.areas);
-        let closed =
-            areas.all(|(fence, area)| fence.is_closed() && area.accessible == area.initial);
-        closed.then_some(fences)
-    }
-
-    /// Makes a slot without fences clean again.
-    fn reset_open(&mut self, unit: &Unit, plan: &InstancePlan) -> io::Result<Reset> {
-        let mut written = Written::new(self.habits.may_fence());
-        let mut scans = self.engine.scans_pages();
-        for index in 0..self.areas.len() {
-            let Area {
-                accessible,
-                initial,
-                ..
-            } = self.areas[index];
-            let most = self.habits.most_to_copy(self.engine.kept().max_of_one());
-            let is_done = scans && {
-                written.begin_area(most);
-                self.reset_written(unit, plan, index, accessible, &mut written)
-            };
-            if !is_done {
-                scans = false;
-                self.space(index).discard(0, accessible)?;
-                self.copy_runs(unit, plan, index);
-            }
-            if accessible > initial {
-                let grown = accessible - initial;
-                self.space(index).make_inaccessible(initial, grown)?;
-                self.areas[index].accessible = initial;
-                written.parts = None;
-            }
-        }
-        if !scans {
-            self.habits.forget();
-            return Ok(Reset {
-                emptied: true,
-                ..Reset::default()
-            });
-        }
-        self.habits.note(written.bytes);
-        if let Some(parts) = written.parts
-            && self.habits.is_regular()
-        {
-            self.fence(parts)?;
-        }
-        Ok(Reset {
-            resident: written.bytes,
-            copied: written.bytes,
-            emptied: false,
-            fenced: false,
-        })
-    }
-
-    /// Closes fences around what instances do not write to, if there are mappings for them.
-    ///
-    /// # Errors
-    /// If the system refuses, and what has changed by then cannot be undone.
-    fn fence(&mut self, parts: Vec<Vec<Range<usize>>>) -> io::Result<()> {
-        let count: usize = parts.iter().map(|parts| 2 * parts.len() + 1).sum();
-        let Ok(mappings) = self.engine.pool().budget().take(count) else {
-            return Ok(());
-        };
-        let mut fences = Vec::new();
-        for (index, parts) in parts.into_iter().enumerate() {
-            let space = self.space(index);
-            let len = self.areas[index].initial;
-            match Fence::close(space, len, parts.into()) {
-                Ok(Some(fence)) => fences.push(fence),
-                refused => {
-                    space.make_accessible(0, len)?;
-                    for fence in fences {
-                        fence.open()?;
-                    }
-                    // It would not go better the next time.
-                    self.habits.surprise();
-                    return refused.map(drop).or(Ok(()));
-                }
-            }
-        }
-        self.fenced = Some(Fenced {
-            fences: fences.into(),
-            _mappings: mappings,
-        });
-        Ok(())
-    }
-
     /// Notes how much of each area is accessible: the instance is gone.
-    fn settle(&mut self) {
+    pub(super) fn settle(&mut self) {
         for index in 0..self.areas.len() {
             self.areas[index].accessible = self.accessible(index);
         }
         self.in_use = false;
     }
 
-    /// Copies images and zeros over the pages of an area that were written to. Whether that was all:
-    /// if not, there are too many of them, or the kernel does not say which they are, and any of
-    /// them may be unchanged.
-    fn reset_written(
-        &self,
-        unit: &Unit,
-        plan: &InstancePlan,
-        index: usize,
-        accessible: usize,
-        written: &mut Written,
-    ) -> bool {
-        let start = self.space(index).start().addr().get();
-        let mut is_within = true;
-        let scanned = pagemap::scan(start..start + accessible, |pages| {
-            let Pages { range, is_zero } = pages;
-            let range = range.start - start..range.end - start;
-            if !is_zero {
-                is_within = is_within && written.add(range.clone());
-            }
-            if is_within {
-                self.restore(unit, plan, index, range, is_zero);
-            }
-        });
-        scanned.is_ok() && is_within
-    }
-
-    /// Copies images and zeros over a part of an area, or, if it consists of zeros, images alone.
-    fn restore(
-        &self,
-        unit: &Unit,
-        plan: &InstancePlan,
-        index: usize,
-        part: Range<usize>,
-        is_zero: bool,
-    ) {
-        let before = self.areas[index].before;
-        let context = part.start..part.end.min(before);
-        if !context.is_empty() {
-            self.restore_in(unit, plan, None, context, is_zero);
-        }
-        let memory = part.start.max(before) - before..part.end.max(before) - before;
-        if !memory.is_empty() {
-            self.restore_in(unit, plan, Some(index), memory, is_zero);
-        }
-    }
-
-    /// As [`restore`](Slot::restore), of a part of a memory or of the context.
-    fn restore_in(
-        &self,
-        unit: &Unit,
-        plan: &InstancePlan,
-        memory: Option<usize>,
-        part: Range<usize>,
-        is_zero: bool,
-    ) {
-        let images = unit.artifact().section(SectionId::Images);
-        let (reservation, start) = self.place(memory);
-        let mut done = part.start;
-        for run in plan.runs_in(memory, part.clone()) {
-            let from = run.offset.max(done);
-            let to = (run.offset + run.size).min(part.end);
-            if from >= to {
-                continue;
-            }
-            if !is_zero {
-                zero(reservation, start + done, from - done);
-            }
-            let source = run.source + (from - run.offset);
-            copy(
-                &images[source..source + (to - from)],
-                reservation,
-                start + from,
-            );
-            done = to;
-        }
-        if !is_zero {
-            zero(reservation, start + done, part.end - done);
-        }
-    }
-
-    fn space(&self, index: usize) -> &Space {
+    pub(super) fn space(&self, index: usize) -> &Space {
         match &self.areas[index].space {
             Some(space) => space,
             None => unreachable!("only `drop` takes the reservations"),
@@ -423,7 +178,7 @@ impl Slot {
     }
 
     /// Where a memory or the context lies: its reservation and the offset there.
-    fn place(&self, memory: Option<usize>) -> (&Reservation, usize) {
+    pub(super) fn place(&self, memory: Option<usize>) -> (&Reservation, usize) {
         match memory {
             None => (self.space(0), 0),
             Some(index) => (self.space(index), self.areas[index].before),
@@ -447,7 +202,7 @@ impl Slot {
 
     /// Copies those runs to an area that are not mapped there: when its pages are given back, they
     /// are gone.
-    fn copy_runs(&self, unit: &Unit, plan: &InstancePlan, index: usize) {
+    pub(super) fn copy_runs(&self, unit: &Unit, plan: &InstancePlan, index: usize) {
         let images = unit.artifact().section(SectionId::Images);
         let area = |run: &&Run| run.memory.unwrap_or(0) == index;
         let copied = |run: &&Run| !run.is_mapped || self.copied;
@@ -541,8 +296,9 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         self.settle();
-        if let Some(fenced) = self.fenced.take() {
-            self.is_lost |= fenced.open().is_err();
+        #[cfg(feature = "recycle")]
+        {
+            self.is_lost |= self.reuse.open().is_err();
         }
         for area in &mut self.areas {
             if let Some(space) = area.space.take().filter(|_| !self.is_lost) {
@@ -557,29 +313,18 @@ impl Drop for Slot {
 ///
 /// # Panics
 /// If they are not in the reservation.
-fn copy(bytes: &[u8], reservation: &Reservation, offset: usize) {
+pub(super) fn copy(bytes: &[u8], reservation: &Reservation, offset: usize) {
     let target = target(reservation, offset, bytes.len());
     // SAFETY: the pages are in the reservation (checked above) and accessible (the plan's runs end
     // inside the initial size), and nobody refers to them.
     unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len()) };
 }
 
-/// Fills accessible bytes of a slot that is not in use with zeros.
-///
-/// # Panics
-/// If they are not in the reservation.
-fn zero(reservation: &Reservation, offset: usize, size: usize) {
-    let target = target(reservation, offset, size);
-    // SAFETY: in the reservation (checked above) and accessible (the callers give what was written
-    // to), and nobody refers to it.
-    unsafe { target.write_bytes(0, size) };
-}
-
 /// The address of a part of a reservation.
 ///
 /// # Panics
 /// If it is not inside.
-fn target(reservation: &Reservation, offset: usize, len: usize) -> *mut u8 {
+pub(super) fn target(reservation: &Reservation, offset: usize, len: usize) -> *mut u8 {
     let size = reservation.size();
     assert!(
         offset <= size && len <= size - offset,

@@ -17,12 +17,13 @@ use crate::artifact::Unit;
 use crate::artifact::plan::InstancePlan;
 use crate::error::{Error, Result};
 use crate::vm::handles;
-use crate::vm::home::Owner;
 use crate::vm::host_handles::HostHandles;
 use crate::vm::instance::{InstanceData, InstanceKind};
 use crate::vm::interrupt::Interrupts;
 use crate::vm::items::HostItems;
 use crate::vm::limits::{StoreLimits, Usage};
+#[cfg(feature = "recycle")]
+use crate::vm::recycle::home::Home;
 use crate::vm::slot::Slot;
 use crate::vm::store_id::StoreId;
 use crate::vm::type_ids::TypeIds;
@@ -57,6 +58,28 @@ struct Owned {
     owner: Owner,
     /// What the store's instances had defined before it.
     before: Usage,
+}
+
+/// What an instance in a store belongs to.
+pub(crate) enum Owner {
+    /// Goes back there.
+    #[cfg(feature = "recycle")]
+    Home(Arc<Home>),
+    /// Nobody makes another one; this owns what its imports point to.
+    Imports(#[expect(dead_code, reason = "owns")] Arc<dyn Any + Send + Sync>),
+    /// An instance of a core module: its imports belong to the store.
+    Store,
+}
+
+impl Owned {
+    /// The store does not need it any more.
+    fn retire(self) {
+        match self.owner {
+            #[cfg(feature = "recycle")]
+            Owner::Home(home) => home.retire(self.data),
+            Owner::Imports(_) | Owner::Store => {}
+        }
+    }
 }
 
 /// How a host function failed, kept until wasm has been left.
@@ -184,6 +207,7 @@ impl StoreOpaque {
     ///
     /// # Errors
     /// If there is not enough address space or memory.
+    #[cfg(feature = "recycle")]
     pub(crate) fn reuse_instance(
         &self,
         mut data: Arc<InstanceData>,
@@ -266,7 +290,7 @@ impl StoreOpaque {
             && let Some(youngest) = self.instances.pop()
         {
             self.usage = youngest.before;
-            youngest.owner.retire(youngest.data);
+            youngest.retire();
         }
     }
 
@@ -281,9 +305,7 @@ impl StoreOpaque {
 
 impl Drop for StoreOpaque {
     fn drop(&mut self) {
-        for Owned { data, owner, .. } in self.instances.drain(..) {
-            owner.retire(data);
-        }
+        self.instances.drain(..).for_each(Owned::retire);
     }
 }
 

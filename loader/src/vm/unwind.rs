@@ -27,7 +27,8 @@ use crate::sys::PROBE_DISTANCE;
 use crate::sys::frames::{Caller, read_word};
 use crate::sys::registers::Resume;
 use crate::sys::signals::{Answer, Cause, Fault};
-use crate::vm::fence;
+#[cfg(feature = "recycle")]
+use crate::vm::recycle::fence;
 use crate::vm::store::StoreOpaque;
 
 /// Frames that a backtrace shows.
@@ -87,6 +88,7 @@ pub(crate) fn take_backtrace(f: impl FnOnce(&[usize], bool)) {
 /// Runs in a signal handler.
 pub(crate) fn on_fault(fault: &Fault) -> Option<Answer> {
     match fault.cause {
+        #[cfg(feature = "recycle")]
         Cause::Access(address) if fence::open_at(address) => Some(Answer::Again),
         _ => on_trap(fault).map(Answer::Resume),
     }

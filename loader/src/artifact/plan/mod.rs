@@ -5,6 +5,7 @@
 
 mod modules;
 
+#[cfg(feature = "recycle")]
 use std::ops::Range;
 
 use cwasm_format::FormatError;
@@ -107,8 +108,8 @@ impl InstancePlan {
                 let record = record_id(SectionId::ImageRuns, index);
                 plan_run(context_size, &memories, images, record, run)
             })
-            .collect::<Result<Vec<_>, _>>()?;
-        let runs = sort_runs(runs)?;
+            .collect::<Result<Box<[_]>, _>>()?;
+        check_order(&runs)?;
         let mut mapped = runs.iter().enumerate().filter(|(_, run)| run.is_mapped);
         if let Some((index, _)) = mapped.nth(MAX_MAPPED_RUNS) {
             return Err(record_id(SectionId::ImageRuns, index).error("is_mapped", 1u32));
@@ -151,6 +152,7 @@ impl InstancePlan {
 
     /// The runs that are in this part of a memory, or of the context, in ascending order: those at
     /// the ends may be longer.
+    #[cfg(feature = "recycle")]
     pub(crate) fn runs_in(
         &self,
         memory: Option<usize>,
@@ -163,23 +165,21 @@ impl InstancePlan {
     }
 }
 
-/// Sorts runs by target and offset.
-///
-/// # Errors
-/// If two of them overlap.
-fn sort_runs(runs: Vec<Run>) -> Result<Box<[Run]>, FormatError> {
-    let mut runs: Vec<(usize, Run)> = runs.into_iter().enumerate().collect();
-    runs.sort_by_key(|(_, run)| (run.memory, run.offset));
-    let overlap = runs.windows(2).find(|pair| {
-        let (first, second) = (&pair[0].1, &pair[1].1);
-        first.memory == second.memory && second.offset < first.offset + first.size
-    });
-    match overlap {
-        Some(pair) => {
-            let (index, run) = pair[1];
-            Err(record_id(SectionId::ImageRuns, index).error("offset", run.offset as u64))
+/// Checks that runs come by target and offset, and that no two of them overlap.
+fn check_order(runs: &[Run]) -> Result<(), FormatError> {
+    let is_after = |pair: &[Run]| {
+        let (first, second) = (&pair[0], &pair[1]);
+        match first.memory == second.memory {
+            true => first.offset + first.size <= second.offset,
+            false => first.memory < second.memory,
         }
-        None => Ok(runs.into_iter().map(|(_, run)| run).collect()),
+    };
+    match runs.windows(2).position(|pair| !is_after(pair)) {
+        Some(index) => {
+            let record = record_id(SectionId::ImageRuns, index + 1);
+            Err(record.error("offset", runs[index + 1].offset as u64))
+        }
+        None => Ok(()),
     }
 }
 

@@ -6,14 +6,18 @@ use std::sync::OnceLock;
 /// CPUs that are told apart at most.
 const MOST: usize = 64;
 
-/// How many CPUs are told apart: those that the process may use, up to 64.
+/// How many CPUs are told apart: those of the machine, up to 64.
 pub(crate) fn count() -> usize {
     static COUNT: OnceLock<usize> = OnceLock::new();
-    *COUNT.get_or_init(|| std::thread::available_parallelism().map_or(1, |n| n.get().min(MOST)))
+    *COUNT.get_or_init(|| {
+        // SAFETY: asks for a number, or -1.
+        let count = unsafe { libc::sysconf(libc::_SC_NPROCESSORS_CONF) };
+        usize::try_from(count).unwrap_or(1).clamp(1, MOST)
+    })
 }
 
 /// A number below [`count`] for the CPU that this thread runs on now; a moment later it may run on
-/// another. CPUs have different numbers if there are no more than `count` says.
+/// another.
 pub(crate) fn current() -> usize {
     // SAFETY: takes nothing, and returns a number or -1.
     let cpu = unsafe { libc::sched_getcpu() };

@@ -122,6 +122,7 @@ impl Reservation {
     }
 
     /// Makes whole pages of the range readable, and not writable.
+    #[cfg(feature = "recycle")]
     pub(crate) fn make_read_only(&self, offset: usize, size: usize) -> io::Result<()> {
         let start = self.address(offset, size).as_ptr().cast();
         // SAFETY: the pages are ours (invariant 1), and their owner says that nobody relies on

@@ -4,6 +4,7 @@ pub(crate) mod cpu_number;
 pub(crate) mod file;
 pub(crate) mod fork;
 pub(crate) mod memory;
+#[cfg(feature = "recycle")]
 pub(crate) mod pagemap;
 pub(crate) mod signals;
 pub(crate) mod thread;

@@ -109,7 +109,7 @@ fn says_the_truth() -> bool {
     };
     let start = pages.start();
     // SAFETY: three pages are accessible, and ours.
-    unsafe { start.add(PAGE_SIZE).write(1) };
+    unsafe { start.as_ptr().wrapping_add(PAGE_SIZE).write(1) };
     let start = start.addr().get();
     let mut found = Vec::new();
     let scanned = scan(start..start + 3 * PAGE_SIZE, |pages| found.push(pages));
@@ -190,10 +190,17 @@ mod tests {
         // Every other page: more ranges than one call gets.
         for index in (1..200).step_by(2) {
             // SAFETY: accessible, and ours.
-            unsafe { pages.start().add(index * PAGE_SIZE + 5).write(1) };
+            unsafe {
+                pages
+                    .start()
+                    .as_ptr()
+                    .wrapping_add(index * PAGE_SIZE + 5)
+                    .write(1)
+            };
         }
+        let third = pages.start().as_ptr().wrapping_add(2 * PAGE_SIZE);
         // SAFETY: as above.
-        assert_eq!(unsafe { pages.start().add(2 * PAGE_SIZE).read() }, 0);
+        assert_eq!(unsafe { third.read() }, 0);
         let all = found(&pages).unwrap();
         let written: Vec<_> = all.iter().filter(|(_, _, is_zero)| !is_zero).collect();
         assert_eq!(written.len(), 100);

@@ -43,6 +43,7 @@ pub(crate) type Handler = fn(&Fault) -> Option<Answer>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// The instruction is executed again.
+    #[cfg(feature = "recycle")]
     Again,
     /// It is a trap.
     Resume(Resume),
@@ -178,6 +179,7 @@ unsafe extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, contex
             cause,
         };
         match (installed.handler)(&fault) {
+            #[cfg(feature = "recycle")]
             Some(Answer::Again) => return,
             Some(Answer::Resume(resume)) => return resume.set(machine),
             None => {}

@@ -177,7 +177,12 @@ mod tests {
         let fence = close();
         for page in [0, 3, 4] {
             // SAFETY: accessible, and ours.
-            unsafe { area.start().add(page * PAGE_SIZE).write(1) };
+            unsafe {
+                area.start()
+                    .as_ptr()
+                    .wrapping_add(page * PAGE_SIZE)
+                    .write(1)
+            };
         }
         assert!(fence.is_closed());
         assert!(!open_at(start + 6 * PAGE_SIZE) && !open_at(start - 1));
@@ -185,11 +190,11 @@ mod tests {
         assert!(open_at(start + 2 * PAGE_SIZE + 5));
         assert!(!fence.is_closed() && !open_at(start + 2 * PAGE_SIZE));
         // SAFETY: as above, now that it is open.
-        unsafe { area.start().add(2 * PAGE_SIZE).write(1) };
+        unsafe { area.start().as_ptr().wrapping_add(2 * PAGE_SIZE).write(1) };
         fence.open().unwrap();
         close().open().unwrap();
         // SAFETY: as above.
-        unsafe { area.start().add(5 * PAGE_SIZE).write(1) };
+        unsafe { area.start().as_ptr().wrapping_add(5 * PAGE_SIZE).write(1) };
         assert!(!open_at(start));
     }
 }

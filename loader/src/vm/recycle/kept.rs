@@ -4,7 +4,6 @@
 //! ([`Home`](super::home::Home)). What they keep counts for the engine's budget. A home takes parts
 //! of that budget when it must, and holds them: so in the steady state nothing here is written to.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
@@ -82,6 +81,7 @@ pub(crate) trait Keeper: Send + Sync {
 }
 
 /// The budget of an engine, and who has parts of it.
+#[derive(Default)]
 pub(crate) struct Kept {
     max: Room,
     instances: AtomicUsize,
@@ -91,11 +91,11 @@ pub(crate) struct Kept {
 
 #[derive(Default)]
 struct Keepers {
-    /// By the number that they were given when they came.
-    all: BTreeMap<u64, Weak<dyn Keeper>>,
-    next: u64,
+    /// By number; `None` for numbers that are free.
+    all: Vec<Option<Weak<dyn Keeper>>>,
+    free: Vec<usize>,
     /// Whose turn it is to give back room.
-    turn: u64,
+    turn: usize,
     /// What those have done that are gone.
     gone: InstanceMetrics,
 }
@@ -121,7 +121,7 @@ impl Kept {
     }
 
     /// Takes room; whether there was as much. If not, others have to give back some of theirs.
-    pub(crate) fn take(&self, room: Room, taker: u64) -> bool {
+    pub(crate) fn take(&self, room: Room, taker: usize) -> bool {
         self.try_take(room) || (self.reclaim(taker) && self.try_take(room))
     }
 
@@ -143,37 +143,40 @@ impl Kept {
     }
 
     /// Adds a keeper: its number.
-    pub(crate) fn register(&self, keeper: Weak<dyn Keeper>) -> u64 {
+    pub(crate) fn register(&self, keeper: Weak<dyn Keeper>) -> usize {
         let mut keepers = fork::lock(&self.keepers);
-        let number = keepers.next;
-        keepers.next += 1;
-        keepers.all.insert(number, keeper);
-        number
+        match keepers.free.pop() {
+            Some(number) => {
+                keepers.all[number] = Some(keeper);
+                number
+            }
+            None => {
+                keepers.all.push(Some(keeper));
+                keepers.all.len() - 1
+            }
+        }
     }
 
     /// Removes a keeper, which has done this and gives back its room.
-    pub(crate) fn unregister(&self, number: u64, metrics: &InstanceMetrics, room: Room) {
+    pub(crate) fn unregister(&self, number: usize, metrics: &InstanceMetrics, room: Room) {
         let mut keepers = fork::lock(&self.keepers);
-        keepers.all.remove(&number);
+        keepers.all[number] = None;
+        keepers.free.push(number);
         keepers.gone.add(metrics);
         drop(keepers);
         self.give_back(room);
     }
 
     /// Makes another keeper than `taker` give back room, each in turn; whether one did.
-    fn reclaim(&self, taker: u64) -> bool {
+    fn reclaim(&self, taker: usize) -> bool {
         let count = fork::lock(&self.keepers).all.len();
         (0..count).any(|_| {
             let keeper = {
                 let mut keepers = fork::lock(&self.keepers);
-                let turn = keepers.turn;
-                let after = keepers.all.range(turn..).next();
-                let Some((number, keeper)) = after.or(keepers.all.iter().next()) else {
-                    return false;
-                };
-                let (number, keeper) = (*number, keeper.upgrade());
-                keepers.turn = number + 1;
-                keeper.filter(|_| number != taker)
+                let turn = keepers.turn % keepers.all.len();
+                keepers.turn = turn + 1;
+                let keeper = keepers.all[turn].as_ref().filter(|_| turn != taker);
+                keeper.and_then(Weak::upgrade)
             };
             // Not under the lock: an instance that is dropped may be the last that has a keeper.
             keeper.is_some_and(|keeper| keeper.give_back())
@@ -196,7 +199,8 @@ impl Kept {
 
     fn keepers(&self) -> Vec<Arc<dyn Keeper>> {
         let keepers = fork::lock(&self.keepers);
-        keepers.all.values().filter_map(Weak::upgrade).collect()
+        let there = keepers.all.iter().flatten();
+        there.filter_map(Weak::upgrade).collect()
     }
 }
 

@@ -17,9 +17,9 @@ use crate::artifact::plan::InstancePlan;
 use crate::fork::{self, Locked};
 use crate::spread::ByCpu;
 use crate::vm::instance::InstanceData;
-use crate::vm::kept::{InstanceMetrics, Keeper, Kept, Room};
 use crate::vm::limits::StoreLimits;
-use crate::vm::slot::Reset;
+use crate::vm::recycle::kept::{InstanceMetrics, Keeper, Kept, Room};
+use crate::vm::recycle::reset::Reset;
 
 /// The homes of one linked component.
 pub(crate) struct Homes {
@@ -29,23 +29,13 @@ pub(crate) struct Homes {
     by_cpu: ByCpu<Arc<Home>>,
 }
 
-/// What an instance in a store belongs to.
-pub(crate) enum Owner {
-    /// Goes back there.
-    Home(Arc<Home>),
-    /// Nobody makes another one; this owns what its imports point to.
-    Imports(#[expect(dead_code, reason = "owns")] Arc<dyn Any + Send + Sync>),
-    /// An instance of a core module: its imports belong to the store.
-    Store,
-}
-
 /// The home of instances on one CPU. Aligned so that no two share a cache line.
 #[repr(align(128))]
 pub(crate) struct Home {
     state: Mutex<State>,
     kept: Arc<Kept>,
     /// Its number among those who keep something of the engine's.
-    number: u64,
+    number: usize,
     _imports: Arc<dyn Any + Send + Sync>,
 }
 
@@ -115,25 +105,6 @@ impl Homes {
     }
 }
 
-impl Owner {
-    /// Keeps an instance that its store does not need any more, if there may be more of its kind;
-    /// drops it otherwise.
-    pub(crate) fn retire(self, mut data: Arc<InstanceData>) {
-        let Owner::Home(home) = self else { return };
-        // Without others that have the home, nobody makes instances there.
-        if home.kept.is_off() || Arc::strong_count(&home) == 1 {
-            return;
-        }
-        let Some(instance) = Arc::get_mut(&mut data) else {
-            return;
-        };
-        match instance.reset() {
-            Ok(reset) => home.keep(data, &reset),
-            Err(_) => home.state().metrics.dropped += 1,
-        }
-    }
-}
-
 impl Home {
     fn new(imports: &Arc<dyn Any + Send + Sync>, kept: &Arc<Kept>) -> Arc<Home> {
         Arc::new_cyclic(|home: &Weak<Home>| Home {
@@ -142,6 +113,22 @@ impl Home {
             number: kept.register(Weak::clone(home) as _),
             _imports: Arc::clone(imports),
         })
+    }
+
+    /// Keeps an instance that its store does not need any more, if there may be more of its kind;
+    /// drops it otherwise.
+    pub(crate) fn retire(self: Arc<Home>, mut data: Arc<InstanceData>) {
+        // Without others that have the home, nobody makes instances there.
+        if self.kept.is_off() || Arc::strong_count(&self) == 1 {
+            return;
+        }
+        let Some(instance) = Arc::get_mut(&mut data) else {
+            return;
+        };
+        match instance.reset() {
+            Ok(reset) => self.keep(data, &reset),
+            Err(_) => self.state().metrics.dropped += 1,
+        }
     }
 
     fn state(&self) -> Locked<'_, State> {
@@ -157,7 +144,7 @@ impl Home {
     }
 
     /// Keeps an instance that was reset, if there is room; drops it otherwise.
-    pub(crate) fn keep(&self, data: Arc<InstanceData>, reset: &Reset) {
+    fn keep(&self, data: Arc<InstanceData>, reset: &Reset) {
         let mut state = self.state();
         state.metrics.copied_bytes += reset.copied as u64;
         state.metrics.emptied += u64::from(reset.emptied);

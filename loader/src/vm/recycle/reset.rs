@@ -1,0 +1,268 @@
+//! Makes slots clean again, whose instances are gone.
+//!
+//! A slot stays mapped, with the pages that were written to: the kernel finds them ([`pagemap`]),
+//! and the images and zeros are copied over them, which costs less than to give them back and have
+//! each faulted in again. Where the kernel does not tell, or too many were written to, they are
+//! given back. When instances have written to the same pages a few times, the others are fenced
+//! ([`Fence`]), and the kernel need not be asked.
+#![allow(
+    unsafe_code,
+    reason = "writes to the memory of instances that are gone"
+)]
+
+use std::io;
+use std::ops::Range;
+
+use cwasm_format::header::SectionId;
+
+use super::fence::Fence;
+use super::habits::Written;
+use super::reuse::Fenced;
+use crate::artifact::Unit;
+use crate::artifact::plan::InstancePlan;
+use crate::sys::memory::Reservation;
+use crate::sys::pagemap::{self, Pages};
+use crate::vm::limits::StoreLimits;
+use crate::vm::memory;
+use crate::vm::slot::{Area, Slot, copy, target};
+
+/// What a reset has done.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reset {
+    /// Bytes that the slot keeps pages for.
+    pub(crate) resident: usize,
+    /// Bytes that were copied.
+    pub(crate) copied: usize,
+    /// Whether pages were given back to the system instead.
+    pub(crate) emptied: bool,
+    /// Whether fences told what was written to.
+    pub(crate) fenced: bool,
+}
+
+impl Slot {
+    /// Makes the slot clean again, when its instance is gone: nothing is left of what that has
+    /// written.
+    ///
+    /// # Errors
+    /// If the system refuses: the slot cannot be used again.
+    pub(crate) fn reset(&mut self, unit: &Unit, plan: &InstancePlan) -> io::Result<Reset> {
+        self.settle();
+        if let Some(fences) = self.closed_fences() {
+            let mut copied = 0;
+            for (index, fence) in fences.iter().enumerate() {
+                for part in fence.writable() {
+                    copied += part.len();
+                    self.restore(unit, plan, index, part.clone(), false);
+                }
+            }
+            return Ok(Reset {
+                resident: copied,
+                copied,
+                emptied: false,
+                fenced: true,
+            });
+        }
+        self.is_lost = true;
+        if let Some(fenced) = self.reuse.fenced.take() {
+            fenced.open()?;
+            self.reuse.habits.surprise();
+        }
+        let reset = self.reset_open(unit, plan)?;
+        self.is_lost = false;
+        Ok(reset)
+    }
+
+    /// The fences, if nobody has written to anything beyond them, and no memory has grown.
+    fn closed_fences(&self) -> Option<&[Fence]> {
+        let fences = &self.reuse.fenced.as_ref()?.fences;
+        let mut areas = fences.iter().zip(&self.areas);
+        let closed =
+            areas.all(|(fence, area)| fence.is_closed() && area.accessible == area.initial);
+        closed.then_some(fences)
+    }
+
+    /// Makes a slot without fences clean again.
+    fn reset_open(&mut self, unit: &Unit, plan: &InstancePlan) -> io::Result<Reset> {
+        let mut written = Written::new(self.reuse.habits.may_fence());
+        let mut scans = self.engine.scans_pages();
+        for index in 0..self.areas.len() {
+            let Area {
+                accessible,
+                initial,
+                ..
+            } = self.areas[index];
+            let most = self
+                .reuse
+                .habits
+                .most_to_copy(self.engine.kept().max_of_one());
+            let is_done = scans && {
+                written.begin_area(most);
+                self.reset_written(unit, plan, index, accessible, &mut written)
+            };
+            if !is_done {
+                scans = false;
+                self.space(index).discard(0, accessible)?;
+                self.copy_runs(unit, plan, index);
+            }
+            if accessible > initial {
+                let grown = accessible - initial;
+                self.space(index).make_inaccessible(initial, grown)?;
+                self.areas[index].accessible = initial;
+                written.parts = None;
+            }
+        }
+        if !scans {
+            self.reuse.habits.forget();
+            return Ok(Reset {
+                emptied: true,
+                ..Reset::default()
+            });
+        }
+        self.reuse.habits.note(written.bytes);
+        if let Some(parts) = written.parts
+            && self.reuse.habits.is_regular()
+        {
+            self.fence(parts)?;
+        }
+        Ok(Reset {
+            resident: written.bytes,
+            copied: written.bytes,
+            emptied: false,
+            fenced: false,
+        })
+    }
+
+    /// Closes fences around what instances do not write to, if there are mappings for them.
+    ///
+    /// # Errors
+    /// If the system refuses, and what has changed by then cannot be undone.
+    fn fence(&mut self, parts: Vec<Vec<Range<usize>>>) -> io::Result<()> {
+        let count: usize = parts.iter().map(|parts| 2 * parts.len() + 1).sum();
+        let Ok(mappings) = self.engine.pool().budget().take(count) else {
+            return Ok(());
+        };
+        let mut fences = Vec::new();
+        for (index, parts) in parts.into_iter().enumerate() {
+            let space = self.space(index);
+            let len = self.areas[index].initial;
+            match Fence::close(space, len, parts.into()) {
+                Ok(Some(fence)) => fences.push(fence),
+                refused => {
+                    space.make_accessible(0, len)?;
+                    for fence in fences {
+                        fence.open()?;
+                    }
+                    // It would not go better the next time.
+                    self.reuse.habits.surprise();
+                    return refused.map(drop).or(Ok(()));
+                }
+            }
+        }
+        self.reuse.fenced = Some(Fenced {
+            fences: fences.into(),
+            _mappings: mappings,
+        });
+        Ok(())
+    }
+
+    /// Whether an instance with these limits can use it: whether its memories can grow as far as if
+    /// it were new.
+    pub(crate) fn fits(&self, plan: &InstancePlan, limits: &StoreLimits) -> bool {
+        let mut memories = plan.memories.iter().enumerate();
+        memories.all(|(index, memory)| {
+            let size = self.space(index).size() - self.areas[index].before;
+            !memory.is_checked || memory::fits(size, limits, memory)
+        })
+    }
+
+    /// Copies images and zeros over the pages of an area that were written to. Whether that was all:
+    /// if not, there are too many of them, or the kernel does not say which they are, and any of
+    /// them may be unchanged.
+    fn reset_written(
+        &self,
+        unit: &Unit,
+        plan: &InstancePlan,
+        index: usize,
+        accessible: usize,
+        written: &mut Written,
+    ) -> bool {
+        let start = self.space(index).start().addr().get();
+        let mut is_within = true;
+        let scanned = pagemap::scan(start..start + accessible, |pages| {
+            let Pages { range, is_zero } = pages;
+            let range = range.start - start..range.end - start;
+            if !is_zero {
+                is_within = is_within && written.add(range.clone());
+            }
+            if is_within {
+                self.restore(unit, plan, index, range, is_zero);
+            }
+        });
+        scanned.is_ok() && is_within
+    }
+
+    /// Copies images and zeros over a part of an area, or, if it consists of zeros, images alone.
+    fn restore(
+        &self,
+        unit: &Unit,
+        plan: &InstancePlan,
+        index: usize,
+        part: Range<usize>,
+        is_zero: bool,
+    ) {
+        let before = self.areas[index].before;
+        let context = part.start..part.end.min(before);
+        if !context.is_empty() {
+            self.restore_in(unit, plan, None, context, is_zero);
+        }
+        let memory = part.start.max(before) - before..part.end.max(before) - before;
+        if !memory.is_empty() {
+            self.restore_in(unit, plan, Some(index), memory, is_zero);
+        }
+    }
+
+    /// As [`restore`](Slot::restore), of a part of a memory or of the context.
+    fn restore_in(
+        &self,
+        unit: &Unit,
+        plan: &InstancePlan,
+        memory: Option<usize>,
+        part: Range<usize>,
+        is_zero: bool,
+    ) {
+        let images = unit.artifact().section(SectionId::Images);
+        let (reservation, start) = self.place(memory);
+        let mut done = part.start;
+        for run in plan.runs_in(memory, part.clone()) {
+            let from = run.offset.max(done);
+            let to = (run.offset + run.size).min(part.end);
+            if from >= to {
+                continue;
+            }
+            if !is_zero {
+                zero(reservation, start + done, from - done);
+            }
+            let source = run.source + (from - run.offset);
+            copy(
+                &images[source..source + (to - from)],
+                reservation,
+                start + from,
+            );
+            done = to;
+        }
+        if !is_zero {
+            zero(reservation, start + done, part.end - done);
+        }
+    }
+}
+
+/// Fills accessible bytes of a slot that is not in use with zeros.
+///
+/// # Panics
+/// If they are not in the reservation.
+fn zero(reservation: &Reservation, offset: usize, size: usize) {
+    let target = target(reservation, offset, size);
+    // SAFETY: in the reservation (checked above) and accessible (the callers give what was written
+    // to), and nobody refers to it.
+    unsafe { target.write_bytes(0, size) };
+}
