@@ -84,8 +84,8 @@ pub(crate) fn take_backtrace(f: impl FnOnce(&[usize], bool)) {
     f(&pcs[..len], truncated);
 }
 
-/// Decides about a fault: whether it is a write to memory that is fenced, or a trap of compiled code.
-/// Runs in a signal handler.
+/// Decides about a fault: whether it is a write to memory that is fenced, or a trap of compiled
+/// code. Runs in a signal handler.
 pub(crate) fn on_fault(fault: &Fault) -> Option<Answer> {
     match fault.cause {
         #[cfg(feature = "recycle")]

@@ -20,6 +20,7 @@ use super::habits::Written;
 use super::reuse::Fenced;
 use crate::artifact::Unit;
 use crate::artifact::plan::InstancePlan;
+use crate::sys::PAGE_SIZE;
 use crate::sys::memory::Reservation;
 use crate::sys::pagemap::{self, Pages};
 use crate::vm::limits::StoreLimits;
@@ -47,68 +48,103 @@ impl Slot {
     /// If the system refuses: the slot cannot be used again.
     pub(crate) fn reset(&mut self, unit: &Unit, plan: &InstancePlan) -> io::Result<Reset> {
         self.settle();
-        if let Some(fences) = self.closed_fences() {
-            let mut copied = 0;
-            for (index, fence) in fences.iter().enumerate() {
-                for part in fence.writable() {
-                    copied += part.len();
-                    self.restore(unit, plan, index, part.clone(), false);
-                }
-            }
-            return Ok(Reset {
-                resident: copied,
-                copied,
-                emptied: false,
-                fenced: true,
-            });
-        }
         self.is_lost = true;
-        if let Some(fenced) = self.reuse.fenced.take() {
-            fenced.open()?;
-            self.reuse.habits.surprise();
-        }
-        let reset = self.reset_open(unit, plan)?;
+        let reset = match self.closed_fences() {
+            true => self.reset_fenced(unit, plan)?,
+            false => {
+                if let Some(fenced) = self.reuse.fenced.take() {
+                    fenced.open()?;
+                    self.reuse.habits.surprise();
+                }
+                self.reset_open(unit, plan)?
+            }
+        };
         self.is_lost = false;
         Ok(reset)
     }
 
-    /// The fences, if nobody has written to anything beyond them, and no memory has grown.
-    fn closed_fences(&self) -> Option<&[Fence]> {
-        let fences = &self.reuse.fenced.as_ref()?.fences;
-        let mut areas = fences.iter().zip(&self.areas);
-        let closed =
-            areas.all(|(fence, area)| fence.is_closed() && area.accessible == area.initial);
-        closed.then_some(fences)
+    /// Whether there are fences, and nobody has written to anything beyond them.
+    fn closed_fences(&self) -> bool {
+        let fenced = self.reuse.fenced.as_ref();
+        fenced.is_some_and(|fenced| fenced.fences.iter().all(Fence::is_closed))
+    }
+
+    /// Makes a slot with closed fences clean again.
+    fn reset_fenced(&mut self, unit: &Unit, plan: &InstancePlan) -> io::Result<Reset> {
+        let mut copied = 0;
+        let fences = self.reuse.fenced.iter().flat_map(|fenced| &fenced.fences);
+        for (index, fence) in fences.enumerate() {
+            for part in fence.writable() {
+                copied += part.len();
+                self.restore(unit, plan, index, part.clone(), false);
+            }
+        }
+        for index in 0..self.areas.len() {
+            copied += self.reset_grown(unit, plan, index)?;
+        }
+        Ok(Reset {
+            resident: copied,
+            copied,
+            emptied: false,
+            fenced: true,
+        })
+    }
+
+    /// Makes the part of an area clean by which its memory has grown, and inaccessible again: how
+    /// many bytes were copied.
+    fn reset_grown(&mut self, unit: &Unit, plan: &InstancePlan, index: usize) -> io::Result<usize> {
+        /// To fill so much costs less than to ask the kernel which pages were written to.
+        const FEW: usize = 24 * PAGE_SIZE;
+        let Area {
+            accessible,
+            initial,
+            ..
+        } = self.areas[index];
+        let grown = initial..accessible;
+        if grown.is_empty() {
+            return Ok(0);
+        }
+        let copied = if grown.len() <= FEW {
+            zero(self.space(index), grown.start, grown.len());
+            grown.len()
+        } else {
+            let mut written = Written::new(false);
+            written.begin_area(self.engine.kept().max_of_one());
+            match self.reset_written(unit, plan, index, grown.clone(), &mut written) {
+                true => written.bytes,
+                false => {
+                    self.space(index).discard(grown.start, grown.len())?;
+                    0
+                }
+            }
+        };
+        self.hide_grown(index)?;
+        Ok(copied)
     }
 
     /// Makes a slot without fences clean again.
     fn reset_open(&mut self, unit: &Unit, plan: &InstancePlan) -> io::Result<Reset> {
+        let most = self
+            .reuse
+            .habits
+            .most_to_copy(self.engine.kept().max_of_one());
         let mut written = Written::new(self.reuse.habits.may_fence());
         let mut scans = self.engine.scans_pages();
         for index in 0..self.areas.len() {
-            let Area {
-                accessible,
-                initial,
-                ..
-            } = self.areas[index];
-            let most = self
-                .reuse
-                .habits
-                .most_to_copy(self.engine.kept().max_of_one());
+            let initial = self.areas[index].initial;
             let is_done = scans && {
                 written.begin_area(most);
-                self.reset_written(unit, plan, index, accessible, &mut written)
+                self.reset_written(unit, plan, index, 0..initial, &mut written)
             };
             if !is_done {
                 scans = false;
+                let Area { accessible, .. } = self.areas[index];
                 self.space(index).discard(0, accessible)?;
                 self.copy_runs(unit, plan, index);
             }
-            if accessible > initial {
-                let grown = accessible - initial;
-                self.space(index).make_inaccessible(initial, grown)?;
-                self.areas[index].accessible = initial;
-                written.parts = None;
+            match scans {
+                true => written.bytes += self.reset_grown(unit, plan, index)?,
+                false => self.hide_grown(index)?,
             }
         }
         if !scans {
@@ -130,6 +166,21 @@ impl Slot {
             emptied: false,
             fenced: false,
         })
+    }
+
+    /// Makes the part of an area inaccessible again by which its memory has grown.
+    fn hide_grown(&mut self, index: usize) -> io::Result<()> {
+        let Area {
+            accessible,
+            initial,
+            ..
+        } = self.areas[index];
+        if accessible > initial {
+            let grown = accessible - initial;
+            self.space(index).make_inaccessible(initial, grown)?;
+            self.areas[index].accessible = initial;
+        }
+        Ok(())
     }
 
     /// Closes fences around what instances do not write to, if there are mappings for them.
@@ -175,20 +226,20 @@ impl Slot {
         })
     }
 
-    /// Copies images and zeros over the pages of an area that were written to. Whether that was all:
-    /// if not, there are too many of them, or the kernel does not say which they are, and any of
-    /// them may be unchanged.
+    /// Copies images and zeros over the pages of a part of an area that were written to. Whether
+    /// that was all: if not, there are too many of them, or the kernel does not say which they are,
+    /// and any of them may be unchanged.
     fn reset_written(
         &self,
         unit: &Unit,
         plan: &InstancePlan,
         index: usize,
-        accessible: usize,
+        part: Range<usize>,
         written: &mut Written,
     ) -> bool {
         let start = self.space(index).start().addr().get();
         let mut is_within = true;
-        let scanned = pagemap::scan(start..start + accessible, |pages| {
+        let scanned = pagemap::scan(start + part.start..start + part.end, |pages| {
             let Pages { range, is_zero } = pages;
             let range = range.start - start..range.end - start;
             if !is_zero {
