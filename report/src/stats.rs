@@ -51,7 +51,8 @@ impl Percentiles {
 impl Ratio {
     /// The ratio `second` ÷ `first` of the medians, and where 95 % of the ratios lie when both
     /// samples are drawn again with replacement (the percentile bootstrap: Efron and Tibshirani,
-    /// "An Introduction to the Bootstrap", chapter 13). The draws are the same every time. `None`, if one has no samples or the first median is zero.
+    /// "An Introduction to the Bootstrap", chapter 13). The draws are the same every time.
+    /// `None`, if one has no samples or the first median is zero.
     #[must_use]
     pub fn of_medians(first: &[f64], second: &[f64]) -> Option<Ratio> {
         if first.is_empty() || second.is_empty() {

@@ -268,11 +268,16 @@ fn notes(series: &Series, wanted: usize, budget: Duration) -> Vec<String> {
         .iter()
         .map(|phase| faults(phase.major_faults))
         .sum();
-    if series.kind == Kind::Cold && major == 0.0 {
-        let note = "cold: no page had to be read from a disk, so the system has kept the file in \
-                    memory (a file system in memory, or others have it mapped): these figures are \
-                    those of `fresh`";
-        notes.push(note.to_owned());
+    if series.kind.is_from_disk() && major == 0.0 {
+        let same = match series.kind {
+            Kind::Reread => Kind::Warm,
+            _ => Kind::Fresh,
+        };
+        notes.push(format!(
+            "{word}: no page had to be read from a disk, so the system has kept the file in memory \
+             (a file system in memory, or others have it mapped): these figures are those of `{}`",
+            table::word(same)
+        ));
     }
     notes
 }

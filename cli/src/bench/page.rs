@@ -25,17 +25,18 @@ pub(super) fn page(document: &Document) -> String {
     }
     sections.push(times(
         reports,
-        "A process for each run",
-        "The median time of each phase, from the file to an answer and back. Cold: the system was \
-         asked to drop the file's pages before.",
-        &[Kind::Cold, Kind::Fresh],
+        "File in memory",
+        "The median time of each phase, from the file to an answer and back. Fresh: a process for \
+         each run. Warm: one process that has done the same before. Again: in that process the \
+         component stays linked, as in a server, and instances are made only.",
+        &[Kind::Fresh, Kind::Warm, Kind::Again],
     ));
     sections.push(times(
         reports,
-        "One process",
-        "The same in a process that has done it before. Warm: everything is made anew. Again: the \
-         component stays linked, as in a server, and instances are made only.",
-        &[Kind::Warm, Kind::Again],
+        "File on disk",
+        "The same after the system was asked to drop the file's pages from its cache. Cold: a \
+         process for each run. Reread: one process.",
+        &[Kind::Cold, Kind::Reread],
     ));
     sections.extend(many(reports));
     sections.extend(distributions(reports));
@@ -335,7 +336,7 @@ fn distributions(reports: &[Report]) -> Vec<Section> {
     };
     if let [report] = reports {
         let of_kinds = |phase| {
-            let kinds = Kind::ALL.into_iter().zip([1, 8, 3, 5]);
+            let kinds = Kind::ALL.into_iter().zip([1, 8, 3, 7, 5]);
             let curves = kinds.filter_map(|(kind, series)| {
                 let label = table::title(kind).to_owned();
                 curve(report, kind, phase, Series(series), label)

@@ -16,6 +16,7 @@ pub(super) fn title(kind: Kind) -> &'static str {
         Kind::Fresh => "fresh process, file in memory",
         Kind::Cold => "fresh process, file on disk (page cache dropped)",
         Kind::Warm => "same process, all made anew",
+        Kind::Reread => "same process, all made anew, file on disk",
         Kind::Again => "same process, linked once: instances only",
     }
 }
@@ -26,6 +27,7 @@ pub(super) fn word(kind: Kind) -> &'static str {
         Kind::Fresh => "fresh",
         Kind::Cold => "cold",
         Kind::Warm => "warm",
+        Kind::Reread => "reread",
         Kind::Again => "again",
     }
 }
@@ -138,26 +140,33 @@ pub(super) fn comparison(files: [&str; 2], ratios: &[Ratio]) -> String {
         Some(ratio) => shown(ratio),
         None => "-".to_owned(),
     };
-    let _ = write!(text, "  {:<12}", "time");
-    for kind in Kind::ALL {
-        let _ = write!(text, "{:<21}", word(kind));
-    }
-    for phase in Phase::ALL {
-        let cells = Kind::ALL.map(|kind| cell(What::Time(kind, phase)));
-        if cells.iter().all(|cell| cell == "-") {
-            continue;
+    let processes: &[Kind] = &[Kind::Fresh, Kind::Cold];
+    for kinds in [processes, &[Kind::Warm, Kind::Reread, Kind::Again]] {
+        let _ = write!(text, "  {:<12}", "time");
+        for kind in kinds {
+            let _ = write!(text, "{:<21}", word(*kind));
         }
-        let _ = write!(text, "\n  {:<12}", phase.name());
-        for cell in cells {
-            let _ = write!(text, "{cell:<21}");
+        text.push('\n');
+        for phase in Phase::ALL {
+            let cells = kinds.iter().map(|kind| cell(What::Time(*kind, phase)));
+            let cells: Vec<_> = cells.collect();
+            if cells.iter().all(|cell| cell == "-") {
+                continue;
+            }
+            let _ = write!(text, "  {:<12}", phase.name());
+            for cell in cells {
+                let _ = write!(text, "{cell:<21}");
+            }
+            text.push('\n');
         }
+        text.push('\n');
     }
     for ratio in ratios {
         if let What::Rate(threads) = ratio.what {
             let of = if threads == 1 { "thread" } else { "threads" };
-            let _ = write!(
+            let _ = writeln!(
                 text,
-                "\n  instances a second on {threads} {of}: {}",
+                "  instances a second on {threads} {of}: {}",
                 shown(ratio)
             );
         }

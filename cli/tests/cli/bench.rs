@@ -56,6 +56,7 @@ fn bench_measures_all_phases() {
             ("fresh", WHOLE.to_vec()),
             ("cold", WHOLE.to_vec()),
             ("warm", WHOLE[..7].to_vec()),
+            ("reread", WHOLE[..7].to_vec()),
             ("again", WHOLE[2..6].to_vec()),
         ]
     );
