@@ -249,7 +249,7 @@ mod tests {
             Some(chosen(&prefixes).ok()?.iter().map(|row| row.name).collect())
         };
         assert_eq!(
-            names(&["load", "host.add"]).unwrap(),
+            names(&["load.s", "host.add", "load.large"]).unwrap(),
             ["load.small", "load.large", "host.add"]
         );
         assert_eq!(names(&[]).unwrap().len(), rows().count());
