@@ -4,13 +4,16 @@
 //! guests -- compiled by each side --> artifacts -- each row's work, in turns --> medians, ratio
 //! ```
 //!
-//! `--json` prints a list of `{"row", "unit", "ours", "wasmtime", "ratio"}`; a ratio below one is
-//! in our favour in all rows. Every answer is checked: a wrong one ends the run.
+//! `--json` prints a list of `{"row", "unit", "ours", "wasmtime", "ratio"}`, with `low` and `high`
+//! where the ratio's confidence interval of 95 % is known; a ratio below one is in our favour in
+//! all rows. `--html FILE` writes a page with plots. Every answer is checked: a wrong one ends the
+//! run.
 
 mod generate;
 mod guests;
 mod measure;
 mod ours;
+mod page;
 mod peak;
 mod process;
 mod rows;
@@ -26,7 +29,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, Subcommand};
 use serde::Serialize;
 
@@ -41,6 +44,9 @@ struct Arguments {
     /// Print a list of rows as JSON; what it was measured on goes to standard error
     #[arg(long)]
     json: bool,
+    /// Write a page with plots of the ratios to this file
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// Measure only the rows whose names start with this; may be given several times
     #[arg(long, value_name = "PREFIX")]
     rows: Vec<String>,
@@ -74,6 +80,8 @@ struct Record {
     ours: f64,
     wasmtime: f64,
     ratio: f64,
+    low: Option<f64>,
+    high: Option<f64>,
 }
 
 fn main() -> ExitCode {
@@ -105,20 +113,26 @@ fn run(arguments: &Arguments) -> Result<()> {
     let wasmtime = arguments.wasmtime.clone();
     let wasmtime = wasmtime.or_else(|| std::env::var_os("WASMTIME").map(PathBuf::from));
     let bench = Bench::new(Commands::new(arguments.cwasm.clone(), wasmtime)?)?;
-    let mut records = Vec::new();
+    let mut measured = Vec::new();
     for row in &chosen {
         if let Some(missing) = row.missing(&bench) {
             eprintln!("{} is left out: {missing}", row.name);
             continue;
         }
         let pair = row.measure(&bench)?;
-        if arguments.json {
-            records.push(record(row, pair));
-        } else {
+        if !arguments.json {
             print(&table_line(row, pair))?;
+        }
+        measured.push((row, pair));
+        // Rows take hours, so what is there is written after each.
+        if let Some(file) = &arguments.html {
+            let page = page::page(&header(), &measured).html();
+            fs::write(file, page).with_context(|| format!("cannot write `{}`", file.display()))?;
         }
     }
     if arguments.json {
+        let records = measured.iter().map(|(row, pair)| record(row, *pair));
+        let records: Vec<_> = records.collect();
         print(&(serde_json::to_string_pretty(&records)? + "\n"))?;
     }
     Ok(())
@@ -196,6 +210,8 @@ fn record(row: &Row, pair: Pair) -> Record {
         ours: pair.ours,
         wasmtime: pair.theirs,
         ratio: pair.ratio(),
+        low: pair.interval.map(|(low, _)| low),
+        high: pair.interval.map(|(_, high)| high),
     }
 }
 
@@ -233,7 +249,7 @@ mod tests {
             Some(chosen(&prefixes).ok()?.iter().map(|row| row.name).collect())
         };
         assert_eq!(
-            names(&["load", "host.add"]).unwrap(),
+            names(&["load.s", "host.add", "load.large"]).unwrap(),
             ["load.small", "load.large", "host.add"]
         );
         assert_eq!(names(&[]).unwrap().len(), rows().count());

@@ -7,6 +7,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use cwasm_report::stats::Ratio;
 
 /// Does something `n` times and checks what came out.
 pub(crate) type Work<'a> = Box<dyn FnMut(u64) -> Result<()> + 'a>;
@@ -24,9 +25,33 @@ pub(crate) struct Sampling {
 pub(crate) struct Pair {
     pub(crate) ours: f64,
     pub(crate) theirs: f64,
+    /// Where the ratio is with a confidence of 95 %, unless each side has one figure only.
+    pub(crate) interval: Option<(f64, f64)>,
 }
 
 impl Pair {
+    /// One figure of each side.
+    pub(crate) fn of(ours: f64, theirs: f64) -> Pair {
+        Pair {
+            ours,
+            theirs,
+            interval: None,
+        }
+    }
+
+    /// The medians of samples.
+    ///
+    /// # Panics
+    /// If there are none.
+    pub(crate) fn of_samples(ours: Vec<f64>, theirs: Vec<f64>) -> Pair {
+        let ratio = Ratio::of_medians(&theirs, &ours);
+        Pair {
+            ours: median(ours),
+            theirs: median(theirs),
+            interval: ratio.map(|ratio| (ratio.low, ratio.high)),
+        }
+    }
+
     /// Ours ÷ Wasmtime's.
     pub(crate) fn ratio(self) -> f64 {
         self.ours / self.theirs
@@ -49,10 +74,7 @@ pub(crate) fn interleaved(
         our_times.push(per_call(&mut ours, our_calls)?);
         their_times.push(per_call(&mut theirs, their_calls)?);
     }
-    Ok(Pair {
-        ours: median(our_times),
-        theirs: median(their_times),
-    })
+    Ok(Pair::of_samples(our_times, their_times))
 }
 
 /// The middle one of some figures.

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 
 use crate::guests::Real;
-use crate::measure::{Pair, median};
+use crate::measure::Pair;
 use crate::rows::Quantity;
 
 /// How often each command is run. Most of them take milliseconds.
@@ -166,10 +166,7 @@ impl Commands {
             }
         }
         let least = |times: &[f64]| times.iter().copied().fold(f64::INFINITY, f64::min);
-        let minimum = Pair {
-            ours: least(&our_times),
-            theirs: least(&their_times),
-        };
+        let minimum = Pair::of(least(&our_times), least(&their_times));
         eprintln!(
             "process.{}: minima of {RUNS} runs {} and {}, ratio {:.3}",
             program.name(),
@@ -177,10 +174,7 @@ impl Commands {
             Quantity::Nanoseconds.show(minimum.theirs),
             minimum.ratio()
         );
-        Ok(Pair {
-            ours: median(our_times),
-            theirs: median(their_times),
-        })
+        Ok(Pair::of_samples(our_times, their_times))
     }
 }
 

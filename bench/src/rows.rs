@@ -504,12 +504,9 @@ impl Row {
                 theirs,
             } => ours(&bench.ours)
                 .and_then(|ours| interleaved(ours, theirs(&bench.theirs)?, sampling)),
-            Measure::Amount { ours, theirs } => ours(&bench.ours).and_then(|ours| {
-                Ok(Pair {
-                    ours,
-                    theirs: theirs(&bench.theirs)?,
-                })
-            }),
+            Measure::Amount { ours, theirs } => {
+                ours(&bench.ours).and_then(|ours| Ok(Pair::of(ours, theirs(&bench.theirs)?)))
+            }
             Measure::Computation(computation) => bench.compute(computation),
             Measure::Programs => bench.programs(),
             Measure::Fresh => work::instantiate(&bench.our_fresh)
@@ -519,12 +516,12 @@ impl Row {
             }),
             Measure::RecycledThreads => work::recycled_threads(&bench.ours).and_then(|ours| {
                 let theirs = work::recycled_threads(&bench.their_pool)?;
-                Ok(Pair { ours, theirs })
+                Ok(Pair::of(ours, theirs))
             }),
             Measure::InterruptCost => interrupt_cost(&bench.our_interruptible, &bench.ours)
                 .and_then(|ours| {
                     let theirs = interrupt_cost(&bench.their_interruptible, &bench.theirs)?;
-                    Ok(Pair { ours, theirs })
+                    Ok(Pair::of(ours, theirs))
                 }),
             Measure::Process(program) => bench.commands.measure(program),
             Measure::Serve(load, figure) => bench.commands.measure_servers(load, figure),
@@ -590,10 +587,7 @@ impl Bench {
     fn programs(&self) -> Result<Pair> {
         let ratio = |program| Ok(self.compute(program)?.ratio());
         let ratios: Vec<f64> = PROGRAMS.iter().map(ratio).collect::<Result<_>>()?;
-        Ok(Pair {
-            ours: geometric_mean(&ratios),
-            theirs: 1.0,
-        })
+        Ok(Pair::of(geometric_mean(&ratios), 1.0))
     }
 }
 

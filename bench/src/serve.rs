@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail, ensure};
 use rustix::event::{PollFd, PollFlags, poll};
 
-use crate::measure::{Pair, median};
+use crate::measure::Pair;
 use crate::process::Commands;
 
 /// Connections that are kept open.
@@ -106,10 +106,7 @@ impl Commands {
                 their_figures.push(theirs?);
             }
         }
-        Ok(Pair {
-            ours: median(our_figures),
-            theirs: median(their_figures),
-        })
+        Ok(Pair::of_samples(our_figures, their_figures))
     }
 }
 

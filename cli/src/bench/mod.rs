@@ -14,7 +14,6 @@ mod many;
 mod once;
 mod page;
 mod phase;
-mod plot;
 mod report;
 mod runs;
 mod subject;
@@ -269,11 +268,16 @@ fn notes(series: &Series, wanted: usize, budget: Duration) -> Vec<String> {
         .iter()
         .map(|phase| faults(phase.major_faults))
         .sum();
-    if series.kind == Kind::Cold && major == 0.0 {
-        let note = "cold: no page had to be read from a disk, so the system has kept the file in \
-                    memory (a file system in memory, or others have it mapped): these figures are \
-                    those of `fresh`";
-        notes.push(note.to_owned());
+    if series.kind.is_from_disk() && major == 0.0 {
+        let same = match series.kind {
+            Kind::Reread => Kind::Warm,
+            _ => Kind::Fresh,
+        };
+        notes.push(format!(
+            "{word}: no page had to be read from a disk, so the system has kept the file in memory \
+             (a file system in memory, or others have it mapped): these figures are those of `{}`",
+            table::word(same)
+        ));
     }
     notes
 }
@@ -285,7 +289,7 @@ fn show(reports: Vec<Report>, args: &BenchArgs) -> Result<()> {
     };
     let document = Document::new(reports, comparison);
     if let Some(file) = &args.html {
-        std::fs::write(file, page::page(&document)?).map_err(|error| {
+        std::fs::write(file, page::page(&document)).map_err(|error| {
             let file = escape::name(&file.to_string_lossy()).to_string();
             Error::from(error).context(format!("cannot write `{file}` (--html)"))
         })?;

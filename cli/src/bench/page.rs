@@ -1,199 +1,437 @@
-//! `--html`: a page that needs no other file, with plots.
+//! `--html`: the page of one report, or of two beside each other.
 
-use std::fmt::Write as _;
-
-use cwasm::Result;
 use cwasm_format::escape;
-use plotters::style::RGBColor;
+use cwasm_report::plot::{self, Bar, Curve, Line, RatioRow, Series};
+use cwasm_report::{Block, Page, Quantity, Section, Table, Tile};
 
+use super::compare::What;
 use super::phase::Phase;
-use super::plot;
-use super::report::Document;
+use super::report::{Document, Report};
 use super::runs::Kind;
 use super::table;
 
-const STYLE: &str = include_str!("page.css");
+/// The colours of two files, and of bars that say better, worse or neither.
+const SIDES: [Series; 2] = [Series(1), Series(3)];
+const BETTER: Series = Series(2);
+const WORSE: Series = Series(3);
+const UNCLEAR: Series = Series(9);
 
 /// The page of these reports.
-///
-/// # Errors
-/// If a plot cannot be drawn.
-pub(super) fn page(document: &Document) -> Result<String> {
+pub(super) fn page(document: &Document) -> String {
     let reports = &document.reports[..];
-    let mut page = String::from("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n");
-    page.push_str("<meta charset=\"utf-8\">\n<title>cwasm bench</title>\n");
-    page.push_str("<meta name=\"viewport\" content=\"width=device-width\">\n");
-    let _ = writeln!(
-        page,
-        "<style>\n{STYLE}{}</style>\n</head>\n<body>",
-        scheme()
-    );
-    page.push_str("<h1>cwasm bench</h1>\n<ol>\n");
+    let mut sections = Vec::new();
+    if reports.len() > 1 {
+        sections.extend(comparison(document));
+    }
+    sections.push(times(
+        reports,
+        "File in memory",
+        "The median time of each phase, from the file to an answer and back. Fresh: a process for \
+         each run. Warm: one process that has done the same before. Again: in that process the \
+         component stays linked, as in a server, and instances are made only.",
+        &[Kind::Fresh, Kind::Warm, Kind::Again],
+    ));
+    sections.push(times(
+        reports,
+        "File on disk",
+        "The same after the system was asked to drop the file's pages from its cache. Cold: a \
+         process for each run. Reread: one process.",
+        &[Kind::Cold, Kind::Reread],
+    ));
+    sections.extend(many(reports));
+    sections.extend(distributions(reports));
+    sections.push(figures(reports));
+    Page {
+        title: title(reports),
+        lead: lead(reports),
+        tiles: tiles(reports),
+        notes: notes(reports),
+        sections: sections
+            .into_iter()
+            .filter(|section| !section.blocks.is_empty())
+            .collect(),
+        facts: facts(reports),
+    }
+    .html()
+}
+
+fn title(reports: &[Report]) -> String {
+    let names: Vec<_> = (0..reports.len())
+        .map(|number| name(reports, number))
+        .collect();
+    names.join(" beside ")
+}
+
+/// What stands for a report: the file's name; as it was given, if both have the same.
+fn name(reports: &[Report], number: usize) -> String {
+    let last = |report: &Report| {
+        let last = report.file.rsplit('/').next();
+        last.unwrap_or(&report.file).to_owned()
+    };
+    let own = last(&reports[number]);
+    let is_other = |(other, report): (usize, &Report)| other != number && last(report) == own;
+    let name = match reports.iter().enumerate().any(is_other) {
+        true => format!("{own} ({})", number + 1),
+        false => own,
+    };
+    escape::text(&name).to_string()
+}
+
+fn lead(reports: &[Report]) -> String {
+    let mut calls: Vec<String> = reports
+        .iter()
+        .map(|report| match &report.call {
+            Some(call) => format!("Calls {}", escape::text(call)),
+            None => "Calls nothing: instances are made only".to_owned(),
+        })
+        .collect();
+    calls.dedup();
+    format!("{}. Times are medians.", calls.join("; "))
+}
+
+fn notes(reports: &[Report]) -> Vec<String> {
+    let mut notes = Vec::new();
     for (number, report) in reports.iter().enumerate() {
-        let called = report.call.as_deref();
-        let _ = writeln!(
-            page,
-            "<li>{} <code>{}</code>, artifact of {}, {}<br><small>{}, Linux {}</small></li>",
-            swatch(plot::side(number)),
-            text(&report.file),
-            table::bytes(report.artifact_bytes as f64),
-            called.map_or("calls nothing".to_owned(), |call| {
-                format!("calls <code>{}</code>", text(call))
-            }),
-            text(&report.cpu),
-            text(&report.kernel),
-        );
+        for note in report.notes.iter().chain(&report.error) {
+            let whose = match reports.len() {
+                1 => String::new(),
+                _ => format!("{}: ", name(reports, number)),
+            };
+            notes.push(format!("{whose}{}", escape::text(note)));
+        }
     }
-    page.push_str("</ol>\n");
-    notes(document, &mut page);
-    page.push_str("<h2>Time of each phase</h2>\n");
-    legend(document, |phase| phase != Phase::Process, &mut page);
-    page.push_str("<div class=\"plots\">\n");
-    for kind in kinds(document) {
-        figure(table::title(kind), &plot::stack(kind, reports)?, &mut page);
-    }
-    page.push_str("</div>\n<h2>Distribution of times</h2>\n");
-    legend(document, |_| true, &mut page);
-    page.push_str("<div class=\"plots\">\n");
-    for kind in kinds(document) {
-        let all: Vec<_> = reports
+    notes
+}
+
+/// Figures to see first: of the first report, and after an arrow of the second.
+fn tiles(reports: &[Report]) -> Vec<Tile> {
+    type Figure = fn(&Report) -> Option<f64>;
+    let wanted: [(&str, Quantity, Figure); 6] = [
+        (
+            "a whole process, file in memory",
+            Quantity::Time,
+            |report| Some(report.series(Kind::Fresh)?.phase(Phase::Process)?.p50),
+        ),
+        (
+            "from file to first answer in it",
+            Quantity::Time,
+            |report| {
+                let series = report.series(Kind::Fresh)?;
+                let phases = series.phases.iter();
+                let before = phases.filter(|measured| measured.phase <= Phase::FirstCall);
+                Some(before.map(|measured| measured.p50).sum())
+            },
+        ),
+        (
+            "an instance, called and dropped",
+            Quantity::Time,
+            |report| {
+                let series = report.series(Kind::Again)?;
+                let phases = series.phases.iter();
+                let parts = phases.filter(|measured| is_part(measured.phase));
+                Some(parts.map(|measured| measured.p50).sum())
+            },
+        ),
+        ("a later call", Quantity::Time, |report| {
+            Some(report.series(Kind::Again)?.phase(Phase::LaterCall)?.p50)
+        }),
+        ("instances, all threads", Quantity::PerSecond, |report| {
+            Some(report.rates.last()?.per_second)
+        }),
+        ("private memory of an instance", Quantity::Bytes, |report| {
+            Some(report.memory?.private)
+        }),
+    ];
+    let tiles = wanted.into_iter().filter_map(|(name, quantity, figure)| {
+        let figures = reports
             .iter()
-            .filter_map(|report| report.series(kind))
-            .collect();
+            .map(|report| Some(quantity.show(figure(report)?)));
+        Some(Tile {
+            figure: figures.collect::<Option<Vec<_>>>()?.join(" → "),
+            name: name.to_owned(),
+        })
+    });
+    tiles.collect()
+}
+
+/// Whether the phase is one of those that follow each other: a later call may come or not, and a
+/// process is all of them.
+fn is_part(phase: Phase) -> bool {
+    !matches!(phase, Phase::LaterCall | Phase::Process)
+}
+
+fn color(phase: Phase) -> Series {
+    Series(match phase {
+        Phase::Process => 0,
+        Phase::Map => 1,
+        Phase::Link => 2,
+        Phase::Instantiate => 3,
+        Phase::FirstCall => 4,
+        Phase::Drop => 5,
+        Phase::Unmap => 6,
+        Phase::LaterCall => 7,
+    })
+}
+
+/// Stacked phases of these kinds of runs.
+fn times(reports: &[Report], title: &str, text: &str, kinds: &[Kind]) -> Section {
+    let mut bars = Vec::new();
+    let mut legend: Vec<(Series, String)> = Vec::new();
+    for kind in kinds {
         for (number, report) in reports.iter().enumerate() {
-            let Some(series) = report.series(kind) else {
+            let Some(series) = report.series(*kind) else {
                 continue;
             };
-            let mut title = table::title(kind).to_owned();
-            if reports.len() > 1 {
-                title = format!("file {}: {title}", number + 1);
-            }
-            figure(&title, &plot::distribution(series, &all)?, &mut page);
+            let parts = series.phases.iter();
+            let parts = parts.filter(|measured| is_part(measured.phase));
+            let parts: Vec<_> = parts
+                .map(|measured| {
+                    let entry = (color(measured.phase), measured.phase.name().to_owned());
+                    if !legend.contains(&entry) {
+                        legend.push(entry);
+                    }
+                    (color(measured.phase), measured.p50)
+                })
+                .collect();
+            let label = match reports.len() {
+                1 => table::word(*kind).to_owned(),
+                _ => format!("{}, {}", table::word(*kind), name(reports, number)),
+            };
+            bars.push(Bar { label, parts });
         }
     }
-    page.push_str("</div>\n");
-    if reports.iter().any(|report| !report.rates.is_empty()) {
-        page.push_str("<h2>Many instances</h2>\n<div class=\"plots\">\n");
-        let title = "made, called and dropped: median of the rounds, and each round";
-        figure(title, &plot::rates(reports)?, &mut page);
-        if reports.iter().any(|report| report.memory.is_some()) {
-            let title = "memory, held after a call with many others";
-            figure(title, &plot::memory(reports)?, &mut page);
-        }
-        page.push_str("</div>\n");
+    legend.sort_by_key(|(series, _)| series.0);
+    let plot = plot::stacked(title, &bars, Quantity::Time, &legend);
+    Section {
+        title: title.to_owned(),
+        text: text.to_owned(),
+        blocks: match bars.is_empty() {
+            true => Vec::new(),
+            false => vec![Block::Plot(plot)],
+        },
     }
-    page.push_str("<h2>Figures</h2>\n");
-    if let [first, second] = reports {
-        let ratios = table::comparison([&first.file, &second.file], &document.comparison);
-        let _ = writeln!(page, "<pre>{}</pre>", text(&ratios));
-    }
-    for report in reports {
-        let _ = writeln!(page, "<pre>{}</pre>", text(&table::report(report)));
-    }
-    page.push_str("</body>\n</html>\n");
-    Ok(page)
 }
 
-/// The kinds of runs that were made.
-fn kinds(document: &Document) -> impl Iterator<Item = Kind> {
-    let has = |kind: &Kind| {
-        let mut reports = document.reports.iter();
-        reports.any(|report| {
-            report
-                .series(*kind)
-                .is_some_and(|series| !series.phases.is_empty())
+/// Ratios of the second report to the first.
+fn comparison(document: &Document) -> Vec<Section> {
+    let reports = &document.reports[..];
+    let row = |label: String, ratio: &super::compare::Ratio, is_better: bool| RatioRow {
+        label,
+        series: match (ratio.is_clear(), is_better) {
+            (false, _) => UNCLEAR,
+            (true, true) => BETTER,
+            (true, false) => WORSE,
+        },
+        ratio: ratio.ratio,
+        interval: Some((ratio.low, ratio.high)),
+        target: None,
+    };
+    let rows = document.comparison.iter().map(|ratio| match ratio.what {
+        What::Time(kind, phase) => {
+            let label = format!("{}: {}", table::word(kind), phase.name());
+            row(label, ratio, ratio.ratio < 1.0)
+        }
+        What::Rate(threads) => {
+            let label = format!("instances/s, threads: {threads}");
+            row(label, ratio, ratio.ratio > 1.0)
+        }
+    });
+    let rows: Vec<_> = rows.collect();
+    let title = format!("{} ÷ {}", name(reports, 1), name(reports, 0));
+    let plot = plot::ratios(&title, &rows).with_legend(&[
+        (BETTER, "better"),
+        (WORSE, "worse"),
+        (UNCLEAR, "no clear difference"),
+        (Series::INTERVAL, "confidence interval, 95 %"),
+    ]);
+    vec![Section {
+        title,
+        text: "Ratios of medians. Where the interval has 1 in it, chance may have made the \
+               difference. Of times less is better, of instances a second more."
+            .to_owned(),
+        blocks: match rows.is_empty() {
+            true => Vec::new(),
+            false => vec![Block::Plot(plot)],
+        },
+    }]
+}
+
+/// Instances a second, and memory of each.
+fn many(reports: &[Report]) -> Vec<Section> {
+    let lines = reports.iter().enumerate().map(|(number, report)| Line {
+        series: SIDES[number % 2],
+        label: name(reports, number),
+        points: report
+            .rates
+            .iter()
+            .map(|rate| (rate.threads, rate.per_second))
+            .collect(),
+    });
+    let lines: Vec<_> = lines.filter(|line| !line.points.is_empty()).collect();
+    let rates = plot::by_threads("instances a second", &lines, Quantity::PerSecond);
+    let bars = reports.iter().enumerate().filter_map(|(number, report)| {
+        let memory = report.memory?;
+        let shared = (memory.resident - memory.private).max(0.0);
+        Some(Bar {
+            label: name(reports, number),
+            parts: vec![(Series(5), memory.private), (Series(9), shared)],
+        })
+    });
+    let bars: Vec<_> = bars.collect();
+    let legend = [
+        (Series(5), "private to the process".to_owned()),
+        (Series(9), "shared".to_owned()),
+    ];
+    let memory = plot::stacked("memory of an instance", &bars, Quantity::Bytes, &legend);
+    let section = |title: &str, text: &str, plot, is_there| Section {
+        title: title.to_owned(),
+        text: text.to_owned(),
+        blocks: match is_there {
+            true => vec![Block::Plot(plot)],
+            false => Vec::new(),
+        },
+    };
+    vec![
+        section(
+            "Instances a second",
+            "Made, called and dropped, by threads of one engine. Dashed: as many times those of \
+             one thread.",
+            rates,
+            !lines.is_empty(),
+        ),
+        section(
+            "Memory of an instance",
+            "Resident bytes of each after its call, held together with others.",
+            memory,
+            !bars.is_empty(),
+        ),
+    ]
+}
+
+/// The kinds of runs as curves, for each phase; of two reports, both, for a new process and for an
+/// old one.
+fn distributions(reports: &[Report]) -> Vec<Section> {
+    let curve = |report: &Report, kind, phase, series, label: String| {
+        let measured = report.series(kind)?.phase(phase)?;
+        Some(Curve {
+            series,
+            label,
+            samples: measured.samples.clone(),
         })
     };
-    Kind::ALL.into_iter().filter(has)
-}
-
-fn notes(document: &Document, page: &mut String) {
-    for (number, report) in document.reports.iter().enumerate() {
-        for note in report.notes.iter().chain(&report.error) {
-            let _ = writeln!(
-                page,
-                "<p class=\"note\">file {}: {}</p>",
-                number + 1,
-                text(note)
-            );
-        }
-    }
-}
-
-/// The colours of those of these phases that were measured.
-fn legend(document: &Document, is_shown: impl Fn(Phase) -> bool, page: &mut String) {
-    let was_measured = |phase: &Phase| {
-        let series = document.reports.iter().flat_map(|report| &report.series);
-        series
-            .into_iter()
-            .any(|series| series.phase(*phase).is_some())
+    let plots = |curves: &dyn Fn(Phase) -> Vec<Curve>| {
+        let plots = Phase::ALL.into_iter().filter_map(|phase| {
+            let curves = curves(phase);
+            let plot = || plot::distribution(phase.name(), &curves, Quantity::Time);
+            (!curves.is_empty()).then(plot)
+        });
+        Block::Plots(plots.collect())
     };
-    page.push_str("<p class=\"legend\">");
-    let phases = Phase::ALL.into_iter().filter(|phase| is_shown(*phase));
-    for phase in phases.filter(was_measured) {
-        let _ = write!(
-            page,
-            "<span>{} {}</span> ",
-            swatch(plot::color(phase)),
-            phase.name()
-        );
+    let text = "The share of runs (upwards) that took at most so long; the axis is logarithmic, and \
+                ends at the 99th percentile.";
+    let section = |title: String, block| Section {
+        title,
+        text: text.to_owned(),
+        blocks: vec![block],
+    };
+    if let [report] = reports {
+        let of_kinds = |phase| {
+            let kinds = Kind::ALL.into_iter().zip([1, 8, 3, 7, 5]);
+            let curves = kinds.filter_map(|(kind, series)| {
+                let label = table::title(kind).to_owned();
+                curve(report, kind, phase, Series(series), label)
+            });
+            curves.collect()
+        };
+        return vec![section(
+            "Distribution of times".to_owned(),
+            plots(&of_kinds),
+        )];
     }
-    page.push_str("</p>\n");
+    let sections = [Kind::Fresh, Kind::Again].map(|kind| {
+        let of_files = |phase| {
+            let files = reports.iter().enumerate();
+            let curves = files.filter_map(|(number, report)| {
+                let label = name(reports, number);
+                curve(report, kind, phase, SIDES[number % 2], label)
+            });
+            curves.collect()
+        };
+        let title = format!("Distribution of times: {}", table::title(kind));
+        section(title, plots(&of_files))
+    });
+    sections.into_iter().collect()
 }
 
-fn swatch(color: RGBColor) -> String {
-    format!("<i style=\"background:{}\"></i>", hex(color))
-}
-
-fn figure(title: &str, svg: &str, page: &mut String) {
-    // Within a page it needs no address of its language.
-    let svg = svg.replace(" xmlns=\"http://www.w3.org/2000/svg\"", "");
-    let title = text(title);
-    let _ = writeln!(
-        page,
-        "<figure><figcaption>{title}</figcaption>\n{svg}</figure>"
-    );
-}
-
-/// The rules that give axes the colours of the page's scheme.
-fn scheme() -> String {
-    let mut rules = String::new();
-    for (color, variable) in [(plot::INK, "ink"), (plot::GRID, "grid")] {
-        for property in ["fill", "stroke"] {
-            let color = hex(color);
-            let _ = writeln!(
-                rules,
-                "svg [{property}=\"{color}\"] {{ {property}: var(--{variable}); }}"
-            );
+/// All percentiles and page faults, as tables that are folded.
+fn figures(reports: &[Report]) -> Section {
+    let head = [
+        "phase",
+        "p50",
+        "p90",
+        "p99",
+        "min",
+        "max",
+        "minor faults",
+        "major faults",
+    ];
+    let mut blocks = Vec::new();
+    for (number, report) in reports.iter().enumerate() {
+        for series in &report.series {
+            let time = |ns: f64| Quantity::Time.show(ns);
+            let rows = series.phases.iter().map(|measured| {
+                vec![
+                    measured.phase.name().to_owned(),
+                    time(measured.p50),
+                    time(measured.p90),
+                    time(measured.p99),
+                    time(measured.min),
+                    time(measured.max),
+                    table::faults(measured.minor_faults),
+                    table::faults(measured.major_faults),
+                ]
+            });
+            let kind = table::title(series.kind);
+            let title = match reports.len() {
+                1 => format!("{kind}: {} runs", series.runs),
+                _ => format!("{}, {kind}: {} runs", name(reports, number), series.runs),
+            };
+            let table = Table {
+                head: head.map(str::to_owned).to_vec(),
+                rows: rows.collect(),
+            };
+            blocks.push(Block::Folded(title, table));
         }
     }
-    rules
-}
-
-/// As plots write it.
-fn hex(RGBColor(red, green, blue): RGBColor) -> String {
-    format!("#{red:02X}{green:02X}{blue:02X}")
-}
-
-/// Text of a page: names of files and calls may have any characters.
-fn text(text: &str) -> String {
-    let text = escape::text(text).to_string();
-    let text = text
-        .replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;");
-    text.replace('"', "&quot;")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_is_no_markup() {
-        assert_eq!(
-            text("<b a=\"1\">&\u{1b}"),
-            "&lt;b a=&quot;1&quot;&gt;&amp;\\u{1b}"
-        );
+    Section {
+        title: "Percentiles and page faults".to_owned(),
+        text:
+            "Page faults are means. Minor ones found their page in memory, major ones waited for \
+               a disk."
+                .to_owned(),
+        blocks,
     }
+}
+
+fn facts(reports: &[Report]) -> Vec<(String, String)> {
+    let mut facts = Vec::new();
+    for (number, report) in reports.iter().enumerate() {
+        let size = Quantity::Bytes.show(report.artifact_bytes as f64);
+        let compiled = report.compile_ms.map(|ms| {
+            let time = Quantity::Time.show(ms * 1e6);
+            format!(", compiled in {time}")
+        });
+        let file = escape::text(&report.file);
+        facts.push((
+            name(reports, number),
+            format!(
+                "{file}: artifact of {size}{}; {}, Linux {}, cwasm {}",
+                compiled.unwrap_or_default(),
+                report.cpu,
+                report.kernel,
+                report.version
+            ),
+        ));
+    }
+    facts
 }

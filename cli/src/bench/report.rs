@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use cwasm::{Error, Result};
+use cwasm_report::stats::Percentiles;
 use serde::{Deserialize, Serialize};
 
 use super::compare::Ratio;
@@ -141,8 +142,8 @@ impl Measured {
             .iter()
             .map(|cost| (cost.ns * 10.0).round() / 10.0)
             .collect();
-        let mut sorted = samples.clone();
-        sorted.sort_by(f64::total_cmp);
+        let found = Percentiles::of(&samples);
+        let of = |figure: fn(Percentiles) -> f64| found.map(figure).unwrap_or_default();
         let mean = |figure: fn(&Cost) -> f64| {
             let sum: f64 = costs.iter().map(figure).sum();
             let mean = (sum / costs.len() as f64 * 1000.0).round() / 1000.0;
@@ -150,40 +151,14 @@ impl Measured {
         };
         Measured {
             phase,
-            p50: percentile(&sorted, 0.5),
-            p90: percentile(&sorted, 0.9),
-            p99: percentile(&sorted, 0.99),
-            min: percentile(&sorted, 0.0),
-            max: percentile(&sorted, 1.0),
+            p50: of(|found| found.p50),
+            p90: of(|found| found.p90),
+            p99: of(|found| found.p99),
+            min: of(|found| found.min),
+            max: of(|found| found.max),
             minor_faults: mean(|cost| cost.minor),
             major_faults: mean(|cost| cost.major),
             samples,
         }
-    }
-}
-
-/// The least figure that so many of them do not exceed.
-pub(super) fn percentile(sorted: &[f64], part: f64) -> f64 {
-    let rank = (part * sorted.len() as f64).ceil() as usize;
-    sorted.get(rank.max(1) - 1).copied().unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn percentiles_are_figures_that_were_measured() {
-        let figures: Vec<f64> = (1..=100).map(f64::from).collect();
-        for (part, figure) in [
-            (0.0, 1.0),
-            (0.5, 50.0),
-            (0.9, 90.0),
-            (0.99, 99.0),
-            (1.0, 100.0),
-        ] {
-            assert_eq!(percentile(&figures, part), figure);
-        }
-        assert_eq!(percentile(&[7.0], 0.5), 7.0);
     }
 }

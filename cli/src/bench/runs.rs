@@ -29,19 +29,34 @@ pub(super) enum Kind {
     Cold,
     /// In a process that has done the same before: everything is made anew.
     Warm,
+    /// As warm, after the system was asked to forget the file's pages.
+    Reread,
     /// In a process that keeps the component linked: instances only.
     Again,
 }
 
 impl Kind {
-    pub(super) const ALL: [Kind; 4] = [Kind::Fresh, Kind::Cold, Kind::Warm, Kind::Again];
+    pub(super) const ALL: [Kind; 5] = [
+        Kind::Fresh,
+        Kind::Cold,
+        Kind::Warm,
+        Kind::Reread,
+        Kind::Again,
+    ];
 
     /// Its part of the time.
     pub(super) fn share(self) -> f64 {
         match self {
-            Kind::Fresh | Kind::Cold => 0.3,
-            Kind::Warm | Kind::Again => 0.1,
+            Kind::Fresh => 0.25,
+            Kind::Cold => 0.3,
+            Kind::Warm | Kind::Reread => 0.1,
+            Kind::Again => 0.05,
         }
+    }
+
+    /// Whether the file's pages are not to be in memory.
+    pub(super) fn is_from_disk(self) -> bool {
+        matches!(self, Kind::Cold | Kind::Reread)
     }
 }
 
@@ -92,13 +107,12 @@ pub(super) fn make(
     let start = Instant::now();
     for _ in 0..runs {
         for (number, subject) in subjects.iter().enumerate() {
+            if kind.is_from_disk() {
+                forget(subject)?;
+            }
             let once = match kind {
-                Kind::Fresh => process(subject)?,
-                Kind::Cold => {
-                    forget(subject)?;
-                    process(subject)?
-                }
-                Kind::Warm => Once::whole(&meter, &engine, subject),
+                Kind::Fresh | Kind::Cold => process(subject)?,
+                Kind::Warm | Kind::Reread => Once::whole(&meter, &engine, subject),
                 Kind::Again => {
                     let mut once = Once::default();
                     once.instance(&meter, subject, &linked[number]);

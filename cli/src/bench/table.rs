@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use cwasm_format::escape;
+use cwasm_report::Quantity;
 
 use super::compare::{Ratio, What};
 use super::phase::Phase;
@@ -15,6 +16,7 @@ pub(super) fn title(kind: Kind) -> &'static str {
         Kind::Fresh => "fresh process, file in memory",
         Kind::Cold => "fresh process, file on disk (page cache dropped)",
         Kind::Warm => "same process, all made anew",
+        Kind::Reread => "same process, all made anew, file on disk",
         Kind::Again => "same process, linked once: instances only",
     }
 }
@@ -25,6 +27,7 @@ pub(super) fn word(kind: Kind) -> &'static str {
         Kind::Fresh => "fresh",
         Kind::Cold => "cold",
         Kind::Warm => "warm",
+        Kind::Reread => "reread",
         Kind::Again => "again",
     }
 }
@@ -101,11 +104,6 @@ fn rows(series: &Series) -> String {
         "phase", "p50", "p90", "p99", "min", "max", "minor faults", "major"
     );
     for measured in &series.phases {
-        let faults = |mean: Option<f64>| match mean {
-            Some(mean) if mean == 0.0 || mean >= 100.0 => format!("{mean:.0}"),
-            Some(mean) => format!("{mean:.1}"),
-            None => "-".to_owned(),
-        };
         let _ = writeln!(
             text,
             "  {:<12}{:>10}{:>10}{:>10}{:>10}{:>10}{:>14}{:>7}",
@@ -122,6 +120,15 @@ fn rows(series: &Series) -> String {
     text
 }
 
+/// A mean of page faults.
+pub(super) fn faults(mean: Option<f64>) -> String {
+    match mean {
+        Some(mean) if mean == 0.0 || mean >= 100.0 => format!("{mean:.0}"),
+        Some(mean) => format!("{mean:.1}"),
+        None => "-".to_owned(),
+    }
+}
+
 /// The second file beside the first.
 pub(super) fn comparison(files: [&str; 2], ratios: &[Ratio]) -> String {
     let mut text = format!(
@@ -133,26 +140,33 @@ pub(super) fn comparison(files: [&str; 2], ratios: &[Ratio]) -> String {
         Some(ratio) => shown(ratio),
         None => "-".to_owned(),
     };
-    let _ = write!(text, "  {:<12}", "time");
-    for kind in Kind::ALL {
-        let _ = write!(text, "{:<21}", word(kind));
-    }
-    for phase in Phase::ALL {
-        let cells = Kind::ALL.map(|kind| cell(What::Time(kind, phase)));
-        if cells.iter().all(|cell| cell == "-") {
-            continue;
+    let processes: &[Kind] = &[Kind::Fresh, Kind::Cold];
+    for kinds in [processes, &[Kind::Warm, Kind::Reread, Kind::Again]] {
+        let _ = write!(text, "  {:<12}", "time");
+        for kind in kinds {
+            let _ = write!(text, "{:<21}", word(*kind));
         }
-        let _ = write!(text, "\n  {:<12}", phase.name());
-        for cell in cells {
-            let _ = write!(text, "{cell:<21}");
+        text.push('\n');
+        for phase in Phase::ALL {
+            let cells = kinds.iter().map(|kind| cell(What::Time(*kind, phase)));
+            let cells: Vec<_> = cells.collect();
+            if cells.iter().all(|cell| cell == "-") {
+                continue;
+            }
+            let _ = write!(text, "  {:<12}", phase.name());
+            for cell in cells {
+                let _ = write!(text, "{cell:<21}");
+            }
+            text.push('\n');
         }
+        text.push('\n');
     }
     for ratio in ratios {
         if let What::Rate(threads) = ratio.what {
             let of = if threads == 1 { "thread" } else { "threads" };
-            let _ = write!(
+            let _ = writeln!(
                 text,
-                "\n  instances a second on {threads} {of}: {}",
+                "  instances a second on {threads} {of}: {}",
                 shown(ratio)
             );
         }
@@ -170,30 +184,17 @@ fn shown(ratio: &Ratio) -> String {
 }
 
 /// Nanoseconds with three digits and a unit.
-pub(super) fn time(ns: f64) -> String {
-    scaled(ns, &[(1e9, "s"), (1e6, "ms"), (1e3, "\u{b5}s")], "ns")
+fn time(ns: f64) -> String {
+    Quantity::Time.show(ns)
 }
 
 /// Bytes with three digits and a unit.
-pub(super) fn bytes(bytes: f64) -> String {
-    let units = [(1024.0 * 1024.0, "MiB"), (1024.0, "KiB")];
-    scaled(bytes, &units, "bytes")
-}
-
-fn scaled(figure: f64, units: &[(f64, &str)], least: &str) -> String {
-    // What would be shown as 1000 of a unit is one of the next.
-    let unit = units.iter().find(|(scale, _)| figure >= scale * 0.9995);
-    let (figure, unit) = unit.map_or((figure, least), |(scale, unit)| (figure / scale, *unit));
-    let digits = match figure {
-        figure if figure >= 99.95 || figure == 0.0 => 0,
-        figure if figure >= 9.995 => 1,
-        _ => 2,
-    };
-    format!("{figure:.digits$} {unit}")
+fn bytes(bytes: f64) -> String {
+    Quantity::Bytes.show(bytes)
 }
 
 /// A whole number with its thousands apart.
-pub(super) fn grouped(figure: f64) -> String {
+fn grouped(figure: f64) -> String {
     let digits = format!("{figure:.0}");
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -210,19 +211,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_have_three_digits_and_units() {
-        for (ns, text) in [
-            (0.0, "0 ns"),
-            (1.234, "1.23 ns"),
-            (999.4, "999 ns"),
-            (999.9, "1.00 \u{b5}s"),
-            (12_345.0, "12.3 \u{b5}s"),
-            (123_456_789.0, "123 ms"),
-            (5e10, "50.0 s"),
-        ] {
-            assert_eq!(time(ns), text);
-        }
-        assert_eq!(bytes(4096.0), "4.00 KiB");
+    fn thousands_are_apart() {
         assert_eq!(grouped(1_234_567.0), "1 234 567");
         assert_eq!(grouped(12.0), "12");
     }

@@ -56,6 +56,7 @@ fn bench_measures_all_phases() {
             ("fresh", WHOLE.to_vec()),
             ("cold", WHOLE.to_vec()),
             ("warm", WHOLE[..7].to_vec()),
+            ("reread", WHOLE[..7].to_vec()),
             ("again", WHOLE[2..6].to_vec()),
         ]
     );
@@ -201,10 +202,10 @@ fn bench_writes_a_page_that_needs_nothing_else() {
     let ran = bench(&[&[&*artifact, &*artifact], &options[..]].concat());
     assert_eq!(ran.0.status.code(), Some(0), "{}", ran.stderr());
     let page = std::fs::read_to_string(page).unwrap();
-    // Two files of: four kinds of runs, each with a bar for both and a distribution for each; rates
-    // and memory.
-    assert_eq!(page.matches("<svg").count(), 4 + 2 * 4 + 2);
-    assert_eq!(page.matches("</svg>").count(), 4 + 2 * 4 + 2);
+    // Ratios, bars of new and old processes, rates, memory; distributions of all phases of a new
+    // process, and of those of an instance.
+    assert_eq!(page.matches("<svg").count(), 5 + 8 + 4);
+    assert_eq!(page.matches("</svg>").count(), 5 + 8 + 4);
     for address in [
         "http://", "https://", "src=", "href=", "url(", "@import", "<script",
     ] {

@@ -15,9 +15,16 @@ const DIRECTION: &[(&str, &[&str])] = &[
     ("loader", &["cwasm-format", "cwasm-macros"]),
     (
         "cli",
-        &["cwasm", "cwasm-format", "cwasm-compiler", "cwasm-wasi"],
+        &[
+            "cwasm",
+            "cwasm-format",
+            "cwasm-compiler",
+            "cwasm-wasi",
+            "cwasm-report",
+        ],
     ),
     ("wasi", &["cwasm"]),
+    ("report", &[]),
     (
         "tests",
         &["cwasm", "cwasm-format", "cwasm-compiler", "cwasm-wasi"],
