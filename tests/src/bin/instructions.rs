@@ -6,8 +6,8 @@
 //! cargo run --release --bin instructions [-- --update]
 //! ```
 //!
-//! Each work runs under `valgrind --tool=callgrind`, in a process of its own, twice: the second time
-//! more often. The difference is what one more round takes, without start-up.
+//! Each work runs under `valgrind --tool=callgrind`, in a process of its own, twice: the second
+//! time more often. The difference is what one more round takes, without start-up.
 #![allow(
     clippy::print_stdout,
     reason = "a command that reports on standard output"

@@ -355,6 +355,37 @@ fn what_is_kept_is_bounded() {
     assert_eq!(engine.instance_metrics().idle, 0, "nobody could use them");
 }
 
+/// However little memory may be kept, no more is.
+#[test]
+fn memory_that_is_kept_is_bounded() {
+    for bytes in [0, 16 << 10, 64 << 10, 300 << 10, 1 << 20] {
+        let mut config = Config::new();
+        config.max_idle_memory(bytes);
+        let engine = Engine::new(&config).unwrap();
+        let component = compile(&engine, WRITER, &Options::default());
+        let pres: Vec<InstancePre<()>> = (0..3)
+            .map(|_| Linker::new(&engine).instantiate_pre(&component).unwrap())
+            .collect();
+        for pre in pres.iter().cycle().take(60) {
+            let stores: Vec<_> = (0..5)
+                .map(|_| {
+                    let mut store = Store::new(&engine, ());
+                    pre.instantiate(&mut store).unwrap();
+                    store
+                })
+                .collect();
+            drop(stores);
+            let metrics = engine.instance_metrics();
+            assert!(metrics.idle_bytes <= bytes, "{bytes}: {metrics:?}");
+        }
+        let metrics = engine.instance_metrics();
+        assert!(
+            metrics.reused > 0 || bytes < 64 << 10,
+            "{bytes}: {metrics:?}"
+        );
+    }
+}
+
 /// A store with other limits than the one before gets memories that can grow as far as these say.
 #[test]
 fn limits_are_those_of_the_store() {

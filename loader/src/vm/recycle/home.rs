@@ -63,13 +63,10 @@ impl State {
         let bytes = (self.bytes + bytes).saturating_sub(self.room.bytes);
         Room {
             instances: (self.idle.len() + 1).saturating_sub(self.room.instances),
-            bytes: bytes.next_multiple_of(BYTES_AT_ONCE),
+            bytes,
         }
     }
 }
-
-/// Room for memory is taken from the engine in such parts.
-const BYTES_AT_ONCE: usize = 1 << 18;
 
 impl Homes {
     /// Homes for instances whose imports point to what `imports` owns.
@@ -158,14 +155,14 @@ impl Home {
             drop(state);
             let taken = self.kept.take(missing, self.number);
             state = self.state();
-            if !taken {
+            let Some(taken) = taken else {
                 state.metrics.dropped += 1;
                 drop(state);
                 drop(data);
                 return;
-            }
-            state.room.instances += missing.instances;
-            state.room.bytes += missing.bytes;
+            };
+            state.room.instances += taken.instances;
+            state.room.bytes += taken.bytes;
         }
         state.bytes += reset.resident;
         state.idle.push(Idle {

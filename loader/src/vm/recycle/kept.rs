@@ -67,6 +67,9 @@ pub(crate) struct Room {
     pub(crate) bytes: usize,
 }
 
+/// Room for memory is taken in such parts, if possible.
+const BYTES_AT_ONCE: usize = 1 << 18;
+
 /// Who keeps instances.
 pub(crate) trait Keeper: Send + Sync {
     /// Gives back room: what it does not use, or else that of an instance, which it drops. Whether
@@ -120,9 +123,16 @@ impl Kept {
         self.max.instances == 0
     }
 
-    /// Takes room; whether there was as much. If not, others have to give back some of theirs.
-    pub(crate) fn take(&self, room: Room, taker: usize) -> bool {
-        self.try_take(room) || (self.reclaim(taker) && self.try_take(room))
+    /// Takes room, or somewhat more, so that nothing need be taken for the next one: what was
+    /// taken. If there is not as much, others have to give back some of theirs.
+    pub(crate) fn take(&self, room: Room, taker: usize) -> Option<Room> {
+        let more = Room {
+            bytes: room.bytes.next_multiple_of(BYTES_AT_ONCE),
+            ..room
+        };
+        let mut tries = [more, room].into_iter();
+        let found = tries.find(|room| self.try_take(*room));
+        found.or_else(|| (self.reclaim(taker) && self.try_take(room)).then_some(room))
     }
 
     fn try_take(&self, room: Room) -> bool {

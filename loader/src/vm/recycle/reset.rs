@@ -80,7 +80,7 @@ impl Slot {
             }
         }
         for index in 0..self.areas.len() {
-            copied += self.reset_grown(unit, plan, index)?;
+            copied += self.reset_grown(unit, plan, index, true)?;
         }
         Ok(Reset {
             resident: copied,
@@ -91,8 +91,15 @@ impl Slot {
     }
 
     /// Makes the part of an area clean by which its memory has grown, and inaccessible again: how
-    /// many bytes were copied.
-    fn reset_grown(&mut self, unit: &Unit, plan: &InstancePlan, index: usize) -> io::Result<usize> {
+    /// many bytes were copied. `is_usual` says that instances do the same again and again, so that
+    /// its pages are there.
+    fn reset_grown(
+        &mut self,
+        unit: &Unit,
+        plan: &InstancePlan,
+        index: usize,
+        is_usual: bool,
+    ) -> io::Result<usize> {
         /// To fill so much costs less than to ask the kernel which pages were written to.
         const FEW: usize = 24 * PAGE_SIZE;
         let Area {
@@ -104,7 +111,7 @@ impl Slot {
         if grown.is_empty() {
             return Ok(0);
         }
-        let copied = if grown.len() <= FEW {
+        let copied = if is_usual && grown.len() <= FEW {
             zero(self.space(index), grown.start, grown.len());
             grown.len()
         } else {
@@ -143,7 +150,7 @@ impl Slot {
                 self.copy_runs(unit, plan, index);
             }
             match scans {
-                true => written.bytes += self.reset_grown(unit, plan, index)?,
+                true => written.bytes += self.reset_grown(unit, plan, index, false)?,
                 false => self.hide_grown(index)?,
             }
         }
