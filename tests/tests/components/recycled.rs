@@ -1,8 +1,8 @@
 //! Instances that are made of what others have left: nothing of these is seen.
 //!
-//! Each test has a guest write to all that it can reach, drops it, and looks from the next instance,
-//! which must see what the first one has seen. Whether instances were really reused is told by the
-//! engine's metrics.
+//! Each test has a guest write to all that it can reach, drops it, and looks from the next
+//! instance, which must see what the first one has seen. Whether instances were really reused is
+//! told by the engine's metrics.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
@@ -379,10 +379,9 @@ fn memory_that_is_kept_is_bounded() {
             assert!(metrics.idle_bytes <= bytes, "{bytes}: {metrics:?}");
         }
         let metrics = engine.instance_metrics();
-        assert!(
-            metrics.reused > 0 || bytes < 64 << 10,
-            "{bytes}: {metrics:?}"
-        );
+        // 15 instances keep four pages each.
+        let is_room = bytes >= 300 << 10;
+        assert!(metrics.reused > 0 || !is_room, "{bytes}: {metrics:?}");
     }
 }
 
