@@ -125,10 +125,12 @@ pub(super) fn memory(subject: &Subject<'_>, budget: Duration) -> Result<Memory> 
     let after = Usage::now()?;
     let instances = held.len() - 1;
     let each = |before: u64, after: u64| after.saturating_sub(before) as f64 / instances as f64;
+    let private = each(before.private, after.private);
     Ok(Memory {
         instances,
-        resident: each(before.resident, after.resident),
-        private: each(before.private, after.private),
+        // Pages of files may have been dropped meanwhile, which are resident and not private.
+        resident: each(before.resident, after.resident).max(private),
+        private,
     })
 }
 
