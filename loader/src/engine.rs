@@ -88,8 +88,8 @@ impl Config {
     /// Sets whether pages are made read-only that kept instances of a component do not write to,
     /// once several of them have written to the same pages; they are by default, if
     /// [`scan_pages`](Config::scan_pages) is possible. Then nothing has to be asked of the system
-    /// for an instance, which takes half the time. If one writes elsewhere after all, the loader's
-    /// handler of `SIGSEGV` makes all its pages writable again.
+    /// for an instance, which takes a fraction of the time. If one writes elsewhere after all, the
+    /// loader's handler of `SIGSEGV` makes all its pages writable again.
     ///
     /// A host must not let this signal be blocked on threads that call guests, nor install a
     /// handler later that does not pass on what it does not know: as for traps, but here a guest's

@@ -6,7 +6,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use cwasm::{Component, Linker, Store};
+use cwasm::{Component, Config, Linker, Store};
 use cwasm_tests::artifact::Workshop;
 
 /// Loads and drops.
@@ -105,8 +105,50 @@ fn instances_leave_nothing_behind(workshop: &Workshop) {
     flat(before);
 }
 
+/// Guests cannot make the host keep more memory than it wants to, however they divide it among
+/// their memories.
+fn instances_keep_what_they_may() {
+    let mut config = Config::new();
+    config.max_idle_memory(16 << 20);
+    let workshop = Workshop::with_config(&config);
+    // Each writes to 3 and 2 MiB of two memories: more than a quarter of that.
+    let text = r#"(component
+      (core module $m
+        (memory $a 48)
+        (memory $b 32)
+        (func (export "run")
+          (memory.fill $a (i32.const 0) (i32.const 1) (i32.const 3145728))
+          (memory.fill $b (i32.const 0) (i32.const 1) (i32.const 2097152))))
+      (core instance $i (instantiate $m))
+      (func (export "run") (canon lift (core func $i "run"))))"#;
+    let component = workshop.map_component(&workshop.compile(text.as_bytes()).unwrap());
+    let pre = Linker::<()>::new(workshop.engine())
+        .instantiate_pre(&component.unwrap())
+        .unwrap();
+    let (_, before) = memory();
+    let make = |_| {
+        let mut store = Store::new(workshop.engine(), ());
+        let instance = pre.instantiate(&mut store).unwrap();
+        let run = instance
+            .get_typed_func::<(), ()>(&mut store, "run")
+            .unwrap();
+        run.call(&mut store, ()).unwrap();
+        store
+    };
+    let alive: Vec<Store<()>> = (0..40).map(make).collect();
+    drop(alive);
+    let (_, own) = memory();
+    let kept = own.saturating_sub(before);
+    assert!(
+        kept < 24 << 20,
+        "{kept}: {:?}",
+        workshop.engine().instance_metrics()
+    );
+}
+
 #[test]
 fn loads_leave_nothing_behind() {
+    instances_keep_what_they_may();
     let workshop = Workshop::new();
     instances_leave_nothing_behind(&workshop);
     let artifact = workshop.compile(&common::greet()).unwrap();

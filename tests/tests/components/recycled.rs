@@ -319,6 +319,16 @@ fn instances_move_between_threads() {
     assert!(engine.instance_metrics().made <= 2);
 }
 
+/// Stores with an instance each, all at the same time.
+fn hold(pre: &InstancePre<()>, count: usize) -> Vec<Store<()>> {
+    let make = |_| {
+        let mut store = Store::new(pre.component().engine(), ());
+        pre.instantiate(&mut store).unwrap();
+        store
+    };
+    (0..count).map(make).collect()
+}
+
 /// What is kept stays within the limits, and is given back.
 #[test]
 fn what_is_kept_is_bounded() {
@@ -328,14 +338,7 @@ fn what_is_kept_is_bounded() {
     let component = compile(&engine, GUEST, &interruptible(Bounds::Guard));
     let pres: Vec<_> = (0..3).map(|_| link(&engine, &component)).collect();
     for pre in &pres {
-        let stores: Vec<_> = (0..9)
-            .map(|_| {
-                let mut store = Store::new(&engine, ());
-                pre.instantiate(&mut store).unwrap();
-                store
-            })
-            .collect();
-        drop(stores);
+        drop(hold(pre, 9));
         let metrics = engine.instance_metrics();
         assert!((1..=5).contains(&metrics.idle), "{metrics:?}");
     }
@@ -367,14 +370,7 @@ fn memory_that_is_kept_is_bounded() {
             .map(|_| Linker::new(&engine).instantiate_pre(&component).unwrap())
             .collect();
         for pre in pres.iter().cycle().take(60) {
-            let stores: Vec<_> = (0..5)
-                .map(|_| {
-                    let mut store = Store::new(&engine, ());
-                    pre.instantiate(&mut store).unwrap();
-                    store
-                })
-                .collect();
-            drop(stores);
+            drop(hold(pre, 5));
             let metrics = engine.instance_metrics();
             assert!(metrics.idle_bytes <= bytes, "{bytes}: {metrics:?}");
         }

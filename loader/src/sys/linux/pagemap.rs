@@ -74,13 +74,10 @@ pub(crate) fn open() {
     }
 }
 
-/// In a child of `fork`: what its parent opened shows the parent's memory.
+/// In a child of `fork`: what its parent opened shows the parent's memory. It stays open, because
+/// the number may be another file's by now, if the host has closed all that it did not know.
 pub(crate) fn after_fork() {
-    let old = PAGEMAP.swap(-1, Ordering::AcqRel);
-    if old != -1 {
-        // SAFETY: ours alone: `open` and this have opened it, and nothing else uses it, because the
-        // child has one thread.
-        unsafe { libc::close(old) };
+    if PAGEMAP.swap(-1, Ordering::AcqRel) != -1 {
         open();
     }
 }

@@ -19,7 +19,7 @@ use super::fence::Fence;
 use super::habits::Written;
 use super::reuse::Fenced;
 use crate::artifact::Unit;
-use crate::artifact::plan::InstancePlan;
+use crate::artifact::plan::{InstancePlan, Run};
 use crate::sys::PAGE_SIZE;
 use crate::sys::memory::Reservation;
 use crate::sys::pagemap::{self, Pages};
@@ -136,30 +136,20 @@ impl Slot {
             .habits
             .most_to_copy(self.engine.kept().max_of_one());
         let mut written = Written::new(self.reuse.habits.may_fence());
-        let mut scans = self.engine.scans_pages();
+        let mut is_done = self.engine.scans_pages();
         for index in 0..self.areas.len() {
             let initial = self.areas[index].initial;
-            let is_done = scans && {
+            is_done = is_done && {
                 written.begin_area(most);
                 self.reset_written(unit, plan, index, 0..initial, &mut written)
             };
-            if !is_done {
-                scans = false;
-                let Area { accessible, .. } = self.areas[index];
-                self.space(index).discard(0, accessible)?;
-                self.copy_runs(unit, plan, index);
-            }
-            match scans {
-                true => written.bytes += self.reset_grown(unit, plan, index, false)?,
-                false => self.hide_grown(index)?,
+            if is_done {
+                written.bytes += self.reset_grown(unit, plan, index, false)?;
             }
         }
-        if !scans {
+        if !is_done {
             self.reuse.habits.forget();
-            return Ok(Reset {
-                emptied: true,
-                ..Reset::default()
-            });
+            return self.empty(unit, plan);
         }
         self.reuse.habits.note(written.bytes);
         if let Some(parts) = written.parts
@@ -172,6 +162,24 @@ impl Slot {
             copied: written.bytes,
             emptied: false,
             fenced: false,
+        })
+    }
+
+    /// Gives all pages back to the system: the slot is clean then, but for what is copied at once.
+    fn empty(&mut self, unit: &Unit, plan: &InstancePlan) -> io::Result<Reset> {
+        for index in 0..self.areas.len() {
+            let Area { accessible, .. } = self.areas[index];
+            self.space(index).discard(0, accessible)?;
+            self.copy_runs(unit, plan, index);
+            self.hide_grown(index)?;
+        }
+        // At most: several runs may share a page, and those that are mapped take none.
+        let pages = |run: &Run| (run.offset % PAGE_SIZE + run.size).next_multiple_of(PAGE_SIZE);
+        let copied = plan.runs.iter().filter(|run| !run.is_mapped);
+        Ok(Reset {
+            resident: copied.map(pages).sum(),
+            emptied: true,
+            ..Reset::default()
         })
     }
 
