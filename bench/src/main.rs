@@ -5,10 +5,11 @@
 //! ```
 //!
 //! `--json` prints a list of `{"row", "unit", "ours", "wasmtime", "ratio"}`, with `low` and `high`
-//! where the ratio's confidence interval of 95 % is known; a ratio below one is in our favour in
-//! all rows. `--html FILE` writes a page with plots. Every answer is checked: a wrong one ends the
+//! where the ratio's confidence interval of 95 % is known, and `is_met` where there is a target; a
+//! ratio below one is in our favour in all rows. `--html FILE` writes a page with plots. Every answer is checked: a wrong one ends the
 //! run.
 
+mod floor;
 mod generate;
 mod guests;
 mod measure;
@@ -20,6 +21,7 @@ mod rows;
 mod runtime;
 mod serve;
 mod side;
+mod targets;
 mod theirs;
 mod work;
 
@@ -36,6 +38,7 @@ use serde::Serialize;
 use crate::measure::Pair;
 use crate::process::Commands;
 use crate::rows::{Bench, Row, rows};
+use crate::targets::Target;
 
 /// Measures cwasm beside Wasmtime.
 #[derive(Parser)]
@@ -82,6 +85,8 @@ struct Record {
     ratio: f64,
     low: Option<f64>,
     high: Option<f64>,
+    /// Whether the target is met, if there is one.
+    is_met: Option<bool>,
 }
 
 fn main() -> ExitCode {
@@ -108,7 +113,7 @@ fn run(arguments: &Arguments) -> Result<()> {
         eprint!("{}", header());
     } else {
         print(&header())?;
-        print(&line("row", "ours", "wasmtime", "ratio"))?;
+        print(&line(["row", "ours", "wasmtime", "ratio", "target"]))?;
     }
     let wasmtime = arguments.wasmtime.clone();
     let wasmtime = wasmtime.or_else(|| std::env::var_os("WASMTIME").map(PathBuf::from));
@@ -212,21 +217,27 @@ fn record(row: &Row, pair: Pair) -> Record {
         ratio: pair.ratio(),
         low: pair.interval.map(|(low, _)| low),
         high: pair.interval.map(|(_, high)| high),
+        is_met: Target::of(row).map(|target| target.is_met(pair)),
     }
 }
 
 fn table_line(row: &Row, pair: Pair) -> String {
-    let ratio = format!("{:.3}", pair.ratio());
-    line(
+    let target = Target::of(row).map(|target| {
+        let verdict = if target.is_met(pair) { "met" } else { "MISSED" };
+        format!("{target} {verdict}")
+    });
+    line([
         row.name,
         &row.unit.show(pair.ours),
         &row.unit.show(pair.theirs),
-        &ratio,
-    )
+        &format!("{:.3}", pair.ratio()),
+        &target.unwrap_or_default(),
+    ])
 }
 
-fn line(row: &str, ours: &str, theirs: &str, ratio: &str) -> String {
-    format!("{row:<24}{ours:>12}{theirs:>12}{ratio:>8}\n")
+fn line([row, ours, theirs, ratio, target]: [&str; 5]) -> String {
+    let line = format!("{row:<24}{ours:>12}{theirs:>12}{ratio:>8}  {target}");
+    format!("{}\n", line.trim_end())
 }
 
 /// Prints at once: rows are seen as they come.

@@ -67,11 +67,12 @@ impl Runtime for Ours {
     type Instance = Guest;
     type Computer = Computer;
     type Interpreter = Interpreter;
+    type LinkedInterpreter = InstancePre<WasiCtx>;
 
     fn new(mode: Mode) -> Result<Ours> {
         let mut config = Config::new();
         if mode == Mode::Fresh {
-            config.max_idle_instances(0);
+            config.max_idle_memory(0);
         }
         let engine = Engine::new(&config)?;
         let mut linker = Linker::new(&engine);
@@ -149,13 +150,17 @@ impl Runtime for Ours {
         Ok(Computer { store, run })
     }
 
-    fn interpreter(&self, artifact: &Path) -> Result<Interpreter> {
+    fn link_interpreter(&self, artifact: &Path) -> Result<InstancePre<WasiCtx>> {
         let component = self.map(artifact)?;
         let mut linker = Linker::new(&self.engine);
         cwasm_wasi::add_to_linker(&mut linker, |wasi| wasi)?;
         linker.define_unknown_imports_as_traps(&component)?;
+        linker.instantiate_pre(&component)
+    }
+
+    fn interpreter(&self, linked: &InstancePre<WasiCtx>) -> Result<Interpreter> {
         let mut store = Store::new(&self.engine, WasiCtxBuilder::new().build());
-        let instance = linker.instantiate(&mut store, &component)?;
+        let instance = linked.instantiate(&mut store)?;
         let sum = instance.get_typed_func(&mut store, "sum")?;
         Ok(Interpreter { store, sum })
     }

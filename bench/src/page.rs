@@ -5,6 +5,7 @@ use cwasm_report::{Block, Page, Section, Table, Tile};
 
 use crate::measure::Pair;
 use crate::rows::Row;
+use crate::targets::Target;
 
 /// A kind of rows: those whose names start with one of these.
 struct Kind {
@@ -42,22 +43,6 @@ const KINDS: &[Kind] = &[
         text: "From the start of a process to its end, and servers under load.",
         prefixes: &["process.", "serve."],
     },
-];
-
-/// What ratios are to be at most, by the first part of rows' names.
-const TARGETS: &[(&str, f64)] = &[
-    ("load.small", 0.38),
-    ("instantiate.fresh", 0.45),
-    ("recycled.0", 0.4),
-    ("recycled.1", 0.4),
-    ("recycled.8", 0.5),
-    ("recycled.64", 0.6),
-    ("call.echo1M", 0.65),
-    ("host.len32", 0.35),
-    ("run.geomean", 0.93),
-    ("run.", 1.02),
-    ("process.", 0.4),
-    ("serve.", 0.6),
 ];
 
 /// The colours of bars that are as they should be, and of those that are not.
@@ -105,7 +90,7 @@ fn section(kind: &Kind, rows: &[(&Row, Pair)]) -> Section {
         let interval = pair
             .interval
             .map(|(low, high)| format!("{low:.3} – {high:.3}"));
-        let target = target(row.name).map(|target| target.to_string());
+        let target = Target::of(row).map(|target| target.to_string());
         vec![
             row.name.to_owned(),
             row.unit.show(pair.ours),
@@ -138,28 +123,17 @@ fn section(kind: &Kind, rows: &[(&Row, Pair)]) -> Section {
 }
 
 fn bar(row: &Row, pair: Pair) -> RatioRow {
-    let target = target(row.name);
     RatioRow {
         label: row.name.to_owned(),
         series: if is_good(row, pair) { GOOD } else { BAD },
         ratio: pair.ratio(),
         interval: pair.interval,
-        target,
+        target: Target::of(row).and_then(Target::ratio),
     }
 }
 
 fn is_good(row: &Row, pair: Pair) -> bool {
-    pair.ratio() <= target(row.name).unwrap_or(1.0)
-}
-
-fn target(name: &str) -> Option<f64> {
-    // The whole name first: `recycled.1` is not `recycled.16`.
-    let whole = TARGETS.iter().find(|(prefix, _)| *prefix == name);
-    let part = || {
-        let mut parts = TARGETS.iter().filter(|(prefix, _)| prefix.ends_with('.'));
-        parts.find(|(prefix, _)| name.starts_with(prefix))
-    };
-    whole.or_else(part).map(|(_, target)| *target)
+    Target::of(row).unwrap_or(Target::Ratio(1.0)).is_met(pair)
 }
 
 fn tiles(measured: &[(&Row, Pair)]) -> Vec<Tile> {
@@ -173,8 +147,8 @@ fn tiles(measured: &[(&Row, Pair)]) -> Vec<Tile> {
     };
     let logs: f64 = measured.iter().map(|(_, pair)| pair.ratio().ln()).sum();
     let mean = (logs / measured.len().max(1) as f64).exp();
-    let aimed = count(&|row, _| target(row.name).is_some());
-    let met = count(&|row, pair| target(row.name).is_some() && is_good(row, pair));
+    let aimed = count(&|row, _| Target::of(row).is_some());
+    let met = count(&|row, pair| Target::of(row).is_some() && is_good(row, pair));
     let ahead = count(&|_, pair| pair.ratio() < 1.0);
     vec![
         tile(format!("{mean:.3}"), "geometric mean of all ratios"),
@@ -230,18 +204,5 @@ mod tests {
                 row.name
             );
         }
-        for (prefix, _) in TARGETS {
-            assert!(
-                rows.iter().any(|row| row.name.starts_with(prefix)),
-                "{prefix}"
-            );
-        }
-    }
-
-    #[test]
-    fn targets_are_of_whole_names() {
-        assert_eq!(target("recycled.64"), Some(0.6));
-        assert_eq!(target("recycled.threads"), None);
-        assert_eq!(target("serve.hello.p99"), Some(0.6));
     }
 }

@@ -53,7 +53,9 @@ enum Measure {
     Fresh,
     /// Instances one after another, each of which writes to so many pages.
     Recycled(u32),
-    /// The same on two threads, as part of the time on one.
+    /// Interpreters one after another, each of which is called once.
+    RecycledInterpreter(Real),
+    /// Instances on two threads, as part of the time on one.
     RecycledThreads,
     /// The cost of interruptible code.
     InterruptCost,
@@ -107,6 +109,12 @@ const FIRST: &[Row] = &[
         OFTEN,
         work::load_small::<Ours>,
         work::load_small::<Theirs>,
+    ),
+    Row::amount(
+        "load.floor",
+        Quantity::Ratio,
+        work::load_floor::<Ours>,
+        work::load_floor::<Theirs>,
     ),
     Row::time(
         "load.large",
@@ -378,6 +386,8 @@ const LAST: &[Row] = &[
     Row::recycled("recycled.1", 1),
     Row::recycled("recycled.8", 8),
     Row::recycled("recycled.64", 64),
+    Row::recycled_interpreter("recycled.py", Real::Py),
+    Row::recycled_interpreter("recycled.js", Real::Js),
     Row {
         name: "recycled.threads",
         unit: Quantity::Ratio,
@@ -456,6 +466,15 @@ impl Row {
         }
     }
 
+    const fn recycled_interpreter(name: &'static str, real: Real) -> Row {
+        Row {
+            name,
+            unit: Quantity::Nanoseconds,
+            measure: Measure::RecycledInterpreter(real),
+            needs: Some(real),
+        }
+    }
+
     const fn process(name: &'static str, program: Program) -> Row {
         Row {
             name,
@@ -514,6 +533,11 @@ impl Row {
             Measure::Recycled(pages) => work::recycled(&bench.ours, pages).and_then(|ours| {
                 interleaved(ours, work::recycled(&bench.their_pool, pages)?, OFTEN)
             }),
+            Measure::RecycledInterpreter(real) => work::recycled_interpreter(&bench.ours, real)
+                .and_then(|ours| {
+                    let theirs = work::recycled_interpreter(&bench.their_pool, real)?;
+                    interleaved(ours, theirs, OFTEN)
+                }),
             Measure::RecycledThreads => work::recycled_threads(&bench.ours).and_then(|ours| {
                 let theirs = work::recycled_threads(&bench.their_pool)?;
                 Ok(Pair::of(ours, theirs))

@@ -11,7 +11,8 @@ pub(crate) enum Mode {
     Plain,
     /// Code that can be interrupted.
     Interruptible,
-    /// Instances that are made from the start: nothing is kept of others.
+    /// Instances that touch each page for the first time: address space is all that is kept of
+    /// others.
     Fresh,
     /// Many instances, one after another.
     Pooling,
@@ -34,6 +35,8 @@ pub(crate) trait Runtime: Sized + Sync {
     type Computer: Computer<Error = Self::Error>;
     /// An instance of a language's interpreter.
     type Interpreter: Interpreter<Error = Self::Error>;
+    /// An interpreter's component whose imports are resolved.
+    type LinkedInterpreter: Sync;
 
     /// Makes the engine and the linker.
     fn new(mode: Mode) -> Result<Self, Self::Error>;
@@ -55,8 +58,13 @@ pub(crate) trait Runtime: Sized + Sync {
     fn guest(&self, artifact: &Path) -> Result<Self::Instance, Self::Error>;
     /// An instance of a component that computes, its export of this name resolved.
     fn computer(&self, artifact: &Path, name: &str) -> Result<Self::Computer, Self::Error>;
-    /// An instance of an interpreter, with WASI 0.2 that allows nothing and has no HTTP.
-    fn interpreter(&self, artifact: &Path) -> Result<Self::Interpreter, Self::Error>;
+    /// Loads an interpreter and resolves its imports: WASI 0.2.
+    fn link_interpreter(&self, artifact: &Path) -> Result<Self::LinkedInterpreter, Self::Error>;
+    /// An instance of an interpreter, with WASI that allows nothing.
+    fn interpreter(
+        &self,
+        linked: &Self::LinkedInterpreter,
+    ) -> Result<Self::Interpreter, Self::Error>;
 }
 
 /// An export that computes something by a number, such as how often a loop goes round: a typed

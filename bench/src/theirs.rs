@@ -48,7 +48,7 @@ pub(crate) struct Interpreter {
 }
 
 /// The data of stores with WASI.
-struct Wasi {
+pub(crate) struct Wasi {
     ctx: WasiCtx,
     table: ResourceTable,
 }
@@ -97,6 +97,7 @@ fn pooling() -> InstanceAllocationStrategy {
         .total_memories(64)
         .total_tables(64)
         .max_unused_warm_slots(64)
+        .table_elements(100_000)
         .linear_memory_keep_resident(64 << 20)
         .table_keep_resident(1 << 20)
         .pagemap_scan(Enabled::Auto);
@@ -112,6 +113,7 @@ impl Runtime for Theirs {
     type Instance = Guest;
     type Computer = Computer;
     type Interpreter = Interpreter;
+    type LinkedInterpreter = InstancePre<Wasi>;
 
     fn new(mode: Mode) -> Result<Theirs> {
         let mut config = Config::new();
@@ -195,17 +197,21 @@ impl Runtime for Theirs {
         Ok(Computer { store, run })
     }
 
-    fn interpreter(&self, artifact: &Path) -> Result<Interpreter> {
+    fn link_interpreter(&self, artifact: &Path) -> Result<InstancePre<Wasi>> {
         let component = self.map(artifact)?;
         let mut linker = Linker::new(&self.engine);
         wasmtime_wasi::p2::add_to_linker_sync(&mut linker)?;
         wasmtime_wasi_http::p2::add_only_http_to_linker_sync(&mut linker)?;
+        linker.instantiate_pre(&component)
+    }
+
+    fn interpreter(&self, linked: &InstancePre<Wasi>) -> Result<Interpreter> {
         let wasi = Wasi {
             ctx: WasiCtx::builder().build(),
             table: ResourceTable::new(),
         };
         let mut store = Store::new(&self.engine, wasi);
-        let instance = linker.instantiate(&mut store, &component)?;
+        let instance = linked.instantiate(&mut store)?;
         let sum = instance.get_typed_func(&mut store, "sum")?;
         Ok(Interpreter { store, sum })
     }

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 
+use crate::floor::Floor;
 use crate::guests::{Computation, Guest, KERNELS, Real};
 use crate::measure::{Work, geometric_mean, interleaved, median};
 use crate::peak;
@@ -49,6 +50,14 @@ const LIST_OUT_BYTE: u8 = 0xa5;
 
 pub(crate) fn load_small<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
     load(side, Guest::Small)
+}
+
+/// The time of [`load_small`] as a multiple of the system calls alone.
+pub(crate) fn load_floor<R: Runtime>(side: &Side<R>) -> Result<f64> {
+    let artifact = side.artifact(Guest::Small)?;
+    let floor = Floor::new(&artifact)?;
+    let calls = Box::new(|calls| (0..calls).try_for_each(|_| floor.run()));
+    Ok(interleaved(load_small(side)?, calls, OFTEN)?.ratio())
 }
 
 pub(crate) fn load_large<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
@@ -492,12 +501,29 @@ pub(crate) fn sum_js<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
 /// the sum, JavaScript calls a closure for each number.
 fn sum<R: Runtime>(side: &Side<R>, real: Real) -> Result<Work<'_>> {
     let artifact = side.artifact(Guest::Real(real))?;
-    let mut interpreter = side.runtime.interpreter(&artifact).map_err(failed::<R>)?;
+    let linked = side.runtime.link_interpreter(&artifact);
+    let interpreter = side.runtime.interpreter(&linked.map_err(failed::<R>)?);
+    let mut interpreter = interpreter.map_err(failed::<R>)?;
     let expected: i32 = NUMBERS.iter().sum();
     Ok(Box::new(move |calls| {
         for _ in 0..calls {
             let sum = interpreter.sum(black_box(&NUMBERS)).map_err(failed::<R>)?;
             check::<R, _>("sum", sum, expected)?;
+        }
+        Ok(())
+    }))
+}
+
+/// An interpreter for each call, which adds few numbers up.
+pub(crate) fn recycled_interpreter<R: Runtime>(side: &Side<R>, real: Real) -> Result<Work<'_>> {
+    let artifact = side.artifact(Guest::Real(real))?;
+    let linked = side.runtime.link_interpreter(&artifact);
+    let linked = linked.map_err(failed::<R>)?;
+    Ok(Box::new(move |calls| {
+        for _ in 0..calls {
+            let interpreter = side.runtime.interpreter(black_box(&linked));
+            let sum = interpreter.and_then(|mut started| started.sum(black_box(&[1, 2, 3])));
+            check::<R, _>("sum", sum.map_err(failed::<R>)?, 6)?;
         }
         Ok(())
     }))

@@ -67,8 +67,8 @@ impl Config {
     /// Pages that an instance has written to stay in memory, so that the next one does not fault
     /// them in again: its image or zeros are copied over them. One instance keeps at most a quarter
     /// of this, and no more than a few times what the first one of its kind has written to; the
-    /// rest is given back to the system when the instance is dropped.
-    /// [`Engine::release_unused`] gives back all.
+    /// rest is given back to the system when the instance is dropped. With 0, address space is all
+    /// that is kept. [`Engine::release_unused`] gives back all.
     #[cfg(feature = "recycle")]
     pub fn max_idle_memory(&mut self, bytes: usize) -> &mut Config {
         self.max_idle_memory = bytes;

@@ -120,7 +120,7 @@ impl Kept {
 
     /// Whether nothing is kept.
     pub(crate) fn is_off(&self) -> bool {
-        self.max.instances == 0
+        self.max.instances == 0 || self.max_of_one() == 0
     }
 
     /// Takes room, or somewhat more, so that nothing need be taken for the next one: what was
