@@ -16,6 +16,8 @@ pub(crate) enum Guest {
     Pair,
     /// Writes to pages of its memory.
     Pages,
+    /// Grows its memory.
+    Grown,
     /// About as little as there can be.
     Small,
     /// A core module of about 800 KB.
@@ -121,6 +123,7 @@ impl Guest {
             Guest::Bench => "bench",
             Guest::Pair => "pair",
             Guest::Pages => "pages",
+            Guest::Grown => "grown",
             Guest::Small => "small",
             Guest::Medium => "medium",
             Guest::Large => "large",
@@ -138,6 +141,7 @@ impl Guest {
             Guest::Bench => include_str!("../guests/bench.wat"),
             Guest::Pair => include_str!("../guests/pair.wat"),
             Guest::Pages => include_str!("../guests/pages.wat"),
+            Guest::Grown => include_str!("../guests/grown.wat"),
             Guest::Small => include_str!("../guests/small.wat"),
             Guest::Medium => return Ok(generate::component(MEDIUM_FUNCTIONS)),
             Guest::Large => return Ok(generate::component(LARGE_FUNCTIONS)),
@@ -156,9 +160,9 @@ impl Guest {
     /// How much machine code it must make at least to be worth its name.
     pub(crate) fn least_code_size(self) -> u64 {
         match self {
-            Guest::Bench | Guest::Pages | Guest::Pair | Guest::Small | Guest::Computation(_) => 1,
             Guest::Medium => 1_000_000,
             Guest::Large | Guest::Real(_) => 5_000_000,
+            _ => 1,
         }
     }
 
@@ -168,6 +172,8 @@ impl Guest {
             Guest::Bench | Guest::Pair | Guest::Real(_) => None,
             // The first byte of the image.
             Guest::Pages => Some((3, b'A'.into())),
+            // 17 pages, and one more.
+            Guest::Grown => Some((1, 18)),
             Guest::Small => Some((41, 42)),
             Guest::Medium => Some((1, MEDIUM_ANSWER)),
             Guest::Large => Some((1, LARGE_ANSWER)),

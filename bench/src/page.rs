@@ -19,7 +19,8 @@ const KINDS: &[Kind] = &[
         title: "Load and instantiate",
         text: "From a file to an instance, and instances one after another: load maps an artifact \
                and drops it, first-call does all up to an answer, recycled.N makes an instance, \
-               calls it and drops it, when the call writes to N pages (beside Wasmtime's pool).",
+               calls it and drops it, when the call writes to N pages or the memory grows (beside \
+               Wasmtime's pool).",
         prefixes: &["load.", "instantiate.", "first-call", "recycled."],
     },
     Kind {

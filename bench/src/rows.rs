@@ -13,7 +13,7 @@ use crate::runtime::Mode;
 use crate::serve::{Figure, Load};
 use crate::side::Side;
 use crate::theirs::Theirs;
-use crate::work::{self, compute, interrupt_cost};
+use crate::work::{self, Served, compute, interrupt_cost};
 
 /// One row of the table.
 #[derive(Clone, Copy)]
@@ -51,12 +51,12 @@ enum Measure {
     Programs,
     /// Instances that are made from the start.
     Fresh,
-    /// Instances one after another, each of which writes to so many pages.
-    Recycled(u32),
+    /// Instances one after another.
+    Recycled(Served),
     /// Interpreters one after another, each of which is called once.
     RecycledInterpreter(Real),
     /// Instances on two threads, as part of the time on one.
-    RecycledThreads,
+    RecycledThreads(Served),
     /// The cost of interruptible code.
     InterruptCost,
     /// Whole commands.
@@ -382,18 +382,15 @@ const LAST: &[Row] = &[
         measure: Measure::InterruptCost,
         needs: None,
     },
-    Row::recycled("recycled.0", 0),
-    Row::recycled("recycled.1", 1),
-    Row::recycled("recycled.8", 8),
-    Row::recycled("recycled.64", 64),
+    Row::recycled("recycled.0", Served::pages(0)),
+    Row::recycled("recycled.1", Served::pages(1)),
+    Row::recycled("recycled.8", Served::pages(8)),
+    Row::recycled("recycled.64", Served::pages(64)),
+    Row::recycled("recycled.grown", Served::GROWN),
     Row::recycled_interpreter("recycled.py", Real::Py),
     Row::recycled_interpreter("recycled.js", Real::Js),
-    Row {
-        name: "recycled.threads",
-        unit: Quantity::Ratio,
-        measure: Measure::RecycledThreads,
-        needs: None,
-    },
+    Row::recycled_threads("recycled.threads", Served::pages(1)),
+    Row::recycled_threads("recycled.grown.threads", Served::GROWN),
     Row::process("process.add", Program::Add),
     Row::process("process.py", Program::Real(Real::Py)).of(Real::Py),
     Row::process("process.js", Program::Real(Real::Js)).of(Real::Js),
@@ -457,11 +454,20 @@ impl Row {
         }
     }
 
-    const fn recycled(name: &'static str, pages: u32) -> Row {
+    const fn recycled(name: &'static str, served: Served) -> Row {
         Row {
             name,
             unit: Quantity::Nanoseconds,
-            measure: Measure::Recycled(pages),
+            measure: Measure::Recycled(served),
+            needs: None,
+        }
+    }
+
+    const fn recycled_threads(name: &'static str, served: Served) -> Row {
+        Row {
+            name,
+            unit: Quantity::Ratio,
+            measure: Measure::RecycledThreads(served),
             needs: None,
         }
     }
@@ -530,18 +536,19 @@ impl Row {
             Measure::Programs => bench.programs(),
             Measure::Fresh => work::instantiate(&bench.our_fresh)
                 .and_then(|ours| interleaved(ours, work::instantiate(&bench.theirs)?, OFTEN)),
-            Measure::Recycled(pages) => work::recycled(&bench.ours, pages).and_then(|ours| {
-                interleaved(ours, work::recycled(&bench.their_pool, pages)?, OFTEN)
+            Measure::Recycled(served) => work::recycled(&bench.ours, served).and_then(|ours| {
+                interleaved(ours, work::recycled(&bench.their_pool, served)?, OFTEN)
             }),
             Measure::RecycledInterpreter(real) => work::recycled_interpreter(&bench.ours, real)
                 .and_then(|ours| {
                     let theirs = work::recycled_interpreter(&bench.their_pool, real)?;
                     interleaved(ours, theirs, OFTEN)
                 }),
-            Measure::RecycledThreads => work::recycled_threads(&bench.ours).and_then(|ours| {
-                let theirs = work::recycled_threads(&bench.their_pool)?;
-                Ok(Pair::of(ours, theirs))
-            }),
+            Measure::RecycledThreads(served) => work::recycled_threads(&bench.ours, served)
+                .and_then(|ours| {
+                    let theirs = work::recycled_threads(&bench.their_pool, served)?;
+                    Ok(Pair::of(ours, theirs))
+                }),
             Measure::InterruptCost => interrupt_cost(&bench.our_interruptible, &bench.ours)
                 .and_then(|ours| {
                     let theirs = interrupt_cost(&bench.their_interruptible, &bench.theirs)?;

@@ -99,35 +99,55 @@ pub(crate) fn instantiate<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
     }))
 }
 
-/// Instances one after another, each in a store of its own, that write to so many pages.
-pub(crate) fn recycled<R: Runtime>(side: &Side<R>, pages: u32) -> Result<Work<'_>> {
-    let linked = side
-        .runtime
-        .link(&side.artifact(Guest::Pages)?)
-        .map_err(failed::<R>)?;
-    Ok(Box::new(move |calls| {
-        for _ in 0..calls {
-            serve(side, &linked, pages)?;
+/// A component whose instances are called once each.
+#[derive(Clone, Copy)]
+pub(crate) struct Served {
+    pub(crate) guest: Guest,
+    pub(crate) argument: u32,
+    pub(crate) answer: u32,
+}
+
+impl Served {
+    /// Instances that write to so many pages.
+    pub(crate) const fn pages(pages: u32) -> Served {
+        Served {
+            guest: Guest::Pages,
+            argument: pages,
+            answer: if pages == 0 { 0 } else { b'A' as u32 },
         }
-        Ok(())
+    }
+
+    /// Instances that grow their memory by a page, from 17.
+    pub(crate) const GROWN: Served = Served {
+        guest: Guest::Grown,
+        argument: 1,
+        answer: 18,
+    };
+
+    fn link<R: Runtime>(self, side: &Side<R>) -> Result<R::Linked> {
+        let artifact = side.artifact(self.guest)?;
+        side.runtime.link(&artifact).map_err(failed::<R>)
+    }
+
+    fn serve<R: Runtime>(self, side: &Side<R>, linked: &R::Linked) -> Result<()> {
+        let answer = side.runtime.serve(black_box(linked), self.argument);
+        check::<R, u32>("run", answer.map_err(failed::<R>)?, self.answer)
+    }
+}
+
+/// Instances one after another, each in a store of its own.
+pub(crate) fn recycled<R: Runtime>(side: &Side<R>, served: Served) -> Result<Work<'_>> {
+    let linked = served.link(side)?;
+    Ok(Box::new(move |calls| {
+        (0..calls).try_for_each(|_| served.serve(side, &linked))
     }))
 }
 
-fn serve<R: Runtime>(side: &Side<R>, linked: &R::Linked, pages: u32) -> Result<()> {
-    let answer = side.runtime.serve(black_box(linked), black_box(pages));
-    let expected = if pages == 0 { 0 } else { b'A'.into() };
-    check::<R, u32>("run", answer.map_err(failed::<R>)?, expected)
-}
-
-/// The time of an instance with two threads as part of that with one: a half at best. The instances
-/// write to one page.
-pub(crate) fn recycled_threads<R: Runtime>(side: &Side<R>) -> Result<f64> {
+/// The time of an instance with two threads as part of that with one: a half at best.
+pub(crate) fn recycled_threads<R: Runtime>(side: &Side<R>, served: Served) -> Result<f64> {
     const INSTANCES: u32 = 100_000;
-    let linked = side
-        .runtime
-        .link(&side.artifact(Guest::Pages)?)
-        .map_err(failed::<R>)?;
-    let run = |instances| (0..instances).try_for_each(|_| serve(side, &linked, 1));
+    let linked = served.link(side)?;
+    let run = |instances| (0..instances).try_for_each(|_| served.serve(side, &linked));
     let time = |threads: u32| -> Result<f64> {
         let start = Instant::now();
         std::thread::scope(|scope| {

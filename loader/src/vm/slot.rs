@@ -70,6 +70,10 @@ pub(super) struct Area {
     /// Bytes that are accessible at first: whole pages.
     #[cfg(feature = "recycle")]
     pub(super) initial: usize,
+    /// Where the part starts that the system keeps apart, because instances grow up to there; and
+    /// the mapping that this takes.
+    #[cfg(feature = "recycle")]
+    pub(super) apart: Option<(usize, Mappings)>,
     /// Bytes that are accessible, as known when no instance uses it.
     pub(super) accessible: usize,
 }
@@ -101,6 +105,8 @@ impl Slot {
                     descriptor: None,
                     #[cfg(feature = "recycle")]
                     initial: before,
+                    #[cfg(feature = "recycle")]
+                    apart: None,
                     accessible: before,
                 });
             };
@@ -111,6 +117,8 @@ impl Slot {
                 descriptor: Some(memory.slot),
                 #[cfg(feature = "recycle")]
                 initial,
+                #[cfg(feature = "recycle")]
+                apart: None,
                 accessible: initial,
             })
         });
@@ -299,6 +307,7 @@ impl Drop for Slot {
         #[cfg(feature = "recycle")]
         {
             self.is_lost |= self.reuse.open().is_err();
+            self.is_lost |= self.join().is_err();
         }
         for area in &mut self.areas {
             if let Some(space) = area.space.take().filter(|_| !self.is_lost) {

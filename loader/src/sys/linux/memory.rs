@@ -130,6 +130,20 @@ impl Reservation {
         Ok(unsafe { rustix::mm::mprotect(start, size, MprotectFlags::READ) }?)
     }
 
+    /// Sets whether the system keeps whole pages apart from those before them, which may have the
+    /// same protection now and then: so it need not split and join them each time. Pages that are
+    /// apart are not in core dumps.
+    #[cfg(feature = "recycle")]
+    pub(crate) fn set_apart(&self, offset: usize, size: usize, apart: bool) -> io::Result<()> {
+        let start = self.address(offset, size).as_ptr().cast();
+        let advice = match apart {
+            true => Advice::LinuxDontDump,
+            false => Advice::LinuxDoDump,
+        };
+        // SAFETY: the pages are ours (invariant 1); what is in them stays.
+        Ok(unsafe { rustix::mm::madvise(start, size, advice) }?)
+    }
+
     /// Makes whole pages, none of which is mapped from a file, zeros again.
     pub(crate) fn discard(&self, offset: usize, size: usize) -> io::Result<()> {
         let start = self.address(offset, size).as_ptr().cast();

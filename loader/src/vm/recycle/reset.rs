@@ -80,7 +80,7 @@ impl Slot {
             }
         }
         for index in 0..self.areas.len() {
-            copied += self.reset_grown(unit, plan, index, true)?;
+            copied += self.reset_grown(unit, plan, index)?;
         }
         Ok(Reset {
             resident: copied,
@@ -91,17 +91,10 @@ impl Slot {
     }
 
     /// Makes the part of an area clean by which its memory has grown, and inaccessible again: how
-    /// many bytes were copied. `is_usual` says that instances do the same again and again, so that
-    /// its pages are there.
-    fn reset_grown(
-        &mut self,
-        unit: &Unit,
-        plan: &InstancePlan,
-        index: usize,
-        is_usual: bool,
-    ) -> io::Result<usize> {
-        /// To fill so much costs less than to ask the kernel which pages were written to.
-        const FEW: usize = 24 * PAGE_SIZE;
+    /// many bytes were copied. The kernel is asked even if instances do the same again and again:
+    /// to fill a few pages would cost less, but then all of them are there, and each change of
+    /// their protection costs more.
+    fn reset_grown(&mut self, unit: &Unit, plan: &InstancePlan, index: usize) -> io::Result<usize> {
         let Area {
             accessible,
             initial,
@@ -111,22 +104,16 @@ impl Slot {
         if grown.is_empty() {
             return Ok(0);
         }
-        let copied = if is_usual && grown.len() <= FEW {
-            zero(self.space(index), grown.start, grown.len());
-            grown.len()
-        } else {
-            let mut written = Written::new(false);
-            written.begin_area(self.engine.kept().max_of_one());
-            match self.reset_written(unit, plan, index, grown.clone(), &mut written) {
-                true => written.bytes,
-                false => {
-                    self.space(index).discard(grown.start, grown.len())?;
-                    0
-                }
-            }
-        };
+        let mut written = Written::new(false);
+        written.begin_area(self.engine.kept().max_of_one());
+        let is_clean = self.engine.scans_pages()
+            && self.reset_written(unit, plan, index, grown.clone(), &mut written);
+        if !is_clean {
+            self.space(index).discard(grown.start, grown.len())?;
+            written.bytes = 0;
+        }
         self.hide_grown(index)?;
-        Ok(copied)
+        Ok(written.bytes)
     }
 
     /// Makes a slot without fences clean again.
@@ -144,7 +131,7 @@ impl Slot {
                 self.reset_written(unit, plan, index, 0..initial, &mut written)
             };
             if is_done {
-                written.bytes += self.reset_grown(unit, plan, index, false)?;
+                written.bytes += self.reset_grown(unit, plan, index)?;
             }
         }
         if !is_done {
@@ -194,8 +181,41 @@ impl Slot {
             let grown = accessible - initial;
             self.space(index).make_inaccessible(initial, grown)?;
             self.areas[index].accessible = initial;
+            self.set_apart(index, accessible)?;
         }
         Ok(())
+    }
+
+    /// Keeps apart what is behind the part by which a memory has grown, if there is a mapping left
+    /// for it: the next instances grow as far and no further, as a rule.
+    fn set_apart(&mut self, index: usize, end: usize) -> io::Result<()> {
+        let before = self.areas[index].apart.as_ref().map_or(0, |(end, _)| *end);
+        let rest = self.space(index).size() - end;
+        if end <= before || rest == 0 {
+            return Ok(());
+        }
+        self.join_area(index)?;
+        if let Ok(mapping) = self.engine.pool().budget().take(1) {
+            self.space(index).set_apart(end, rest, true)?;
+            self.areas[index].apart = Some((end, mapping));
+        }
+        Ok(())
+    }
+
+    /// Keeps nothing apart any more.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub(in crate::vm) fn join(&mut self) -> io::Result<()> {
+        (0..self.areas.len()).try_for_each(|index| self.join_area(index))
+    }
+
+    fn join_area(&mut self, index: usize) -> io::Result<()> {
+        let Some((end, _mapping)) = self.areas[index].apart.take() else {
+            return Ok(());
+        };
+        let rest = self.space(index).size() - end;
+        self.space(index).set_apart(end, rest, false)
     }
 
     /// Closes fences around what instances do not write to, if there are mappings for them.
