@@ -54,19 +54,29 @@ impl Budget {
     /// # Errors
     /// If there are not as many left: the limit's name.
     pub(crate) fn take(self: &Arc<Self>, count: usize) -> io::Result<Mappings> {
-        let add = |used: usize| used.checked_add(count).filter(|sum| *sum <= self.max);
-        let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
-        match self.used.fetch_update(set, fetch, add) {
-            Ok(_) => Ok(Mappings {
-                budget: Arc::clone(self),
-                count,
-            }),
-            Err(used) => Err(io::Error::other(format!(
+        self.take_of(self.max, count).map_err(|used| {
+            io::Error::other(format!(
                 "the engine's limit of {} memory mappings (Config::max_mappings) is exceeded: {used} \
                  are taken, and {count} more needed",
                 self.max
-            ))),
-        }
+            ))
+        })
+    }
+
+    /// Takes so many mappings for what can be done without, if a half of all is left afterwards.
+    #[cfg(feature = "recycle")]
+    pub(crate) fn take_spare(self: &Arc<Self>, count: usize) -> Option<Mappings> {
+        self.take_of(self.max / 2, count).ok()
+    }
+
+    /// Takes so many mappings, if `most` are taken then; or how many are taken.
+    fn take_of(self: &Arc<Self>, most: usize, count: usize) -> Result<Mappings, usize> {
+        let add = |used: usize| used.checked_add(count).filter(|sum| *sum <= most);
+        let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);
+        self.used.fetch_update(set, fetch, add).map(|_| Mappings {
+            budget: Arc::clone(self),
+            count,
+        })
     }
 
     /// A new reservation: see [`Reservation::new`].
@@ -118,5 +128,18 @@ mod tests {
         drop(budget.reserve(PAGE_SIZE, 0).unwrap());
         drop(second);
         assert_eq!(budget.used.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    #[cfg(feature = "recycle")]
+    fn a_half_is_left_of_what_is_spare() {
+        let budget = Budget::new(Some(8));
+        let spare = budget.take_spare(4).unwrap();
+        assert!(budget.take_spare(1).is_none());
+        let needed = budget.take(4).unwrap();
+        drop(spare);
+        assert!(budget.take_spare(1).is_none(), "needed ones count");
+        drop(needed);
+        assert!(budget.take_spare(4).is_some() && budget.take_spare(5).is_none());
     }
 }

@@ -24,12 +24,12 @@ const PATIENCE: u32 = 3;
 /// system calls that follow take as long as to ask the kernel a few times.
 const IMPATIENCE: u32 = 8;
 
-/// Bytes that are copied for each instance with a fence, at most: beyond that, asking the kernel
-/// costs little beside copying.
-const MOST_FENCED: usize = 128 * PAGE_SIZE;
+/// Bytes that are copied for each instance with a fence, at most: so that those pages that an
+/// instance writes to only now and then are not copied for all.
+const MOST_FENCED: usize = 512 * PAGE_SIZE;
 
 /// Parts of an area that a fence leaves writable, at most: each takes two mappings.
-const MOST_PARTS: usize = 4;
+const MOST_PARTS: usize = 64;
 
 /// Pages between two parts that are written to are left writable as well, if there are so few.
 const GAP: usize = 4 * PAGE_SIZE;
@@ -179,13 +179,14 @@ mod tests {
         assert!(!written.add(pages(5, 6)));
         let expected = vec![vec![pages(0, 9), pages(100, 101)], vec![pages(0, 6)]];
         assert_eq!(written.parts, Some(expected));
-        for start in (200..300).step_by(20) {
+        for index in 0..=MOST_PARTS {
+            let start = 200 + 5 * index + index;
             written.add(pages(start, start + 1));
         }
         assert_eq!(written.parts, None, "too many parts");
         let mut large = Written::new(true);
         large.begin_area(usize::MAX);
-        assert!(large.add(pages(0, 129)));
+        assert!(large.add(pages(0, 513)));
         assert_eq!(large.parts, None, "too many bytes");
     }
 }

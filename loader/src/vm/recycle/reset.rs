@@ -195,7 +195,7 @@ impl Slot {
             return Ok(());
         }
         self.join_area(index)?;
-        if let Ok(mapping) = self.engine.pool().budget().take(1) {
+        if let Some(mapping) = self.engine.pool().budget().take_spare(1) {
             self.space(index).set_apart(end, rest, true)?;
             self.areas[index].apart = Some((end, mapping));
         }
@@ -224,7 +224,7 @@ impl Slot {
     /// If the system refuses, and what has changed by then cannot be undone.
     fn fence(&mut self, parts: Vec<Vec<Range<usize>>>) -> io::Result<()> {
         let count: usize = parts.iter().map(|parts| 2 * parts.len() + 1).sum();
-        let Ok(mappings) = self.engine.pool().budget().take(count) else {
+        let Some(mappings) = self.engine.pool().budget().take_spare(count) else {
             return Ok(());
         };
         let mut fences = Vec::new();
