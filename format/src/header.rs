@@ -27,8 +27,8 @@ pub const MAGIC: [u8; 8] = *b"cwasm\r\n\x1a";
 /// memories of 64 bits for the canonical ABI, lists of fixed length, maps, and modules as imports
 /// and exports, and its thunks store their context; in version 5 instances may be entered while
 /// they wait; version 6 says which runs of images are mapped, and stores equal names of functions
-/// once.
-pub const ABI_VERSION: u32 = 6;
+/// once; in version 7 memories may have a guard that moves, of which code knows nothing.
+pub const ABI_VERSION: u32 = 7;
 
 /// The lowest version this crate reads.
 pub const ABI_VERSION_MIN: u32 = 6;

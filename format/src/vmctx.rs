@@ -57,10 +57,13 @@ pub struct VmMemory {
     /// Size in bytes beyond which it cannot grow: the declared maximum, at most the reservation.
     pub max_byte_len: u64,
     /// Log2 of the page size in bytes.
-    pub page_log2: u32,
+    pub page_log2: u16,
     /// 1 if other threads may use and grow it at the same time, so that `byte_len` is accessed
     /// atomically; else 0.
-    pub is_shared: u32,
+    pub is_shared: u16,
+    /// Bytes of the loader's guard that moves when the memory grows; 0 if all that it can grow into
+    /// is inaccessible by itself.
+    pub guard: u32,
 }
 
 /// A table.

@@ -116,9 +116,11 @@ impl Config {
     /// Sets how many mappings of memory all instances of the engine may take together; by default
     /// half of those that the operating system lets a process have (`vm.max_map_count`, read once;
     /// 65,530 if it cannot be read), so that as many are left to the host. Two mappings each are
-    /// taken by a memory, an instance without a memory, a large part of an image, which is mapped,
-    /// and a reservation that is [kept](Config::max_idle_instances). An instance that would
-    /// exceed the limit is refused. Hosts with several engines divide the mappings among them.
+    /// taken by a memory, a large part of an image, which is mapped, and a reservation that is
+    /// [kept](Config::max_idle_instances); more are taken to keep instances ready, but no more than
+    /// half of all. Many instances share two if they have no memory, or memories whose accesses are
+    /// checked (`--bounds check`; Linux 6.13). An instance that would exceed the limit is refused.
+    /// Hosts with several engines divide the mappings among them.
     pub fn max_mappings(&mut self, count: usize) -> &mut Config {
         self.max_mappings = Some(count);
         self

@@ -6,7 +6,8 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use cwasm::{Component, Config, Linker, Store};
+use cwasm::{Component, Config, Linker, Store, StoreLimits};
+use cwasm_compiler::{Bounds, Options};
 use cwasm_tests::artifact::Workshop;
 
 /// Loads and drops.
@@ -146,9 +147,85 @@ fn instances_keep_what_they_may() {
     );
 }
 
+/// Whether this is Linux 6.13 or later, which has guards that take no mapping.
+fn has_guards() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split(|char: char| !char.is_ascii_digit());
+    let mut next = || numbers.next().unwrap().parse::<u32>().unwrap();
+    (next(), next()) >= (6, 13)
+}
+
+/// Instances without a memory, and those whose accesses are checked, share mappings: there can be
+/// more of them than a process has mappings.
+fn many_instances_are_alive() {
+    const MANY: usize = 50_000;
+    let without = r#"(component
+      (core module $m
+        (global $n (mut i32) (i32.const 7))
+        (func (export "run") (param i32) (result i32)
+          (global.get $n)
+          (global.set $n (local.get 0))))
+      (core instance $i (instantiate $m))
+      (func (export "run") (param "n" u32) (result u32) (canon lift (core func $i "run"))))"#;
+    let checked = r#"(component
+      (core module $m
+        (memory 1)
+        (data (i32.const 8) "\07")
+        (func (export "run") (param i32) (result i32)
+          (i32.load8_u (i32.const 8))
+          (i32.store8 (i32.const 8) (local.get 0))
+          ;; The first byte beyond the memory, and the last, which grows.
+          (i32.store8
+            (i32.shl (memory.grow (i32.const 3)) (i32.const 16)) (local.get 0))
+          (i32.store8
+            (i32.sub (i32.shl (memory.size) (i32.const 16)) (i32.const 1)) (local.get 0))))
+      (core instance $i (instantiate $m))
+      (func (export "run") (param "n" u32) (result u32) (canon lift (core func $i "run"))))"#;
+    let options = Options {
+        bounds: Bounds::Check,
+        ..Options::default()
+    };
+    for (text, is_shared) in [(without, true), (checked, has_guards())] {
+        let workshop = Workshop::new();
+        let wasm = wat::parse_str(text).unwrap();
+        let artifact = cwasm_compiler::compile(&wasm, &options).unwrap().bytes;
+        let component = workshop.map_component(&artifact).unwrap();
+        let pre = Linker::<()>::new(workshop.engine())
+            .instantiate_pre(&component)
+            .unwrap();
+        let make = |number: usize| {
+            let mut store = Store::new(workshop.engine(), ());
+            let mut limits = StoreLimits::new();
+            limits.memory_size(16 << 20);
+            store.set_limits(limits);
+            let instance = pre.instantiate(&mut store).unwrap();
+            let run = instance
+                .get_typed_func::<(u32,), (u32,)>(&mut store, "run")
+                .unwrap();
+            assert_eq!(run.call(&mut store, (number as u32,)).unwrap(), (7,));
+            store
+        };
+        let before = (memory().1, mappings());
+        let many = if is_shared { MANY } else { 5000 };
+        for _ in 0..2 {
+            let alive: Vec<_> = (0..many).map(make).collect();
+            let taken = mappings() - before.1;
+            assert!(!is_shared || taken < 1000, "{taken} mappings");
+            let each = memory().1.saturating_sub(before.0) / many;
+            assert!(each < 24 << 10, "{each} bytes for each instance");
+            drop(alive);
+        }
+        workshop.engine().release_unused();
+        let own = memory().1;
+        assert!(own < before.0 + (96 << 20), "{before:?}, then {own}");
+        assert!(mappings() < before.1 + 100);
+    }
+}
+
 #[test]
 fn loads_leave_nothing_behind() {
     instances_keep_what_they_may();
+    many_instances_are_alive();
     let workshop = Workshop::new();
     instances_leave_nothing_behind(&workshop);
     let artifact = workshop.compile(&common::greet()).unwrap();

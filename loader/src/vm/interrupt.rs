@@ -25,8 +25,8 @@ use crate::error::{Context as _, Result};
 use crate::fork::{self, Locked};
 use crate::sys::PAGE_SIZE;
 use crate::vm::deadline::Deadline;
-use crate::vm::mappings::Space;
 use crate::vm::parking::Waiter;
+use crate::vm::space::Space;
 
 /// Stops the code that runs in a [`Store`](crate::Store), from any thread. Cheap to clone; does
 /// nothing once the store is gone.

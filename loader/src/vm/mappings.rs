@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::sys;
-use crate::sys::memory::Reservation;
 
 /// Mappings that a reservation is at most: what is accessible, and the rest.
 pub(crate) const PER_RESERVATION: usize = 2;
@@ -28,14 +27,6 @@ pub(crate) struct Budget {
 pub(crate) struct Mappings {
     budget: Arc<Budget>,
     count: usize,
-}
-
-/// A reservation, and its mappings.
-#[derive(Debug)]
-pub(crate) struct Space {
-    // Unmapped before the mappings are given back.
-    reservation: Reservation,
-    _mappings: Mappings,
 }
 
 impl Budget {
@@ -78,18 +69,6 @@ impl Budget {
             count,
         })
     }
-
-    /// A new reservation: see [`Reservation::new`].
-    ///
-    /// # Errors
-    /// If the operating system refuses, or the limit is reached.
-    pub(crate) fn reserve(self: &Arc<Self>, size: usize, accessible: usize) -> io::Result<Space> {
-        let mappings = self.take(PER_RESERVATION)?;
-        Ok(Space {
-            reservation: Reservation::new(size, accessible)?,
-            _mappings: mappings,
-        })
-    }
 }
 
 impl Drop for Mappings {
@@ -98,34 +77,20 @@ impl Drop for Mappings {
     }
 }
 
-impl std::ops::Deref for Space {
-    type Target = Reservation;
-
-    fn deref(&self) -> &Reservation {
-        &self.reservation
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::PAGE_SIZE;
 
     #[test]
     fn what_is_dropped_can_be_taken_again() {
         let budget = Budget::new(Some(5));
-        let first = budget.reserve(PAGE_SIZE, 0).unwrap();
-        let second = budget.reserve(PAGE_SIZE, PAGE_SIZE).unwrap();
-        let error = budget.reserve(PAGE_SIZE, 0).unwrap_err().to_string();
+        let (first, second) = (budget.take(2).unwrap(), budget.take(2).unwrap());
+        let error = budget.take(2).unwrap_err().to_string();
         assert!(error.contains("limit of 5 memory mappings"), "{error}");
         assert!(budget.take(usize::MAX).is_err());
         let last = budget.take(1).unwrap();
         drop((first, last));
-        // A system call that fails gives back what it took.
-        for _ in 0..9 {
-            assert!(budget.reserve(1 << 60, 0).is_err());
-        }
-        drop(budget.reserve(PAGE_SIZE, 0).unwrap());
+        drop(budget.take(3).unwrap());
         drop(second);
         assert_eq!(budget.used.load(Ordering::Relaxed), 0);
     }

@@ -16,10 +16,12 @@ use crate::artifact::plan::MemoryPlan;
 use crate::error::{Context as _, Error, Result};
 use crate::fork;
 use crate::sys::PAGE_SIZE;
+#[cfg(feature = "recycle")]
+use crate::sys::memory::move_guard;
 use crate::sys::memory::{Reservation, make_accessible, round_up};
 use crate::vm::limits::StoreLimits;
-use crate::vm::mappings::Space;
 use crate::vm::pool::Pool;
+use crate::vm::space::Space;
 
 /// Bytes of address space that a memory is given, without guard, if there are as many.
 fn wanted(limits: &StoreLimits, memory: &MemoryPlan) -> usize {
@@ -40,16 +42,23 @@ pub(super) fn fits(size: usize, limits: &StoreLimits, memory: &MemoryPlan) -> bo
 }
 
 /// Reserves `before` accessible bytes and a memory after them, whose initial size is accessible.
+/// `is_mapped` says that files will be mapped there.
 pub(super) fn reserve(
     pool: &Pool,
     limits: &StoreLimits,
     before: usize,
     memory: &MemoryPlan,
+    is_mapped: bool,
 ) -> Result<Space> {
     let is_checked = memory.is_checked;
+    // Threads would see a guard move.
+    let guard = (is_checked && !memory.is_shared && !is_mapped).then_some(memory.guard_size);
     let size = wanted(limits, memory);
     let least = round_up(memory.byte_len).unwrap_or(usize::MAX);
-    let guarded = |size: usize| take(pool, before, least, size.checked_add(memory.guard_size));
+    let guarded = |size: usize| {
+        let size = size.checked_add(memory.guard_size);
+        take(pool, before, least, size, guard)
+    };
     let reservation = guarded(size).or_else(|error| match is_checked {
         true => take_smaller(guarded, least, size).ok_or(error),
         false => Err(error),
@@ -69,12 +78,22 @@ pub(super) fn reserve(
     })
 }
 
-/// Takes `before` and `accessible` bytes that are accessible, of `before` and `size` bytes.
-fn take(pool: &Pool, before: usize, accessible: usize, size: Option<usize>) -> io::Result<Space> {
+/// Takes `before` and `accessible` bytes that are accessible, of `before` and `size` bytes. With a
+/// guard, nothing beyond it is touched.
+fn take(
+    pool: &Pool,
+    before: usize,
+    accessible: usize,
+    size: Option<usize>,
+    guard: Option<usize>,
+) -> io::Result<Space> {
     let size = size.and_then(|size| before.checked_add(size));
-    match (size, before.checked_add(accessible)) {
-        (Some(size), Some(accessible)) => pool.take(size.max(PAGE_SIZE), accessible),
-        _ => Err(io::ErrorKind::OutOfMemory.into()),
+    let (Some(size), Some(accessible)) = (size, before.checked_add(accessible)) else {
+        return Err(io::ErrorKind::OutOfMemory.into());
+    };
+    match guard {
+        Some(guard) => pool.take_guarded(size.max(PAGE_SIZE), accessible, guard),
+        None => pool.take(size.max(PAGE_SIZE), accessible),
     }
 }
 
@@ -103,6 +122,9 @@ pub(crate) struct Fixed {
     pub(crate) max_byte_len: u64,
     pub(crate) page_log2: u32,
     pub(crate) is_shared: bool,
+    /// Bytes of the guard that moves when it grows.
+    #[cfg(feature = "recycle")]
+    guard: usize,
 }
 
 impl Fixed {
@@ -116,15 +138,36 @@ impl Fixed {
         // SAFETY: as above.
         let max_byte_len = unsafe { (*memory).max_byte_len };
         // SAFETY: as above.
-        let page_log2 = unsafe { (*memory).page_log2 };
+        let page_log2 = unsafe { (*memory).page_log2 }.into();
         // SAFETY: as above.
         let is_shared = unsafe { (*memory).is_shared } != 0;
+        #[cfg(feature = "recycle")]
+        // SAFETY: as above.
+        let guard = unsafe { (*memory).guard } as usize;
         Fixed {
             base: std::ptr::with_exposed_provenance_mut(base as usize),
             max_byte_len,
             page_log2,
             is_shared,
+            #[cfg(feature = "recycle")]
+            guard,
         }
+    }
+
+    /// Makes pages accessible that become a part of the memory.
+    ///
+    /// # Safety
+    /// - They follow those that are accessible, end where the memory can end at most, and nobody
+    ///   relies on them being inaccessible.
+    unsafe fn extend(&self, start: NonNull<u8>, size: usize) -> io::Result<()> {
+        #[cfg(feature = "recycle")]
+        if self.guard != 0 {
+            // SAFETY: the pages are in the memory's reservation (the caller's contract), which has
+            // as many bytes as the guard after the largest size (`reserve`).
+            return unsafe { move_guard(start, size, self.guard) };
+        }
+        // SAFETY: the pages are in the memory's reservation (the caller's contract).
+        unsafe { make_accessible(start, size) }
     }
 }
 
@@ -166,7 +209,7 @@ pub(crate) unsafe fn grow(memory: NonNull<VmMemory>, delta: u64) -> Option<u64> 
         let start = NonNull::new(fixed.base.wrapping_add(accessible))?;
         // SAFETY: the pages are in the memory's reservation, because `max_byte_len` is, and nobody
         // relies on them being inaccessible: they become part of the memory.
-        unsafe { make_accessible(start, size) }.ok()?;
+        unsafe { fixed.extend(start, size) }.ok()?;
     }
     // Who sees the new size can access the pages.
     byte_len.store(new_len, Ordering::SeqCst);
@@ -203,8 +246,8 @@ impl HostMemory {
         limits.check_memory(byte_len)?;
         // Any module may import it, also one whose code relies on guards.
         let size = (most + cwasm_format::data::GUARD_SIZE) as usize;
-        let reservation =
-            take(engine.pool(), 0, byte_len as usize, Some(size)).with_context(|| {
+        let reservation = take(engine.pool(), 0, byte_len as usize, Some(size), None)
+            .with_context(|| {
                 let size = Bytes(size);
                 format!("cannot reserve {size} of address space for a memory of the host")
             })?;
@@ -214,6 +257,7 @@ impl HostMemory {
             max_byte_len: limits.memory_max(max.and_then(bytes).unwrap_or(most)),
             page_log2: 16,
             is_shared: is_shared.into(),
+            guard: 0,
         };
         Ok(HostMemory { vm, reservation })
     }

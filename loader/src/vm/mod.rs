@@ -22,7 +22,10 @@ pub(crate) mod pool;
 #[cfg(feature = "recycle")]
 pub(crate) mod recycle;
 pub(crate) mod resources;
+#[cfg(feature = "recycle")]
+pub(crate) mod slabs;
 pub(crate) mod slot;
+mod space;
 pub(crate) mod store;
 pub(crate) mod store_context;
 pub(crate) mod store_id;

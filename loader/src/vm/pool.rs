@@ -10,9 +10,12 @@ use std::io;
 use std::sync::{Arc, Mutex};
 
 use crate::fork;
-use crate::vm::mappings::{Budget, Space};
+use crate::vm::mappings::Budget;
 #[cfg(feature = "recycle")]
 use crate::vm::recycle::kept::Kept;
+#[cfg(feature = "recycle")]
+use crate::vm::slabs::Slabs;
+use crate::vm::space::Space;
 
 /// Reservations that nobody uses: all of their pages are zeros, or inaccessible.
 #[derive(Debug)]
@@ -26,6 +29,9 @@ pub(crate) struct Pool {
     /// Whole instances that are kept.
     #[cfg(feature = "recycle")]
     kept: Arc<Kept>,
+    /// Address space that many instances share.
+    #[cfg(feature = "recycle")]
+    slabs: Arc<Slabs>,
 }
 
 #[derive(Debug)]
@@ -44,6 +50,8 @@ impl Pool {
             budget,
             #[cfg(feature = "recycle")]
             kept: Arc::default(),
+            #[cfg(feature = "recycle")]
+            slabs: Arc::default(),
         }
     }
 
@@ -80,10 +88,10 @@ impl Pool {
             accessible: before,
         }) = found
         else {
-            return self.budget.reserve(size, accessible).or_else(|_| {
+            return Space::new(&self.budget, size, accessible).or_else(|_| {
                 // Perhaps the missing address space is kept here.
                 self.release();
-                self.budget.reserve(size, accessible)
+                Space::new(&self.budget, size, accessible)
             });
         };
         if before < accessible {
@@ -94,10 +102,27 @@ impl Pool {
         Ok(reservation)
     }
 
+    /// As [`take`](Pool::take), for an instance that touches nothing beyond `guard` bytes after
+    /// what is accessible, at any time: it need not have a mapping of its own.
+    pub(crate) fn take_guarded(
+        &self,
+        size: usize,
+        accessible: usize,
+        guard: usize,
+    ) -> io::Result<Space> {
+        #[cfg(feature = "recycle")]
+        if let Some(piece) = self.slabs.take(&self.budget, (size, accessible, guard)) {
+            return Ok(Space::of_piece(piece));
+        }
+        #[cfg(not(feature = "recycle"))]
+        let _ = guard;
+        self.take(size, accessible)
+    }
+
     /// Gives back a reservation of which the first `accessible` bytes can be read and written, and
     /// of which `mapped` says whether files are mapped there.
     pub(crate) fn give_back(&self, reservation: Space, accessible: usize, mapped: bool) {
-        if self.is_full_of(reservation.size()) {
+        if !reservation.is_whole() || self.is_full_of(reservation.size()) {
             return;
         }
         let (cleared, accessible) = if accessible == 0 {
@@ -142,6 +167,8 @@ impl Pool {
         self.kept.clear();
         let free = std::mem::take(&mut *fork::lock(&self.free));
         drop(free);
+        #[cfg(feature = "recycle")]
+        self.slabs.release();
     }
 }
 

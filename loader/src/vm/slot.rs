@@ -31,9 +31,10 @@ use crate::artifact::plan::{InstancePlan, Run, TablePlan};
 use crate::error::{Context as _, Error, Result};
 use crate::sys::memory::{Reservation, round_up};
 use crate::vm::limits::StoreLimits;
-use crate::vm::mappings::{Mappings, PER_RUN, Space};
+use crate::vm::mappings::{Mappings, PER_RUN};
 #[cfg(feature = "recycle")]
 use crate::vm::recycle::reuse::Reuse;
+use crate::vm::space::Space;
 use crate::vm::table::MAX_ELEMENTS;
 
 /// The context and the memories of one instance.
@@ -95,10 +96,14 @@ impl Slot {
             return Err(Error::msg(message));
         }
         let pool = engine.pool();
+        let is_mapped = plan.mapped_runs != 0;
         let areas = (0..plan.memories.len().max(1)).map(|index| {
             let before = if index == 0 { plan.context_size } else { 0 };
             let Some(memory) = plan.memories.get(index) else {
-                let space = pool.take(before, before);
+                let space = match is_mapped {
+                    true => pool.take(before, before),
+                    false => pool.take_guarded(before, before, 0),
+                };
                 return Ok(Area {
                     space: Some(space.context("cannot allocate memory for an instance")?),
                     before,
@@ -112,7 +117,7 @@ impl Slot {
             };
             let initial = before + round_up(memory.byte_len).unwrap_or(0);
             Ok(Area {
-                space: Some(memory::reserve(pool, limits, before, memory)?),
+                space: Some(memory::reserve(pool, limits, before, memory, is_mapped)?),
                 before,
                 descriptor: Some(memory.slot),
                 #[cfg(feature = "recycle")]
@@ -246,8 +251,9 @@ impl Slot {
                 base: base.expose_provenance() as u64,
                 byte_len: memory.byte_len as u64,
                 max_byte_len: limits.memory_max(max_byte_len as u64),
-                page_log2: memory.page_log2,
+                page_log2: memory.page_log2 as u16,
                 is_shared: memory.is_shared.into(),
+                guard: self.space(index).guard() as u32,
             };
             // SAFETY: inside the context (checked by the plan).
             let slot = unsafe { context.byte_add(memory.slot) }.cast::<VmMemory>();

@@ -73,7 +73,7 @@ records! {
     traps::TrapBlock { first, position }
     vmctx::VmContext { store, instance, closed, held }
     vmctx::VmStore { builtins, stack_limit, host }
-    vmctx::VmMemory { base, byte_len, max_byte_len, page_log2, is_shared }
+    vmctx::VmMemory { base, byte_len, max_byte_len, page_log2, is_shared, guard }
     vmctx::VmTable { base, len, max, capacity }
     vmctx::VmHandles { base, stack, len, free, max, stack_len, stack_capacity, reserved }
     vmctx::VmHandle { rep, ty, lends, scope }

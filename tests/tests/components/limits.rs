@@ -6,7 +6,6 @@ use cwasm::{
     CallHook, CoreMemory, CoreTable, CoreVal, Error, Extern, HeapType, Instance, Linker, RefType,
     SharedMemory, Store, StoreLimits, TrapCode, Val, ValType,
 };
-use cwasm_compiler::{Bounds, Options};
 use cwasm_tests::artifact::Workshop;
 
 const GUEST: &str = r#"(component
@@ -368,10 +367,7 @@ fn mappings() -> usize {
 
 #[test]
 fn instances_do_not_take_all_mappings_of_the_process() {
-    let workshop = Workshop::with_options(Options {
-        bounds: Bounds::Check,
-        ..Options::default()
-    });
+    let workshop = Workshop::new();
     let memories = "(memory 1 1)".repeat(100);
     let text = format!("(component (core module $m {memories}) (core instance (instantiate $m)))");
     let artifact = workshop.compile(text.as_bytes()).unwrap();

@@ -34,6 +34,9 @@ pub(crate) struct Reservation {
     /// Invariant 1: `size` bytes from here are mapped and ours alone.
     start: NonNull<u8>,
     size: usize,
+    /// What it is a part of, which stays mapped as long.
+    #[cfg(feature = "recycle")]
+    whole: Option<std::sync::Arc<Reservation>>,
 }
 
 // SAFETY: an owner of plain memory, which no thread is special for.
@@ -57,11 +60,33 @@ impl Reservation {
             unsafe { rustix::mm::mmap_anonymous(ptr::null_mut(), size, protection, flags) }?;
         // A mapping at address 0 is not given unless asked for.
         let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-        let reservation = Reservation { start, size };
+        let reservation = Reservation {
+            start,
+            size,
+            #[cfg(feature = "recycle")]
+            whole: None,
+        };
         if accessible != 0 && !all {
             reservation.make_accessible(0, accessible)?;
         }
         Ok(reservation)
+    }
+
+    /// `size` bytes of another one from `offset` on, whole pages. Who has the whole gives each page
+    /// to one owner at a time.
+    ///
+    /// # Panics
+    /// If they are not inside.
+    #[cfg(feature = "recycle")]
+    pub(crate) fn part(
+        whole: &std::sync::Arc<Reservation>,
+        (offset, size): (usize, usize),
+    ) -> Reservation {
+        Reservation {
+            start: whole.address(offset, size),
+            size,
+            whole: Some(std::sync::Arc::clone(whole)),
+        }
     }
 
     pub(crate) fn start(&self) -> NonNull<u8> {
@@ -119,6 +144,37 @@ impl Reservation {
         // SAFETY: the pages are ours (invariant 1), and nobody refers to what is in them: the
         // owner says so.
         Ok(unsafe { rustix::mm::mprotect(start, size, MprotectFlags::empty()) }?)
+    }
+
+    /// Makes whole pages inaccessible by marks in page tables, which take no mapping; they are
+    /// zeros afterwards.
+    ///
+    /// # Errors
+    /// If the system cannot ([`has_guards`]).
+    #[cfg(feature = "recycle")]
+    pub(crate) fn install_guard(&self, offset: usize, size: usize) -> io::Result<()> {
+        // SAFETY: the pages are ours (invariant 1), and nobody refers to what is in them: the
+        // owner says so.
+        unsafe { install_guard(self.address(offset, size), size) }
+    }
+
+    /// Removes the marks of [`install_guard`](Self::install_guard) where there are any.
+    #[cfg(feature = "recycle")]
+    pub(crate) fn remove_guards(&self, offset: usize, size: usize) -> io::Result<()> {
+        // SAFETY: the pages are ours (invariant 1); nobody relies on what is inaccessible here.
+        unsafe { remove_guards(self.address(offset, size), size) }
+    }
+
+    /// Has the system give no huge pages to all of the range.
+    #[cfg(feature = "recycle")]
+    pub(crate) fn refuse_huge_pages(&self) -> io::Result<()> {
+        let start = self.start.as_ptr().cast();
+        // SAFETY: the pages are ours (invariant 1); what is in them stays.
+        match unsafe { rustix::mm::madvise(start, self.size, Advice::LinuxNoHugepage) } {
+            // A system that has none.
+            Err(rustix::io::Errno::INVAL) => Ok(()),
+            result => Ok(result?),
+        }
     }
 
     /// Makes whole pages of the range readable, and not writable.
@@ -189,6 +245,10 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
+        #[cfg(feature = "recycle")]
+        if self.whole.is_some() {
+            return;
+        }
         // SAFETY: the range is ours (invariant 1), and nothing uses it after its owner.
         let unmapped = unsafe { rustix::mm::munmap(self.start.as_ptr().cast(), self.size) };
         debug_assert!(
@@ -206,6 +266,63 @@ pub(crate) unsafe fn make_accessible(start: NonNull<u8>, size: usize) -> io::Res
     let flags = MprotectFlags::READ | MprotectFlags::WRITE;
     // SAFETY: the pages are the caller's (its contract).
     Ok(unsafe { rustix::mm::mprotect(start.as_ptr().cast(), size, flags) }?)
+}
+
+/// `MADV_GUARD_INSTALL` and `MADV_GUARD_REMOVE` of `linux/mman.h`.
+#[cfg(feature = "recycle")]
+const GUARD_INSTALL: libc::c_int = 102;
+#[cfg(feature = "recycle")]
+const GUARD_REMOVE: libc::c_int = 103;
+
+/// Whether the system has guards in page tables: Linux 6.13.
+#[cfg(feature = "recycle")]
+pub(crate) fn has_guards() -> bool {
+    static HAS: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    *HAS.get_or_init(|| {
+        let page = Reservation::new(PAGE_SIZE, PAGE_SIZE);
+        page.is_ok_and(|page| page.install_guard(0, PAGE_SIZE).is_ok())
+    })
+}
+
+/// Makes whole pages accessible that start with a guard, and so many bytes after them inaccessible.
+///
+/// # Safety
+/// - All of these pages are mapped and the caller's, and nobody refers to them or relies on the
+///   first `size` bytes being inaccessible.
+#[cfg(feature = "recycle")]
+pub(crate) unsafe fn move_guard(start: NonNull<u8>, size: usize, guard: usize) -> io::Result<()> {
+    // SAFETY: inside the caller's pages (its contract).
+    let end = unsafe { start.add(size) };
+    // SAFETY: as above.
+    unsafe { install_guard(end, guard) }?;
+    // SAFETY: as above.
+    unsafe { remove_guards(start, size) }
+}
+
+/// # Safety
+/// - The pages are mapped and the caller's, and nobody refers to what is in them.
+#[cfg(feature = "recycle")]
+unsafe fn install_guard(start: NonNull<u8>, size: usize) -> io::Result<()> {
+    // SAFETY: the caller's contract.
+    let done = unsafe { libc::madvise(start.as_ptr().cast(), size, GUARD_INSTALL) };
+    if done == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// # Safety
+/// - The pages are mapped and the caller's, and nobody relies on them being inaccessible.
+#[cfg(feature = "recycle")]
+unsafe fn remove_guards(start: NonNull<u8>, size: usize) -> io::Result<()> {
+    // SAFETY: the caller's contract.
+    let done = unsafe { libc::madvise(start.as_ptr().cast(), size, GUARD_REMOVE) };
+    if done == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Makes whole pages executable and readable, and not writable.

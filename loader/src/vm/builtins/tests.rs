@@ -10,6 +10,7 @@ fn fake_memory(bytes: &mut [u8]) -> VmMemory {
         max_byte_len: bytes.len() as u64,
         page_log2: 16,
         is_shared: 0,
+        guard: 0,
     }
 }
 

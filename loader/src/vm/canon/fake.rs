@@ -154,6 +154,7 @@ impl Guest {
                 max_byte_len: byte_len,
                 page_log2: 16,
                 is_shared: 0,
+                guard: 0,
             },
             flags: INITIAL,
             state: RefCell::new(State {

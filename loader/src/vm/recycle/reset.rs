@@ -178,10 +178,16 @@ impl Slot {
             ..
         } = self.areas[index];
         if accessible > initial {
-            let grown = accessible - initial;
-            self.space(index).make_inaccessible(initial, grown)?;
             self.areas[index].accessible = initial;
-            self.set_apart(index, accessible)?;
+            match self.space(index).guard() {
+                0 => {
+                    let grown = accessible - initial;
+                    self.space(index).make_inaccessible(initial, grown)?;
+                    self.set_apart(index, accessible)?;
+                }
+                // What is beyond it is never touched, and the guard that is there may stay.
+                guard => self.space(index).install_guard(initial, guard)?,
+            }
         }
         Ok(())
     }
