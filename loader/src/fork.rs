@@ -15,6 +15,7 @@ use std::sync::{
 
 use crate::error::{Context as _, Result};
 use crate::sys;
+#[cfg(feature = "recycle")]
 use crate::sys::cpu_number;
 
 /// How many gates there are: one for each CPU, or so, where instances are made fast enough to wait
@@ -95,12 +96,10 @@ impl Held {
         let count = HELD.get();
         HELD.set(count + 1);
         Held((count == 0).then(|| {
-            let index = if GATES == 1 {
-                0
-            } else {
-                cpu_number::current() % GATES
-            };
-            let gate = &GATES_BY_CPU[index];
+            #[cfg(feature = "recycle")]
+            let gate = &GATES_BY_CPU[cpu_number::current() % GATES];
+            #[cfg(not(feature = "recycle"))]
+            let [gate] = &GATES_BY_CPU;
             gate.0.read().unwrap_or_else(PoisonError::into_inner)
         }))
     }

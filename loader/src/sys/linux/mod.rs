@@ -1,5 +1,6 @@
 //! Linux.
 
+#[cfg(feature = "recycle")]
 pub(crate) mod cpu_number;
 pub(crate) mod file;
 pub(crate) mod fork;
