@@ -4,6 +4,7 @@
 pub(crate) mod child;
 pub(crate) mod fork;
 pub(crate) mod handles;
+pub(crate) mod swap;
 pub(crate) mod types;
 
 use std::path::{Path, PathBuf};

@@ -13,6 +13,7 @@ use cwasm::{
 use cwasm_compiler::{Bounds, Options};
 
 use crate::common::fork::in_fork;
+use crate::common::swap::{page_out, swapped};
 
 /// `digest` depends on all memories, tables and globals, `spoil` writes to all of them, with
 /// `grow` after growing them. `end` is what it does last: 0 returns, 1 traps, 2 calls the host, 3
@@ -271,6 +272,41 @@ fn nothing_is_seen_by_other_components() {
         engine.release_unused();
         assert_eq!(digest(&link(&engine, &other)), expected, "{name}");
     }
+}
+
+/// What an instance has written may be in swap when it is dropped, and when the next one is made.
+#[test]
+fn nothing_is_seen_of_what_was_swapped_out() {
+    let mut most = 0;
+    let mut has_swap = false;
+    for (name, engine) in engines() {
+        for bounds in [Bounds::Guard, Bounds::Check] {
+            let component = compile(&engine, GUEST, &interruptible(bounds));
+            let mut linker = Linker::<()>::new(&engine);
+            let end = |_: StoreContextMut<'_, ()>, (): ()| {
+                page_out();
+                Ok(())
+            };
+            linker.root().func_wrap("end", end).unwrap();
+            let pre = linker.instantiate_pre(&component).unwrap();
+            let first = digest(&pre);
+            for grow in [false, true, false, false, false, false, true] {
+                let mut store = Store::new(&engine, ());
+                let instance = pre.instantiate(&mut store).unwrap();
+                let spoil = instance
+                    .get_typed_func::<(bool, u32), ()>(&mut store, "spoil")
+                    .unwrap();
+                // It calls `end` last.
+                spoil.call(&mut store, (grow, 2)).unwrap();
+                most = most.max(swapped());
+                drop(store);
+                has_swap = page_out();
+                assert_eq!(digest(&pre), first, "{name}, {bounds:?}, grow: {grow}");
+            }
+        }
+    }
+    // At least the two memories of one instance.
+    assert!(!has_swap || most > 1 << 20, "{most} bytes were swapped out");
 }
 
 #[test]
