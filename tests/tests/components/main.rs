@@ -11,6 +11,7 @@ mod component_calls;
 mod dylink;
 mod errors;
 mod exports;
+mod grown;
 mod handle_matrix;
 mod host_resources;
 mod labels;

@@ -133,7 +133,7 @@ enum End {
 const ENDS: [End; 4] = [End::Returns, End::Traps, End::Panics, End::IsInterrupted];
 
 #[allow(unsafe_code, reason = "maps an artifact that the test just compiled")]
-fn compile(engine: &Engine, text: &str, options: &Options) -> Component {
+pub(crate) fn compile(engine: &Engine, text: &str, options: &Options) -> Component {
     let wasm = wat::parse_str(text).unwrap();
     let artifact = cwasm_compiler::compile(&wasm, options).unwrap();
     // SAFETY: the artifact comes from this compiler.
