@@ -76,7 +76,19 @@ fn split_name(name: &str) -> (Option<String>, String) {
     }
 }
 
-/// The export that is called: the one of this path, or the only one of this name.
+/// The path of an export without the version of its instance.
+fn unversioned(path: &str) -> String {
+    match path.split_once('#') {
+        Some((instance, func)) => {
+            let name = instance.split_once('@').map_or(instance, |(name, _)| name);
+            format!("{name}#{func}")
+        }
+        None => path.to_owned(),
+    }
+}
+
+/// The export that is called: the one of this path, or the only one of this path in any version, or
+/// of this name.
 pub(crate) fn find<'a>(
     call: &Call<'_>,
     exports: &[(&'a str, &'a FuncType)],
@@ -84,8 +96,17 @@ pub(crate) fn find<'a>(
     let path = call.path();
     let func_of = |name: &str| name.rsplit('#').next() == Some(&call.func);
     let mut found: Vec<_> = exports.iter().filter(|(name, _)| *name == path).collect();
-    if found.is_empty() && call.instance.is_none() {
-        found = exports.iter().filter(|(name, _)| func_of(name)).collect();
+    if found.is_empty() {
+        found = match call.instance {
+            None => exports.iter().filter(|(name, _)| func_of(name)).collect(),
+            Some(_) => {
+                let is_version = |name: &str| unversioned(name) == path;
+                exports
+                    .iter()
+                    .filter(|(name, _)| is_version(name))
+                    .collect()
+            }
+        };
     }
     let list = |exports: &mut dyn Iterator<Item = &str>| {
         let names: Vec<_> = exports.map(|name| format!("`{name}`")).collect();
@@ -125,5 +146,29 @@ mod tests {
         assert_eq!(path("api#run()"), "api#run");
         assert!(Call::parse("greet(").is_err());
         assert!(Call::parse("").is_err());
+    }
+
+    #[test]
+    fn versions_need_not_be_written() {
+        let ty = FuncType {
+            params: Vec::new(),
+            result: None,
+        };
+        let names = ["a:b/c@1.2.3#f", "a:b/d@1.0.0#f", "a:b/d@2.0.0#f", "a:b/d#g"];
+        let exports = names.map(|name| (name, &ty));
+        let find = |text: &str| {
+            let call = Call::parse(text).unwrap();
+            let found = find(&call, &exports);
+            found
+                .map(|found| found.0)
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(find("a:b/c#f").unwrap(), names[0]);
+        assert_eq!(find("a:b/c.f()").unwrap(), names[0]);
+        assert_eq!(find("a:b/d.f@2.0.0()").unwrap(), names[2]);
+        assert_eq!(find("a:b/d#g").unwrap(), names[3]);
+        assert_eq!(find("g").unwrap(), names[3]);
+        assert!(find("a:b/d#f").unwrap_err().contains("several exports"));
+        assert!(find("a:b/c@1.2.4#f").unwrap_err().contains("no function"));
     }
 }

@@ -38,6 +38,14 @@ impl Quota {
     }
 }
 
+#[cfg(feature = "http")]
+impl Claim {
+    /// How much it is.
+    pub(crate) fn amount(&self) -> usize {
+        self.amount
+    }
+}
+
 impl Drop for Claim {
     fn drop(&mut self) {
         self.used.fetch_sub(self.amount, Ordering::Relaxed);

@@ -36,6 +36,14 @@ pub struct Fields {
     claim: Option<Claim>,
 }
 
+/// Fields that are being changed.
+struct Change<'a> {
+    map: &'a mut HeaderMap,
+    /// The memory that they are counted as, which is kept up to date: to count all entries for each
+    /// change would take a guest's host long.
+    size: usize,
+}
+
 /// Why fields cannot be changed.
 #[derive(Debug)]
 pub enum FieldsError {
@@ -65,10 +73,29 @@ impl From<Error> for FieldsError {
 
 /// The memory that a map is counted as.
 pub(super) fn size_of(map: &HeaderMap) -> usize {
-    let sizes = map
-        .iter()
-        .map(|(name, value)| ENTRY + name.as_str().len() + value.len());
+    let sizes = map.iter().map(|(name, value)| size_of_entry(name, value));
     sizes.sum()
+}
+
+fn size_of_entry(name: &HeaderName, value: &HeaderValue) -> usize {
+    ENTRY + name.as_str().len() + value.len()
+}
+
+impl Change<'_> {
+    fn append(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), FieldsError> {
+        let size = size_of_entry(&name, &value);
+        let appended = self.map.try_append(name, value);
+        appended.map_err(|_| Error::msg("more fields than a message can have"))?;
+        self.size += size;
+        Ok(())
+    }
+
+    fn remove(&mut self, name: &HeaderName) {
+        let values = self.map.get_all(name).iter();
+        let sizes = values.map(|value| size_of_entry(name, value));
+        self.size -= sizes.sum::<usize>();
+        self.map.remove(name);
+    }
 }
 
 impl Fields {
@@ -107,16 +134,22 @@ impl Fields {
     fn change(
         &mut self,
         http: &HttpState,
-        change: impl FnOnce(&mut HeaderMap) -> Result<(), FieldsError>,
+        change: impl FnOnce(&mut Change<'_>) -> Result<(), FieldsError>,
     ) -> Result<(), FieldsError> {
         if !self.is_mutable {
             return Err(types::HeaderError::Immutable.into());
         }
-        change(Arc::make_mut(&mut self.map))?;
+        let mut changed = Change {
+            map: Arc::make_mut(&mut self.map),
+            // Without a claim they are empty.
+            size: self.claim.as_ref().map_or(0, Claim::amount),
+        };
+        let done = change(&mut changed);
+        let size = changed.size;
         // The old memory is there again first.
         self.claim = None;
-        self.claim = Some(http.claim_head(size_of(&self.map))?);
-        Ok(())
+        self.claim = Some(http.claim_head(size)?);
+        done
     }
 }
 
@@ -128,12 +161,6 @@ fn parse_name(name: &str) -> Result<HeaderName, FieldsError> {
 fn parse_value(value: Vec<u8>) -> Result<HeaderValue, FieldsError> {
     let value = HeaderValue::from_maybe_shared(bytes::Bytes::from(value));
     value.map_err(|_| types::HeaderError::InvalidSyntax.into())
-}
-
-fn append(map: &mut HeaderMap, name: HeaderName, value: HeaderValue) -> Result<(), FieldsError> {
-    let appended = map.try_append(name, value);
-    let appended = appended.map_err(|_| Error::msg("more fields than a message can have"));
-    Ok(appended.map(drop)?)
 }
 
 impl WasiCtx {
@@ -149,7 +176,7 @@ impl WasiCtx {
     fn change(
         &mut self,
         fields: &Resource<Fields>,
-        change: impl FnOnce(&mut HeaderMap) -> Result<(), FieldsError>,
+        change: impl FnOnce(&mut Change<'_>) -> Result<(), FieldsError>,
     ) -> Result<(), FieldsError> {
         self.table.get_mut(fields)?.change(&self.http, change)
     }
@@ -165,11 +192,11 @@ impl types::HostFields for WasiCtx {
         entries: Vec<(String, Vec<u8>)>,
     ) -> Result<Resource<Fields>, FieldsError> {
         let mut fields = Fields::empty();
-        fields.change(&self.http, |map| {
-            for (name, value) in entries {
-                append(map, self.name(&name)?, parse_value(value)?)?;
-            }
-            Ok(())
+        fields.change(&self.http, |changed| {
+            let mut entries = entries.into_iter();
+            entries.try_for_each(|(name, value)| {
+                changed.append(self.name(&name)?, parse_value(value)?)
+            })
         })?;
         Ok(self.table.push(fields)?)
     }
@@ -197,19 +224,17 @@ impl types::HostFields for WasiCtx {
         let name = self.name(&name)?;
         let values = values.into_iter().map(parse_value);
         let values: Vec<_> = values.collect::<Result<_, _>>()?;
-        self.change(&fields, |map| {
-            map.remove(&name);
-            for value in values {
-                append(map, name.clone(), value)?;
-            }
-            Ok(())
+        self.change(&fields, |changed| {
+            changed.remove(&name);
+            let mut values = values.into_iter();
+            values.try_for_each(|value| changed.append(name.clone(), value))
         })
     }
 
     fn delete(&mut self, fields: Resource<Fields>, name: String) -> Result<(), FieldsError> {
         let name = self.name(&name)?;
-        self.change(&fields, |map| {
-            map.remove(&name);
+        self.change(&fields, |changed| {
+            changed.remove(&name);
             Ok(())
         })
     }
@@ -222,7 +247,7 @@ impl types::HostFields for WasiCtx {
     ) -> Result<(), FieldsError> {
         let name = self.name(&name)?;
         let value = parse_value(value)?;
-        self.change(&fields, |map| append(map, name, value))
+        self.change(&fields, |changed| changed.append(name, value))
     }
 
     fn entries(&mut self, fields: Resource<Fields>) -> Result<Vec<(String, Vec<u8>)>> {

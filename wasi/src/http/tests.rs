@@ -73,6 +73,31 @@ fn fields_are_what_was_set() {
     wasi.set(again(&fields), "b".to_owned(), Vec::new())
         .unwrap();
     assert!(!wasi.has(again(&fields), "b".to_owned()).unwrap());
+    for fields in [fields, copy] {
+        let (map, claim) = wasi.table.delete(fields).unwrap().into_parts();
+        let counted = claim.as_ref().map(|claim| claim.amount());
+        assert_eq!(counted, Some(super::fields::size_of(&map)));
+    }
+}
+
+/// A guest with many fields does not have the host count them all for each change.
+#[test]
+fn a_change_takes_as_long_however_many_there_are() {
+    let mut wasi = ctx();
+    let fields = types::HostFields::new(&mut wasi).unwrap();
+    let mut add = |count: u32| {
+        let start = std::time::Instant::now();
+        for index in 0..count {
+            let name = format!("n{index}");
+            wasi.set(again(&fields), name, vec![Vec::new()]).unwrap();
+        }
+        start.elapsed()
+    };
+    let few = add(250);
+    add(16_000);
+    // The same names once more.
+    let many = add(250);
+    assert!(many < 20 * few, "{few:?}, then {many:?}");
 }
 
 #[test]
