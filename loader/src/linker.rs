@@ -16,7 +16,7 @@ use crate::instance::{Instance, Linked, Origin};
 use crate::link_error::{ImportItem, LinkError, Mismatch};
 use crate::module::Module;
 use crate::signature;
-use crate::spread::Spread;
+use crate::spread::{CopyOnWrite, Spread};
 use crate::types::ComponentFunc;
 use crate::val::Val;
 use crate::values::{ComponentNamedList, Lift, Lower};
@@ -29,7 +29,7 @@ use crate::vm::resources::{HostResource, ResourceType};
 use crate::vm::store_context::{AsContextMut, StoreContextMut};
 
 /// Host functions by name, for components to import. `T` is the host's data in the stores that they
-/// work on.
+/// work on. Cheap to clone; a clone that is changed is copied.
 ///
 /// An import of a version of an interface that is not there, as `example:host/log@1.0.2`, gets the
 /// newest compatible one: of the same major number, or minor number if the major one is 0.
@@ -48,7 +48,7 @@ use crate::vm::store_context::{AsContextMut, StoreContextMut};
 /// ```
 pub struct Linker<T: 'static> {
     engine: Engine,
-    items: Items<HostItem>,
+    items: CopyOnWrite<Items<HostItem>>,
     allow_shadowing: bool,
     data: PhantomData<fn(&mut T)>,
 }
@@ -103,7 +103,7 @@ impl<T: 'static> Linker<T> {
     pub fn new(engine: &Engine) -> Linker<T> {
         Linker {
             engine: engine.clone(),
-            items: Items::default(),
+            items: CopyOnWrite::new(Items::default()),
             allow_shadowing: false,
             data: PhantomData,
         }
@@ -137,7 +137,7 @@ impl<T: 'static> Linker<T> {
         LinkerInstance {
             engine: &self.engine,
             name: name.into(),
-            items: self.items.of_instance(name),
+            items: self.items.to_mut().of_instance(name),
             allow_shadowing: self.allow_shadowing,
             data: PhantomData,
         }
@@ -182,7 +182,7 @@ impl<T: 'static> Linker<T> {
             unknown.push((path, item));
         }
         for (path, item) in unknown {
-            self.items.insert_import(path, item);
+            self.items.to_mut().insert_import(path, item);
         }
         Ok(())
     }

@@ -118,6 +118,57 @@ impl<T> Deref for Spread<T> {
     }
 }
 
+/// A value whose clones share it until one of them is changed. Without the feature `recycle`, a
+/// clone is a copy.
+#[cfg(feature = "recycle")]
+#[derive(Clone, Debug)]
+pub(crate) struct CopyOnWrite<T>(Spread<T>);
+
+#[cfg(not(feature = "recycle"))]
+#[derive(Clone, Debug)]
+pub(crate) struct CopyOnWrite<T>(T);
+
+#[cfg(feature = "recycle")]
+impl<T: Clone> CopyOnWrite<T> {
+    pub(crate) fn new(value: T) -> CopyOnWrite<T> {
+        CopyOnWrite(Spread::new(value))
+    }
+
+    /// The value, to be changed: a copy of its own, if it was ever cloned.
+    pub(crate) fn to_mut(&mut self) -> &mut T {
+        let is_alone =
+            Arc::get_mut(&mut self.0.0).is_some() && Arc::strong_count(&self.0.0.value) == 1;
+        if !is_alone {
+            self.0 = Spread::new(T::clone(&self.0));
+        }
+        let leaf = Arc::get_mut(&mut self.0.0);
+        match leaf.and_then(|leaf| Arc::get_mut(&mut leaf.value)) {
+            Some(value) => value,
+            None => unreachable!("nobody else refers to it"),
+        }
+    }
+}
+
+#[cfg(not(feature = "recycle"))]
+impl<T> CopyOnWrite<T> {
+    pub(crate) fn new(value: T) -> CopyOnWrite<T> {
+        CopyOnWrite(value)
+    }
+
+    /// The value, to be changed.
+    pub(crate) fn to_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+}
+
+impl<T> Deref for CopyOnWrite<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
 impl<T: fmt::Debug> fmt::Debug for Spread<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(f)
@@ -148,5 +199,22 @@ mod tests {
         assert_eq!(Arc::strong_count(&value), 2);
         drop(clones);
         assert_eq!(Arc::strong_count(&value), 1);
+    }
+
+    #[test]
+    fn a_change_is_not_seen_by_clones() {
+        let mut first = CopyOnWrite::new(vec![1]);
+        let address = first.as_ptr();
+        first.to_mut()[0] = 2;
+        assert_eq!(first.as_ptr(), address, "nobody shares it");
+        let mut second = first.clone();
+        assert_eq!(second.as_ptr(), address);
+        second.to_mut().push(3);
+        first.to_mut().push(4);
+        assert_eq!((&first[..], &second[..]), (&[2, 4][..], &[2, 3][..]));
+        drop(first);
+        let address = second.as_ptr();
+        second.to_mut()[0] = 5;
+        assert_eq!(second.as_ptr(), address);
     }
 }
