@@ -59,10 +59,7 @@ impl Slabs {
         budget: &Arc<Budget>,
         (size, accessible, guard): (usize, usize, usize),
     ) -> Option<Piece> {
-        if guard != 0 && !sys::memory::has_guards() {
-            return None;
-        }
-        let mut piece = self.piece(budget, size)?;
+        let mut piece = self.piece(budget, size, guard != 0)?;
         if guard != 0 {
             piece.part().install_guard(accessible, guard).ok()?;
             piece.guard = guard;
@@ -70,10 +67,19 @@ impl Slabs {
         Some(piece)
     }
 
-    fn piece(self: &Arc<Slabs>, budget: &Arc<Budget>, size: usize) -> Option<Piece> {
+    fn piece(
+        self: &Arc<Slabs>,
+        budget: &Arc<Budget>,
+        size: usize,
+        is_guarded: bool,
+    ) -> Option<Piece> {
         let mut all = self.lock();
         let chunks = all.entry(size).or_default();
         if chunks.iter().all(|chunk| chunk.free.is_empty()) {
+            // Asked for each chunk: in a process that locks its memory, all of it would be taken.
+            if is_guarded && !sys::memory::has_guards() {
+                return None;
+            }
             chunks.push(Chunk::new(budget, size)?);
         }
         // The one that was made last has most pieces, as a rule.

@@ -4,6 +4,10 @@
 use std::ffi::c_void;
 use std::io;
 use std::ptr::{self, NonNull};
+#[cfg(feature = "recycle")]
+use std::sync::Arc;
+#[cfg(feature = "recycle")]
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
 
@@ -36,7 +40,7 @@ pub(crate) struct Reservation {
     size: usize,
     /// What it is a part of, which stays mapped as long.
     #[cfg(feature = "recycle")]
-    whole: Option<std::sync::Arc<Reservation>>,
+    whole: Option<Arc<Reservation>>,
 }
 
 // SAFETY: an owner of plain memory, which no thread is special for.
@@ -78,14 +82,11 @@ impl Reservation {
     /// # Panics
     /// If they are not inside.
     #[cfg(feature = "recycle")]
-    pub(crate) fn part(
-        whole: &std::sync::Arc<Reservation>,
-        (offset, size): (usize, usize),
-    ) -> Reservation {
+    pub(crate) fn part(whole: &Arc<Reservation>, (offset, size): (usize, usize)) -> Reservation {
         Reservation {
             start: whole.address(offset, size),
             size,
-            whole: Some(std::sync::Arc::clone(whole)),
+            whole: Some(Arc::clone(whole)),
         }
     }
 
@@ -274,14 +275,18 @@ const GUARD_INSTALL: libc::c_int = 102;
 #[cfg(feature = "recycle")]
 const GUARD_REMOVE: libc::c_int = 103;
 
-/// Whether the system has guards in page tables: Linux 6.13.
+/// Whether new mappings can have guards in page tables: from Linux 6.13 on, unless all memory of the
+/// process is locked (`mlockall`). Once they could not, it is not tried again.
 #[cfg(feature = "recycle")]
 pub(crate) fn has_guards() -> bool {
-    static HAS: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
-    *HAS.get_or_init(|| {
-        let page = Reservation::new(PAGE_SIZE, PAGE_SIZE);
-        page.is_ok_and(|page| page.install_guard(0, PAGE_SIZE).is_ok())
-    })
+    static LACKS: AtomicBool = AtomicBool::new(false);
+    if LACKS.load(Ordering::Relaxed) {
+        return false;
+    }
+    let page = Reservation::new(PAGE_SIZE, PAGE_SIZE);
+    let has = page.is_ok_and(|page| page.install_guard(0, PAGE_SIZE).is_ok());
+    LACKS.store(!has, Ordering::Relaxed);
+    has
 }
 
 /// Makes whole pages accessible that start with a guard, and so many bytes after them inaccessible.
