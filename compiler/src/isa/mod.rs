@@ -34,6 +34,53 @@ pub(crate) struct Arch {
     /// Resolves a relocation: writes the distance from the instruction at this offset of the code
     /// to its target, in the form of this kind. Fails if the distance is too long.
     pub(crate) relocate: fn(&mut [u8], u32, Reloc, i64) -> Result<()>,
+    /// Makes code shorter, and aligns its loops if the flag says so. `None` if it stays as it is.
+    pub(crate) relax: fn(&MachineCode<'_>, bool) -> Option<Relaxed>,
+}
+
+/// Machine code of a function, with the offsets in it that mean something, in order.
+pub(crate) struct MachineCode<'c> {
+    pub(crate) bytes: &'c [u8],
+    /// The alignment that it needs.
+    pub(crate) align: u32,
+    /// Starts of basic blocks.
+    pub(crate) blocks: &'c [u32],
+    /// Instructions that may trap.
+    pub(crate) traps: &'c [u32],
+    /// Relocations.
+    pub(crate) relocs: &'c [u32],
+}
+
+impl MachineCode<'_> {
+    /// Whether a relocation is in a range.
+    fn has_reloc(&self, start: u32, end: u32) -> bool {
+        let first = self.relocs.partition_point(|reloc| *reloc < start);
+        self.relocs.get(first).is_some_and(|reloc| *reloc < end)
+    }
+
+    /// Whether an offset, before which nothing goes on, is the start of code.
+    fn is_code(&self, offset: u32) -> bool {
+        self.blocks.binary_search(&offset).is_ok() || self.traps.binary_search(&offset).is_ok()
+    }
+}
+
+/// Machine code that was made shorter.
+pub(crate) struct Relaxed {
+    pub(crate) bytes: Vec<u8>,
+    /// Offsets before and after, in order. What is between two of them keeps its distance from the
+    /// first one.
+    pub(crate) moves: Vec<(u32, u32)>,
+}
+
+impl Relaxed {
+    /// Where an offset of the old code is now.
+    pub(crate) fn moved(&self, offset: u32) -> u32 {
+        let after = self.moves.partition_point(|(old, _)| *old <= offset);
+        match after.checked_sub(1).map(|place| self.moves[place]) {
+            Some((old, new)) => new + (offset - old),
+            None => offset,
+        }
+    }
 }
 
 /// The target that code is generated for.
@@ -146,6 +193,8 @@ fn shared_settings(options: &Options, arch: &Arch) -> Result<settings::Builder> 
     // Everything in the artifact is near enough to be reached relative to the instruction pointer;
     // with `is_pic` code would use a global offset table instead.
     set(&mut builder, "is_pic", "false")?;
+    // Where blocks start, for `Arch::relax`.
+    enable(&mut builder, "machine_code_cfg_info")?;
     set(&mut builder, "unwind_info", "false")?;
     Ok(builder)
 }

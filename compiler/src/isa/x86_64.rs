@@ -1,5 +1,8 @@
 //! x86-64. [`cwasm_format::header`] has the machine number of its ELF files.
 
+mod decode;
+mod relax;
+
 use cranelift_codegen::binemit::Reloc;
 use cwasm_format::cpu::{CpuLevel, X86_64_FEATURES};
 use cwasm_format::header::TARGET_X86_64_LINUX;
@@ -22,6 +25,7 @@ pub(super) static ARCH: Arch = Arch {
     // `pshufb`, of SSSE3.
     has_swizzle: |isa| isa.has_x86_pshufb_lowering(),
     relocate,
+    relax: relax::relax,
 };
 
 /// Cranelift's flags for the features of a level.

@@ -29,7 +29,7 @@ mod references;
 mod simd;
 mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod unroll;
 mod wide;
 

@@ -16,7 +16,8 @@ use super::machine;
 use crate::error::{Error, Result};
 use crate::ir::symbol::{FuncId, Symbol};
 use crate::ir::trap::from_trap_code;
-use crate::options::Progress;
+use crate::isa::{MachineCode, Target};
+use crate::options::{OptLevel, Progress};
 
 /// All functions of the text, compiled: those of the work list, then those that they share.
 pub(crate) struct Compiled<'l> {
@@ -252,24 +253,50 @@ fn compile_entry(
             context_offset,
         })
     });
-    let traps = buffer
-        .traps()
-        .iter()
-        .map(|trap| (trap.offset, from_trap_code(trap.code)))
-        .collect();
-    let (bytes, relocs) = (buffer.data().to_vec(), buffer.relocs().to_vec());
-    let relocs = relocs
-        .iter()
-        .map(|found| reloc(found, &context.func))
-        .collect::<Result<_>>()?;
-    Ok(CompiledFunction {
-        code: bytes,
+    let traps = buffer.traps().iter();
+    let traps = traps.map(|trap| (trap.offset, from_trap_code(trap.code)));
+    let relocs = buffer.relocs().iter();
+    let mut function = CompiledFunction {
+        code: buffer.data().to_vec(),
         align: buffer.alignment.max(job.target.function_align()),
-        relocs,
-        traps,
+        relocs: relocs
+            .map(|found| reloc(found, &context.func))
+            .collect::<Result<_>>()?,
+        traps: traps.collect(),
         enter,
         single_pass: machine.single_pass,
-    })
+    };
+    if job.target.opt != OptLevel::None {
+        let (blocks, align) = (&machine.code.bb_starts, buffer.alignment);
+        relax(&mut function, (blocks, align), job.target);
+    }
+    Ok(function)
+}
+
+/// Makes the code of a function shorter.
+fn relax(function: &mut CompiledFunction, (blocks, align): (&[u32], u32), target: &Target) {
+    if function.enter.is_some() {
+        return;
+    }
+    let traps: Vec<u32> = function.traps.iter().map(|(offset, _)| *offset).collect();
+    let relocs: Vec<u32> = function.relocs.iter().map(|reloc| reloc.offset).collect();
+    let code = MachineCode {
+        bytes: &function.code,
+        align,
+        blocks,
+        traps: &traps,
+        relocs: &relocs,
+    };
+    let Some(relaxed) = (target.arch.relax)(&code, target.opt == OptLevel::Speed) else {
+        return;
+    };
+    for (offset, _) in &mut function.traps {
+        *offset = relaxed.moved(*offset);
+    }
+    for reloc in &mut function.relocs {
+        reloc.offset = relaxed.moved(reloc.offset);
+    }
+    function.code = relaxed.bytes;
 }
 
 fn reloc(found: &FinalizedMachReloc, func: &ir::Function) -> Result<Reloc> {

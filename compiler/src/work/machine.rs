@@ -2,10 +2,12 @@
 //! cost.
 
 use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::ir::{Function, Value};
 use cranelift_codegen::{CodegenError, CompiledCode, Context};
 
-use super::cost;
-use crate::isa::Target;
+use super::{cost, extend, loops, peephole};
+use crate::isa::{Target, has_swizzle};
+use crate::options::OptLevel;
 
 /// The register allocator's buffers are kept for the next function unless the function has more
 /// instructions.
@@ -32,6 +34,16 @@ pub(super) fn generate(
 ) -> Result<Machine, CodegenError> {
     let mut control = ControlPlane::default();
     context.optimize(&*target.isa, &mut control)?;
+    if target.opt != OptLevel::None {
+        let func = &mut context.func;
+        if peephole::improve(func, has_swizzle(&*target.isa)) {
+            resolve_aliases(func);
+        }
+        extend::remove(func, &context.domtree);
+    }
+    if target.opt == OptLevel::Speed {
+        loops::shorten(context);
+    }
     let single_pass = target.is_single_pass || cost::exceeds_budget(&context.func);
     let isa = match single_pass {
         true => &target.single_pass,
@@ -51,4 +63,23 @@ pub(super) fn generate(
         code: code.apply_params(&context.func.params),
         single_pass,
     })
+}
+
+/// Replaces aliases that are used by the values that they are. Cranelift's own function does more
+/// than is needed after few changes.
+pub(super) fn resolve_aliases(func: &mut Function) {
+    let mut next_block = func.layout.entry_block();
+    while let Some(block) = next_block {
+        let mut next = func.layout.first_inst(block);
+        while let Some(inst) = next {
+            let dfg = &mut func.dfg;
+            if dfg.inst_values(inst).any(|value| dfg.value_is_alias(value)) {
+                let values = dfg.inst_values(inst);
+                let values: Vec<Value> = values.map(|value| dfg.resolve_aliases(value)).collect();
+                dfg.overwrite_inst_values(inst, values.into_iter());
+            }
+            next = func.layout.next_inst(inst);
+        }
+        next_block = func.layout.next_block(block);
+    }
 }

@@ -10,11 +10,16 @@ mod build;
 mod clif;
 mod compile;
 mod cost;
+mod extend;
 mod init;
 mod inline;
 mod leaves;
 mod list;
+mod loops;
 mod machine;
+mod peephole;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use build::Job;
 pub(crate) use clif::clif;
