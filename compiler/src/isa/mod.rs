@@ -4,6 +4,7 @@
 mod x86_64;
 
 use cranelift_codegen::binemit::Reloc;
+use cranelift_codegen::ir::Opcode;
 use cranelift_codegen::isa::{self, OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
 use cwasm_format::cpu::CpuLevel;
@@ -29,8 +30,8 @@ pub(crate) struct Arch {
     probe_log2: &'static str,
     /// Cranelift's flags for a CPU level.
     cpu_flags: fn(CpuLevel) -> Vec<String>,
-    /// See [`has_swizzle`].
-    has_swizzle: fn(&dyn TargetIsa) -> bool,
+    /// See [`swizzle`].
+    swizzle: fn(&dyn TargetIsa) -> Option<Opcode>,
     /// Resolves a relocation: writes the distance from the instruction at this offset of the code
     /// to its target, in the form of this kind. Fails if the distance is too long.
     pub(crate) relocate: fn(&mut [u8], u32, Reloc, i64) -> Result<()>,
@@ -157,10 +158,11 @@ fn arch_of(triple: &Triple) -> Option<&'static Arch> {
     archs.find(|arch| arch.architecture == triple.architecture)
 }
 
-/// Whether the CPU has an instruction that picks the bytes of a vector by a vector of indices.
-pub(crate) fn has_swizzle(isa: &dyn TargetIsa) -> bool {
+/// The CPU's own instruction, if it has one, that picks the bytes of a vector by a vector of
+/// indices, and gives zero for those whose highest bit is set.
+pub(crate) fn swizzle(isa: &dyn TargetIsa) -> Option<Opcode> {
     match arch_of(isa.triple()) {
-        Some(arch) => (arch.has_swizzle)(isa),
+        Some(arch) => (arch.swizzle)(isa),
         None => unreachable!("targets have architectures that are supported"),
     }
 }

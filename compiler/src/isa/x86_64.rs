@@ -4,6 +4,7 @@ mod decode;
 mod relax;
 
 use cranelift_codegen::binemit::Reloc;
+use cranelift_codegen::ir::Opcode;
 use cwasm_format::cpu::{CpuLevel, X86_64_FEATURES};
 use cwasm_format::header::TARGET_X86_64_LINUX;
 
@@ -22,8 +23,11 @@ pub(super) static ARCH: Arch = Arch {
     padding: &[TRAP],
     probe_log2: "12",
     cpu_flags,
-    // `pshufb`, of SSSE3.
-    has_swizzle: |isa| isa.has_x86_pshufb_lowering(),
+    // Of SSSE3.
+    swizzle: |isa| {
+        let has = isa.has_x86_pshufb_lowering();
+        has.then_some(Opcode::X86Pshufb)
+    },
     relocate,
     relax: relax::relax,
 };

@@ -6,7 +6,7 @@ use cranelift_codegen::ir::{Function, Value};
 use cranelift_codegen::{CodegenError, CompiledCode, Context};
 
 use super::{cost, extend, loops, peephole};
-use crate::isa::{Target, has_swizzle};
+use crate::isa::{self, Target};
 use crate::options::OptLevel;
 
 /// The register allocator's buffers are kept for the next function unless the function has more
@@ -36,7 +36,7 @@ pub(super) fn generate(
     context.optimize(&*target.isa, &mut control)?;
     if target.opt != OptLevel::None {
         let func = &mut context.func;
-        if peephole::improve(func, has_swizzle(&*target.isa)) {
+        if peephole::improve(func, isa::swizzle(&*target.isa)) {
             resolve_aliases(func);
         }
         extend::remove(func, &context.domtree);

@@ -18,13 +18,13 @@ const ZERO_LANE: u8 = 0x80;
 
 /// Improves the instructions of `func`.
 ///
-/// `has_swizzle` is as [`isa::has_swizzle`](crate::isa::has_swizzle) says.
+/// `swizzle` is what [`isa::swizzle`](crate::isa::swizzle) says.
 /// Answers whether it leaves aliases.
-pub(super) fn improve(func: &mut Function, has_swizzle: bool) -> bool {
+pub(super) fn improve(func: &mut Function, swizzle: Option<Opcode>) -> bool {
     let tested = tested(func);
     let mut improver = Improver {
         func,
-        has_swizzle,
+        swizzle,
         tested,
         leaves_aliases: false,
     };
@@ -135,7 +135,7 @@ struct Order {
 
 struct Improver<'f> {
     func: &'f mut Function,
-    has_swizzle: bool,
+    swizzle: Option<Opcode>,
     tested: EntitySet<Value>,
     leaves_aliases: bool,
 }
@@ -164,8 +164,10 @@ impl Improver<'_> {
                     self.func.dfg.inst_args_mut(inst)[0] = differ;
                 }
             }
-            InstructionData::Shuffle { args, imm, .. } if self.has_swizzle => {
-                self.shuffle(inst, args, imm);
+            InstructionData::Shuffle { args, imm, .. } => {
+                if let Some(swizzle) = self.swizzle {
+                    self.shuffle(inst, args, imm, swizzle);
+                }
             }
             _ => {}
         }
@@ -348,7 +350,7 @@ impl Improver<'_> {
     }
 
     /// If one operand of a shuffle is zero, it needs only one instruction, for the other operand.
-    fn shuffle(&mut self, inst: Inst, args: [Value; 2], imm: Immediate) {
+    fn shuffle(&mut self, inst: Inst, args: [Value; 2], imm: Immediate, swizzle: Opcode) {
         let zero = match args.map(|arg| self.is_zero_vector(arg)) {
             [false, true] => 1,
             [true, false] => 0,
@@ -374,7 +376,7 @@ impl Improver<'_> {
         let mut cursor = FuncCursor::new(self.func).after_inst(place);
         let lanes = cursor.ins().vconst(I8X16, lanes);
         self.func.dfg.insts[inst] = InstructionData::Binary {
-            opcode: Opcode::X86Pshufb,
+            opcode: swizzle,
             args: [args[1 - zero], lanes],
         };
     }

@@ -2,6 +2,7 @@
 
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::ir::Opcode;
 
 use super::{extend, loops, machine, peephole};
 use crate::decode::decode;
@@ -24,7 +25,7 @@ fn optimized(body: &str) -> String {
     context
         .optimize(&*isa, &mut ControlPlane::default())
         .unwrap();
-    peephole::improve(&mut context.func, true);
+    peephole::improve(&mut context.func, Some(Opcode::X86Pshufb));
     machine::resolve_aliases(&mut context.func);
     extend::remove(&mut context.func, &context.domtree);
     loops::shorten(&mut context);

@@ -187,7 +187,7 @@ mod tests {
 
     const SIZE: usize = 64 * PAGE_SIZE;
 
-    fn bytes(piece: &Piece, pages: usize) -> &mut [u8] {
+    fn bytes(piece: &mut Piece, pages: usize) -> &mut [u8] {
         let start = piece.part().start().as_ptr();
         // SAFETY: so many pages are accessible, and the piece is the test's.
         unsafe { std::slice::from_raw_parts_mut(start, pages * PAGE_SIZE) }
@@ -199,12 +199,12 @@ mod tests {
         let guard = if sys::memory::has_guards() { 16 } else { 0 } * PAGE_SIZE;
         for round in 0..3 {
             let take = |_| slabs.take(&budget, (SIZE, 3 * PAGE_SIZE, guard)).unwrap();
-            let pieces: Vec<Piece> = (0..PIECES + 10).map(take).collect();
+            let mut pieces: Vec<Piece> = (0..PIECES + 10).map(take).collect();
             let starts = pieces.iter().map(|it| it.part().start().addr().get());
             let mut starts: Vec<usize> = starts.collect();
             starts.sort_unstable();
             assert!(starts.windows(2).all(|pair| pair[1] - pair[0] >= SIZE));
-            for piece in &pieces {
+            for piece in &mut pieces {
                 let bytes = bytes(piece, 3);
                 assert!(bytes.iter().all(|byte| *byte == 0), "round {round}");
                 bytes.fill(round + 1);

@@ -239,8 +239,7 @@ fn align_loops(items: &mut [Item]) {
 fn place(code: &MachineCode<'_>, items: &mut [Item]) {
     // Each short branch with its target.
     let mut short = Vec::new();
-    for place in 0..items.len() {
-        let item = &mut items[place];
+    for (place, item) in items.iter_mut().enumerate() {
         match item.kind {
             ItemKind::Arithmetic => item.len = short_len(old_bytes(code, item)),
             ItemKind::Branch { target, .. } => {

@@ -7,7 +7,7 @@ use cranelift_codegen::ir::{
 };
 
 use super::Translator;
-use crate::isa::has_swizzle;
+use crate::isa;
 
 impl Translator<'_, '_> {
     pub(super) fn splat(&mut self, ty: Type) {
@@ -73,7 +73,7 @@ impl Translator<'_, '_> {
 
     /// Whether the CPU picks the bytes of a vector by a vector of indices.
     fn has_byte_shuffle(&self) -> bool {
-        has_swizzle(self.isa)
+        isa::swizzle(self.isa).is_some()
     }
 
     fn shuffle_lane_by_lane(&mut self, a: Value, b: Value, lanes: &[u8; 16]) -> Value {

@@ -275,8 +275,8 @@ const GUARD_INSTALL: libc::c_int = 102;
 #[cfg(feature = "recycle")]
 const GUARD_REMOVE: libc::c_int = 103;
 
-/// Whether new mappings can have guards in page tables: from Linux 6.13 on, unless all memory of the
-/// process is locked (`mlockall`). Once they could not, it is not tried again.
+/// Whether new mappings can have guards in page tables: from Linux 6.13 on, unless all memory of
+/// the process is locked (`mlockall`). Once they could not, it is not tried again.
 #[cfg(feature = "recycle")]
 pub(crate) fn has_guards() -> bool {
     static LACKS: AtomicBool = AtomicBool::new(false);
