@@ -77,6 +77,49 @@ struct Edge {
     from: Block,
     branch: Inst,
     destination: usize,
+    /// Where the values that it passes start in [`Edges::passed`].
+    first: usize,
+}
+
+/// All branches. What they pass is listed once: finding a single argument of a branch takes time
+/// that grows with its place.
+#[derive(Default)]
+struct Edges {
+    /// The branches to each block.
+    to: SecondaryMap<Block, Vec<Edge>>,
+    /// What they pass; nothing, where that is a result of the branch itself.
+    passed: Vec<PackedOption<Value>>,
+}
+
+impl Edges {
+    fn of(func: &Function) -> Edges {
+        let mut edges = Edges::default();
+        let pool = &func.dfg.value_lists;
+        for from in func.layout.blocks() {
+            let Some(branch) = func.layout.last_inst(from) else {
+                continue;
+            };
+            let (tables, exceptions) = (&func.dfg.jump_tables, &func.dfg.exception_tables);
+            let destinations = func.dfg.insts[branch].branch_destination(tables, exceptions);
+            for (destination, call) in destinations.iter().enumerate() {
+                edges.to[call.block(pool)].push(Edge {
+                    from,
+                    branch,
+                    destination,
+                    first: edges.passed.len(),
+                });
+                let values = call.args(pool).map(|arg| arg.as_value());
+                let values = values.map(|value| value.map(|it| func.dfg.resolve_aliases(it)));
+                edges.passed.extend(values.map(PackedOption::from));
+            }
+        }
+        edges
+    }
+
+    /// What a branch passes as a parameter; `None` if it is a result of the branch.
+    fn passed(&self, edge: &Edge, index: usize) -> Option<Value> {
+        self.passed[edge.first + index].expand()
+    }
 }
 
 /// Block parameters of 32 bits that are made wide.
@@ -84,8 +127,8 @@ struct Params {
     /// In the order in which they were found.
     list: Vec<Value>,
     set: EntitySet<Value>,
-    /// The branches to each block, if there are such parameters.
-    edges: SecondaryMap<Block, Vec<Edge>>,
+    /// The branches, if there are such parameters.
+    edges: Edges,
 }
 
 impl Params {
@@ -93,7 +136,7 @@ impl Params {
         let mut params = Params {
             list: Vec::new(),
             set: EntitySet::new(),
-            edges: SecondaryMap::new(),
+            edges: Edges::default(),
         };
         for inst in extensions {
             if let Some(value) = extended(func, *inst) {
@@ -103,13 +146,14 @@ impl Params {
         if params.list.is_empty() {
             return params;
         }
-        params.edges = edges(func);
+        params.edges = Edges::of(func);
         let mut next = 0;
         while let Some(param) = params.list.get(next).copied() {
             next += 1;
             let (block, index) = place(func, param);
-            for place in 0..params.edges[block].len() {
-                if let Some(value) = passed(func, params.edges[block][place], index) {
+            for place in 0..params.edges.to[block].len() {
+                let edge = params.edges.to[block][place];
+                if let Some(value) = params.edges.passed(&edge, index) {
                     params.add(func, value);
                 }
             }
@@ -149,14 +193,14 @@ impl Params {
 fn pays(
     func: &Function,
     domtree: &DominatorTree,
-    (set, edges): (&EntitySet<Value>, &SecondaryMap<Block, Vec<Edge>>),
+    (set, edges): (&EntitySet<Value>, &Edges),
     param: Value,
 ) -> bool {
     let (block, index) = place(func, param);
     let repeats = |edge: &Edge| domtree.block_dominates(block, edge.from);
-    let is_loop = edges[block].iter().any(repeats);
-    edges[block].iter().all(|edge| {
-        let Some(value) = passed(func, *edge, index) else {
+    let is_loop = edges.to[block].iter().any(repeats);
+    edges.to[block].iter().all(|edge| {
+        let Some(value) = edges.passed(edge, index) else {
             return false;
         };
         is_free(func, &|it| set.contains(it), value, MAX_DEPTH) || is_loop && !repeats(edge)
@@ -215,46 +259,18 @@ fn place(func: &Function, param: Value) -> (Block, usize) {
     }
 }
 
-/// The branches to each block.
-fn edges(func: &Function) -> SecondaryMap<Block, Vec<Edge>> {
-    let mut edges: SecondaryMap<Block, Vec<Edge>> = SecondaryMap::new();
-    for from in func.layout.blocks() {
-        let Some(branch) = func.layout.last_inst(from) else {
-            continue;
-        };
-        let (tables, exceptions) = (&func.dfg.jump_tables, &func.dfg.exception_tables);
-        let destinations = func.dfg.insts[branch].branch_destination(tables, exceptions);
-        for (destination, call) in destinations.iter().enumerate() {
-            edges[call.block(&func.dfg.value_lists)].push(Edge {
-                from,
-                branch,
-                destination,
-            });
-        }
-    }
-    edges
-}
-
-/// What a branch passes as a parameter; `None` if it is a result of the branch.
-fn passed(func: &Function, edge: Edge, index: usize) -> Option<Value> {
-    let (tables, exceptions) = (&func.dfg.jump_tables, &func.dfg.exception_tables);
-    let destinations = func.dfg.insts[edge.branch].branch_destination(tables, exceptions);
-    let mut args = destinations[edge.destination].args(&func.dfg.value_lists);
-    let value = args.nth(index)?.as_value()?;
-    Some(func.dfg.resolve_aliases(value))
-}
-
-/// Replaces a branch's argument.
-fn pass(func: &mut Function, edge: Edge, index: usize, value: Value) {
+/// Replaces arguments of a branch, by their places in ascending order.
+fn pass(func: &mut Function, edge: &Edge, values: &[(usize, Value)]) {
     let dfg = &mut func.dfg;
     let (tables, exceptions) = (&mut dfg.jump_tables, &mut dfg.exception_tables);
     let destinations = dfg.insts[edge.branch].branch_destination_mut(tables, exceptions);
-    let mut place = 0;
+    let mut places = 0..;
+    let mut values = values.iter().peekable();
     destinations[edge.destination].update_args(&mut dfg.value_lists, |arg| {
-        place += 1;
-        match place - 1 == index {
-            true => BlockArg::Value(value),
-            false => arg,
+        let place = places.next();
+        match values.next_if(|(index, _)| Some(*index) == place) {
+            Some((_, value)) => BlockArg::Value(*value),
+            None => arg,
         }
     });
 }
@@ -270,7 +286,7 @@ struct Widener<'f, 'p> {
 impl Widener<'_, '_> {
     fn run(&mut self, extensions: Vec<Inst>) {
         let params = self.params;
-        let places: Vec<(Block, usize)> = params
+        let mut places: Vec<(Block, usize)> = params
             .list
             .iter()
             .map(|param| place(self.func, *param))
@@ -281,13 +297,17 @@ impl Widener<'_, '_> {
             let mut cursor = FuncCursor::new(self.func).at_first_insertion_point(*block);
             cursor.ins().with_result(*param).ireduce(I32, value);
         }
-        for (block, index) in places {
-            for edge in &params.edges[block] {
-                let Some(value) = passed(self.func, *edge, index) else {
-                    unreachable!("what is passed to these parameters are values")
-                };
-                let value = self.extend(value, edge.branch);
-                pass(self.func, *edge, index, value);
+        places.sort_unstable();
+        for places in places.chunk_by(|one, other| one.0 == other.0) {
+            for edge in &params.edges.to[places[0].0] {
+                let values = places.iter().map(|(_, index)| {
+                    let Some(value) = params.edges.passed(edge, *index) else {
+                        unreachable!("what is passed to these parameters are values")
+                    };
+                    (*index, self.extend(value, edge.branch))
+                });
+                let values: Vec<(usize, Value)> = values.collect();
+                pass(self.func, edge, &values);
             }
         }
         let flags = MemFlagsData::new().with_endianness(Endianness::Little);
