@@ -80,7 +80,9 @@ impl Slabs {
             if is_guarded && !sys::memory::has_guards() {
                 return None;
             }
-            chunks.push(Chunk::new(budget, size)?);
+            // As many as there are: no more address space is unused than used.
+            let pieces = chunks.iter().map(|chunk| chunk.pieces).sum();
+            chunks.push(Chunk::new(budget, size, pieces)?);
         }
         // The one that was made last has most pieces, as a rule.
         let mut chunks = chunks.iter_mut().rev();
@@ -107,7 +109,8 @@ impl Slabs {
         };
         chunks[place].free.push(piece.index);
         let others = chunks.iter().filter(|chunk| !is_of(chunk));
-        let is_enough = others.map(|chunk| chunk.free.len()).sum::<usize>() >= PIECES / 4;
+        let others: usize = others.map(|chunk| chunk.free.len()).sum();
+        let is_enough = others > 0 && others >= chunks[place].pieces / 4;
         let unused = (chunks[place].is_unused() && is_enough).then(|| chunks.swap_remove(place));
         drop(all);
         drop(unused);
@@ -129,8 +132,9 @@ impl Slabs {
 }
 
 impl Chunk {
-    fn new(budget: &Arc<Budget>, size: usize) -> Option<Chunk> {
-        let pieces = (CHUNK / size).clamp(1, PIECES);
+    /// A chunk of so many pieces, or of as many as there may be.
+    fn new(budget: &Arc<Budget>, size: usize, pieces: usize) -> Option<Chunk> {
+        let pieces = pieces.min(CHUNK / size).clamp(1, PIECES);
         let all = pieces.checked_mul(size)?;
         let mappings = budget.take(PER_RESERVATION).ok()?;
         let whole = Reservation::new(all, all).ok()?;
@@ -209,7 +213,9 @@ mod tests {
                 assert!(bytes.iter().all(|byte| *byte == 0), "round {round}");
                 bytes.fill(round + 1);
             }
-            assert_eq!(slabs.lock()[&SIZE].len(), 2);
+            let chunks = &slabs.lock()[&SIZE];
+            let all: usize = chunks.iter().map(|chunk| chunk.pieces).sum();
+            assert!(all <= 2 * PIECES && chunks.len() <= 10, "{chunks:?}");
         }
         slabs.release();
         assert!(slabs.lock().is_empty());
@@ -217,14 +223,16 @@ mod tests {
 
     #[test]
     fn chunks_that_nobody_uses_go() {
-        let (slabs, budget) = (Arc::new(Slabs::default()), Budget::new(Some(8)));
+        // Chunks of 1, 1, 2, 4, ..., 128 and three times 256 pieces.
+        let budget = Budget::new(Some(12 * PER_RESERVATION));
+        let slabs = Arc::new(Slabs::default());
         let take = |_| slabs.take(&budget, (SIZE, SIZE, 0));
         let mut pieces: Vec<Piece> = (0..4 * PIECES).map_while(take).collect();
         assert_eq!(pieces.len(), 4 * PIECES);
         assert!(take(0).is_none(), "the budget is used up");
         pieces.truncate(PIECES);
         let chunks = slabs.lock()[&SIZE].len();
-        assert!((2..4).contains(&chunks), "{chunks}");
+        assert_eq!(chunks, 10);
         drop(pieces);
         assert_eq!(slabs.lock()[&SIZE].len(), 1);
     }
