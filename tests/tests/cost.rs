@@ -279,19 +279,6 @@ fn calls(n: u32) -> (u32, Body) {
     (n, body)
 }
 
-/// A loop with `n` variables, all of which are indices of memory.
-fn indices(n: u32) -> (u32, Body) {
-    let mut body = vec![Loop(BlockType::Empty)];
-    for index in 1..=n {
-        body.extend([LocalGet(index), LocalGet(index), I32Load(address(0))]);
-        body.push(I32Store(address(1)));
-        body.extend([LocalGet(index), I32Const(4), I32Add, LocalSet(index)]);
-    }
-    body.extend([LocalGet(1), LocalGet(0), I32LtU, BrIf(0), End]);
-    body.push(LocalGet(1));
-    (n, body)
-}
-
 fn vectors(n: u32) -> (u32, Body) {
     let mut body = vec![V128Const(1)];
     for index in 0..n {
@@ -368,7 +355,7 @@ type Shape = fn(u32) -> (u32, Body);
 #[test]
 fn work_grows_as_the_input_does() {
     let _alone = alone();
-    let shapes: [(&str, Shape, u32); 11] = [
+    let shapes: [(&str, Shape, u32); 10] = [
         ("nested loops", nested_loops, 200),
         ("live values", live_values, 6_000),
         ("a table", table, 6_000),
@@ -378,7 +365,6 @@ fn work_grows_as_the_input_does() {
         ("straight", straight, 5_000),
         ("constants", constants, 5_000),
         ("calls", calls, 4_000),
-        ("indices", indices, 8_000),
         ("vectors", vectors, 4_000),
     ];
     for (name, shape, n) in shapes {

@@ -209,7 +209,7 @@ fn many_instances_are_alive() {
         let many = if is_shared { MANY } else { 5000 };
         for _ in 0..2 {
             let alive: Vec<_> = (0..many).map(make).collect();
-            let taken = mappings() - before.1;
+            let taken = mappings().saturating_sub(before.1);
             assert!(!is_shared || taken < 1000, "{taken} mappings");
             let each = memory().1.saturating_sub(before.0) / many;
             assert!(each < 24 << 10, "{each} bytes for each instance");

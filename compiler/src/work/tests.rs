@@ -3,6 +3,7 @@
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::Opcode;
+use cranelift_codegen::isa::OwnedTargetIsa;
 
 use super::{extend, loops, machine, peephole};
 use crate::decode::decode;
@@ -12,8 +13,8 @@ use crate::isa::target;
 use crate::options::Options;
 use crate::translate::{TranslateState, tests::env, translate_function};
 
-/// The function of a module, optimised and changed by all passes.
-fn optimized(body: &str) -> String {
+/// The function of a module, optimised by Cranelift.
+fn by_cranelift(body: &str) -> (Context, OwnedTargetIsa) {
     let text = format!("(module (memory 1) (func {body}))");
     let bytes = wat::parse_str(text).unwrap();
     let decoded = decode(&bytes, Features::default()).unwrap();
@@ -25,6 +26,12 @@ fn optimized(body: &str) -> String {
     context
         .optimize(&*isa, &mut ControlPlane::default())
         .unwrap();
+    (context, isa)
+}
+
+/// The function of a module, optimised and changed by all passes.
+fn optimized(body: &str) -> String {
+    let (mut context, isa) = by_cranelift(body);
     peephole::improve(&mut context.func, Some(Opcode::X86Pshufb));
     machine::resolve_aliases(&mut context.func);
     extend::remove(&mut context.func, &context.domtree);
@@ -45,6 +52,30 @@ fn head(text: &str) -> &str {
 /// How often a text is in the function of a module.
 fn count(body: &str, text: &str) -> usize {
     optimized(body).matches(text).count()
+}
+
+/// A loop with many variables takes time that grows with their number.
+#[test]
+fn each_variable_of_a_loop_takes_as_long() {
+    let time = |count: usize| {
+        let mut body = format!("(param i32) (local {}) (loop ", "i32 ".repeat(count));
+        for index in 1..=count {
+            body += &format!(
+                "(i32.store (local.get {index}) (i32.load (local.get {index})))
+                 (local.set {index} (i32.add (local.get {index}) (i32.const 4)))"
+            );
+        }
+        body += "(br_if 0 (i32.lt_u (local.get 1) (local.get 0))))";
+        let (mut context, _) = by_cranelift(&body);
+        let start = std::time::Instant::now();
+        extend::remove(&mut context.func, &context.domtree);
+        let text = context.func.display().to_string();
+        assert!(text.matches("ireduce").count() >= count, "they are wide");
+        start.elapsed()
+    };
+    let (once, twice) = (time(2000), time(4000));
+    let most = once * 3 + std::time::Duration::from_millis(50);
+    assert!(twice < most, "{once:?}, {twice:?} for twice as many");
 }
 
 #[test]

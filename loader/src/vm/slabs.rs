@@ -138,6 +138,10 @@ impl Chunk {
         let all = pieces.checked_mul(size)?;
         let mappings = budget.take(PER_RESERVATION).ok()?;
         let whole = Reservation::new(all, all).ok()?;
+        if pieces > 1 {
+            // As much is left for the host.
+            drop(Reservation::new(all, 0).ok()?);
+        }
         // A huge page would hold what others have in it.
         whole.refuse_huge_pages().ok()?;
         Some(Chunk {
