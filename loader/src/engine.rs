@@ -57,7 +57,8 @@ impl Config {
     /// by default. Nothing of what they had is left in their memory. An instance made by an
     /// [`InstancePre`](crate::InstancePre) that another one has left costs a fraction of a new one.
     /// As many reservations of address space are kept that instances of any kind can use, which is
-    /// all that is kept without the crate's feature `recycle`. With 0, nothing is kept.
+    /// all that is kept without the crate's feature `recycle`. With 0, nothing is kept but address
+    /// space that instances share.
     pub fn max_idle_instances(&mut self, count: usize) -> &mut Config {
         self.max_idle_instances = count;
         self
