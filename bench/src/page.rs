@@ -177,7 +177,7 @@ mod tests {
     use crate::rows::rows;
 
     #[test]
-    fn every_row_is_of_a_kind_and_every_target_of_a_row() {
+    fn every_row_is_of_a_kind() {
         let rows: Vec<_> = rows().collect();
         let measured: Vec<_> = rows.iter().map(|row| (row, Pair::of(1.0, 2.0))).collect();
         let page = page(
