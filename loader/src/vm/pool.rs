@@ -112,7 +112,7 @@ impl Pool {
     ) -> io::Result<Space> {
         #[cfg(feature = "recycle")]
         if let Some(piece) = self.slabs.take(&self.budget, (size, accessible, guard)) {
-            return Ok(Space::of_piece(piece));
+            return Ok(Space::Piece(piece));
         }
         #[cfg(not(feature = "recycle"))]
         let _ = guard;

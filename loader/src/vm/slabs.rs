@@ -10,6 +10,7 @@
 //! are kept apart by guards, marks in page tables that take no mapping (`MADV_GUARD_INSTALL`, Linux
 //! 6.13). What is beyond the guard is never touched: pieces are for contexts without a memory, and
 //! for memories whose accesses are compared with the size, which reach no further than the guard.
+#![allow(unsafe_code, reason = "gives each piece to one owner")]
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -35,18 +36,19 @@ pub(crate) struct Slabs {
 struct Chunk {
     whole: Arc<Reservation>,
     pieces: usize,
-    /// Those that nobody uses: clean, without guards.
+    /// Those that nobody uses: clean, without guards. Invariant 1: each is here, or a [`Piece`], or
+    /// lost, because it could not be made clean.
     free: Vec<usize>,
     _mappings: Mappings,
 }
 
 /// A piece of a chunk, which is given back when this is dropped.
 #[derive(Debug)]
-pub(super) struct Piece {
+pub(crate) struct Piece {
     slabs: Arc<Slabs>,
-    whole: Arc<Reservation>,
-    size: usize,
+    space: Reservation,
     index: usize,
+    /// Bytes after what is accessible that a guard makes inaccessible.
     guard: usize,
 }
 
@@ -61,8 +63,9 @@ impl Slabs {
     ) -> Option<Piece> {
         let mut piece = self.piece(budget, size, guard != 0)?;
         if guard != 0 {
-            piece.part().install_guard(accessible, guard).ok()?;
+            // First, so that what is left of a guard that fails is removed.
             piece.guard = guard;
+            piece.space.install_guard(accessible, guard).ok()?;
         }
         Some(piece)
     }
@@ -88,10 +91,11 @@ impl Slabs {
         let mut chunks = chunks.iter_mut().rev();
         let (chunk, index) =
             chunks.find_map(|chunk| chunk.free.pop().map(|index| (chunk, index)))?;
+        // SAFETY: nobody else has the piece, which was free (invariant 1).
+        let space = unsafe { Reservation::part(&chunk.whole, (index * size, size)) };
         Some(Piece {
             slabs: Arc::clone(self),
-            whole: Arc::clone(&chunk.whole),
-            size,
+            space,
             index,
             guard: 0,
         })
@@ -100,10 +104,10 @@ impl Slabs {
     /// Adds a clean piece to those that nobody uses.
     fn give_back(&self, piece: &Piece) {
         let mut all = self.lock();
-        let Some(chunks) = all.get_mut(&piece.size) else {
+        let Some(chunks) = all.get_mut(&piece.space.size()) else {
             return;
         };
-        let is_of = |chunk: &Chunk| Arc::ptr_eq(&chunk.whole, &piece.whole);
+        let is_of = |chunk: &Chunk| piece.space.is_part_of(&chunk.whole);
         let Some(place) = chunks.iter().position(is_of) else {
             return;
         };
@@ -158,9 +162,9 @@ impl Chunk {
 }
 
 impl Piece {
-    /// Its address space, which is the piece's as long as it lives.
-    pub(super) fn part(&self) -> Reservation {
-        Reservation::part(&self.whole, (self.index * self.size, self.size))
+    /// Its address space.
+    pub(super) fn space(&self) -> &Reservation {
+        &self.space
     }
 
     /// Bytes of the guard after what is accessible.
@@ -171,13 +175,13 @@ impl Piece {
 
 impl Drop for Piece {
     fn drop(&mut self) {
-        let (part, size) = (self.part(), self.size);
-        let cleaned = part
+        let (space, size) = (&self.space, self.space.size());
+        let cleaned = space
             .make_accessible(0, size)
-            .and_then(|()| part.discard(0, size))
+            .and_then(|()| space.discard(0, size))
             .and_then(|()| match self.guard {
                 0 => Ok(()),
-                _ => part.remove_guards(0, size),
+                _ => space.remove_guards(0, size),
             });
         // Otherwise nobody may use it again.
         if cleaned.is_ok() {
@@ -188,15 +192,13 @@ impl Drop for Piece {
 
 #[cfg(test)]
 mod tests {
-    #![allow(unsafe_code, reason = "writes to pieces")]
-
     use super::*;
     use crate::sys::PAGE_SIZE;
 
     const SIZE: usize = 64 * PAGE_SIZE;
 
     fn bytes(piece: &mut Piece, pages: usize) -> &mut [u8] {
-        let start = piece.part().start().as_ptr();
+        let start = piece.space.start().as_ptr();
         // SAFETY: so many pages are accessible, and the piece is the test's.
         unsafe { std::slice::from_raw_parts_mut(start, pages * PAGE_SIZE) }
     }
@@ -208,7 +210,7 @@ mod tests {
         for round in 0..3 {
             let take = |_| slabs.take(&budget, (SIZE, 3 * PAGE_SIZE, guard)).unwrap();
             let mut pieces: Vec<Piece> = (0..PIECES + 10).map(take).collect();
-            let starts = pieces.iter().map(|it| it.part().start().addr().get());
+            let starts = pieces.iter().map(|it| it.space.start().addr().get());
             let mut starts: Vec<usize> = starts.collect();
             starts.sort_unstable();
             assert!(starts.windows(2).all(|pair| pair[1] - pair[0] >= SIZE));

@@ -11,20 +11,16 @@ use crate::vm::slabs::Piece;
 
 /// A reservation that counts for a budget.
 #[derive(Debug)]
-pub(crate) struct Space {
-    // Unmapped before its owner gives back the mappings.
-    reservation: Reservation,
-    owner: Owner,
-}
-
-/// What a reservation is taken from.
-#[derive(Debug)]
-enum Owner {
-    Budget {
+pub(crate) enum Space {
+    /// A mapping of its own.
+    Whole {
+        // Unmapped before the mappings are given back.
+        reservation: Reservation,
         _mappings: Mappings,
     },
+    /// A piece of a mapping.
     #[cfg(feature = "recycle")]
-    Slab(Piece),
+    Piece(Piece),
 }
 
 impl Space {
@@ -34,35 +30,24 @@ impl Space {
     /// If the operating system refuses, or the limit is reached.
     pub(crate) fn new(budget: &Arc<Budget>, size: usize, accessible: usize) -> io::Result<Space> {
         let mappings = budget.take(PER_RESERVATION)?;
-        Ok(Space {
+        Ok(Space::Whole {
             reservation: Reservation::new(size, accessible)?,
-            owner: Owner::Budget {
-                _mappings: mappings,
-            },
+            _mappings: mappings,
         })
-    }
-
-    /// A piece of a mapping.
-    #[cfg(feature = "recycle")]
-    pub(super) fn of_piece(piece: Piece) -> Space {
-        Space {
-            reservation: piece.part(),
-            owner: Owner::Slab(piece),
-        }
     }
 
     /// Bytes after what is accessible that a guard makes inaccessible; 0 if all are.
     pub(crate) fn guard(&self) -> usize {
-        match &self.owner {
-            Owner::Budget { .. } => 0,
+        match self {
+            Space::Whole { .. } => 0,
             #[cfg(feature = "recycle")]
-            Owner::Slab(piece) => piece.guard(),
+            Space::Piece(piece) => piece.guard(),
         }
     }
 
     /// Whether it is a mapping of its own.
     pub(super) fn is_whole(&self) -> bool {
-        matches!(self.owner, Owner::Budget { .. })
+        matches!(self, Space::Whole { .. })
     }
 }
 
@@ -70,7 +55,11 @@ impl Deref for Space {
     type Target = Reservation;
 
     fn deref(&self) -> &Reservation {
-        &self.reservation
+        match self {
+            Space::Whole { reservation, .. } => reservation,
+            #[cfg(feature = "recycle")]
+            Space::Piece(piece) => piece.space(),
+        }
     }
 }
 

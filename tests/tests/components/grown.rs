@@ -101,6 +101,10 @@ fn memories_end_where_they_end() {
         &[2],
         &[],
         &[1, 1, 1, 1],
+        // As far as the limit: what follows is another instance's.
+        &[63],
+        &[],
+        &[60, 3],
     ];
     let mut engines = vec![("default", Engine::default())];
     let mut config = Config::new();

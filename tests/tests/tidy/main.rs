@@ -86,6 +86,7 @@ const UNSAFE_FILES: &[&str] = &[
     "loader/src/vm/memory.rs",
     "loader/src/vm/recycle/fence.rs",
     "loader/src/vm/recycle/reset.rs",
+    "loader/src/vm/slabs.rs",
     "loader/src/vm/slot.rs",
     "loader/src/vm/store.rs",
     "loader/src/vm/store_context.rs",

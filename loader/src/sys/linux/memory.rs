@@ -76,18 +76,30 @@ impl Reservation {
         Ok(reservation)
     }
 
-    /// `size` bytes of another one from `offset` on, whole pages. Who has the whole gives each page
-    /// to one owner at a time.
+    /// `size` bytes of another one from `offset` on, whole pages.
     ///
     /// # Panics
     /// If they are not inside.
+    ///
+    /// # Safety
+    /// - Nobody else has or uses these pages as long as the part lives.
     #[cfg(feature = "recycle")]
-    pub(crate) fn part(whole: &Arc<Reservation>, (offset, size): (usize, usize)) -> Reservation {
+    pub(crate) unsafe fn part(
+        whole: &Arc<Reservation>,
+        (offset, size): (usize, usize),
+    ) -> Reservation {
         Reservation {
             start: whole.address(offset, size),
             size,
             whole: Some(Arc::clone(whole)),
         }
+    }
+
+    /// Whether it is a part of this one.
+    #[cfg(feature = "recycle")]
+    pub(crate) fn is_part_of(&self, other: &Arc<Reservation>) -> bool {
+        let whole = self.whole.as_ref();
+        whole.is_some_and(|whole| Arc::ptr_eq(whole, other))
     }
 
     pub(crate) fn start(&self) -> NonNull<u8> {
@@ -309,12 +321,7 @@ pub(crate) unsafe fn move_guard(start: NonNull<u8>, size: usize, guard: usize) -
 #[cfg(feature = "recycle")]
 unsafe fn install_guard(start: NonNull<u8>, size: usize) -> io::Result<()> {
     // SAFETY: the caller's contract.
-    let done = unsafe { libc::madvise(start.as_ptr().cast(), size, GUARD_INSTALL) };
-    if done == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    advise(unsafe { libc::madvise(start.as_ptr().cast(), size, GUARD_INSTALL) })
 }
 
 /// # Safety
@@ -322,11 +329,15 @@ unsafe fn install_guard(start: NonNull<u8>, size: usize) -> io::Result<()> {
 #[cfg(feature = "recycle")]
 unsafe fn remove_guards(start: NonNull<u8>, size: usize) -> io::Result<()> {
     // SAFETY: the caller's contract.
-    let done = unsafe { libc::madvise(start.as_ptr().cast(), size, GUARD_REMOVE) };
-    if done == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
+    advise(unsafe { libc::madvise(start.as_ptr().cast(), size, GUARD_REMOVE) })
+}
+
+/// What `madvise` has returned, as a result.
+#[cfg(feature = "recycle")]
+fn advise(done: libc::c_int) -> io::Result<()> {
+    match done {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
     }
 }
 
