@@ -148,7 +148,14 @@ impl Fields {
         let size = changed.size;
         // The old memory is there again first.
         self.claim = None;
-        self.claim = Some(http.claim_head(size)?);
+        match http.claim_head(size) {
+            Ok(claim) => self.claim = Some(claim),
+            Err(error) => {
+                // What is not counted is not kept.
+                self.map = Arc::default();
+                return Err(error.into());
+            }
+        }
         done
     }
 }
