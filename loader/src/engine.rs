@@ -27,8 +27,15 @@ pub struct Config {
     fence_pages: bool,
     allow_reentrance: bool,
     max_wasm_stack: usize,
+    #[cfg(feature = "async")]
+    async_stack_size: Option<usize>,
     max_mappings: Option<usize>,
 }
+
+/// Bytes that the stack of a fiber has beyond what guests may use, if the host does not say more:
+/// for host functions.
+#[cfg(feature = "async")]
+const HOST_STACK: usize = 512 << 10;
 
 impl Default for Config {
     fn default() -> Config {
@@ -42,6 +49,8 @@ impl Default for Config {
             fence_pages: true,
             allow_reentrance: true,
             max_wasm_stack: 1 << 20,
+            #[cfg(feature = "async")]
+            async_stack_size: None,
             max_mappings: None,
         }
     }
@@ -136,6 +145,17 @@ impl Config {
         self.max_wasm_stack = bytes;
         self
     }
+
+    /// Sets how many bytes of stack a call has that can wait for futures of the host
+    /// ([`TypedFunc::call_async`](crate::TypedFunc::call_async)); by default 512 KiB more than
+    /// [`max_wasm_stack`](Config::max_wasm_stack), for the host's functions. Only what is used
+    /// takes memory; each stack takes two mappings. As many are kept for the next calls as
+    /// [instances](Config::max_idle_instances).
+    #[cfg(feature = "async")]
+    pub fn async_stack_size(&mut self, bytes: usize) -> &mut Config {
+        self.async_stack_size = Some(bytes);
+        self
+    }
 }
 
 impl Engine {
@@ -174,6 +194,12 @@ impl Engine {
         let rules = Rules {
             allows_reentrance: config.allow_reentrance,
             max_wasm_stack: config.max_wasm_stack,
+            #[cfg(feature = "async")]
+            async_stack_size: config
+                .async_stack_size
+                .unwrap_or_else(|| config.max_wasm_stack.saturating_add(HOST_STACK)),
+            #[cfg(feature = "async")]
+            max_idle_stacks: config.max_idle_instances,
             #[cfg(feature = "recycle")]
             scans_pages: config.scan_pages,
             #[cfg(feature = "recycle")]

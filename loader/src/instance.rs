@@ -14,6 +14,7 @@ use crate::export_index::{ComponentExportIndex, ExportLookup, Lookup};
 use crate::func::{Func, TypedFunc};
 use crate::module::{self, Module};
 use crate::values::{ComponentNamedList, Lift, Lower};
+use crate::vm::call::{Caller, apart};
 use crate::vm::canon::{CallTarget, CanonOptions};
 use crate::vm::enter::Entered;
 use crate::vm::imports::ImportTable;
@@ -42,6 +43,9 @@ pub(crate) struct Linked {
     pub(crate) imports: ImportTable,
     pub(crate) resources: HostResources,
     pub(crate) modules: Modules,
+    /// Whether an import waits for futures of the host.
+    #[cfg(feature = "async")]
+    pub(crate) is_async: bool,
     /// Owners of what `imports` points to.
     pub(crate) _keep: Box<[Arc<dyn Any + Send + Sync>]>,
 }
@@ -65,7 +69,51 @@ impl Instance {
         mut store: impl AsContextMut,
         linked: &Linked,
         origin: Origin<'_>,
+        caller: Caller,
     ) -> Result<Instance> {
+        let mut context = store.as_context_mut();
+        let (instance, data) = Instance::prepare(context.opaque(), linked, origin)?;
+        let plan = linked.component.unit().plan()?;
+        // SAFETY: an instance of this store, which is ours; references into it are made anew.
+        let entered = unsafe { Entered::new(data.context()) };
+        let modules = &linked.modules;
+        // SAFETY: an instance of this store by this plan, whose imports and references are in
+        // place; the linker has checked the modules.
+        let imported = unsafe {
+            module::instantiate_imported(&mut context, &data, plan, modules, caller)
+        };
+        let initialized = imported.and_then(|()| {
+            // SAFETY: as above, with all that comes from imported modules.
+            unsafe { initialize(&mut context, &data, plan, caller) }
+        });
+        let Err(error) = initialized else {
+            entered.leave();
+            return Ok(instance);
+        };
+        // While it is one of the store.
+        drop(entered);
+        apart(|| {
+            drop(data);
+            // Host functions that it called may have kept handles and views of it: then it stays,
+            // and counts, as long as the store.
+            if linked.component.artifact().lowers().is_empty() {
+                context.opaque().pop_instance(instance.index);
+            }
+        });
+        Err(error)
+    }
+
+    /// Makes an instance in the store, none of whose code has run. In a frame of its own, for the
+    /// case that the rest is on a fiber.
+    ///
+    /// # Errors
+    /// If there is not enough memory, or the store is of another engine.
+    #[inline(never)]
+    fn prepare(
+        store: &mut StoreOpaque,
+        linked: &Linked,
+        origin: Origin<'_>,
+    ) -> Result<(Instance, Arc<InstanceData>)> {
         let Linked {
             component,
             imports,
@@ -73,8 +121,6 @@ impl Instance {
             modules,
             ..
         } = linked;
-        let mut context = store.as_context_mut();
-        let store = context.opaque();
         if !store.engine().same(component.engine()) {
             return Err(Error::msg(
                 "the component and the store belong to different engines",
@@ -89,6 +135,8 @@ impl Instance {
                 resource_types: resource_types(store.id(), index, resources),
                 host_resources: Arc::clone(resources),
                 modules: Arc::clone(modules),
+                #[cfg(feature = "async")]
+                is_async: linked.is_async,
             };
             let type_ids = TypeIds::of(component.unit(), store.engine().types());
             store.new_instance(component.unit(), plan, kind, type_ids)
@@ -117,28 +165,7 @@ impl Instance {
             index,
         };
         store.push_instance(Arc::clone(&data), owner, usage);
-        // SAFETY: an instance of this store, which is ours; references into it are made anew.
-        let entered = unsafe { Entered::new(data.context()) };
-        // SAFETY: an instance of this store by this plan, whose imports and references are in
-        // place; the linker has checked the modules.
-        let linked = unsafe { module::instantiate_imported(&mut context, &data, plan, modules) };
-        let initialized = linked.and_then(|()| {
-            // SAFETY: as above, with all that comes from imported modules.
-            unsafe { initialize(&mut context, &data, plan) }
-        });
-        let Err(error) = initialized else {
-            entered.leave();
-            return Ok(instance);
-        };
-        // While it is one of the store.
-        drop(entered);
-        drop(data);
-        // Host functions that it called may have kept handles and views of it: then it stays, and
-        // counts, as long as the store.
-        if component.artifact().lowers().is_empty() {
-            context.opaque().pop_instance(instance.index);
-        }
-        Err(error)
+        Ok((instance, data))
     }
 
     /// The exported function of this name, or `instance#function`; `None` if there is none, or the

@@ -21,6 +21,9 @@ use crate::types::ComponentFunc;
 use crate::val::Val;
 use crate::values::{ComponentNamedList, Lift, Lower};
 use crate::versions::{ByName, Items};
+use crate::vm::call::Caller;
+#[cfg(feature = "async")]
+use crate::vm::fiber::OnFiber;
 use crate::vm::imports::HostImport;
 use crate::vm::imports::ImportTable;
 #[cfg(feature = "recycle")]
@@ -213,7 +216,13 @@ impl<T: 'static> Linker<T> {
         let artifact = component.artifact();
         component.unit().plan()?;
         let (mut imports, mut keep) = (Vec::new(), Vec::new());
+        #[cfg(feature = "async")]
+        let mut is_async = false;
         let mut bind = |slot: u32, import: &HostImport| {
+            #[cfg(feature = "async")]
+            {
+                is_async |= import.is_async;
+            }
             if slot != NONE {
                 let bound = VmHostImport {
                     code: import.code.as_ptr().expose_provenance() as u64,
@@ -289,6 +298,8 @@ impl<T: 'static> Linker<T> {
             imports,
             resources: resources.into(),
             modules: modules.into(),
+            #[cfg(feature = "async")]
+            is_async,
             _keep: keep.into(),
         }))
     }
@@ -303,7 +314,24 @@ impl<T: 'static> Linker<T> {
         component: &Component,
     ) -> Result<Instance> {
         let linked = self.link(component)?;
-        Instance::instantiate(store, &linked, Origin::Once(&linked))
+        Instance::instantiate(store, &linked, Origin::Once(&linked), Caller::Host)
+    }
+
+    /// As [`instantiate`](Linker::instantiate), of a component whose imports may wait.
+    ///
+    /// # Errors
+    /// As [`Linker::instantiate_pre`] and [`InstancePre::instantiate`].
+    #[cfg(feature = "async")]
+    pub async fn instantiate_async(
+        &self,
+        store: impl AsContextMut<Data = T>,
+        component: &Component,
+    ) -> Result<Instance>
+    where
+        T: Send,
+    {
+        let linked = self.link(component)?;
+        instantiate_async(store, &linked, Origin::Once(&linked)).await
     }
 }
 
@@ -320,6 +348,64 @@ impl<T: 'static> LinkerInstance<'_, T> {
         R: ComponentNamedList + Lower + 'static,
     {
         self.define(name, HostItem::Func(HostFunc::typed(func)))
+    }
+
+    /// Defines a function that waits: as [`func_wrap`](LinkerInstance::func_wrap), with a future
+    /// that is polled where the guest's call is. Components that import it are called by
+    /// [`TypedFunc::call_async`](crate::TypedFunc::call_async) and the like; from other calls, the
+    /// function fails. While it waits, its guest does, and nothing else runs in the store but what
+    /// the future does with it.
+    ///
+    /// ```
+    /// use cwasm::{Engine, Linker, StoreContextMut};
+    ///
+    /// # async fn read(_key: String) -> Option<String> { None }
+    /// let mut linker = Linker::<u32>::new(&Engine::default());
+    /// let get = |mut store: StoreContextMut<'_, u32>, (key,): (String,)| {
+    ///     Box::new(async move {
+    ///         *store.data_mut() += 1;
+    ///         Ok((read(key).await,))
+    ///     }) as Box<dyn Future<Output = _> + Send + '_>
+    /// };
+    /// linker.instance("example:host/cache")?.func_wrap_async("get", get)?;
+    /// # Ok::<(), cwasm::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If there is a function of this name already.
+    #[cfg(feature = "async")]
+    pub fn func_wrap_async<F, P, R>(&mut self, name: &str, func: F) -> Result<()>
+    where
+        F: for<'a> Fn(StoreContextMut<'a, T>, P) -> Box<dyn Future<Output = Result<R>> + Send + 'a>
+            + Send
+            + Sync
+            + 'static,
+        P: ComponentNamedList + Lift + 'static,
+        R: ComponentNamedList + Lower + 'static,
+    {
+        self.define(name, HostItem::Func(HostFunc::typed_async(func)))
+    }
+
+    /// Defines a function that waits, of whatever type the component imports: as
+    /// [`func_new`](LinkerInstance::func_new) and
+    /// [`func_wrap_async`](LinkerInstance::func_wrap_async).
+    ///
+    /// # Errors
+    /// If there is a function of this name already.
+    #[cfg(feature = "async")]
+    pub fn func_new_async<F>(&mut self, name: &str, func: F) -> Result<()>
+    where
+        F: for<'a> Fn(
+                StoreContextMut<'a, T>,
+                ComponentFunc,
+                &'a [Val],
+                &'a mut [Val],
+            ) -> Box<dyn Future<Output = Result<()>> + Send + 'a>
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.define(name, HostItem::Func(HostFunc::dynamic_async(func)))
     }
 
     /// Sets which of the handles in the type of a defined function are borrowed: for code of
@@ -388,12 +474,36 @@ impl<T: 'static> LinkerInstance<'_, T> {
     where
         F: Fn(StoreContextMut<'_, T>, u32) -> Result<()> + Send + Sync + 'static,
     {
+        self.define_resource(name, ty, host::destructor(dtor))
+    }
+
+    /// Defines a resource type of the host whose destructor waits: as
+    /// [`resource`](LinkerInstance::resource) and
+    /// [`func_wrap_async`](LinkerInstance::func_wrap_async).
+    ///
+    /// # Errors
+    /// As [`resource`](LinkerInstance::resource).
+    #[cfg(feature = "async")]
+    pub fn resource_async<F>(&mut self, name: &str, ty: ResourceType, dtor: F) -> Result<()>
+    where
+        F: for<'a> Fn(
+                StoreContextMut<'a, T>,
+                u32,
+            ) -> Box<dyn Future<Output = Result<()>> + Send + 'a>
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.define_resource(name, ty, host::destructor_async(dtor))
+    }
+
+    fn define_resource(&mut self, name: &str, ty: ResourceType, dtor: HostImport) -> Result<()> {
         if !ty.is_host() {
             return Err(Error::msg(format_args!(
                 "`{name}` is a resource of a guest, expected one of the host"
             )));
         }
-        let dtor = Some(host::destructor(dtor));
+        let dtor = Some(dtor);
         self.define(name, HostItem::Resource(HostResource { ty, dtor }))
     }
 
@@ -434,18 +544,51 @@ impl<T: 'static> InstancePre<T> {
     /// A [`Trap`](crate::Trap) if the component traps while it is instantiated; or there is not
     /// enough memory or address space.
     pub fn instantiate(&self, store: impl AsContextMut<Data = T>) -> Result<Instance> {
-        let linked = &self.pre.linked;
+        Instance::instantiate(store, &self.pre.linked, self.origin(), Caller::Host)
+    }
+
+    /// As [`instantiate`](InstancePre::instantiate), of a component whose imports may wait: they
+    /// can be called while it is instantiated.
+    ///
+    /// # Errors
+    /// As [`instantiate`](InstancePre::instantiate).
+    #[cfg(feature = "async")]
+    pub async fn instantiate_async(&self, store: impl AsContextMut<Data = T>) -> Result<Instance>
+    where
+        T: Send,
+    {
+        instantiate_async(store, &self.pre.linked, self.origin()).await
+    }
+
+    fn origin(&self) -> Origin<'_> {
         #[cfg(feature = "recycle")]
         let origin = Origin::Homes(&self.pre.homes);
         #[cfg(not(feature = "recycle"))]
-        let origin = Origin::Once(linked);
-        Instance::instantiate(store, linked, origin)
+        let origin = Origin::Once(&self.pre.linked);
+        origin
     }
 
     /// The component.
     pub fn component(&self) -> &Component {
         &self.pre.linked.component
     }
+}
+
+/// Makes an instance, on a fiber if something may wait meanwhile.
+#[cfg(feature = "async")]
+async fn instantiate_async<T: Send + 'static>(
+    mut store: impl AsContextMut<Data = T>,
+    linked: &Linked,
+    origin: Origin<'_>,
+) -> Result<Instance> {
+    let mut store = store.as_context_mut();
+    if !linked.is_async && !store.has_async_hook() {
+        return Instance::instantiate(store, linked, origin, Caller::Host);
+    }
+    let instantiate = move |store: StoreContextMut<'_, T>| {
+        Instance::instantiate(store, linked, origin, Caller::Fiber)
+    };
+    OnFiber::new(store, instantiate).await
 }
 
 /// The function that a component imports, for errors.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::vm::builtins;
-use crate::vm::hook::CallHook;
+use crate::vm::hook::{CallHook, Hook};
 use crate::vm::interrupt::InterruptHandle;
 use crate::vm::limits::StoreLimits;
 use crate::vm::store_context::{
@@ -61,7 +61,25 @@ impl<T: 'static> Store<T> {
         &mut self,
         hook: impl FnMut(StoreContextMut<'_, T>, CallHook) -> Result<()> + Send + Sync + 'static,
     ) {
-        self.as_context_mut().set_hook(Box::new(hook));
+        self.as_context_mut()
+            .set_hook(Hook::Blocking(Box::new(hook)));
+    }
+
+    /// As [`set_call_hook`](Store::set_call_hook), with a hook that may wait. Then all calls must
+    /// be of the kind that waits, as [`TypedFunc::call_async`](crate::TypedFunc::call_async):
+    /// others fail.
+    #[cfg(feature = "async")]
+    pub fn set_call_hook_async<F>(&mut self, hook: F)
+    where
+        F: for<'a> FnMut(
+                StoreContextMut<'a, T>,
+                CallHook,
+            ) -> Box<dyn Future<Output = Result<()>> + Send + 'a>
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.as_context_mut().set_hook(Hook::Async(Box::new(hook)));
     }
 
     /// The engine of the store.

@@ -28,9 +28,11 @@ use crate::types::ComponentFunc;
 use crate::val::Val;
 use crate::values::handles::{HandleType, check_handles};
 use crate::values::{ComponentNamedList, LiftContext, LowerContext};
-use crate::vm::call::Ready;
+use crate::vm::call::{Caller, Ready, apart};
 use crate::vm::canon::CallTarget;
 use crate::vm::enter::Entered;
+#[cfg(feature = "async")]
+use crate::vm::fiber::OnFiber;
 use crate::vm::handles;
 use crate::vm::store::StoreOpaque;
 use crate::vm::store_context::{AsContext, AsContextMut, StoreContextMut};
@@ -168,7 +170,43 @@ impl Func {
         params: &[Val],
         results: &mut [Val],
     ) -> Result<()> {
+        self.call_for(&mut store.as_context_mut(), params, results, Caller::Host)
+    }
+
+    /// As [`call`](Func::call), of a component whose imports may wait: see
+    /// [`TypedFunc::call_async`].
+    ///
+    /// # Errors
+    /// As [`call`](Func::call).
+    ///
+    /// # Panics
+    /// As [`call`](Func::call).
+    #[cfg(feature = "async")]
+    pub async fn call_async(
+        &self,
+        mut store: impl AsContextMut<Data: Send>,
+        params: &[Val],
+        results: &mut [Val],
+    ) -> Result<()> {
         let mut store = store.as_context_mut();
+        check_store(&self.target, store.opaque())?;
+        if !store.needs_fiber(self.target.instance) {
+            return self.call_for(&mut store, params, results, Caller::Host);
+        }
+        let func = *self;
+        let call = move |mut store: StoreContextMut<'_, _>| {
+            func.call_for(&mut store, params, results, Caller::Fiber)
+        };
+        OnFiber::new(store, call).await
+    }
+
+    fn call_for<T: 'static>(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        params: &[Val],
+        results: &mut [Val],
+        caller: Caller,
+    ) -> Result<()> {
         check_store(&self.target, store.opaque())?;
         let unit = Arc::clone(store.opaque().instance(self.target.instance).unit());
         let description = unit.description()?;
@@ -176,15 +214,15 @@ impl Func {
         let Some(func) = description.funcs.get(self.target.func_type as usize) else {
             return Err(Error::new(FormatError::Describe));
         };
-        {
+        apart(|| {
             let store = &*store.opaque();
             let instance = store.instance(self.target.instance);
             let check = Check {
                 types,
                 handle: &|handle, resource| resource.check(store, instance, handle),
             };
-            check.all(func.params.iter().map(|(_, ty)| *ty), params, "parameter")?;
-        }
+            check.all(func.params.iter().map(|(_, ty)| *ty), params, "parameter")
+        })?;
         if results.len() != usize::from(func.result.is_some()) {
             let (found, expected) = (results.len(), usize::from(func.result.is_some()));
             return Err(Error::msg(format_args!(
@@ -192,32 +230,32 @@ impl Func {
             )));
         }
         // SAFETY: the context of an instance of this store, which was just compared.
-        unsafe { store.begin_guest_call(self.target.options.context()) }?;
-        let result = lending(&mut store, |store| {
-            self.call_checked(store, types, func, params, results)
+        unsafe { store.begin_guest_call(self.target.options.context(), caller) }?;
+        let result = lending(store, |store| {
+            self.call_checked(store, (types, func), params, results, caller)
         });
-        store.end_guest_call(result)
+        store.end_guest_call(result, caller)
     }
 
     /// Calls the function with values of its type.
     fn call_checked<T: 'static>(
         &self,
         store: &mut StoreContextMut<'_, T>,
-        types: &Types,
-        func: &FuncType,
+        (types, func): (&Types, &FuncType),
         params: &[Val],
         results: &mut [Val],
+        caller: Caller,
     ) -> Result<()> {
-        let ready = Ready::new(store.opaque())?;
+        let ready = apart(|| Ready::of(store.opaque(), caller))?;
         // SAFETY: an instance of this store, which is ours; references into it are made anew.
         let entered = unsafe { Entered::new(self.target.options.context()) };
         let mut args = [0; MAX_FLAT_PARAMS];
-        let (count, scope) = {
+        let (count, scope) = apart(|| {
             // SAFETY: the instance is one of this store, which was just entered.
             let mut cx = unsafe { LowerContext::new(store.opaque(), &self.target.options) };
             let count = lower_vals(types, func, params, &mut cx, &mut args)?;
-            (count, cx.scope())
-        };
+            Ok::<_, Error>((count, cx.scope()))
+        })?;
         let target = &self.target;
         // SAFETY: the thunk and the context of a live instance that was just entered, with
         // arguments of the function's type; no reference into the store is held.
@@ -225,10 +263,13 @@ impl Func {
         // SAFETY: the function of this instance has returned.
         unsafe { check_dropped(&self.target, scope) }?;
         if let Some(result) = results.first_mut() {
-            // SAFETY: the instance is live, no wasm runs, and the context is dropped before.
-            let mut cx =
-                unsafe { LiftContext::with_handles(&self.target.options, store.opaque(), 0) };
-            *result = lift_val(types, func, &mut cx, value)?;
+            apart(|| {
+                // SAFETY: the instance is live, no wasm runs, and the context is dropped before.
+                let mut cx =
+                    unsafe { LiftContext::with_handles(&self.target.options, store.opaque(), 0) };
+                *result = lift_val(types, func, &mut cx, value)?;
+                Ok::<_, Error>(())
+            })?;
         }
         let arg_count = types.result_flat(func).count().min(MAX_FLAT_RESULTS);
         // SAFETY: the call is this one, and returned as many values.

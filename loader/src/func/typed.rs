@@ -13,9 +13,13 @@ use crate::error::{Error, Result};
 
 use crate::signature;
 use crate::values::{ComponentNamedList, Lift, LiftContext, Lower, LowerContext};
-use crate::vm::call::Ready;
+#[cfg(feature = "async")]
+use crate::vm::call::apart;
+use crate::vm::call::{Caller, Ready};
 use crate::vm::canon::CallTarget;
 use crate::vm::enter::Entered;
+#[cfg(feature = "async")]
+use crate::vm::fiber::OnFiber;
 use crate::vm::store_context::{AsContextMut, StoreContextMut};
 
 /// An exported function that takes `P` and returns `R`, both tuples: `TypedFunc<(u32, &str),
@@ -113,13 +117,68 @@ where
         let mut store = store.as_context_mut();
         check_store(&self.target, store.opaque())?;
         // SAFETY: the context of an instance of this store, which was just compared.
-        unsafe { store.begin_guest_call(self.target.options.context()) }?;
+        unsafe { store.begin_guest_call(self.target.options.context(), Caller::Host) }?;
         let result = if P::HANDLES == 0 {
             self.run(&mut store, params, true)
         } else {
             lending(&mut store, |store| self.run(store, params, true))
         };
-        store.end_guest_call(result.map(|(result, _)| result))
+        store.end_guest_call(result.map(|(result, _)| result), Caller::Host)
+    }
+
+    /// Calls the function, of a component whose imports may wait
+    /// ([`LinkerInstance::func_wrap_async`](crate::LinkerInstance::func_wrap_async)). If none of
+    /// them does, and no [hook](crate::Store::set_call_hook_async), this is [`TypedFunc::call`];
+    /// otherwise the call has a stack of its own, on which it waits.
+    ///
+    /// The call is cancelled if the future is dropped before it is ready: the host function that it
+    /// waits for is dropped, and nothing of the component runs any more.
+    ///
+    /// # Errors
+    /// As [`TypedFunc::call`]; or there is no memory for a stack.
+    ///
+    /// # Panics
+    /// As [`TypedFunc::call`].
+    #[cfg(feature = "async")]
+    pub async fn call_async(
+        &self,
+        mut store: impl AsContextMut<Data: Send>,
+        params: P,
+    ) -> Result<R>
+    where
+        P: Send,
+        R: Send,
+    {
+        let mut store = store.as_context_mut();
+        check_store(&self.target, store.opaque())?;
+        if !store.needs_fiber(self.target.instance) {
+            return self.call(store, params);
+        }
+        let func = *self;
+        let call = move |mut store: StoreContextMut<'_, _>| func.call_on_fiber(&mut store, params);
+        OnFiber::new(store, call).await
+    }
+
+    #[cfg(feature = "async")]
+    fn call_on_fiber<T: 'static>(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        params: P,
+    ) -> Result<R> {
+        const {
+            assert!(
+                !R::HOLDS_VIEWS,
+                "a view of the guest's memory needs `call_deferred`"
+            )
+        };
+        // SAFETY: the context of an instance of this store, as `call_async` has seen.
+        unsafe { store.begin_guest_call(self.target.options.context(), Caller::Fiber) }?;
+        let result = if P::HANDLES == 0 {
+            self.run_on_fiber(store, params)
+        } else {
+            lending(store, |store| self.run_on_fiber(store, params))
+        };
+        store.end_guest_call(result, Caller::Fiber)
     }
 
     /// Calls the function, but not its post-return: until [`TypedFunc::post_return`], views in the
@@ -146,7 +205,7 @@ where
         check_store(&self.target, store.opaque())?;
         let context = self.target.options.context();
         // SAFETY: the context of an instance of this store, which was just compared.
-        unsafe { store.begin_guest_call(context) }?;
+        unsafe { store.begin_guest_call(context, Caller::Host) }?;
         let result = if P::HANDLES == 0 {
             self.run(&mut store, params, false)
         } else {
@@ -156,7 +215,7 @@ where
             // SAFETY: as above.
             unsafe { store.hold(context) };
         }
-        let (result, value) = store.end_guest_call(result)?;
+        let (result, value) = store.end_guest_call(result, Caller::Host)?;
         Ok(Deferred {
             result,
             call: OpenCall {
@@ -214,20 +273,63 @@ where
         is_whole: bool,
     ) -> Result<(R, u64)> {
         let target = &self.target;
-        let ready = Ready::new(store.opaque())?;
-        // SAFETY: an instance of this store, which is ours; references into it are made anew.
-        let entered = unsafe { Entered::new(target.options.context()) };
         let mut args = [0; MAX_FLAT_PARAMS];
-        let scope = {
-            // SAFETY: the instance is one of this store, which was just entered.
-            let mut cx = unsafe { LowerContext::new(store.opaque(), &target.options) };
-            lower_params(&mut cx, &params, &mut args)?;
-            cx.scope()
-        };
+        let (ready, entered, scope) = self.enter(store, &params, &mut args, Caller::Host)?;
         let args = &args[..Self::ARG_COUNT];
         // SAFETY: the thunk and the context of a live instance that was just entered, with
         // arguments of the function's type (invariant 1); no reference into the store is held.
         let value = unsafe { ready.call(target.code, target.options.context(), args) }?;
+        let result = self.finish(store, ready, scope, value, is_whole)?;
+        entered.leave();
+        Ok((result, value))
+    }
+
+    /// As [`run`](TypedFunc::run), on a fiber.
+    #[cfg(feature = "async")]
+    fn run_on_fiber<T: 'static>(&self, store: &mut StoreContextMut<'_, T>, params: P) -> Result<R> {
+        let target = &self.target;
+        let mut args = [0; MAX_FLAT_PARAMS];
+        let (ready, entered, scope) =
+            apart(|| self.enter(store, &params, &mut args, Caller::Fiber))?;
+        let args = &args[..Self::ARG_COUNT];
+        // SAFETY: as in `run`.
+        let value = unsafe { ready.call(target.code, target.options.context(), args) }?;
+        let result = apart(|| self.finish(store, ready, scope, value, true))?;
+        entered.leave();
+        Ok(result)
+    }
+
+    /// The part of a call before the core function.
+    #[inline(always)]
+    fn enter<T: 'static>(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        params: &P,
+        args: &mut [u64; MAX_FLAT_PARAMS],
+        caller: Caller,
+    ) -> Result<(Ready, Entered, Option<u32>)> {
+        let target = &self.target;
+        let ready = Ready::of(store.opaque(), caller)?;
+        // SAFETY: an instance of this store, which is ours; references into it are made anew.
+        let entered = unsafe { Entered::new(target.options.context()) };
+        // SAFETY: the instance is one of this store, which was just entered.
+        let mut cx = unsafe { LowerContext::new(store.opaque(), &target.options) };
+        lower_params(&mut cx, params, args)?;
+        let scope = cx.scope();
+        Ok((ready, entered, scope))
+    }
+
+    /// The part of a call after the core function, which has returned `value`.
+    #[inline(always)]
+    fn finish<T: 'static>(
+        &self,
+        store: &mut StoreContextMut<'_, T>,
+        ready: Ready,
+        scope: Option<u32>,
+        value: u64,
+        is_whole: bool,
+    ) -> Result<R> {
+        let target = &self.target;
         if P::HANDLES != 0 {
             // SAFETY: the function of this instance has returned.
             unsafe { check_dropped(target, scope) }?;
@@ -240,8 +342,7 @@ where
             // SAFETY: the call is this one, and returned as many values.
             unsafe { post_return(target, ready, &[value][..Self::RESULT_COUNT]) }?;
         }
-        entered.leave();
-        Ok((result, value))
+        Ok(result)
     }
 }
 

@@ -13,24 +13,55 @@ use crate::error::Result;
 use crate::types::ComponentFunc;
 use crate::val::Val;
 use crate::values::{LiftContext, LowerContext};
+#[cfg(feature = "async")]
+use crate::vm::call::Caller;
+use crate::vm::call::apart;
 use crate::vm::canon::CanonOptions;
 use crate::vm::enter::Failure;
 use crate::vm::imports::HostImport;
 use crate::vm::store_context::{AsContextMut, StoreContextMut};
 
 /// The host's function, which is called with values of the type that the import has.
-pub(super) type DynamicFn<T> =
+pub(super) enum DynamicFn<T: 'static> {
+    /// It returns its results.
+    Blocking(Arc<BlockingFn<T>>),
+    /// It may wait.
+    #[cfg(feature = "async")]
+    Async(Arc<AsyncFn<T>>),
+}
+
+type BlockingFn<T> =
     dyn Fn(StoreContextMut<'_, T>, ComponentFunc, &[Val], &mut [Val]) -> Result<()> + Send + Sync;
+
+#[cfg(feature = "async")]
+type AsyncFn<T> = dyn for<'a> Fn(
+        StoreContextMut<'a, T>,
+        ComponentFunc,
+        &'a [Val],
+        &'a mut [Val],
+    ) -> Box<dyn Future<Output = Result<()>> + Send + 'a>
+    + Send
+    + Sync;
+
+impl<T: 'static> Clone for DynamicFn<T> {
+    fn clone(&self) -> DynamicFn<T> {
+        match self {
+            DynamicFn::Blocking(func) => DynamicFn::Blocking(Arc::clone(func)),
+            #[cfg(feature = "async")]
+            DynamicFn::Async(func) => DynamicFn::Async(Arc::clone(func)),
+        }
+    }
+}
 
 /// A function of any type, for one import.
 pub(super) struct Dynamic<T: 'static> {
-    func: Arc<DynamicFn<T>>,
+    func: DynamicFn<T>,
     ty: ComponentFunc,
 }
 
 impl<T: 'static> Dynamic<T> {
     pub(super) fn import(
-        func: Arc<DynamicFn<T>>,
+        func: DynamicFn<T>,
         unit: &Unit,
         func_type: u32,
     ) -> Result<HostImport, String> {
@@ -40,7 +71,13 @@ impl<T: 'static> Dynamic<T> {
         };
         let shape = Shape::of(ty.types(), ty.func());
         let shim = shim::<Dynamic<T>>(shape.param_count + usize::from(shape.has_out_pointer));
-        Ok(import(Dynamic { func, ty }, shim))
+        #[cfg(feature = "async")]
+        let is_async = matches!(func, DynamicFn::Async(_));
+        Ok(HostImport {
+            #[cfg(feature = "async")]
+            is_async,
+            ..import(Dynamic { func, ty }, shim)
+        })
     }
 
     fn lift(
@@ -116,21 +153,21 @@ impl<T: 'static> Dynamic<T> {
         let results = unsafe { self.lift_and_call(store, options, (types, ty), args) };
         // SAFETY: as above.
         let results = unsafe { store.end_host_call(context, results) }?;
-        {
-            let store = &*store.opaque();
+        apart(|| {
+            let opaque = &*store.opaque();
             // SAFETY: the instance is live (the caller's contract).
             let instance = || unsafe { options.instance() };
             let check = Check {
                 types,
-                handle: &|handle, resource| resource.check(store, instance(), handle),
+                handle: &|handle, resource| resource.check(opaque, instance(), handle),
             };
             check
                 .all(ty.result.iter().copied(), &results, "result")
                 .map_err(Failure::Host)?;
-        }
-        // SAFETY: the instance is one of the store, in which wasm is active.
-        let mut cx = unsafe { LowerContext::new(store.opaque(), options) };
-        Self::lower(types, ty, &mut cx, &results, args).map_err(Failure::Guest)
+            // SAFETY: the instance is one of the store, in which wasm is active.
+            let mut cx = unsafe { LowerContext::new(store.opaque(), options) };
+            Self::lower(types, ty, &mut cx, &results, args).map_err(Failure::Guest)
+        })
     }
 
     /// # Safety
@@ -142,16 +179,29 @@ impl<T: 'static> Dynamic<T> {
         (types, ty): (&Types, &FuncType),
         args: &[u64],
     ) -> Result<Vec<Val>, Failure> {
-        let params = {
+        let params = apart(|| {
             // SAFETY: the instance is live and has stopped (the caller's contract); the context is
             // dropped before the host's function runs.
             let mut cx = unsafe { LiftContext::with_handles(options, store.opaque(), 0) };
-            Self::lift(types, ty, &mut cx, args).map_err(Failure::Guest)?
-        };
+            Self::lift(types, ty, &mut cx, args).map_err(Failure::Guest)
+        })?;
         // A result that the host's function does not set is refused, unless a bool is expected.
         let mut results = vec![Val::Bool(false); usize::from(ty.result.is_some())];
         let ty = self.ty.clone();
-        (self.func)(store.as_context_mut(), ty, &params, &mut results).map_err(Failure::Host)?;
+        match &self.func {
+            DynamicFn::Blocking(func) => {
+                func(store.as_context_mut(), ty, &params, &mut results).map_err(Failure::Host)?;
+            }
+            #[cfg(feature = "async")]
+            DynamicFn::Async(func) => {
+                let waiter = store.opaque().waiter(Caller::Guest)?;
+                let future = || func(store.reborrow(), ty, &params, &mut results);
+                waiter
+                    .wait_for_boxed(future)
+                    .map_err(|cancelled| Failure::Host(cancelled.into()))?
+                    .map_err(Failure::Host)?;
+            }
+        }
         Ok(results)
     }
 }

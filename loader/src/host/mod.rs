@@ -12,6 +12,8 @@ mod dynamic;
 #[cfg(test)]
 mod tests;
 mod typed;
+#[cfg(feature = "async")]
+mod waiting;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,10 +34,13 @@ use crate::types::ComponentFunc;
 use crate::val::Val;
 use crate::values::handles::{HandleType, check_handles};
 use crate::values::{ComponentNamedList, Lift, Lower};
+use crate::vm::call::Caller;
 use crate::vm::canon::CanonOptions;
 use crate::vm::enter::Failure;
 use crate::vm::handles;
 use crate::vm::hook::CallHook;
+#[cfg(feature = "async")]
+use crate::vm::imports::DROPPED_BY_FIBER;
 use crate::vm::imports::{DROPPED_BY_HOST, HostImport};
 use crate::vm::instance::InstanceData;
 use crate::vm::resources::HostResource;
@@ -44,6 +49,8 @@ use crate::vm::store_context::{AsContextMut, StoreContextMut};
 
 use dynamic::{Dynamic, DynamicFn};
 use typed::Typed;
+#[cfg(feature = "async")]
+use waiting::Waiting;
 
 /// A host function, for imports of any component.
 #[derive(Clone)]
@@ -85,6 +92,30 @@ impl HostFunc {
         })
     }
 
+    /// As [`typed`](HostFunc::typed), of a function that waits.
+    #[cfg(feature = "async")]
+    pub(crate) fn typed_async<T, F, P, R>(func: F) -> HostFunc
+    where
+        T: 'static,
+        F: for<'a> Fn(
+                StoreContextMut<'a, T>,
+                P,
+            ) -> Box<dyn Future<Output = Result<R>> + Send + 'a>
+            + Send
+            + Sync
+            + 'static,
+        P: ComponentNamedList + Lift + 'static,
+        R: ComponentNamedList + Lower + 'static,
+    {
+        HostFunc(Kind::Typed {
+            hash: const { signature::hash::<P, R>() },
+            import: Waiting::<T, F, P, R>::import(func),
+            signature: signature::of_rust::<P, R>,
+            handles: signature::handles::<P, R>,
+            is_borrow: &[],
+        })
+    }
+
     /// A function of whatever type an import has.
     pub(crate) fn dynamic<T, F>(func: F) -> HostFunc
     where
@@ -94,9 +125,30 @@ impl HostFunc {
             + Sync
             + 'static,
     {
-        let func: Arc<DynamicFn<T>> = Arc::new(func);
+        HostFunc::of_any_type(DynamicFn::<T>::Blocking(Arc::new(func)))
+    }
+
+    /// As [`dynamic`](HostFunc::dynamic), of a function that waits.
+    #[cfg(feature = "async")]
+    pub(crate) fn dynamic_async<T, F>(func: F) -> HostFunc
+    where
+        T: 'static,
+        F: for<'a> Fn(
+                StoreContextMut<'a, T>,
+                ComponentFunc,
+                &'a [Val],
+                &'a mut [Val],
+            ) -> Box<dyn Future<Output = Result<()>> + Send + 'a>
+            + Send
+            + Sync
+            + 'static,
+    {
+        HostFunc::of_any_type(DynamicFn::<T>::Async(Arc::new(func)))
+    }
+
+    fn of_any_type<T: 'static>(func: DynamicFn<T>) -> HostFunc {
         HostFunc(Kind::Dynamic(Arc::new(move |unit, func_type| {
-            Dynamic::<T>::import(Arc::clone(&func), unit, func_type)
+            Dynamic::<T>::import(func.clone(), unit, func_type)
         })))
     }
 
@@ -322,6 +374,35 @@ where
     T: 'static,
     F: Fn(StoreContextMut<'_, T>, u32) -> Result<()> + Send + Sync + 'static,
 {
+    destructor_for(move |store, rep, _| func(store, rep))
+}
+
+/// As [`destructor`], of one that waits.
+#[cfg(feature = "async")]
+pub(crate) fn destructor_async<T, F>(func: F) -> HostImport
+where
+    T: 'static,
+    F: for<'a> Fn(StoreContextMut<'a, T>, u32) -> Box<dyn Future<Output = Result<()>> + Send + 'a>
+        + Send
+        + Sync
+        + 'static,
+{
+    let import = destructor_for(move |mut store: StoreContextMut<'_, T>, rep, caller| {
+        let waiter = store.opaque().waiter(caller)?;
+        waiter.wait_for_boxed(|| func(store, rep))?
+    });
+    HostImport {
+        is_async: true,
+        ..import
+    }
+}
+
+/// A destructor that is told who calls it.
+fn destructor_for<T, F>(func: F) -> HostImport
+where
+    T: 'static,
+    F: Fn(StoreContextMut<'_, T>, u32, Caller) -> Result<()> + Send + Sync + 'static,
+{
     unsafe extern "C" fn shim<T, F>(
         data: NonNull<F>,
         context: NonNull<VmContext>,
@@ -329,7 +410,7 @@ where
     ) -> RawReturn
     where
         T: 'static,
-        F: Fn(StoreContextMut<'_, T>, u32) -> Result<()>,
+        F: Fn(StoreContextMut<'_, T>, u32, Caller) -> Result<()>,
     {
         // SAFETY: live, and what this was made for.
         let func = unsafe { data.as_ref() };
@@ -338,11 +419,20 @@ where
         let mut store = unsafe { StoreContextMut::<T>::from_context(context) };
         let outcome = catch_unwind(AssertUnwindSafe(|| {
             if rep & DROPPED_BY_HOST != 0 {
-                return drop_for_host(&mut store, |store| func(store, rep as u32));
+                #[cfg(feature = "async")]
+                let caller = match rep & DROPPED_BY_FIBER {
+                    0 => Caller::Host,
+                    _ => Caller::Fiber,
+                };
+                #[cfg(not(feature = "async"))]
+                let caller = Caller::Host;
+                let dtor = |store: StoreContextMut<'_, T>| func(store, rep as u32, caller);
+                return drop_for_host(&mut store, dtor, caller);
             }
             // SAFETY: the context of an instance of the store.
             unsafe { store.begin_host_call(context) }?;
-            let result = func(store.as_context_mut(), rep as u32).map_err(Failure::Host);
+            let result = func(store.as_context_mut(), rep as u32, Caller::Guest);
+            let result = result.map_err(Failure::Host);
             // SAFETY: as above.
             unsafe { store.end_host_call(context, result) }
         }));
@@ -359,10 +449,11 @@ where
 fn drop_for_host<T: 'static>(
     store: &mut StoreContextMut<'_, T>,
     dtor: impl FnOnce(StoreContextMut<'_, T>) -> Result<()>,
+    caller: Caller,
 ) -> Result<(), Failure> {
-    store.call_hook(CallHook::CallingHost)?;
+    store.call_hook(CallHook::CallingHost, caller)?;
     let result = dtor(store.as_context_mut());
-    let told = store.call_hook(CallHook::ReturningFromHost);
+    let told = store.call_hook(CallHook::ReturningFromHost, caller);
     Ok(result.and(told)?)
 }
 
@@ -382,6 +473,8 @@ fn import_of<H: Send + Sync + 'static>(host: H, shim: *const ()) -> HostImport {
             code,
             data,
             keep: host,
+            #[cfg(feature = "async")]
+            is_async: false,
         },
         _ => unreachable!("neither functions nor what is in an `Arc` is at 0"),
     }

@@ -26,12 +26,8 @@ where
     P: ComponentNamedList + Lift + 'static,
     R: ComponentNamedList + Lower + 'static,
 {
-    /// How many arguments the parameters are.
-    const PARAM_COUNT: usize = if P::FLAT.fits() { P::FLAT.count() } else { 1 };
-    /// Whether one more argument says where the results go.
-    const HAS_OUT_POINTER: bool = R::FLAT.count() > MAX_FLAT_RESULTS;
     /// A constant, so that one shim is compiled and not all.
-    const SHIM: *const () = shim::<Self>(Self::PARAM_COUNT + Self::HAS_OUT_POINTER as usize);
+    const SHIM: *const () = shim::<Self>(Flat::<P, R>::ARG_COUNT);
 
     pub(super) fn import(func: F) -> HostImport {
         import(
@@ -42,9 +38,25 @@ where
             Self::SHIM,
         )
     }
+}
+
+/// Parameters `P` and results `R` as the arguments and the result of a shim.
+pub(super) struct Flat<P, R>(PhantomData<fn(P) -> R>);
+
+impl<P, R> Flat<P, R>
+where
+    P: ComponentNamedList + Lift + 'static,
+    R: ComponentNamedList + Lower + 'static,
+{
+    /// How many arguments the parameters are.
+    const PARAM_COUNT: usize = if P::FLAT.fits() { P::FLAT.count() } else { 1 };
+    /// Whether one more argument says where the results go.
+    const HAS_OUT_POINTER: bool = R::FLAT.count() > MAX_FLAT_RESULTS;
+    /// How many arguments there are.
+    pub(super) const ARG_COUNT: usize = Self::PARAM_COUNT + Self::HAS_OUT_POINTER as usize;
 
     #[inline(always)]
-    fn lift(cx: &mut LiftContext<'_>, args: &[u64]) -> Result<P> {
+    pub(super) fn lift(cx: &mut LiftContext<'_>, args: &[u64]) -> Result<P> {
         if P::FLAT.fits() {
             return P::lift_flat(cx, &args[..P::FLAT.count()]);
         }
@@ -53,7 +65,7 @@ where
     }
 
     #[inline(always)]
-    fn lower(cx: &mut LowerContext<'_>, results: &R, args: &[u64]) -> Result<u64> {
+    pub(super) fn lower(cx: &mut LowerContext<'_>, results: &R, args: &[u64]) -> Result<u64> {
         if Self::HAS_OUT_POINTER {
             let offset = cx.out_pointer(args[Self::PARAM_COUNT], R::LAYOUT)?;
             results.store(cx, offset)?;
@@ -117,7 +129,7 @@ where
         let results = unsafe { store.end_host_call(context, results) }?;
         // SAFETY: the instance is one of the store, in which wasm is active.
         let mut cx = unsafe { LowerContext::at_handle(store.opaque(), options, P::HANDLES) };
-        Self::lower(&mut cx, &results, args).map_err(Failure::Guest)
+        Flat::<P, R>::lower(&mut cx, &results, args).map_err(Failure::Guest)
     }
 
     /// # Safety
@@ -133,7 +145,7 @@ where
             // SAFETY: the instance is live and has stopped (the caller's contract); the context is
             // dropped before the host's function runs.
             let mut cx = unsafe { LiftContext::with_handles(options, store.opaque(), 0) };
-            Self::lift(&mut cx, args).map_err(Failure::Guest)?
+            Flat::<P, R>::lift(&mut cx, args).map_err(Failure::Guest)?
         };
         (self.func)(store.as_context_mut(), params).map_err(Failure::Host)
     }

@@ -12,6 +12,7 @@ use crate::artifact::plan::InstancePlan;
 use crate::core_types::ExternType;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::vm::call::Caller;
 use crate::vm::initialize::run;
 use crate::vm::instance::{InstanceData, Modules};
 use crate::vm::items::Item;
@@ -116,6 +117,7 @@ pub(crate) unsafe fn instantiate_imported<T: 'static>(
     data: &InstanceData,
     plan: &InstancePlan,
     modules: &Modules,
+    caller: Caller,
 ) -> Result<()> {
     let artifact = data.unit().artifact();
     let mut linked: Vec<Item> = Vec::new();
@@ -123,7 +125,7 @@ pub(crate) unsafe fn instantiate_imported<T: 'static>(
         if let Some(init) = planned.init {
             // SAFETY: a thunk without arguments, which needs only what is there by now (the
             // caller's contract).
-            unsafe { run(context, data, init) }?;
+            unsafe { run(context, data, init, caller) }?;
         }
         let Some(Some(unit)) = modules.get(planned.import) else {
             unreachable!("each import of a module was resolved")
@@ -152,7 +154,7 @@ pub(crate) unsafe fn instantiate_imported<T: 'static>(
             })
         });
         let given: Vec<Extern> = given.collect::<Result<_>>()?;
-        let instance = module.instantiate(&mut *context, &given)?;
+        let instance = module.instantiate_for(context, &given, caller)?;
         for record in &artifact.imports()[planned.exports.clone()] {
             let name = string(data.unit(), record.name);
             let Some(found) = instance.get(&*context, name)? else {

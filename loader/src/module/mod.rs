@@ -21,10 +21,11 @@ use crate::artifact::Unit;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::link_error::{ImportItem, LinkError, Mismatch};
+use crate::vm::call::Caller;
 use crate::vm::initialize::initialize;
 use crate::vm::instance::InstanceKind;
 use crate::vm::store::{Owner, StoreOpaque};
-use crate::vm::store_context::{AsContext, AsContextMut};
+use crate::vm::store_context::{AsContext, AsContextMut, StoreContextMut};
 use crate::vm::store_id::StoreId;
 use crate::vm::type_ids::TypeIds;
 
@@ -166,7 +167,16 @@ impl Module {
         mut store: impl AsContextMut,
         imports: &[Extern],
     ) -> Result<ModuleInstance> {
-        let mut context = store.as_context_mut();
+        self.instantiate_for(&mut store.as_context_mut(), imports, Caller::Host)
+    }
+
+    /// As [`instantiate`](Module::instantiate), for `caller`.
+    fn instantiate_for<T: 'static>(
+        &self,
+        context: &mut StoreContextMut<'_, T>,
+        imports: &[Extern],
+        caller: Caller,
+    ) -> Result<ModuleInstance> {
         let store = context.opaque();
         if !store.engine().same(&self.engine) {
             return Err(Error::msg(
@@ -200,7 +210,7 @@ impl Module {
         // It stays, even if it traps: its functions may be in the tables of others already.
         store.push_instance(Arc::clone(&data), Owner::Store, usage);
         // SAFETY: an instance of this store by this plan, all of whose parts were filled in.
-        unsafe { initialize(&mut context, &data, plan) }?;
+        unsafe { initialize(context, &data, plan, caller) }?;
         Ok(instance)
     }
 

@@ -12,9 +12,13 @@ use super::handle::Handle;
 use crate::error::{Error, Result};
 use crate::values::handles::HandleType;
 use crate::values::{LiftContext, LowerContext};
-use crate::vm::call::Ready;
+use crate::vm::call::{Caller, Ready};
 use crate::vm::enter::Entered;
 use crate::vm::host_handles::{Entry, HostHandle};
+#[cfg(feature = "async")]
+use crate::vm::fiber::OnFiber;
+#[cfg(feature = "async")]
+use crate::vm::imports::DROPPED_BY_FIBER;
 use crate::vm::imports::DROPPED_BY_HOST;
 use crate::vm::instance::InstanceData;
 use crate::vm::resources::ResourceType;
@@ -71,7 +75,30 @@ impl ResourceAny {
     /// # Panics
     /// If a host function panics that the destructor calls.
     pub fn resource_drop(self, mut store: impl AsContextMut) -> Result<()> {
+        self.drop_for(&mut store.as_context_mut(), Caller::Host)
+    }
+
+    /// As [`resource_drop`](ResourceAny::resource_drop), where the destructor can wait: it is the
+    /// host's and [async](crate::LinkerInstance::resource_async), or a guest's that calls functions
+    /// that are.
+    ///
+    /// # Errors
+    /// As [`resource_drop`](ResourceAny::resource_drop).
+    ///
+    /// # Panics
+    /// As [`resource_drop`](ResourceAny::resource_drop).
+    #[cfg(feature = "async")]
+    pub async fn resource_drop_async(self, mut store: impl AsContextMut<Data: Send>) -> Result<()> {
         let mut store = store.as_context_mut();
+        let instance = self.get(store.opaque())?.origin.map(|(instance, _)| instance);
+        if !instance.is_some_and(|instance| store.needs_fiber(instance)) {
+            return self.drop_for(&mut store, Caller::Host);
+        }
+        let call = move |mut store: StoreContextMut<'_, _>| self.drop_for(&mut store, Caller::Fiber);
+        OnFiber::new(store, call).await
+    }
+
+    fn drop_for<T: 'static>(self, store: &mut StoreContextMut<'_, T>, caller: Caller) -> Result<()> {
         if !self.owned {
             // A borrowed resource ends with its call.
             return self.get(store.opaque()).map(drop);
@@ -92,26 +119,31 @@ impl ResourceAny {
                 unsafe extern "C" fn(NonNull<u8>, NonNull<VmContext>, u64) -> RawReturn;
             // SAFETY: destructors of the host have this signature.
             let code = unsafe { std::mem::transmute::<NonNull<u8>, Destructor>(dtor.code) };
+            let by = match caller {
+                #[cfg(feature = "async")]
+                Caller::Fiber => DROPPED_BY_HOST | DROPPED_BY_FIBER,
+                _ => DROPPED_BY_HOST,
+            };
             // SAFETY: its own data, and the context of an instance that is in the store.
-            let returned = unsafe { code(dtor.data, context, u64::from(rep) | DROPPED_BY_HOST) };
+            let returned = unsafe { code(dtor.data, context, u64::from(rep) | by) };
             return host_result(store.opaque(), returned);
         }
         // SAFETY: the context of an instance of this store.
-        unsafe { store.begin_guest_call(context) }?;
-        let result = self.destroy(&mut store, instance, record.dtor);
-        store.end_guest_call(result)
+        unsafe { store.begin_guest_call(context, caller) }?;
+        let result = self.destroy(store, (instance, record.dtor), caller);
+        store.end_guest_call(result, caller)
     }
 
     /// Runs a guest's destructor: a thunk of the instance.
     fn destroy<T: 'static>(
         self,
         store: &mut StoreContextMut<'_, T>,
-        instance: u32,
-        dtor: u32,
+        (instance, dtor): (u32, u32),
+        caller: Caller,
     ) -> Result<()> {
         let data = store.opaque().instance(instance);
         let (context, text) = (data.context(), data.text());
-        let ready = Ready::new(store.opaque())?;
+        let ready = Ready::of(store.opaque(), caller)?;
         let rep = self.take(store.opaque())?.rep;
         if dtor == NONE {
             return Ok(());

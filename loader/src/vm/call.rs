@@ -6,6 +6,8 @@ use std::ptr::NonNull;
 use cwasm_format::TrapCode;
 use cwasm_format::vmctx::{RawReturn, VmContext};
 
+#[cfg(feature = "async")]
+use super::fiber::SUSPENDABLE;
 use super::store::StoreOpaque;
 use super::trap::take_trap;
 use crate::artifact::Code;
@@ -27,7 +29,43 @@ pub(crate) struct Ready {
     outer: u64,
 }
 
+/// Who calls, which says whether the call can wait for futures of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Caller {
+    /// A function of the host that returns when the call is over: it cannot.
+    Host,
+    /// A call on a fiber: it can.
+    #[cfg(feature = "async")]
+    Fiber,
+    /// Compiled code: it can if it was entered by a call that can.
+    Guest,
+}
+
+/// Runs a part of a call that may be on a fiber, in a frame of its own: see
+/// [`fiber`](super::fiber).
+#[cfg_attr(feature = "async", inline(never))]
+pub(crate) fn apart<R>(part: impl FnOnce() -> R) -> R {
+    part()
+}
+
 impl Ready {
+    /// As [`Ready::new`], for a call that `caller` makes.
+    ///
+    /// # Errors
+    /// As [`Ready::new`].
+    #[inline(always)]
+    pub(crate) fn of(store: &mut StoreOpaque, caller: Caller) -> Result<Ready> {
+        let ready = Ready::new(store)?;
+        Ok(match caller {
+            Caller::Host | Caller::Guest => ready,
+            #[cfg(feature = "async")]
+            Caller::Fiber => Ready {
+                limit: ready.limit | SUSPENDABLE,
+                ..ready
+            },
+        })
+    }
+
     /// Makes this thread ready for wasm of `store`.
     ///
     /// # Errors
@@ -135,6 +173,9 @@ fn no_room() -> Error {
 /// [`TrapCode::StackOverflow`] if there is too little of it.
 #[inline(never)]
 fn limit_within(outer: u64, limit: u64) -> Result<u64> {
+    // Wasm that a host function enters does not wait, even if the one below could.
+    #[cfg(feature = "async")]
+    let outer = outer & !SUSPENDABLE;
     match sys::thread::has_room_above(outer as usize) {
         None => Ok(limit),
         Some(true) => Ok(limit.max(outer)),

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use cwasm_format::read::Host;
 
 use super::deadline::Timer;
+#[cfg(feature = "async")]
+use super::fiber::Stacks;
 use super::pool::Pool;
 #[cfg(feature = "recycle")]
 use super::recycle::kept::{InstanceMetrics, Kept};
@@ -22,6 +24,8 @@ struct EngineInner {
     types: Arc<TypeRegistry>,
     pool: Pool,
     timer: Timer,
+    #[cfg(feature = "async")]
+    stacks: Stacks,
     rules: Rules,
 }
 
@@ -32,6 +36,12 @@ pub(crate) struct Rules {
     pub(crate) allows_reentrance: bool,
     /// Bytes of stack that the guests of a store may use.
     pub(crate) max_wasm_stack: usize,
+    /// Bytes of the stack of a fiber.
+    #[cfg(feature = "async")]
+    pub(crate) async_stack_size: usize,
+    /// Stacks of fibers that are kept.
+    #[cfg(feature = "async")]
+    pub(crate) max_idle_stacks: usize,
     /// Whether the system is asked which pages were written to.
     #[cfg(feature = "recycle")]
     pub(crate) scans_pages: bool,
@@ -48,6 +58,8 @@ impl Engine {
             types: Arc::default(),
             pool,
             timer: Timer::default(),
+            #[cfg(feature = "async")]
+            stacks: Stacks::new(rules.max_idle_stacks, rules.async_stack_size),
             rules,
         }))
     }
@@ -63,6 +75,8 @@ impl Engine {
     /// longer.
     pub fn release_unused(&self) {
         self.0.pool.release();
+        #[cfg(feature = "async")]
+        self.0.stacks.release();
     }
 
     pub(crate) fn host(&self) -> &Host {
@@ -95,6 +109,12 @@ impl Engine {
     #[cfg(feature = "recycle")]
     pub(crate) fn fences_pages(&self) -> bool {
         self.0.rules.fences_pages
+    }
+
+    /// Stacks for fibers.
+    #[cfg(feature = "async")]
+    pub(crate) fn stacks(&self) -> &Stacks {
+        &self.0.stacks
     }
 
     /// The deadlines of stores.

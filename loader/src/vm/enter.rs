@@ -21,6 +21,7 @@ use std::ptr::NonNull;
 use cwasm_format::TrapCode;
 use cwasm_format::vmctx::VmContext;
 
+use super::call::Caller;
 use super::hook::CallHook;
 use super::store::StoreOpaque;
 use super::store_context::StoreContextMut;
@@ -50,26 +51,34 @@ impl<T: 'static> StoreContextMut<'_, T> {
     /// # Safety
     /// - `context` is the context of an instance of this store.
     #[inline(always)]
-    pub(crate) unsafe fn begin_guest_call(&mut self, context: NonNull<VmContext>) -> Result<()> {
+    pub(crate) unsafe fn begin_guest_call(
+        &mut self,
+        context: NonNull<VmContext>,
+        caller: Caller,
+    ) -> Result<()> {
         if self.opaque().watch.is_idle() {
             return Ok(());
         }
         // SAFETY: the caller's contract.
-        unsafe { self.reborrow().begin_watched_guest_call(context) }
+        unsafe { self.reborrow().begin_watched_guest_call(context, caller) }
     }
 
     /// # Safety
     /// - As for [`begin_guest_call`](StoreContextMut::begin_guest_call).
     #[cold]
     #[inline(never)]
-    unsafe fn begin_watched_guest_call(mut self, context: NonNull<VmContext>) -> Result<()> {
-        self.call_hook(CallHook::CallingWasm)?;
+    unsafe fn begin_watched_guest_call(
+        mut self,
+        context: NonNull<VmContext>,
+        caller: Caller,
+    ) -> Result<()> {
+        self.call_hook(CallHook::CallingWasm, caller)?;
         // SAFETY: live, and the store is ours (the caller's contract).
         let VmContext { closed, held, .. } = unsafe { context.read() };
         if (closed, held) == (0, 0) {
             return Ok(());
         }
-        self.call_hook(CallHook::ReturningFromWasm)?;
+        self.call_hook(CallHook::ReturningFromWasm, caller)?;
         Err(Error::trapped(TrapCode::CannotEnter))
     }
 
@@ -78,11 +87,13 @@ impl<T: 'static> StoreContextMut<'_, T> {
     /// # Errors
     /// The call's, or else the hook's.
     #[inline(always)]
-    pub(crate) fn end_guest_call<R>(&mut self, result: Result<R>) -> Result<R> {
+    pub(crate) fn end_guest_call<R>(&mut self, result: Result<R>, caller: Caller) -> Result<R> {
         if self.opaque().watch.is_idle() {
             return result;
         }
-        let told = self.reborrow().call_hook(CallHook::ReturningFromWasm);
+        let told = self
+            .reborrow()
+            .call_hook(CallHook::ReturningFromWasm, caller);
         let result = result?;
         told.map(|()| result)
     }
@@ -109,11 +120,11 @@ impl<T: 'static> StoreContextMut<'_, T> {
     #[inline(never)]
     unsafe fn begin_watched_host_call(mut self, mut context: NonNull<VmContext>) -> Result<()> {
         if !self.opaque().watch.refuses_active() {
-            return self.call_hook(CallHook::CallingHost);
+            return self.call_hook(CallHook::CallingHost, Caller::Guest);
         }
         // SAFETY: live, and the store is ours (the caller's contract).
         unsafe { context.as_mut() }.held += 1;
-        let told = self.call_hook(CallHook::CallingHost);
+        let told = self.call_hook(CallHook::CallingHost, Caller::Guest);
         if told.is_err() {
             // The call does not begin.
             // SAFETY: as above; the hook is over.
@@ -154,7 +165,7 @@ impl<T: 'static> StoreContextMut<'_, T> {
         mut self,
         mut context: NonNull<VmContext>,
     ) -> Result<(), Failure> {
-        let told = self.call_hook(CallHook::ReturningFromHost);
+        let told = self.call_hook(CallHook::ReturningFromHost, Caller::Guest);
         // SAFETY: live, and the store is ours (the caller's contract).
         let context = unsafe { context.as_mut() };
         // It is the host's function that holds it: nothing was entered meanwhile.

@@ -11,6 +11,10 @@ use cwasm_format::vmctx::VmHostImport;
 /// drops the resource: guests have 32 bits.
 pub(crate) const DROPPED_BY_HOST: u64 = 1 << 32;
 
+/// A bit beside that one, if the host's call can wait for the destructor.
+#[cfg(feature = "async")]
+pub(crate) const DROPPED_BY_FIBER: u64 = 1 << 33;
+
 /// A host function as compiled code calls it: the value for the slot of an import.
 #[derive(Clone)]
 pub(crate) struct HostImport {
@@ -20,6 +24,9 @@ pub(crate) struct HostImport {
     pub(crate) data: NonNull<u8>,
     /// Owner of what `data` points to.
     pub(crate) keep: Arc<dyn Any + Send + Sync>,
+    /// Whether it waits for a future of the host.
+    #[cfg(feature = "async")]
+    pub(crate) is_async: bool,
 }
 
 // SAFETY: `code` is a function and `data` is owned by `keep`, which is `Send` and `Sync`.

@@ -1,7 +1,7 @@
 //! The part of instantiation that is code of the artifact.
 #![allow(unsafe_code, reason = "enters machine code")]
 
-use super::call::Ready;
+use super::call::{Caller, Ready};
 use super::instance::InstanceData;
 use super::store_context::StoreContextMut;
 use crate::artifact::Code;
@@ -20,15 +20,16 @@ pub(crate) unsafe fn initialize<T: 'static>(
     context: &mut StoreContextMut<'_, T>,
     data: &InstanceData,
     plan: &InstancePlan,
+    caller: Caller,
 ) -> Result<()> {
     match plan.init {
         // SAFETY: a thunk without arguments, which can run (the caller's contract).
-        Some(init) => unsafe { run(context, data, init) },
+        Some(init) => unsafe { run(context, data, init, caller) },
         None => Ok(()),
     }
 }
 
-/// Runs a part of instantiation.
+/// Runs a part of instantiation. A frame of its own, for the case that it is on a fiber.
 ///
 /// # Errors
 /// The guest's trap.
@@ -36,12 +37,14 @@ pub(crate) unsafe fn initialize<T: 'static>(
 /// # Safety
 /// - `init` is a thunk without arguments of the instance `data` of the store, and what it needs is
 ///   in place.
+#[inline(never)]
 pub(crate) unsafe fn run<T: 'static>(
     context: &mut StoreContextMut<'_, T>,
     data: &InstanceData,
     init: Code,
+    caller: Caller,
 ) -> Result<()> {
-    let ready = Ready::new(context.opaque())?;
+    let ready = Ready::of(context.opaque(), caller)?;
     // SAFETY: a thunk without arguments, of this instance, which can run (the caller's contract).
     unsafe { ready.call(init, data.context(), &[]) }.map(drop)
 }

@@ -53,6 +53,9 @@ pub(crate) enum InstanceKind {
         host_resources: HostResources,
         /// The core modules that it imports, by the index of the import.
         modules: Modules,
+        /// Whether an import waits for futures of the host.
+        #[cfg(feature = "async")]
+        is_async: bool,
     },
     Module {
         /// The imports that it was instantiated with.
@@ -108,6 +111,12 @@ impl InstanceData {
                 held: 0,
             });
         };
+    }
+
+    /// Whether an import waits for futures of the host.
+    #[cfg(feature = "async")]
+    pub(crate) fn is_async(&self) -> bool {
+        matches!(self.kind, InstanceKind::Component { is_async: true, .. })
     }
 
     /// The instance that a context belongs to.

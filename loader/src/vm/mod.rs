@@ -6,6 +6,8 @@ pub(crate) mod canon;
 pub(crate) mod deadline;
 pub(crate) mod engine;
 pub(crate) mod enter;
+#[cfg(feature = "async")]
+pub(crate) mod fiber;
 pub(crate) mod handles;
 pub(crate) mod hook;
 pub(crate) mod host_handles;

@@ -16,6 +16,8 @@ use super::engine::Engine;
 use crate::artifact::Unit;
 use crate::artifact::plan::InstancePlan;
 use crate::error::{Error, Result};
+#[cfg(feature = "async")]
+use crate::vm::fiber::Fibers;
 use crate::vm::handles;
 use crate::vm::host_handles::HostHandles;
 use crate::vm::instance::{InstanceData, InstanceKind};
@@ -50,6 +52,8 @@ pub(crate) struct StoreOpaque {
     pub(crate) host_items: HostItems,
     /// Resources that the host has.
     pub(crate) resources: HostHandles,
+    #[cfg(feature = "async")]
+    pub(super) fibers: Fibers,
 }
 
 /// An instance of the store.
@@ -108,6 +112,8 @@ impl StoreOpaque {
             interrupts: OnceLock::new(),
             host_items: HostItems::default(),
             resources: HostHandles::default(),
+            #[cfg(feature = "async")]
+            fibers: Fibers::default(),
         }
     }
 
@@ -306,6 +312,8 @@ impl StoreOpaque {
 impl Drop for StoreOpaque {
     fn drop(&mut self) {
         self.instances.drain(..).for_each(Owned::retire);
+        #[cfg(feature = "async")]
+        self.retire_stack();
     }
 }
 

@@ -19,7 +19,8 @@ use std::ptr::NonNull;
 use cwasm_format::vmctx::{VmContext, VmStore};
 
 use super::engine::Engine;
-use super::hook::CallHook;
+use super::call::Caller;
+use super::hook::{self, CallHook, Hook};
 use super::store::StoreOpaque;
 use crate::error::Result;
 use crate::finally::finally;
@@ -63,13 +64,9 @@ pub trait AsContextMut: AsContext {
 #[repr(C)]
 struct StoreInner<T: 'static> {
     opaque: StoreOpaque,
-    hook: Option<Box<Hook<T>>>,
+    hook: Option<Hook<T>>,
     data: T,
 }
-
-/// A host's function that is called before and after calls.
-pub(crate) type Hook<T> =
-    dyn FnMut(StoreContextMut<'_, T>, CallHook) -> Result<()> + Send + Sync + 'static;
 
 impl<T: 'static> StoreOwner<T> {
     /// An empty store, whose code finds the loader's functions in the table at `builtins`.
@@ -201,7 +198,7 @@ impl<'a, T: 'static> StoreContextMut<'a, T> {
     }
 
     /// Sets the hook, or puts it back.
-    pub(crate) fn set_hook(&mut self, hook: Box<Hook<T>>) {
+    pub(crate) fn set_hook(&mut self, hook: Hook<T>) {
         // SAFETY: access is ours for `'a` (invariant 1), and `self` is borrowed.
         *unsafe { &mut (*self.inner.as_ptr()).hook } = Some(hook);
         self.opaque().watch.set_hook();
@@ -217,19 +214,32 @@ impl<'a, T: 'static> StoreContextMut<'a, T> {
 }
 
 impl<T: 'static> StoreContextMut<'_, T> {
+    /// Whether calls of an instance may wait for futures of the host.
+    #[cfg(feature = "async")]
+    pub(crate) fn needs_fiber(&mut self, instance: u32) -> bool {
+        self.opaque().instance(instance).is_async() || self.has_async_hook()
+    }
+
+    /// Whether the hook may wait.
+    #[cfg(feature = "async")]
+    pub(crate) fn has_async_hook(&mut self) -> bool {
+        // SAFETY: access is ours for `'a` (invariant 1), and `self` is borrowed.
+        matches!(unsafe { &(*self.inner.as_ptr()).hook }, Some(Hook::Async(_)))
+    }
+
     /// Calls the hook, if there is one, for a call that begins or ends.
     ///
     /// # Errors
-    /// The hook's.
+    /// The hook's; or it waits, and `caller` does not.
     #[cold]
-    pub(crate) fn call_hook(&mut self, event: CallHook) -> Result<()> {
+    pub(crate) fn call_hook(&mut self, event: CallHook, caller: Caller) -> Result<()> {
         // Taken out, so that it is not called for calls of its own.
         // SAFETY: access is ours for `'a` (invariant 1), and `self` is borrowed.
         let hook = unsafe { &mut (*self.inner.as_ptr()).hook }.take();
         finally(
             &mut (self, hook),
             |(store, hook)| match hook {
-                Some(hook) => hook(store.reborrow(), event),
+                Some(hook) => hook::call(hook, store.reborrow(), event, caller),
                 None => Ok(()),
             },
             |(store, hook)| {

@@ -42,6 +42,7 @@ const SIGNAL_STACK: usize = 64 << 10;
 const GUARD_GAP: usize = 1 << 20;
 
 /// The bounds of this thread's stack; zeros before they were asked for.
+#[cfg_attr(feature = "async", derive(Clone))]
 struct Bounds {
     /// Lowest stack pointer with which the host may be called or wasm be entered.
     limit: Cell<usize>,
@@ -57,6 +58,19 @@ struct Bounds {
     grows: Cell<bool>,
     /// Whether that was tried and refused.
     is_grown: Cell<bool>,
+}
+
+#[cfg(feature = "async")]
+impl Bounds {
+    fn set(&self, other: &Bounds) {
+        self.limit.set(other.limit.get());
+        self.room.set(other.room.get());
+        self.low.set(other.low.get());
+        self.high.set(other.high.get());
+        self.reserve.set(other.reserve.get());
+        self.grows.set(other.grows.get());
+        self.is_grown.set(other.is_grown.get());
+    }
 }
 
 thread_local! {
@@ -99,6 +113,27 @@ pub(crate) fn has_room_above(address: usize) -> Option<bool> {
     let stack = BOUNDS.with(|bounds| bounds.low.get()..bounds.high.get());
     let is_on_stack = stack.contains(&address);
     is_on_stack.then(|| address <= stack_pointer())
+}
+
+/// Runs `body` with the stack of these addresses as this thread's: `body` switches to it, and back
+/// before it returns.
+///
+/// # Errors
+/// If the thread cannot be made ready for traps.
+#[cfg(feature = "async")]
+pub(crate) fn with_stack<R>(stack: Range<usize>, body: impl FnOnce() -> R) -> Result<R> {
+    let before = BOUNDS.with(|bounds| {
+        if bounds.room.get() == 0 {
+            prepare(bounds)?;
+        }
+        let before = bounds.clone();
+        bounds.grows.set(false);
+        set_ends(bounds, stack.start, stack.end);
+        Ok::<_, Error>(before)
+    })?;
+    let result = body();
+    BOUNDS.with(|bounds| bounds.set(&before));
+    Ok(result)
 }
 
 /// Addresses at which a fault near the stack pointer, up to `distance` above the end of the stack,
