@@ -14,7 +14,7 @@ use crate::export_index::{ComponentExportIndex, ExportLookup, Lookup};
 use crate::func::{Func, TypedFunc};
 use crate::module::{self, Module};
 use crate::values::{ComponentNamedList, Lift, Lower};
-use crate::vm::call::{Caller, apart};
+use crate::vm::caller::{Caller, apart};
 use crate::vm::canon::{CallTarget, CanonOptions};
 use crate::vm::enter::Entered;
 use crate::vm::imports::ImportTable;
@@ -79,9 +79,8 @@ impl Instance {
         let modules = &linked.modules;
         // SAFETY: an instance of this store by this plan, whose imports and references are in
         // place; the linker has checked the modules.
-        let imported = unsafe {
-            module::instantiate_imported(&mut context, &data, plan, modules, caller)
-        };
+        let imported =
+            unsafe { module::instantiate_imported(&mut context, &data, plan, modules, caller) };
         let initialized = imported.and_then(|()| {
             // SAFETY: as above, with all that comes from imported modules.
             unsafe { initialize(&mut context, &data, plan, caller) }

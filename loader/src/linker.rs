@@ -21,7 +21,7 @@ use crate::types::ComponentFunc;
 use crate::val::Val;
 use crate::values::{ComponentNamedList, Lift, Lower};
 use crate::versions::{ByName, Items};
-use crate::vm::call::Caller;
+use crate::vm::caller::Caller;
 #[cfg(feature = "async")]
 use crate::vm::fiber::OnFiber;
 use crate::vm::imports::HostImport;

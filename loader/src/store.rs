@@ -6,11 +6,11 @@ use std::time::Instant;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::vm::builtins;
-use crate::vm::hook::{CallHook, Hook};
+use crate::vm::hook::CallHook;
 use crate::vm::interrupt::InterruptHandle;
 use crate::vm::limits::StoreLimits;
 use crate::vm::store_context::{
-    AsContext, AsContextMut, StoreContext, StoreContextMut, StoreOwner,
+    AsContext, AsContextMut, Hook, StoreContext, StoreContextMut, StoreOwner,
 };
 
 /// Owns instances and the host's data `T` that host functions work on.

@@ -28,7 +28,8 @@ use crate::types::ComponentFunc;
 use crate::val::Val;
 use crate::values::handles::{HandleType, check_handles};
 use crate::values::{ComponentNamedList, LiftContext, LowerContext};
-use crate::vm::call::{Caller, Ready, apart};
+use crate::vm::call::Ready;
+use crate::vm::caller::{Caller, apart};
 use crate::vm::canon::CallTarget;
 use crate::vm::enter::Entered;
 #[cfg(feature = "async")]

@@ -13,9 +13,10 @@ use crate::error::{Error, Result};
 
 use crate::signature;
 use crate::values::{ComponentNamedList, Lift, LiftContext, Lower, LowerContext};
+use crate::vm::call::Ready;
+use crate::vm::caller::Caller;
 #[cfg(feature = "async")]
-use crate::vm::call::apart;
-use crate::vm::call::{Caller, Ready};
+use crate::vm::caller::apart;
 use crate::vm::canon::CallTarget;
 use crate::vm::enter::Entered;
 #[cfg(feature = "async")]
@@ -140,11 +141,7 @@ where
     /// # Panics
     /// As [`TypedFunc::call`].
     #[cfg(feature = "async")]
-    pub async fn call_async(
-        &self,
-        mut store: impl AsContextMut<Data: Send>,
-        params: P,
-    ) -> Result<R>
+    pub async fn call_async(&self, mut store: impl AsContextMut<Data: Send>, params: P) -> Result<R>
     where
         P: Send,
         R: Send,

@@ -14,8 +14,8 @@ use crate::types::ComponentFunc;
 use crate::val::Val;
 use crate::values::{LiftContext, LowerContext};
 #[cfg(feature = "async")]
-use crate::vm::call::Caller;
-use crate::vm::call::apart;
+use crate::vm::caller::Caller;
+use crate::vm::caller::apart;
 use crate::vm::canon::CanonOptions;
 use crate::vm::enter::Failure;
 use crate::vm::imports::HostImport;

@@ -34,7 +34,7 @@ use crate::types::ComponentFunc;
 use crate::val::Val;
 use crate::values::handles::{HandleType, check_handles};
 use crate::values::{ComponentNamedList, Lift, Lower};
-use crate::vm::call::Caller;
+use crate::vm::caller::Caller;
 use crate::vm::canon::CanonOptions;
 use crate::vm::enter::Failure;
 use crate::vm::handles;
@@ -97,10 +97,7 @@ impl HostFunc {
     pub(crate) fn typed_async<T, F, P, R>(func: F) -> HostFunc
     where
         T: 'static,
-        F: for<'a> Fn(
-                StoreContextMut<'a, T>,
-                P,
-            ) -> Box<dyn Future<Output = Result<R>> + Send + 'a>
+        F: for<'a> Fn(StoreContextMut<'a, T>, P) -> Box<dyn Future<Output = Result<R>> + Send + 'a>
             + Send
             + Sync
             + 'static,

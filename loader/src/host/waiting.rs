@@ -9,7 +9,7 @@ use super::typed::Flat;
 use super::{HostCall, import, shim, with_loans};
 use crate::error::Result;
 use crate::values::{ComponentNamedList, Lift, LiftContext, Lower, LowerContext};
-use crate::vm::call::{Caller, apart};
+use crate::vm::caller::{Caller, apart};
 use crate::vm::canon::CanonOptions;
 use crate::vm::enter::Failure;
 use crate::vm::imports::HostImport;

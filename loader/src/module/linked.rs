@@ -12,7 +12,7 @@ use crate::artifact::plan::InstancePlan;
 use crate::core_types::ExternType;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
-use crate::vm::call::Caller;
+use crate::vm::caller::Caller;
 use crate::vm::initialize::run;
 use crate::vm::instance::{InstanceData, Modules};
 use crate::vm::items::Item;

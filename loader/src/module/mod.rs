@@ -21,7 +21,7 @@ use crate::artifact::Unit;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::link_error::{ImportItem, LinkError, Mismatch};
-use crate::vm::call::Caller;
+use crate::vm::caller::Caller;
 use crate::vm::initialize::initialize;
 use crate::vm::instance::InstanceKind;
 use crate::vm::store::{Owner, StoreOpaque};

@@ -12,11 +12,12 @@ use super::handle::Handle;
 use crate::error::{Error, Result};
 use crate::values::handles::HandleType;
 use crate::values::{LiftContext, LowerContext};
-use crate::vm::call::{Caller, Ready};
+use crate::vm::call::Ready;
+use crate::vm::caller::Caller;
 use crate::vm::enter::Entered;
-use crate::vm::host_handles::{Entry, HostHandle};
 #[cfg(feature = "async")]
 use crate::vm::fiber::OnFiber;
+use crate::vm::host_handles::{Entry, HostHandle};
 #[cfg(feature = "async")]
 use crate::vm::imports::DROPPED_BY_FIBER;
 use crate::vm::imports::DROPPED_BY_HOST;
@@ -90,15 +91,23 @@ impl ResourceAny {
     #[cfg(feature = "async")]
     pub async fn resource_drop_async(self, mut store: impl AsContextMut<Data: Send>) -> Result<()> {
         let mut store = store.as_context_mut();
-        let instance = self.get(store.opaque())?.origin.map(|(instance, _)| instance);
+        let instance = self
+            .get(store.opaque())?
+            .origin
+            .map(|(instance, _)| instance);
         if !instance.is_some_and(|instance| store.needs_fiber(instance)) {
             return self.drop_for(&mut store, Caller::Host);
         }
-        let call = move |mut store: StoreContextMut<'_, _>| self.drop_for(&mut store, Caller::Fiber);
+        let call =
+            move |mut store: StoreContextMut<'_, _>| self.drop_for(&mut store, Caller::Fiber);
         OnFiber::new(store, call).await
     }
 
-    fn drop_for<T: 'static>(self, store: &mut StoreContextMut<'_, T>, caller: Caller) -> Result<()> {
+    fn drop_for<T: 'static>(
+        self,
+        store: &mut StoreContextMut<'_, T>,
+        caller: Caller,
+    ) -> Result<()> {
         if !self.owned {
             // A borrowed resource ends with its call.
             return self.get(store.opaque()).map(drop);

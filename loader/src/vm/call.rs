@@ -6,8 +6,9 @@ use std::ptr::NonNull;
 use cwasm_format::TrapCode;
 use cwasm_format::vmctx::{RawReturn, VmContext};
 
+use super::caller::Caller;
 #[cfg(feature = "async")]
-use super::fiber::SUSPENDABLE;
+use super::caller::SUSPENDABLE;
 use super::store::StoreOpaque;
 use super::trap::take_trap;
 use crate::artifact::Code;
@@ -27,25 +28,6 @@ pub(crate) struct Ready {
     limit: u64,
     /// That of the store's wasm that waits for a host function, or 0.
     outer: u64,
-}
-
-/// Who calls, which says whether the call can wait for futures of the host.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Caller {
-    /// A function of the host that returns when the call is over: it cannot.
-    Host,
-    /// A call on a fiber: it can.
-    #[cfg(feature = "async")]
-    Fiber,
-    /// Compiled code: it can if it was entered by a call that can.
-    Guest,
-}
-
-/// Runs a part of a call that may be on a fiber, in a frame of its own: see
-/// [`fiber`](super::fiber).
-#[cfg_attr(feature = "async", inline(never))]
-pub(crate) fn apart<R>(part: impl FnOnce() -> R) -> R {
-    part()
 }
 
 impl Ready {

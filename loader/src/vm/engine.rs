@@ -5,11 +5,11 @@ use std::sync::Arc;
 use cwasm_format::read::Host;
 
 use super::deadline::Timer;
-#[cfg(feature = "async")]
-use super::fiber::Stacks;
 use super::pool::Pool;
 #[cfg(feature = "recycle")]
 use super::recycle::kept::{InstanceMetrics, Kept};
+#[cfg(feature = "async")]
+use super::stacks::Stacks;
 use super::type_ids::TypeRegistry;
 use crate::spread::Spread;
 

@@ -21,7 +21,7 @@ use std::ptr::NonNull;
 use cwasm_format::TrapCode;
 use cwasm_format::vmctx::VmContext;
 
-use super::call::Caller;
+use super::caller::Caller;
 use super::hook::CallHook;
 use super::store::StoreOpaque;
 use super::store_context::StoreContextMut;

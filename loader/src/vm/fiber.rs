@@ -13,238 +13,29 @@
 //!
 //! A fiber may continue on another thread. So a function whose frame is on a fiber while it waits
 //! has no place where a compiler could keep the address of a thread's variable from before: what
-//! comes before and after runs in frames of its own ([`apart`]). The frames that may be there are
-//! those of compiled code, of this crate, and the host's futures, which are `Send`; never those of
-//! a host function that is not a future: see [`SUSPENDABLE`].
+//! comes before and after runs in frames of its own ([`apart`](super::caller::apart)). The frames
+//! that may be there are those of compiled code, of this crate, and the host's futures, which are
+//! `Send`; never those of a host function that is not a future: see [`SUSPENDABLE`].
 //!
 //! **Invariant:** a suspended fiber is resumed until it is over, before what its frames borrow is
 //! gone: [`OnFiber`] resumes it when it is dropped, with word to stop. Nothing is unwound by force.
 #![allow(unsafe_code, reason = "switches stacks")]
 
 use std::any::Any;
-use std::cell::Cell;
-use std::future::Future;
-use std::io;
-use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::ptr::NonNull;
-use std::sync::Arc;
-use std::sync::Mutex;
 use std::task::{Context, Poll};
 
-use corosensei::stack::{Stack as StackEnds, StackPointer};
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
-use super::call::{Caller, apart};
-use super::mappings::Budget;
-use super::space::Space;
+use super::caller::{Caller, SUSPENDABLE};
+use super::stacks::{Ends, Stack};
 use super::store::StoreOpaque;
 use super::store_context::StoreContextMut;
-use crate::error::{Context as _, Error, Result};
-use crate::fork;
-use crate::sys::{self, PAGE_SIZE, PROBE_DISTANCE};
-
-/// Set in a store's stack limit while the wasm that was entered last may wait: it was entered by a
-/// call on a fiber, so that no frame of a host function is between. Stack pointers are compared
-/// with the limit, and are multiples of 8.
-pub(crate) const SUSPENDABLE: u64 = 1;
-
-/// Bytes below a stack that nothing can be read from or written to: no function reaches farther
-/// below its stack pointer.
-const GUARD: usize = PROBE_DISTANCE;
-
-/// Bytes at the high end of a stack that stay in memory while it waits for its next fiber.
-const KEPT: usize = 32 << 10;
-
-/// A stack for fibers, which grows down to a guard.
-#[derive(Debug)]
-pub(crate) struct Stack(Space);
-
-impl Stack {
-    /// A stack of at least `size` bytes.
-    fn new(budget: &Arc<Budget>, size: usize) -> io::Result<Stack> {
-        let size = sys::memory::round_up(size.max(PAGE_SIZE)).ok_or(io::ErrorKind::OutOfMemory)?;
-        let all = size.checked_add(GUARD).ok_or(io::ErrorKind::OutOfMemory)?;
-        let space = Space::new(budget, all, 0)?;
-        space.make_accessible(GUARD, size)?;
-        Ok(Stack(space))
-    }
-
-    /// The addresses that can be used.
-    fn range(&self) -> Range<usize> {
-        let start = self.0.start().addr().get();
-        start + GUARD..start + self.0.size()
-    }
-
-    /// Gives back what a deep call has used.
-    fn trim(&self) -> io::Result<()> {
-        match self.0.size().checked_sub(KEPT) {
-            Some(end) if end > GUARD => self.0.discard(GUARD, end - GUARD),
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Where a [`Stack`] is, for a coroutine: its fiber owns both.
-struct Ends(Range<usize>);
-
-// SAFETY: the ends of a `Stack`, whose pages are accessible and longer than a page, with a guard
-// below.
-unsafe impl StackEnds for Ends {
-    fn base(&self) -> StackPointer {
-        StackPointer::new(self.0.end).unwrap_or(StackPointer::MAX)
-    }
-
-    fn limit(&self) -> StackPointer {
-        StackPointer::new(self.0.start - GUARD).unwrap_or(StackPointer::MIN)
-    }
-}
-
-/// The stacks of an engine that no fiber uses.
-#[derive(Debug)]
-pub(crate) struct Stacks {
-    free: Mutex<Vec<Stack>>,
-    /// How many are kept.
-    max: usize,
-    /// Bytes of each.
-    size: usize,
-}
-
-impl Stacks {
-    pub(crate) fn new(max: usize, size: usize) -> Stacks {
-        Stacks {
-            free: Mutex::default(),
-            max,
-            size,
-        }
-    }
-
-    fn take(&self, budget: &Arc<Budget>) -> Result<Stack> {
-        let free = fork::lock(&self.free).pop();
-        match free {
-            Some(stack) => Ok(stack),
-            None => Stack::new(budget, self.size).context("cannot make the stack of a fiber"),
-        }
-    }
-
-    /// Keeps a stack for the next fiber.
-    pub(crate) fn give_back(&self, stack: Stack) {
-        if stack.trim().is_err() {
-            return;
-        }
-        let mut free = fork::lock(&self.free);
-        if free.len() < self.max {
-            free.push(stack);
-            return;
-        }
-        drop(free);
-        drop(stack);
-    }
-
-    /// Gives back all.
-    pub(crate) fn release(&self) {
-        let free = std::mem::take(&mut *fork::lock(&self.free));
-        drop(free);
-    }
-}
-
-/// What a store knows of its fibers.
-#[derive(Debug, Default)]
-pub(crate) struct Fibers {
-    /// Who suspends the fiber that runs; `None` on the thread's own stack.
-    current: Option<NonNull<Suspender>>,
-    /// The stack of the last call, for the next one.
-    free: Option<Stack>,
-}
-
-// SAFETY: the pointer is followed on the fiber that it belongs to only.
-unsafe impl Send for Fibers {}
-// SAFETY: shared access does not follow it.
-unsafe impl Sync for Fibers {}
-
-/// Why a fiber is resumed.
-#[derive(Clone, Copy)]
-enum Resume {
-    /// To go on, as far as it does not wait. The context is valid until it is suspended again.
-    Poll(NonNull<Context<'static>>),
-    /// To end: nobody waits for it any more.
-    Cancel,
-}
-
-/// Suspends the fiber that it is on.
-pub(crate) struct Suspender {
-    /// Invariant 1: the yielder of the fiber, whose frame is below this one's.
-    yielder: NonNull<Yielder<Resume, ()>>,
-    resume: Cell<Resume>,
-}
-
-/// The call was dropped by who waited for it.
-#[derive(Debug)]
-pub(crate) struct Cancelled;
-
-impl From<Cancelled> for Error {
-    fn from(Cancelled: Cancelled) -> Error {
-        Error::msg("the call is cancelled: its future was dropped")
-    }
-}
-
-impl Suspender {
-    /// Waits for a future.
-    ///
-    /// # Errors
-    /// If the call is cancelled meanwhile, or was before: then the future is not polled again.
-    pub(crate) fn wait_for<F: Future + Send + ?Sized>(
-        &self,
-        mut future: Pin<&mut F>,
-    ) -> Result<F::Output, Cancelled> {
-        loop {
-            let Resume::Poll(context) = self.resume.get() else {
-                return Err(Cancelled);
-            };
-            if let Poll::Ready(output) = poll(future.as_mut(), context) {
-                return Ok(output);
-            }
-            self.suspend();
-        }
-    }
-
-    /// Waits for a future that `make` makes.
-    ///
-    /// # Errors
-    /// As [`wait_for`](Suspender::wait_for).
-    pub(crate) fn wait_for_boxed<'a, R>(
-        &self,
-        make: impl FnOnce() -> Box<dyn Future<Output = R> + Send + 'a>,
-    ) -> Result<R, Cancelled> {
-        // The future's own code must not get into this frame, neither from `make` nor because the
-        // compiler sees which future it is.
-        let future = std::hint::black_box(apart(make));
-        let mut future = Box::into_pin(future);
-        let result = self.wait_for(future.as_mut());
-        apart(|| drop(future));
-        result
-    }
-
-    /// Suspends the fiber until it is polled or cancelled.
-    #[inline(never)]
-    fn suspend(&self) {
-        // SAFETY: a part of this fiber's stack (invariant 1).
-        let yielder = unsafe { self.yielder.as_ref() };
-        self.resume.set(yielder.suspend(()));
-    }
-}
-
-/// Polls in a frame of its own: it is the host's code, and the thread may be another one each time.
-#[inline(never)]
-fn poll<F: Future + ?Sized>(
-    future: Pin<&mut F>,
-    mut context: NonNull<Context<'static>>,
-) -> Poll<F::Output> {
-    // SAFETY: valid until this fiber is suspended (`Resume::Poll`), for this use alone.
-    let context = unsafe { context.as_mut() };
-    future.poll(context)
-}
+use super::suspend::{Resume, Suspender};
+use crate::error::{Error, Result};
+use crate::sys;
 
 /// What a call on a fiber returns, or its panic.
 type Outcome<R> = std::result::Result<R, Box<dyn Any + Send>>;
@@ -266,23 +57,16 @@ impl<R> Fiber<R> {
     /// # Safety
     /// - It is resumed with the store at `store` only, or leaked, and is over before what `call`
     ///   borrows is gone.
-    unsafe fn new(
-        store: NonNull<StoreOpaque>,
-        stack: Stack,
-        call: impl FnOnce() -> R,
-    ) -> Fiber<R> {
+    unsafe fn new(store: NonNull<StoreOpaque>, stack: Stack, call: impl FnOnce() -> R) -> Fiber<R> {
         let body = move |yielder: &Yielder<Resume, ()>, resume| {
-            let suspender = Suspender {
-                yielder: NonNull::from(yielder),
-                resume: Cell::new(resume),
-            };
+            let suspender = Suspender::new(yielder, resume);
             // SAFETY: whoever has the store resumes this fiber (the caller's contract).
             unsafe { &mut *store.as_ptr() }.fibers.current = Some(NonNull::from(&suspender));
             catch_unwind(AssertUnwindSafe(call))
         };
         Fiber {
             // SAFETY: what `body` borrows lives long enough (the caller's contract).
-            coroutine: unsafe { Coroutine::with_stack_unchecked(Ends(stack.range()), body) },
+            coroutine: unsafe { Coroutine::with_stack_unchecked(stack.ends(), body) },
             stack,
             stack_limit: 0,
             suspender: None,

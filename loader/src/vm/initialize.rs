@@ -1,7 +1,8 @@
 //! The part of instantiation that is code of the artifact.
 #![allow(unsafe_code, reason = "enters machine code")]
 
-use super::call::{Caller, Ready};
+use super::call::Ready;
+use super::caller::Caller;
 use super::instance::InstanceData;
 use super::store_context::StoreContextMut;
 use crate::artifact::Code;

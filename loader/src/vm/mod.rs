@@ -2,6 +2,7 @@
 
 pub(crate) mod builtins;
 pub(crate) mod call;
+pub(crate) mod caller;
 pub(crate) mod canon;
 pub(crate) mod deadline;
 pub(crate) mod engine;
@@ -28,9 +29,13 @@ pub(crate) mod resources;
 pub(crate) mod slabs;
 pub(crate) mod slot;
 mod space;
+#[cfg(feature = "async")]
+pub(crate) mod stacks;
 pub(crate) mod store;
 pub(crate) mod store_context;
 pub(crate) mod store_id;
+#[cfg(feature = "async")]
+pub(crate) mod suspend;
 pub(crate) mod table;
 pub(crate) mod trap;
 pub(crate) mod type_ids;

@@ -16,8 +16,6 @@ use super::engine::Engine;
 use crate::artifact::Unit;
 use crate::artifact::plan::InstancePlan;
 use crate::error::{Error, Result};
-#[cfg(feature = "async")]
-use crate::vm::fiber::Fibers;
 use crate::vm::handles;
 use crate::vm::host_handles::HostHandles;
 use crate::vm::instance::{InstanceData, InstanceKind};
@@ -28,6 +26,8 @@ use crate::vm::limits::{StoreLimits, Usage};
 use crate::vm::recycle::home::Home;
 use crate::vm::slot::Slot;
 use crate::vm::store_id::StoreId;
+#[cfg(feature = "async")]
+use crate::vm::suspend::Fibers;
 use crate::vm::type_ids::TypeIds;
 use crate::vm::watch::Watch;
 

@@ -18,9 +18,9 @@ use std::ptr::NonNull;
 
 use cwasm_format::vmctx::{VmContext, VmStore};
 
+use super::caller::Caller;
 use super::engine::Engine;
-use super::call::Caller;
-use super::hook::{self, CallHook, Hook};
+use super::hook::CallHook;
 use super::store::StoreOpaque;
 use crate::error::Result;
 use crate::finally::finally;
@@ -59,6 +59,52 @@ pub trait AsContext {
 pub trait AsContextMut: AsContext {
     /// The store.
     fn as_context_mut(&mut self) -> StoreContextMut<'_, Self::Data>;
+}
+
+/// A host's function that is called before and after calls.
+pub(crate) enum Hook<T: 'static> {
+    /// It returns when it has done its work.
+    Blocking(Box<BlockingHook<T>>),
+    /// It may wait.
+    #[cfg(feature = "async")]
+    Async(Box<AsyncHook<T>>),
+}
+
+type BlockingHook<T> =
+    dyn FnMut(StoreContextMut<'_, T>, CallHook) -> Result<()> + Send + Sync + 'static;
+
+#[cfg(feature = "async")]
+type AsyncHook<T> = dyn for<'a> FnMut(
+        StoreContextMut<'a, T>,
+        CallHook,
+    ) -> Box<dyn Future<Output = Result<()>> + Send + 'a>
+    + Send
+    + Sync
+    + 'static;
+
+/// Calls a hook, which can wait if `caller` can.
+///
+/// # Errors
+/// The hook's; or it waits, and `caller` does not.
+fn call_with<T: 'static>(
+    hook: &mut Hook<T>,
+    store: StoreContextMut<'_, T>,
+    event: CallHook,
+    #[cfg_attr(
+        not(feature = "async"),
+        expect(unused_variables, reason = "nothing waits")
+    )]
+    caller: Caller,
+) -> Result<()> {
+    match hook {
+        Hook::Blocking(hook) => hook(store, event),
+        #[cfg(feature = "async")]
+        Hook::Async(hook) => {
+            let mut store = store;
+            let waiter = store.opaque().waiter(caller);
+            waiter?.wait_for_boxed(|| hook(store, event))?
+        }
+    }
 }
 
 #[repr(C)]
@@ -224,7 +270,8 @@ impl<T: 'static> StoreContextMut<'_, T> {
     #[cfg(feature = "async")]
     pub(crate) fn has_async_hook(&mut self) -> bool {
         // SAFETY: access is ours for `'a` (invariant 1), and `self` is borrowed.
-        matches!(unsafe { &(*self.inner.as_ptr()).hook }, Some(Hook::Async(_)))
+        let hook = unsafe { &(*self.inner.as_ptr()).hook };
+        matches!(hook, Some(Hook::Async(_)))
     }
 
     /// Calls the hook, if there is one, for a call that begins or ends.
@@ -239,7 +286,7 @@ impl<T: 'static> StoreContextMut<'_, T> {
         finally(
             &mut (self, hook),
             |(store, hook)| match hook {
-                Some(hook) => hook::call(hook, store.reborrow(), event, caller),
+                Some(hook) => call_with(hook, store.reborrow(), event, caller),
                 None => Ok(()),
             },
             |(store, hook)| {

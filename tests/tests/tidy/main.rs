@@ -35,7 +35,7 @@ const DIRECTION: &[(&str, &[&str])] = &[
 /// The dependencies of the loader besides `format`. It stays small.
 const LOADER_NEEDS: &[&str] = &["memmap2", "rustix", "libc", "simdutf8"];
 /// Its dependencies under features that are off by default.
-const LOADER_OFFERS: &[&str] = &["anyhow", "sha2", "wasm-wave"];
+const LOADER_OFFERS: &[&str] = &["anyhow", "corosensei", "sha2", "wasm-wave"];
 
 /// The files that may contain `unsafe`, tests aside. The compiler and the format have none; outside
 /// of the loader it is mapping artifacts.
@@ -53,6 +53,7 @@ const UNSAFE_FILES: &[&str] = &[
     "loader/src/host/dynamic.rs",
     "loader/src/host/mod.rs",
     "loader/src/host/typed.rs",
+    "loader/src/host/waiting.rs",
     "loader/src/instance.rs",
     "loader/src/module/externs.rs",
     "loader/src/module/func.rs",
@@ -78,6 +79,7 @@ const UNSAFE_FILES: &[&str] = &[
     "loader/src/vm/call.rs",
     "loader/src/vm/canon/mod.rs",
     "loader/src/vm/enter.rs",
+    "loader/src/vm/fiber.rs",
     "loader/src/vm/handles.rs",
     "loader/src/vm/imports.rs",
     "loader/src/vm/initialize.rs",
@@ -88,8 +90,10 @@ const UNSAFE_FILES: &[&str] = &[
     "loader/src/vm/recycle/reset.rs",
     "loader/src/vm/slabs.rs",
     "loader/src/vm/slot.rs",
+    "loader/src/vm/stacks.rs",
     "loader/src/vm/store.rs",
     "loader/src/vm/store_context.rs",
+    "loader/src/vm/suspend.rs",
     "loader/src/vm/table.rs",
     "loader/src/vm/unwind.rs",
     "tests/src/artifact.rs",
