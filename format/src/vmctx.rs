@@ -62,7 +62,8 @@ pub struct VmMemory {
     /// atomically; else 0.
     pub is_shared: u16,
     /// Bytes of the loader's guard that moves when the memory grows; 0 if all that it can grow into
-    /// is inaccessible by itself.
+    /// is inaccessible by itself. If it is odd, the bytes that are one less are where a part ends,
+    /// counted from `base`, that has guards where it is not accessible.
     pub guard: u32,
 }
 

@@ -14,6 +14,8 @@ use super::interrupt::Interrupts;
 use super::items::Item;
 use super::limits::StoreLimits;
 #[cfg(feature = "recycle")]
+use super::recycle::crowd::Crowd;
+#[cfg(feature = "recycle")]
 use super::recycle::reset::Reset;
 use super::resources::{HostResource, HostResources, ResourceType};
 use super::slot::Slot;
@@ -209,13 +211,29 @@ impl InstanceData {
     ///
     /// # Errors
     /// If the system refuses: then it cannot be used again.
-    pub(super) fn reset(&mut self) -> io::Result<Reset> {
+    pub(super) fn reset(&mut self, crowd: &Crowd) -> io::Result<Reset> {
         self.free_tables();
         self.interrupts = None;
         match self.unit.plan() {
-            Ok(plan) => self.slot.reset(&self.unit, plan),
+            Ok(plan) => self.slot.reset(&self.unit, plan, crowd),
             Err(_) => Err(io::ErrorKind::InvalidData.into()),
         }
+    }
+
+    /// Makes what `reset` has left grown clean.
+    ///
+    /// # Errors
+    /// If the system refuses: then it cannot be used again.
+    pub(super) fn cover(&mut self) -> io::Result<()> {
+        match self.unit.plan() {
+            Ok(plan) => self.slot.cover(&self.unit, plan),
+            Err(_) => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+
+    /// Its address space.
+    pub(super) fn memory(&self) -> &Slot {
+        &self.slot
     }
 
     /// Whether its memories are large enough for these limits.

@@ -60,6 +60,12 @@ impl Budget {
         self.take_of(self.max / 2, count).ok()
     }
 
+    /// Whether a half of all is left after so many more.
+    #[cfg(feature = "recycle")]
+    pub(crate) fn has_spare(&self, count: usize) -> bool {
+        self.used.load(Ordering::Relaxed) + count <= self.max / 2
+    }
+
     /// Takes so many mappings, if `most` are taken then; or how many are taken.
     fn take_of(self: &Arc<Self>, most: usize, count: usize) -> Result<Mappings, usize> {
         let add = |used: usize| used.checked_add(count).filter(|sum| *sum <= most);

@@ -5,6 +5,8 @@
 #![allow(unsafe_code, reason = "reads and grows the memory of guests")]
 
 use std::io;
+#[cfg(feature = "recycle")]
+use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,9 +18,9 @@ use crate::artifact::plan::MemoryPlan;
 use crate::error::{Context as _, Error, Result};
 use crate::fork;
 use crate::sys::PAGE_SIZE;
-#[cfg(feature = "recycle")]
-use crate::sys::memory::move_guard;
 use crate::sys::memory::{Reservation, make_accessible, round_up};
+#[cfg(feature = "recycle")]
+use crate::sys::memory::{move_guard, uncover};
 use crate::vm::limits::StoreLimits;
 use crate::vm::pool::Pool;
 use crate::vm::space::Space;
@@ -122,9 +124,21 @@ pub(crate) struct Fixed {
     pub(crate) max_byte_len: u64,
     pub(crate) page_log2: u32,
     pub(crate) is_shared: bool,
-    /// Bytes of the guard that moves when it grows.
+    /// Bytes of the guard that moves when it grows, or what [`marked`] returns.
     #[cfg(feature = "recycle")]
     guard: usize,
+}
+
+/// Set in [`VmMemory::guard`] if the other bits say where the part ends that has guards in place of
+/// being inaccessible: guards are whole pages.
+#[cfg(feature = "recycle")]
+const MARKED: usize = 1;
+
+/// What [`VmMemory::guard`] is for a memory which has guards on all that it can grow into up to
+/// `end`, whole pages of less than 4 GiB.
+#[cfg(feature = "recycle")]
+pub(super) fn marked(end: usize) -> u32 {
+    (end | MARKED) as u32
 }
 
 impl Fixed {
@@ -160,6 +174,14 @@ impl Fixed {
     /// - They follow those that are accessible, end where the memory can end at most, and nobody
     ///   relies on them being inaccessible.
     unsafe fn extend(&self, start: NonNull<u8>, size: usize) -> io::Result<()> {
+        #[cfg(feature = "recycle")]
+        if self.guard & MARKED != 0 {
+            let end = self.base.addr() + (self.guard & !MARKED);
+            let guarded = end.saturating_sub(start.addr().get()).min(size);
+            // SAFETY: the pages are in the memory's reservation (the caller's contract). They are
+            // not accessible yet, so those before the end of the marks have guards.
+            return unsafe { uncover(start, size, guarded) };
+        }
         #[cfg(feature = "recycle")]
         if self.guard != 0 {
             // SAFETY: the pages are in the memory's reservation (the caller's contract), which has
@@ -214,6 +236,28 @@ pub(crate) unsafe fn grow(memory: NonNull<VmMemory>, delta: u64) -> Option<u64> 
     // Who sees the new size can access the pages.
     byte_len.store(new_len, Ordering::SeqCst);
     Some(old_len >> fixed.page_log2)
+}
+
+/// Where a marked memory is, and the part of it, whole pages, by which it has grown since it had so
+/// many pages; `None` for other memories.
+///
+/// # Safety
+/// - `memory` is a live memory.
+#[cfg(feature = "recycle")]
+pub(super) unsafe fn unmarked_since(
+    memory: NonNull<VmMemory>,
+    pages: u64,
+) -> Option<(usize, Range<usize>)> {
+    // SAFETY: the caller's contract.
+    let fixed = unsafe { Fixed::of(memory) };
+    if fixed.guard & MARKED == 0 {
+        return None;
+    }
+    // SAFETY: as above.
+    let new_len = unsafe { byte_len(memory) }.load(Ordering::Relaxed);
+    let start = round_up((pages << fixed.page_log2) as usize)?;
+    let end = round_up(new_len as usize)?;
+    Some((fixed.base.addr(), start..end))
 }
 
 /// A memory that the host defined.

@@ -18,6 +18,8 @@
 #![allow(unsafe_code, reason = "owns the memory of instances")]
 
 use std::io;
+#[cfg(feature = "recycle")]
+use std::ops::Range;
 use std::ptr::NonNull;
 
 use cwasm_format::header::SectionId;
@@ -75,6 +77,16 @@ pub(super) struct Area {
     /// the mapping that this takes.
     #[cfg(feature = "recycle")]
     pub(super) apart: Option<(usize, Mappings)>,
+    /// Invariant 1: if it is there, what follows `initial` up to this offset can be read and
+    /// written, but for guards on all that is not accessible (`recycle/marks.rs`).
+    #[cfg(feature = "recycle")]
+    pub(super) marked: Option<usize>,
+    /// What an instance had written to of the part that is marked: whole pages.
+    #[cfg(feature = "recycle")]
+    pub(super) touched: Box<[Range<usize>]>,
+    /// So many instances must grow by little before the part is marked again.
+    #[cfg(feature = "recycle")]
+    pub(super) unmarked_for: u32,
     /// Bytes that are accessible, as known when no instance uses it.
     pub(super) accessible: usize,
 }
@@ -112,6 +124,12 @@ impl Slot {
                     initial: before,
                     #[cfg(feature = "recycle")]
                     apart: None,
+                    #[cfg(feature = "recycle")]
+                    marked: None,
+                    #[cfg(feature = "recycle")]
+                    touched: Box::default(),
+                    #[cfg(feature = "recycle")]
+                    unmarked_for: 0,
                     accessible: before,
                 });
             };
@@ -124,6 +142,12 @@ impl Slot {
                 initial,
                 #[cfg(feature = "recycle")]
                 apart: None,
+                #[cfg(feature = "recycle")]
+                marked: None,
+                #[cfg(feature = "recycle")]
+                touched: Box::default(),
+                #[cfg(feature = "recycle")]
+                unmarked_for: 0,
                 accessible: initial,
             })
         });
@@ -253,13 +277,23 @@ impl Slot {
                 max_byte_len: limits.memory_max(max_byte_len as u64),
                 page_log2: memory.page_log2 as u16,
                 is_shared: memory.is_shared.into(),
-                guard: self.space(index).guard() as u32,
+                guard: self.guard(index),
             };
             // SAFETY: inside the context (checked by the plan).
             let slot = unsafe { context.byte_add(memory.slot) }.cast::<VmMemory>();
             // SAFETY: as above; aligned as well, and nothing else refers to it yet.
             unsafe { slot.write(descriptor) };
         }
+    }
+
+    /// What [`VmMemory::guard`] says of an area's memory.
+    fn guard(&self, index: usize) -> u32 {
+        #[cfg(feature = "recycle")]
+        if let Some(end) = self.areas[index].marked {
+            // `mark` has seen that it fits.
+            return memory::marked(end - self.areas[index].before);
+        }
+        self.space(index).guard() as u32
     }
 
     fn write_tables(&self, plan: &InstancePlan, limits: &StoreLimits) {
@@ -314,6 +348,9 @@ impl Drop for Slot {
         {
             self.is_lost |= self.reuse.open().is_err();
             self.is_lost |= self.join().is_err();
+            for index in 0..self.areas.len() {
+                self.is_lost |= self.unmark(index).is_err();
+            }
         }
         for area in &mut self.areas {
             if let Some(space) = area.space.take().filter(|_| !self.is_lost) {

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test file uses a part")]
 
 pub(crate) mod child;
+pub(crate) mod cpus;
 pub(crate) mod fork;
 pub(crate) mod handles;
 pub(crate) mod swap;

@@ -327,10 +327,9 @@ fn threads_see_nothing_of_each_other() {
         }
     });
     let metrics = engine.instance_metrics();
-    assert!(
-        metrics.made <= 8,
-        "one for each thread and CPU: {metrics:?}"
-    );
+    // One for each thread and CPU; and those that are gathered on each CPU.
+    let most = 8 + 16 * std::thread::available_parallelism().unwrap().get() as u64;
+    assert!(metrics.made <= most, "{metrics:?}");
     assert_eq!(metrics.made + metrics.reused, 321);
 }
 

@@ -316,6 +316,116 @@ pub(crate) unsafe fn move_guard(start: NonNull<u8>, size: usize, guard: usize) -
     unsafe { remove_guards(start, size) }
 }
 
+/// Makes whole pages accessible, of which the first `guarded` bytes have guards, and the others are
+/// inaccessible by their protection.
+///
+/// # Errors
+/// If the system refuses: all of them are inaccessible as before.
+///
+/// # Safety
+/// - All of these pages are mapped and the caller's, and nobody refers to them or relies on them
+///   being inaccessible.
+/// - `guarded` is at most `size`, and both are whole pages.
+#[cfg(feature = "recycle")]
+pub(crate) unsafe fn uncover(start: NonNull<u8>, size: usize, guarded: usize) -> io::Result<()> {
+    let rest = size - guarded;
+    // SAFETY: inside the caller's pages (its contract).
+    let end = unsafe { start.add(guarded) };
+    if rest != 0 {
+        // SAFETY: the caller's contract.
+        unsafe { make_accessible(end, rest) }?;
+    }
+    // SAFETY: the caller's contract.
+    let removed = unsafe { remove_guards(start, guarded) };
+    if removed.is_err() {
+        // SAFETY: as above.
+        let covered = unsafe { install_guard(start, guarded) };
+        // SAFETY: as above.
+        let hidden =
+            unsafe { rustix::mm::mprotect(end.as_ptr().cast(), rest, MprotectFlags::empty()) };
+        if covered.is_err() || hidden.is_err() {
+            // Guests could touch what is not theirs.
+            std::process::abort();
+        }
+    }
+    removed
+}
+
+/// Makes whole pages of many reservations zeros again, none of which is mapped from a file: each
+/// part is an offset and a size. From Linux 6.16 on, other CPUs flush their TLBs once for many.
+///
+/// # Errors
+/// If the system refuses (before Linux 6.14, or where memory is locked): some may be zeros.
+///
+/// # Panics
+/// If a part is not inside, or not whole pages.
+#[cfg(feature = "recycle")]
+pub(crate) fn discard_all<'a>(parts: impl Iterator<Item = Part<'a>>) -> io::Result<()> {
+    // SAFETY: plain bytes, and nobody refers to what is in them: the owner says so.
+    unsafe { advise_all(parts, libc::MADV_DONTNEED) }
+}
+
+/// Faults in whole pages that can be written to, as if they were; what is in them stays.
+///
+/// # Errors
+/// If the system refuses (before Linux 6.14): some may be there.
+///
+/// # Panics
+/// If a part is not inside, or not whole pages.
+#[cfg(feature = "recycle")]
+pub(crate) fn populate<'a>(parts: impl Iterator<Item = Part<'a>>) -> io::Result<()> {
+    // SAFETY: what is in the pages stays.
+    unsafe { advise_all(parts, libc::MADV_POPULATE_WRITE) }
+}
+
+/// A part of a reservation: an offset and a size.
+#[cfg(feature = "recycle")]
+pub(crate) type Part<'a> = (&'a Reservation, (usize, usize));
+
+/// # Safety
+/// - The advice may be given on these pages of the reservations.
+#[cfg(feature = "recycle")]
+unsafe fn advise_all<'a>(
+    mut parts: impl Iterator<Item = Part<'a>>,
+    advice: libc::c_int,
+) -> io::Result<()> {
+    /// `PIDFD_SELF_THREAD` of `linux/pidfd.h`: a child of a fork means itself by it.
+    const SELF: libc::c_int = -10_000;
+    /// Parts that one call gets.
+    const PARTS: usize = 16;
+    loop {
+        let none = libc::iovec {
+            iov_base: ptr::null_mut(),
+            iov_len: 0,
+        };
+        let mut all = [none; PARTS];
+        let mut len = 0;
+        for (place, (reservation, (offset, size))) in all.iter_mut().zip(parts.by_ref()) {
+            place.iov_base = reservation.address(offset, size).as_ptr().cast();
+            place.iov_len = size;
+            len += 1;
+        }
+        if len == 0 {
+            return Ok(());
+        }
+        // SAFETY: the pages are their reservations' (invariant 1), and the advice may be given (the
+        // caller's contract); the kernel reads `len` of the records, which are there.
+        let done = unsafe {
+            libc::syscall(
+                libc::SYS_process_madvise,
+                SELF,
+                all.as_ptr(),
+                len,
+                advice,
+                0,
+            )
+        };
+        if done == -1 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+}
+
 /// # Safety
 /// - The pages are mapped and the caller's, and nobody refers to what is in them.
 #[cfg(feature = "recycle")]
@@ -392,5 +502,66 @@ mod tests {
     #[test]
     fn too_much_address_space_is_an_error() {
         assert!(Reservation::new(1 << 60, 0).is_err());
+    }
+
+    /// Writes to the first byte of a page.
+    #[cfg(feature = "recycle")]
+    fn touch(pages: &Reservation, page: usize) {
+        let place = pages.start().as_ptr().wrapping_add(page * PAGE_SIZE);
+        // SAFETY: the tests say that it is accessible, and theirs.
+        unsafe { place.write(1) };
+    }
+
+    /// Pages that the memory has for itself.
+    #[cfg(feature = "recycle")]
+    fn present(pages: &Reservation, count: usize) -> Vec<bool> {
+        let mut found = vec![0; count];
+        let start = pages.start().as_ptr().cast();
+        // SAFETY: writes as many bytes as there are pages.
+        let done = unsafe { libc::mincore(start, count * PAGE_SIZE, found.as_mut_ptr()) };
+        assert_eq!(done, 0);
+        found.iter().map(|byte| byte & 1 == 1).collect()
+    }
+
+    #[test]
+    #[cfg(feature = "recycle")]
+    fn many_are_discarded_and_populated_at_once() {
+        let all: Vec<_> = (0..40)
+            .map(|_| Reservation::new(4 * PAGE_SIZE, 3 * PAGE_SIZE).unwrap())
+            .collect();
+        let part = (PAGE_SIZE, 2 * PAGE_SIZE);
+        if populate(all.iter().map(|pages| (pages, part))).is_err() {
+            eprintln!("the kernel does not do this for many at once");
+            return;
+        }
+        for pages in &all {
+            assert_eq!(present(pages, 3), [false, true, true]);
+            (0..3).for_each(|page| touch(pages, page));
+        }
+        discard_all(all.iter().map(|pages| (pages, part))).unwrap();
+        for pages in &all {
+            assert_eq!(present(pages, 3), [true, false, false]);
+        }
+        assert!(discard_all(std::iter::empty()).is_ok());
+    }
+
+    #[test]
+    #[cfg(feature = "recycle")]
+    fn guards_and_what_is_behind_them_become_accessible() {
+        if !has_guards() {
+            return;
+        }
+        let pages = Reservation::new(16 * PAGE_SIZE, 4 * PAGE_SIZE).unwrap();
+        pages.install_guard(PAGE_SIZE, 3 * PAGE_SIZE).unwrap();
+        // Guards alone, then guards and what is behind, then that alone.
+        for (from, to) in [(1, 2), (2, 6), (6, 8)] {
+            // SAFETY: inside the reservation.
+            let start = unsafe { pages.start().add(from * PAGE_SIZE) };
+            let guarded = 4usize.saturating_sub(from).min(to - from);
+            let size = (to - from) * PAGE_SIZE;
+            // SAFETY: the pages are the test's.
+            unsafe { uncover(start, size, guarded * PAGE_SIZE) }.unwrap();
+            (from..to).for_each(|page| touch(&pages, page));
+        }
     }
 }

@@ -133,13 +133,22 @@ unsafe fn memory_range(memory: NonNull<VmMemory>, start: u64, len: u64) -> Optio
 }
 
 /// # Safety
-/// - `memory` is the memory of a live instance.
-unsafe extern "C" fn memory_grow(_: Context, memory: NonNull<VmMemory>, delta: u64) -> i64 {
+/// - `memory` is the memory of a live instance, and `context` is that of one.
+unsafe extern "C" fn memory_grow(context: Context, memory: NonNull<VmMemory>, delta: u64) -> i64 {
     // SAFETY: the caller's contract; while wasm runs, the host has no reference to the bytes.
-    match unsafe { memory::grow(memory, delta) } {
-        Some(pages) => pages as i64,
-        None => -1,
+    let Some(pages) = (unsafe { memory::grow(memory, delta) }) else {
+        return -1;
+    };
+    #[cfg(feature = "recycle")]
+    // SAFETY: the caller's contract.
+    if let Some((base, part)) = unsafe { memory::unmarked_since(memory, pages) } {
+        // SAFETY: the caller's contract.
+        let instance = unsafe { InstanceData::of(context) };
+        instance.memory().populate(base, part);
     }
+    #[cfg(not(feature = "recycle"))]
+    let _ = context;
+    pages as i64
 }
 
 /// # Safety

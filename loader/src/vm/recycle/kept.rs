@@ -28,6 +28,10 @@ pub struct InstanceMetrics {
     /// Dropped instances whose memory was given back to the system, because they had written to
     /// much more than others; or the system has no `PAGEMAP_SCAN` (Linux 6.7).
     pub emptied: u64,
+    /// Instances whose memory had grown and was given back to the system together with that of
+    /// others: where threads on several CPUs drop such instances, none need wait for all others
+    /// each time.
+    pub gathered: u64,
     /// Bytes that were copied to make the memory of dropped instances clean.
     pub copied_bytes: u64,
     /// Instances that are kept now.
@@ -45,6 +49,7 @@ impl InstanceMetrics {
             fenced,
             dropped,
             emptied,
+            gathered,
             copied_bytes,
             idle,
             idle_bytes,
@@ -54,6 +59,7 @@ impl InstanceMetrics {
         self.fenced += fenced;
         self.dropped += dropped;
         self.emptied += emptied;
+        self.gathered += gathered;
         self.copied_bytes += copied_bytes;
         self.idle += idle;
         self.idle_bytes += idle_bytes;
@@ -116,6 +122,12 @@ impl Kept {
     /// Bytes that one instance may keep.
     pub(crate) fn max_of_one(&self) -> usize {
         self.max.bytes / 4
+    }
+
+    /// Whether less than a half of what may be kept is taken.
+    pub(crate) fn has_spare(&self) -> bool {
+        self.instances.load(Ordering::Relaxed) < self.max.instances / 2
+            && self.bytes.load(Ordering::Relaxed) < self.max.bytes / 2
     }
 
     /// Whether nothing is kept.

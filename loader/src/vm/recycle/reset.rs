@@ -15,6 +15,7 @@ use std::ops::Range;
 
 use cwasm_format::header::SectionId;
 
+use super::crowd::Crowd;
 use super::fence::Fence;
 use super::habits::Written;
 use super::reuse::Fenced;
@@ -38,29 +39,48 @@ pub(crate) struct Reset {
     pub(crate) emptied: bool,
     /// Whether fences told what was written to.
     pub(crate) fenced: bool,
+    /// Bytes among those that the slot keeps which are not clean: they must be covered before an
+    /// instance may have it.
+    pub(crate) left_grown: usize,
 }
 
 impl Slot {
     /// Makes the slot clean again, when its instance is gone: nothing is left of what that has
-    /// written.
+    /// written, but for what [`Reset::left_grown`] says.
     ///
     /// # Errors
     /// If the system refuses: the slot cannot be used again.
-    pub(crate) fn reset(&mut self, unit: &Unit, plan: &InstancePlan) -> io::Result<Reset> {
+    pub(crate) fn reset(
+        &mut self,
+        unit: &Unit,
+        plan: &InstancePlan,
+        crowd: &Crowd,
+    ) -> io::Result<Reset> {
         self.settle();
         self.is_lost = true;
-        let reset = match self.closed_fences() {
-            true => self.reset_fenced(unit, plan)?,
+        let is_crowded = self.has_grown() && crowd.note();
+        let mut reset = match self.closed_fences() {
+            true => self.reset_fenced(unit, plan, is_crowded)?,
             false => {
                 if let Some(fenced) = self.reuse.fenced.take() {
                     fenced.open()?;
                     self.reuse.habits.surprise();
                 }
-                self.reset_open(unit, plan)?
+                self.reset_open(unit, plan, is_crowded)?
             }
         };
+        if is_crowded {
+            reset.left_grown = self.left_grown();
+            reset.resident += reset.left_grown;
+        }
         self.is_lost = false;
         Ok(reset)
+    }
+
+    /// Whether a memory has more than it started with.
+    fn has_grown(&self) -> bool {
+        let mut areas = self.areas.iter();
+        areas.any(|area| area.accessible > area.initial)
     }
 
     /// Whether there are fences, and nobody has written to anything beyond them.
@@ -70,7 +90,12 @@ impl Slot {
     }
 
     /// Makes a slot with closed fences clean again.
-    fn reset_fenced(&mut self, unit: &Unit, plan: &InstancePlan) -> io::Result<Reset> {
+    fn reset_fenced(
+        &mut self,
+        unit: &Unit,
+        plan: &InstancePlan,
+        is_crowded: bool,
+    ) -> io::Result<Reset> {
         let mut copied = 0;
         let fences = self.reuse.fenced.iter().flat_map(|fenced| &fenced.fences);
         for (index, fence) in fences.enumerate() {
@@ -80,31 +105,38 @@ impl Slot {
             }
         }
         for index in 0..self.areas.len() {
-            copied += self.reset_grown(unit, plan, index)?;
+            copied += self.reset_grown(unit, plan, index, is_crowded)?;
         }
         Ok(Reset {
             resident: copied,
             copied,
-            emptied: false,
             fenced: true,
+            ..Reset::default()
         })
     }
 
     /// Makes the part of an area clean by which its memory has grown, and inaccessible again: how
-    /// many bytes were copied. The kernel is asked even if instances do the same again and again:
+    /// many bytes were copied. In a crowd it is left as it is where it is marked, and marked
+    /// otherwise. The kernel is asked even if instances do the same again and again:
     /// to fill a few pages would cost less, but then all of them are there, and each change of
     /// their protection costs more.
-    fn reset_grown(&mut self, unit: &Unit, plan: &InstancePlan, index: usize) -> io::Result<usize> {
+    pub(super) fn reset_grown(
+        &mut self,
+        unit: &Unit,
+        plan: &InstancePlan,
+        index: usize,
+        is_crowded: bool,
+    ) -> io::Result<usize> {
         let Area {
             accessible,
             initial,
             ..
         } = self.areas[index];
         let grown = initial..accessible;
-        if grown.is_empty() {
+        if grown.is_empty() || is_crowded && self.may_leave_grown(index) {
             return Ok(0);
         }
-        let mut written = Written::new(false);
+        let mut written = Written::new(is_crowded);
         written.begin_area(self.engine.kept().max_of_one());
         let is_clean = self.engine.scans_pages()
             && self.reset_written(unit, plan, index, grown.clone(), &mut written);
@@ -113,11 +145,20 @@ impl Slot {
             written.bytes = 0;
         }
         self.hide_grown(index)?;
+        if is_crowded {
+            let parts = written.parts.and_then(|mut parts| parts.pop());
+            self.mark(plan, index, accessible, parts.unwrap_or_default())?;
+        }
         Ok(written.bytes)
     }
 
     /// Makes a slot without fences clean again.
-    fn reset_open(&mut self, unit: &Unit, plan: &InstancePlan) -> io::Result<Reset> {
+    fn reset_open(
+        &mut self,
+        unit: &Unit,
+        plan: &InstancePlan,
+        is_crowded: bool,
+    ) -> io::Result<Reset> {
         let most = self
             .reuse
             .habits
@@ -131,7 +172,7 @@ impl Slot {
                 self.reset_written(unit, plan, index, 0..initial, &mut written)
             };
             if is_done {
-                written.bytes += self.reset_grown(unit, plan, index)?;
+                written.bytes += self.reset_grown(unit, plan, index, is_crowded)?;
             }
         }
         if !is_done {
@@ -147,8 +188,7 @@ impl Slot {
         Ok(Reset {
             resident: written.bytes,
             copied: written.bytes,
-            emptied: false,
-            fenced: false,
+            ..Reset::default()
         })
     }
 
@@ -178,6 +218,7 @@ impl Slot {
             ..
         } = self.areas[index];
         if accessible > initial {
+            self.unmark(index)?;
             self.areas[index].accessible = initial;
             match self.space(index).guard() {
                 0 => {
@@ -201,6 +242,12 @@ impl Slot {
             return Ok(());
         }
         self.join_area(index)?;
+        self.keep_apart(index, end)
+    }
+
+    /// Keeps apart what is behind `end`, if there is a mapping left for it, and nothing is yet.
+    pub(super) fn keep_apart(&mut self, index: usize, end: usize) -> io::Result<()> {
+        let rest = self.space(index).size() - end;
         if let Some(mapping) = self.engine.pool().budget().take_spare(1) {
             self.space(index).set_apart(end, rest, true)?;
             self.areas[index].apart = Some((end, mapping));
@@ -216,7 +263,7 @@ impl Slot {
         (0..self.areas.len()).try_for_each(|index| self.join_area(index))
     }
 
-    fn join_area(&mut self, index: usize) -> io::Result<()> {
+    pub(super) fn join_area(&mut self, index: usize) -> io::Result<()> {
         let Some((end, _mapping)) = self.areas[index].apart.take() else {
             return Ok(());
         };

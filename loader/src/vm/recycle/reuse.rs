@@ -13,6 +13,8 @@ pub(crate) struct Reuse {
     pub(super) habits: Habits,
     /// Fences around all other pages.
     pub(super) fenced: Option<Fenced>,
+    /// Whether what it grows into may be marked: not where the system has refused it.
+    pub(super) may_mark: bool,
 }
 
 impl Reuse {
@@ -21,6 +23,7 @@ impl Reuse {
         Reuse {
             habits: Habits::new(fences),
             fenced: None,
+            may_mark: true,
         }
     }
 
