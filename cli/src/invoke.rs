@@ -153,6 +153,7 @@ mod tests {
         let ty = FuncType {
             params: Vec::new(),
             result: None,
+            is_async: false,
         };
         let names = ["a:b/c@1.2.3#f", "a:b/d@1.0.0#f", "a:b/d@2.0.0#f", "a:b/d#g"];
         let exports = names.map(|name| (name, &ty));

@@ -11,6 +11,7 @@ use wasmparser::{
     ValidPayload, Validator,
 };
 
+use crate::component::concurrent;
 use crate::component::declared::DeclaredModule;
 use crate::component::names::ExternName;
 use crate::component::types::{ResourcePaths, ResourceRef, TypeBuilder};
@@ -424,7 +425,10 @@ fn canonical<'a>(
         CanonicalFunction::ResourceRep { resource } => {
             resource_func(ResourceOp::Rep, resource, types, builder)
         }
-        other => return Err(needs::definition(&other, offset)),
+        other => match concurrent::built_in(&other, offset, types, builder)? {
+            Some(found) => Item::BuiltIn(found),
+            None => return Err(needs::definition(&other, offset)),
+        },
     })
 }
 

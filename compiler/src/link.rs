@@ -1,6 +1,7 @@
 //! Links a unit: places functions in the text and resolves their relocations.
 
 use cwasm_format::code::{EntryRecord, FunctionRecord, function_kind};
+use cwasm_format::concurrent::OpRecord;
 use cwasm_format::header::{SectionId, SectionRange};
 use cwasm_format::imports::LowerRecord;
 use cwasm_format::traps::{self, TrapBlock};
@@ -90,6 +91,10 @@ impl Text {
                 let size = size_of::<LowerRecord>() as i64;
                 section(SectionId::Lowers) + i64::from(index) * size - text
             }
+            Symbol::Op(index) => {
+                let size = size_of::<OpRecord>() as i64;
+                section(SectionId::Ops) + i64::from(index) * size - text
+            }
         }
     }
 
@@ -104,6 +109,7 @@ impl Text {
                     Entry::Lower(index) => (function_kind::TRAMPOLINE, 0, index),
                     Entry::Adapter(index) => (function_kind::ADAPTER, 0, index),
                     Entry::Resource(index) => (function_kind::RESOURCE, 0, index),
+                    Entry::Op(index) => (function_kind::TRAMPOLINE, 0, index),
                     Entry::Handle(op) => (function_kind::RESOURCE, 0, op as u32),
                     Entry::Copy(func) => (function_kind::ADAPTER, 0, func.direction),
                     Entry::Thunk { ref func, .. } => (function_kind::THUNK, 0, func.0),

@@ -9,8 +9,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use wasmparser::{
-    BlockType, CanonicalFunction, CanonicalOption, ComponentType, CompositeInnerType, HeapType,
-    Operator, Parser, Payload, RefType, ValType, Validator, WasmFeatures,
+    BlockType, CanonicalFunction, CompositeInnerType, HeapType, Operator, Parser, Payload, RefType,
+    ValType, Validator, WasmFeatures,
 };
 
 use crate::core_types::check_ref_type;
@@ -125,11 +125,7 @@ pub(crate) fn refusal(bytes: &[u8], on: Features, error: Error) -> Error {
         offset: Some(missing.offset),
     });
     let own = own.unwrap_or_default();
-    for need in found
-        .chain(gc(bytes))
-        .chain(component(bytes, &own))
-        .chain(own)
-    {
+    for need in found.chain(gc(bytes)).chain(component(bytes)).chain(own) {
         // The feature at which a stage stopped may be in the list already, with all its parts.
         if !needs
             .iter()
@@ -351,10 +347,8 @@ pub(crate) fn operator(op: &Operator<'_>, offset: u64) -> Error {
 }
 
 /// The unsupported proposals that a component uses, each with the names of the parts that are used.
-/// Types of a proposal only count if another part of it is used, or if it is among `refused`: a
-/// component that merely declares such types is not refused.
-fn component(bytes: &[u8], refused: &[Need]) -> Vec<Need> {
-    let (mut used, mut defined) = (Parts::default(), Parts::default());
+fn component(bytes: &[u8]) -> Vec<Need> {
+    let mut used = Parts::default();
     // Input that cannot be read was refused before.
     for payload in Parser::new(0)
         .parse_all(bytes)
@@ -366,21 +360,10 @@ fn component(bytes: &[u8], refused: &[Need]) -> Vec<Need> {
                     used.add(canonical(&func), offset);
                 }
             }
-            Payload::ComponentTypeSection(reader) => {
-                for (offset, ty) in reader.into_iter_with_offsets().map_while(|ty| ty.ok()) {
-                    defined.add(types(&ty), offset);
-                }
-            }
             Payload::ComponentStartSection { range, .. } => {
                 used.add([(VALUES, "start functions")], range.start);
             }
             _ => {}
-        }
-    }
-    for (proposal, (offset, parts)) in defined.0 {
-        let is_refused = refused.iter().any(|need| need.proposal() == proposal);
-        if is_refused || used.0.contains_key(proposal) {
-            used.add(parts.into_iter().map(|part| (proposal, part)), offset);
         }
     }
     let needs = used.0.into_iter().map(|(proposal, (offset, parts))| {
@@ -407,79 +390,25 @@ impl Parts {
     }
 }
 
-const ASYNC: &str = "component-model async";
+const FORWARDING: &str = "component-model async, forwarding";
 const THREADS: &str = "component-model threads";
 const SHARED: &str = "shared-everything-threads";
 const ERROR_CONTEXT: &str = "component-model error-context";
 const VALUES: &str = "component-model values";
-
-/// The parts of proposals that a type's definition uses.
-fn types(ty: &ComponentType<'_>) -> Vec<(&'static str, &'static str)> {
-    use wasmparser::{ComponentDefinedType as Defined, InstanceTypeDeclaration as Declaration};
-
-    match ty {
-        ComponentType::Func(func) if func.async_ => vec![(ASYNC, "async func")],
-        ComponentType::Defined(Defined::Stream(_)) => vec![(ASYNC, "stream")],
-        ComponentType::Defined(Defined::Future(_)) => vec![(ASYNC, "future")],
-        ComponentType::Instance(declarations) => {
-            let types = declarations
-                .iter()
-                .filter_map(|declaration| match declaration {
-                    Declaration::Type(ty) => Some(types(ty)),
-                    _ => None,
-                });
-            types.flatten().collect()
-        }
-        _ => Vec::new(),
-    }
-}
 
 /// The parts of proposals that a canonical definition uses.
 fn canonical(func: &CanonicalFunction) -> Vec<(&'static str, &'static str)> {
     use CanonicalFunction as F;
 
     let part = match func {
-        F::Lift { options, .. } => return options_of(options, "async lift"),
-        F::Lower { options, .. } => return options_of(options, "async lower"),
-        F::ResourceNew { .. } | F::ResourceDrop { .. } | F::ResourceRep { .. } => {
-            return Vec::new();
-        }
         F::ThreadSpawnRef { .. } => (SHARED, "thread.spawn-ref"),
         F::ThreadSpawnIndirect { .. } => (SHARED, "thread.spawn-indirect"),
         F::ThreadAvailableParallelism => (SHARED, "thread.available-parallelism"),
-        F::BackpressureInc => (ASYNC, "backpressure.inc"),
-        F::BackpressureDec => (ASYNC, "backpressure.dec"),
-        F::TaskReturn { .. } => (ASYNC, "task.return"),
-        F::TaskCancel => (ASYNC, "task.cancel"),
-        F::ContextGet { .. } => (ASYNC, "context.get"),
-        F::ContextSet { .. } => (ASYNC, "context.set"),
-        F::SubtaskDrop => (ASYNC, "subtask.drop"),
-        F::SubtaskCancel { .. } => (ASYNC, "subtask.cancel"),
-        F::StreamNew { .. } => (ASYNC, "stream.new"),
-        F::StreamRead { .. } => (ASYNC, "stream.read"),
-        F::StreamWrite { .. } => (ASYNC, "stream.write"),
-        F::StreamForward { .. } => (ASYNC, "stream.forward"),
-        F::StreamCancelRead { .. } => (ASYNC, "stream.cancel-read"),
-        F::StreamCancelWrite { .. } => (ASYNC, "stream.cancel-write"),
-        F::StreamDropReadable { .. } => (ASYNC, "stream.drop-readable"),
-        F::StreamDropWritable { .. } => (ASYNC, "stream.drop-writable"),
-        F::FutureNew { .. } => (ASYNC, "future.new"),
-        F::FutureRead { .. } => (ASYNC, "future.read"),
-        F::FutureWrite { .. } => (ASYNC, "future.write"),
-        F::FutureForward { .. } => (ASYNC, "future.forward"),
-        F::FutureCancelRead { .. } => (ASYNC, "future.cancel-read"),
-        F::FutureCancelWrite { .. } => (ASYNC, "future.cancel-write"),
-        F::FutureDropReadable { .. } => (ASYNC, "future.drop-readable"),
-        F::FutureDropWritable { .. } => (ASYNC, "future.drop-writable"),
+        F::StreamForward { .. } => (FORWARDING, "stream.forward"),
+        F::FutureForward { .. } => (FORWARDING, "future.forward"),
         F::ErrorContextNew { .. } => (ERROR_CONTEXT, "error-context.new"),
         F::ErrorContextDebugMessage { .. } => (ERROR_CONTEXT, "error-context.debug-message"),
         F::ErrorContextDrop => (ERROR_CONTEXT, "error-context.drop"),
-        F::WaitableSetNew => (ASYNC, "waitable-set.new"),
-        F::WaitableSetWait { .. } => (ASYNC, "waitable-set.wait"),
-        F::WaitableSetPoll { .. } => (ASYNC, "waitable-set.poll"),
-        F::WaitableSetDrop => (ASYNC, "waitable-set.drop"),
-        F::WaitableJoin => (ASYNC, "waitable.join"),
-        F::ThreadYield => (ASYNC, "thread.yield"),
         F::ThreadIndex => (THREADS, "thread.index"),
         F::ThreadNewIndirect { .. } => (THREADS, "thread.new-indirect"),
         F::ThreadResumeLater => (THREADS, "thread.resume-later"),
@@ -488,18 +417,9 @@ fn canonical(func: &CanonicalFunction) -> Vec<(&'static str, &'static str)> {
         F::ThreadYieldThenResume => (THREADS, "thread.yield-then-resume"),
         F::ThreadSuspendThenPromote => (THREADS, "thread.suspend-then-promote"),
         F::ThreadYieldThenPromote => (THREADS, "thread.yield-then-promote"),
+        _ => return Vec::new(),
     };
     vec![part]
-}
-
-fn options_of(
-    options: &[CanonicalOption],
-    what: &'static str,
-) -> Vec<(&'static str, &'static str)> {
-    match options.contains(&CanonicalOption::Async) {
-        true => vec![(ASYNC, what)],
-        false => Vec::new(),
-    }
 }
 
 /// The error for a canonical definition that is valid but cannot be compiled.

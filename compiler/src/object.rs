@@ -3,7 +3,8 @@
 //!
 //! Each function is a local symbol, in the order and with the alignment of the artifact's text, so
 //! that text offsets in records count from the first function. What code refers to besides
-//! functions are the symbols `cwasm_data` and `cwasm_lowers`: the sections of these names.
+//! functions are the symbols `cwasm_data`, `cwasm_lowers` and `cwasm_ops`: the sections of these
+//! names.
 
 use cranelift_module::{
     DataDescription, DataId, FuncId as ObjectFuncId, Linkage, Module as _, ModuleReloc,
@@ -42,12 +43,13 @@ pub(crate) fn emit(parts: &Parts<'_, '_>) -> Result<Vec<u8>> {
     let contents = contents(parts, &Text::place(parts.compiled)?)?;
     let data = define_data(&mut module, "cwasm_data", contents.get(SectionId::Data))?;
     let lowers = define_data(&mut module, "cwasm_lowers", contents.get(SectionId::Lowers))?;
+    let ops = define_data(&mut module, "cwasm_ops", contents.get(SectionId::Ops))?;
     for (func, compiled) in funcs.iter().zip(&parts.compiled.functions) {
         let relocs: Vec<ModuleReloc> = compiled
             .relocs
             .iter()
             .map(|reloc| {
-                let (name, addend) = target(parts, &funcs, data, lowers, reloc.symbol);
+                let (name, addend) = target(parts, &funcs, data, [lowers, ops], reloc.symbol);
                 ModuleReloc {
                     offset: reloc.offset,
                     kind: reloc.kind,
@@ -90,7 +92,7 @@ fn target(
     parts: &Parts<'_, '_>,
     funcs: &[ObjectFuncId],
     data: DataId,
-    lowers: DataId,
+    [lowers, ops]: [DataId; 2],
     symbol: Symbol,
 ) -> (ModuleRelocTarget, i64) {
     let func = |place: usize| ModuleRelocTarget::user(0, funcs[place].as_u32());
@@ -108,6 +110,13 @@ fn target(
             let size = size_of::<cwasm_format::imports::LowerRecord>() as i64;
             (
                 ModuleRelocTarget::user(1, lowers.as_u32()),
+                i64::from(index) * size,
+            )
+        }
+        Symbol::Op(index) => {
+            let size = size_of::<cwasm_format::concurrent::OpRecord>() as i64;
+            (
+                ModuleRelocTarget::user(1, ops.as_u32()),
                 i64::from(index) * size,
             )
         }

@@ -144,6 +144,7 @@ pub(crate) fn description(plan: &Plan) -> Description {
     Description {
         types,
         funcs: plan.types.funcs.clone(),
+        numbered: plan.concurrent.numbered.clone(),
         type_names: plan.type_names.clone(),
         imports: plan.import_externs.clone(),
         exports: plan.export_externs.clone(),

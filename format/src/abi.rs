@@ -6,6 +6,10 @@
 //! each [`PointerWidth`], but one flat form, in which [`FlatType::Pointer`] stands for either
 //! width: the number of values does not depend on it.
 
+/// Flat parameters beyond which a function that is lowered with `async` takes a pointer to them
+/// (`MAX_FLAT_ASYNC_PARAMS`).
+pub const MAX_FLAT_ASYNC_PARAMS: usize = 4;
+
 /// A function with more flat parameters takes one pointer to a tuple instead.
 pub const MAX_FLAT_PARAMS: usize = 16;
 /// A function with more flat results returns one pointer instead.

@@ -140,6 +140,9 @@ builtins! {
     AtomicWait64 = "atomic_wait64" (addr: I64, expected: I64, timeout: I64) -> Returns::Value(Ty::I32);
     /// Wakes at most `count` threads that wait at `addr`; returns their number.
     AtomicNotify = "atomic_notify" (addr: I64, count: I32) -> Returns::Value(Ty::I32);
+    /// Runs the built-in function or call of the `OpRecord` at `op` with the arguments at `values`,
+    /// each a `u64`, the first of which becomes its result.
+    Concurrent = "concurrent" (op: I64, values: I64) -> Returns::Status;
 }
 
 impl Builtin {

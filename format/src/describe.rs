@@ -31,6 +31,9 @@ pub struct Description {
     pub types: Types,
     /// Function types; records refer to them by index.
     pub funcs: Vec<FuncType>,
+    /// The payloads of streams and futures, and the results of tasks, to which records refer by
+    /// index: no two are the same type.
+    pub numbered: Vec<ValueType>,
     /// The names that the component gives to types, as paths (`instance#name`, or `name`).
     pub type_names: Vec<(String, ValueType)>,
     /// Annotated imports, by path, with their annotations.
@@ -44,6 +47,7 @@ struct Encoded {
     resource_names: Vec<String>,
     defs: Vec<TypeDef>,
     funcs: Vec<FuncType>,
+    numbered: Vec<ValueType>,
     type_names: Vec<(String, ValueType)>,
 }
 
@@ -68,6 +72,7 @@ impl Description {
             resource_names: self.types.resource_names.clone(),
             defs: self.types.defs().to_vec(),
             funcs: self.funcs.clone(),
+            numbered: self.numbered.clone(),
             type_names: self.type_names.clone(),
         };
         let mut bytes = to_vec(&encoded);
@@ -114,12 +119,14 @@ impl Description {
             func.params.iter().all(|(_, ty)| known(ty)) && func.result.iter().all(known)
         });
         let names_known = encoded.type_names.iter().all(|(_, ty)| known(ty));
-        if !rest.is_empty() || !funcs_known || !names_known {
+        let numbered_known = encoded.numbered.iter().all(known);
+        if !rest.is_empty() || !funcs_known || !names_known || !numbered_known {
             return Err(FormatError::Describe);
         }
         Ok(Description {
             types,
             funcs: encoded.funcs,
+            numbered: encoded.numbered,
             type_names: encoded.type_names,
             imports,
             exports,
@@ -158,6 +165,7 @@ mod tests {
         let func = FuncType {
             params: vec![("a".into(), record)],
             result: Some(list),
+            is_async: false,
         };
         Description {
             types,

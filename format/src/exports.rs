@@ -92,8 +92,9 @@ pub struct LiftRecord {
     pub flags: u32,
     /// Index of the function's type in [`Description::funcs`](crate::describe::Description).
     pub func_type: u32,
-    /// 0.
-    pub reserved: u32,
+    /// Index of its [`TaskRecord`](crate::concurrent::TaskRecord) plus one, if the function is
+    /// called through the loader; else 0.
+    pub task: u32,
 }
 
 /// The canonical options of a lift or lower, resolved.

@@ -55,6 +55,10 @@ pub enum Tag {
     CoreGroup,
     /// A member of a recursion group: the group and the place.
     CoreMember,
+    Stream,
+    Future,
+    /// As `Func`, of an async function.
+    AsyncFunc,
 }
 
 impl TypeHash {
@@ -88,8 +92,9 @@ impl TypeHash {
 
     /// The hash of a function type from the hashes of its parameters and of its result
     /// ([`TypeHash::NONE`] without one). Names of parameters do not count.
-    pub const fn func(params: &[TypeHash], result: TypeHash) -> TypeHash {
-        TypeHash::of_parts(Tag::Func, &[TypeHash::of_parts(Tag::Tuple, params), result])
+    pub const fn func(params: &[TypeHash], result: TypeHash, is_async: bool) -> TypeHash {
+        let tag = if is_async { Tag::AsyncFunc } else { Tag::Func };
+        TypeHash::of_parts(tag, &[TypeHash::of_parts(Tag::Tuple, params), result])
     }
 
     /// The hash of a core function type from its [encoding](crate::imports::core_type).
@@ -307,12 +312,12 @@ mod tests {
         assert_ne!(list(U32), list(S32));
         assert_ne!(list(U32), TypeHash::of_parts(Tag::Option, &[U32]));
         assert_ne!(
-            TypeHash::func(&[U32], TypeHash::NONE),
-            TypeHash::func(&[], U32)
+            TypeHash::func(&[U32], TypeHash::NONE, false),
+            TypeHash::func(&[], U32, false)
         );
         assert_ne!(
-            TypeHash::func(&[U32, U32], U32),
-            TypeHash::func(&[U32], U32)
+            TypeHash::func(&[U32, U32], U32, false),
+            TypeHash::func(&[U32], U32, false)
         );
     }
 }

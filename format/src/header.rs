@@ -27,11 +27,12 @@ pub const MAGIC: [u8; 8] = *b"cwasm\r\n\x1a";
 /// memories of 64 bits for the canonical ABI, lists of fixed length, maps, and modules as imports
 /// and exports, and its thunks store their context; in version 5 instances may be entered while
 /// they wait; version 6 says which runs of images are mapped, and stores equal names of functions
-/// once; in version 7 memories may have a guard that moves, of which code knows nothing.
-pub const ABI_VERSION: u32 = 7;
+/// once; in version 7 memories may have a guard that moves, of which code knows nothing; version 8
+/// has tasks, streams and futures.
+pub const ABI_VERSION: u32 = 8;
 
 /// The lowest version this crate reads.
-pub const ABI_VERSION_MIN: u32 = 6;
+pub const ABI_VERSION_MIN: u32 = 8;
 
 /// Bytes of a page: the alignment of sections that are mapped, and the granularity of mapped runs.
 pub const PAGE_SIZE: u64 = 4096;
@@ -126,6 +127,12 @@ sections! {
     HandleTables = ".cwasm.handle_tables", size_of::<crate::resources::HandleTableRecord>();
     /// [`crate::resources::NestRecord`]s.
     Nests = ".cwasm.nests", size_of::<crate::resources::NestRecord>();
+    /// [`crate::concurrent::ConcurrentRecord`]s.
+    Concurrent = ".cwasm.concurrent", size_of::<crate::concurrent::ConcurrentRecord>();
+    /// [`crate::concurrent::TaskRecord`]s.
+    Tasks = ".cwasm.tasks", size_of::<crate::concurrent::TaskRecord>();
+    /// [`crate::concurrent::OpRecord`]s.
+    Ops = ".cwasm.ops", size_of::<crate::concurrent::OpRecord>();
     /// [`crate::data::MemoryRecord`]s.
     Memories = ".cwasm.memories", size_of::<crate::data::MemoryRecord>();
     /// [`crate::data::TableRecord`]s.

@@ -24,6 +24,7 @@
 pub mod abi;
 pub mod builtin;
 pub mod code;
+pub mod concurrent;
 pub mod cpu;
 pub mod data;
 pub mod describe;

@@ -3,6 +3,7 @@
 use zerocopy::{FromBytes, Immutable, KnownLayout};
 
 use crate::code::{CoreTypeRecord, EntryRecord, FuncRefRecord, FunctionRecord, RefSlotRecord};
+use crate::concurrent::{ConcurrentRecord, OpRecord, TaskRecord};
 use crate::data::{ImageRecord, MemoryRecord, TableRecord};
 use crate::error::FormatError;
 use crate::exports::{ExportRecord, LiftRecord, StrRef};
@@ -238,6 +239,21 @@ impl<'a> Artifact<'a> {
     /// The handle tables of component instances.
     pub fn handle_tables(&self) -> &'a [HandleTableRecord] {
         self.records(SectionId::HandleTables)
+    }
+
+    /// The concurrent component instances.
+    pub fn concurrent(&self) -> &'a [ConcurrentRecord] {
+        self.records(SectionId::Concurrent)
+    }
+
+    /// The functions that are called through the loader.
+    pub fn tasks(&self) -> &'a [TaskRecord] {
+        self.records(SectionId::Tasks)
+    }
+
+    /// The built-in functions, and calls that go through the loader.
+    pub fn ops(&self) -> &'a [OpRecord] {
+        self.records(SectionId::Ops)
     }
 
     /// The component instances that call themselves, an instance around them, or one nested in

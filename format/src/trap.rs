@@ -92,6 +92,50 @@ trap_codes! {
     UnalignedAtomic = "unaligned atomic";
     /// `memory.atomic.wait` on a memory that is not shared.
     ExpectedSharedMemory = "expected shared memory";
+    /// Something waits that can never go on: no task can.
+    Deadlock = "deadlock detected: event loop cannot make further progress";
+    /// A task that is not async waits, and nothing of its instance can go on.
+    CannotBlock = "cannot block a synchronous task before returning";
+    /// A task ends without `task.return` or `task.cancel`.
+    NoReturn = "async-lifted export failed to produce a result";
+    /// `task.return` of another type or with other options than the task's, or a second time.
+    InvalidTaskReturn = "invalid `task.return` signature and/or options for current task";
+    /// `task.return` or `task.cancel` of a task that has returned or been cancelled.
+    TaskResolved = "`task.return` or `task.cancel` called more than once for current task";
+    /// `task.cancel` of a task that nobody has cancelled.
+    TaskNotCancelled = "`task.cancel` called by task which has not been cancelled";
+    /// `task.return` or `task.cancel` in a task that is not lifted with `async`.
+    SyncTask = "`task.return` or `task.cancel` called in a task lifted without `async`";
+    /// A callback returns what is no code.
+    InvalidCallbackCode = "unsupported callback code";
+    /// The number of `backpressure.inc`s that were not undone is beyond 16 bits, or below zero.
+    BackpressureOverflow = "backpressure counter overflow";
+    /// A set of waitables is dropped that has members or is waited for.
+    SetInUse = "cannot drop waitable set with waiters or members";
+    /// Something of a waitable that a task waits for, or that is in a set.
+    WaitableInUse = "waitable cannot be used synchronously while added to a waitable set";
+    /// A subtask is dropped whose result was not delivered.
+    SubtaskUnresolved = "cannot drop a subtask which has not yet resolved";
+    /// A subtask is cancelled that has been cancelled, or has delivered its result.
+    SubtaskCancelled = "`subtask.cancel` called after terminal status delivered";
+    /// A stream or future is read or written that is being so, or is done.
+    CopyInProgress = "cannot have concurrent operations active on a future/stream";
+    /// A stream or future is read, written or passed on after it was done.
+    EndDone = "cannot use a stream or future after it was done";
+    /// A read or write is cancelled where there is none.
+    NoCopy = "no read or write to cancel";
+    /// The writable end of a future is dropped before it was written.
+    FutureUnwritten = "cannot drop future write end without first writing a value";
+    /// A stream or future is dropped or passed on while it is read or written.
+    EndBusy = "cannot drop or transfer a stream or future with a pending read or write";
+    /// Both ends of a stream or future of other payloads than numbers are in one instance.
+    SameInstanceCopy = "cannot read from and write to intra-component future/stream with non-numeric payload";
+    /// A buffer of a stream of more than 2^28-1 payloads.
+    StreamTooLong = "stream buffer too long";
+    /// A buffer of a stream or future that is not inside the linear memory.
+    StreamOutOfBounds = "stream read or write out of bounds";
+    /// Something is nested too deep, or there is too much of it.
+    TooManyTasks = "too many tasks, streams or futures";
 }
 
 impl TrapCode {

@@ -69,6 +69,10 @@ pub enum TypeDef {
     FixedList(ValueType, u32),
     /// `map<K, V>`: a list with elements of this type, which is `tuple<K, V>`.
     Map(ValueType),
+    /// `stream<T>`, or `stream`: the readable end.
+    Stream(Option<ValueType>),
+    /// `future<T>`, or `future`: the readable end.
+    Future(Option<ValueType>),
 }
 
 /// The number of a resource type: in an artifact, the place of its
@@ -88,6 +92,8 @@ pub struct FuncType {
     pub params: Vec<(String, ValueType)>,
     /// The type of the result.
     pub result: Option<ValueType>,
+    /// Whether it is `async`: it may wait before it returns.
+    pub is_async: bool,
 }
 
 /// The layout, flat form and hash of a type.
@@ -99,8 +105,10 @@ pub struct TypeAbi {
     pub flat: Flat,
     /// Its structural hash.
     pub hash: TypeHash,
-    /// Whether it contains handles.
+    /// Whether it contains handles: of resources, streams or futures.
     pub has_handles: bool,
+    /// Whether it contains streams or futures.
+    pub has_streams: bool,
 }
 
 impl TypeAbi {
@@ -111,6 +119,7 @@ impl TypeAbi {
             flat: Flat::one(flat),
             hash: TypeHash::primitive(tag),
             has_handles: false,
+            has_streams: false,
         }
     }
 }
@@ -245,6 +254,7 @@ impl Types {
                 flat: Flat::POINTER_PAIR,
                 hash: const { TypeHash::primitive(Tag::String) },
                 has_handles: false,
+                has_streams: false,
             },
         }
     }
@@ -256,7 +266,7 @@ impl Types {
             .iter()
             .map(|(_, ty)| self.abi(*ty).hash)
             .collect();
-        TypeHash::func(&params, self.hash_or_none(func.result))
+        TypeHash::func(&params, self.hash_or_none(func.result), func.is_async)
     }
 
     /// The layout of the parameters as a tuple, for when they are passed through memory.
@@ -322,6 +332,12 @@ impl Types {
         params.any(|ty| self.has_handles(ty)) || func.result.is_some_and(|ty| self.has_handles(ty))
     }
 
+    /// Whether the parameters or the result contain streams or futures.
+    pub fn func_has_streams(&self, func: &FuncType) -> bool {
+        let params = func.params.iter().map(|(_, ty)| *ty);
+        params.chain(func.result).any(|ty| self.abi(ty).has_streams)
+    }
+
     fn hash_or_none(&self, ty: Option<ValueType>) -> TypeHash {
         ty.map_or(TypeHash::NONE, |ty| self.abi(ty).hash)
     }
@@ -359,17 +375,19 @@ impl Types {
             | TypeDef::Option(_)
             | TypeDef::Result { .. } => (Layout::variant(&layouts), Flat::variant(&flats)),
             TypeDef::Flags(names) => (Layout::flags(names.len()), Flat::one(FlatType::I32)),
-            TypeDef::Own(_) | TypeDef::Borrow(_) => (
+            TypeDef::Own(_) | TypeDef::Borrow(_) | TypeDef::Stream(_) | TypeDef::Future(_) => (
                 Layout::scalar(HANDLE_SIZE),
                 const { Flat::one(FlatType::I32) },
             ),
         };
-        let is_handle = matches!(def, TypeDef::Own(_) | TypeDef::Borrow(_));
+        let is_stream = matches!(def, TypeDef::Stream(_) | TypeDef::Future(_));
+        let is_handle = is_stream || matches!(def, TypeDef::Own(_) | TypeDef::Borrow(_));
         TypeAbi {
             layout,
             flat,
             hash: self.compute_hash(def),
             has_handles: is_handle || def.parts().any(|ty| self.has_handles(ty)),
+            has_streams: is_stream || def.parts().any(|ty| self.abi(ty).has_streams),
         }
     }
 
@@ -405,6 +423,8 @@ impl Types {
             TypeDef::Flags(names) => {
                 named(Tag::Flags, names.iter().map(|name| (name.as_str(), None)))
             }
+            TypeDef::Stream(ty) => TypeHash::of_parts(Tag::Stream, &[self.hash_or_none(*ty)]),
+            TypeDef::Future(ty) => TypeHash::of_parts(Tag::Future, &[self.hash_or_none(*ty)]),
             // The resource and its owner are not part of the structure: see `Types::handles`.
             TypeDef::Own(_) | TypeDef::Borrow(_) => const { TypeHash::primitive(Tag::Handle) },
         }
@@ -439,6 +459,7 @@ impl TypeDef {
             TypeDef::Tuple(fields) => fields.clone(),
             TypeDef::Variant(cases) => cases.iter().filter_map(|(_, ty)| *ty).collect(),
             TypeDef::Result { ok, err } => ok.iter().chain(err).copied().collect(),
+            TypeDef::Stream(ty) | TypeDef::Future(ty) => ty.iter().copied().collect(),
             TypeDef::Enum(_) | TypeDef::Flags(_) | TypeDef::Own(_) | TypeDef::Borrow(_) => vec![],
         };
         parts.into_iter()
@@ -455,6 +476,7 @@ impl TypeDef {
             TypeDef::Tuple(fields) => fields.iter_mut().collect(),
             TypeDef::Variant(cases) => cases.iter_mut().filter_map(|(_, ty)| ty.as_mut()).collect(),
             TypeDef::Result { ok, err } => ok.iter_mut().chain(err).collect(),
+            TypeDef::Stream(ty) | TypeDef::Future(ty) => ty.iter_mut().collect(),
             TypeDef::Enum(_) | TypeDef::Flags(_) | TypeDef::Own(_) | TypeDef::Borrow(_) => vec![],
         };
         parts.into_iter()
@@ -466,7 +488,7 @@ impl TypeDef {
             TypeDef::List(_) | TypeDef::Map(_) | TypeDef::Option(_) | TypeDef::Result { .. } => {
                 true
             }
-            TypeDef::Own(_) | TypeDef::Borrow(_) => true,
+            TypeDef::Own(_) | TypeDef::Borrow(_) | TypeDef::Stream(_) | TypeDef::Future(_) => true,
             TypeDef::FixedList(_, len) => *len != 0,
             TypeDef::Record(fields) => !fields.is_empty(),
             TypeDef::Tuple(fields) => !fields.is_empty(),
@@ -504,6 +526,7 @@ mod tests {
         let func = FuncType {
             params: vec![("p".into(), pair), ("q".into(), ValueType::Bool)],
             result: Some(own),
+            is_async: false,
         };
         let expected = [HandleUse::borrow(b), HandleUse::own(a), HandleUse::own(a)];
         assert_eq!(types.handles(&func, 3).as_deref(), Some(&expected[..]));

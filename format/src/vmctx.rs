@@ -118,6 +118,16 @@ pub struct VmHandles {
     pub reserved: u32,
 }
 
+/// The state of a concurrent component instance that code and loader share.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct VmConcurrent {
+    /// The storage of the running task (`context.get`, `context.set`).
+    pub storage: [u64; 2],
+    /// The loader's number of the instance plus one; 0 before its first task.
+    pub number: u64,
+}
+
 /// An entry of a handle table.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -133,6 +143,13 @@ pub struct VmHandle {
 }
 
 impl VmHandle {
+    /// The [`ty`](VmHandle::ty) of a subtask; its `rep`, and those of what follows, is the loader's
+    /// number.
+    pub const SUBTASK: u32 = u32::MAX - 1;
+    /// The [`ty`](VmHandle::ty) of a set of waitables.
+    pub const WAITABLE_SET: u32 = u32::MAX - 2;
+    /// The [`ty`](VmHandle::ty) of an end of a stream or future.
+    pub const END: u32 = u32::MAX - 3;
     /// The [`ty`](VmHandle::ty) of a free entry.
     pub const FREE: u32 = u32::MAX;
 }

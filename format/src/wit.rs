@@ -190,7 +190,7 @@ impl Display for Text<'_> {
         match self.what {
             What::Value(ty) => self.value(ty, f),
             What::Func(func) => {
-                f.write_str("func")?;
+                f.write_str(if func.is_async { "async func" } else { "func" })?;
                 self.signature(func, f)
             }
             What::Signature(func) => self.signature(func, f),
@@ -269,6 +269,10 @@ impl Text<'_> {
                     f.write_str(">")
                 }
             },
+            TypeDef::Stream(None) => f.write_str("stream"),
+            TypeDef::Stream(Some(payload)) => self.generic("stream", &[*payload], f),
+            TypeDef::Future(None) => f.write_str("future"),
+            TypeDef::Future(Some(payload)) => self.generic("future", &[*payload], f),
             TypeDef::Own(resource) => write!(f, "own<{}>", id(self.resource(*resource))),
             TypeDef::Borrow(resource) => write!(f, "borrow<{}>", id(self.resource(*resource))),
             TypeDef::Record(_) | TypeDef::Variant(_) | TypeDef::Enum(_) | TypeDef::Flags(_) => {
@@ -401,6 +405,7 @@ mod tests {
         let func = FuncType {
             params: vec![("a".into(), bytes), (String::new(), ValueType::U64)],
             result: Some(ValueType::String),
+            is_async: false,
         };
         assert_eq!(
             wit.func(&func).to_string(),
@@ -436,6 +441,7 @@ mod tests {
         let func = FuncType {
             params: vec![("from".into(), record)],
             result: Some(record),
+            is_async: false,
         };
         assert_eq!(wit.func(&func).to_string(), "func(%from: %type) -> %type");
     }

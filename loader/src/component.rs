@@ -12,7 +12,7 @@ use cwasm_format::header::Kind;
 
 use crate::artifact::Unit;
 use crate::engine::Engine;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::export_index::ComponentExportIndex;
 use crate::module::Module;
 use crate::spread::Spread;
@@ -105,7 +105,8 @@ impl Component {
     ///
     /// # Errors
     /// If the file cannot be read, or is not the artifact of a component that this machine can
-    /// run: [`Error::format_error`](crate::Error::format_error) says what is wrong.
+    /// run: [`Error::format_error`](crate::Error::format_error) says what is wrong. If it uses the
+    /// asynchronous ABI, and this crate's feature `async` is not enabled.
     ///
     /// # Safety
     /// - The machine code in the file will be run: the file must be the unaltered output of a
@@ -116,7 +117,7 @@ impl Component {
     pub unsafe fn map(engine: &Engine, path: impl AsRef<Path>) -> Result<Component> {
         // SAFETY: the caller's contract.
         let unit = unsafe { Unit::map(engine.host(), path.as_ref(), Kind::Component) }?;
-        Ok(Component::of(engine, unit))
+        Component::of(engine, unit)
     }
 
     /// As [`Component::map`], from a copy of the file, if its digest is this one, which
@@ -137,7 +138,7 @@ impl Component {
         digest: &[u8; 32],
     ) -> Result<Component> {
         let unit = Unit::map_verified(engine.host(), path.as_ref(), digest, Kind::Component)?;
-        Ok(Component::of(engine, unit))
+        Component::of(engine, unit)
     }
 
     /// As [`Component::map`], from the bytes of an artifact, which are copied.
@@ -151,12 +152,17 @@ impl Component {
     pub unsafe fn from_bytes(engine: &Engine, bytes: &[u8]) -> Result<Component> {
         // SAFETY: the caller's contract.
         let unit = unsafe { Unit::from_bytes(engine.host(), bytes, Kind::Component) }?;
-        Ok(Component::of(engine, unit))
+        Component::of(engine, unit)
     }
 
-    fn of(engine: &Engine, unit: Arc<Unit>) -> Component {
+    fn of(engine: &Engine, unit: Arc<Unit>) -> Result<Component> {
+        if cfg!(not(feature = "async")) && !unit.artifact().concurrent().is_empty() {
+            return Err(Error::msg(
+                "the component uses the asynchronous ABI: the loader needs its feature `async`",
+            ));
+        }
         let engine = engine.clone();
-        Component(Spread::new(Loaded { engine, unit }))
+        Ok(Component(Spread::new(Loaded { engine, unit })))
     }
 
     /// The engine that the component was loaded for.

@@ -29,6 +29,8 @@ pub struct Config {
     max_wasm_stack: usize,
     #[cfg(feature = "async")]
     async_stack_size: Option<usize>,
+    #[cfg(feature = "async")]
+    schedule_seed: Option<u64>,
     max_mappings: Option<usize>,
 }
 
@@ -51,6 +53,8 @@ impl Default for Config {
             max_wasm_stack: 1 << 20,
             #[cfg(feature = "async")]
             async_stack_size: None,
+            #[cfg(feature = "async")]
+            schedule_seed: None,
             max_mappings: None,
         }
     }
@@ -156,6 +160,15 @@ impl Config {
         self.async_stack_size = Some(bytes);
         self
     }
+
+    /// Chooses at random, by this seed, which of the tasks that can go on does: for tests, which
+    /// repeat a schedule with its seed. Without, they take turns. The choice of a store depends on
+    /// what runs in it only.
+    #[cfg(feature = "async")]
+    pub fn schedule_seed(&mut self, seed: u64) -> &mut Config {
+        self.schedule_seed = Some(seed);
+        self
+    }
 }
 
 impl Engine {
@@ -194,6 +207,8 @@ impl Engine {
         let rules = Rules {
             allows_reentrance: config.allow_reentrance,
             max_wasm_stack: config.max_wasm_stack,
+            #[cfg(feature = "async")]
+            schedule_seed: config.schedule_seed,
             #[cfg(feature = "async")]
             async_stack_size: config
                 .async_stack_size

@@ -93,9 +93,10 @@ impl Instance {
         drop(entered);
         apart(|| {
             drop(data);
-            // Host functions that it called may have kept handles and views of it: then it stays,
-            // and counts, as long as the store.
-            if linked.component.artifact().lowers().is_empty() {
+            // Host functions that it called may have kept handles and views of it, and tasks may
+            // wait: then it stays, and counts, as long as the store.
+            let artifact = linked.component.artifact();
+            if artifact.lowers().is_empty() && artifact.concurrent().is_empty() {
                 context.opaque().pop_instance(instance.index);
             }
         });
@@ -321,7 +322,12 @@ impl Instance {
         let options =
             unsafe { CanonOptions::new(data.context(), || data.text(), &lift.options, lift.flags) };
         CallTarget {
-            store: self.store,
+            store: match lift.task {
+                0 => self.store,
+                _ => StoreId::NONE,
+            },
+            owner: self.store,
+            task: lift.task,
             instance: self.index,
             code,
             post_return,

@@ -26,11 +26,16 @@ mod resource_table;
 mod store;
 
 // Calls and values.
+#[cfg(feature = "async")]
+mod block_on;
+#[cfg(feature = "async")]
+mod concurrent;
 mod dynamic;
 mod func;
 mod host;
 mod resource;
 mod signature;
+mod stream_any;
 pub mod types;
 mod val;
 mod values;
@@ -84,7 +89,31 @@ pub use cwasm_macros::flags;
 #[cfg(feature = "bindgen")]
 pub use cwasm_macros::bindgen;
 
+/// For code of `bindgen!`, which cannot ask for features of this crate: `optional` code is there
+/// with the feature `async`; what is `needed` does not compile without it.
+#[cfg(all(feature = "bindgen", feature = "async"))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __async {
+    (optional $($code:tt)*) => { $($code)* };
+    (needed) => {};
+}
+
+#[cfg(all(feature = "bindgen", not(feature = "async")))]
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __async {
+    (optional $($code:tt)*) => {};
+    (needed) => {
+        ::core::compile_error!("async functions need the feature `async` of the crate `cwasm`");
+    };
+}
+
+#[cfg(feature = "async")]
+pub use block_on::block_on;
 pub use component::{Component, ComponentExtern, ItemKind};
+#[cfg(feature = "async")]
+pub use concurrent::{Accessor, FutureReader, FutureWriter, Payload, StreamReader, StreamWriter};
 pub use core_types::{ExternType, FuncType, GlobalType, MemoryType, TableType};
 pub use engine::{Config, Engine};
 pub use error::{Context, Error, Result};
@@ -100,6 +129,7 @@ pub use module::{
 pub use resource::{Borrow, Own, Resource, ResourceAny};
 pub use resource_table::{ResourceTable, ResourceTableError};
 pub use store::Store;
+pub use stream_any::StreamAny;
 pub use val::Val;
 #[doc(hidden)]
 pub use values::derive as __derive;

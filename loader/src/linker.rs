@@ -1,6 +1,8 @@
 //! Linking: which host function each import of a component gets.
 
 use std::marker::PhantomData;
+#[cfg(feature = "async")]
+use std::pin::Pin;
 use std::sync::Arc;
 
 use cwasm_format::exports::kind;
@@ -9,6 +11,8 @@ use cwasm_format::modules::ModuleType;
 use cwasm_format::vmctx::VmHostImport;
 
 use crate::component::Component;
+#[cfg(feature = "async")]
+use crate::concurrent::Accessor;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::host::{self, HostFunc};
@@ -357,17 +361,17 @@ impl<T: 'static> LinkerInstance<'_, T> {
     /// the future does with it.
     ///
     /// ```
-    /// use cwasm::{Engine, Linker, StoreContextMut};
+    /// use cwasm::{Engine, Linker};
     ///
     /// # async fn read(_key: String) -> Option<String> { None }
     /// let mut linker = Linker::<u32>::new(&Engine::default());
-    /// let get = |mut store: StoreContextMut<'_, u32>, (key,): (String,)| {
+    /// let mut cache = linker.instance("example:host/cache")?;
+    /// cache.func_wrap_async("get", |mut store, (key,): (String,)| {
     ///     Box::new(async move {
     ///         *store.data_mut() += 1;
     ///         Ok((read(key).await,))
-    ///     }) as Box<dyn Future<Output = _> + Send + '_>
-    /// };
-    /// linker.instance("example:host/cache")?.func_wrap_async("get", get)?;
+    ///     })
+    /// })?;
     /// # Ok::<(), cwasm::Error>(())
     /// ```
     ///
@@ -406,6 +410,62 @@ impl<T: 'static> LinkerInstance<'_, T> {
             + 'static,
     {
         self.define(name, HostItem::Func(HostFunc::dynamic_async(func)))
+    }
+
+    /// Defines a function that is `async` in components' types. Its future runs beside those of
+    /// other calls, of this store and of others: it has the store between two awaits only, by the
+    /// [`Accessor`].
+    ///
+    /// ```
+    /// use cwasm::{Accessor, Engine, Linker};
+    ///
+    /// # async fn read(_key: String) -> Option<String> { None }
+    /// let mut linker = Linker::<u32>::new(&Engine::default());
+    /// let mut cache = linker.instance("example:host/cache")?;
+    /// cache.func_wrap_concurrent("get", |accessor, (key,): (String,)| {
+    ///     Box::pin(async move {
+    ///         accessor.with(|mut store| *store.data_mut() += 1);
+    ///         Ok((read(key).await,))
+    ///     })
+    /// })?;
+    /// # Ok::<(), cwasm::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// If there is a function of this name already.
+    #[cfg(feature = "async")]
+    pub fn func_wrap_concurrent<F, P, R>(&mut self, name: &str, func: F) -> Result<()>
+    where
+        F: for<'a> Fn(&'a Accessor<T>, P) -> Pin<Box<dyn Future<Output = Result<R>> + Send + 'a>>
+            + Send
+            + Sync
+            + 'static,
+        P: ComponentNamedList + Lift + 'static,
+        R: ComponentNamedList + Lower + 'static,
+    {
+        self.define(name, HostItem::Func(HostFunc::typed_concurrent(func)))
+    }
+
+    /// Defines a function that is `async` in components' types, of whatever type the component
+    /// imports: as [`func_new`](LinkerInstance::func_new) and
+    /// [`func_wrap_concurrent`](LinkerInstance::func_wrap_concurrent).
+    ///
+    /// # Errors
+    /// If there is a function of this name already.
+    #[cfg(feature = "async")]
+    pub fn func_new_concurrent<F>(&mut self, name: &str, func: F) -> Result<()>
+    where
+        F: for<'a> Fn(
+                &'a Accessor<T>,
+                ComponentFunc,
+                &'a [Val],
+                &'a mut [Val],
+            ) -> Pin<Box<dyn Future<Output = Result<()>> + Send + 'a>>
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.define(name, HostItem::Func(HostFunc::dynamic_concurrent(func)))
     }
 
     /// Sets which of the handles in the type of a defined function are borrowed: for code of

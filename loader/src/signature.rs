@@ -13,6 +13,11 @@ pub(crate) const fn hash<P: ComponentNamedList, R: ComponentNamedList>() -> Type
     TypeHash::of_parts(Tag::Func, &[P::PARAMS_HASH, R::RESULT_HASH])
 }
 
+/// The hash of the type of async functions that `P` and `R` are for.
+pub(crate) const fn async_hash<P: ComponentNamedList, R: ComponentNamedList>() -> TypeHash {
+    TypeHash::of_parts(Tag::AsyncFunc, &[P::PARAMS_HASH, R::RESULT_HASH])
+}
+
 /// The handles in the function type that `P` and `R` are for.
 pub(crate) fn handles<P: ComponentNamedList, R: ComponentNamedList>() -> Vec<HandleType> {
     let mut found = Vec::with_capacity(P::HANDLES + R::HANDLES);
@@ -22,8 +27,18 @@ pub(crate) fn handles<P: ComponentNamedList, R: ComponentNamedList>() -> Vec<Han
 }
 
 /// The function type that `P` and `R` are for.
-#[cold]
 pub(crate) fn of_rust<P: ComponentNamedList, R: ComponentNamedList>() -> String {
+    describe::<P, R>(false)
+}
+
+/// The type of async functions that `P` and `R` are for.
+#[cfg(feature = "async")]
+pub(crate) fn of_async_rust<P: ComponentNamedList, R: ComponentNamedList>() -> String {
+    describe::<P, R>(true)
+}
+
+#[cold]
+fn describe<P: ComponentNamedList, R: ComponentNamedList>(is_async: bool) -> String {
     let mut types = Types::new();
     let params = P::describe_list(&mut types);
     let results = R::describe_list(&mut types);
@@ -34,7 +49,11 @@ pub(crate) fn of_rust<P: ComponentNamedList, R: ComponentNamedList>() -> String 
     };
     let params = params.into_iter().map(|ty| (String::new(), ty)).collect();
     let text = Wit::new(&types)
-        .func(&FuncType { params, result })
+        .func(&FuncType {
+            params,
+            result,
+            is_async,
+        })
         .to_string();
     match R::LEN {
         0 | 1 => text,

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+#[cfg(feature = "async")]
+use crate::concurrent::{self, Accessor};
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::vm::builtins;
@@ -24,7 +26,13 @@ impl<T: 'static> Store<T> {
     /// An empty store with the host's data.
     pub fn new(engine: &Engine, data: T) -> Store<T> {
         Store {
-            owner: StoreOwner::new(engine, builtins::table_address(), data),
+            owner: StoreOwner::new(
+                engine,
+                builtins::table_address(),
+                #[cfg(feature = "async")]
+                concurrent::FUNCS,
+                data,
+            ),
         }
     }
 
@@ -80,6 +88,40 @@ impl<T: 'static> Store<T> {
             + 'static,
     {
         self.as_context_mut().set_hook(Hook::Async(Box::new(hook)));
+    }
+
+    /// Runs `body`, and beside it the calls that it makes
+    /// ([`TypedFunc::call_concurrent`](crate::TypedFunc::call_concurrent)), the host functions that
+    /// these wait for, and what was [spawned](Accessor::spawn), until `body` is over. What still
+    /// runs then goes on in the next call of the kind that waits.
+    ///
+    /// ```no_run
+    /// # use cwasm::{Result, Store, TypedFunc};
+    /// # async fn example(
+    /// #     mut store: Store<()>,
+    /// #     fetch: TypedFunc<(String,), (String,)>,
+    /// # ) -> Result<()> {
+    /// # async fn heartbeat() {}
+    /// let answer = store
+    ///     .run_concurrent(async |accessor| {
+    ///         accessor.spawn(|_| Box::pin(heartbeat()));
+    ///         fetch.call_concurrent(accessor, ("page".to_owned(),)).await
+    ///     })
+    ///     .await??;
+    /// # drop(answer);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// A trap of a task that nobody waits for, or of one of a component that `body` calls: `body`
+    /// is dropped.
+    #[cfg(feature = "async")]
+    pub async fn run_concurrent<R>(
+        &mut self,
+        body: impl AsyncFnOnce(&Accessor<T>) -> R,
+    ) -> Result<R> {
+        concurrent::run_concurrent(self.as_context_mut(), body).await
     }
 
     /// The engine of the store.

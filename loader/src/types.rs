@@ -172,6 +172,10 @@ types! {
     Own(Own),
     /// `borrow<R>`.
     Borrow(Borrow),
+    /// `stream<T>`.
+    Stream(StreamType),
+    /// `future<T>`.
+    Future(FutureType),
 }
 
 impl Type {
@@ -196,6 +200,8 @@ impl Type {
             TypeDef::Flags(_) => Type::Flags(Flags(def)),
             TypeDef::Own(_) => Type::Own(Own(def)),
             TypeDef::Borrow(_) => Type::Borrow(Borrow(def)),
+            TypeDef::Stream(_) => Type::Stream(StreamType(def)),
+            TypeDef::Future(_) => Type::Future(FutureType(def)),
         }
     }
 }
@@ -239,6 +245,7 @@ fn handles(def: &Def, ty: ValueType) -> Option<Vec<HandleUse>> {
     let func = FuncType {
         params: Vec::new(),
         result: Some(ty),
+        is_async: false,
     };
     def.description.types.handles(&func, usize::MAX)
 }
@@ -383,6 +390,22 @@ impl Borrow {
     /// The resource's name in the component; empty if it has none.
     pub fn resource(&self) -> &str {
         name_of(&self.0, def!(self, TypeDef::Borrow(resource) => *resource))
+    }
+}
+
+impl StreamType {
+    /// The type of the payloads, if there are any.
+    pub fn payload(&self) -> Option<Type> {
+        let payload = def!(self, TypeDef::Stream(payload) => *payload);
+        payload.map(|ty| Type::new(&self.0.description, ty))
+    }
+}
+
+impl FutureType {
+    /// The type of the payload, if there is one.
+    pub fn payload(&self) -> Option<Type> {
+        let payload = def!(self, TypeDef::Future(payload) => *payload);
+        payload.map(|ty| Type::new(&self.0.description, ty))
     }
 }
 

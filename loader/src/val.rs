@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::resource::ResourceAny;
+use crate::stream_any::StreamAny;
 use crate::sys;
 
 /// A component value.
@@ -42,6 +43,8 @@ pub enum Val {
     Flags(Vec<String>),
     /// `own<R>` or `borrow<R>`.
     Resource(ResourceAny),
+    /// `stream<T>` or `future<T>`.
+    Stream(StreamAny),
 }
 
 /// As derived, but for values that nest deeper than this thread's stack lasts: they are `...`.
@@ -74,6 +77,7 @@ impl fmt::Debug for Val {
             Val::Result(payload) => ("Result", [Some(payload), None]),
             Val::Flags(names) => ("Flags", [Some(names), None]),
             Val::Resource(resource) => ("Resource", [Some(resource), None]),
+            Val::Stream(stream) => ("Stream", [Some(stream), None]),
         };
         let mut tuple = f.debug_tuple(name);
         for field in fields.into_iter().flatten() {
@@ -110,6 +114,8 @@ impl Val {
             Val::Result(_) => "a result",
             Val::Flags(_) => "flags",
             Val::Resource(_) => "a resource",
+            Val::Stream(stream) if stream.is_future => "a future",
+            Val::Stream(_) => "a stream",
         }
     }
 }

@@ -122,7 +122,9 @@ impl WasmType for Type {
             Type::Option(_) => WasmTypeKind::Option,
             Type::Result(_) => WasmTypeKind::Result,
             Type::Flags(_) => WasmTypeKind::Flags,
-            Type::Own(_) | Type::Borrow(_) => WasmTypeKind::Unsupported,
+            Type::Own(_) | Type::Borrow(_) | Type::Stream(_) | Type::Future(_) => {
+                WasmTypeKind::Unsupported
+            }
         }
     }
 
@@ -260,7 +262,7 @@ impl WasmValue for Val {
             Val::Option(_) => WasmTypeKind::Option,
             Val::Result(_) => WasmTypeKind::Result,
             Val::Flags(_) => WasmTypeKind::Flags,
-            Val::Resource(_) => WasmTypeKind::Unsupported,
+            Val::Resource(_) | Val::Stream(_) => WasmTypeKind::Unsupported,
         }
     }
 

@@ -49,9 +49,18 @@ impl Workshop {
     /// # Panics
     /// As [`Workshop::new`].
     pub fn with_config(config: &Config) -> Workshop {
+        Workshop::new().configured(config)
+    }
+
+    /// A workshop as this one, with an engine of this configuration.
+    ///
+    /// # Panics
+    /// If the engine cannot be made.
+    #[must_use]
+    pub fn configured(&self, config: &Config) -> Workshop {
         Workshop {
             engine: Engine::new(config).expect("the engine can be made"),
-            ..Workshop::new()
+            ..Workshop::with_options(self.options.clone())
         }
     }
 

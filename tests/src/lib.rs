@@ -16,6 +16,7 @@
 //! canonical ABI written for that alone. [`wasi`] runs programs.
 
 pub mod artifact;
+pub mod async_components;
 mod closed_script;
 mod core_script;
 mod host;
@@ -40,6 +41,9 @@ pub use script::run;
 pub use skips::Skips;
 
 /// The guides: their blocks are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/async.md")]
+struct Async;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/embedding.md")]
 struct Embedding;

@@ -33,6 +33,14 @@ pub fn trap_matches(code: TrapCode, expected: &str) -> bool {
         TrapCode::WrongHandleKind | TrapCode::WrongResourceType => &["handle index"],
         TrapCode::ResourceBorrowed => &["cannot remove owned resource while borrowed"],
         TrapCode::BorrowsRemain => &["borrow handles still remain"],
+        TrapCode::EndBusy => &["cannot drop busy", "cannot remove busy"],
+        TrapCode::EndDone => &[
+            "cannot write to",
+            "cannot read from",
+            "cannot lift future after previous read succeeded",
+            "cannot lift stream after being notified",
+        ],
+        TrapCode::WaitableInUse => &["cannot lift future while", "cannot lift stream while"],
         _ => &[],
     };
     let same = |ours: &str| expected.starts_with(ours) || ours.starts_with(expected);

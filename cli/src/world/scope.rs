@@ -392,6 +392,10 @@ impl<'a> Annotated<'a> {
     fn declaration(&self, wit: Wit<'_>, ty: &FuncType) -> String {
         let mut text = String::new();
         let name = id(self.name);
+        let word = match (self.word, ty.is_async) {
+            ("func", true) => "async func",
+            (word, _) => word,
+        };
         let _ = match self.kind {
             "constructor" => {
                 // Its result is the resource, unless it may fail.
@@ -399,6 +403,7 @@ impl<'a> Annotated<'a> {
                 let ty = FuncType {
                     params: ty.params.clone(),
                     result,
+                    is_async: false,
                 };
                 write!(text, "constructor{};", wit.signature(&ty))
             }
@@ -406,11 +411,12 @@ impl<'a> Annotated<'a> {
                 let ty = FuncType {
                     params: ty.params.iter().skip(1).cloned().collect(),
                     result: ty.result,
+                    is_async: ty.is_async,
                 };
-                write!(text, "{name}: {}{};", self.word, wit.signature(&ty))
+                write!(text, "{name}: {word}{};", wit.signature(&ty))
             }
-            "static" => write!(text, "{name}: static {}{};", self.word, wit.signature(ty)),
-            _ => write!(text, "{name}: {}{};", self.word, wit.signature(ty)),
+            "static" => write!(text, "{name}: static {word}{};", wit.signature(ty)),
+            _ => write!(text, "{name}: {word}{};", wit.signature(ty)),
         };
         text
     }

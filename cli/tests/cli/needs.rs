@@ -11,10 +11,13 @@ fn all_that_is_not_supported_is_listed() {
       (core module $tags (tag (param i32)))
       (core module $gc (type (struct)))
       (core module $stacks (type $f (func)) (type (cont $f)))
-      (core func $a (canon waitable-set.new))
-      (core func $b (canon waitable-set.drop))
-      (core func $c (canon waitable-set.new))
-      (core func $d (canon task.cancel)))"#;
+      (core module $m (memory (export "m") 1))
+      (core instance $i (instantiate $m))
+      (alias core export $i "m" (core memory $m'))
+      (core func $a (canon error-context.new (memory $m')))
+      (core func $b (canon error-context.drop))
+      (core func $c (canon error-context.new (memory $m')))
+      (core func $d (canon waitable-set.new)))"#;
     let file = folder.file("many.wat", text);
     let ran = cwasm(&["compile", &file]);
     let parts = [
@@ -22,9 +25,11 @@ fn all_that_is_not_supported_is_listed() {
         "exceptions (at offset 0x",
         "gc (at offset 0x",
         "stack-switching (at offset 0x",
-        "component-model async (task.cancel, waitable-set.drop, waitable-set.new) (at offset 0x",
+        "component-model error-context (error-context.drop, error-context.new) (at offset 0x",
     ];
     ran.fails(1, &parts);
+    // What is supported is not among them.
+    assert!(!ran.stderr().contains("async"), "{}", ran.stderr());
     for part in &parts[1..] {
         assert_eq!(
             ran.stderr().matches(part).count(),
@@ -45,21 +50,32 @@ fn all_that_is_not_supported_is_listed() {
 }
 
 #[test]
-fn parts_of_async_components_have_the_names_of_the_field() {
+fn parts_of_components_have_the_names_of_the_field() {
     let folder = Folder::new();
     let text = r#"(component
-      (import "f" (func $f async (param "s" (stream u8)) (result (future))))
-      (core module $m (memory (export "m") 1))
+      (core module $m
+        (memory (export "m") 1)
+        (func (export "realloc") (param i32 i32 i32 i32) (result i32) unreachable))
       (core instance $i (instantiate $m))
       (alias core export $i "m" (core memory $m'))
-      (core func (canon lower (func $f) async (memory $m')))
-      (core func (canon context.get i32 0))
-      (core func (canon backpressure.inc)))"#;
-    let ran = cwasm(&["compile", &folder.file("async.wat", text)]);
-    let expected = "component-model async (async func, async lower, backpressure.inc, context.get";
-    ran.fails(1, &[expected]);
+      (alias core export $i "realloc" (core func $realloc))
+      (core func (canon error-context.new (memory $m')))
+      (core func
+        (canon error-context.debug-message (memory $m') (realloc (core func $realloc))))
+      (core func (canon error-context.drop))
+      (type $stream (stream u8))
+      (core func (canon stream.forward $stream))
+      (core func (canon thread.index)))"#;
+    let ran = cwasm(&["compile", &folder.file("parts.wat", text)]);
+    let parts = [
+        "component-model error-context (error-context.debug-message, error-context.drop, \
+         error-context.new)",
+        "component-model async, forwarding",
+        "component-model threads",
+    ];
+    ran.fails(1, &parts);
     // No name of a parser.
-    for internal in ["BackpressureInc", "ContextGet", "WaitableSet", "CM_"] {
+    for internal in ["ErrorContext", "StreamForward", "ThreadIndex", "CM_"] {
         assert!(!ran.stderr().contains(internal), "{}", ran.stderr());
     }
 }

@@ -195,6 +195,45 @@ fn functions_of_resources_are_in_their_blocks() {
 }
 
 #[test]
+fn async_functions_streams_and_futures_are_shown() {
+    let wit = inspect(
+        &Folder::new(),
+        r#"(component
+          (import "test:a/b" (instance $b
+            (export "cell" (type $cell (sub resource)))
+            (export "get" (func async (param "s" (stream u8)) (result (future))))
+            (export "[method]cell.read" (func async (param "self" (borrow $cell)) (result u32)))
+            (export "[static]cell.wait" (func async))
+            (export "plain" (func (param "f" (future string)) (result (stream))))))
+          (import "f" (func $f async (param "x" u32)))
+          (export "g" (func $f)))"#,
+    );
+    for line in [
+        "    get: async func(s: stream<u8>) -> future;\n",
+        "      read: async func() -> u32;\n",
+        "      wait: static async func();\n",
+        "    plain: func(f: future<string>) -> stream;\n",
+        "  import f: async func(x: u32);\n",
+        "  export g: async func(x: u32);\n",
+    ] {
+        assert!(wit.contains(line), "no `{line}` in:\n{wit}");
+    }
+    let expected = [
+        "import f",
+        "import test:a/b#[method]cell.read",
+        "import test:a/b#[static]cell.wait",
+        "import test:a/b#get",
+        "import test:a/b#plain",
+        "export g",
+    ];
+    let mut found = contents(&wit);
+    found.sort();
+    let mut expected = expected.map(str::to_owned).to_vec();
+    expected.sort();
+    assert_eq!(found, expected, "{wit}");
+}
+
+#[test]
 fn labels_versions_and_ids_are_kept() {
     let wit = inspect(
         &Folder::new(),

@@ -3,6 +3,7 @@
 //! [`cwasm_format::code`] documents the calling conventions.
 
 pub(crate) mod adapter;
+pub(crate) mod concurrent;
 pub(crate) mod handles;
 mod short;
 pub(crate) mod thunk;

@@ -5,6 +5,7 @@
 //! re-exports are all static, so what is left is a [`Plan`](crate::plan::Plan): core instances,
 //! where each of their imports comes from, what the host must provide and what it can call.
 
+pub(crate) mod concurrent;
 pub(crate) mod declared;
 pub(crate) mod flatten;
 pub(crate) mod names;
@@ -16,6 +17,7 @@ use wasmparser::{
     CanonicalOption, ComponentAlias, ComponentExternalKind, ComponentInstance, Instance,
 };
 
+use concurrent::BuiltIn;
 use names::ExternName;
 use types::{FuncDefId, ResourcePaths, ResourceRef};
 
@@ -53,6 +55,8 @@ pub(crate) enum Item<'a> {
         op: ResourceOp,
         resource: ResourceRef,
     },
+    /// A built-in function of the asynchronous ABI as a core function.
+    BuiltIn(BuiltIn),
     Alias(ComponentAlias<'a>),
     Lift {
         core_func: u32,

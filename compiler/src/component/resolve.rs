@@ -82,7 +82,11 @@ impl Resolver<'_> {
             params.push((name.clone(), self.value(*ty, scope)?));
         }
         let result = func.result.map(|ty| self.value(ty, scope)).transpose()?;
-        self.types.funcs.push(FuncType { params, result });
+        self.types.funcs.push(FuncType {
+            params,
+            result,
+            is_async: func.is_async,
+        });
         let resolved = FuncTypeId(self.types.funcs.len() as u32 - 1);
         match has_handles {
             true => scope.known_funcs.insert(id, resolved),

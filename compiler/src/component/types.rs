@@ -113,12 +113,6 @@ impl TypeBuilder {
             return Ok(*known);
         }
         let func = &types[id];
-        if func.async_ {
-            return Err(Error::unsupported(
-                "component-model async (async func)",
-                offset,
-            ));
-        }
         let params = func
             .params
             .iter()
@@ -128,7 +122,11 @@ impl TypeBuilder {
             .result
             .map(|ty| self.value(ty, types, offset))
             .transpose()?;
-        self.funcs.push(FuncType { params, result });
+        self.funcs.push(FuncType {
+            params,
+            result,
+            is_async: func.async_,
+        });
         let known = FuncDefId(self.funcs.len() as u32 - 1);
         self.known_funcs.insert(id, known);
         Ok(known)
@@ -140,6 +138,19 @@ impl TypeBuilder {
         match id {
             ComponentAnyTypeId::Defined(id) => self.defined(id, types, 0).ok(),
             _ => None,
+        }
+    }
+
+    /// Converts the value type of this index in the component's index space of types.
+    pub(crate) fn type_at(
+        &mut self,
+        index: u32,
+        types: TypesRef<'_>,
+        offset: u64,
+    ) -> Result<ValueType> {
+        match types.component_any_type_at(index) {
+            ComponentAnyTypeId::Defined(id) => self.defined(id, types, offset),
+            _ => unreachable!("the validator has seen that it is a value type"),
         }
     }
 
@@ -222,11 +233,11 @@ impl TypeBuilder {
             ComponentDefinedType::Borrow(id) => {
                 TypeDef::Borrow(ResourceNumber(self.resource(id.resource()).0))
             }
-            ComponentDefinedType::Future { .. } => {
-                return Err(Error::unsupported("component-model async (future)", offset));
+            ComponentDefinedType::Future { ty, .. } => {
+                TypeDef::Future(ty.map(|ty| value(self, ty)).transpose()?)
             }
-            ComponentDefinedType::Stream { .. } => {
-                return Err(Error::unsupported("component-model async (stream)", offset));
+            ComponentDefinedType::Stream { ty, .. } => {
+                TypeDef::Stream(ty.map(|ty| value(self, ty)).transpose()?)
             }
         };
         let ty = ValueType::Def(self.types.push(def));
@@ -248,7 +259,7 @@ fn resolve_alias(id: ComponentDefinedTypeId, types: TypesRef<'_>) -> ComponentDe
     }
 }
 
-fn primitive(ty: PrimitiveValType, offset: u64) -> Result<ValueType> {
+pub(super) fn primitive(ty: PrimitiveValType, offset: u64) -> Result<ValueType> {
     Ok(match ty {
         PrimitiveValType::Bool => ValueType::Bool,
         PrimitiveValType::S8 => ValueType::S8,

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 
 use cwasm_format::abi::PointerWidth;
 use cwasm_format::code::{CoreTypeRecord, FuncRefRecord, RefSlotRecord};
+use cwasm_format::concurrent::{ConcurrentRecord, Op, OpRecord, PLAIN, TaskRecord};
 use cwasm_format::exports::{CanonOptions, ExportRecord, IMPORTED, LiftRecord, StrRef, kind};
 use cwasm_format::hash::TypeHash;
 use cwasm_format::header::{Kind, NO_INTERRUPTS, NONE, SectionId};
@@ -24,6 +25,7 @@ use crate::error::{Error, Result};
 use crate::ir::symbol::FuncId;
 use crate::link::Text;
 use crate::outline;
+use crate::plan::concurrent::{OpKind, TypeNumber, is_plain};
 use crate::plan::types::FuncTypeId;
 use crate::plan::{
     CanonicalOptions, ComponentInstanceId, ExportItem, ImportItem, Plan, PlanExport, ResourceOrigin,
@@ -139,10 +141,98 @@ fn component_records(
             options: canon_options(&lift.options, lift.component, uses),
             flags: unit.flags[lift.component.0 as usize],
             func_type: lift.ty.0,
-            reserved: 0,
+            task: lift.task.map_or(0, |task| task + 1),
         });
     }
     contents.set_records(SectionId::Lifts, &lifts);
+    let places = plan.concurrent.places();
+    let place = |component: ComponentInstanceId| places[component.0 as usize].unwrap_or(NONE);
+    let number = |number: Option<TypeNumber>| number.map_or(0, |number| number.0 + 1);
+    let mut tasks = Vec::new();
+    for task in &plan.concurrent.tasks {
+        let uses = uses.of(plan, task.ty)?;
+        let result = types.get(task.ty).result;
+        tasks.push(TaskRecord {
+            thunk: thunk(task.func),
+            post_return: task.options.post_return.map_or(NONE, thunk),
+            callback: task.options.callback.map_or(NONE, thunk),
+            is_async: task.options.is_async.into(),
+            may_wait: types.get(task.ty).is_async.into(),
+            options: canon_options(&task.options, task.component, uses),
+            func_type: task.ty.0,
+            result: number(plan.concurrent.number_of(&types.types, result)),
+            instance: place(task.component),
+        });
+    }
+    contents.set_records(SectionId::Tasks, &tasks);
+    let mut ops = Vec::new();
+    for op in &plan.concurrent.ops {
+        let (mut ty, mut target, mut align, mut of) = (0, 0, 0, UseRange::default());
+        let what = match op.kind {
+            OpKind::Call { task, ty: func } => {
+                (ty, target, of) = (func.0, task, uses.of(plan, func)?);
+                Op::Call
+            }
+            OpKind::CallHost { import, ty: func } => {
+                (ty, target, of) = (func.0, import, uses.of(plan, func)?);
+                Op::CallHost
+            }
+            OpKind::TaskReturn { result } => {
+                ty = number(result);
+                Op::TaskReturn
+            }
+            OpKind::Copy { op: what, payload } => {
+                ty = number(payload);
+                if let Some(payload) = payload {
+                    let payload = plan.concurrent.numbered[payload.0 as usize];
+                    let extent = types.types.abi(payload).layout.at(op.options.width);
+                    (target, align) = (extent.size, extent.align);
+                    if is_plain(&types.types, payload) {
+                        align |= PLAIN;
+                    }
+                } else {
+                    (target, align) = (0, 1 | PLAIN);
+                }
+                what
+            }
+            OpKind::Drop(resource) => {
+                target = resource.0;
+                Op::ResourceDrop
+            }
+            OpKind::Other(what) => what,
+            // Code does them; nothing refers to their records.
+            OpKind::ContextGet { .. } | OpKind::ContextSet { .. } => Op::TaskCancel,
+        };
+        ops.push(OpRecord {
+            op: what as u32,
+            is_async: op.options.is_async.into(),
+            options: canon_options(&op.options, op.component, of),
+            instance: place(op.component),
+            ty,
+            target,
+            count: op
+                .core_type(types, &plan.concurrent.numbered)
+                .params()
+                .len() as u32,
+            align,
+        });
+    }
+    contents.set_records(SectionId::Ops, &ops);
+    let blocking = plan.concurrent.blocking(types);
+    let instances = unit
+        .concurrent
+        .iter()
+        .enumerate()
+        .filter(|(_, slot)| **slot != NONE);
+    let instances: Vec<_> = instances
+        .map(|(component, slot)| ConcurrentRecord {
+            flags: unit.flags[component],
+            slot: *slot,
+            handles: unit.handles[component],
+            may_block: blocking[component].into(),
+        })
+        .collect();
+    contents.set_records(SectionId::Concurrent, &instances);
     contents.set_records(SectionId::HandleUses, &uses.all);
 
     let mut exports: Vec<_> = plan.exports.iter().collect();

@@ -93,6 +93,10 @@ fn entry_name<'a>(parts: &Parts<'_, 'a>, entry: &Entry) -> Cow<'a, str> {
             };
             format!("resource.{op}[{index}]")
         }
+        Entry::Op(index) => {
+            let op = &parts.plan.concurrent.ops[*index as usize];
+            format!("{}[{index}]", op.name())
+        }
         Entry::Handle(op) => format!("handle[{}]", op.name()),
         Entry::Copy(func) => {
             let form = match func.form {

@@ -22,6 +22,8 @@ pub(crate) enum Symbol {
     Data(u32),
     /// A `LowerRecord`, by index.
     Lower(u32),
+    /// An `OpRecord`, by index.
+    Op(u32),
     /// A function on handles that all callers share.
     Handle(HandleOp),
     /// A function that adapters share.
@@ -30,7 +32,7 @@ pub(crate) enum Symbol {
 
 impl Symbol {
     /// The namespace of the first functions that adapters share.
-    const FIRST_COPY: u32 = 6;
+    const FIRST_COPY: u32 = 7;
 
     /// The symbol as Cranelift's name.
     pub(crate) fn to_name(self) -> ir::UserExternalName {
@@ -41,6 +43,7 @@ impl Symbol {
             Symbol::Data(offset) => (3, offset),
             Symbol::Lower(index) => (4, index),
             Symbol::Handle(op) => (5, op as u32),
+            Symbol::Op(index) => (6, index),
             Symbol::Copy(func) => {
                 let namespace = Symbol::FIRST_COPY + 2 * func.direction + func.form as u32;
                 (namespace, func.ty.unwrap_or(u32::MAX))
@@ -58,6 +61,7 @@ impl Symbol {
             3 => Symbol::Data(name.index),
             4 => Symbol::Lower(name.index),
             5 => Symbol::Handle(HandleOp::ALL[name.index as usize]),
+            6 => Symbol::Op(name.index),
             namespace => Symbol::Copy(CopyFunc {
                 direction: (namespace - Symbol::FIRST_COPY) / 2,
                 form: match (namespace - Symbol::FIRST_COPY) % 2 {

@@ -35,6 +35,7 @@ impl<'a> Builder<'a> {
             CoreFunc::Lower(index) => Planned::Lower(index),
             CoreFunc::Adapter(index) => Planned::Adapter(index),
             CoreFunc::Resource(index) => Planned::Resource(index),
+            CoreFunc::Op(index) => Planned::Op(index),
             CoreFunc::Export { instance, index } => {
                 return self.unit.envs[instance.0 as usize].funcs[index as usize];
             }

@@ -18,7 +18,9 @@ use std::collections::HashMap;
 
 use cwasm_format::data::{MemoryRecord, TableRecord};
 use cwasm_format::header::{Kind, NONE, PAGE_SIZE};
-use cwasm_format::vmctx::{self, VmContext, VmFuncRef, VmHandles, VmHostImport, flags};
+use cwasm_format::vmctx::{
+    self, VmConcurrent, VmContext, VmFuncRef, VmHandles, VmHostImport, flags,
+};
 use wasmparser::FuncType;
 
 use crate::core_types::CoreTypes;
@@ -86,6 +88,8 @@ pub(crate) struct UnitLayout<'a> {
     pub(crate) nests: Vec<bool>,
     /// Context offset of each component instance's `VmHandles`, or [`NONE`].
     pub(crate) handles: Vec<u32>,
+    /// Context offset of each component instance's `VmConcurrent`, or [`NONE`].
+    pub(crate) concurrent: Vec<u32>,
     /// Function types by number.
     pub(crate) types: Vec<UnitType>,
     /// Context offset of the type ids, or [`NONE`].
@@ -111,6 +115,7 @@ impl UnitLayout<'_> {
             CoreFunc::Lower(index) => Planned::Lower(index),
             CoreFunc::Adapter(index) => Planned::Adapter(index),
             CoreFunc::Resource(index) => Planned::Resource(index),
+            CoreFunc::Op(index) => Planned::Op(index),
             CoreFunc::Export { instance, index } => {
                 let env = &self.envs[instance.0 as usize];
                 match env.funcs[index as usize] {
@@ -234,6 +239,7 @@ pub(crate) fn layout<'a>(
             flags: Vec::new(),
             nests: Vec::new(),
             handles: Vec::new(),
+            concurrent: Vec::new(),
             types: Vec::new(),
             type_ids: NONE,
             interrupt_slot: None,
@@ -353,6 +359,13 @@ impl<'a> Builder<'a> {
                 false => NONE,
             };
             self.unit.handles.push(offset);
+        }
+        for is_concurrent in &plan.concurrent.instances {
+            let offset = match is_concurrent {
+                true => self.reserve(size_of::<VmConcurrent>(), 8),
+                false => NONE,
+            };
+            self.unit.concurrent.push(offset);
         }
         let mut used = vec![false; plan.imports.len()];
         plan.lowers

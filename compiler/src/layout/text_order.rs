@@ -1,7 +1,8 @@
 //! The order of the text, as far as the plan decides it.
 //!
 //! ```text
-//! core functions of each instance | lowers | adapters | functions for resources | bridges | ...
+//! core functions of each instance | lowers | adapters | functions for resources | built-in
+//! functions | bridges | ...
 //! ```
 //!
 //! Only this module decides the order. Layout takes functions' numbers from it; the work list
@@ -25,6 +26,8 @@ pub(crate) enum Planned {
     /// `resource.new`, `resource.rep` or `resource.drop`, by index into the plan's functions for
     /// resources.
     Resource(u32),
+    /// A built-in function, by index into the plan's operations.
+    Op(u32),
     /// Calls a function that an imported module exports, by number.
     Bridge(u32),
 }
@@ -36,6 +39,7 @@ pub(crate) struct TextOrder {
     lowers: Range<u32>,
     adapters: Range<u32>,
     resources: Range<u32>,
+    ops: Range<u32>,
     bridges: Range<u32>,
 }
 
@@ -69,6 +73,7 @@ impl TextOrder {
             lowers: next(plan.lowers.len()),
             adapters: next(plan.adapters.len()),
             resources: next(plan.resource_funcs.len()),
+            ops: next(plan.concurrent.built_ins),
             bridges: next(bridges),
         }
     }
@@ -88,6 +93,7 @@ impl TextOrder {
             Planned::Lower(place) => (&self.lowers, place),
             Planned::Adapter(place) => (&self.adapters, place),
             Planned::Resource(place) => (&self.resources, place),
+            Planned::Op(place) => (&self.ops, place),
             Planned::Bridge(place) => (&self.bridges, place),
         };
         debug_assert!(place < ids.end - ids.start);
@@ -108,6 +114,7 @@ impl TextOrder {
             .chain(places(&self.lowers).map(Planned::Lower))
             .chain(places(&self.adapters).map(Planned::Adapter))
             .chain(places(&self.resources).map(Planned::Resource))
+            .chain(places(&self.ops).map(Planned::Op))
             .chain(places(&self.bridges).map(Planned::Bridge))
     }
 
@@ -117,6 +124,7 @@ impl TextOrder {
             Planned::Lower(index) => Some((func, CoreFunc::Lower(index))),
             Planned::Adapter(index) => Some((func, CoreFunc::Adapter(index))),
             Planned::Resource(index) => Some((func, CoreFunc::Resource(index))),
+            Planned::Op(index) => Some((func, CoreFunc::Op(index))),
             Planned::Core { .. } | Planned::Bridge(_) => None,
         });
         funcs.map(|(func, core)| (self.id(func), core))
@@ -135,6 +143,7 @@ mod tests {
             lowers: 5..7,
             adapters: 7..8,
             resources: 8..8,
+            ops: 8..8,
             bridges: 8..11,
         };
         let ids: Vec<u32> = order.planned().map(|func| order.id(func).0).collect();

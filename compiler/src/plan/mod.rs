@@ -3,6 +3,7 @@
 //! It lists core instances, where each of their imports comes from, what the host must provide
 //! ([`Lower`]) and what it can call ([`Lift`]).
 
+pub(crate) mod concurrent;
 pub(crate) mod types;
 
 use cwasm_format::abi::PointerWidth;
@@ -11,6 +12,7 @@ use cwasm_format::encoding::StringEncoding;
 use cwasm_format::types::{ResourceNumber, ValueType};
 
 use crate::module::Module;
+use concurrent::Concurrent;
 use types::{FuncTypeId, UnitTypes};
 
 /// A core module: those of the input in the order of the binary, then those that stand for imported
@@ -37,6 +39,8 @@ pub(crate) enum CoreFunc {
     Adapter(u32),
     /// `resource.new`, `resource.rep` or `resource.drop`: an index into [`Plan::resource_funcs`].
     Resource(u32),
+    /// A built-in function of the asynchronous ABI: an index into [`Concurrent::ops`].
+    Op(u32),
 }
 
 /// An operation of a component on its handles.
@@ -83,6 +87,21 @@ pub(crate) struct CanonicalOptions {
     pub(crate) string_encoding: StringEncoding,
     /// The width of the memory's addresses.
     pub(crate) width: PointerWidth,
+    pub(crate) is_async: bool,
+    pub(crate) callback: Option<CoreFunc>,
+}
+
+impl CanonicalOptions {
+    /// No options.
+    pub(crate) const NONE: CanonicalOptions = CanonicalOptions {
+        memory: None,
+        realloc: None,
+        post_return: None,
+        string_encoding: StringEncoding::Utf8,
+        width: PointerWidth::W32,
+        is_async: false,
+        callback: None,
+    };
 }
 
 /// A component flattened.
@@ -104,6 +123,7 @@ pub(crate) struct Plan {
     /// Resource types by number.
     pub(crate) resources: Vec<PlanResource>,
     pub(crate) resource_funcs: Vec<ResourceFunc>,
+    pub(crate) concurrent: Concurrent,
     pub(crate) component_instances: u32,
     /// The types of all functions.
     pub(crate) types: UnitTypes,
@@ -169,12 +189,15 @@ impl Plan {
         match func {
             CoreFunc::Lower(index) => {
                 let lower = &self.lowers[index as usize];
-                self.types.lowered(lower.ty, lower.options.width)
+                self.types.lowered_as(lower.ty, &lower.options)
             }
             CoreFunc::Adapter(index) => {
                 let adapter = &self.adapters[index as usize];
-                let width = adapter.options.width;
-                self.types.lowered(adapter.callee.ty, width)
+                self.types.lowered_as(adapter.callee.ty, &adapter.options)
+            }
+            CoreFunc::Op(index) => {
+                let concurrent = &self.concurrent;
+                concurrent.ops[index as usize].core_type(&self.types, &concurrent.numbered)
             }
             CoreFunc::Resource(index) => self.resource_funcs[index as usize].op.core_type(),
             CoreFunc::Export { .. } => unreachable!("its module has its type"),
@@ -184,6 +207,9 @@ impl Plan {
     /// For each component instance, whether it has handles.
     pub(crate) fn instances_with_handles(&self) -> Vec<bool> {
         let mut found = vec![false; self.component_instances as usize];
+        for (found, is_concurrent) in found.iter_mut().zip(&self.concurrent.instances) {
+            *found = *is_concurrent;
+        }
         let mut mark = |id: ComponentInstanceId| found[id.0 as usize] = true;
         let has_handles = |ty: FuncTypeId| self.types.types.func_has_handles(self.types.get(ty));
         for func in &self.resource_funcs {
@@ -230,6 +256,8 @@ pub(crate) struct Lower {
     pub(crate) ty: FuncTypeId,
     pub(crate) options: CanonicalOptions,
     pub(crate) component: ComponentInstanceId,
+    /// If the call goes through the loader: an index into [`Concurrent::ops`].
+    pub(crate) op: Option<u32>,
 }
 
 /// A call from one component instance into another: a lift that is lowered.
@@ -243,6 +271,8 @@ pub(crate) struct Adapter {
     /// Whether the instances are the same or one is nested in the other: hosts may refuse such
     /// calls.
     pub(crate) is_nested: bool,
+    /// If the call goes through the loader: an index into [`Concurrent::ops`].
+    pub(crate) op: Option<u32>,
 }
 
 #[derive(Clone, Copy)]
@@ -251,6 +281,8 @@ pub(crate) struct Lift {
     pub(crate) ty: FuncTypeId,
     pub(crate) options: CanonicalOptions,
     pub(crate) component: ComponentInstanceId,
+    /// If the host's calls go through the loader: an index into [`Concurrent::tasks`].
+    pub(crate) task: Option<u32>,
 }
 
 pub(crate) struct PlanImport {
@@ -317,6 +349,8 @@ pub(crate) struct ResourceFunc {
     /// Whether the instance that defines the resource is nested in this one, or the other way
     /// round: hosts may refuse calls of its destructor.
     pub(crate) is_nested: bool,
+    /// If the loader does it: an index into [`Concurrent::ops`].
+    pub(crate) loader_op: Option<u32>,
 }
 
 /// A function that the component imports and exports unchanged, with a core instance of its own

@@ -1,7 +1,9 @@
 //! The types of a unit's functions.
 
-use cwasm_format::abi::{FlatType, PointerWidth};
-use cwasm_format::types::{FuncType, Types};
+use cwasm_format::abi::{FlatType, MAX_FLAT_ASYNC_PARAMS, PointerWidth};
+use cwasm_format::types::{FuncType, Types, ValueType};
+
+use super::CanonicalOptions;
 
 /// Index of a function type in [`UnitTypes::funcs`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -18,6 +20,57 @@ impl UnitTypes {
     /// The function type of this id.
     pub(crate) fn get(&self, id: FuncTypeId) -> &FuncType {
         &self.funcs[id.0 as usize]
+    }
+
+    /// The core type of a function that is lowered with these options.
+    pub(crate) fn lowered_as(
+        &self,
+        ty: FuncTypeId,
+        options: &CanonicalOptions,
+    ) -> wasmparser::FuncType {
+        match options.is_async {
+            true => self.lowered_async(ty, options.width),
+            false => self.lowered(ty, options.width),
+        }
+    }
+
+    /// The core type of a function that is lowered with `async`: at most four flat parameters, or
+    /// a pointer to them, a pointer to where the result goes, if there is one, and the subtask's
+    /// state as result.
+    pub(crate) fn lowered_async(
+        &self,
+        ty: FuncTypeId,
+        width: PointerWidth,
+    ) -> wasmparser::FuncType {
+        let func = self.get(ty);
+        let pointer = core_type(FlatType::Pointer, width);
+        let mut params = match self.types.params_flat(func).types() {
+            Some(types) if types.len() <= MAX_FLAT_ASYNC_PARAMS => {
+                types.iter().map(|ty| core_type(*ty, width)).collect()
+            }
+            _ => vec![pointer],
+        };
+        if func.result.is_some() {
+            params.push(pointer);
+        }
+        wasmparser::FuncType::new(params, [wasmparser::ValType::I32])
+    }
+
+    /// The core type of `task.return`: the flat result as parameters, or a pointer to it.
+    pub(crate) fn task_return(
+        &self,
+        result: Option<ValueType>,
+        width: PointerWidth,
+    ) -> wasmparser::FuncType {
+        let pointer = core_type(FlatType::Pointer, width);
+        let params = match result.map(|ty| self.types.abi(ty).flat) {
+            None => vec![],
+            Some(flat) => match flat.types() {
+                Some(types) => types.iter().map(|ty| core_type(*ty, width)).collect(),
+                None => vec![pointer],
+            },
+        };
+        wasmparser::FuncType::new(params, [])
     }
 
     /// The core type of a lowered function (`flatten_functype` with context `lower`): the flat

@@ -8,7 +8,7 @@ use super::inline::Bodies;
 use super::list::Entry;
 use super::machine::Registers;
 use crate::canon::adapter::Sharing;
-use crate::canon::{adapter, handles, thunk, trampoline};
+use crate::canon::{adapter, concurrent, handles, thunk, trampoline};
 use crate::error::Result;
 use crate::ir::check::Checks;
 use crate::ir::symbol::Symbol;
@@ -16,6 +16,7 @@ use crate::ir::types::core_signature;
 use crate::isa::Target;
 use crate::layout::{Bridge, UnitLayout};
 use crate::options::OptLevel;
+use crate::plan::concurrent::OpKind;
 use crate::plan::{CoreFunc, Plan};
 use crate::translate::{self, TranslateState};
 
@@ -88,6 +89,12 @@ pub(crate) fn build(
         Entry::Core { .. } => unreachable!("translated above"),
         Entry::Lower(index) => {
             let lower = &plan.lowers[*index as usize];
+            if let Some(op) = lower.op {
+                let ty = plan.trampoline_type(CoreFunc::Lower(*index));
+                concurrent::op(&mut builder, &core_signature(&ty), op);
+                finish(builder, target);
+                return Ok(());
+            }
             let flags = unit.flags[lower.component.0 as usize];
             let slot = unit.host_slots[lower.import as usize];
             let ty = plan.trampoline_type(CoreFunc::Lower(*index));
@@ -96,13 +103,37 @@ pub(crate) fn build(
         }
         Entry::Adapter(index) => {
             let adapter = &plan.adapters[*index as usize];
+            if let Some(op) = adapter.op {
+                let ty = plan.trampoline_type(CoreFunc::Adapter(*index));
+                concurrent::op(&mut builder, &core_signature(&ty), op);
+                finish(builder, target);
+                return Ok(());
+            }
             let (callee, _) = unit.resolve(plan, adapter.callee.func);
             let is_leaf = callee.0 < unit.text_order.core_funcs() && bodies.contains(callee);
             adapter::build(&mut builder, unit, plan, (sharing, *index), is_leaf);
         }
         Entry::Resource(index) => {
             let func = &plan.resource_funcs[*index as usize];
+            if let Some(op) = func.loader_op {
+                let ty = plan.trampoline_type(CoreFunc::Resource(*index));
+                concurrent::op(&mut builder, &core_signature(&ty), op);
+                finish(builder, target);
+                return Ok(());
+            }
             handles::resource_func(&mut builder, unit, plan, func);
+        }
+        Entry::Op(index) => {
+            let ty = plan.trampoline_type(CoreFunc::Op(*index));
+            let signature = core_signature(&ty);
+            let op = &plan.concurrent.ops[*index as usize];
+            let instance = unit.concurrent[op.component.0 as usize];
+            match op.kind {
+                OpKind::ContextGet { slot, .. } | OpKind::ContextSet { slot, .. } => {
+                    concurrent::context(&mut builder, &signature, instance, slot);
+                }
+                _ => concurrent::op(&mut builder, &signature, *index),
+            }
         }
         Entry::Copy(func) => adapter::shared::build(&mut builder, unit, plan, sharing, *func),
         Entry::Handle(op) => handles::shared(&mut builder, *op),
@@ -131,9 +162,13 @@ pub(crate) fn build(
             trampoline::builtin(&mut builder, *builtin, checks);
         }
     }
-    builder.finalize(target.isa.frontend_config());
+    finish(builder, target);
     match entry {
         Entry::Adapter(_) => bodies.inline_into(&mut worker.context),
         _ => Ok(()),
     }
+}
+
+fn finish(builder: FunctionBuilder<'_>, target: &Target) {
+    builder.finalize(target.isa.frontend_config());
 }

@@ -21,7 +21,12 @@ pub(super) fn bodies(list: &WorkList, job: Job<'_, '_>) -> Bodies {
         return bodies;
     }
     let mut worker = Worker::new();
-    for adapter in &job.plan.adapters {
+    // Those of the loader's calls only pass on where their record is.
+    let adapters = job.plan.adapters.iter();
+    let adapters = adapters
+        .enumerate()
+        .filter(|(_, adapter)| adapter.op.is_none());
+    for (_, adapter) in adapters.clone() {
         let (id, _) = job.unit.resolve(job.plan, adapter.callee.func);
         let entry = &list.entries[id.0 as usize];
         let is_small =
@@ -30,7 +35,8 @@ pub(super) fn bodies(list: &WorkList, job: Job<'_, '_>) -> Bodies {
             add(&mut bodies, (id, entry), job, &mut worker, is_leaf);
         }
     }
-    for index in 0..job.plan.adapters.len() as u32 {
+    for (index, _) in adapters {
+        let index = index as u32;
         let id = job.unit.text_order.id(Planned::Adapter(index));
         add(
             &mut bodies,

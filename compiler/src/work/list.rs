@@ -26,6 +26,8 @@ pub(crate) enum Entry {
     Adapter(u32),
     /// `resource.new`, `resource.rep` or `resource.drop` of a component, by index.
     Resource(u32),
+    /// A built-in function of the asynchronous ABI, by index.
+    Op(u32),
     /// A function on handles that all callers share.
     Handle(HandleOp),
     /// A function that adapters share.
@@ -53,6 +55,7 @@ impl From<Planned> for Entry {
             Planned::Lower(index) => Entry::Lower(index),
             Planned::Adapter(index) => Entry::Adapter(index),
             Planned::Resource(index) => Entry::Resource(index),
+            Planned::Op(index) => Entry::Op(index),
             Planned::Bridge(index) => Entry::Bridge(index),
         }
     }
@@ -81,18 +84,21 @@ impl WorkList {
             .extend(unit.text_order.planned().map(Entry::from));
         list.core_funcs = unit.text_order.core_funcs() as usize;
         let options = |func: &Option<CoreFunc>| func.iter().copied().collect::<Vec<_>>();
-        for lift in &plan.lifts {
+        for lift in plan.lifts.iter().chain(&plan.concurrent.tasks) {
             list.add_thunk(unit, plan, lift.func);
             let more = [
                 options(&lift.options.realloc),
                 options(&lift.options.post_return),
+                options(&lift.options.callback),
             ];
             more.concat()
                 .into_iter()
                 .for_each(|func| list.add_thunk(unit, plan, func));
         }
-        for lower in &plan.lowers {
-            for func in options(&lower.options.realloc) {
+        let lowers = plan.lowers.iter().map(|lower| &lower.options);
+        let ops = plan.concurrent.ops.iter().map(|op| &op.options);
+        for lowered in lowers.chain(ops) {
+            for func in options(&lowered.realloc) {
                 list.add_thunk(unit, plan, func);
             }
         }

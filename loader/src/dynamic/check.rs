@@ -94,6 +94,8 @@ impl Check<'_> {
             {
                 Ok(())
             }
+            (TypeDef::Stream(_), Val::Stream(stream)) if !stream.is_future => Ok(()),
+            (TypeDef::Future(_), Val::Stream(stream)) if stream.is_future => Ok(()),
             (def, Val::Resource(resource)) => match handle_of(def) {
                 Some(handle) => (self.handle)(handle, resource),
                 None => Err(mismatch()),

@@ -2,6 +2,7 @@
 
 use cwasm_format::TrapCode;
 use cwasm_format::abi::{Layout, discriminant_size};
+use cwasm_format::hash::TypeHash;
 use cwasm_format::types::{TypeDef, Types, ValueType};
 
 use super::{Places, case_count, check_stack, entry_types, handle_of, payload_type, unchecked};
@@ -65,6 +66,9 @@ pub(crate) fn lift_flat(
         }
         TypeDef::Flags(names) => Ok(build_flags(names, flat[0] as u32)),
         def @ (TypeDef::Own(_) | TypeDef::Borrow(_)) => lift_handle(def, cx, flat[0] as u32),
+        def @ (TypeDef::Stream(payload) | TypeDef::Future(payload)) => {
+            lift_stream(types, (def, *payload), cx, flat[0] as u32)
+        }
         def => lift_case(def, flat[0] as u32, |ty| {
             lift_flat(types, ty, cx, &flat[1..=types.abi(ty).flat.count()])
         }),
@@ -103,6 +107,9 @@ pub(crate) fn load(
             Ok(build_flags(names, number(&bytes[..size])))
         }
         def @ (TypeDef::Own(_) | TypeDef::Borrow(_)) => lift_handle(def, cx, number(&bytes[..4])),
+        def @ (TypeDef::Stream(payload) | TypeDef::Future(payload)) => {
+            lift_stream(types, (def, *payload), cx, number(&bytes[..4]))
+        }
         def => {
             let count = case_count(def);
             let case = number(&bytes[..discriminant_size(count) as usize]);
@@ -123,6 +130,18 @@ fn lift_handle(def: &TypeDef, cx: &mut LiftContext<'_>, handle: u32) -> Result<V
         Some(handle_use) => ResourceAny::lift_as(cx, handle_use, handle).map(Val::Resource),
         None => Err(unchecked()),
     }
+}
+
+/// Takes the readable end of a stream or future from the guest.
+fn lift_stream(
+    types: &Types,
+    (def, payload): (&TypeDef, Option<ValueType>),
+    cx: &mut LiftContext<'_>,
+    handle: u32,
+) -> Result<Val> {
+    let is_future = matches!(def, TypeDef::Future(_));
+    let payload = payload.map_or(TypeHash::NONE, |ty| types.abi(ty).hash);
+    cx.take_end(is_future, payload, handle).map(Val::Stream)
 }
 
 /// The value of a case, whose payload `lift` reads.
@@ -192,7 +211,12 @@ fn own_size(def: &TypeDef) -> usize {
     let name_size = |name: &String| block_size(name.len());
     match def {
         // The entry in the host's table is counted when it is added there.
-        TypeDef::List(_) | TypeDef::Map(_) | TypeDef::Own(_) | TypeDef::Borrow(_) => 0,
+        TypeDef::List(_)
+        | TypeDef::Map(_)
+        | TypeDef::Own(_)
+        | TypeDef::Borrow(_)
+        | TypeDef::Stream(_)
+        | TypeDef::Future(_) => 0,
         TypeDef::FixedList(_, len) => block_size(*len as usize * size_of::<Val>()),
         TypeDef::Record(fields) => {
             let names = fields.iter().map(|(name, _)| name_size(name));

@@ -2,6 +2,7 @@
 
 use cwasm_format::TrapCode;
 use cwasm_format::abi::{Extent, Layout, discriminant_size};
+use cwasm_format::hash::TypeHash;
 use cwasm_format::types::{TypeDef, Types, ValueType};
 
 use super::{Places, case_count, check_stack, entry_types, handle_of, select, unchecked};
@@ -66,6 +67,10 @@ pub(crate) fn lower_flat(
             out[0] = flag_bits(names, val)?.into();
             Ok(())
         }
+        TypeDef::Stream(payload) | TypeDef::Future(payload) => {
+            out[0] = lower_stream(types, *payload, val, cx)?.into();
+            Ok(())
+        }
         def @ (TypeDef::Own(_) | TypeDef::Borrow(_)) => {
             out[0] = lower_handle(def, val, cx)?.into();
             Ok(())
@@ -118,6 +123,11 @@ pub(crate) fn store(
             cx.write(offset, &bits[..size as usize]);
             Ok(())
         }
+        TypeDef::Stream(payload) | TypeDef::Future(payload) => {
+            let handle = lower_stream(types, *payload, val, cx)?;
+            cx.write(offset, &handle.to_le_bytes());
+            Ok(())
+        }
         def @ (TypeDef::Own(_) | TypeDef::Borrow(_)) => {
             let handle = lower_handle(def, val, cx)?;
             cx.write(offset, &handle.to_le_bytes());
@@ -136,6 +146,20 @@ pub(crate) fn store(
             let payload_offset = extent.payload_offset(count);
             store(types, ty, val, cx, offset + payload_offset as usize)
         }
+    }
+}
+
+/// Gives the readable end of a stream or future to the guest.
+fn lower_stream(
+    types: &Types,
+    payload: Option<ValueType>,
+    val: &Val,
+    cx: &mut LowerContext<'_>,
+) -> Result<u32> {
+    let payload = payload.map_or(TypeHash::NONE, |ty| types.abi(ty).hash);
+    match val {
+        Val::Stream(stream) => cx.add_end(stream, payload),
+        _ => Err(unchecked()),
     }
 }
 

@@ -9,6 +9,8 @@
 //! left in this way ([`Entered`]). An instance that waits for a call of its own may be entered.
 #![allow(unsafe_code, reason = "enters machine code")]
 
+#[cfg(feature = "async")]
+mod task;
 #[cfg(test)]
 mod tests;
 mod typed;
@@ -20,6 +22,8 @@ use cwasm_format::FormatError;
 use cwasm_format::abi::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
 use cwasm_format::types::{FuncType, Types};
 
+#[cfg(feature = "async")]
+use crate::concurrent::Accessor;
 use crate::dynamic::{self, Check, Places};
 use crate::error::{Error, Result};
 use crate::finally::finally;
@@ -27,7 +31,7 @@ use crate::signature;
 use crate::types::ComponentFunc;
 use crate::val::Val;
 use crate::values::handles::{HandleType, check_handles};
-use crate::values::{ComponentNamedList, LiftContext, LowerContext};
+use crate::values::{ComponentNamedList, LiftContext, Lower, LowerContext};
 use crate::vm::call::Ready;
 use crate::vm::caller::{Caller, apart};
 use crate::vm::canon::CallTarget;
@@ -68,7 +72,7 @@ impl Func {
     /// If `store` is not the function's store, or the artifact's descriptions are malformed.
     pub fn ty(&self, store: impl AsContext) -> Result<ComponentFunc> {
         let store = store.as_context();
-        check_store(&self.target, store.opaque())?;
+        check_owner(&self.target, store.opaque())?;
         let unit = store.opaque().instance(self.target.instance).unit();
         ComponentFunc::new(Arc::clone(unit.description()?), self.target.func_type)
             .ok_or_else(|| Error::new(FormatError::Describe))
@@ -103,8 +107,9 @@ impl Func {
         R: ComponentNamedList,
     {
         let store = store.as_context();
-        check_store(&self.target, store.opaque())?;
-        if self.target.hash != const { signature::hash::<P, R>() } {
+        check_owner(&self.target, store.opaque())?;
+        let is_async = self.target.hash == const { signature::async_hash::<P, R>() };
+        if !is_async && self.target.hash != const { signature::hash::<P, R>() } {
             return Err(self.mismatch(store.opaque(), signature::of_rust::<P, R>()));
         }
         Ok(TypedFunc {
@@ -127,7 +132,7 @@ impl Func {
     /// # Errors
     /// If others are, or `store` is not its store.
     pub(crate) fn check_borrows(&self, store: &StoreOpaque, is_borrow: &[bool]) -> Result<()> {
-        check_store(&self.target, store)?;
+        check_owner(&self.target, store)?;
         let expected = is_borrow.iter().map(|it| HandleType::ANY.expect(*it));
         self.check_handles(store, &expected.collect::<Vec<_>>())
     }
@@ -190,7 +195,16 @@ impl Func {
         results: &mut [Val],
     ) -> Result<()> {
         let mut store = store.as_context_mut();
-        check_store(&self.target, store.opaque())?;
+        check_owner(&self.target, store.opaque())?;
+        if self.target.task != 0 {
+            let call = task::Dynamic::new(&self.target, store.opaque(), params, results.len())?;
+            let result = task::call_async(store, &self.target, call).await?;
+            results
+                .iter_mut()
+                .zip(result)
+                .for_each(|(place, val)| *place = val);
+            return Ok(());
+        }
         if !store.needs_fiber(self.target.instance) {
             return self.call_for(&mut store, params, results, Caller::Host);
         }
@@ -201,6 +215,38 @@ impl Func {
         OnFiber::new(store, call).await
     }
 
+    /// Calls the function beside other calls of the store: see [`TypedFunc::call_concurrent`].
+    ///
+    /// # Errors
+    /// As [`call`](Func::call), and [`TypedFunc::call_concurrent`].
+    ///
+    /// # Panics
+    /// As [`TypedFunc::call_concurrent`].
+    #[cfg(feature = "async")]
+    pub async fn call_concurrent<T: 'static>(
+        &self,
+        accessor: &Accessor<T>,
+        params: &[Val],
+        results: &mut [Val],
+    ) -> Result<()> {
+        accessor.with(|mut store| check_owner(&self.target, store.opaque()))?;
+        if self.target.task != 0 {
+            let call = accessor.with(|mut store| {
+                task::Dynamic::new(&self.target, store.opaque(), params, results.len())
+            })?;
+            let result = task::call_concurrent(accessor, &self.target, call).await?;
+            results
+                .iter_mut()
+                .zip(result)
+                .for_each(|(place, val)| *place = val);
+            return Ok(());
+        }
+        accessor.with(|mut store| match store.needs_fiber(self.target.instance) {
+            true => Err(needs_call_async()),
+            false => self.call(store, params, results),
+        })
+    }
+
     fn call_for<T: 'static>(
         &self,
         store: &mut StoreContextMut<'_, T>,
@@ -208,7 +254,17 @@ impl Func {
         results: &mut [Val],
         caller: Caller,
     ) -> Result<()> {
-        check_store(&self.target, store.opaque())?;
+        check_owner(&self.target, store.opaque())?;
+        #[cfg(feature = "async")]
+        if self.target.task != 0 {
+            let call = task::Dynamic::new(&self.target, store.opaque(), params, results.len())?;
+            let result = task::call(store, &self.target, call)?;
+            results
+                .iter_mut()
+                .zip(result)
+                .for_each(|(place, val)| *place = val);
+            return Ok(());
+        }
         let unit = Arc::clone(store.opaque().instance(self.target.instance).unit());
         let description = unit.description()?;
         let types = &description.types;
@@ -289,7 +345,7 @@ impl Func {
     #[cfg(feature = "enter-after-trap")]
     #[doc(hidden)]
     pub fn enter_after_trap(&self, mut store: impl AsContextMut) -> Result<()> {
-        check_store(&self.target, store.as_context_mut().opaque())?;
+        check_owner(&self.target, store.as_context_mut().opaque())?;
         // SAFETY: the store owns the instance, and is ours.
         unsafe { crate::vm::enter::reopen(self.target.options.context()) };
         // SAFETY: as above.
@@ -364,9 +420,42 @@ fn check_store(target: &CallTarget, store: &StoreOpaque) -> Result<()> {
     }
 }
 
+/// As [`check_store`], for all functions.
+fn check_owner(target: &CallTarget, store: &StoreOpaque) -> Result<()> {
+    if target.owner == store.id() {
+        Ok(())
+    } else {
+        Err(wrong_store())
+    }
+}
+
+#[cfg(feature = "async")]
+#[cold]
+fn needs_call_async() -> Error {
+    Error::msg("a function whose component waits on a stack of its own needs `call_async`")
+}
+
 #[cold]
 fn wrong_store() -> Error {
     Error::msg("a function is used with another store than its own")
+}
+
+/// Lowers parameters whose types Rust knows: flat, or to memory with the pointer as argument.
+///
+/// # Errors
+/// If they cannot be lowered.
+#[inline(always)]
+fn lower_params<P: Lower>(
+    cx: &mut LowerContext<'_>,
+    params: &P,
+    args: &mut [u64; MAX_FLAT_PARAMS],
+) -> Result<()> {
+    if P::FLAT.fits() {
+        return params.lower_flat(cx, &mut args[..P::FLAT.count()]);
+    }
+    let pointer = cx.allocate_value(P::LAYOUT)?;
+    args[0] = pointer as u64;
+    params.store(cx, pointer)
 }
 
 /// Runs post-return, if the function has one, for these values that the core function returned.

@@ -8,9 +8,12 @@ use std::ops::Deref;
 use cwasm_format::abi::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
 use cwasm_format::hash::TypeHash;
 
-use super::{Func, OpenCall, check_dropped, check_store, lending, post_return};
+use super::{Func, OpenCall, check_dropped, check_store, lending, lower_params, post_return};
+#[cfg(feature = "async")]
+use super::{check_owner, task};
+#[cfg(feature = "async")]
+use crate::concurrent::Accessor;
 use crate::error::{Error, Result};
-
 use crate::signature;
 use crate::values::{ComponentNamedList, Lift, LiftContext, Lower, LowerContext};
 use crate::vm::call::Ready;
@@ -116,6 +119,11 @@ where
             )
         };
         let mut store = store.as_context_mut();
+        #[cfg(feature = "async")]
+        if check_store(&self.target, store.opaque()).is_err() {
+            return self.call_task(store, params);
+        }
+        #[cfg(not(feature = "async"))]
         check_store(&self.target, store.opaque())?;
         // SAFETY: the context of an instance of this store, which was just compared.
         unsafe { store.begin_guest_call(self.target.options.context(), Caller::Host) }?;
@@ -147,13 +155,57 @@ where
         R: Send,
     {
         let mut store = store.as_context_mut();
-        check_store(&self.target, store.opaque())?;
+        check_owner(&self.target, store.opaque())?;
+        if self.target.task != 0 {
+            return task::call_async(store, &self.target, task::Typed::new(params)).await;
+        }
         if !store.needs_fiber(self.target.instance) {
             return self.call(store, params);
         }
         let func = *self;
         let call = move |mut store: StoreContextMut<'_, _>| func.call_on_fiber(&mut store, params);
         OnFiber::new(store, call).await
+    }
+
+    /// Calls the function beside other calls of the store, in
+    /// [`Store::run_concurrent`](crate::Store::run_concurrent). A function that no task can wait in
+    /// runs at once, as by [`call`](TypedFunc::call). If the future is dropped, the call goes on,
+    /// and its result is dropped.
+    ///
+    /// # Errors
+    /// As [`call`](TypedFunc::call); or the component was not made for concurrent calls, and has
+    /// imports that wait
+    /// ([`LinkerInstance::func_wrap_async`](crate::LinkerInstance::func_wrap_async)).
+    ///
+    /// # Panics
+    /// As [`call`](TypedFunc::call); or as [`Accessor::with`](crate::Accessor::with).
+    #[cfg(feature = "async")]
+    pub async fn call_concurrent<T: 'static>(&self, accessor: &Accessor<T>, params: P) -> Result<R>
+    where
+        P: Send + 'static,
+        R: Send + 'static,
+    {
+        accessor.with(|mut store| check_owner(&self.target, store.opaque()))?;
+        if self.target.task != 0 {
+            let call = task::Typed::new(params);
+            return task::call_concurrent(accessor, &self.target, call).await;
+        }
+        accessor.with(|mut store| match store.needs_fiber(self.target.instance) {
+            true => Err(super::needs_call_async()),
+            false => self.call(store, params),
+        })
+    }
+
+    /// Calls a function that is called as a task, of this store.
+    ///
+    /// # Errors
+    /// As [`call`](TypedFunc::call); or it waits for the host.
+    #[cfg(feature = "async")]
+    #[cold]
+    #[inline(never)]
+    fn call_task<T: 'static>(&self, mut store: StoreContextMut<'_, T>, params: P) -> Result<R> {
+        check_owner(&self.target, store.opaque())?;
+        task::call(&mut store, &self.target, task::Typed::new(params))
     }
 
     #[cfg(feature = "async")]
@@ -341,20 +393,6 @@ where
         }
         Ok(result)
     }
-}
-
-#[inline(always)]
-fn lower_params<P: Lower>(
-    cx: &mut LowerContext<'_>,
-    params: &P,
-    args: &mut [u64; MAX_FLAT_PARAMS],
-) -> Result<()> {
-    if P::FLAT.fits() {
-        return params.lower_flat(cx, &mut args[..P::FLAT.count()]);
-    }
-    let pointer = cx.allocate_value(P::LAYOUT)?;
-    args[0] = pointer as u64;
-    params.store(cx, pointer)
 }
 
 #[inline(always)]

@@ -4,11 +4,15 @@
 use std::sync::Arc;
 
 use cwasm_format::abi::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
-use cwasm_format::types::{FuncType, Types};
+use cwasm_format::types::{FuncType, Types, ValueType};
 
 use super::{HostCall, import, shim, with_loans};
 use crate::artifact::Unit;
+#[cfg(feature = "async")]
+use crate::concurrent::{Accessor, BoxedFuture};
 use crate::dynamic::{self, Check, Places};
+#[cfg(feature = "async")]
+use crate::error::Error;
 use crate::error::Result;
 use crate::types::ComponentFunc;
 use crate::val::Val;
@@ -28,6 +32,9 @@ pub(super) enum DynamicFn<T: 'static> {
     /// It may wait.
     #[cfg(feature = "async")]
     Async(Arc<AsyncFn<T>>),
+    /// It may wait, beside others.
+    #[cfg(feature = "async")]
+    Concurrent(Arc<ConcurrentFn<T>>),
 }
 
 type BlockingFn<T> =
@@ -43,14 +50,31 @@ type AsyncFn<T> = dyn for<'a> Fn(
     + Send
     + Sync;
 
+#[cfg(feature = "async")]
+type ConcurrentFn<T> = dyn for<'a> Fn(&'a Accessor<T>, ComponentFunc, &'a [Val], &'a mut [Val]) -> BoxedFuture<'a, ()>
+    + Send
+    + Sync;
+
 impl<T: 'static> Clone for DynamicFn<T> {
     fn clone(&self) -> DynamicFn<T> {
         match self {
             DynamicFn::Blocking(func) => DynamicFn::Blocking(Arc::clone(func)),
             #[cfg(feature = "async")]
             DynamicFn::Async(func) => DynamicFn::Async(Arc::clone(func)),
+            #[cfg(feature = "async")]
+            DynamicFn::Concurrent(func) => DynamicFn::Concurrent(Arc::clone(func)),
         }
     }
+}
+
+/// The type of an import.
+///
+/// # Errors
+/// If the artifact's descriptions are malformed.
+pub(super) fn type_of(unit: &Unit, func_type: u32) -> Result<ComponentFunc, String> {
+    let description = unit.description().map_err(|error| error.to_string())?;
+    let ty = ComponentFunc::new(Arc::clone(description), func_type);
+    ty.ok_or_else(|| "a function that the artifact does not describe".to_owned())
 }
 
 /// A function of any type, for one import.
@@ -60,15 +84,13 @@ pub(super) struct Dynamic<T: 'static> {
 }
 
 impl<T: 'static> Dynamic<T> {
-    pub(super) fn import(
-        func: DynamicFn<T>,
-        unit: &Unit,
-        func_type: u32,
-    ) -> Result<HostImport, String> {
-        let description = unit.description().map_err(|error| error.to_string())?;
-        let Some(ty) = ComponentFunc::new(Arc::clone(description), func_type) else {
-            return Err("a function that the artifact does not describe".to_owned());
-        };
+    pub(super) fn import(func: DynamicFn<T>, ty: ComponentFunc) -> Result<HostImport, String> {
+        match (ty.func().is_async, &func) {
+            (true, _) => return Err(WRONG_KIND.to_owned()),
+            #[cfg(feature = "async")]
+            (false, DynamicFn::Concurrent(_)) => return Err(WRONG_KIND.to_owned()),
+            (false, _) => {}
+        }
         let shape = Shape::of(ty.types(), ty.func());
         let shim = shim::<Dynamic<T>>(shape.param_count + usize::from(shape.has_out_pointer));
         #[cfg(feature = "async")]
@@ -86,16 +108,7 @@ impl<T: 'static> Dynamic<T> {
         cx: &mut LiftContext<'_>,
         args: &[u64],
     ) -> Result<Vec<Val>> {
-        let params = ty.params.iter().map(|(_, ty)| *ty);
-        let mut places = Places::new(cx.width());
-        if types.params_flat(ty).fits() {
-            let lift = |ty| dynamic::lift_flat(types, ty, cx, &args[places.next_flat(types, ty)]);
-            return params.map(lift).collect();
-        }
-        let bytes = cx.pointed(args[0], types.params_layout(ty))?;
-        params
-            .map(|ty| dynamic::load(types, ty, cx, &bytes[places.next_bytes(types, ty)]))
-            .collect()
+        lift_all(types, ty, cx, args, MAX_FLAT_PARAMS)
     }
 
     fn lower(
@@ -108,16 +121,56 @@ impl<T: 'static> Dynamic<T> {
         let (Some(ty), [result], shape) = (ty.result, results, Shape::of(types, ty)) else {
             return Ok(0);
         };
-        let abi = types.abi(ty);
-        if shape.has_out_pointer {
-            let offset = cx.out_pointer(args[shape.param_count], abi.layout)?;
-            dynamic::store(types, ty, result, cx, offset)?;
-            return Ok(0);
-        }
+        let pointer = match shape.has_out_pointer {
+            true => args[shape.param_count],
+            false => 0,
+        };
+        lower_one(types, ty, cx, result, (!shape.has_out_pointer, pointer))
+    }
+}
+
+/// That a function is of another kind than its import.
+const WRONG_KIND: &str = "functions that are `async` in the component need `func_new_concurrent`, \
+                          and others do not";
+
+/// Lifts parameters from flat values, or from a pointer if they would be more than `max`.
+pub(super) fn lift_all(
+    types: &Types,
+    ty: &FuncType,
+    cx: &mut LiftContext<'_>,
+    args: &[u64],
+    max: usize,
+) -> Result<Vec<Val>> {
+    let params = ty.params.iter().map(|(_, ty)| *ty);
+    let mut places = Places::new(cx.width());
+    let flat = types.params_flat(ty);
+    if flat.fits() && flat.count() <= max {
+        let lift = |ty| dynamic::lift_flat(types, ty, cx, &args[places.next_flat(types, ty)]);
+        return params.map(lift).collect();
+    }
+    let bytes = cx.pointed(args[0], types.params_layout(ty))?;
+    params
+        .map(|ty| dynamic::load(types, ty, cx, &bytes[places.next_bytes(types, ty)]))
+        .collect()
+}
+
+/// Lowers a result: flat, if that is allowed and one value, or else to the pointer.
+pub(super) fn lower_one(
+    types: &Types,
+    ty: ValueType,
+    cx: &mut LowerContext<'_>,
+    result: &Val,
+    (is_flat, pointer): (bool, u64),
+) -> Result<u64> {
+    let abi = types.abi(ty);
+    if is_flat && abi.flat.count() <= MAX_FLAT_RESULTS {
         let mut value = [0; MAX_FLAT_RESULTS];
         dynamic::lower_flat(types, ty, result, cx, &mut value[..abi.flat.count()])?;
-        Ok(value[0])
+        return Ok(value[0]);
     }
+    let offset = cx.out_pointer(pointer, abi.layout)?;
+    dynamic::store(types, ty, result, cx, offset)?;
+    Ok(0)
 }
 
 impl<T: 'static> HostCall for Dynamic<T> {
@@ -200,6 +253,10 @@ impl<T: 'static> Dynamic<T> {
                     .wait_for_boxed(future)
                     .map_err(|cancelled| Failure::Host(cancelled.into()))?
                     .map_err(Failure::Host)?;
+            }
+            #[cfg(feature = "async")]
+            DynamicFn::Concurrent(_) => {
+                return Err(Failure::Host(Error::msg(WRONG_KIND)));
             }
         }
         Ok(results)

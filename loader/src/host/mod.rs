@@ -8,6 +8,8 @@
 //! does not want it ([`enter`](crate::vm::enter)).
 #![allow(unsafe_code, reason = "is called by machine code")]
 
+#[cfg(feature = "async")]
+mod concurrent;
 mod dynamic;
 #[cfg(test)]
 mod tests;
@@ -15,17 +17,17 @@ mod typed;
 #[cfg(feature = "async")]
 mod waiting;
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use cwasm_format::TrapCode;
 use cwasm_format::hash::TypeHash;
 use cwasm_format::imports::{ImportRecord, LowerRecord};
 use cwasm_format::vmctx::{RawReturn, VmContext};
 
 use crate::artifact::Unit;
+#[cfg(feature = "async")]
+use crate::concurrent::{Accessor, BoxedFuture};
 use crate::error::Result;
 use crate::finally::finally;
 use crate::link_error::{ImportItem, Mismatch};
@@ -36,7 +38,7 @@ use crate::values::handles::{HandleType, check_handles};
 use crate::values::{ComponentNamedList, Lift, Lower};
 use crate::vm::caller::Caller;
 use crate::vm::canon::CanonOptions;
-use crate::vm::enter::Failure;
+use crate::vm::enter::{Failure, fail, panicked};
 use crate::vm::handles;
 use crate::vm::hook::CallHook;
 #[cfg(feature = "async")]
@@ -44,7 +46,6 @@ use crate::vm::imports::DROPPED_BY_FIBER;
 use crate::vm::imports::{DROPPED_BY_HOST, HostImport};
 use crate::vm::instance::InstanceData;
 use crate::vm::resources::HostResource;
-use crate::vm::store::{HostFailure, StoreOpaque};
 use crate::vm::store_context::{AsContextMut, StoreContextMut};
 
 use dynamic::{Dynamic, DynamicFn};
@@ -143,9 +144,50 @@ impl HostFunc {
         HostFunc::of_any_type(DynamicFn::<T>::Async(Arc::new(func)))
     }
 
+    /// As [`dynamic`](HostFunc::dynamic), of a function that waits beside others.
+    #[cfg(feature = "async")]
+    pub(crate) fn dynamic_concurrent<T, F>(func: F) -> HostFunc
+    where
+        T: 'static,
+        F: for<'a> Fn(
+                &'a Accessor<T>,
+                ComponentFunc,
+                &'a [Val],
+                &'a mut [Val],
+            ) -> BoxedFuture<'a, ()>
+            + Send
+            + Sync
+            + 'static,
+    {
+        HostFunc::of_any_type(DynamicFn::<T>::Concurrent(Arc::new(func)))
+    }
+
+    /// As [`typed`](HostFunc::typed), of an async function, whose futures run beside others.
+    #[cfg(feature = "async")]
+    pub(crate) fn typed_concurrent<T, F, P, R>(func: F) -> HostFunc
+    where
+        T: 'static,
+        F: for<'a> Fn(&'a Accessor<T>, P) -> BoxedFuture<'a, R> + Send + Sync + 'static,
+        P: ComponentNamedList + Lift + 'static,
+        R: ComponentNamedList + Lower + 'static,
+    {
+        HostFunc(Kind::Typed {
+            hash: const { signature::async_hash::<P, R>() },
+            import: concurrent::Typed::<T, F, P, R>::import(func),
+            signature: signature::of_async_rust::<P, R>,
+            handles: signature::handles::<P, R>,
+            is_borrow: &[],
+        })
+    }
+
     fn of_any_type<T: 'static>(func: DynamicFn<T>) -> HostFunc {
         HostFunc(Kind::Dynamic(Arc::new(move |unit, func_type| {
-            Dynamic::<T>::import(func.clone(), unit, func_type)
+            let ty = dynamic::type_of(unit, func_type)?;
+            #[cfg(feature = "async")]
+            if ty.func().is_async && !matches!(func, DynamicFn::Async(_)) {
+                return Ok(concurrent::Dynamic::import(func.clone(), ty));
+            }
+            Dynamic::<T>::import(func.clone(), ty)
         })))
     }
 
@@ -326,42 +368,6 @@ unsafe fn with_loans<T: 'static, R>(
         handles::release(table, lent);
     }
     Ok(result)
-}
-
-/// Keeps the error for the caller of the guest, and returns the trap that the trampoline raises.
-#[cold]
-#[inline(never)]
-fn fail(store: &mut StoreOpaque, failure: Failure) -> RawReturn {
-    let code = match failure {
-        Failure::Guest(error) => {
-            let trap = error
-                .trap()
-                .map(|trap| (trap.code(), trap.frames().is_empty()));
-            // The trap that the trampoline raises says it all, but for where `realloc` was.
-            if !matches!(trap, Some((_, true))) {
-                store.set_host_failure(HostFailure::Error(error));
-            }
-            trap.map_or(TrapCode::HostError, |(code, _)| code)
-        }
-        Failure::Host(error) => {
-            store.set_host_failure(HostFailure::Error(error));
-            TrapCode::HostError
-        }
-    };
-    RawReturn {
-        value: 0,
-        status: code.number().into(),
-    }
-}
-
-#[cold]
-#[inline(never)]
-fn panicked(store: &mut StoreOpaque, payload: Box<dyn Any + Send>) -> RawReturn {
-    store.set_host_failure(HostFailure::Panic(payload));
-    RawReturn {
-        value: 0,
-        status: TrapCode::HostError.number().into(),
-    }
 }
 
 /// A destructor of the host for resources, as compiled code calls it: given a resource's

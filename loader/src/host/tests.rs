@@ -1,8 +1,11 @@
 //! Host functions that a guest made of plain memory calls.
 
+use cwasm_format::TrapCode;
+
 use super::*;
 use crate::values::WasmStr;
 use crate::vm::canon::fake::Guest;
+use crate::vm::store::HostFailure;
 
 /// Calls a host function as compiled code does, with up to three arguments.
 fn call(guest: &Guest, func: &HostFunc, args: &[u64]) -> RawReturn {

@@ -4,12 +4,19 @@
     reason = "reaches into the memory of an instance by address"
 )]
 
+#[cfg(feature = "async")]
+use std::any::Any;
+
 use cwasm_format::TrapCode;
 use cwasm_format::abi::{Extent, Layout, MAX_BYTE_LENGTH, PointerWidth};
+use cwasm_format::hash::TypeHash;
 use cwasm_format::resources::HandleUse;
 use cwasm_format::types::ResourceNumber;
+#[cfg(feature = "async")]
+use cwasm_format::vmctx::VmHandle;
 
 use crate::error::{Error, Result};
+use crate::stream_any::StreamAny;
 use crate::vm::canon::CanonOptions;
 use crate::vm::handles;
 use crate::vm::host_handles::{Entry, HostHandle, HostHandles};
@@ -17,6 +24,8 @@ use crate::vm::instance::InstanceData;
 use crate::vm::limits::too_much_to_lift;
 use crate::vm::store::StoreOpaque;
 use crate::vm::store_id::StoreId;
+#[cfg(feature = "async")]
+use crate::vm::tasks;
 use cwasm_format::encoding::StringEncoding;
 
 /// The context of lifting: the guest's memory and handles.
@@ -30,6 +39,12 @@ pub struct LiftContext<'a> {
     next_handle: usize,
     /// The host's handles, where values of resources can be got.
     resources: Option<&'a mut HostHandles>,
+    /// The handles that are lent for longer than a call of the host, where that is kept.
+    #[cfg(feature = "async")]
+    loans: Option<&'a mut Vec<u32>>,
+    /// Where the tasks are, whose streams can be taken.
+    #[cfg(feature = "async")]
+    tasks: Option<&'a mut Option<Box<dyn Any + Send + Sync>>>,
 }
 
 /// The context of lowering: the guest's memory, its `realloc`, and its handles.
@@ -41,6 +56,9 @@ pub struct LowerContext<'a> {
     next_handle: usize,
     /// The scope of the borrowed handles that the guest has got.
     scope: Option<u32>,
+    /// The task that they are borrowed for, and how many they are.
+    #[cfg(feature = "async")]
+    task: Option<(u32, u32)>,
 }
 
 /// Handles.
@@ -60,6 +78,10 @@ impl<'a> LiftContext<'a> {
         let mut cx = unsafe { LiftContext::new(options, store) };
         cx.next_handle = place;
         cx.resources = Some(&mut store.resources);
+        #[cfg(feature = "async")]
+        {
+            cx.tasks = Some(&mut store.tasks);
+        }
         cx
     }
 
@@ -105,11 +127,57 @@ impl<'a> LiftContext<'a> {
         let Some(table) = (unsafe { self.options.handles() }) else {
             return Err(no_handles());
         };
+        #[cfg(feature = "async")]
+        if let (Some(loans), true) = (&mut self.loans, handle_use.is_borrow()) {
+            let rep = handles::lend_for_long(table, handle, handle_use);
+            loans.push(handle);
+            return rep.map_err(Error::trapped);
+        }
         let rep = match handle_use.is_borrow() {
             true => handles::lend(table, handle, handle_use),
             false => handles::take(table, handle, handle_use),
         };
         rep.map_err(Error::trapped)
+    }
+
+    /// Takes the readable end of a stream or future with such payloads from the guest.
+    ///
+    /// # Errors
+    /// The traps of the specification.
+    pub(crate) fn take_end(
+        &mut self,
+        is_future: bool,
+        payload: TypeHash,
+        handle: u32,
+    ) -> Result<StreamAny> {
+        #[cfg(feature = "async")]
+        {
+            // SAFETY: no wasm runs, and nothing else uses the table (contract of `with_handles`).
+            let table = unsafe { self.options.handles() };
+            let tasks = self.tasks.as_deref_mut().and_then(tasks::those_of);
+            let (Some(table), Some(tasks)) = (table, tasks) else {
+                return Err(Error::trapped(TrapCode::UnknownHandle));
+            };
+            let taken = tasks::streams::take(tasks, table, handle, (is_future, payload));
+            let (number, serial) = taken.map_err(Error::trapped)?;
+            Ok(StreamAny {
+                store: self.store,
+                number,
+                serial,
+                is_future,
+            })
+        }
+        #[cfg(not(feature = "async"))]
+        {
+            let _ = (is_future, payload, handle);
+            Err(no_handles())
+        }
+    }
+
+    /// From now on, handles that are lent are added to these, and stay lent.
+    #[cfg(feature = "async")]
+    pub(crate) fn keep_loans(&mut self, loans: &'a mut Vec<u32>) {
+        self.loans = Some(loans);
     }
 
     /// Adds a resource to the host's.
@@ -184,6 +252,13 @@ impl LowerContext<'_> {
             let room = self.store.handle_room();
             return handles::add(table, rep, handle_use, room).map_err(Error::trapped);
         }
+        #[cfg(feature = "async")]
+        if let Some((task, borrows)) = &mut self.task {
+            *borrows += 1;
+            let room = self.store.handle_room();
+            return handles::add_to_task(table, rep, handle_use, *task, room)
+                .map_err(Error::trapped);
+        }
         let scope = match self.scope {
             Some(scope) => scope,
             None => handles::open(table).map_err(Error::trapped)?,
@@ -191,6 +266,50 @@ impl LowerContext<'_> {
         self.scope = Some(scope);
         let room = self.store.handle_room();
         handles::add_borrow(table, rep, handle_use, scope, room).map_err(Error::trapped)
+    }
+
+    /// Gives the readable end of a stream or future of such payloads to the guest: its handle.
+    ///
+    /// # Errors
+    /// If it was given away before, or is of another store or of other payloads;
+    /// [`TrapCode::TableFull`].
+    pub(crate) fn add_end(&mut self, stream: &StreamAny, payload: TypeHash) -> Result<u32> {
+        if stream.store != self.store.id() {
+            return Err(Error::msg(
+                "a stream or future is used with another store than its own",
+            ));
+        }
+        #[cfg(feature = "async")]
+        {
+            let tasks = tasks::of(self.store);
+            let end = tasks.give((stream.number, stream.serial), payload)?;
+            // SAFETY: the instance is live, and nothing else uses the table (contract of `new`).
+            let Some(table) = (unsafe { self.options.handles() }) else {
+                return Err(no_handles());
+            };
+            let room = self.store.handle_room();
+            let kind = HandleUse(VmHandle::END);
+            let handle = handles::add(table, end, kind, room).map_err(Error::trapped)?;
+            tasks::of(self.store).set_handle(end, handle);
+            Ok(handle)
+        }
+        #[cfg(not(feature = "async"))]
+        {
+            let _ = payload;
+            Err(no_handles())
+        }
+    }
+
+    /// Borrowed handles are for this task.
+    #[cfg(feature = "async")]
+    pub(crate) fn borrow_for(&mut self, task: u32) {
+        self.task = Some((task, 0));
+    }
+
+    /// How many borrowed handles the task has got.
+    #[cfg(feature = "async")]
+    pub(crate) fn borrows(&self) -> u32 {
+        self.task.map_or(0, |(_, borrows)| borrows)
     }
 
     /// The scope of the borrowed handles that the guest has got, if it has any.
@@ -227,6 +346,10 @@ impl<'a> LiftContext<'a> {
             budget: store.limits().get_lift_size(),
             next_handle: 0,
             resources: None,
+            #[cfg(feature = "async")]
+            loans: None,
+            #[cfg(feature = "async")]
+            tasks: None,
         }
     }
 
@@ -354,6 +477,8 @@ impl<'a> LowerContext<'a> {
             options,
             next_handle: place,
             scope: None,
+            #[cfg(feature = "async")]
+            task: None,
         }
     }
 
@@ -391,6 +516,14 @@ impl<'a> LowerContext<'a> {
     pub(crate) fn out_pointer(&mut self, bits: u64, layout: Layout) -> Result<usize> {
         let pointer = self.options.pointer(bits);
         let extent = layout.at(self.width());
+        bytes_at(self.memory(), pointer, extent, TrapCode::MemoryOutOfBounds)?;
+        Ok(pointer as usize)
+    }
+
+    /// As [`out_pointer`](LowerContext::out_pointer), for so many bytes.
+    #[cfg(feature = "async")]
+    pub(crate) fn out_extent(&mut self, bits: u64, extent: Extent) -> Result<usize> {
+        let pointer = self.options.pointer(bits);
         bytes_at(self.memory(), pointer, extent, TrapCode::MemoryOutOfBounds)?;
         Ok(pointer as usize)
     }

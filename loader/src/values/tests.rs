@@ -82,7 +82,11 @@ fn same_function<P: ComponentNamedList, R: ComponentNamedList>() {
     let params = P::describe_list(&mut types);
     let params = params.into_iter().map(|ty| ("p".to_owned(), ty)).collect();
     let result = R::describe_list(&mut types).first().copied();
-    let func = FuncType { params, result };
+    let func = FuncType {
+        params,
+        result,
+        is_async: false,
+    };
     assert_eq!(signature::hash::<P, R>(), types.func_hash(&func));
     assert_eq!(P::FLAT, types.params_flat(&func));
     assert_eq!(P::LAYOUT, types.params_layout(&func));

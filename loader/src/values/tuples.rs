@@ -66,7 +66,7 @@ pub fn describe_part<T: ComponentType + ?Sized>(types: &mut Types) -> ValueType 
 
 /// The hash of several results, which no function has: not the hash of any value's type.
 const fn no_result(parts: &[TypeHash]) -> TypeHash {
-    TypeHash::func(parts, TypeHash::NONE)
+    TypeHash::func(parts, TypeHash::NONE, false)
 }
 
 impl ComponentType for () {

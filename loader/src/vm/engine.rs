@@ -39,6 +39,9 @@ pub(crate) struct Rules {
     /// Bytes of the stack of a fiber.
     #[cfg(feature = "async")]
     pub(crate) async_stack_size: usize,
+    /// Of the order in which tasks go on.
+    #[cfg(feature = "async")]
+    pub(crate) schedule_seed: Option<u64>,
     /// Stacks of fibers that are kept.
     #[cfg(feature = "async")]
     pub(crate) max_idle_stacks: usize,
@@ -81,6 +84,12 @@ impl Engine {
 
     pub(crate) fn host(&self) -> &Host {
         &self.0.host
+    }
+
+    /// The seed of the order in which tasks go on.
+    #[cfg(feature = "async")]
+    pub(crate) fn schedule_seed(&self) -> Option<u64> {
+        self.0.rules.schedule_seed
     }
 
     /// Whether instances may be entered while they are active.

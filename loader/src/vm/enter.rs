@@ -16,14 +16,15 @@
 //! nor does a host function return to it. The same holds while results lie in its memory.
 #![allow(unsafe_code, reason = "reads and writes the heads of contexts")]
 
+use std::any::Any;
 use std::ptr::NonNull;
 
 use cwasm_format::TrapCode;
-use cwasm_format::vmctx::VmContext;
+use cwasm_format::vmctx::{RawReturn, VmContext};
 
 use super::caller::Caller;
 use super::hook::CallHook;
-use super::store::StoreOpaque;
+use super::store::{HostFailure, StoreOpaque};
 use super::store_context::StoreContextMut;
 use crate::error::{Error, Result};
 
@@ -33,6 +34,42 @@ pub(crate) enum Failure {
     Guest(Error),
     /// The host's function failed.
     Host(Error),
+}
+
+/// Keeps the error for the caller of the guest, and returns the trap that the trampoline raises.
+#[cold]
+#[inline(never)]
+pub(crate) fn fail(store: &mut StoreOpaque, failure: Failure) -> RawReturn {
+    let code = match failure {
+        Failure::Guest(error) => {
+            let trap = error
+                .trap()
+                .map(|trap| (trap.code(), trap.frames().is_empty()));
+            // The trap that the trampoline raises says it all, but for where `realloc` was.
+            if !matches!(trap, Some((_, true))) {
+                store.set_host_failure(HostFailure::Error(error));
+            }
+            trap.map_or(TrapCode::HostError, |(code, _)| code)
+        }
+        Failure::Host(error) => {
+            store.set_host_failure(HostFailure::Error(error));
+            TrapCode::HostError
+        }
+    };
+    RawReturn {
+        value: 0,
+        status: code.number().into(),
+    }
+}
+
+#[cold]
+#[inline(never)]
+pub(crate) fn panicked(store: &mut StoreOpaque, payload: Box<dyn Any + Send>) -> RawReturn {
+    store.set_host_failure(HostFailure::Panic(payload));
+    RawReturn {
+        value: 0,
+        status: TrapCode::HostError.number().into(),
+    }
 }
 
 impl From<Error> for Failure {

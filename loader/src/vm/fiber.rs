@@ -38,10 +38,10 @@ use crate::error::{Error, Result};
 use crate::sys;
 
 /// What a call on a fiber returns, or its panic.
-type Outcome<R> = std::result::Result<R, Box<dyn Any + Send>>;
+pub(crate) type Outcome<R> = std::result::Result<R, Box<dyn Any + Send>>;
 
 /// A call on a stack of its own.
-struct Fiber<R> {
+pub(crate) struct Fiber<R> {
     coroutine: Coroutine<Resume, (), Outcome<R>, Ends>,
     /// The stack of `coroutine`, which is dropped before.
     stack: Stack,
@@ -57,7 +57,11 @@ impl<R> Fiber<R> {
     /// # Safety
     /// - It is resumed with the store at `store` only, or leaked, and is over before what `call`
     ///   borrows is gone.
-    unsafe fn new(store: NonNull<StoreOpaque>, stack: Stack, call: impl FnOnce() -> R) -> Fiber<R> {
+    pub(crate) unsafe fn new(
+        store: NonNull<StoreOpaque>,
+        stack: Stack,
+        call: impl FnOnce() -> R,
+    ) -> Fiber<R> {
         let body = move |yielder: &Yielder<Resume, ()>, resume| {
             let suspender = Suspender::new(yielder, resume);
             // SAFETY: whoever has the store resumes this fiber (the caller's contract).
@@ -77,7 +81,11 @@ impl<R> Fiber<R> {
     ///
     /// # Errors
     /// If this thread cannot run it; it has not run.
-    fn resume(&mut self, store: NonNull<StoreOpaque>, how: Resume) -> Result<Option<Outcome<R>>> {
+    pub(crate) fn resume(
+        &mut self,
+        store: NonNull<StoreOpaque>,
+        how: Resume,
+    ) -> Result<Option<Outcome<R>>> {
         let range = self.stack.range();
         sys::thread::with_stack(range, || {
             self.exchange(store);
@@ -88,6 +96,11 @@ impl<R> Fiber<R> {
                 CoroutineResult::Return(outcome) => Some(outcome),
             }
         })
+    }
+
+    /// The stack of a fiber that is over.
+    pub(crate) fn into_stack(self) -> Stack {
+        self.stack
     }
 
     /// Exchanges what the store knows of the stack that runs.
@@ -121,14 +134,14 @@ impl StoreOpaque {
         }
     }
 
-    fn take_stack(&mut self) -> Result<Stack> {
+    pub(crate) fn take_stack(&mut self) -> Result<Stack> {
         match self.fibers.free.take() {
             Some(stack) => Ok(stack),
             None => self.engine().stacks().take(self.engine().pool().budget()),
         }
     }
 
-    fn keep_stack(&mut self, stack: Stack) {
+    pub(crate) fn keep_stack(&mut self, stack: Stack) {
         if let Some(other) = self.fibers.free.replace(stack) {
             self.engine().stacks().give_back(other);
         }

@@ -236,6 +236,95 @@ fn find(
     }
 }
 
+/// Removes a handle of this resource, owned or borrowed: its representation, and the scope of a
+/// borrowed one.
+///
+/// # Errors
+/// The traps of the specification.
+#[cfg(feature = "async")]
+pub(crate) fn remove(
+    table: &mut VmHandles,
+    handle: u32,
+    handle_use: HandleUse,
+) -> Result<(u32, Option<u32>), TrapCode> {
+    let next = table.free;
+    let entry = find(table, handle, handle_use)?;
+    if entry.lends != 0 {
+        return Err(TrapCode::ResourceBorrowed);
+    }
+    let scope = HandleUse(entry.ty).is_borrow().then_some(entry.scope);
+    let rep = std::mem::replace(&mut entry.rep, next);
+    entry.ty = VmHandle::FREE;
+    table.free = handle;
+    Ok((rep, scope))
+}
+
+/// Lends a resource (`lift_borrow`) until [`unlend`]: its representation.
+///
+/// # Errors
+/// The traps of the specification.
+#[cfg(feature = "async")]
+pub(crate) fn lend_for_long(
+    table: &mut VmHandles,
+    handle: u32,
+    handle_use: HandleUse,
+) -> Result<u32, TrapCode> {
+    let entry = find(table, handle, handle_use)?;
+    entry.lends += 1;
+    Ok(entry.rep)
+}
+
+/// Ends a loan.
+#[cfg(feature = "async")]
+pub(crate) fn unlend(table: &mut VmHandles, handle: u32) {
+    if let Some(entry) = entries(table).get_mut(handle as usize) {
+        entry.lends = entry.lends.saturating_sub(1);
+    }
+}
+
+/// Adds a borrowed handle to a task.
+///
+/// # Errors
+/// As [`grow`].
+#[cfg(feature = "async")]
+pub(crate) fn add_to_task(
+    table: &mut VmHandles,
+    rep: u32,
+    handle_use: HandleUse,
+    task: u32,
+    room: Room<'_>,
+) -> Result<u32, TrapCode> {
+    let handle = add(table, rep, handle_use, room)?;
+    entries(table)[handle as usize].scope = task;
+    Ok(handle)
+}
+
+/// The number of an entry of this kind, which is not one of a resource.
+///
+/// # Errors
+/// [`TrapCode::UnknownHandle`]; [`TrapCode::WrongHandleKind`].
+#[cfg(feature = "async")]
+pub(crate) fn number(table: &mut VmHandles, handle: u32, kind: u32) -> Result<u32, TrapCode> {
+    match entries(table).get(handle as usize) {
+        None
+        | Some(&VmHandle {
+            ty: VmHandle::FREE, ..
+        }) => Err(TrapCode::UnknownHandle),
+        Some(entry) if entry.ty != kind => Err(TrapCode::WrongHandleKind),
+        Some(entry) => Ok(entry.rep),
+    }
+}
+
+/// Removes an entry that is not one of a resource.
+#[cfg(feature = "async")]
+pub(crate) fn remove_number(table: &mut VmHandles, handle: u32) {
+    let next = table.free;
+    if let Some(entry) = entries(table).get_mut(handle as usize) {
+        (entry.rep, entry.ty) = (next, VmHandle::FREE);
+        table.free = handle;
+    }
+}
+
 /// Takes an owned resource out (`lift_own`): its representation.
 ///
 /// # Errors

@@ -164,6 +164,19 @@ impl HostHandles {
         }
     }
 
+    /// Keeps the borrows of a call that began so for longer: they end with
+    /// [`end_borrowed`](HostHandles::end_borrowed).
+    #[cfg(feature = "async")]
+    pub(crate) fn keep_borrowed(&mut self, begin: usize) -> Vec<u32> {
+        self.borrowed.split_off(begin.min(self.borrowed.len()))
+    }
+
+    /// Ends borrows that were kept.
+    #[cfg(feature = "async")]
+    pub(crate) fn end_borrowed(&mut self, borrowed: Vec<u32>) {
+        borrowed.into_iter().for_each(|index| self.remove(index));
+    }
+
     /// Begins a call of a host function: returns the argument of
     /// [`end_host_call`](HostHandles::end_host_call).
     pub(crate) fn begin_host_call(&self) -> usize {

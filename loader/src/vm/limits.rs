@@ -25,6 +25,8 @@ pub struct StoreLimits {
     mappings: usize,
     lift_size: usize,
     handles: u32,
+    tasks: usize,
+    async_stacks: usize,
 }
 
 impl Default for StoreLimits {
@@ -38,6 +40,8 @@ impl Default for StoreLimits {
             mappings: 20_000,
             lift_size: 128 << 20,
             handles: 1 << 20,
+            tasks: 1 << 20,
+            async_stacks: 10_000,
         }
     }
 }
@@ -113,6 +117,25 @@ impl StoreLimits {
         self
     }
 
+    /// Sets how many tasks may be unfinished at a time: calls of functions of components that use
+    /// the asynchronous ABI, by guests or the host; 2^20 by default. Each takes about 400 bytes of
+    /// host memory. A call of one more fails as if the guest had trapped. What else waits (calls
+    /// that a guest has made, its ends of streams and futures, and its sets of these) has
+    /// [handles](StoreLimits::handles).
+    pub fn tasks(&mut self, count: usize) -> &mut StoreLimits {
+        self.tasks = count;
+        self
+    }
+
+    /// Sets how many tasks may have stacks of their own at a time, as they do in components that
+    /// wait in the middle of a function; 10,000 by default. Each takes as many bytes as it uses, of
+    /// `Config::async_stack_size`, and two
+    /// [mappings](crate::Config::max_mappings). A task that needs one more traps.
+    pub fn async_stacks(&mut self, count: usize) -> &mut StoreLimits {
+        self.async_stacks = count;
+        self
+    }
+
     /// The limit that [`memory_size`](StoreLimits::memory_size) sets.
     pub fn get_memory_size(&self) -> u64 {
         self.memory_size
@@ -151,6 +174,28 @@ impl StoreLimits {
     /// The limit that [`handles`](StoreLimits::handles) sets.
     pub fn get_handles(&self) -> u32 {
         self.handles
+    }
+
+    /// The limit that [`tasks`](StoreLimits::tasks) sets.
+    pub fn get_tasks(&self) -> usize {
+        self.tasks
+    }
+
+    /// The limit that [`async_stacks`](StoreLimits::async_stacks) sets.
+    pub fn get_async_stacks(&self) -> usize {
+        self.async_stacks
+    }
+
+    /// Checks the number of tasks.
+    #[cfg(feature = "async")]
+    pub(crate) fn check_tasks(&self, count: usize) -> Result<()> {
+        check("tasks", count as u64, self.tasks as u64)
+    }
+
+    /// Checks the number of tasks with stacks.
+    #[cfg(feature = "async")]
+    pub(crate) fn check_async_stacks(&self, count: usize) -> Result<()> {
+        check("stacks of tasks", count as u64, self.async_stacks as u64)
     }
 
     /// The size in bytes that a memory which may get this large may really get.

@@ -22,6 +22,8 @@ pub(crate) mod mappings;
 pub(crate) mod memory;
 pub(crate) mod parking;
 pub(crate) mod pool;
+#[cfg(feature = "async")]
+pub(crate) mod random;
 #[cfg(feature = "recycle")]
 pub(crate) mod recycle;
 pub(crate) mod resources;
@@ -37,6 +39,8 @@ pub(crate) mod store_id;
 #[cfg(feature = "async")]
 pub(crate) mod suspend;
 pub(crate) mod table;
+#[cfg(feature = "async")]
+pub(crate) mod tasks;
 pub(crate) mod trap;
 pub(crate) mod type_ids;
 pub(crate) mod unwind;

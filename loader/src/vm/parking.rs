@@ -68,7 +68,7 @@ pub(crate) fn wait(
     address: u64,
     timeout: Option<Duration>,
     interrupts: Option<&Interrupts>,
-    is_expected: impl FnOnce() -> bool,
+    is_expected: &dyn Fn() -> bool,
 ) -> Waited {
     // A time too far away is no limit.
     let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
@@ -82,11 +82,11 @@ pub(crate) fn wait(
         thread: thread::current(),
     });
     let Some(interrupts) = interrupts else {
-        return wait_in(queue, &waiter, deadline, || false);
+        return wait_in(queue, &waiter, deadline, None);
     };
     // A request after this finds the waiter; one before it is found below.
     interrupts.set_waiter(Some(Arc::clone(&waiter)));
-    let waited = wait_in(queue, &waiter, deadline, || interrupts.is_requested());
+    let waited = wait_in(queue, &waiter, deadline, Some(interrupts));
     interrupts.set_waiter(None);
     waited
 }
@@ -96,11 +96,11 @@ fn wait_in(
     mut queue: Locked<'static, Queue>,
     waiter: &Arc<Waiter>,
     deadline: Option<Instant>,
-    is_interrupted: impl Fn() -> bool,
+    interrupts: Option<&Interrupts>,
 ) -> Waited {
     queue.push_back(Arc::clone(waiter));
     loop {
-        if is_interrupted() {
+        if interrupts.is_some_and(Interrupts::is_requested) {
             queue.retain(|other| !Arc::ptr_eq(other, waiter));
             return Waited::Interrupted;
         }
@@ -149,7 +149,7 @@ mod tests {
         std::thread::scope(|scope| {
             let waiters: Vec<_> = (0..3)
                 .map(|count| {
-                    let waiter = scope.spawn(|| wait(ADDRESS, None, None, || true));
+                    let waiter = scope.spawn(|| wait(ADDRESS, None, None, &|| true));
                     while queue(ADDRESS).len() <= count {
                         std::thread::yield_now();
                     }
@@ -172,10 +172,10 @@ mod tests {
     fn waiting_ends_in_time() {
         const ADDRESS: u64 = 0x2000;
         let moment = Some(Duration::from_millis(1));
-        assert_eq!(wait(ADDRESS, moment, None, || false), Waited::NotEqual);
-        assert_eq!(wait(ADDRESS, moment, None, || true), Waited::TimedOut);
+        assert_eq!(wait(ADDRESS, moment, None, &|| false), Waited::NotEqual);
+        assert_eq!(wait(ADDRESS, moment, None, &|| true), Waited::TimedOut);
         assert_eq!(
-            wait(ADDRESS, Some(Duration::ZERO), None, || true),
+            wait(ADDRESS, Some(Duration::ZERO), None, &|| true),
             Waited::TimedOut
         );
         assert_eq!(notify(ADDRESS, 1), 0);

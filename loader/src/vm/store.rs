@@ -10,6 +10,10 @@ use std::ptr::NonNull;
 use std::sync::{Arc, OnceLock};
 
 use cwasm_format::TrapCode;
+#[cfg(feature = "async")]
+use cwasm_format::concurrent::OpRecord;
+#[cfg(feature = "async")]
+use cwasm_format::vmctx::VmContext;
 use cwasm_format::vmctx::{VmStore, flags};
 
 use super::engine::Engine;
@@ -54,7 +58,33 @@ pub(crate) struct StoreOpaque {
     pub(crate) resources: HostHandles,
     #[cfg(feature = "async")]
     pub(super) fibers: Fibers,
+    /// See [`tasks`](super::tasks).
+    #[cfg(feature = "async")]
+    pub(crate) tasks: Option<Box<dyn Any + Send + Sync>>,
+    /// What is done for tasks.
+    #[cfg(feature = "async")]
+    pub(crate) task_funcs: TaskFuncs,
 }
+
+/// What is done for tasks.
+#[cfg(feature = "async")]
+#[derive(Clone, Copy)]
+pub(crate) struct TaskFuncs {
+    /// Does what compiled code asks for.
+    pub(crate) run: RunOp,
+    /// Ends all tasks: the store is dropped.
+    pub(crate) end: fn(&mut StoreOpaque),
+}
+
+/// Runs the built-in function or call of a record: its arguments, the first of which becomes its
+/// result.
+///
+/// # Safety
+/// - Compiled code of an instance of the store, whose context this is, calls, and the record is one
+///   of its artifact; there are as many arguments as it takes, at least one place.
+#[cfg(feature = "async")]
+pub(crate) type RunOp =
+    unsafe fn(&mut StoreOpaque, NonNull<VmContext>, NonNull<OpRecord>, NonNull<u64>) -> u64;
 
 /// An instance of the store.
 struct Owned {
@@ -94,7 +124,11 @@ pub(crate) enum HostFailure {
 
 impl StoreOpaque {
     /// An empty store, whose code finds the loader's functions in the table at `builtins`.
-    pub(super) fn new(engine: &Engine, builtins: u64) -> StoreOpaque {
+    pub(super) fn new(
+        engine: &Engine,
+        builtins: u64,
+        #[cfg(feature = "async")] task_funcs: TaskFuncs,
+    ) -> StoreOpaque {
         StoreOpaque {
             vm: VmStore {
                 builtins,
@@ -114,6 +148,10 @@ impl StoreOpaque {
             resources: HostHandles::default(),
             #[cfg(feature = "async")]
             fibers: Fibers::default(),
+            #[cfg(feature = "async")]
+            tasks: None,
+            #[cfg(feature = "async")]
+            task_funcs,
         }
     }
 
@@ -311,6 +349,10 @@ impl StoreOpaque {
 
 impl Drop for StoreOpaque {
     fn drop(&mut self) {
+        #[cfg(feature = "async")]
+        if self.tasks.is_some() {
+            (self.task_funcs.end)(self);
+        }
         self.instances.drain(..).for_each(Owned::retire);
         #[cfg(feature = "async")]
         self.retire_stack();

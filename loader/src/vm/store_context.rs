@@ -22,6 +22,8 @@ use super::caller::Caller;
 use super::engine::Engine;
 use super::hook::CallHook;
 use super::store::StoreOpaque;
+#[cfg(feature = "async")]
+use super::store::TaskFuncs;
 use crate::error::Result;
 use crate::finally::finally;
 
@@ -116,9 +118,19 @@ struct StoreInner<T: 'static> {
 
 impl<T: 'static> StoreOwner<T> {
     /// An empty store, whose code finds the loader's functions in the table at `builtins`.
-    pub(crate) fn new(engine: &Engine, builtins: u64, data: T) -> StoreOwner<T> {
+    pub(crate) fn new(
+        engine: &Engine,
+        builtins: u64,
+        #[cfg(feature = "async")] task_funcs: TaskFuncs,
+        data: T,
+    ) -> StoreOwner<T> {
         let inner = NonNull::from(Box::leak(Box::new(StoreInner {
-            opaque: StoreOpaque::new(engine, builtins),
+            opaque: StoreOpaque::new(
+                engine,
+                builtins,
+                #[cfg(feature = "async")]
+                task_funcs,
+            ),
             hook: None,
             data,
         })));

@@ -9,6 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) struct StoreId(u64);
 
 impl StoreId {
+    /// The number of no store.
+    pub(crate) const NONE: StoreId = StoreId(0);
+
     /// The number of a new store. Threads take many at once, so that they share nothing for each.
     pub(super) fn next() -> StoreId {
         /// Numbers that a thread takes at once.

@@ -28,7 +28,7 @@ unsafe impl Sync for Fibers {}
 
 /// Why a fiber is resumed.
 #[derive(Clone, Copy)]
-pub(super) enum Resume {
+pub(crate) enum Resume {
     /// To go on, as far as it does not wait. The context is valid until it is suspended again.
     Poll(NonNull<Context<'static>>),
     /// To end: nobody waits for it any more.
@@ -97,6 +97,22 @@ impl Suspender {
         let result = self.wait_for(future.as_mut());
         apart(|| drop(future));
         result
+    }
+
+    /// Waits until the fiber is resumed.
+    ///
+    /// # Errors
+    /// If it is resumed to end, or was before.
+    pub(crate) fn pause(&self) -> Result<(), Cancelled> {
+        for pauses in [true, false] {
+            if let Resume::Cancel = self.resume.get() {
+                return Err(Cancelled);
+            }
+            if pauses {
+                self.suspend();
+            }
+        }
+        Ok(())
     }
 
     /// Suspends the fiber until it is polled or cancelled.

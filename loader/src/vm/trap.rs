@@ -17,11 +17,22 @@ use crate::vm::unwind;
 ///
 /// It prints as `wasm trap: REASON` and one line a frame of the guest, innermost first. Found in an
 /// [`Error`] by [`Error::trap`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Trap {
     code: TrapCode,
     frames: Box<[Frame]>,
     truncated: bool,
+}
+
+/// The reason in words: the names of all codes are no part of small hosts.
+impl fmt::Debug for Trap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trap")
+            .field("code", &format_args!("{}", self.code))
+            .field("frames", &self.frames)
+            .field("truncated", &self.truncated)
+            .finish()
+    }
 }
 
 /// A function of a guest that was active when it trapped.

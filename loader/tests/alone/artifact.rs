@@ -189,6 +189,7 @@ fn func_hash(params: &[ValueType], result: Option<ValueType>) -> TypeHash {
     types.func_hash(&FuncType {
         params: named,
         result,
+        is_async: false,
     })
 }
 
@@ -234,10 +235,14 @@ fn contents() -> Contents {
             options: options(),
             flags: FLAGS,
             func_type: index as u32,
-            reserved: 0,
+            task: 0,
         });
         let params = params.iter().map(|ty| ("x".to_owned(), *ty)).collect();
-        description.funcs.push(FuncType { params, result });
+        description.funcs.push(FuncType {
+            params,
+            result,
+            is_async: false,
+        });
     }
     contents.set_exports(&exports, &strings);
     contents.set_records(SectionId::Lifts, &lifts);
@@ -614,7 +619,7 @@ fn the_hand_written_hashes_are_those_of_rust() {
     let u32 = TypeHash::primitive(Tag::U32);
     assert_eq!(
         func_hash(&[ValueType::U32], Some(ValueType::U32)),
-        TypeHash::func(&[u32], u32)
+        TypeHash::func(&[u32], u32, false)
     );
     assert_eq!(
         Types::new().abi(ValueType::U32).flat.types(),

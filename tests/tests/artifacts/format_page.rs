@@ -9,10 +9,11 @@ use std::fmt::Write as _;
 
 use cwasm_format::TrapCode;
 use cwasm_format::builtin::{Builtin, Returns, Ty};
+use cwasm_format::concurrent::Op;
 use cwasm_format::cpu::{CpuLevel, X86_64_FEATURES};
 use cwasm_format::header::SectionId;
 use cwasm_format::{
-    code, data, exports, header, imports, lookup, modules, resources, traps, vmctx,
+    code, concurrent, data, exports, header, imports, lookup, modules, resources, traps, vmctx,
 };
 use zerocopy::FromZeros as _;
 
@@ -51,13 +52,18 @@ records! {
     exports::ExportRecord { name, kind, index, core_type }
     lookup::ExportSlot { start, len, export, lift, reserved }
     imports::ImportRecord { module, name, kind, slot, hash, core_type, index, uses, is_checked }
-    exports::LiftRecord { hash, thunk, post_return, options, flags, func_type, reserved }
+    exports::LiftRecord { hash, thunk, post_return, options, flags, func_type, task }
     exports::CanonOptions { memory, realloc, string_encoding, handles, uses, is_64 }
     imports::LowerRecord { import, flags, options }
     resources::ResourceRecord { name, flags, dtor, import, reserved }
     resources::UseRange { start, len }
     resources::HandleTableRecord { slot }
     resources::NestRecord { flags }
+    concurrent::ConcurrentRecord { flags, slot, handles, may_block }
+    concurrent::TaskRecord {
+        thunk, post_return, callback, is_async, may_wait, options, func_type, result, instance
+    }
+    concurrent::OpRecord { op, is_async, options, instance, ty, target, count, align }
     data::MemoryRecord {
         slot, page_log2, is_checked, is_shared, min, max, guard_size, reservation
     }
@@ -76,6 +82,7 @@ records! {
     vmctx::VmMemory { base, byte_len, max_byte_len, page_log2, is_shared, guard }
     vmctx::VmTable { base, len, max, capacity }
     vmctx::VmHandles { base, stack, len, free, max, stack_len, stack_capacity, reserved }
+    vmctx::VmConcurrent { storage, number }
     vmctx::VmHandle { rep, ty, lends, scope }
     vmctx::VmFuncRef { code, context, type_id }
     vmctx::VmFuncImport { code, context, func_ref }
@@ -185,6 +192,16 @@ fn builtins() -> String {
     table
 }
 
+fn operations() -> String {
+    let source = source("concurrent");
+    let mut table = "| number | function |\n|---|---|\n".to_owned();
+    for op in Op::ALL {
+        let comment = comment(&source, "ops! {\n", &format!("{op:?} = "));
+        writeln!(table, "| {} | {comment} |", *op as u32).unwrap();
+    }
+    table
+}
+
 fn trap_codes() -> String {
     let mut table = "| number | trap |\n|---|---|\n".to_owned();
     for code in TrapCode::ALL {
@@ -236,6 +253,13 @@ fn constants() -> String {
     number("`MAX_TABLE_ELEMENTS`", data::MAX_TABLE_ELEMENTS);
     number("`MAX_MAPPED_RUNS`", data::MAX_MAPPED_RUNS as u64);
     number("`INTERRUPT_PAGE_SIZE`", vmctx::INTERRUPT_PAGE_SIZE.into());
+    number("`PLAIN`", concurrent::PLAIN.into());
+    number("`VmHandle::SUBTASK`", vmctx::VmHandle::SUBTASK.into());
+    number(
+        "`VmHandle::WAITABLE_SET`",
+        vmctx::VmHandle::WAITABLE_SET.into(),
+    );
+    number("`VmHandle::END`", vmctx::VmHandle::END.into());
     number("`VmHandle::FREE`", vmctx::VmHandle::FREE.into());
     number("flag `MAY_LEAVE`", vmctx::flags::MAY_LEAVE.into());
     number("flag `MAY_NEST`", vmctx::flags::MAY_NEST.into());
@@ -262,6 +286,7 @@ fn the_page_on_the_format_is_what_the_code_says() {
         .collect();
     parts.insert("table sections".to_owned(), sections());
     parts.insert("table builtins".to_owned(), builtins());
+    parts.insert("table operations".to_owned(), operations());
     parts.insert("table traps".to_owned(), trap_codes());
     parts.insert("table cpu".to_owned(), cpu_features());
     parts.insert("table constants".to_owned(), constants());
@@ -309,6 +334,9 @@ fn abi() -> String {
         let (at, name) = (builtin.table_offset(), builtin.name());
         let (params, returns) = (builtin.params(), builtin.returns());
         writeln!(text, "builtin {at} {name} {params:?} {returns:?}").unwrap();
+    }
+    for op in Op::ALL {
+        writeln!(text, "operation {} {}", *op as u32, op.name()).unwrap();
     }
     for code in TrapCode::ALL {
         writeln!(text, "trap {} {code:?}", code.number()).unwrap();

@@ -47,6 +47,8 @@ fn shape(types: &Types, ty: ValueType) -> String {
         TypeDef::Enum(names) => format!("enum<{}>", all(names.clone())),
         TypeDef::Flags(names) => format!("flags<{}>", all(names.clone())),
         TypeDef::Own(_) | TypeDef::Borrow(_) => "handle".to_owned(),
+        TypeDef::Stream(some) => format!("stream<{}>", payload(some)),
+        TypeDef::Future(some) => format!("future<{}>", payload(some)),
     }
 }
 

@@ -17,6 +17,7 @@ const LOADER: &[&[&str]] = &[
         "fork",
         "parts",
         "spread",
+        "block_on",
         "transcode",
         "versions",
     ],
@@ -31,7 +32,9 @@ const LOADER: &[&[&str]] = &[
         "val",
         "types",
         "signature",
+        "stream_any",
         "dynamic",
+        "concurrent",
         "wave",
         "func",
         "host",
@@ -52,6 +55,16 @@ const LOADER: &[&[&str]] = &[
 
 /// Files of the loader that import each other, each group inside one folder, with the reason.
 const LOADER_CIRCLES: &[(&[&str], &str)] = &[
+    (
+        &[
+            "concurrent/accessor.rs",
+            "concurrent/calls.rs",
+            "concurrent/futures.rs",
+            "concurrent/host.rs",
+            "concurrent/values.rs",
+        ],
+        "a call of the host is a task, which calls the host's futures, which make calls",
+    ),
     (
         &[
             "values/lists.rs",

@@ -10,8 +10,11 @@ use cwasm::{Linker, StoreContextMut};
 
 use crate::{Bench, Boxed, Host};
 
+/// Whether the time is over, and who is told then.
+type Sleeping = Arc<Mutex<(bool, Option<Waker>)>>;
+
 /// Waits for a time, by a thread that wakes.
-struct Sleep(Duration, Option<Arc<Mutex<(bool, Option<Waker>)>>>);
+struct Sleep(Duration, Option<Sleeping>);
 
 impl Future for Sleep {
     type Output = ();
@@ -34,7 +37,9 @@ impl Future for Sleep {
             state.0 = true;
             let waker = state.1.take();
             drop(state);
-            waker.map(Waker::wake);
+            if let Some(waker) = waker {
+                waker.wake();
+            }
         });
         self.1 = Some(state);
         Poll::Pending

@@ -153,7 +153,7 @@ fn guests_are_stopped_on_any_stack() {
 
 #[test]
 fn recursion_of_the_host_on_a_stack_of_a_call_is_noticed() {
-    // A host function without end faults at the guard, which is no trap: as on a thread's stack, the
+    // A host function without end faults at the guard, which is no trap: as on other stacks, the
     // process ends, and does not write elsewhere.
     fn endless(n: u64) -> u64 {
         let array = std::hint::black_box([n; 64]);

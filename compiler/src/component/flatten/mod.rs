@@ -13,20 +13,23 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use cwasm_format::abi::PointerWidth;
+use cwasm_format::concurrent::Op;
 use cwasm_format::encoding::StringEncoding;
 use cwasm_format::resources::MAX_RESOURCES;
-use cwasm_format::types::ResourceNumber;
+use cwasm_format::types::{ResourceNumber, TypeDef, ValueType};
 use wasmparser::{
     CanonicalOption, ComponentAlias, ComponentExternalKind, ComponentInstance,
     ComponentOuterAliasKind, ExternalKind, Instance, TypeRef,
 };
 
+use super::concurrent::{self, BuiltIn};
 use super::resolve::Resolver;
 use super::types::{ResourceRef, TypeBuilder};
 use super::{Component, Item};
 use crate::error::{Error, Result};
 use crate::module::Module;
 use crate::options::Limits;
+use crate::plan::concurrent::{OpKind, PlanOp};
 use crate::plan::{
     Adapter, CanonicalOptions, ComponentInstanceId, CoreDef, CoreFunc, CoreItem, InstanceId, Lift,
     Lower, ModuleId, Plan, PlanInstance, PlanResource, ResourceFunc, ResourceOrigin,
@@ -132,6 +135,7 @@ pub(crate) fn flatten<'a>(
     flattener.export_paths("", &exports, component.offset, &mut exported)?;
     let mut plan = flattener.plan;
     plan.types = flattener.types.types;
+    plan.find_concurrent()?;
     passing::add_instances(&mut plan, &flattener.passing, modules.len(), limits)?;
     Ok(plan)
 }
@@ -235,6 +239,7 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                     ty,
                     options,
                     component: scope.component,
+                    task: None,
                 });
                 scope.funcs.push(Func::Lifted(self.lifts.len() - 1));
             }
@@ -286,10 +291,12 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                     resource,
                     component: scope.component,
                     is_nested,
+                    loader_op: None,
                 });
                 let index = self.plan.resource_funcs.len() as u32 - 1;
                 scope.core_funcs.push(CoreFunc::Resource(index));
             }
+            Item::BuiltIn(found) => self.built_in(scope, found)?,
             Item::Import { .. } | Item::Instance { .. } => {
                 unreachable!("evaluated by the caller")
             }
@@ -311,6 +318,7 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                     ty,
                     options,
                     component,
+                    op: None,
                 });
                 CoreFunc::Lower(self.plan.lowers.len() as u32 - 1)
             }
@@ -322,10 +330,49 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                     options,
                     component,
                     is_nested,
+                    op: None,
                 });
                 CoreFunc::Adapter(self.plan.adapters.len() as u32 - 1)
             }
         }
+    }
+
+    /// Adds a built-in function.
+    fn built_in(&mut self, scope: &mut Scope<'_, 'a>, found: &BuiltIn) -> Result<()> {
+        let options = self.options(scope, &found.options, found.offset)?;
+        let ty = found
+            .ty
+            .map(|ty| self.types.value(ty, &mut scope.types))
+            .transpose()?;
+        let types = &self.types.types.types;
+        let concurrent = &mut self.plan.concurrent;
+        let mut number =
+            |ty: Option<ValueType>| ty.map(|ty| concurrent.number(types, ty)).transpose();
+        let kind = match found.func {
+            concurrent::Func::ContextGet { is_64, slot } => OpKind::ContextGet { is_64, slot },
+            concurrent::Func::ContextSet { is_64, slot } => OpKind::ContextSet { is_64, slot },
+            concurrent::Func::Op(Op::TaskReturn) => OpKind::TaskReturn {
+                result: number(ty)?,
+            },
+            concurrent::Func::Op(op) => match ty {
+                Some(ValueType::Def(id)) => match types.def(id) {
+                    TypeDef::Stream(payload) | TypeDef::Future(payload) => OpKind::Copy {
+                        op,
+                        payload: number(*payload)?,
+                    },
+                    _ => unreachable!("the validator has seen the type"),
+                },
+                _ => OpKind::Other(op),
+            },
+        };
+        concurrent.ops.push(PlanOp {
+            kind,
+            options,
+            component: scope.component,
+        });
+        let index = concurrent.ops.len() as u32 - 1;
+        scope.core_funcs.push(CoreFunc::Op(index));
+        Ok(())
     }
 
     /// Whether one of the instances is the other or is nested in it.
@@ -351,13 +398,7 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
         options: &[CanonicalOption],
         offset: u64,
     ) -> Result<CanonicalOptions> {
-        let mut resolved = CanonicalOptions {
-            memory: None,
-            realloc: None,
-            post_return: None,
-            string_encoding: StringEncoding::Utf8,
-            width: PointerWidth::W32,
-        };
+        let mut resolved = CanonicalOptions::NONE;
         for option in options {
             match *option {
                 CanonicalOption::UTF8 => resolved.string_encoding = StringEncoding::Utf8,
@@ -376,8 +417,9 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                 CanonicalOption::PostReturn(index) => {
                     resolved.post_return = Some(scope.core_funcs[index as usize]);
                 }
-                CanonicalOption::Async | CanonicalOption::Callback(_) => {
-                    return Err(Error::unsupported("component-model async", offset));
+                CanonicalOption::Async => resolved.is_async = true,
+                CanonicalOption::Callback(index) => {
+                    resolved.callback = Some(scope.core_funcs[index as usize]);
                 }
                 CanonicalOption::CoreType(_) | CanonicalOption::Gc => {
                     return Err(Error::unsupported("component-model gc", offset));

@@ -4,8 +4,7 @@
 //! Where values need memory, or a borrowed handle must be dropped, a core instance stands between:
 //! its function is lifted, and calls the lowered one.
 
-use cwasm_format::abi::{MAX_FLAT_RESULTS, PointerWidth};
-use cwasm_format::encoding::StringEncoding;
+use cwasm_format::abi::MAX_FLAT_RESULTS;
 use cwasm_format::types::{FuncType, ResourceNumber, TypeDef, Types, ValueType};
 
 use super::{Flattener, check_core_instances};
@@ -31,19 +30,14 @@ impl Flattener<'_, '_> {
     pub(super) fn pass_through(&mut self, import: u32, ty: FuncTypeId) -> Result<u32> {
         let component = self.new_component_instance()?;
         let plan = &mut self.plan;
-        let options = CanonicalOptions {
-            memory: None,
-            realloc: None,
-            post_return: None,
-            string_encoding: StringEncoding::Utf8,
-            width: PointerWidth::W32,
-        };
+        let options = CanonicalOptions::NONE;
         let lower = plan.lowers.len() as u32;
         plan.lowers.push(Lower {
             import,
             ty,
             options,
             component,
+            op: None,
         });
         let lift = plan.lifts.len() as u32;
         plan.lifts.push(Lift {
@@ -51,6 +45,7 @@ impl Flattener<'_, '_> {
             ty,
             options,
             component,
+            task: None,
         });
         self.passing.push(Passing { lower, lift });
         Ok(lift)
@@ -144,6 +139,7 @@ fn add_instance(
             resource,
             component: lower.component,
             is_nested: false,
+            loader_op: None,
         });
         let index = plan.resource_funcs.len() as u32 - 1;
         imports.push(CoreDef::Func(CoreFunc::Resource(index)));

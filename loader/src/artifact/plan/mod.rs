@@ -4,6 +4,8 @@
 //! fields need no further check.
 
 mod modules;
+#[cfg(feature = "async")]
+mod tasks;
 
 #[cfg(feature = "recycle")]
 use std::ops::Range;
@@ -465,6 +467,8 @@ fn check_component(records: &Records<'_>, claims: &Claims) -> Result<(), FormatE
         let record = record_id(SectionId::Nests, index);
         claims.check_free::<u32>(records, record, "flags", nest.flags, false)?;
     }
+    #[cfg(feature = "async")]
+    tasks::check(records, claims, &slots)?;
     for (index, lower) in artifact.lowers().iter().enumerate() {
         let record = record_id(SectionId::Lowers, index);
         if imports

@@ -77,6 +77,7 @@ const fn address(builtin: Builtin) -> *const () {
         Builtin::DeflateUtf16 => strings::deflate_utf16 as *const (),
         Builtin::HandlesGrow => handles_grow as *const (),
         Builtin::HandlesDeepen => handles_deepen as *const (),
+        Builtin::Concurrent => concurrent as *const (),
         Builtin::AtomicWait32 => atomic_wait32 as *const (),
         Builtin::AtomicWait64 => atomic_wait64 as *const (),
         Builtin::AtomicNotify => atomic_notify as *const (),
@@ -354,6 +355,33 @@ unsafe extern "C" fn handles_deepen(_: Context, table: NonNull<VmHandles>) -> i6
 }
 
 /// # Safety
+/// - `context` is that of a live instance, whose code calls and has the store for itself.
+/// - `op` is an `OpRecord` of its artifact, and `values` points to as many values as it takes.
+#[cfg(feature = "async")]
+unsafe extern "C" fn concurrent(context: Context, op: u64, values: u64) -> i64 {
+    // SAFETY: the caller's contract.
+    let store = unsafe { context.as_ref() }.store;
+    let store = ptr::with_exposed_provenance_mut::<StoreOpaque>(store as usize);
+    let op = NonNull::new(ptr::with_exposed_provenance_mut(op as usize));
+    let values = NonNull::new(ptr::with_exposed_provenance_mut(values as usize));
+    let (Some(op), Some(values)) = (op, values) else {
+        return i64::from(TrapCode::Unreachable.number());
+    };
+    // SAFETY: a context's store is the `VmStore` that its `StoreOpaque` begins with, which the
+    // code has for itself (the caller's contract).
+    let store = unsafe { &mut *store };
+    let run = store.task_funcs.run;
+    // SAFETY: the caller's contract.
+    unsafe { run(store, context, op, values) as i64 }
+}
+
+/// Artifacts with tasks are refused.
+#[cfg(not(feature = "async"))]
+extern "C" fn concurrent(_: Context, _: u64, _: u64) -> i64 {
+    i64::from(TrapCode::Unreachable.number())
+}
+
+/// # Safety
 /// - `addr` is the address of 4 bytes, aligned, of a memory that stays meanwhile.
 /// - `context` is that of a live instance.
 unsafe extern "C" fn atomic_wait32(
@@ -367,7 +395,7 @@ unsafe extern "C" fn atomic_wait32(
     let place = unsafe { AtomicU32::from_ptr(place) };
     // SAFETY: the caller's contract.
     let interrupts = unsafe { InstanceData::of(context) }.interrupts();
-    parking::wait(addr, nanoseconds(timeout), interrupts, || {
+    parking::wait(addr, nanoseconds(timeout), interrupts, &|| {
         place.load(Ordering::SeqCst) == expected
     }) as u32
 }
@@ -386,7 +414,7 @@ unsafe extern "C" fn atomic_wait64(
     let place = unsafe { AtomicU64::from_ptr(place) };
     // SAFETY: the caller's contract.
     let interrupts = unsafe { InstanceData::of(context) }.interrupts();
-    parking::wait(addr, nanoseconds(timeout), interrupts, || {
+    parking::wait(addr, nanoseconds(timeout), interrupts, &|| {
         place.load(Ordering::SeqCst) == expected
     }) as u32
 }

@@ -226,8 +226,11 @@ impl Guest {
 
     /// A function of this many arguments that is `()` in and out for a component.
     pub(crate) fn target(&mut self, arg_count: usize, post_return: Option<usize>) -> CallTarget {
+        let store = self.store.as_context_mut().opaque().id();
         CallTarget {
-            store: self.store.as_context_mut().opaque().id(),
+            store,
+            owner: store,
+            task: 0,
             instance: 0,
             code: thunk(arg_count),
             post_return: post_return.map(thunk),

@@ -32,8 +32,17 @@ use crate::vm::store_id::StoreId;
 /// An exported function, resolved: everything that a call needs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CallTarget {
-    /// The store that it belongs to: calls with another one are refused.
+    /// The store that it belongs to, if its calls are those of this module: calls with another one
+    /// take the long way.
     pub(crate) store: StoreId,
+    /// The store that it belongs to.
+    pub(crate) owner: StoreId,
+    /// Its index among the tasks of the artifact plus one, if it is called as one, or 0.
+    #[cfg_attr(
+        not(feature = "async"),
+        expect(dead_code, reason = "tasks are not called")
+    )]
+    pub(crate) task: u32,
     /// Index of the instance in the store.
     pub(crate) instance: u32,
     /// Thunk of the core function.

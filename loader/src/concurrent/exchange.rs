@@ -1,0 +1,219 @@
+//! What a read or write of the host exchanges with the other end of a stream or future: payloads
+//! pass between a buffer of the host and the memory of a guest in one copy.
+
+use std::any::Any;
+use std::future::poll_fn;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Poll, Waker};
+
+use cwasm_format::TrapCode;
+
+use super::Run;
+use crate::error::{Error, Result};
+use crate::values::{Lift, LiftContext, Lower, LowerContext};
+use crate::vm::tasks::streams::{CopyResult, Copying};
+
+/// A Rust type whose values can pass through a stream or future.
+///
+/// Implemented for all types that own what they are, and are no handles of resources.
+pub trait Payload: Lift + Lower + Send + 'static {}
+
+impl<T: Lift + Lower + Send + 'static> Payload for T {}
+
+/// The payloads of a read or write of the host, of any type.
+pub(super) trait Buffer: Send {
+    /// How many payloads can pass still.
+    fn remaining(&self) -> usize;
+    /// Takes so many from a guest's memory.
+    fn lift(&mut self, cx: &mut LiftContext<'_>, from: &Copying, count: usize) -> Result<()>;
+    /// Gives so many to a guest's memory.
+    fn lower(&mut self, cx: &mut LowerContext<'_>, to: &Copying, count: usize) -> Result<()>;
+    /// All that are left, as a `Vec` of their type.
+    fn take(&mut self) -> Box<dyn Any>;
+    /// Gets all that fit of such a `Vec`: how many.
+    fn put(&mut self, items: &mut dyn Any) -> Option<usize>;
+    fn as_any(&mut self) -> &mut dyn Any;
+}
+
+/// What is read.
+pub(super) struct Reading<T> {
+    pub(super) items: Vec<T>,
+    pub(super) max: usize,
+}
+
+/// What is written, the first one first.
+pub(super) struct Writing<T> {
+    pub(super) items: Vec<T>,
+}
+
+/// A read or write of the host, which a guest's meets.
+pub(super) struct Exchange(Mutex<State>);
+
+struct State {
+    buffer: Box<dyn Buffer>,
+    result: Option<CopyResult>,
+    waker: Option<Waker>,
+}
+
+impl Exchange {
+    pub(super) fn new(buffer: Box<dyn Buffer>) -> Arc<Exchange> {
+        Arc::new(Exchange(Mutex::new(State {
+            buffer,
+            result: None,
+            waker: None,
+        })))
+    }
+
+    /// Waits until it is over: what `finish` makes of the buffer, which is a `B`.
+    pub(super) async fn wait<B: Buffer + 'static, R>(
+        &self,
+        finish: impl FnOnce(&mut B) -> R,
+    ) -> Result<R> {
+        poll_fn(|context| {
+            let mut state = self.lock();
+            if state.result.is_some() {
+                return Poll::Ready(());
+            }
+            state.waker = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+        match self.lock().buffer.as_any().downcast_mut() {
+            Some(buffer) => Ok(finish(buffer)),
+            None => Err(Error::msg("a buffer of another type")),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn remaining(&self) -> usize {
+        self.lock().buffer.remaining()
+    }
+
+    /// Takes payloads from a guest's memory.
+    pub(super) fn lift(&self, run: Run, from: &Copying, count: usize) -> Result<()> {
+        // SAFETY: an instance of the store, whose code does not run.
+        let mut cx = unsafe { LiftContext::with_handles(&from.options, run.store(), 0) };
+        self.lock().buffer.lift(&mut cx, from, count)
+    }
+
+    /// Gives payloads to a guest's memory.
+    pub(super) fn lower(&self, run: Run, to: &Copying, count: usize) -> Result<()> {
+        // SAFETY: an instance of the store, whose code does not run.
+        let mut cx = unsafe { LowerContext::new(run.store(), &to.options) };
+        self.lock().buffer.lower(&mut cx, to, count)
+    }
+
+    /// Passes payloads from the host to the host.
+    pub(super) fn pass(&self, to: &Exchange) -> Result<()> {
+        let mut items = self.lock().buffer.take();
+        let passed = to.lock().buffer.put(&mut *items);
+        let left = self.lock().buffer.put(&mut *items);
+        match (passed, left) {
+            (Some(_), Some(_)) => Ok(()),
+            _ => Err(Error::msg(
+                "both ends of a stream are the host's, with other Rust types",
+            )),
+        }
+    }
+
+    /// It is over.
+    pub(super) fn end(&self, result: CopyResult) {
+        let mut state = self.lock();
+        state.result = Some(result);
+        if let Some(waker) = state.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// The bytes of payloads in a guest's memory.
+fn bytes_of(at: &Copying, size: u32, count: usize) -> Result<Range<usize>> {
+    // SAFETY: the instance is live, no code runs, and the slice is not kept.
+    let len = unsafe { at.options.memory() }.len() as u64;
+    let bytes = u64::from(size) * count as u64;
+    match at.pointer.checked_add(bytes).filter(|end| *end <= len) {
+        Some(end) => Ok(at.pointer as usize..end as usize),
+        None if bytes == 0 => Ok(0..0),
+        None => Err(Error::trapped(TrapCode::StreamOutOfBounds)),
+    }
+}
+
+impl<T: Payload> Buffer for Reading<T> {
+    fn remaining(&self) -> usize {
+        self.max - self.items.len()
+    }
+
+    fn lift(&mut self, cx: &mut LiftContext<'_>, from: &Copying, count: usize) -> Result<()> {
+        let size = T::LAYOUT.at(cx.width()).size;
+        if size == 0 {
+            for _ in 0..count {
+                self.items.push(T::load(cx, &[])?);
+            }
+            return Ok(());
+        }
+        let range = bytes_of(from, size, count)?;
+        // SAFETY: as in `bytes_of`; lifting does not write.
+        let memory = unsafe { from.options.memory() };
+        let items = T::load_list(cx, &memory[range])?;
+        match self.items.is_empty() {
+            true => self.items = items,
+            false => self.items.extend(items),
+        }
+        Ok(())
+    }
+
+    fn lower(&mut self, _: &mut LowerContext<'_>, _: &Copying, _: usize) -> Result<()> {
+        Err(Error::msg("a read gives nothing"))
+    }
+
+    fn take(&mut self) -> Box<dyn Any> {
+        Box::new(std::mem::take(&mut self.items))
+    }
+
+    fn put(&mut self, items: &mut dyn Any) -> Option<usize> {
+        let items: &mut Vec<T> = items.downcast_mut()?;
+        let count = self.remaining().min(items.len());
+        self.items.extend(items.drain(..count));
+        Some(count)
+    }
+
+    fn as_any(&mut self) -> &mut dyn Any {
+        self
+    }
+}
+
+impl<T: Payload> Buffer for Writing<T> {
+    fn remaining(&self) -> usize {
+        self.items.len()
+    }
+
+    fn lift(&mut self, _: &mut LiftContext<'_>, _: &Copying, _: usize) -> Result<()> {
+        Err(Error::msg("a write takes nothing"))
+    }
+
+    fn lower(&mut self, cx: &mut LowerContext<'_>, to: &Copying, count: usize) -> Result<()> {
+        let size = T::LAYOUT.at(cx.width()).size;
+        let range = bytes_of(to, size, count)?;
+        T::store_list(&self.items[..count], cx, range.start)?;
+        self.items.drain(..count);
+        Ok(())
+    }
+
+    fn take(&mut self) -> Box<dyn Any> {
+        Box::new(std::mem::take(&mut self.items))
+    }
+
+    fn put(&mut self, items: &mut dyn Any) -> Option<usize> {
+        let items: &mut Vec<T> = items.downcast_mut()?;
+        self.items.append(items);
+        Some(self.items.len())
+    }
+
+    fn as_any(&mut self) -> &mut dyn Any {
+        self
+    }
+}

@@ -1,0 +1,731 @@
+//! Guests that use the built-in functions in the wrong order, or with wrong values: what happens is
+//! what the specification says, and the host does not panic.
+
+use cwasm::{Linker, Store, TrapCode, Val};
+use cwasm_tests::artifact::Workshop;
+
+use crate::{Host, component, drive, poll_times, wait};
+
+/// The first part of a guest: imports, a memory, and a core module that has all built-in functions.
+const BEFORE: &str = r#"(component
+  (import "wait" (func $wait async (param "n" u32) (result u32)))
+  (import "take" (func $take async (param "s" (stream u8))))
+  (import "take-two" (func $take-two async (param "a" (stream u8)) (param "b" (stream u8))))
+  (core module $libc (memory (export "mem") 1) (memory (export "other") 1))
+  (core instance $libc (instantiate $libc))
+  (alias core export $libc "mem" (core memory $mem))
+  (alias core export $libc "other" (core memory $other))
+  (type $S (stream u8))
+  (type $S32 (stream u32))
+  (type $SS (stream string))
+  (type $F (future u8))
+  (core module $m
+    (import "" "mem" (memory 1))
+    (import "" "wait" (func $wait (param i32 i32) (result i32)))
+    (import "" "wait-sync" (func $wait-sync (param i32) (result i32)))
+    (import "" "take" (func $take (param i32) (result i32)))
+    (import "" "take-two" (func $take-two (param i32 i32) (result i32)))
+    (import "" "return" (func $return (param i32)))
+    (import "" "return-other" (func $return-other (param i32)))
+    (import "" "return-u64" (func $return-u64 (param i64)))
+    (import "" "return-nothing" (func $return-nothing))
+    (import "" "task.cancel" (func $task.cancel))
+    (import "" "yield" (func $yield (result i32)))
+    (import "" "backpressure.inc" (func $backpressure.inc))
+    (import "" "backpressure.dec" (func $backpressure.dec))
+    (import "" "set.new" (func $set.new (result i32)))
+    (import "" "set.wait" (func $set.wait (param i32 i32) (result i32)))
+    (import "" "set.poll" (func $set.poll (param i32 i32) (result i32)))
+    (import "" "set.drop" (func $set.drop (param i32)))
+    (import "" "join" (func $join (param i32 i32)))
+    (import "" "subtask.cancel" (func $subtask.cancel (param i32) (result i32)))
+    (import "" "subtask.drop" (func $subtask.drop (param i32)))
+    (import "" "stream.new" (func $stream.new (result i64)))
+    (import "" "stream.read" (func $stream.read (param i32 i32 i32) (result i32)))
+    (import "" "stream.read-sync" (func $stream.read-sync (param i32 i32 i32) (result i32)))
+    (import "" "stream.write" (func $stream.write (param i32 i32 i32) (result i32)))
+    (import "" "stream.cancel-read" (func $stream.cancel-read (param i32) (result i32)))
+    (import "" "stream.cancel-write" (func $stream.cancel-write (param i32) (result i32)))
+    (import "" "stream.drop-readable" (func $stream.drop-readable (param i32)))
+    (import "" "stream.drop-writable" (func $stream.drop-writable (param i32)))
+    (import "" "stream32.new" (func $stream32.new (result i64)))
+    (import "" "stream32.read" (func $stream32.read (param i32 i32 i32) (result i32)))
+    (import "" "strings.new" (func $strings.new (result i64)))
+    (import "" "strings.read" (func $strings.read (param i32 i32 i32) (result i32)))
+    (import "" "strings.write" (func $strings.write (param i32 i32 i32) (result i32)))
+    (import "" "future.new" (func $future.new (result i64)))
+    (import "" "future.read" (func $future.read (param i32 i32) (result i32)))
+    (import "" "future.write" (func $future.write (param i32 i32) (result i32)))
+    (import "" "future.cancel-read" (func $future.cancel-read (param i32) (result i32)))
+    (import "" "future.cancel-write" (func $future.cancel-write (param i32) (result i32)))
+    (import "" "future.drop-readable" (func $future.drop-readable (param i32)))
+    (import "" "future.drop-writable" (func $future.drop-writable (param i32)))
+    ;; The ends of what `$ends` was given last, and a set.
+    (global $r (mut i32) (i32.const 0))
+    (global $w (mut i32) (i32.const 0))
+    (global $set (mut i32) (i32.const 0))
+    (func $ends (param i64)
+      (global.set $r (i32.wrap_i64 (local.get 0)))
+      (global.set $w (i32.wrap_i64 (i64.shr_u (local.get 0) (i64.const 32)))))
+    (func $stream (call $ends (call $stream.new)))
+    (func $future (call $ends (call $future.new)))
+    (func $begun (param i32)
+      (if (i32.ne (local.get 0) (i32.const -1)) (then unreachable)))
+    ;; Starts what is never over: its handle.
+    (func $never (result i32)
+      (i32.shr_u (call $wait (i32.const -1) (i32.const 64)) (i32.const 4)))
+    (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 2048))
+"#;
+
+const AFTER: &str = r#")
+  (canon lower (func $wait) async (memory $mem) (core func $wait))
+  (canon lower (func $wait) (core func $wait-sync))
+  (canon lower (func $take) async (memory $mem) (core func $take))
+  (canon lower (func $take-two) async (memory $mem) (core func $take-two))
+  (canon task.return (result u32) (core func $return))
+  (canon task.return (result u32) (memory $other) (core func $return-other))
+  (canon task.return (result u64) (core func $return-u64))
+  (canon task.return (core func $return-nothing))
+  (canon task.cancel (core func $task.cancel))
+  (canon thread.yield (core func $yield))
+  (canon backpressure.inc (core func $backpressure.inc))
+  (canon backpressure.dec (core func $backpressure.dec))
+  (canon waitable-set.new (core func $set.new))
+  (canon waitable-set.wait (memory $mem) (core func $set.wait))
+  (canon waitable-set.poll (memory $mem) (core func $set.poll))
+  (canon waitable-set.drop (core func $set.drop))
+  (canon waitable.join (core func $join))
+  (canon subtask.cancel (core func $subtask.cancel))
+  (canon subtask.drop (core func $subtask.drop))
+  (canon stream.new $S (core func $stream.new))
+  (canon stream.read $S async (memory $mem) (core func $stream.read))
+  (canon stream.read $S (memory $mem) (core func $stream.read-sync))
+  (canon stream.write $S async (memory $mem) (core func $stream.write))
+  (canon stream.cancel-read $S (core func $stream.cancel-read))
+  (canon stream.cancel-write $S (core func $stream.cancel-write))
+  (canon stream.drop-readable $S (core func $stream.drop-readable))
+  (canon stream.drop-writable $S (core func $stream.drop-writable))
+  (canon stream.new $S32 (core func $stream32.new))
+  (canon stream.read $S32 async (memory $mem) (core func $stream32.read))
+  (core module $alloc (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 2048)))
+  (core instance $alloc (instantiate $alloc))
+  (canon stream.new $SS (core func $strings.new))
+  (canon stream.read $SS async (memory $mem) (realloc (core func $alloc "realloc"))
+    (core func $strings.read))
+  (canon stream.write $SS async (memory $mem) (core func $strings.write))
+  (canon future.new $F (core func $future.new))
+  (canon future.read $F async (memory $mem) (core func $future.read))
+  (canon future.write $F async (memory $mem) (core func $future.write))
+  (canon future.cancel-read $F (core func $future.cancel-read))
+  (canon future.cancel-write $F (core func $future.cancel-write))
+  (canon future.drop-readable $F (core func $future.drop-readable))
+  (canon future.drop-writable $F (core func $future.drop-writable))
+  (core instance $i (instantiate $m (with "" (instance
+    (export "mem" (memory $mem))
+    (export "wait" (func $wait)) (export "wait-sync" (func $wait-sync))
+    (export "take" (func $take)) (export "take-two" (func $take-two))
+    (export "return" (func $return)) (export "return-other" (func $return-other))
+    (export "return-u64" (func $return-u64)) (export "return-nothing" (func $return-nothing))
+    (export "task.cancel" (func $task.cancel)) (export "yield" (func $yield))
+    (export "backpressure.inc" (func $backpressure.inc))
+    (export "backpressure.dec" (func $backpressure.dec))
+    (export "set.new" (func $set.new)) (export "set.wait" (func $set.wait))
+    (export "set.poll" (func $set.poll)) (export "set.drop" (func $set.drop))
+    (export "join" (func $join))
+    (export "subtask.cancel" (func $subtask.cancel)) (export "subtask.drop" (func $subtask.drop))
+    (export "stream.new" (func $stream.new)) (export "stream.read" (func $stream.read))
+    (export "stream.read-sync" (func $stream.read-sync))
+    (export "stream.write" (func $stream.write))
+    (export "stream.cancel-read" (func $stream.cancel-read))
+    (export "stream.cancel-write" (func $stream.cancel-write))
+    (export "stream.drop-readable" (func $stream.drop-readable))
+    (export "stream.drop-writable" (func $stream.drop-writable))
+    (export "stream32.new" (func $stream32.new)) (export "stream32.read" (func $stream32.read))
+    (export "strings.new" (func $strings.new)) (export "strings.read" (func $strings.read))
+    (export "strings.write" (func $strings.write))
+    (export "future.new" (func $future.new))
+    (export "future.read" (func $future.read)) (export "future.write" (func $future.write))
+    (export "future.cancel-read" (func $future.cancel-read))
+    (export "future.cancel-write" (func $future.cancel-write))
+    (export "future.drop-readable" (func $future.drop-readable))
+    (export "future.drop-writable" (func $future.drop-writable))))))
+"#;
+
+/// How a function ends: a result, or a trap.
+type Outcome = Result<u32, TrapCode>;
+
+struct Bench {
+    workshop: Workshop,
+    linker: Linker<Host>,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let workshop = Workshop::new();
+        let mut linker = Linker::<Host>::new(workshop.engine());
+        let mut root = linker.root();
+        root.func_wrap_concurrent("wait", wait).unwrap();
+        for (name, count) in [("take", 1), ("take-two", 2)] {
+            root.func_new_concurrent(name, move |_, _, args, _| {
+                Box::pin(async move {
+                    assert_eq!(args.len(), count);
+                    assert!(args.iter().all(|it| matches!(it, Val::Stream(_))));
+                    Ok(())
+                })
+            })
+            .unwrap();
+        }
+        Bench { workshop, linker }
+    }
+
+    /// A store with the function `run` of a guest that has these functions and this export.
+    fn func(&self, funcs: &str, export: &str) -> (Store<Host>, crate::Func) {
+        let component = component(&self.workshop, &format!("{BEFORE}{funcs}{AFTER}{export})"));
+        let mut store = Store::new(self.workshop.engine(), Host::default());
+        let instance = self.linker.instantiate(&mut store, &component).unwrap();
+        let run = instance.get_typed_func(&mut store, "run").unwrap();
+        (store, run)
+    }
+
+    /// How the function `run` ends.
+    fn run(&self, funcs: &str, export: &str) -> Outcome {
+        let (mut store, run) = self.func(funcs, export);
+        match drive(run.call_async(&mut store, (0,))).0 {
+            Ok((value,)) => Ok(value),
+            Err(error) => match error.trap() {
+                Some(trap) => Err(trap.code()),
+                None => panic!("no trap: {error:?}"),
+            },
+        }
+    }
+
+    /// How a function without a callback ends that returns what this body makes.
+    fn stackful(&self, body: &str) -> Outcome {
+        let funcs = format!(
+            r#"(func $body (result i32) (local $h i32) {body})
+            (func (export "run") (param i32) (call $return (call $body)))"#
+        );
+        self.run(&funcs, STACKFUL)
+    }
+
+    /// How a function ends with these bodies, of itself and of its callback.
+    fn callback(&self, body: &str, callback: &str) -> Outcome {
+        let funcs = format!(
+            r#"(func (export "run") (param i32) (result i32) {body})
+            (func (export "cb") (param $code i32) (param $of i32) (param $what i32) (result i32)
+              {callback})"#
+        );
+        self.run(&funcs, CALLBACK)
+    }
+}
+
+const STACKFUL: &str = r#"(func (export "run") async (param "n" u32) (result u32)
+  (canon lift (core func $i "run") async))"#;
+const CALLBACK: &str = r#"(func (export "run") async (param "n" u32) (result u32)
+  (canon lift (core func $i "run") async (callback (core func $i "cb"))))"#;
+/// Lifted without `async`, though the type has it.
+const PLAIN: &str = r#"(func (export "run") async (param "n" u32) (result u32)
+  (canon lift (core func $i "run")))"#;
+/// Not `async` at all.
+const SYNC: &str = r#"(func (export "run") (param "n" u32) (result u32)
+  (canon lift (core func $i "run")))"#;
+
+#[track_caller]
+fn check(cases: &[(&str, Outcome)]) {
+    let bench = Bench::new();
+    for (body, expected) in cases {
+        assert_eq!(bench.stackful(body), *expected, "{body}");
+    }
+}
+
+#[test]
+fn ends_in_the_middle_of_a_copy() {
+    let read = "(call $begun (call $stream.read (global.get $r) (i32.const 64) (i32.const 4)))";
+    let write = "(call $begun (call $stream.write (global.get $w) (i32.const 64) (i32.const 4)))";
+    let busy = Err(TrapCode::EndBusy);
+    let twice = Err(TrapCode::CopyInProgress);
+    let cases = [
+        (read, "(call $stream.drop-readable (global.get $r))", busy),
+        (write, "(call $stream.drop-writable (global.get $w))", busy),
+        (read, "(drop (call $take (global.get $r)))", busy),
+        (read, read, twice),
+        (write, write, twice),
+    ];
+    let bench = Bench::new();
+    for (begin, then, expected) in cases {
+        let body = format!("(call $stream) {begin} {then} (i32.const 0)");
+        assert_eq!(bench.stackful(&body), expected, "{body}");
+    }
+    let read = "(call $begun (call $future.read (global.get $r) (i32.const 64)))";
+    let write = "(call $begun (call $future.write (global.get $w) (i32.const 64)))";
+    let cases = [
+        (read, "(call $future.drop-readable (global.get $r))", busy),
+        (write, "(call $future.drop-writable (global.get $w))", busy),
+        (read, read, twice),
+        (write, write, twice),
+    ];
+    for (begin, then, expected) in cases {
+        let body = format!("(call $future) {begin} {then} (i32.const 0)");
+        assert_eq!(bench.stackful(&body), expected, "{body}");
+    }
+}
+
+#[test]
+fn ends_whose_other_end_is_gone() {
+    check(&[
+        // Dropped before.
+        (
+            "(call $stream) (call $stream.drop-writable (global.get $w))
+            (call $stream.read (global.get $r) (i32.const 64) (i32.const 4))",
+            Ok(1),
+        ),
+        (
+            "(call $stream) (call $stream.drop-readable (global.get $r))
+            (call $stream.write (global.get $w) (i32.const 64) (i32.const 4))",
+            Ok(1),
+        ),
+        (
+            "(call $future) (call $future.drop-readable (global.get $r))
+            (call $future.write (global.get $w) (i32.const 64))",
+            Ok(1),
+        ),
+        // After that it is over.
+        (
+            "(call $stream) (call $stream.drop-writable (global.get $w))
+            (drop (call $stream.read (global.get $r) (i32.const 64) (i32.const 4)))
+            (call $stream.read (global.get $r) (i32.const 64) (i32.const 4))",
+            Err(TrapCode::EndDone),
+        ),
+        // In the middle: an event that nobody took, which a cancellation tells, once.
+        (
+            "(call $stream)
+            (call $begun (call $stream.read (global.get $r) (i32.const 64) (i32.const 4)))
+            (call $stream.drop-writable (global.get $w))
+            (call $stream.cancel-read (global.get $r))",
+            Ok(1),
+        ),
+        (
+            "(call $stream)
+            (call $begun (call $stream.read (global.get $r) (i32.const 64) (i32.const 4)))
+            (call $stream.drop-writable (global.get $w))
+            (drop (call $stream.cancel-read (global.get $r)))
+            (call $stream.cancel-read (global.get $r))",
+            Err(TrapCode::NoCopy),
+        ),
+        // The event is that of a read, of this end.
+        (
+            "(call $stream) (global.set $set (call $set.new))
+            (call $join (global.get $r) (global.get $set))
+            (call $begun (call $stream.read (global.get $r) (i32.const 64) (i32.const 4)))
+            (call $stream.drop-writable (global.get $w))
+            (i32.add (i32.mul (call $set.wait (global.get $set) (i32.const 0)) (i32.const 100))
+              (i32.add (i32.mul (i32.eq (i32.load (i32.const 0)) (global.get $r)) (i32.const 10))
+                (i32.load (i32.const 4))))",
+            Ok(211),
+        ),
+    ]);
+}
+
+#[test]
+fn ends_that_are_dropped_or_passed_on_twice() {
+    let gone = Err(TrapCode::UnknownHandle);
+    check(&[
+        (
+            "(call $stream) (call $stream.drop-readable (global.get $r))
+            (call $stream.drop-readable (global.get $r)) (i32.const 0)",
+            gone,
+        ),
+        (
+            "(call $stream) (drop (call $take (global.get $r)))
+            (call $take (global.get $r))",
+            gone,
+        ),
+        (
+            "(call $stream) (call $take-two (global.get $r) (global.get $r))",
+            gone,
+        ),
+        (
+            "(call $stream) (drop (call $take (global.get $r)))
+            (call $stream.read (global.get $r) (i32.const 64) (i32.const 4))",
+            gone,
+        ),
+        // What the host has neither reads nor goes: a write waits.
+        (
+            "(call $stream) (drop (call $take (global.get $r)))
+            (call $stream.write (global.get $w) (i32.const 64) (i32.const 4))",
+            Ok(u32::MAX),
+        ),
+        // The writable end is nothing that can be passed on.
+        (
+            "(call $stream) (call $take (global.get $w))",
+            Err(TrapCode::WrongHandleKind),
+        ),
+        // Nor is a stream of another type.
+        (
+            "(call $ends (call $stream32.new)) (call $take (global.get $r))",
+            Err(TrapCode::WrongHandleKind),
+        ),
+    ]);
+}
+
+#[test]
+fn cancelling_what_cannot_be() {
+    let nothing = Err(TrapCode::NoCopy);
+    check(&[
+        // Was cancelled.
+        (
+            "(call $stream)
+            (call $begun (call $stream.read (global.get $r) (i32.const 64) (i32.const 4)))
+            (call $stream.cancel-read (global.get $r))",
+            Ok(2),
+        ),
+        (
+            "(call $stream)
+            (call $begun (call $stream.read (global.get $r) (i32.const 64) (i32.const 4)))
+            (drop (call $stream.cancel-read (global.get $r)))
+            (call $stream.cancel-read (global.get $r))",
+            nothing,
+        ),
+        (
+            "(call $future)
+            (call $begun (call $future.write (global.get $w) (i32.const 64)))
+            (drop (call $future.cancel-write (global.get $w)))
+            (call $future.cancel-write (global.get $w))",
+            nothing,
+        ),
+        // A subtask that has ended so, twice, and after it was dropped.
+        (
+            "(local.set $h (call $never)) (drop (call $subtask.cancel (local.get $h)))
+            (call $subtask.cancel (local.get $h))",
+            Err(TrapCode::SubtaskCancelled),
+        ),
+        (
+            "(local.set $h (call $never)) (drop (call $subtask.cancel (local.get $h)))
+            (call $subtask.drop (local.get $h))
+            (call $subtask.cancel (local.get $h))",
+            Err(TrapCode::UnknownHandle),
+        ),
+        (
+            "(call $task.cancel) (i32.const 0)",
+            Err(TrapCode::TaskNotCancelled),
+        ),
+    ]);
+}
+
+#[test]
+fn copies_inside_one_instance() {
+    check(&[
+        // Numbers are copied, up to where one of the buffers ends.
+        (
+            r#"(call $stream) (i32.store (i32.const 64) (i32.const 0x04030201))
+            (call $begun (call $stream.write (global.get $w) (i32.const 64) (i32.const 4)))
+            (if (i32.ne (i32.const 0x20)
+                (call $stream.read (global.get $r) (i32.const 96) (i32.const 2)))
+              (then unreachable))
+            (i32.load (i32.const 96))"#,
+            Ok(0x0201),
+        ),
+        (
+            r#"(call $future) (i32.store (i32.const 64) (i32.const 77))
+            (call $begun (call $future.write (global.get $w) (i32.const 64)))
+            (drop (call $future.read (global.get $r) (i32.const 96)))
+            (i32.load (i32.const 96))"#,
+            Ok(77),
+        ),
+        // Others are not.
+        (
+            "(call $ends (call $strings.new))
+            (call $begun (call $strings.write (global.get $w) (i32.const 64) (i32.const 1)))
+            (call $strings.read (global.get $r) (i32.const 96) (i32.const 1))",
+            Err(TrapCode::SameInstanceCopy),
+        ),
+    ]);
+}
+
+#[test]
+fn buffers_that_are_not_there() {
+    let out = Err(TrapCode::StreamOutOfBounds);
+    check(&[
+        (
+            "(call $stream) (call $stream.read (global.get $r) (i32.const -8) (i32.const 4))",
+            out,
+        ),
+        (
+            "(call $stream) (call $stream.write (global.get $w) (i32.const 65533) (i32.const 4))",
+            out,
+        ),
+        (
+            "(call $future) (call $future.read (global.get $r) (i32.const 65536))",
+            out,
+        ),
+        (
+            "(call $stream)
+            (call $stream.read (global.get $r) (i32.const 0) (i32.const 0x10000000))",
+            Err(TrapCode::StreamTooLong),
+        ),
+        (
+            "(call $stream) (call $stream.read (global.get $r) (i32.const 0) (i32.const -1))",
+            Err(TrapCode::StreamTooLong),
+        ),
+        (
+            "(call $ends (call $stream32.new))
+            (call $stream32.read (global.get $r) (i32.const 65) (i32.const 1))",
+            Err(TrapCode::UnalignedPointer),
+        ),
+    ]);
+}
+
+/// That it traps, whatever the code is.
+#[track_caller]
+fn check_traps(bodies: &[&str]) {
+    let bench = Bench::new();
+    for body in bodies {
+        let outcome = bench.stackful(body);
+        assert!(outcome.is_err(), "{body}: {outcome:?}");
+    }
+}
+
+#[test]
+fn places_for_results_and_events_that_are_not_there() {
+    let event = "(call $stream) (global.set $set (call $set.new))
+        (call $join (global.get $r) (global.get $set))
+        (call $begun (call $stream.read (global.get $r) (i32.const 64) (i32.const 4)))
+        (call $stream.drop-writable (global.get $w))";
+    check_traps(&[
+        "(call $wait (i32.const 0) (i32.const -4))",
+        "(call $wait (i32.const 0) (i32.const 65536))",
+        "(call $wait (i32.const 0) (i32.const 65))",
+        "(global.set $set (call $set.new))
+        (call $join (i32.shr_u (call $wait (i32.const 3) (i32.const -4)) (i32.const 4))
+          (global.get $set))
+        (call $set.wait (global.get $set) (i32.const 0))",
+        &format!("{event} (call $set.wait (global.get $set) (i32.const -4))"),
+        &format!("{event} (call $set.wait (global.get $set) (i32.const 65532))"),
+        &format!("{event} (call $set.wait (global.get $set) (i32.const 2))"),
+        &format!("{event} (call $set.poll (global.get $set) (i32.const 65536))"),
+    ]);
+}
+
+#[test]
+fn sets_that_are_in_use() {
+    check(&[
+        (
+            "(call $stream) (global.set $set (call $set.new))
+            (call $join (global.get $r) (global.get $set))
+            (call $set.drop (global.get $set)) (i32.const 0)",
+            Err(TrapCode::SetInUse),
+        ),
+        // Not any more.
+        (
+            "(call $stream) (global.set $set (call $set.new))
+            (call $join (global.get $r) (global.get $set))
+            (call $join (global.get $r) (i32.const 0))
+            (call $set.drop (global.get $set)) (i32.const 5)",
+            Ok(5),
+        ),
+        (
+            "(call $stream) (global.set $set (call $set.new))
+            (call $join (global.get $r) (global.get $set))
+            (call $stream.drop-readable (global.get $r))
+            (call $set.drop (global.get $set)) (i32.const 5)",
+            Ok(5),
+        ),
+        // Whoever waits for it itself does not find it in a set.
+        (
+            "(call $stream) (global.set $set (call $set.new))
+            (call $join (global.get $r) (global.get $set))
+            (call $stream.read-sync (global.get $r) (i32.const 64) (i32.const 4))",
+            Err(TrapCode::WaitableInUse),
+        ),
+        (
+            "(call $stream) (call $stream.read-sync (global.get $r) (i32.const 64) (i32.const 4))",
+            Err(TrapCode::Deadlock),
+        ),
+    ]);
+}
+
+#[test]
+fn backpressure_beyond_its_bounds() {
+    let bench = Bench::new();
+    let outcome = bench.stackful("(call $backpressure.dec) (i32.const 0)");
+    assert_eq!(outcome, Err(TrapCode::BackpressureOverflow));
+    let times = |count: u32| {
+        format!(
+            "(local.set $h (i32.const {count}))
+            (loop $more (call $backpressure.inc)
+              (br_if $more (local.tee $h (i32.sub (local.get $h) (i32.const 1)))))
+            (i32.const 0)"
+        )
+    };
+    assert_eq!(bench.stackful(&times(65535)), Ok(0));
+    let outcome = bench.stackful(&times(65536));
+    assert_eq!(outcome, Err(TrapCode::BackpressureOverflow));
+}
+
+#[test]
+fn an_instance_that_lets_nobody_in_is_a_deadlock() {
+    let bench = Bench::new();
+    let funcs = r#"(func (export "run") (param i32)
+      (call $backpressure.inc) (call $return (i32.const 1)))"#;
+    let (mut store, run) = bench.func(funcs, STACKFUL);
+    let (result, _) = drive(run.call_async(&mut store, (0,)));
+    assert_eq!(result.unwrap(), (1,));
+    let error = drive(run.call_async(&mut store, (0,))).0.unwrap_err();
+    assert_eq!(error.trap().unwrap().code(), TrapCode::Deadlock);
+}
+
+#[test]
+fn codes_that_callbacks_do_not_have() {
+    let bench = Bench::new();
+    let returned = "(call $return (i32.const 9))";
+    for code in 3..16 {
+        for high in [0, 0x10, 0x7fff_fff0, 0xffff_fff0_u32] {
+            let body = format!("{returned} (i32.const {:#x})", code | high);
+            let expected = Err(TrapCode::InvalidCallbackCode);
+            assert_eq!(bench.callback(&body, "unreachable"), expected, "{body}");
+            // Or from the callback.
+            let callback = format!("{returned} (i32.const {:#x})", code | high);
+            let outcome = bench.callback("(i32.const 1)", &callback);
+            assert_eq!(outcome, expected, "{callback}");
+        }
+    }
+    // Waits for what is no set.
+    let wrong = [
+        ("(i32.const 2)", Err(TrapCode::UnknownHandle)),
+        ("(i32.const 0xfffffff2)", Err(TrapCode::UnknownHandle)),
+        (
+            "(call $stream) (i32.or (i32.const 2) (i32.shl (global.get $r) (i32.const 4)))",
+            Err(TrapCode::WrongHandleKind),
+        ),
+    ];
+    for (body, expected) in wrong {
+        assert_eq!(bench.callback(body, "unreachable"), expected, "{body}");
+        assert_eq!(bench.callback("(i32.const 1)", body), expected, "{body}");
+    }
+}
+
+#[test]
+fn yields_are_turns_without_an_event() {
+    let bench = Bench::new();
+    let callback = "(if (i32.or (local.get $code) (i32.or (local.get $of) (local.get $what)))
+        (then unreachable))
+      (global.set $set (i32.add (global.get $set) (i32.const 1)))
+      (if (i32.lt_u (global.get $set) (i32.const 1000)) (then (return (i32.const 1))))
+      (call $return (global.get $set)) (i32.const 0)";
+    assert_eq!(bench.callback("(i32.const 1)", callback), Ok(1000));
+}
+
+#[test]
+fn results_that_are_given_twice_never_or_wrongly() {
+    let bench = Bench::new();
+    let cases = [
+        ("", Err(TrapCode::NoReturn)),
+        ("(call $return (i32.const 1))", Ok(1)),
+        (
+            "(call $return (i32.const 1)) (call $return (i32.const 2))",
+            Err(TrapCode::TaskResolved),
+        ),
+        (
+            "(call $return-u64 (i64.const 1))",
+            Err(TrapCode::InvalidTaskReturn),
+        ),
+        ("(call $return-nothing)", Err(TrapCode::InvalidTaskReturn)),
+        (
+            "(call $return (i32.const 1)) (call $task.cancel)",
+            Err(TrapCode::TaskResolved),
+        ),
+    ];
+    for (body, expected) in cases {
+        let stackful = format!(r#"(func (export "run") (param i32) {body})"#);
+        assert_eq!(bench.run(&stackful, STACKFUL), expected, "stackful: {body}");
+        let body = format!("{body} (i32.const 0)");
+        assert_eq!(
+            bench.callback(&body, "unreachable"),
+            expected,
+            "at once: {body}"
+        );
+        let outcome = bench.callback("(i32.const 1)", &body);
+        assert_eq!(outcome, expected, "in the callback: {body}");
+    }
+    for (export, expected) in [(PLAIN, TrapCode::SyncTask), (SYNC, TrapCode::SyncTask)] {
+        for call in ["(call $return (i32.const 1))", "(call $task.cancel)"] {
+            let body =
+                format!(r#"(func (export "run") (param i32) (result i32) {call} (i32.const 2))"#);
+            assert_eq!(bench.run(&body, export), Err(expected), "{call} {export}");
+        }
+    }
+}
+
+#[test]
+fn results_are_given_with_the_options_of_the_function() {
+    // Also where nothing of the result is in the memory; but then one of them may name none.
+    let bench = Bench::new();
+    let funcs = r#"(func (export "run") (param i32) (call $return-other (i32.const 1)))"#;
+    let export = r#"(func (export "run") async (param "n" u32) (result u32)
+      (canon lift (core func $i "run") async (memory $mem)))"#;
+    assert_eq!(bench.run(funcs, export), Err(TrapCode::InvalidTaskReturn));
+    assert_eq!(bench.run(funcs, STACKFUL), Ok(1));
+}
+
+#[test]
+fn functions_that_are_not_async_cannot_wait() {
+    let bench = Bench::new();
+    let bodies = [
+        "(call $wait-sync (i32.const 1))",
+        "(call $stream) (call $stream.read-sync (global.get $r) (i32.const 64) (i32.const 4))",
+        "(call $set.wait (call $set.new) (i32.const 0))",
+    ];
+    for body in bodies {
+        let funcs = format!(r#"(func (export "run") (param i32) (result i32) {body})"#);
+        let outcome = bench.run(&funcs, SYNC);
+        assert_eq!(outcome, Err(TrapCode::CannotBlock), "{body}");
+    }
+}
+
+#[test]
+fn guests_that_yield_for_ever_let_the_executor_work() {
+    let bench = Bench::new();
+    let endless = [
+        (
+            r#"(func (export "run") (param i32) (result i32) (i32.const 1))
+            (func (export "cb") (param i32 i32 i32) (result i32) (i32.const 1))"#,
+            CALLBACK,
+        ),
+        (
+            r#"(func (export "run") (param i32) (loop $l (drop (call $yield)) (br $l)))"#,
+            STACKFUL,
+        ),
+    ];
+    for (funcs, export) in endless {
+        let (mut store, run) = bench.func(funcs, export);
+        let mut call = Box::pin(run.call_async(&mut store, (0,)));
+        // Each poll ends.
+        poll_times(call.as_mut(), 100);
+        drop(call);
+        let mut both = Box::pin(
+            store.run_concurrent(async |accessor| run.call_concurrent(accessor, (0,)).await),
+        );
+        poll_times(both.as_mut(), 100);
+        drop(both);
+    }
+}
+
+#[test]
+fn guests_that_make_things_for_ever_are_stopped() {
+    let endless = [
+        "(call $stream)",
+        "(call $future)",
+        "(drop (call $set.new))",
+        "(drop (call $never))",
+        "(call $stream) (call $begun (call $stream.read (global.get $r) (i32.const 64) (i32.const 4)))",
+    ];
+    let bench = Bench::new();
+    for body in endless {
+        let outcome = bench.stackful(&format!("(loop $l {body} (br $l)) (i32.const 0)"));
+        let codes = [TrapCode::TableFull, TrapCode::TooManyTasks];
+        assert!(
+            outcome.is_err_and(|code| codes.contains(&code)),
+            "{body}: {outcome:?}"
+        );
+    }
+}
