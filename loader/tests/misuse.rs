@@ -8,4 +8,6 @@ fn misuse_does_not_compile() {
     let cases = trybuild::TestCases::new();
     cases.pass("tests/misuse/compiles/*.rs");
     cases.compile_fail("tests/misuse/*.rs");
+    #[cfg(feature = "async")]
+    cases.compile_fail("tests/misuse/waiting/*.rs");
 }

@@ -9,6 +9,7 @@ mod idents;
 mod modules;
 mod options;
 mod resources;
+mod rules;
 mod types;
 mod world;
 

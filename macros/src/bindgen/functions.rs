@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{ToTokens as _, quote};
+use quote::{ToTokens, quote};
 use syn::{Error, LitStr, Path, Result};
 use wit_parser::{Function, FunctionKind, InterfaceId, Type, TypeDefKind, TypeId, TypeOwner};
 
@@ -11,6 +11,7 @@ use super::idents::{prefixed, snake};
 use super::modules::Scope;
 use super::options::Trappable;
 use super::resources::{Group, Resource};
+use super::rules::Rules;
 use super::types::{Mode, TypeWriter, docs, unsupported};
 
 /// The most parameters, because traits are implemented for tuples of up to this many.
@@ -25,6 +26,17 @@ pub(super) fn own(name: &str) -> Ident {
 pub(super) struct Failing<'a> {
     pub(super) trappable: &'a Trappable,
     pub(super) error_types: &'a [(LitStr, Path)],
+}
+
+/// The bound of what futures have, which any thread may poll.
+fn send() -> TokenStream {
+    quote!(::core::marker::Send)
+}
+
+/// What a host function returns that waits.
+fn future(output: &TokenStream) -> TokenStream {
+    let send = send();
+    quote!(impl ::core::future::Future<Output = #output> + #send)
 }
 
 /// A parameter list and a result.
@@ -80,15 +92,22 @@ fn allow() -> TokenStream {
     )])
 }
 
-/// Refuses functions that are not called synchronously.
+/// Refuses functions that guests call or implement asynchronously. Those that are async for the
+/// host only are synchronous in WIT.
 fn check_kind(func: &Function) -> Result<()> {
     match func.kind {
         FunctionKind::Freestanding
         | FunctionKind::Constructor(_)
         | FunctionKind::Method(_)
         | FunctionKind::Static(_) => Ok(()),
+        FunctionKind::AsyncFreestanding
+        | FunctionKind::AsyncMethod(_)
+        | FunctionKind::AsyncStatic(_) => Err(unsupported(&format!(
+            "`{}`, which WIT declares as `async func`",
+            func.name
+        ))),
         _ => Err(unsupported(&format!(
-            "`{}`, which is async, or a property",
+            "`{}`, which is a property",
             func.name
         ))),
     }
@@ -115,12 +134,16 @@ pub(super) enum Place<'a> {
 /// The code that finds and calls an exported function.
 pub(super) fn export(
     types: &TypeWriter<'_>,
+    rules: &Rules,
     group: &Group<'_>,
     func: &Function,
     place: Place<'_>,
     scope: Scope,
 ) -> Result<Export> {
     check_kind(func)?;
+    let is_async = rules
+        .flags(types.tree, scope.interface, &func.name)
+        .is_async;
     let (krate, borrows) = (types.krate, types.borrows(func));
     let owned = Signature::new(types, func, Mode::Owned, scope)?;
     let borrowed = Signature::new(types, func, Mode::Borrowed, scope)?;
@@ -171,19 +194,34 @@ pub(super) fn export(
         None => quote!(),
     };
     let (docs, allow) = (docs(&func.docs), allow());
+    let (keyword, context, called) = match is_async {
+        true => {
+            let send = send();
+            (
+                quote!(async),
+                quote!(#krate::AsContextMut<Data: #send>),
+                quote!(call_async(#store, (#(#names,)*)).await),
+            )
+        }
+        false => (
+            quote!(),
+            quote!(#krate::AsContextMut),
+            quote!(call(#store, (#(#names,)*))),
+        ),
+    };
     Ok(Export {
         field: quote!(#field: #krate::#ty),
         value: quote!(#field: #found #untyped),
         method: quote! {
             #docs
             #allow
-            pub fn #method(
+            pub #keyword fn #method(
                 &self,
-                #store: impl #krate::AsContextMut,
+                #store: impl #context,
                 #(#names: #types),*
             ) -> #krate::Result<#returned> {
                 let #typed = #call;
-                #typed.call(#store, (#(#names,)*)) #unpack
+                #typed.#called #unpack
             }
         },
     })
@@ -193,6 +231,7 @@ pub(super) fn export(
 #[derive(Clone, Copy)]
 pub(super) struct Imports<'a> {
     pub(super) types: &'a TypeWriter<'a>,
+    pub(super) rules: &'a Rules,
     pub(super) failing: &'a Failing<'a>,
     /// The trait of functions that do not belong to a resource. It has the conversions of errors.
     pub(super) host: &'a Ident,
@@ -205,6 +244,16 @@ pub(super) struct Imports<'a> {
 pub(super) struct HostTrait {
     pub(super) item: TokenStream,
     pub(super) definitions: TokenStream,
+    /// Whether a function is async: futures have the host and the store's data.
+    pub(super) is_async: bool,
+}
+
+/// The functions of a group.
+#[derive(Default)]
+struct Functions {
+    methods: TokenStream,
+    definitions: TokenStream,
+    is_async: bool,
 }
 
 impl Imports<'_> {
@@ -218,8 +267,13 @@ impl Imports<'_> {
     ) -> Result<HostTrait> {
         let traits = resources.iter().filter_map(|group| group.resource);
         let names: Vec<_> = traits.map(Resource::host).collect();
-        let supertraits = (!names.is_empty()).then(|| quote!(: #(#names)+*));
-        let (methods, mut definitions) = self.functions(free, self.host)?;
+        let Functions {
+            methods,
+            mut definitions,
+            mut is_async,
+        } = self.functions(free, self.host)?;
+        let names = names.iter().map(ToTokens::to_token_stream);
+        let supertraits = supertraits(names.chain(is_async.then(send)));
         let funcs = resources
             .iter()
             .chain([free])
@@ -234,51 +288,78 @@ impl Imports<'_> {
             let found = self.resource(group, resource)?;
             item.extend(found.item);
             definitions.extend(found.definitions);
+            is_async |= found.is_async;
         }
-        Ok(HostTrait { item, definitions })
+        Ok(HostTrait {
+            item,
+            definitions,
+            is_async,
+        })
     }
 
     /// The trait of a resource's functions.
     fn resource(&self, group: &Group<'_>, resource: Resource<'_>) -> Result<HostTrait> {
         let krate = self.types.krate;
         let (name, host) = (resource.name, resource.host());
-        let (methods, functions) = self.functions(group, &host)?;
+        let Functions {
+            methods,
+            definitions,
+            mut is_async,
+        } = self.functions(group, &host)?;
         let ty = self.types.named(resource.id, name, self.scope);
         let (store, get, linker) = (own("store"), own("get"), own("linker"));
         let docs = format!("What the host does for the resource `{name}`.");
+        let drop_name = format!("[drop]{name}");
+        let drop_flags = self
+            .rules
+            .flags(self.types.tree, self.scope.interface, &drop_name);
+        let call = quote! {
+            #host::drop(#get(#store.data_mut()), #krate::Resource::new_own(rep))
+        };
+        let dropped = quote!(#krate::Result<()>);
+        let (define, returned, body) = match drop_flags.is_async {
+            true => (
+                quote!(resource_async),
+                future(&dropped),
+                quote!(::std::boxed::Box::new(async move { #call.await })),
+            ),
+            false => (quote!(resource), dropped, call),
+        };
+        is_async |= drop_flags.is_async;
+        let supertraits = supertraits(is_async.then(send).into_iter());
         Ok(HostTrait {
             item: quote! {
                 #[doc = #docs]
-                pub trait #host {
+                pub trait #host #supertraits {
                     #methods
 
                     /// Called when a guest has dropped a resource that it owned. An error ends the
                     /// call as a trap does.
-                    fn drop(&mut self, rep: #krate::Resource<#ty>) -> #krate::Result<()>;
+                    fn drop(&mut self, rep: #krate::Resource<#ty>) -> #returned;
                 }
             },
             definitions: quote! {
-                #linker.resource(
+                #linker.#define(
                     #name,
                     #krate::ResourceType::host::<#ty>(),
-                    move |mut #store, rep| {
-                        #host::drop(#get(#store.data_mut()), #krate::Resource::new_own(rep))
-                    },
+                    move |mut #store, rep| #body,
                 )?;
-                #functions
+                #definitions
             },
+            is_async,
         })
     }
 
     /// The methods of a group, and the code that defines them.
-    fn functions(&self, group: &Group<'_>, host: &Ident) -> Result<(TokenStream, TokenStream)> {
-        let (mut methods, mut definitions) = (TokenStream::new(), TokenStream::new());
+    fn functions(&self, group: &Group<'_>, host: &Ident) -> Result<Functions> {
+        let mut functions = Functions::default();
         for func in &group.funcs {
             let import = import(self, host, &group.host_method(func), func)?;
-            methods.extend(import.method);
-            definitions.extend(import.definition);
+            functions.methods.extend(import.method);
+            functions.definitions.extend(import.definition);
+            functions.is_async |= import.is_async;
         }
-        Ok((methods, definitions))
+        Ok(functions)
     }
 
     /// The methods that convert the host's errors to the world's.
@@ -303,10 +384,17 @@ impl Imports<'_> {
     }
 }
 
+/// The supertraits of a trait, if it has some.
+fn supertraits(bounds: impl Iterator<Item = TokenStream>) -> Option<TokenStream> {
+    let bounds: Vec<_> = bounds.collect();
+    (!bounds.is_empty()).then(|| quote!(: #(#bounds)+*))
+}
+
 /// An imported function: the method of the host's trait, and the code that defines it in a linker.
 struct Import {
     method: TokenStream,
     definition: TokenStream,
+    is_async: bool,
 }
 
 /// The code that defines an imported function by a method of the trait `host_trait`.
@@ -319,12 +407,15 @@ fn import(
     check_kind(func)?;
     let Imports {
         types,
+        rules,
         failing,
         host: root_trait,
         instance,
         scope,
     } = *imports;
     let krate = types.krate;
+    let flags = rules.flags(types.tree, scope.interface, &func.name);
+    let is_trappable = flags.is_trappable || is_trappable(failing.trappable, func, instance);
     let signature = Signature::new(types, func, Mode::Owned, scope)?;
     let (names, param_types) = (&signature.names, &signature.types);
     let (name, docs) = (&func.name, docs(&func.docs));
@@ -335,7 +426,8 @@ fn import(
         .and_then(|ty| error_of(types, failing, ty));
     // Called by the trait's name, because traits of several interfaces may have methods of the same
     // name.
-    let call = quote!(#host_trait::#method(#host, #(#names),*));
+    let wait = flags.is_async.then(|| quote!(.await));
+    let call = quote!(#host_trait::#method(#host, #(#names),*) #wait);
     let has_result = signature.result.is_some();
     let (returned, body) = match error {
         Some((error, ok, path)) => {
@@ -357,7 +449,7 @@ fn import(
         }
         None => {
             let returned = signature.returned();
-            match (is_trappable(failing.trappable, func, instance), has_result) {
+            match (is_trappable, has_result) {
                 (true, true) => (
                     quote!(#krate::Result<#returned>),
                     quote!(#call.map(|result| (result,))),
@@ -372,6 +464,19 @@ fn import(
     // A Rust type stands for owned and for borrowed handles.
     let borrows = types.borrows(func);
     let borrows = borrows.map(|borrows| quote!(#linker.expect_borrows(#name, #borrows);));
+    let body = quote! {
+        let #host = #get(#store.data_mut());
+        #body
+    };
+    let (define, returned, body) = match flags.is_async {
+        // The future has the store: the host is borrowed from it.
+        true => (
+            quote!(func_wrap_async),
+            future(&returned),
+            quote!(::std::boxed::Box::new(async move { #body })),
+        ),
+        false => (quote!(func_wrap), returned, quote!({ #body })),
+    };
     Ok(Import {
         method: quote! {
             #docs
@@ -379,15 +484,10 @@ fn import(
             fn #method(&mut self, #(#names: #param_types),*) -> #returned;
         },
         definition: quote! {
-            #linker.func_wrap(
-                #name,
-                move |mut #store, (#(#names,)*)| {
-                    let #host = #get(#store.data_mut());
-                    #body
-                },
-            )?;
+            #linker.#define(#name, move |mut #store, (#(#names,)*)| #body)?;
             #borrows
         },
+        is_async: flags.is_async,
     })
 }
 

@@ -149,6 +149,17 @@ impl<'a> Tree<'a> {
         vec![full, without_version]
     }
 
+    /// The names of the package of an interface that has a name of its own.
+    pub(super) fn package_keys(&self, interface: InterfaceId) -> Vec<String> {
+        let package = self.resolve.interfaces[interface].package;
+        let Some(package) = package.filter(|_| !self.names.contains_key(&interface)) else {
+            return Vec::new();
+        };
+        let name = &self.resolve.packages[package].name;
+        let without_version = format!("{}:{}", name.namespace, name.name);
+        vec![name.to_string(), without_version]
+    }
+
     fn find(&self, keys: &[String]) -> Option<&'a Path> {
         let found = self
             .with

@@ -4,6 +4,8 @@ use proc_macro2::Span;
 use syn::parse::{Parse, ParseStream};
 use syn::{Error, Ident, LitBool, LitStr, Path, Result, Token, braced, bracketed, token};
 
+use super::rules::{Rules, Side};
+
 /// The contents of the parentheses of `bindgen!`.
 #[derive(Default)]
 pub(crate) struct BindgenOptions {
@@ -17,6 +19,9 @@ pub(crate) struct BindgenOptions {
     /// Error types, and the host's own error type that host functions return in place of each.
     pub(crate) error_types: Vec<(LitStr, Path)>,
     pub(crate) trappable: Trappable,
+    /// What is chosen for each function.
+    pub(crate) imports: Option<Rules>,
+    pub(crate) exports: Option<Rules>,
     /// Traits that generated types derive in addition to the usual ones.
     pub(crate) derives: Vec<Path>,
     pub(crate) krate: Option<Path>,
@@ -88,14 +93,22 @@ impl BindgenOptions {
                 self.trappable = trappable(input)?;
                 Ok(())
             }
+            "imports" => {
+                let rules = Rules::parse(input, Side::Imports)?;
+                once(&mut self.imports, rules, "imports", name.span())
+            }
+            "exports" => {
+                let rules = Rules::parse(input, Side::Exports)?;
+                once(&mut self.exports, rules, "exports", name.span())
+            }
             "additional_derives" => {
                 self.derives = list(input)?;
                 Ok(())
             }
             _ => Err(Error::new(
                 name.span(),
-                "expected `path`, `inline`, `world`, `with`, `trappable_imports`, \
-                 `trappable_error_type`, `additional_derives` or `crate`",
+                "expected `path`, `inline`, `world`, `with`, `imports`, `exports`, \
+                 `trappable_imports`, `trappable_error_type`, `additional_derives` or `crate`",
             )),
         }
     }

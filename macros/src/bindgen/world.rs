@@ -15,6 +15,7 @@ use super::idents::{camel, camel_text, snake};
 use super::modules::{Modules, Scope, Tree};
 use super::options::BindgenOptions;
 use super::resources::{self, Group};
+use super::rules::{Rules, Side};
 use super::types::{TypeWriter, docs};
 
 struct Writer<'a> {
@@ -22,8 +23,12 @@ struct Writer<'a> {
     tree: &'a Tree<'a>,
     types: TypeWriter<'a>,
     failing: Failing<'a>,
+    import_rules: &'a Rules,
+    export_rules: &'a Rules,
     krate: &'a Path,
     modules: Modules,
+    /// Whether host functions are async.
+    has_async_imports: bool,
 }
 
 /// The output for a world.
@@ -38,6 +43,8 @@ pub(super) fn expand(
         .krate
         .clone()
         .unwrap_or_else(|| parse_quote!(::cwasm));
+    let no_rules = Rules::default();
+    let (import_rules, export_rules) = (&options.imports, &options.exports);
     let mut writer = Writer {
         resolve,
         tree: &tree,
@@ -52,13 +59,20 @@ pub(super) fn expand(
             trappable: &options.trappable,
             error_types: &options.error_types,
         },
+        import_rules: import_rules.as_ref().unwrap_or(&no_rules),
+        export_rules: export_rules.as_ref().unwrap_or(&no_rules),
         krate: &krate,
         modules: Modules::default(),
+        has_async_imports: false,
     };
     let imports = writer.imports(world)?;
     let exports = writer.exports(world)?;
+    writer.import_rules.check_used(Side::Imports)?;
+    writer.export_rules.check_used(Side::Exports)?;
     let modules = writer.modules.tokens();
-    Ok(quote!(#imports #exports #modules))
+    let has_async = writer.import_rules.has_async() || writer.export_rules.has_async();
+    let needed = has_async.then(|| quote!(#krate::__async! { needed }));
+    Ok(quote!(#needed #imports #exports #modules))
 }
 
 /// The types that occur as errors in results of functions.
@@ -102,7 +116,7 @@ impl Writer<'_> {
         let (mut funcs, mut types) = (Vec::new(), Vec::new());
         // Each interface is written once, whatever labels it has. Remembers whether it has a host.
         let mut written = HashMap::new();
-        let (linker, get, host) = (own("linker"), own("get"), own("H"));
+        let (linker, get, host) = (own("linker"), own("get"), own("H_"));
         for (key, item) in &world.imports {
             match item {
                 WorldItem::Interface { id, .. } => {
@@ -140,13 +154,19 @@ impl Writer<'_> {
             let name = format_ident!("{}Imports", camel_text(&world.name));
             let imports = Imports {
                 types: &self.types,
+                rules: self.import_rules,
                 failing: &self.failing,
                 host: &name,
                 instance: None,
                 scope: ROOT,
             };
             let docs = quote!(#[doc = " What the host provides to the world by itself."]);
-            let HostTrait { item, definitions } = imports.host(&docs, &free, &resources)?;
+            let HostTrait {
+                item,
+                definitions,
+                is_async,
+            } = imports.host(&docs, &free, &resources)?;
+            self.has_async_imports |= is_async;
             content.extend(item);
             hosts.push(quote!(#name));
             calls.push(quote!({
@@ -155,6 +175,7 @@ impl Writer<'_> {
             }));
         }
         let world_name = camel(&world.name);
+        let send = send_data(self.has_async_imports);
         let unused = calls.is_empty().then(|| quote!(let _ = (&#linker, #get);));
         content.extend(quote! {
             impl #world_name {
@@ -163,9 +184,9 @@ impl Writer<'_> {
                 ///
                 /// # Errors
                 /// If something of the same name is defined already.
-                pub fn add_to_linker<T: 'static, #host: #(#hosts +)* 'static>(
-                    #linker: &mut #krate::Linker<T>,
-                    #get: fn(&mut T) -> &mut #host,
+                pub fn add_to_linker<T_: #send 'static, #host: #(#hosts +)* 'static>(
+                    #linker: &mut #krate::Linker<T_>,
+                    #get: fn(&mut T_) -> &mut #host,
                 ) -> #krate::Result<()> {
                     #unused
                     #(#calls)*
@@ -213,14 +234,21 @@ impl Writer<'_> {
         if has_host {
             let imports = Imports {
                 types: &self.types,
+                rules: self.import_rules,
                 failing: &self.failing,
                 host: &format_ident!("Host"),
                 instance: Some(&name),
                 scope,
             };
             let docs = docs(&interface.docs);
-            let HostTrait { item, definitions } = imports.host(&docs, &free, &resources)?;
-            let (linker, get, host) = (own("linker"), own("get"), own("H"));
+            let HostTrait {
+                item,
+                definitions,
+                is_async,
+            } = imports.host(&docs, &free, &resources)?;
+            self.has_async_imports |= is_async;
+            let send = send_data(is_async);
+            let (linker, get, host) = (own("linker"), own("get"), own("H_"));
             content.extend(quote! {
                 #item
 
@@ -229,9 +257,9 @@ impl Writer<'_> {
                 ///
                 /// # Errors
                 /// If something of the same name is defined already.
-                pub fn add_to_linker<T: 'static, #host: Host + 'static>(
-                    #linker: &mut #krate::Linker<T>,
-                    #get: fn(&mut T) -> &mut #host,
+                pub fn add_to_linker<T_: #send 'static, #host: Host + 'static>(
+                    #linker: &mut #krate::Linker<T_>,
+                    #get: fn(&mut T_) -> &mut #host,
                 ) -> #krate::Result<()> {
                     add_to_linker_instance(&mut #linker.instance(#name)?, #get)
                 }
@@ -242,9 +270,9 @@ impl Writer<'_> {
                 ///
                 /// # Errors
                 /// If something of the same name is defined already.
-                pub fn add_to_linker_instance<T: 'static, #host: Host + 'static>(
-                    #linker: &mut #krate::LinkerInstance<'_, T>,
-                    #get: impl Fn(&mut T) -> &mut #host
+                pub fn add_to_linker_instance<T_: #send 'static, #host: Host + 'static>(
+                    #linker: &mut #krate::LinkerInstance<'_, T_>,
+                    #get: impl Fn(&mut T_) -> &mut #host
                         + ::core::marker::Copy
                         + ::core::marker::Send
                         + ::core::marker::Sync
@@ -320,7 +348,7 @@ impl Writer<'_> {
                 }
                 WorldItem::Function(func) => {
                     let place = Place::World;
-                    let export = functions::export(&self.types, &free, func, place, scope)?;
+                    let export = self.export(&free, func, place, scope)?;
                     fields.push(export.field);
                     values.push(export.value);
                     methods.push(export.method);
@@ -349,6 +377,21 @@ impl Writer<'_> {
                 ) -> #krate::Result<Self> {
                     let #instance = linker.instantiate(&mut #store, component)?;
                     Self::new(#store, &#instance)
+                }
+
+                #krate::__async! { optional
+                    /// As `instantiate`, of a component whose imports may wait.
+                    ///
+                    /// # Errors
+                    /// As `instantiate`.
+                    pub async fn instantiate_async<T: ::core::marker::Send + 'static>(
+                        mut #store: impl #krate::AsContextMut<Data = T>,
+                        component: &#krate::Component,
+                        linker: &#krate::Linker<T>,
+                    ) -> #krate::Result<Self> {
+                        let #instance = linker.instantiate_async(&mut #store, component).await?;
+                        Self::new(#store, &#instance)
+                    }
                 }
 
                 /// Finds all exports of the world in an instance.
@@ -413,6 +456,16 @@ impl Writer<'_> {
         Ok(has_functions)
     }
 
+    fn export(
+        &self,
+        group: &Group<'_>,
+        func: &Function,
+        place: Place<'_>,
+        scope: Scope,
+    ) -> Result<Export> {
+        functions::export(&self.types, self.export_rules, group, func, place, scope)
+    }
+
     /// The code that finds and calls the exported functions of a group, for each place where they
     /// may be.
     fn members<'f>(
@@ -427,8 +480,7 @@ impl Writer<'_> {
             .chain(finding.labelled.then_some(Place::Labelled));
         let members = places.map(|place| {
             let funcs = group.funcs.iter();
-            let export =
-                |func: &&Function| functions::export(&self.types, group, func, place, scope);
+            let export = |func: &&Function| self.export(group, func, place, scope);
             Ok((place, funcs.map(export).collect::<Result<_>>()?))
         });
         members.collect()
@@ -489,6 +541,11 @@ impl Writer<'_> {
             }
         }
     }
+}
+
+/// The bound of a store's data that futures have.
+fn send_data(is_async: bool) -> Option<TokenStream> {
+    is_async.then(|| quote!(::core::marker::Send+))
 }
 
 /// The names under which a world exports an interface.

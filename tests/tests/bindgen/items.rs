@@ -108,7 +108,7 @@ const GUEST: &str = r#"(module
     (i32.const 64)))"#;
 
 /// The guest as a component.
-fn guest() -> Vec<u8> {
+pub(crate) fn guest() -> Vec<u8> {
     common::component_of_world("tests/wit", "everything", GUEST)
 }
 

@@ -112,7 +112,7 @@ fn guest() -> Vec<u8> {
     common::component_of_world("tests/wit", "labels", &module)
 }
 
-fn component(workshop: &Workshop) -> Component {
+pub(crate) fn component(workshop: &Workshop) -> Component {
     let artifact = workshop.compile(&guest()).unwrap();
     workshop.map_component(&artifact).unwrap()
 }

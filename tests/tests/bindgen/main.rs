@@ -7,5 +7,7 @@ mod handles;
 mod items;
 mod labels;
 mod matrix;
+mod polls;
 mod resources;
+mod waiting;
 mod wasi;

@@ -176,8 +176,7 @@ fn check<T: Debug>(
     assert_eq!(dynamic.store.data_mut().seen.take(), Some(val), "{name}");
 }
 
-/// The host's functions and a test of each: name, method that calls the export, type of the import,
-/// values, and how a value is an argument.
+/// The host's functions and a test of each.
 macro_rules! echoes {
     ($($name:ident $call:ident ($ty:ty) [$($value:expr),*] $v:ident => $arg:expr;)*) => {
         impl echo::Host for State {
@@ -240,48 +239,58 @@ fn shapes() -> Vec<out::Shape> {
     ]
 }
 
-echoes! {
-    bools call_bools (bool) [false, true] v => *v;
-    u8s call_u8s (u8) [0, u8::MAX] v => *v;
-    s8s call_s8s (i8) [i8::MIN, -1, i8::MAX] v => *v;
-    u16s call_u16s (u16) [0, u16::MAX] v => *v;
-    s16s call_s16s (i16) [i16::MIN, -1, i16::MAX] v => *v;
-    u32s call_u32s (u32) [0, u32::MAX] v => *v;
-    s32s call_s32s (i32) [i32::MIN, -1, i32::MAX] v => *v;
-    u64s call_u64s (u64) [0, u64::MAX] v => *v;
-    s64s call_s64s (i64) [i64::MIN, -1, i64::MAX] v => *v;
-    f32s call_f32s (f32) [-0.0, 1.5, f32::INFINITY] v => *v;
-    f64s call_f64s (f64) [-0.0, 1e300, f64::NEG_INFINITY] v => *v;
-    chars call_chars (char) ['\0', 'ß', char::MAX] v => *v;
-    strings call_strings (String) [String::new(), "größe €".to_owned()] v => v;
-    bytes call_bytes (Vec<u8>) [vec![], vec![0, 255]] v => v;
-    doubles call_doubles (Vec<f64>) [vec![], vec![-0.0, 1e-300]] v => v;
-    texts call_texts (Vec<String>) [vec![], vec!["a".to_owned(), String::new()]] v => v;
-    lists call_lists (Vec<Vec<u16>>) [vec![], vec![vec![], vec![1, 65535]]] v => v;
-    options call_options (Option<u64>) [None, Some(u64::MAX)] v => *v;
-    nested call_nested (Option<Option<String>>) [None, Some(None), Some(Some("x".to_owned()))]
-        v => v.as_ref().map(Option::as_deref);
-    results call_results (Result<u8, String>) [Ok(7), Err("no".to_owned())]
-        v => v.as_ref().map(|v| *v).map_err(String::as_str);
-    halves call_halves (Result<(), f64>) [Ok(()), Err(0.25)] v => *v;
-    empty call_empty (Result<(), ()>) [Ok(()), Err(())] v => *v;
-    tuples call_tuples ((u8, u64, char)) [(1, u64::MAX, 'ß')] v => *v;
-    pairs call_pairs (echo::Pair) [pair()] v => *v;
-    people call_people (echo::Person) [person("", 0, None), person("Ada", 2, Some("Mary"))] v => v;
-    crowd call_crowd (Vec<echo::Person>) [vec![], vec![person("a", 1, None), person("b", 0, None)]]
-        v => v;
-    shapes call_shapes (echo::Shape)
-        [shapes().remove(0), shapes().remove(1), shapes().remove(2), shapes().remove(3),
-            shapes().remove(4)] v => v;
-    figures call_figures (Vec<echo::Shape>) [vec![], shapes()] v => v;
-    colors call_colors (echo::Color) [out::Color::Red, out::Color::DarkGreen, out::Color::Blue]
-        v => *v;
-    fews call_fews (echo::Few) [out::Few::empty(), out::Few::A | out::Few::C] v => *v;
-    manys call_manys (echo::Many) [out::Many::empty(), out::Many::A | out::Many::R] v => *v;
-    spilled call_spilled ((echo::Person, echo::Person, echo::Person))
-        [(person("a", 0, None), person("b", 1, Some("")), person("c", 3, None))]
-        v => (&v.0, &v.1, &v.2);
+/// Gives another macro the functions: name, method that calls the export, type of the import,
+/// values, and how a value is an argument.
+macro_rules! each_function {
+    ($then:ident) => {
+        $then! {
+            bools call_bools (bool) [false, true] v => *v;
+            u8s call_u8s (u8) [0, u8::MAX] v => *v;
+            s8s call_s8s (i8) [i8::MIN, -1, i8::MAX] v => *v;
+            u16s call_u16s (u16) [0, u16::MAX] v => *v;
+            s16s call_s16s (i16) [i16::MIN, -1, i16::MAX] v => *v;
+            u32s call_u32s (u32) [0, u32::MAX] v => *v;
+            s32s call_s32s (i32) [i32::MIN, -1, i32::MAX] v => *v;
+            u64s call_u64s (u64) [0, u64::MAX] v => *v;
+            s64s call_s64s (i64) [i64::MIN, -1, i64::MAX] v => *v;
+            f32s call_f32s (f32) [-0.0, 1.5, f32::INFINITY] v => *v;
+            f64s call_f64s (f64) [-0.0, 1e300, f64::NEG_INFINITY] v => *v;
+            chars call_chars (char) ['\0', 'ß', char::MAX] v => *v;
+            strings call_strings (String) [String::new(), "größe €".to_owned()] v => v;
+            bytes call_bytes (Vec<u8>) [vec![], vec![0, 255]] v => v;
+            doubles call_doubles (Vec<f64>) [vec![], vec![-0.0, 1e-300]] v => v;
+            texts call_texts (Vec<String>) [vec![], vec!["a".to_owned(), String::new()]] v => v;
+            lists call_lists (Vec<Vec<u16>>) [vec![], vec![vec![], vec![1, 65535]]] v => v;
+            options call_options (Option<u64>) [None, Some(u64::MAX)] v => *v;
+            nested call_nested (Option<Option<String>>)
+                [None, Some(None), Some(Some("x".to_owned()))]
+                v => v.as_ref().map(Option::as_deref);
+            results call_results (Result<u8, String>) [Ok(7), Err("no".to_owned())]
+                v => v.as_ref().map(|v| *v).map_err(String::as_str);
+            halves call_halves (Result<(), f64>) [Ok(()), Err(0.25)] v => *v;
+            empty call_empty (Result<(), ()>) [Ok(()), Err(())] v => *v;
+            tuples call_tuples ((u8, u64, char)) [(1, u64::MAX, 'ß')] v => *v;
+            pairs call_pairs (echo::Pair) [pair()] v => *v;
+            people call_people (echo::Person)
+                [person("", 0, None), person("Ada", 2, Some("Mary"))] v => v;
+            crowd call_crowd (Vec<echo::Person>)
+                [vec![], vec![person("a", 1, None), person("b", 0, None)]] v => v;
+            shapes call_shapes (echo::Shape)
+                [shapes().remove(0), shapes().remove(1), shapes().remove(2), shapes().remove(3),
+                    shapes().remove(4)] v => v;
+            figures call_figures (Vec<echo::Shape>) [vec![], shapes()] v => v;
+            colors call_colors (echo::Color)
+                [out::Color::Red, out::Color::DarkGreen, out::Color::Blue] v => *v;
+            fews call_fews (echo::Few) [out::Few::empty(), out::Few::A | out::Few::C] v => *v;
+            manys call_manys (echo::Many) [out::Many::empty(), out::Many::A | out::Many::R] v => *v;
+            spilled call_spilled ((echo::Person, echo::Person, echo::Person))
+                [(person("a", 0, None), person("b", 1, Some("")), person("c", 3, None))]
+                v => (&v.0, &v.1, &v.2);
+        }
+    };
 }
+
+each_function!(echoes);
 
 #[test]
 fn resources_come_back() {
@@ -339,5 +348,112 @@ fn resources_come_back() {
             };
             assert_eq!(rep(&mut side, *thing), expected);
         }
+    }
+}
+
+/// The same with functions that wait, on both sides.
+mod waiting {
+    use super::*;
+    use crate::polls::{After, drive, sent};
+
+    cwasm::bindgen!({
+        path: "tests/wit",
+        world: "echoes",
+        imports: { "test:bindgen/echo": async, "test:bindgen/things.[drop]thing": sync },
+        exports: { default: async },
+        with: {
+            "test:bindgen/things/thing": crate::matrix::things::Thing,
+            "test:bindgen/echo/pair": crate::matrix::out::Pair,
+            "test:bindgen/echo/person": crate::matrix::out::Person,
+            "test:bindgen/echo/shape": crate::matrix::out::Shape,
+            "test:bindgen/echo/color": crate::matrix::out::Color,
+            "test:bindgen/echo/few": crate::matrix::out::Few,
+            "test:bindgen/echo/many": crate::matrix::out::Many,
+            "test:bindgen/echo/held": crate::matrix::out::Held,
+        },
+    });
+
+    use self::exports::test::bindgen::echo as out;
+    use self::test::bindgen::{echo, things};
+
+    struct Waits;
+
+    impl things::HostThing for Waits {
+        fn drop(&mut self, _: Resource<Thing>) -> cwasm::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl things::Host for Waits {}
+
+    fn echoes() -> (Store<Waits>, out::Guest) {
+        let workshop = Workshop::new();
+        let artifact = workshop.compile(&guest()).unwrap();
+        let component = workshop.map_component(&artifact).unwrap();
+        let mut linker = Linker::new(workshop.engine());
+        Echoes::add_to_linker(&mut linker, |waits: &mut Waits| waits).unwrap();
+        let mut store = Store::new(workshop.engine(), Waits);
+        let echoes = drive(Echoes::instantiate_async(&mut store, &component, &linker));
+        let guest = echoes.0.unwrap().test_bindgen_echo().clone();
+        (store, guest)
+    }
+
+    macro_rules! waits {
+        ($($name:ident $call:ident ($ty:ty) [$($value:expr),*] $v:ident => $arg:expr;)*) => {
+            impl echo::Host for Waits {
+                $(async fn $name(&mut self, v: $ty) -> $ty {
+                    After(1).await;
+                    v
+                })*
+
+                async fn things(&mut self, v: Resource<Thing>) -> Resource<Thing> {
+                    After(2).await;
+                    v
+                }
+
+                async fn holds(&mut self, v: echo::Held) -> echo::Held {
+                    After(v.more.len() as u32).await;
+                    v
+                }
+            }
+
+            #[test]
+            fn values_come_back() {
+                let (mut store, guest) = echoes();
+                $(
+                    for value in [$($value),*] {
+                        let $v = &value;
+                        let (found, pending) = drive(sent(guest.$call(&mut store, $arg)));
+                        let name = stringify!($name);
+                        assert_eq!(format!("{:?}", found.unwrap()), format!("{value:?}"), "{name}");
+                        assert_eq!(pending, 1, "{name}");
+                    }
+                )*
+            }
+        };
+    }
+
+    each_function!(waits);
+
+    #[test]
+    fn resources_come_back() {
+        let (mut store, guest) = echoes();
+        let call = guest.call_things(&mut store, Resource::new_own(5));
+        let (thing, pending) = drive(sent(call));
+        let thing = thing.unwrap();
+        assert_eq!((thing.rep(), thing.owned(), pending), (5, true, 2));
+        let held = out::Held {
+            number: 9,
+            thing,
+            more: [6, 7, 8].map(Resource::new_own).into(),
+        };
+        let (found, pending) = drive(sent(guest.call_holds(&mut store, &held)));
+        let found = found.unwrap();
+        let reps: Vec<_> = found.more.iter().map(Resource::rep).collect();
+        assert_eq!(
+            (found.number, found.thing.rep(), reps),
+            (9, 5, vec![6, 7, 8])
+        );
+        assert_eq!(pending, 3);
     }
 }

@@ -197,7 +197,7 @@ const GUEST: &str = r#"(module
       (call $id (call $token (i32.const 20000))))))"#;
 
 /// The guest as a component.
-fn guest() -> Vec<u8> {
+pub(crate) fn guest() -> Vec<u8> {
     common::component_of_world("tests/wit", "handles", GUEST)
 }
 
