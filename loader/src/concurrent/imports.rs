@@ -110,8 +110,7 @@ fn lift<V: Values>(run: Run, subtask: Id, values: &V) -> Result<(V::Params, Vec<
         // SAFETY: an instance of the store, whose code does not run.
         let mut cx = unsafe { LiftContext::with_handles(&options, run.store(), 0) };
         cx.keep_loans(&mut loans);
-        let params = values.lift(&mut cx, &args, max);
-        params
+        values.lift(&mut cx, &args, max)
     };
     run.tasks().subtasks[subtask].lenders = loans;
     let borrowed = run.store().resources.keep_borrowed(begin);
