@@ -2,11 +2,11 @@
 
 use cwasm_format::TrapCode;
 use cwasm_format::abi::{MAX_FLAT_ASYNC_PARAMS, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
-use cwasm_format::types::{FuncType, Types, ValueType};
+use cwasm_format::types::{FuncType, Types};
 
 use super::calls::progress;
 use super::{Run, host};
-use crate::dynamic::{self, Places};
+use crate::dynamic;
 use crate::error::{Error, Result};
 use crate::val::Val;
 use crate::values::{LiftContext, LowerContext};
@@ -45,7 +45,7 @@ pub(super) fn lower_params(run: Run, id: Id, args: &mut [u64; 17]) -> Result<usi
                 // SAFETY: an instance of the store, whose code does not run.
                 let mut cx = unsafe { LowerContext::new(run.store(), &options) };
                 cx.borrow_for(id.0);
-                let count = lower_all(types, func, &params, &mut cx, args)?;
+                let count = dynamic::lower_params(types, func, &params, &mut cx, args)?;
                 run.tasks().tasks[id].borrows += cx.borrows();
                 Ok(count)
             })
@@ -81,46 +81,9 @@ fn lift_params(run: Run, subtask: Id) -> Result<Vec<Val>> {
     // SAFETY: an instance of the store, whose code does not run.
     let mut cx = unsafe { LiftContext::with_handles(&options, run.store(), 0) };
     cx.keep_loans(&mut loans);
-    let params = func.params.iter().map(|(_, ty)| *ty);
-    let mut places = Places::new(cx.width());
-    let flat = types.params_flat(func);
-    let vals = if flat.fits() && flat.count() <= max {
-        let lift = |ty| dynamic::lift_flat(types, ty, &mut cx, &args[places.next_flat(types, ty)]);
-        params.map(lift).collect()
-    } else {
-        let bytes = cx.pointed(args[0], types.params_layout(func))?;
-        params
-            .map(|ty| dynamic::load(types, ty, &mut cx, &bytes[places.next_bytes(types, ty)]))
-            .collect()
-    };
+    let vals = dynamic::lift_params(types, func, &mut cx, &args, max);
     run.tasks().subtasks[subtask].lenders = loans;
     vals
-}
-
-/// Lowers parameters: how many arguments they are.
-pub(super) fn lower_all(
-    types: &Types,
-    func: &FuncType,
-    params: &[Val],
-    cx: &mut LowerContext<'_>,
-    args: &mut [u64; 17],
-) -> Result<usize> {
-    let flat = types.params_flat(func);
-    let fields = func.params.iter().map(|(_, ty)| *ty).zip(params);
-    let mut places = Places::new(cx.width());
-    if flat.fits() {
-        for (ty, val) in fields {
-            dynamic::lower_flat(types, ty, val, cx, &mut args[places.next_flat(types, ty)])?;
-        }
-        return Ok(flat.count());
-    }
-    let pointer = cx.allocate_value(types.params_layout(func))?;
-    for (ty, val) in fields {
-        let place = places.next_bytes(types, ty);
-        dynamic::store(types, ty, val, cx, pointer + place.start)?;
-    }
-    args[0] = pointer as u64;
-    Ok(1)
 }
 
 /// How many flat results the function of a task has, that are returned by its code.
@@ -159,7 +122,7 @@ fn return_to(run: Run, id: Id, caller: &Caller, flat: &[u64], max: usize) -> Res
             let mut cx = unsafe { LiftContext::with_handles(&options, run.store(), 0) };
             let result = func
                 .result
-                .map(|ty| lift_result(types, ty, &mut cx, flat, max));
+                .map(|ty| dynamic::lift_result(types, ty, &mut cx, flat, max));
             let result = result.transpose()?;
             lower_result(run, *subtask, result)?;
             progress(run, *subtask, SubtaskState::Returned);
@@ -186,22 +149,6 @@ fn values_before_result(types: &Types, func: &FuncType) -> usize {
         .map_or(0, |handles| handles.len())
 }
 
-/// Lifts a result.
-pub(super) fn lift_result(
-    types: &Types,
-    ty: ValueType,
-    cx: &mut LiftContext<'_>,
-    flat: &[u64],
-    max: usize,
-) -> Result<Val> {
-    let abi = types.abi(ty);
-    if abi.flat.fits() && abi.flat.count() <= max {
-        return dynamic::lift_flat(types, ty, cx, &flat[..abi.flat.count()]);
-    }
-    let bytes = cx.pointed(flat[0], abi.layout)?;
-    dynamic::load(types, ty, cx, bytes)
-}
-
 /// Lowers the result of a guest's call.
 fn lower_result(run: Run, subtask: Id, result: Option<Val>) -> Result<()> {
     let Some(result) = result else { return Ok(()) };
@@ -211,18 +158,12 @@ fn lower_result(run: Run, subtask: Id, result: Option<Val>) -> Result<()> {
     let op = unsafe { found.op.as_ref() };
     let (types, func) = func_type(run, instance, op.ty)?;
     let Some(ty) = func.result else { return Ok(()) };
-    let abi = types.abi(ty);
     // SAFETY: an instance of the store, whose code does not run.
     let mut cx = unsafe { LowerContext::new(run.store(), &options) };
-    if op.is_async == 0 && abi.flat.count() <= MAX_FLAT_RESULTS {
-        let mut value = [0; MAX_FLAT_RESULTS];
-        let flat = &mut value[..abi.flat.count()];
-        dynamic::lower_flat(types, ty, &result, &mut cx, flat)?;
-        run.tasks().subtasks[subtask].result = value[0];
-        return Ok(());
-    }
     // The last argument says where it goes.
     let pointer = args[(op.count as usize).saturating_sub(1).min(16)];
-    let offset = cx.out_pointer(pointer, abi.layout)?;
-    dynamic::store(types, ty, &result, &mut cx, offset)
+    let place = (op.is_async == 0, pointer);
+    let value = dynamic::lower_result(types, ty, &mut cx, &result, place)?;
+    run.tasks().subtasks[subtask].result = value;
+    Ok(())
 }

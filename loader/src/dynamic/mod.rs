@@ -26,12 +26,14 @@ macro_rules! primitives {
 }
 
 mod check;
+mod functions;
 mod lift;
 mod lower;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use check::Check;
+pub(crate) use functions::{lift_params, lift_result, lower_params, lower_result};
 pub(crate) use lift::{lift_flat, load};
 pub(crate) use lower::{lower_flat, store};
 

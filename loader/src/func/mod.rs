@@ -24,7 +24,7 @@ use cwasm_format::types::{FuncType, Types};
 
 #[cfg(feature = "async")]
 use crate::concurrent::Accessor;
-use crate::dynamic::{self, Check, Places};
+use crate::dynamic::{self, Check};
 use crate::error::{Error, Result};
 use crate::finally::finally;
 use crate::signature;
@@ -310,7 +310,7 @@ impl Func {
         let (count, scope) = apart(|| {
             // SAFETY: the instance is one of this store, which was just entered.
             let mut cx = unsafe { LowerContext::new(store.opaque(), &self.target.options) };
-            let count = lower_vals(types, func, params, &mut cx, &mut args)?;
+            let count = dynamic::lower_params(types, func, params, &mut cx, &mut args)?;
             Ok::<_, Error>((count, cx.scope()))
         })?;
         let target = &self.target;
@@ -324,7 +324,10 @@ impl Func {
                 // SAFETY: the instance is live, no wasm runs, and the context is dropped before.
                 let mut cx =
                     unsafe { LiftContext::with_handles(&self.target.options, store.opaque(), 0) };
-                *result = lift_val(types, func, &mut cx, value)?;
+                let Some(ty) = func.result else {
+                    return Err(Error::new(FormatError::Describe));
+                };
+                *result = dynamic::lift_result(types, ty, &mut cx, &[value], MAX_FLAT_RESULTS)?;
                 Ok::<_, Error>(())
             })?;
         }
@@ -369,45 +372,6 @@ unsafe fn check_dropped(target: &CallTarget, scope: Option<u32>) -> Result<()> {
         Some(table) => handles::close(table, scope).map_err(Error::trapped),
         None => Ok(()),
     }
-}
-
-/// Lowers parameters of checked types: how many arguments they are.
-fn lower_vals(
-    types: &Types,
-    func: &FuncType,
-    params: &[Val],
-    cx: &mut LowerContext<'_>,
-    args: &mut [u64; MAX_FLAT_PARAMS],
-) -> Result<usize> {
-    let flat = types.params_flat(func);
-    let fields = func.params.iter().map(|(_, ty)| *ty).zip(params);
-    let mut places = Places::new(cx.width());
-    if flat.fits() {
-        for (ty, val) in fields {
-            dynamic::lower_flat(types, ty, val, cx, &mut args[places.next_flat(types, ty)])?;
-        }
-        return Ok(flat.count());
-    }
-    let pointer = cx.allocate_value(types.params_layout(func))?;
-    for (ty, val) in fields {
-        let place = places.next_bytes(types, ty);
-        dynamic::store(types, ty, val, cx, pointer + place.start)?;
-    }
-    args[0] = pointer as u64;
-    Ok(1)
-}
-
-/// Lifts the result, which the function has.
-fn lift_val(types: &Types, func: &FuncType, cx: &mut LiftContext<'_>, value: u64) -> Result<Val> {
-    let Some(ty) = func.result else {
-        return Err(Error::new(FormatError::Describe));
-    };
-    let abi = types.abi(ty);
-    if abi.flat.count() <= MAX_FLAT_RESULTS {
-        return dynamic::lift_flat(types, ty, cx, &[value][..abi.flat.count()]);
-    }
-    let bytes = cx.pointed(value, abi.layout)?;
-    dynamic::load(types, ty, cx, bytes)
 }
 
 /// Checks that a function is called with its own store: that it is live, and ours.

@@ -10,7 +10,7 @@ use cwasm_format::describe::Description;
 
 use super::lower_params;
 use crate::concurrent::{self, Accessor, HostCall};
-use crate::dynamic::{self, Check, Places};
+use crate::dynamic::{self, Check};
 use crate::error::{Error, Result};
 use crate::val::Val;
 use crate::values::{Lift, LiftContext, Lower, LowerContext};
@@ -188,34 +188,13 @@ impl Dynamic {
 impl HostCall for Dynamic {
     fn lower(&mut self, cx: &mut LowerContext<'_>, args: &mut [u64; 17]) -> Result<usize> {
         let (types, func) = (&self.description.types, &self.description.funcs[self.func]);
-        let flat = types.params_flat(func);
-        let fields = func.params.iter().map(|(_, ty)| *ty).zip(&self.params);
-        let mut places = Places::new(cx.width());
-        if flat.fits() {
-            for (ty, val) in fields {
-                dynamic::lower_flat(types, ty, val, cx, &mut args[places.next_flat(types, ty)])?;
-            }
-            return Ok(flat.count());
-        }
-        let pointer = cx.allocate_value(types.params_layout(func))?;
-        for (ty, val) in fields {
-            let place = places.next_bytes(types, ty);
-            dynamic::store(types, ty, val, cx, pointer + place.start)?;
-        }
-        args[0] = pointer as u64;
-        Ok(1)
+        dynamic::lower_params(types, func, &self.params, cx, args)
     }
 
     fn lift(&mut self, cx: &mut LiftContext<'_>, flat: &[u64], max: usize) -> Result<()> {
         let (types, func) = (&self.description.types, &self.description.funcs[self.func]);
-        let result = func.result.map(|ty| {
-            let abi = types.abi(ty);
-            if abi.flat.fits() && abi.flat.count() <= max {
-                return dynamic::lift_flat(types, ty, cx, &flat[..abi.flat.count()]);
-            }
-            let bytes = cx.pointed(flat[0], abi.layout)?;
-            dynamic::load(types, ty, cx, bytes)
-        });
+        let lift = |ty| dynamic::lift_result(types, ty, cx, flat, max);
+        let result = func.result.map(lift);
         self.outcome = Outcome::Result(result.transpose()?.into_iter().collect());
         Ok(())
     }

@@ -11,10 +11,10 @@ use cwasm_format::abi::MAX_FLAT_RESULTS;
 use cwasm_format::concurrent::OpRecord;
 use cwasm_format::vmctx::{RawReturn, VmContext};
 
-use super::dynamic::{DynamicFn, lift_all, lower_one};
+use super::dynamic::DynamicFn;
 use super::import_of;
 use crate::concurrent::{self, Accessor, BoxedFuture, Values};
-use crate::dynamic::Check;
+use crate::dynamic::{self, Check};
 use crate::error::{Error, Result};
 use crate::types::ComponentFunc;
 use crate::val::Val;
@@ -211,7 +211,7 @@ impl Values for DynamicValues {
     type Results = Vec<Val>;
 
     fn lift(&self, cx: &mut LiftContext<'_>, args: &[u64], max: usize) -> Result<Vec<Val>> {
-        lift_all(self.0.types(), self.0.func(), cx, args, max)
+        dynamic::lift_params(self.0.types(), self.0.func(), cx, args, max)
     }
 
     fn lower(
@@ -233,6 +233,6 @@ impl Values for DynamicValues {
         let (Some(ty), [result]) = (ty.result, &results[..]) else {
             return Ok(0);
         };
-        lower_one(types, ty, cx, result, (is_flat, pointer))
+        dynamic::lower_result(types, ty, cx, result, (is_flat, pointer))
     }
 }

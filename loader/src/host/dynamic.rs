@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use cwasm_format::abi::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
-use cwasm_format::types::{FuncType, Types, ValueType};
+use cwasm_format::types::{FuncType, Types};
 
 use super::{HostCall, import, shim, with_loans};
 use crate::artifact::Unit;
 #[cfg(feature = "async")]
 use crate::concurrent::{Accessor, BoxedFuture};
-use crate::dynamic::{self, Check, Places};
+use crate::dynamic::{self, Check};
 #[cfg(feature = "async")]
 use crate::error::Error;
 use crate::error::Result;
@@ -108,7 +108,7 @@ impl<T: 'static> Dynamic<T> {
         cx: &mut LiftContext<'_>,
         args: &[u64],
     ) -> Result<Vec<Val>> {
-        lift_all(types, ty, cx, args, MAX_FLAT_PARAMS)
+        dynamic::lift_params(types, ty, cx, args, MAX_FLAT_PARAMS)
     }
 
     fn lower(
@@ -125,53 +125,13 @@ impl<T: 'static> Dynamic<T> {
             true => args[shape.param_count],
             false => 0,
         };
-        lower_one(types, ty, cx, result, (!shape.has_out_pointer, pointer))
+        dynamic::lower_result(types, ty, cx, result, (!shape.has_out_pointer, pointer))
     }
 }
 
 /// That a function is of another kind than its import.
 const WRONG_KIND: &str = "functions that are `async` in the component need `func_new_concurrent`, \
                           and others do not";
-
-/// Lifts parameters from flat values, or from a pointer if they would be more than `max`.
-pub(super) fn lift_all(
-    types: &Types,
-    ty: &FuncType,
-    cx: &mut LiftContext<'_>,
-    args: &[u64],
-    max: usize,
-) -> Result<Vec<Val>> {
-    let params = ty.params.iter().map(|(_, ty)| *ty);
-    let mut places = Places::new(cx.width());
-    let flat = types.params_flat(ty);
-    if flat.fits() && flat.count() <= max {
-        let lift = |ty| dynamic::lift_flat(types, ty, cx, &args[places.next_flat(types, ty)]);
-        return params.map(lift).collect();
-    }
-    let bytes = cx.pointed(args[0], types.params_layout(ty))?;
-    params
-        .map(|ty| dynamic::load(types, ty, cx, &bytes[places.next_bytes(types, ty)]))
-        .collect()
-}
-
-/// Lowers a result: flat, if that is allowed and one value, or else to the pointer.
-pub(super) fn lower_one(
-    types: &Types,
-    ty: ValueType,
-    cx: &mut LowerContext<'_>,
-    result: &Val,
-    (is_flat, pointer): (bool, u64),
-) -> Result<u64> {
-    let abi = types.abi(ty);
-    if is_flat && abi.flat.count() <= MAX_FLAT_RESULTS {
-        let mut value = [0; MAX_FLAT_RESULTS];
-        dynamic::lower_flat(types, ty, result, cx, &mut value[..abi.flat.count()])?;
-        return Ok(value[0]);
-    }
-    let offset = cx.out_pointer(pointer, abi.layout)?;
-    dynamic::store(types, ty, result, cx, offset)?;
-    Ok(0)
-}
 
 impl<T: 'static> HostCall for Dynamic<T> {
     type Data = T;
