@@ -1,14 +1,13 @@
 //! Descriptions: full types and names, for errors, reflection and the dynamic API. Encoded with
-//! `serde` and `bincode`, which occur in this module only, and decoded only when asked for.
+//! `bincode`, and decoded only when asked for.
 
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use bincode::{Decode, Encode};
 
 use crate::error::FormatError;
 use crate::types::{FuncType, TypeDef, Types, ValueType};
 
 /// The annotations of an import or export.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Extern {
     /// The full name of the interface that it implements (`a:b/c@1.2.3`), where its own name is a
     /// label: `(implements "...")`.
@@ -42,7 +41,7 @@ pub struct Description {
     pub exports: Vec<(String, Extern)>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, Decode)]
 struct Encoded {
     resource_names: Vec<String>,
     defs: Vec<TypeDef>,
@@ -52,7 +51,7 @@ struct Encoded {
 }
 
 /// Comes after [`Encoded`] unless it is empty: older artifacts have none.
-#[derive(Serialize, Deserialize)]
+#[derive(Encode, Decode)]
 struct EncodedExterns {
     imports: Vec<(String, Extern)>,
     exports: Vec<(String, Extern)>,
@@ -134,16 +133,16 @@ impl Description {
     }
 }
 
-fn to_vec(value: &impl Serialize) -> Vec<u8> {
-    match bincode::serde::encode_to_vec(value, config()) {
+fn to_vec(value: &impl Encode) -> Vec<u8> {
+    match bincode::encode_to_vec(value, config()) {
         Ok(bytes) => bytes,
         Err(error) => unreachable!("plain data always encodes: {error}"),
     }
 }
 
 /// Decodes a value; returns it and the bytes after it.
-fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8]), FormatError> {
-    let decoded = bincode::serde::decode_from_slice(bytes, config());
+fn from_slice<T: Decode<()>>(bytes: &[u8]) -> Result<(T, &[u8]), FormatError> {
+    let decoded = bincode::decode_from_slice(bytes, config());
     let (value, read): (T, usize) = decoded.map_err(|_| FormatError::Describe)?;
     Ok((value, bytes.get(read..).ok_or(FormatError::Describe)?))
 }

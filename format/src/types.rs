@@ -3,7 +3,7 @@
 //! Types form a table in which the parts of a type come before it, so that shared parts stay shared
 //! and no type contains itself. Layout, flat form and hash of a type are computed when it is added.
 
-use serde::{Deserialize, Serialize};
+use bincode::{Decode, Encode};
 
 use crate::abi::{Flat, FlatType, HANDLE_SIZE, Layout, MAX_BYTE_LENGTH, PointerWidth};
 use crate::hash::{Hasher, Tag, TypeHash};
@@ -13,7 +13,7 @@ use crate::resources::HandleUse;
 pub const MAX_DEPTH: u32 = 128;
 
 /// The type of a value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
 #[allow(missing_docs, reason = "the names are the component model's")]
 pub enum ValueType {
     Bool,
@@ -34,11 +34,11 @@ pub enum ValueType {
 }
 
 /// The place of a type in [`Types`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]
 pub struct TypeId(pub u32);
 
 /// A type that has parts.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Encode, Decode)]
 pub enum TypeDef {
     /// `list<T>`.
     List(ValueType),
@@ -77,7 +77,7 @@ pub enum TypeDef {
 
 /// The number of a resource type: in an artifact, the place of its
 /// [`ResourceRecord`](crate::resources::ResourceRecord).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Encode, Decode)]
 pub struct ResourceNumber(pub u32);
 
 impl ResourceNumber {
@@ -86,7 +86,7 @@ impl ResourceNumber {
 }
 
 /// A component function's type.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct FuncType {
     /// Names and types of the parameters.
     pub params: Vec<(String, ValueType)>,

@@ -323,8 +323,13 @@ struct Bytes(usize);
 
 impl std::fmt::Display for Bytes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            gib if gib >= 1 << 30 => write!(f, "{:.1} GiB", gib as f64 / f64::from(1 << 30)),
+        const GIB: u128 = 1 << 30;
+        match self.0 as u128 {
+            // Without floats, whose printing is 9 KB of a small host.
+            bytes if bytes >= GIB => {
+                let tenths = (bytes * 10 + GIB / 2) / GIB;
+                write!(f, "{}.{} GiB", tenths / 10, tenths % 10)
+            }
             bytes => write!(f, "{} KiB", bytes >> 10),
         }
     }
