@@ -51,7 +51,27 @@ pub(crate) struct Item {
     #[serde(rename = "type")]
     pub(crate) ty: String,
     #[serde(flatten)]
-    pub(crate) said: Extern,
+    pub(crate) annotations: Annotations,
+}
+
+/// The annotations of an import or export: see [`Extern`].
+#[derive(Default, Serialize)]
+pub(crate) struct Annotations {
+    implements: Option<String>,
+    external_id: Option<String>,
+}
+
+impl From<&Extern> for Annotations {
+    fn from(said: &Extern) -> Annotations {
+        let Extern {
+            implements,
+            external_id,
+        } = said.clone();
+        Annotations {
+            implements,
+            external_id,
+        }
+    }
 }
 
 /// Prints the kind, needs, imports and exports of a file.
@@ -156,7 +176,7 @@ pub(crate) fn component_items(items: &[surface::Item<'_>], surface: &Surface<'_>
         .map(|(item, ty)| Item {
             name: item.path.to_owned(),
             ty,
-            said: item.said.cloned().unwrap_or_default(),
+            annotations: item.said.map(Annotations::from).unwrap_or_default(),
         })
         .collect()
 }
@@ -192,7 +212,7 @@ fn core_imports(artifact: &Artifact<'_>) -> Vec<Item> {
     let items = artifact.imports().iter().map(|import| Item {
         name: format!("{}.{}", name(import.module), name(import.name)),
         ty: core_type(import.kind, artifact.string_bytes(import.core_type)),
-        said: Extern::default(),
+        annotations: Annotations::default(),
     });
     items.collect()
 }
@@ -201,7 +221,7 @@ fn core_exports(artifact: &Artifact<'_>) -> Vec<Item> {
     let items = artifact.exports().iter().map(|export| Item {
         name: artifact.string(export.name).unwrap_or("?").to_owned(),
         ty: core_type(export.kind, artifact.string_bytes(export.core_type)),
-        said: Extern::default(),
+        annotations: Annotations::default(),
     });
     items.collect()
 }

@@ -3,14 +3,13 @@
 
 use cwasm::Result;
 use cwasm_compiler::{ErrorKind, Need, Options, Outline, OutlineItem};
-use cwasm_format::describe::Extern;
 use cwasm_format::escape;
 use cwasm_format::exports::kind;
 use cwasm_format::header::Kind;
 use serde::Serialize;
 
 use crate::input::{self, Name};
-use crate::inspect::{Item, component_items, core_type, lines};
+use crate::inspect::{Annotations, Item, component_items, core_type, lines};
 use crate::output;
 use crate::surface::Surface;
 use crate::world::world;
@@ -104,7 +103,7 @@ fn items(items: &[OutlineItem]) -> Vec<Item> {
             kind::CORE_GLOBAL if item.core_type.is_empty() => "global".to_owned(),
             number => core_type(number, Some(&item.core_type)),
         },
-        said: Extern::default(),
+        annotations: Annotations::default(),
     });
     items.collect()
 }
