@@ -109,6 +109,8 @@ pub struct TypeAbi {
     pub has_handles: bool,
     /// Whether it contains streams or futures.
     pub has_streams: bool,
+    /// Whether values can be copied as bytes: numbers, and what consists of them.
+    pub is_plain: bool,
 }
 
 impl TypeAbi {
@@ -120,6 +122,7 @@ impl TypeAbi {
             hash: TypeHash::primitive(tag),
             has_handles: false,
             has_streams: false,
+            is_plain: !matches!(tag, Tag::Bool | Tag::Char),
         }
     }
 }
@@ -255,6 +258,7 @@ impl Types {
                 hash: const { TypeHash::primitive(Tag::String) },
                 has_handles: false,
                 has_streams: false,
+                is_plain: false,
             },
         }
     }
@@ -380,6 +384,10 @@ impl Types {
                 const { Flat::one(FlatType::I32) },
             ),
         };
+        let is_product = matches!(
+            def,
+            TypeDef::Record(_) | TypeDef::Tuple(_) | TypeDef::FixedList(..)
+        );
         let is_stream = matches!(def, TypeDef::Stream(_) | TypeDef::Future(_));
         let is_handle = is_stream || matches!(def, TypeDef::Own(_) | TypeDef::Borrow(_));
         TypeAbi {
@@ -388,6 +396,7 @@ impl Types {
             hash: self.compute_hash(def),
             has_handles: is_handle || def.parts().any(|ty| self.has_handles(ty)),
             has_streams: is_stream || def.parts().any(|ty| self.abi(ty).has_streams),
+            is_plain: is_product && def.parts().all(|ty| self.abi(ty).is_plain),
         }
     }
 

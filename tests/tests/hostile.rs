@@ -67,6 +67,7 @@ fn calls_agree_with_the_reference() {
     assert_eq!(summary.cases(), 18 * 150);
     for path in [
         "between",
+        "between async",
         "export",
         "export typed",
         "import",

@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 use crate::ir::symbol::FuncId;
 use crate::link::Text;
 use crate::outline;
-use crate::plan::concurrent::{OpKind, TypeNumber, is_plain};
+use crate::plan::concurrent::{OpKind, TypeNumber};
 use crate::plan::types::FuncTypeId;
 use crate::plan::{
     CanonicalOptions, ComponentInstanceId, ExportItem, ImportItem, Plan, PlanExport, ResourceOrigin,
@@ -187,7 +187,7 @@ fn component_records(
                     let payload = plan.concurrent.numbered[payload.0 as usize];
                     let extent = types.types.abi(payload).layout.at(op.options.width);
                     (target, align) = (extent.size, extent.align);
-                    if is_plain(&types.types, payload) {
+                    if types.types.abi(payload).is_plain {
                         align |= PLAIN;
                     }
                 } else {

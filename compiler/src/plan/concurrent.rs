@@ -303,17 +303,3 @@ impl Plan {
         Ok(())
     }
 }
-
-/// Whether values of a type can be copied as bytes: numbers, and what consists of them.
-pub(crate) fn is_plain(types: &Types, ty: ValueType) -> bool {
-    match ty {
-        ValueType::Bool | ValueType::Char | ValueType::String => false,
-        ValueType::Def(id) => match types.def(id) {
-            TypeDef::Record(_) | TypeDef::Tuple(_) | TypeDef::FixedList(..) => {
-                types.def(id).parts().all(|part| is_plain(types, part))
-            }
-            _ => false,
-        },
-        _ => true,
-    }
-}

@@ -21,7 +21,7 @@ use crate::vm::handles;
 use crate::vm::suspend::Resume;
 use crate::vm::tasks::slab::Id;
 use crate::vm::tasks::waitables::{Event, Waitable, WaitableRef, event};
-use crate::vm::tasks::{Caller, Subtask, SubtaskState, Task, TaskState, Wait};
+use crate::vm::tasks::{Args, Caller, Subtask, SubtaskState, Task, TaskState, Wait};
 
 /// What a callback returns: that the task is over.
 const EXIT: u32 = 0;
@@ -62,7 +62,7 @@ pub(super) fn end_of_call(run: Run, subtask: Id, is_async: bool) -> Result<u64> 
     } else {
         let waitable = WaitableRef::Subtask(subtask);
         while !run.tasks().subtasks[subtask].state.is_resolved() {
-            run.tasks().waitable_mut(waitable).has_event = false;
+            run.tasks().clear_event(waitable);
             wait_for(run, waitable)?;
         }
         run.subtask_seen(subtask);
@@ -89,10 +89,6 @@ pub(super) fn begin_subtask(
     op: NonNull<OpRecord>,
     given: &[u64],
 ) -> Result<Id> {
-    // SAFETY: a record of the artifact of the calling code.
-    let record = unsafe { op.as_ref() };
-    let mut args = [0; 17];
-    args[..given.len()].copy_from_slice(given);
     let subtask = Subtask {
         waitable: Waitable::default(),
         state: SubtaskState::Starting,
@@ -104,8 +100,7 @@ pub(super) fn begin_subtask(
         handle: 0,
         instance,
         op,
-        options: run.options(instance, &record.options),
-        args,
+        args: Args::new(given),
         result: 0,
     };
     Ok(run.tasks().subtasks.add(subtask))
@@ -127,7 +122,6 @@ pub(super) fn new_task(
     let task = Task {
         instance,
         record: NonNull::from(record),
-        options: run.options(instance, &record.options),
         caller,
         state: TaskState::Initial,
         borrows: 0,
@@ -137,6 +131,7 @@ pub(super) fn new_task(
         is_on_fiber: false,
         in_callback: false,
         is_queued: false,
+        is_locked: false,
     };
     let may_wait = record.may_wait != 0;
     let count = run.tasks().tasks.len() + 1;
@@ -151,12 +146,9 @@ pub(super) fn start(run: Run, id: Id) -> Result<()> {
         // What keeps it from beginning can perhaps go on.
         let Some(other) = run.tasks().next(Some(instance)) else {
             let tasks = run.tasks();
-            tasks.tasks[id].wait = Wait::Entry;
-            if !tasks.has_backpressure(&tasks.tasks[id]) {
-                // It only waits for its turn.
-                tasks.enqueue(id);
-            }
-            run.instance(instance).entering.push_back(id);
+            tasks.wait_to_enter(id);
+            // Perhaps it only waits for its turn.
+            tasks.wake_instance(instance);
             return Ok(());
         };
         go_on(run, other)?;
@@ -302,7 +294,7 @@ fn post_return(run: Run, id: Id, offset: u32, value: u64) -> Result<()> {
         return Ok(());
     }
     let task = &run.tasks().tasks[id];
-    let (instance, options) = (task.instance, task.options);
+    let (instance, options) = (task.instance, run.task_options(id));
     let code = code_at(run, instance, offset);
     let count = values::flat_result_count(run, id)?;
     // SAFETY: flags of an instance of the store, which is ours.
@@ -382,8 +374,7 @@ pub(super) fn go_on(run: Run, id: Id) -> Result<()> {
     match wait {
         Wait::Nothing => Ok(()),
         Wait::Entry => {
-            let entering = &mut run.instance(instance).entering;
-            entering.retain(|entering| *entering != id);
+            run.tasks().stop_entering(id);
             begin(run, id)?;
             // The next one perhaps as well.
             run.tasks().wake_instance(instance);
@@ -502,8 +493,7 @@ pub(super) fn request_cancellation(run: Run, id: Id) -> Result<()> {
     let instance = task.instance;
     if task.state == TaskState::Initial {
         task.state = TaskState::CancelDelivered;
-        let entering = &mut run.instance(instance).entering;
-        entering.retain(|entering| *entering != id);
+        run.tasks().stop_entering(id);
         resolve_cancelled(run, id)?;
         run.tasks().tasks.remove(id);
         run.tasks().wake_instance(instance);

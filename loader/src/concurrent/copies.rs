@@ -12,9 +12,8 @@ use cwasm_format::vmctx::VmHandle;
 
 use super::exchange::Exchange;
 use super::{BLOCKED, Run, calls};
-use crate::dynamic;
+use crate::dynamic::{Copier, Side};
 use crate::error::{Error, Result};
-use crate::values::{LiftContext, LowerContext};
 use crate::vm::handles;
 use crate::vm::tasks::slab::Id;
 use crate::vm::tasks::streams::{CopyResult, Copying, End, EndState, Pending, Shared};
@@ -103,7 +102,7 @@ pub(super) fn copy(
         EndState::Copying | EndState::Cancelling => return trap(TrapCode::CopyInProgress),
         EndState::Done => return trap(TrapCode::EndDone),
     }
-    if !is_async && end.waitable.set.is_some() {
+    if !is_async && end.waitable.is_in_set() {
         return trap(TrapCode::WaitableInUse);
     }
     let options = run.options(instance, &record.options);
@@ -143,7 +142,7 @@ pub(super) fn copy(
 
 /// The result of a read, write or cancel, if it is there, or the caller waits for it.
 fn finish(run: Run, of: WaitableRef, is_async: bool) -> Result<u64> {
-    while !run.tasks().waitable(of).has_event {
+    while !run.tasks().waitable(of).has_event() {
         if is_async {
             return Ok(BLOCKED);
         }
@@ -326,13 +325,7 @@ fn transfer(run: Run, from: &mut Copying, to: &mut Copying, count: u32) -> Resul
     if is_plain {
         copy_bytes(from, to, u64::from(count) * from_size)?;
     } else {
-        for place in 0..u64::from(count) {
-            let places = (
-                from.pointer + place * from_size,
-                to.pointer + place * to_size,
-            );
-            copy_value(run, from, to, places)?;
-        }
+        copy_values(run, from, to, count)?;
     }
     for (side, size) in [(from, from_size), (to, to_size)] {
         side.pointer += u64::from(count) * size;
@@ -365,31 +358,23 @@ fn copy_bytes(from: &Copying, to: &Copying, size: u64) -> Result<()> {
     Ok(())
 }
 
-fn copy_value(run: Run, from: &Copying, to: &Copying, (source, target): (u64, u64)) -> Result<()> {
-    // SAFETY: a record of the artifact of the code that called.
-    let from_op = unsafe { from.op.as_ref() };
-    // SAFETY: as above.
-    let to_op = unsafe { to.op.as_ref() };
-    let types = |side: &Copying, op| -> Result<_> {
+fn copy_values(run: Run, from: &Copying, to: &Copying, count: u32) -> Result<()> {
+    let side = |side: &Copying| {
+        // SAFETY: a record of the artifact of the code that called.
+        let op = unsafe { side.op.as_ref() };
         let (_, ty) = payload_of(run, side.instance, op)?;
-        Ok((&run.description(side.instance)?.types, ty))
+        let types = &run.description(side.instance)?.types;
+        let options = side.options;
+        Ok::<_, Error>((Side { types, options }, ty))
     };
-    let (from_types, from_ty) = types(from, from_op)?;
-    let (to_types, to_ty) = types(to, to_op)?;
+    let (source, from_ty) = side(from)?;
+    let (target, to_ty) = side(to)?;
     let (Some(from_ty), Some(to_ty)) = (from_ty, to_ty) else {
         return Ok(());
     };
-    let val = {
-        // SAFETY: an instance of the store, whose code does not run.
-        let mut cx = unsafe { LiftContext::with_handles(&from.options, run.store(), 0) };
-        let bytes = cx.pointed(source, from_types.abi(from_ty).layout)?;
-        dynamic::load(from_types, from_ty, &mut cx, bytes)?
-    };
-    // SAFETY: as above.
-    let mut cx = unsafe { LowerContext::new(run.store(), &to.options) };
-    let layout = to_types.abi(to_ty).layout;
-    let offset = cx.out_pointer(target, layout)?;
-    dynamic::store(to_types, to_ty, &val, &mut cx, offset)
+    // SAFETY: instances of the store, whose code does not run.
+    let mut copier = unsafe { Copier::new(run.store(), source, target) };
+    copier.elements((from_ty, to_ty), (from.pointer, to.pointer), count)
 }
 
 /// `stream.cancel-read` and so on.
@@ -409,7 +394,7 @@ pub(super) fn cancel(
     // The specification traps if a synchronous cancel is of an end in a set, since it might wait
     // there. This never waits, and guests of wit-bindgen do that.
     end.state = EndState::Cancelling;
-    let (shared, has_event) = (end.shared, end.waitable.has_event);
+    let (shared, has_event) = (end.shared, end.waitable.has_event());
     let end = &mut run.tasks().ends[id];
     if !has_event {
         run.tasks().streams[shared].pending = None;

@@ -4,13 +4,13 @@ use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll};
 
-use cwasm_format::abi::{MAX_FLAT_ASYNC_PARAMS, MAX_FLAT_PARAMS};
 use cwasm_format::concurrent::OpRecord;
 use cwasm_format::vmctx::VmContext;
 
 use super::accessor::with_store;
 use super::calls::{self, progress};
 use super::futures::{HostFuture, poll_one};
+use super::values::given;
 use super::{Accessor, Run};
 use crate::error::{Error, Result};
 use crate::values::{LiftContext, LowerContext};
@@ -96,21 +96,14 @@ where
 /// Lifts the parameters of a call.
 fn lift<V: Values>(run: Run, subtask: Id, values: &V) -> Result<(V::Params, Vec<u32>)> {
     progress(run, subtask, SubtaskState::Started);
-    let found = &run.tasks().subtasks[subtask];
-    let (options, args) = (found.options, found.args);
-    // SAFETY: a record of the artifact of the calling code.
-    let op = unsafe { found.op.as_ref() };
-    let max = match op.is_async {
-        0 => MAX_FLAT_PARAMS,
-        _ => MAX_FLAT_ASYNC_PARAMS,
-    };
+    let given = given(run, subtask);
     let begin = run.store().resources.begin_host_call();
     let mut loans = Vec::new();
     let params = {
         // SAFETY: an instance of the store, whose code does not run.
-        let mut cx = unsafe { LiftContext::with_handles(&options, run.store(), 0) };
+        let mut cx = unsafe { LiftContext::with_handles(&given.options, run.store(), 0) };
         cx.keep_loans(&mut loans);
-        values.lift(&mut cx, &args, max)
+        values.lift(&mut cx, &given.args, given.max_flat())
     };
     run.tasks().subtasks[subtask].lenders = loans;
     let borrowed = run.store().resources.keep_borrowed(begin);
@@ -136,23 +129,19 @@ impl<T: 'static, V: Values + Send> HostFuture for Running<T, V> {
 impl<T: 'static, V: Values> Running<T, V> {
     /// Lowers the results.
     fn finish(&self, run: Run, results: &V::Results) -> Result<()> {
-        let Some(found) = run.tasks().subtasks.get_mut(self.subtask) else {
+        if run.tasks().subtasks.get(self.subtask).is_none() {
             return Ok(());
-        };
-        let (options, args) = (found.options, found.args);
-        // SAFETY: a record of the artifact of the calling code.
-        let op = unsafe { found.op.as_ref() };
-        let context = options.context();
+        }
+        let given = given(run, self.subtask);
+        let context = given.options.context();
         // SAFETY: the context of an instance of the store.
         if unsafe { context.as_ref() }.closed != 0 {
             return Ok(());
         }
-        let pointer = args[(op.count as usize).saturating_sub(1).min(16)];
         // SAFETY: an instance of the store, whose code does not run.
-        let mut cx = unsafe { LowerContext::new(run.store(), &options) };
-        let value = self
-            .values
-            .lower(&mut cx, results, op.is_async == 0, pointer)?;
+        let mut cx = unsafe { LowerContext::new(run.store(), &given.options) };
+        let (is_flat, pointer) = given.result_place();
+        let value = self.values.lower(&mut cx, results, is_flat, pointer)?;
         let found = &mut run.tasks().subtasks[self.subtask];
         found.result = value;
         found.host = None;

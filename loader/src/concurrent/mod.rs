@@ -182,9 +182,15 @@ impl Run {
         unsafe { CanonOptions::new(data.context(), || data.text(), options, flags) }
     }
 
+    /// The options of a task's function.
+    fn task_options(self, id: Id) -> CanonOptions {
+        let task = &self.tasks().tasks[id];
+        self.options(task.instance, &task.record().options)
+    }
+
     /// Takes an event of a set, if there is one.
     fn take_event(self, set: Id) -> Option<Event> {
-        let of = self.tasks().take_event(set)?;
+        let of = self.tasks().next_event(set)?;
         Some(self.deliver(of))
     }
 

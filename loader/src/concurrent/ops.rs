@@ -59,7 +59,7 @@ pub(super) fn run(
             };
             *count = less;
             if less == 0 {
-                run.tasks().wake_entering(instance);
+                run.tasks().wake_instance(instance);
             }
             return Ok(0);
         }
@@ -91,7 +91,7 @@ pub(super) fn run(
         Op::WaitableSetDrop => {
             let set = set_of(run, instance, arg(0))?;
             let found = &run.tasks().sets[set];
-            if found.members != 0 || !found.waiting.is_empty() {
+            if found.is_in_use() {
                 return trap(TrapCode::SetInUse);
             }
             handles::remove_number(run.handles(instance), arg(0));
@@ -302,7 +302,7 @@ fn cancel_subtask(run: Run, instance: Id, handle: u32, is_async: bool) -> Result
     if subtask.is_delivered || subtask.is_cancelled {
         return Err(Error::trapped(TrapCode::SubtaskCancelled));
     }
-    if !is_async && subtask.waitable.set.is_some() {
+    if !is_async && subtask.waitable.is_in_set() {
         return Err(Error::trapped(TrapCode::WaitableInUse));
     }
     if !subtask.state.is_resolved() {
@@ -316,7 +316,7 @@ fn cancel_subtask(run: Run, instance: Id, handle: u32, is_async: bool) -> Result
             if is_async {
                 return Ok(BLOCKED);
             }
-            run.tasks().waitable_mut(of).has_event = false;
+            run.tasks().clear_event(of);
             calls::wait_for(run, of)?;
         }
     }

@@ -2,14 +2,15 @@
 
 use cwasm_format::TrapCode;
 use cwasm_format::abi::{MAX_FLAT_ASYNC_PARAMS, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
+use cwasm_format::concurrent::OpRecord;
 use cwasm_format::types::{FuncType, Types};
 
 use super::calls::progress;
 use super::{Run, host};
-use crate::dynamic;
+use crate::dynamic::{Copier, Side};
 use crate::error::{Error, Result};
-use crate::val::Val;
 use crate::values::{LiftContext, LowerContext};
+use crate::vm::canon::CanonOptions;
 use crate::vm::tasks::slab::Id;
 use crate::vm::tasks::{Caller, SubtaskState, TaskState};
 
@@ -24,9 +25,7 @@ fn func_type<'a>(run: Run, instance: Id, index: u32) -> Result<(&'a Types, &'a F
 
 /// Takes the parameters from a task's caller, and lowers them: how many arguments they are.
 pub(super) fn lower_params(run: Run, id: Id, args: &mut [u64; 17]) -> Result<usize> {
-    let task = &run.tasks().tasks[id];
-    let options = task.options;
-    let caller = match &task.caller {
+    let caller = match &run.tasks().tasks[id].caller {
         Caller::Guest(subtask) => Ok(*subtask),
         Caller::Host(call) => Err(Some(call.raw)),
         Caller::Nobody => Err(None),
@@ -39,19 +38,11 @@ pub(super) fn lower_params(run: Run, id: Id, args: &mut [u64; 17]) -> Result<usi
     let result = match caller {
         Ok(subtask) => {
             progress(run, subtask, SubtaskState::Started);
-            lift_params(run, subtask).and_then(|params| {
-                let task = &run.tasks().tasks[id];
-                let (types, func) = func_type(run, task.instance, task.record().func_type)?;
-                // SAFETY: an instance of the store, whose code does not run.
-                let mut cx = unsafe { LowerContext::new(run.store(), &options) };
-                cx.borrow_for(id.0);
-                let count = dynamic::lower_params(types, func, &params, &mut cx, args)?;
-                run.tasks().tasks[id].borrows += cx.borrows();
-                Ok(count)
-            })
+            copy_params(run, id, subtask, args)
         }
         Err(Some(call)) => {
-            // SAFETY: as above.
+            let options = run.task_options(id);
+            // SAFETY: an instance of the store, whose code does not run.
             let mut cx = unsafe { LowerContext::new(run.store(), &options) };
             cx.borrow_for(id.0);
             let count = host::lower(call, &mut cx, args);
@@ -66,24 +57,72 @@ pub(super) fn lower_params(run: Run, id: Id, args: &mut [u64; 17]) -> Result<usi
     result
 }
 
-/// Lifts the parameters of a guest's call.
-fn lift_params(run: Run, subtask: Id) -> Result<Vec<Val>> {
-    let found = &run.tasks().subtasks[subtask];
-    let (instance, options, args) = (found.instance, found.options, found.args);
-    // SAFETY: a record of the artifact of the calling code.
-    let op = unsafe { found.op.as_ref() };
-    let (types, func) = func_type(run, instance, op.ty)?;
-    let max = match op.is_async {
-        0 => MAX_FLAT_PARAMS,
-        _ => MAX_FLAT_ASYNC_PARAMS,
-    };
-    let mut loans = Vec::new();
-    // SAFETY: an instance of the store, whose code does not run.
-    let mut cx = unsafe { LiftContext::with_handles(&options, run.store(), 0) };
-    cx.keep_loans(&mut loans);
-    let vals = dynamic::lift_params(types, func, &mut cx, &args, max);
+/// Copies the parameters of a guest's call.
+fn copy_params(run: Run, id: Id, subtask: Id, args: &mut [u64; 17]) -> Result<usize> {
+    let given = given(run, subtask);
+    let (caller, from) = caller_of(run, &given)?;
+    let (callee, to) = callee_of(run, id)?;
+    // SAFETY: instances of the store, whose code does not run.
+    let mut copier = unsafe { Copier::new(run.store(), caller, callee) };
+    copier.borrow_for(id.0);
+    let count = copier.params((from, to), (&given.args, given.max_flat()), args);
+    let (loans, borrows) = copier.handles();
     run.tasks().subtasks[subtask].lenders = loans;
-    vals
+    run.tasks().tasks[id].borrows += borrows;
+    count
+}
+
+/// What a guest has given to a call.
+pub(super) struct Given<'t> {
+    pub(super) args: [u64; 17],
+    pub(super) options: CanonOptions,
+    instance: Id,
+    op: &'t OpRecord,
+}
+
+impl Given<'_> {
+    /// The most parameters that are flat.
+    pub(super) fn max_flat(&self) -> usize {
+        match self.op.is_async {
+            0 => MAX_FLAT_PARAMS,
+            _ => MAX_FLAT_ASYNC_PARAMS,
+        }
+    }
+
+    /// Whether the result may be flat, and where it goes else: the last argument.
+    pub(super) fn result_place(&self) -> (bool, u64) {
+        let last = (self.op.count as usize).saturating_sub(1);
+        (self.op.is_async == 0, self.args[last.min(16)])
+    }
+}
+
+pub(super) fn given<'t>(run: Run, subtask: Id) -> Given<'t> {
+    let found = &run.tasks().subtasks[subtask];
+    let mut args = [0; 17];
+    found.args.copy_to(&mut args);
+    // SAFETY: a record of the artifact of the calling code, which lives as long as the store.
+    let op = unsafe { found.op.as_ref() };
+    Given {
+        args,
+        options: run.options(found.instance, &op.options),
+        instance: found.instance,
+        op,
+    }
+}
+
+/// A function as its caller sees it.
+fn caller_of<'t>(run: Run, given: &Given<'_>) -> Result<(Side<'t>, &'t FuncType)> {
+    let (types, func) = func_type(run, given.instance, given.op.ty)?;
+    let options = given.options;
+    Ok((Side { types, options }, func))
+}
+
+/// A task's function.
+fn callee_of<'t>(run: Run, id: Id) -> Result<(Side<'t>, &'t FuncType)> {
+    let task = &run.tasks().tasks[id];
+    let (types, func) = func_type(run, task.instance, task.record().func_type)?;
+    let options = run.task_options(id);
+    Ok((Side { types, options }, func))
 }
 
 /// How many flat results the function of a task has, that are returned by its code.
@@ -113,28 +152,35 @@ pub(super) fn return_flat(run: Run, id: Id, flat: &[u64], max: usize) -> Result<
 }
 
 fn return_to(run: Run, id: Id, caller: &Caller, flat: &[u64], max: usize) -> Result<()> {
-    let task = &run.tasks().tasks[id];
-    let (instance, options) = (task.instance, task.options);
-    let (types, func) = func_type(run, instance, task.record().func_type)?;
     match caller {
         Caller::Guest(subtask) => {
-            // SAFETY: an instance of the store, whose code does not run.
-            let mut cx = unsafe { LiftContext::with_handles(&options, run.store(), 0) };
-            let result = func
-                .result
-                .map(|ty| dynamic::lift_result(types, ty, &mut cx, flat, max));
-            let result = result.transpose()?;
-            lower_result(run, *subtask, result)?;
+            copy_result(run, id, *subtask, (flat, max))?;
             progress(run, *subtask, SubtaskState::Returned);
         }
         Caller::Host(call) => {
-            let handles = values_before_result(types, func);
-            // SAFETY: as above.
-            let mut cx = unsafe { LiftContext::with_handles(&options, run.store(), handles) };
+            let (side, func) = callee_of(run, id)?;
+            let handles = values_before_result(side.types, func);
+            // SAFETY: an instance of the store, whose code does not run.
+            let mut cx = unsafe { LiftContext::with_handles(&side.options, run.store(), handles) };
             host::lift(call.raw, &mut cx, flat, max)?;
         }
         Caller::Nobody => {}
     }
+    Ok(())
+}
+
+/// Copies the result of a guest's call.
+fn copy_result(run: Run, id: Id, subtask: Id, flat: (&[u64], usize)) -> Result<()> {
+    let given = given(run, subtask);
+    let (caller, to) = caller_of(run, &given)?;
+    let (callee, from) = callee_of(run, id)?;
+    let (Some(from), Some(to)) = (from.result, to.result) else {
+        return Ok(());
+    };
+    // SAFETY: instances of the store, whose code does not run.
+    let mut copier = unsafe { Copier::new(run.store(), callee, caller) };
+    let value = copier.result((from, to), flat, given.result_place())?;
+    run.tasks().subtasks[subtask].result = value;
     Ok(())
 }
 
@@ -147,23 +193,4 @@ fn values_before_result(types: &Types, func: &FuncType) -> usize {
     types
         .handles(&params, usize::MAX)
         .map_or(0, |handles| handles.len())
-}
-
-/// Lowers the result of a guest's call.
-fn lower_result(run: Run, subtask: Id, result: Option<Val>) -> Result<()> {
-    let Some(result) = result else { return Ok(()) };
-    let found = &run.tasks().subtasks[subtask];
-    let (instance, options, args) = (found.instance, found.options, found.args);
-    // SAFETY: a record of the artifact of the calling code.
-    let op = unsafe { found.op.as_ref() };
-    let (types, func) = func_type(run, instance, op.ty)?;
-    let Some(ty) = func.result else { return Ok(()) };
-    // SAFETY: an instance of the store, whose code does not run.
-    let mut cx = unsafe { LowerContext::new(run.store(), &options) };
-    // The last argument says where it goes.
-    let pointer = args[(op.count as usize).saturating_sub(1).min(16)];
-    let place = (op.is_async == 0, pointer);
-    let value = dynamic::lower_result(types, ty, &mut cx, &result, place)?;
-    run.tasks().subtasks[subtask].result = value;
-    Ok(())
 }

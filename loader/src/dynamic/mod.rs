@@ -26,6 +26,8 @@ macro_rules! primitives {
 }
 
 mod check;
+#[cfg(feature = "async")]
+mod copy;
 mod functions;
 mod lift;
 mod lower;
@@ -33,6 +35,8 @@ mod lower;
 mod tests;
 
 pub(crate) use check::Check;
+#[cfg(feature = "async")]
+pub(crate) use copy::{Copier, Side};
 pub(crate) use functions::{lift_params, lift_result, lower_params, lower_result};
 pub(crate) use lift::{lift_flat, load};
 pub(crate) use lower::{lower_flat, store};

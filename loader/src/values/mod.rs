@@ -52,6 +52,8 @@ pub use lists::{WasmList, WasmListIter};
 pub use strings::WasmStr;
 
 pub(crate) use lists::{elements_extent, reserve};
+#[cfg(feature = "async")]
+pub(crate) use strings::copy_string;
 pub(crate) use strings::{pair_of_bytes, pair_of_flat, pair_to_flat, pair_to_memory};
 
 /// A Rust type that stands for a component type.

@@ -142,6 +142,18 @@ fn lift_string(cx: &mut LiftContext<'_>, pair: (u64, u64)) -> Result<String> {
     transcode::decode_owned(transcode::bytes(cx, place)?, place.units)
 }
 
+/// Copies a string from one guest's memory to another's: pointer and length.
+#[cfg(feature = "async")]
+pub(crate) fn copy_string(
+    from: &LiftContext<'_>,
+    pair: (u64, u64),
+    to: &mut LowerContext<'_>,
+) -> Result<(u64, u64)> {
+    let place = StrPlace::new(from, pair)?;
+    let string = transcode::decode(transcode::bytes(from, place)?, place.units)?;
+    transcode::encode(to, &string)
+}
+
 fn lift_view(cx: &mut LiftContext<'_>, pair: (u64, u64)) -> Result<WasmStr> {
     let place = StrPlace::new(cx, pair)?;
     Ok(WasmStr {

@@ -457,6 +457,7 @@ fn check_world(workshop: &Workshop, path: Path, memories: [Memory; 2], trials: V
     let [caller, callee] = memories;
     let world = World {
         path,
+        is_async: false,
         funcs,
         caller,
         callee,

@@ -158,6 +158,7 @@ pub fn random_world(number: u64, count: usize) -> World {
     };
     World {
         path,
+        is_async: path == Path::Between && number / 3 % 4 >= 2,
         funcs,
         caller: memory(),
         callee: memory(),
@@ -230,7 +231,8 @@ pub fn run_case(ready: &Ready, number: u64, summary: &mut Summary, expect: Expec
     let (index, case) = case_of(world, number);
     let func = &world.funcs[index];
     let typed = if func.typed.is_some() { " typed" } else { "" };
-    let path = format!("{:?}{typed}", world.path).to_lowercase();
+    let asynchronous = if world.is_async { " async" } else { "" };
+    let path = format!("{:?}{typed}{asynchronous}", world.path).to_lowercase();
     *summary.paths.entry(path).or_default() += 1;
     let expected = expect(world.path, func, &case, [world.caller, world.callee]);
     summary.unsure += usize::from(matches!(expected.end, End::Unsure));

@@ -96,6 +96,8 @@ pub struct Memory {
 pub struct World {
     /// The caller.
     pub path: Path,
+    /// Whether the functions are `async`, so that their calls are tasks; between guests only.
+    pub is_async: bool,
     /// The functions `f0`, `f1`...
     pub funcs: Vec<Func>,
     /// The caller's memory.
@@ -223,6 +225,9 @@ fn signatures(world: &World) -> (Vec<String>, Vec<String>) {
     let mut names = Names::default();
     let signature = |func: &Func| {
         let mut text = String::new();
+        if world.is_async {
+            text += " async";
+        }
         for (index, ty) in func.params.iter().enumerate() {
             let _ = write!(text, " (param \"p{index}\" {})", names.of(ty));
         }

@@ -213,6 +213,12 @@ impl CanonOptions {
         self.context
     }
 
+    /// Whether these options and those have the same memory.
+    #[cfg(feature = "async")]
+    pub(crate) fn has_memory_of(&self, other: &CanonOptions) -> bool {
+        !self.memory.is_null() && std::ptr::eq(self.memory, other.memory)
+    }
+
     pub(crate) fn encoding(&self) -> StringEncoding {
         self.encoding.get()
     }

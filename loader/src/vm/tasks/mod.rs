@@ -3,6 +3,7 @@
 //!
 //! Only what is remembered: what a task does when it runs is in [`concurrent`](crate::concurrent).
 
+mod queues;
 pub(crate) mod slab;
 pub(crate) mod streams;
 pub(crate) mod waitables;
@@ -12,14 +13,15 @@ use std::collections::VecDeque;
 use std::ptr::NonNull;
 use std::task::Context;
 
+use cwasm_format::abi::{MAX_FLAT_ASYNC_PARAMS, MAX_FLAT_PARAMS};
 use cwasm_format::concurrent::{ConcurrentRecord, OpRecord, TaskRecord};
 use cwasm_format::vmctx::VmContext;
 
-use super::canon::CanonOptions;
 use super::fiber::Fiber;
 use super::random::Random;
 use super::store::StoreOpaque;
 use crate::error::Result;
+use queues::{Entering, Ready};
 use slab::{Id, Slab};
 use streams::{End, Shared};
 use waitables::{Set, Waitable, WaitableRef};
@@ -41,7 +43,7 @@ pub(crate) struct Tasks {
     /// The task that runs.
     pub(crate) current: Option<Id>,
     /// Tasks that can perhaps go on.
-    pub(crate) ready: VecDeque<Id>,
+    ready: Ready,
     /// Chooses among them, for tests.
     pub(crate) random: Option<Random>,
     /// The host's futures, of a type that [`concurrent`](crate::concurrent) knows.
@@ -66,7 +68,7 @@ pub(crate) struct Instance {
     /// The task that runs, of those of which one can at a time.
     pub(crate) exclusive: Option<Id>,
     /// Tasks that have not begun.
-    pub(crate) entering: VecDeque<Id>,
+    pub(crate) entering: Entering,
     /// Tasks that could go on if `exclusive` did not.
     pub(crate) locked: VecDeque<Id>,
 }
@@ -85,7 +87,6 @@ pub(crate) enum TaskState {
 pub(crate) struct Task {
     pub(crate) instance: Id,
     pub(crate) record: NonNull<TaskRecord>,
-    pub(crate) options: CanonOptions,
     pub(crate) caller: Caller,
     pub(crate) state: TaskState,
     /// Handles that it has borrowed and not dropped.
@@ -99,8 +100,10 @@ pub(crate) struct Task {
     pub(crate) is_on_fiber: bool,
     /// Whether the code is that of the callback, or else of the function.
     pub(crate) in_callback: bool,
-    /// Whether it is in a queue.
+    /// Whether it is in the queue of those that can perhaps go on.
     pub(crate) is_queued: bool,
+    /// Whether it is in the queue of those that wait for the exclusive task.
+    pub(crate) is_locked: bool,
 }
 
 /// Who called a task.
@@ -148,10 +151,44 @@ pub(crate) struct Subtask {
     /// The caller.
     pub(crate) instance: Id,
     pub(crate) op: NonNull<OpRecord>,
-    pub(crate) options: CanonOptions,
-    pub(crate) args: [u64; 17],
+    pub(crate) args: Args,
     /// The flat result of a call that waits for it.
     pub(crate) result: u64,
+}
+
+/// The flat arguments of a guest's call.
+pub(crate) enum Args {
+    /// All that a call can have which does not wait.
+    Few([u64; FEW_ARGS]),
+    Many(Box<[u64]>),
+}
+
+/// Flat parameters of an async call, and where its result goes.
+const FEW_ARGS: usize = MAX_FLAT_ASYNC_PARAMS + 1;
+
+impl Args {
+    pub(crate) fn new(args: &[u64]) -> Args {
+        let mut few = [0; FEW_ARGS];
+        match few.get_mut(..args.len()) {
+            Some(few) => few.copy_from_slice(args),
+            None => return Args::Many(args.into()),
+        }
+        Args::Few(few)
+    }
+
+    /// Copies them to where there is room for all that a call can have.
+    pub(crate) fn copy_to(&self, args: &mut [u64; MAX_FLAT_PARAMS + 1]) {
+        let values = self.values();
+        args[..values.len()].copy_from_slice(values);
+    }
+
+    /// At least as many as there are.
+    pub(crate) fn values(&self) -> &[u64] {
+        match self {
+            Args::Few(args) => args,
+            Args::Many(args) => args,
+        }
+    }
 }
 
 /// The state of a subtask, by the specification's number.
@@ -215,108 +252,11 @@ pub(crate) fn of(store: &mut StoreOpaque) -> &mut Tasks {
 }
 
 impl Tasks {
-    /// Puts a task in the queue of those that can perhaps go on.
-    pub(crate) fn enqueue(&mut self, id: Id) {
-        if let Some(task) = self.tasks.get_mut(id)
-            && !task.is_queued
-        {
-            task.is_queued = true;
-            self.ready.push_back(id);
-        }
-    }
-
-    /// Takes the next task from the queue that is of this instance, if one is given, and can go on.
-    pub(crate) fn next(&mut self, of: Option<Id>) -> Option<Id> {
-        let mut at = 0;
-        if let (Some(random), true) = (&mut self.random, of.is_none() && !self.ready.is_empty()) {
-            let turns = random.below(self.ready.len());
-            self.ready.rotate_left(turns);
-        }
-        while let Some(id) = self.ready.get(at).copied() {
-            let Some(task) = self.tasks.get(id) else {
-                self.ready.remove(at);
-                continue;
-            };
-            if of.is_some_and(|instance| task.instance != instance) {
-                at += 1;
-                continue;
-            }
-            self.ready.remove(at);
-            let instance = task.instance;
-            let verdict = self.verdict(id);
-            if let Some(task) = self.tasks.get_mut(id) {
-                task.is_queued = false;
-            }
-            match verdict {
-                Verdict::Ready => return Some(id),
-                Verdict::Locked => self.instances[instance.index()].locked.push_back(id),
-                Verdict::Waits => {}
-            }
-        }
-        None
-    }
-
-    /// Whether a task can go on.
-    fn verdict(&self, id: Id) -> Verdict {
-        let Some(task) = self.tasks.get(id) else {
-            return Verdict::Waits;
-        };
-        let instance = &self.instances[task.instance.index()];
-        let is_free = instance.exclusive.is_none();
-        match task.wait {
-            Wait::Nothing => Verdict::Waits,
-            Wait::Entry => match self.has_backpressure(task) {
-                false => Verdict::Ready,
-                true => Verdict::Waits,
-            },
-            Wait::Yield if is_free => Verdict::Ready,
-            Wait::Event(set) if self.has_event(set) && is_free => Verdict::Ready,
-            Wait::Yield => Verdict::Locked,
-            Wait::Event(set) if self.has_event(set) => Verdict::Locked,
-            Wait::Turn => Verdict::Ready,
-            Wait::EventOnFiber(set) if self.has_event(set) => Verdict::Ready,
-            Wait::Waitable(waitable) if self.waitable(waitable).is_pending() => Verdict::Ready,
-            Wait::Event(_) | Wait::EventOnFiber(_) | Wait::Waitable(_) => Verdict::Waits,
-        }
-    }
-
     /// Whether a task of an async function must not begin.
     pub(crate) fn has_backpressure(&self, task: &Task) -> bool {
         let instance = &self.instances[task.instance.index()];
         instance.backpressure > 0 || task.needs_exclusive() && instance.exclusive.is_some()
     }
-
-    /// The tasks of an instance look again whether they can go on: the exclusive task has stopped.
-    pub(crate) fn wake_instance(&mut self, id: Id) {
-        let instance = &mut self.instances[id.index()];
-        let locked = std::mem::take(&mut instance.locked);
-        let first = instance.entering.front().copied();
-        for task in locked.into_iter().chain(first) {
-            self.enqueue(task);
-        }
-    }
-
-    /// The tasks of an instance look again whether they can go on: there is no backpressure.
-    pub(crate) fn wake_entering(&mut self, id: Id) {
-        self.wake_instance(id);
-        let entering: Vec<Id> = self.instances[id.index()]
-            .entering
-            .iter()
-            .copied()
-            .collect();
-        for task in entering {
-            self.enqueue(task);
-        }
-    }
-}
-
-/// Whether a task can go on.
-enum Verdict {
-    Ready,
-    /// As soon as another one of its instance stops.
-    Locked,
-    /// Not until something happens.
-    Waits,
 }
 
 impl Task {

@@ -165,7 +165,7 @@ pub(crate) fn take(
         EndState::Copying | EndState::Cancelling => return Err(TrapCode::EndBusy),
         EndState::Done => return Err(TrapCode::EndDone),
     }
-    if end.waitable.set.is_some() {
+    if end.waitable.is_in_set() {
         return Err(TrapCode::WaitableInUse);
     }
     handles::remove_number(table, handle);

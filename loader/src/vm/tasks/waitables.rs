@@ -1,23 +1,31 @@
 //! What tasks wait for, and sets of it.
 
-use std::collections::VecDeque;
-
 use super::slab::Id;
 use super::{Tasks, Wait};
 
 /// Something that has events.
+///
+/// **Invariant:** it is in the list of its set's events if it has an event and is in a set.
 #[derive(Debug, Default)]
 pub(crate) struct Waitable {
     /// Whether there is an event that nobody has seen.
-    pub(crate) has_event: bool,
-    pub(crate) set: Option<Id>,
+    has_event: bool,
+    set: Option<Id>,
+    /// The next one and the one before in the list of the set's events.
+    next: Option<WaitableRef>,
+    previous: Option<WaitableRef>,
     /// A task that waits for it alone.
     pub(crate) waiter: Option<Id>,
 }
 
 impl Waitable {
-    pub(crate) fn is_pending(&self) -> bool {
+    /// Whether there is an event that nobody has seen.
+    pub(crate) fn has_event(&self) -> bool {
         self.has_event
+    }
+
+    pub(crate) fn is_in_set(&self) -> bool {
+        self.set.is_some()
     }
 }
 
@@ -32,11 +40,20 @@ pub(crate) enum WaitableRef {
 #[derive(Debug, Default)]
 pub(crate) struct Set {
     /// How many there are in it.
-    pub(crate) members: u32,
-    /// Those that have had events: perhaps they have left, or somebody has seen the event.
-    pub(crate) events: VecDeque<WaitableRef>,
+    members: u32,
+    /// How many of them have events, and the list of these: the first and last.
+    events: u32,
+    first: Option<WaitableRef>,
+    last: Option<WaitableRef>,
     /// Tasks that wait for an event.
-    pub(crate) waiting: Vec<Id>,
+    waiting: Vec<Id>,
+}
+
+impl Set {
+    /// Whether there is something in it, or somebody waits for it.
+    pub(crate) fn is_in_use(&self) -> bool {
+        self.members != 0 || !self.waiting.is_empty()
+    }
 }
 
 /// An event: its code, the handle of what it is of, and more.
@@ -71,24 +88,56 @@ impl Tasks {
     /// Something has happened to a waitable.
     pub(crate) fn set_event(&mut self, of: WaitableRef) {
         let waitable = self.waitable_mut(of);
-        waitable.has_event = true;
+        let is_new = !std::mem::replace(&mut waitable.has_event, true);
         let (set, waiter) = (waitable.set, waitable.waiter);
         if let Some(task) = waiter {
             self.enqueue(task);
         }
-        if let Some(set) = set {
+        if let (Some(set), true) = (set, is_new) {
             self.announce(set, of);
+        }
+    }
+
+    /// The event of a waitable, if there is one, is not to be seen.
+    pub(crate) fn clear_event(&mut self, of: WaitableRef) {
+        let waitable = self.waitable_mut(of);
+        if !std::mem::take(&mut waitable.has_event) {
+            return;
+        }
+        if let Some(set) = waitable.set {
+            self.unlink(set, of);
         }
     }
 
     /// A member of a set has an event.
     fn announce(&mut self, set: Id, of: WaitableRef) {
-        let set = &mut self.sets[set];
-        set.events.push_back(of);
-        let waiting = set.waiting.clone();
-        for task in waiting {
+        let found = &mut self.sets[set];
+        let last = found.last.replace(of);
+        found.events += 1;
+        match last {
+            Some(last) => self.waitable_mut(last).next = Some(of),
+            None => found.first = Some(of),
+        }
+        self.waitable_mut(of).previous = last;
+        for place in 0..self.sets[set].waiting.len() {
+            let task = self.sets[set].waiting[place];
             self.enqueue(task);
         }
+    }
+
+    /// Takes a member of a set out of the list of those that have events.
+    fn unlink(&mut self, set: Id, of: WaitableRef) {
+        let waitable = self.waitable_mut(of);
+        let (previous, next) = (waitable.previous.take(), waitable.next.take());
+        match previous {
+            Some(previous) => self.waitable_mut(previous).next = next,
+            None => self.sets[set].first = next,
+        }
+        match next {
+            Some(next) => self.waitable_mut(next).previous = previous,
+            None => self.sets[set].last = previous,
+        }
+        self.sets[set].events -= 1;
     }
 
     /// Puts a waitable into a set, or none.
@@ -98,6 +147,9 @@ impl Tasks {
         waitable.set = set;
         if let Some(before) = before {
             self.sets[before].members -= 1;
+            if has_event {
+                self.unlink(before, of);
+            }
         }
         if let Some(set) = set {
             self.sets[set].members += 1;
@@ -107,48 +159,28 @@ impl Tasks {
         }
     }
 
-    /// The first member of a set that has an event.
-    fn first_event(&mut self, id: Id) -> Option<WaitableRef> {
-        while let Some(of) = self.sets[id].events.front().copied() {
-            if self.is_event_of(id, of) {
-                return Some(of);
-            }
-            self.sets[id].events.pop_front();
-        }
-        None
-    }
-
-    fn is_event_of(&self, set: Id, of: WaitableRef) -> bool {
-        let waitable = match of {
-            WaitableRef::Subtask(id) => self.subtasks.get(id).map(|found| &found.waitable),
-            WaitableRef::End(id) => self.ends.get(id).map(|found| &found.waitable),
-        };
-        waitable.is_some_and(|waitable| waitable.has_event && waitable.set == Some(set))
-    }
-
     /// Whether a member of a set has an event.
-    pub(crate) fn has_event(&self, id: Id) -> bool {
-        let set = &self.sets[id];
-        set.events.iter().any(|of| self.is_event_of(id, *of))
+    pub(crate) fn has_event(&self, set: Id) -> bool {
+        self.sets[set].first.is_some()
     }
 
-    /// The member of a set whose event is next; it is out of the set's queue.
-    pub(crate) fn take_event(&mut self, id: Id) -> Option<WaitableRef> {
-        if let Some(random) = &mut self.random {
-            let set = &mut self.sets[id];
-            if !set.events.is_empty() {
-                let turns = random.below(set.events.len());
-                set.events.rotate_left(turns);
-            }
+    /// The member of a set whose event is next, if there is one.
+    pub(crate) fn next_event(&mut self, set: Id) -> Option<WaitableRef> {
+        let found = &self.sets[set];
+        let mut of = found.first?;
+        let skipped = self
+            .random
+            .as_mut()
+            .map_or(0, |random| random.below(found.events as usize));
+        for _ in 0..skipped {
+            of = self.waitable(of).next?;
         }
-        let of = self.first_event(id)?;
-        self.sets[id].events.pop_front();
         Some(of)
     }
 
     /// Takes the event of a waitable, which has one.
     pub(crate) fn deliver(&mut self, of: WaitableRef) -> Event {
-        self.waitable_mut(of).has_event = false;
+        self.clear_event(of);
         match of {
             WaitableRef::Subtask(id) => {
                 let subtask = &self.subtasks[id];
