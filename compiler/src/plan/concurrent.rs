@@ -7,7 +7,7 @@ use cwasm_format::abi::PointerWidth;
 use cwasm_format::concurrent::Op;
 use cwasm_format::hash::TypeHash;
 use cwasm_format::resources::{HandleUse, MAX_HANDLE_USES};
-use cwasm_format::types::{FuncType, ResourceNumber, TypeDef, Types, ValueType};
+use cwasm_format::types::{FuncType, ResourceNumber, Types, ValueType};
 use wasmparser::ValType;
 
 use super::types::{FuncTypeId, UnitTypes};

@@ -29,6 +29,7 @@ pub(super) fn with_store<R>(run: Run, body: impl FnOnce() -> R) -> R {
 
 /// A way to a store, for a future that shares it with others: it has the store between two awaits
 /// only.
+#[repr(transparent)]
 pub struct Accessor<T: 'static> {
     store: StoreId,
     data: PhantomData<fn(&mut T)>,
@@ -47,6 +48,12 @@ impl<T: 'static> Accessor<T> {
             store,
             data: PhantomData,
         }
+    }
+
+    /// As [`new`](Accessor::new), as long as the number is there.
+    pub(super) fn of(store: &StoreId) -> &Accessor<T> {
+        // SAFETY: an accessor is a number of a store (`repr(transparent)`).
+        unsafe { &*std::ptr::from_ref(store).cast() }
     }
 
     /// Gives the store to `body`.

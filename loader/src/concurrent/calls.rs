@@ -20,7 +20,7 @@ use crate::vm::fiber::Fiber;
 use crate::vm::handles;
 use crate::vm::suspend::Resume;
 use crate::vm::tasks::slab::Id;
-use crate::vm::tasks::waitables::{Event, Waitable, WaitableRef, event};
+use crate::vm::tasks::waitables::{Event, WaitableRef, event};
 use crate::vm::tasks::{Args, Caller, Subtask, SubtaskState, Task, TaskState, Wait};
 
 /// What a callback returns: that the task is over.
@@ -89,20 +89,7 @@ pub(super) fn begin_subtask(
     op: NonNull<OpRecord>,
     given: &[u64],
 ) -> Result<Id> {
-    let subtask = Subtask {
-        waitable: Waitable::default(),
-        state: SubtaskState::Starting,
-        task: None,
-        host: None,
-        lenders: Vec::new(),
-        is_cancelled: false,
-        is_delivered: false,
-        handle: 0,
-        instance,
-        op,
-        args: Args::new(given),
-        result: 0,
-    };
+    let subtask = Subtask::new(instance, op, Args::new(given));
     Ok(run.tasks().subtasks.add(subtask))
 }
 
@@ -119,20 +106,7 @@ pub(super) fn new_task(
         return Err(Error::msg("a call of a task that is not there"));
     };
     let instance = run.enter_instance(context, record.instance)?;
-    let task = Task {
-        instance,
-        record: NonNull::from(record),
-        caller,
-        state: TaskState::Initial,
-        borrows: 0,
-        storage: [0; 2],
-        wait: Wait::Nothing,
-        fiber: None,
-        is_on_fiber: false,
-        in_callback: false,
-        is_queued: false,
-        is_locked: false,
-    };
+    let task = Task::new(instance, NonNull::from(record), caller);
     let may_wait = record.may_wait != 0;
     let count = run.tasks().tasks.len() + 1;
     run.store().limits().check_tasks(count)?;
@@ -339,12 +313,7 @@ fn end_of_callback(run: Run, id: Id, packed: u32) -> Result<Option<Event>> {
             tasks.tasks[id].wait = Wait::Yield;
             tasks.enqueue(id);
         }
-        Some(set) => {
-            tasks.wait_for_set(id, set, Wait::Event(set));
-            if tasks.has_event(set) {
-                tasks.enqueue(id);
-            }
-        }
+        Some(set) => tasks.wait_for_set(id, set, Wait::Event(set)),
     }
     tasks.wake_instance(instance);
     Ok(None)

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use super::{Run, accessor};
 use crate::error::Result;
+use crate::vm::store_id::StoreId;
 use crate::vm::tasks::slab::{Id, Slab};
 
 /// Something of the host that goes on when it is polled, and may use the store then.
@@ -27,13 +28,14 @@ pub(super) trait HostFuture: Send {
 pub(super) struct Futures {
     futures: Slab<Entry>,
     woken: Arc<Woken>,
+    /// The number of the store, which futures borrow.
+    store: Option<Arc<StoreId>>,
 }
 
 struct Entry {
     /// Taken out while it is polled.
     future: Option<Box<dyn HostFuture>>,
-    waker: Waker,
-    of: Arc<Waking>,
+    waking: Arc<Waking>,
     /// Whether it was woken again while it is polled, and nobody could.
     is_missed: bool,
 }
@@ -84,33 +86,27 @@ impl Futures {
 
     /// Adds one, which is polled next.
     pub(super) fn add(&mut self, future: Box<dyn HostFuture>) -> Id {
-        // The number that it gets is known only when it is there.
-        let placeholder = Arc::new(Waking {
-            id: Id(u32::MAX),
-            is_woken: AtomicBool::new(true),
-            woken: Arc::clone(&self.woken),
-        });
-        let id = self.futures.add(Entry {
-            future: Some(future),
-            waker: Waker::noop().clone(),
-            of: placeholder,
-            is_missed: false,
-        });
-        let of = Arc::new(Waking {
-            id,
+        let waking = Arc::new(Waking {
+            id: self.futures.next_id(),
             is_woken: AtomicBool::new(false),
             woken: Arc::clone(&self.woken),
         });
-        let entry = &mut self.futures[id];
-        entry.waker = Waker::from(Arc::clone(&of));
-        entry.of = of;
-        id
+        self.futures.add(Entry {
+            future: Some(future),
+            waking,
+            is_missed: false,
+        })
+    }
+
+    /// The number of the store of these futures, which is this, at a fixed place.
+    pub(super) fn store(&mut self, id: StoreId) -> Arc<StoreId> {
+        Arc::clone(self.store.get_or_insert_with(|| Arc::new(id)))
     }
 
     /// Wakes one.
     pub(super) fn wake(&self, id: Id) {
         if let Some(entry) = self.futures.get(id) {
-            entry.waker.wake_by_ref();
+            entry.waking.wake_by_ref();
         }
     }
 
@@ -153,16 +149,16 @@ pub(super) fn poll_one(run: Run, id: Id) -> Result<bool> {
         entry.is_missed = true;
         return Ok(false);
     };
-    entry.of.is_woken.store(false, Ordering::Release);
-    let waker = entry.waker.clone();
+    entry.waking.is_woken.store(false, Ordering::Release);
+    let waker = Waker::from(Arc::clone(&entry.waking));
     let polled = future.poll(run, &mut Context::from_waker(&waker));
     match polled {
         Poll::Pending => {
             if let Some(entry) = run.futures().futures.get_mut(id) {
                 entry.future = Some(future);
                 if std::mem::take(&mut entry.is_missed) {
-                    entry.of.is_woken.store(false, Ordering::Release);
-                    entry.waker.wake_by_ref();
+                    entry.waking.is_woken.store(false, Ordering::Release);
+                    entry.waking.wake_by_ref();
                 }
             }
             Ok(false)

@@ -1,7 +1,9 @@
 //! Host functions whose futures run beside each other.
 
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use cwasm_format::concurrent::OpRecord;
@@ -15,6 +17,7 @@ use super::{Accessor, Run};
 use crate::error::{Error, Result};
 use crate::values::{LiftContext, LowerContext};
 use crate::vm::store_context::StoreContextMut;
+use crate::vm::store_id::StoreId;
 use crate::vm::tasks::SubtaskState;
 use crate::vm::tasks::slab::Id;
 
@@ -44,13 +47,14 @@ pub(crate) trait Values {
 
 /// A call that runs.
 struct Running<T: 'static, V: Values> {
-    // Dropped before the accessor that it borrows.
+    // Dropped before the store's id, which it borrows as an accessor.
     future: Pin<Box<dyn Future<Output = Result<V::Results>> + Send>>,
-    _accessor: Box<Accessor<T>>,
+    _store: Arc<StoreId>,
+    data: PhantomData<fn(T)>,
     values: V,
     subtask: Id,
     /// The host's borrows of what the guest has lent.
-    borrowed: Vec<u32>,
+    borrowed: Box<[u32]>,
 }
 
 /// What a host function returns.
@@ -75,16 +79,17 @@ where
     let instance = run.enter_instance(context, record.instance)?;
     let subtask = calls::begin_subtask(run, instance, op, args)?;
     let (params, borrowed) = lift(run, subtask, &values)?;
-    let accessor = Box::new(Accessor::<T>::new(run.store().id()));
-    // SAFETY: the box stays where it is, and is dropped after the future.
-    let borrowed_accessor = unsafe { &*std::ptr::from_ref(&*accessor) };
-    let future = with_store(run, || func(borrowed_accessor, params));
+    let store = run.futures().store(run.store().id());
+    // SAFETY: the id stays where it is, and is dropped after the future.
+    let id = unsafe { &*Arc::as_ptr(&store) };
+    let future = with_store(run, || func(Accessor::of(id), params));
     let running = Running {
         future,
-        _accessor: accessor,
+        _store: store,
+        data: PhantomData::<fn(T)>,
         values,
         subtask,
-        borrowed,
+        borrowed: borrowed.into(),
     };
     let id = run.futures().add(Box::new(running));
     if !poll_one(run, id)? {
@@ -105,7 +110,7 @@ fn lift<V: Values>(run: Run, subtask: Id, values: &V) -> Result<(V::Params, Vec<
         cx.keep_loans(&mut loans);
         values.lift(&mut cx, &given.args, given.max_flat())
     };
-    run.tasks().subtasks[subtask].lenders = loans;
+    run.tasks().subtasks[subtask].lenders = loans.into();
     let borrowed = run.store().resources.keep_borrowed(begin);
     Ok((params?, borrowed))
 }
@@ -117,7 +122,7 @@ impl<T: 'static, V: Values + Send> HostFuture for Running<T, V> {
             return Poll::Pending;
         };
         let borrowed = std::mem::take(&mut self.borrowed);
-        run.store().resources.end_borrowed(borrowed);
+        run.store().resources.end_borrowed(&borrowed);
         let Some(found) = run.tasks().subtasks.get(self.subtask) else {
             return Poll::Ready(Ok(()));
         };

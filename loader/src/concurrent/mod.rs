@@ -67,16 +67,20 @@ const TURNS: u32 = 64;
 pub(crate) struct Run {
     /// Invariant 1: a store that this thread has for itself, as long as this is used.
     store: NonNull<StoreOpaque>,
+    /// Invariant 2: the tasks of that store, which stay where they are as long as it.
+    tasks: NonNull<Tasks>,
 }
 
 impl Run {
     pub(crate) fn new(store: &mut StoreOpaque) -> Run {
         // The provenance of all of a store's allocation was exposed when it was made.
         let address = std::ptr::from_mut(store).addr();
-        let store = std::ptr::with_exposed_provenance_mut(address);
-        match NonNull::new(store) {
-            Some(store) => Run { store },
-            None => unreachable!("a reference is not null"),
+        let tasks = std::ptr::from_mut(tasks::of(store)).expose_provenance();
+        let store = NonNull::new(std::ptr::with_exposed_provenance_mut(address));
+        let tasks = NonNull::new(std::ptr::with_exposed_provenance_mut(tasks));
+        match (store, tasks) {
+            (Some(store), Some(tasks)) => Run { store, tasks },
+            _ => unreachable!("references are not null"),
         }
     }
 
@@ -88,7 +92,8 @@ impl Run {
 
     /// The tasks, until code of a guest runs.
     fn tasks<'a>(self) -> &'a mut Tasks {
-        tasks::of(self.store())
+        // SAFETY: ours (invariants 1 and 2); references are not kept (see above).
+        unsafe { &mut *self.tasks.as_ptr() }
     }
 
     /// The host's futures, until one of them is polled.

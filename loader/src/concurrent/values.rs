@@ -67,7 +67,7 @@ fn copy_params(run: Run, id: Id, subtask: Id, args: &mut [u64; 17]) -> Result<us
     copier.borrow_for(id.0);
     let count = copier.params((from, to), (&given.args, given.max_flat()), args);
     let (loans, borrows) = copier.handles();
-    run.tasks().subtasks[subtask].lenders = loans;
+    run.tasks().subtasks[subtask].lenders = loans.into();
     run.tasks().tasks[id].borrows += borrows;
     count
 }

@@ -173,8 +173,8 @@ impl HostHandles {
 
     /// Ends borrows that were kept.
     #[cfg(feature = "async")]
-    pub(crate) fn end_borrowed(&mut self, borrowed: Vec<u32>) {
-        borrowed.into_iter().for_each(|index| self.remove(index));
+    pub(crate) fn end_borrowed(&mut self, borrowed: &[u32]) {
+        borrowed.iter().for_each(|index| self.remove(*index));
     }
 
     /// Begins a call of a host function: returns the argument of

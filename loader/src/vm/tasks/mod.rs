@@ -94,6 +94,9 @@ pub(crate) struct Task {
     /// What `context.get` returns, while it does not run.
     pub(crate) storage: [u64; 2],
     pub(crate) wait: Wait,
+    /// The next one and the one before of those that wait for the same set.
+    next_waiting: Option<Id>,
+    previous_waiting: Option<Id>,
     /// Its code, while that is suspended in the middle.
     pub(crate) fiber: Option<Box<Fiber<Result<u64>>>>,
     /// Whether the code that runs is on a fiber of its own.
@@ -143,7 +146,7 @@ pub(crate) struct Subtask {
     /// The future of the host, as long as it is not ready.
     pub(crate) host: Option<Id>,
     /// Handles that it has lent.
-    pub(crate) lenders: Vec<u32>,
+    pub(crate) lenders: Box<[u32]>,
     pub(crate) is_cancelled: bool,
     pub(crate) is_delivered: bool,
     /// Its handle; 0 if it has none.
@@ -187,6 +190,26 @@ impl Args {
         match self {
             Args::Few(args) => args,
             Args::Many(args) => args,
+        }
+    }
+}
+
+impl Subtask {
+    /// A call that has not begun.
+    pub(crate) fn new(instance: Id, op: NonNull<OpRecord>, args: Args) -> Subtask {
+        Subtask {
+            waitable: Waitable::default(),
+            state: SubtaskState::Starting,
+            task: None,
+            host: None,
+            lenders: Box::default(),
+            is_cancelled: false,
+            is_delivered: false,
+            handle: 0,
+            instance,
+            op,
+            args,
+            result: 0,
         }
     }
 }
@@ -260,6 +283,26 @@ impl Tasks {
 }
 
 impl Task {
+    /// A task that has not begun.
+    pub(crate) fn new(instance: Id, record: NonNull<TaskRecord>, caller: Caller) -> Task {
+        Task {
+            instance,
+            record,
+            caller,
+            state: TaskState::Initial,
+            borrows: 0,
+            storage: [0; 2],
+            wait: Wait::Nothing,
+            next_waiting: None,
+            previous_waiting: None,
+            fiber: None,
+            is_on_fiber: false,
+            in_callback: false,
+            is_queued: false,
+            is_locked: false,
+        }
+    }
+
     /// The function's record.
     #[allow(unsafe_code, reason = "follows a pointer to an artifact's record")]
     pub(crate) fn record(&self) -> &TaskRecord {

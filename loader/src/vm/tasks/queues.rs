@@ -206,9 +206,14 @@ impl Tasks {
     /// A task could go on but for the exclusive task of its instance.
     fn lock(&mut self, id: Id) {
         let task = &mut self.tasks[id];
+        let next = task.next_waiting;
         if !task.is_locked {
             task.is_locked = true;
             self.instances[task.instance.index()].locked.push_back(id);
+        }
+        // It may be one that can go on beside the exclusive task, with the event that is there.
+        if let Some(next) = next {
+            self.enqueue(next);
         }
     }
 

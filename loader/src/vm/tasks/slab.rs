@@ -43,6 +43,14 @@ impl<T> Slab<T> {
         self.len as usize
     }
 
+    /// The number of the entry that is added next.
+    pub(crate) fn next_id(&self) -> Id {
+        match self.free {
+            NONE => Id(self.entries.len() as u32),
+            free => Id(free),
+        }
+    }
+
     /// Adds an entry.
     pub(crate) fn add(&mut self, entry: T) -> Id {
         self.len += 1;

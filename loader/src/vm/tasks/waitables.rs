@@ -45,14 +45,15 @@ pub(crate) struct Set {
     events: u32,
     first: Option<WaitableRef>,
     last: Option<WaitableRef>,
-    /// Tasks that wait for an event.
-    waiting: Vec<Id>,
+    /// The list of the tasks that wait for an event: the first and last.
+    first_waiting: Option<Id>,
+    last_waiting: Option<Id>,
 }
 
 impl Set {
     /// Whether there is something in it, or somebody waits for it.
     pub(crate) fn is_in_use(&self) -> bool {
-        self.members != 0 || !self.waiting.is_empty()
+        self.members != 0 || self.first_waiting.is_some()
     }
 }
 
@@ -119,8 +120,13 @@ impl Tasks {
             None => found.first = Some(of),
         }
         self.waitable_mut(of).previous = last;
-        for place in 0..self.sets[set].waiting.len() {
-            let task = self.sets[set].waiting[place];
+        self.wake_waiting(set);
+    }
+
+    /// The first task that waits for a set looks again whether it can go on. When it stops waiting,
+    /// the next one does.
+    fn wake_waiting(&mut self, set: Id) {
+        if let Some(task) = self.sets[set].first_waiting {
             self.enqueue(task);
         }
     }
@@ -199,17 +205,36 @@ impl Tasks {
         }
     }
 
-    /// A task waits for an event of a set.
-    pub(crate) fn wait_for_set(&mut self, task: Id, set: Id, wait: Wait) {
-        self.tasks[task].wait = wait;
-        self.sets[set].waiting.push(task);
+    /// A task waits for an event of a set, in this way.
+    pub(crate) fn wait_for_set(&mut self, id: Id, set: Id, wait: Wait) {
+        let found = &mut self.sets[set];
+        let last = found.last_waiting.replace(id);
+        match last {
+            Some(last) => self.tasks[last].next_waiting = Some(id),
+            None => found.first_waiting = Some(id),
+        }
+        let task = &mut self.tasks[id];
+        task.wait = wait;
+        (task.previous_waiting, task.next_waiting) = (last, None);
+        if self.has_event(set) {
+            self.enqueue(id);
+        }
     }
 
     /// A task waits for an event of a set no more.
-    pub(crate) fn stop_waiting(&mut self, task: Id, set: Id) {
-        let waiting = &mut self.sets[set].waiting;
-        if let Some(place) = waiting.iter().position(|waiting| *waiting == task) {
-            waiting.swap_remove(place);
+    pub(crate) fn stop_waiting(&mut self, id: Id, set: Id) {
+        let task = &mut self.tasks[id];
+        let (previous, next) = (task.previous_waiting.take(), task.next_waiting.take());
+        match previous {
+            Some(previous) => self.tasks[previous].next_waiting = next,
+            None => self.sets[set].first_waiting = next,
+        }
+        match next {
+            Some(next) => self.tasks[next].previous_waiting = previous,
+            None => self.sets[set].last_waiting = previous,
+        }
+        if self.has_event(set) {
+            self.wake_waiting(set);
         }
     }
 }
