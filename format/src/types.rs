@@ -5,7 +5,9 @@
 
 use bincode::{Decode, Encode};
 
-use crate::abi::{Flat, FlatType, HANDLE_SIZE, Layout, MAX_BYTE_LENGTH, PointerWidth};
+use crate::abi::{
+    Flat, FlatType, HANDLE_SIZE, Layout, MAX_BYTE_LENGTH, MAX_FLAT_PARAMS, PointerWidth,
+};
 use crate::hash::{Hasher, Tag, TypeHash};
 use crate::resources::HandleUse;
 
@@ -114,6 +116,15 @@ pub struct TypeAbi {
 }
 
 impl TypeAbi {
+    const STRING: TypeAbi = TypeAbi {
+        layout: Layout::POINTER_PAIR,
+        flat: Flat::POINTER_PAIR,
+        hash: TypeHash::primitive(Tag::String),
+        has_handles: false,
+        has_streams: false,
+        is_plain: false,
+    };
+
     /// A type of `size` bytes that is one flat value.
     const fn scalar(tag: Tag, size: u32, flat: FlatType) -> TypeAbi {
         TypeAbi {
@@ -237,29 +248,22 @@ impl Types {
     ///
     /// # Panics
     /// If it belongs to another table.
-    pub fn abi(&self, ty: ValueType) -> TypeAbi {
+    pub fn abi(&self, ty: ValueType) -> &TypeAbi {
         match ty {
-            ValueType::Def(id) => self.abis[id.0 as usize],
-            ValueType::Bool => const { TypeAbi::scalar(Tag::Bool, 1, FlatType::I32) },
-            ValueType::S8 => const { TypeAbi::scalar(Tag::S8, 1, FlatType::I32) },
-            ValueType::U8 => const { TypeAbi::scalar(Tag::U8, 1, FlatType::I32) },
-            ValueType::S16 => const { TypeAbi::scalar(Tag::S16, 2, FlatType::I32) },
-            ValueType::U16 => const { TypeAbi::scalar(Tag::U16, 2, FlatType::I32) },
-            ValueType::S32 => const { TypeAbi::scalar(Tag::S32, 4, FlatType::I32) },
-            ValueType::U32 => const { TypeAbi::scalar(Tag::U32, 4, FlatType::I32) },
-            ValueType::S64 => const { TypeAbi::scalar(Tag::S64, 8, FlatType::I64) },
-            ValueType::U64 => const { TypeAbi::scalar(Tag::U64, 8, FlatType::I64) },
-            ValueType::F32 => const { TypeAbi::scalar(Tag::F32, 4, FlatType::F32) },
-            ValueType::F64 => const { TypeAbi::scalar(Tag::F64, 8, FlatType::F64) },
-            ValueType::Char => const { TypeAbi::scalar(Tag::Char, 4, FlatType::I32) },
-            ValueType::String => TypeAbi {
-                layout: Layout::POINTER_PAIR,
-                flat: Flat::POINTER_PAIR,
-                hash: const { TypeHash::primitive(Tag::String) },
-                has_handles: false,
-                has_streams: false,
-                is_plain: false,
-            },
+            ValueType::Def(id) => &self.abis[id.0 as usize],
+            ValueType::Bool => const { &TypeAbi::scalar(Tag::Bool, 1, FlatType::I32) },
+            ValueType::S8 => const { &TypeAbi::scalar(Tag::S8, 1, FlatType::I32) },
+            ValueType::U8 => const { &TypeAbi::scalar(Tag::U8, 1, FlatType::I32) },
+            ValueType::S16 => const { &TypeAbi::scalar(Tag::S16, 2, FlatType::I32) },
+            ValueType::U16 => const { &TypeAbi::scalar(Tag::U16, 2, FlatType::I32) },
+            ValueType::S32 => const { &TypeAbi::scalar(Tag::S32, 4, FlatType::I32) },
+            ValueType::U32 => const { &TypeAbi::scalar(Tag::U32, 4, FlatType::I32) },
+            ValueType::S64 => const { &TypeAbi::scalar(Tag::S64, 8, FlatType::I64) },
+            ValueType::U64 => const { &TypeAbi::scalar(Tag::U64, 8, FlatType::I64) },
+            ValueType::F32 => const { &TypeAbi::scalar(Tag::F32, 4, FlatType::F32) },
+            ValueType::F64 => const { &TypeAbi::scalar(Tag::F64, 8, FlatType::F64) },
+            ValueType::Char => const { &TypeAbi::scalar(Tag::Char, 4, FlatType::I32) },
+            ValueType::String => const { &TypeAbi::STRING },
         }
     }
 
@@ -288,6 +292,16 @@ impl Types {
         func.params
             .iter()
             .fold(Flat::EMPTY, |flat, (_, ty)| flat.concat(self.abi(*ty).flat))
+    }
+
+    /// How many flat values the parameters are; `None` if they are too many to be passed so.
+    pub fn params_count(&self, func: &FuncType) -> Option<usize> {
+        let counts = func.params.iter().map(|(_, ty)| {
+            let flat = &self.abi(*ty).flat;
+            flat.fits().then(|| flat.count())
+        });
+        let count = counts.sum::<Option<usize>>()?;
+        (count <= MAX_FLAT_PARAMS).then_some(count)
     }
 
     /// The flat form of the result; empty without one.
@@ -347,7 +361,7 @@ impl Types {
     }
 
     fn compute(&self, def: &TypeDef) -> TypeAbi {
-        let parts: Vec<Option<TypeAbi>> = match def {
+        let parts: Vec<Option<&TypeAbi>> = match def {
             TypeDef::Variant(cases) => cases
                 .iter()
                 .map(|(_, ty)| ty.map(|ty| self.abi(ty)))

@@ -27,7 +27,7 @@ fn payload_of(run: Run, instance: Id, record: &OpRecord) -> Result<(TypeHash, Op
     let Some(place) = record.ty.checked_sub(1) else {
         return Ok((TypeHash::NONE, None));
     };
-    let description = run.description(instance)?;
+    let description = run.description(instance);
     match description.numbered.get(place as usize) {
         Some(ty) => Ok((description.types.abi(*ty).hash, Some(*ty))),
         None => Err(Error::new(cwasm_format::FormatError::Describe)),
@@ -363,7 +363,7 @@ fn copy_values(run: Run, from: &Copying, to: &Copying, count: u32) -> Result<()>
         // SAFETY: a record of the artifact of the code that called.
         let op = unsafe { side.op.as_ref() };
         let (_, ty) = payload_of(run, side.instance, op)?;
-        let types = &run.description(side.instance)?.types;
+        let types = &run.description(side.instance).types;
         let options = side.options;
         Ok::<_, Error>((Side { types, options }, ty))
     };

@@ -108,7 +108,7 @@ fn lift<V: Values>(run: Run, subtask: Id, values: &V) -> Result<(V::Params, Vec<
         // SAFETY: an instance of the store, whose code does not run.
         let mut cx = unsafe { LiftContext::with_handles(&given.options, run.store(), 0) };
         cx.keep_loans(&mut loans);
-        values.lift(&mut cx, &given.args, given.max_flat())
+        values.lift(&mut cx, given.args(), given.max_flat())
     };
     run.tasks().subtasks[subtask].lenders = loans.into();
     let borrowed = run.store().resources.keep_borrowed(begin);

@@ -30,7 +30,6 @@ mod values;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use cwasm_format::TrapCode;
@@ -120,8 +119,9 @@ impl Run {
         unsafe { InstanceData::of(self.instance(id).context) }
     }
 
-    fn description<'a>(self, id: Id) -> Result<&'a Arc<Description>> {
-        Ok(self.data(id).unit().description()?)
+    fn description<'a>(self, id: Id) -> &'a Description {
+        // SAFETY: of the artifact of an instance, both of which live as long as the store.
+        unsafe { self.instance(id).description.as_ref() }
     }
 
     /// The handles of a component instance.
@@ -156,10 +156,12 @@ impl Run {
         if let Some(number) = shared.number.checked_sub(1) {
             return Ok(Id(number as u32));
         }
+        let description = NonNull::from(&**data.unit().description()?);
         let instances = &mut self.tasks().instances;
         instances.push(Instance {
             context,
             record: NonNull::from(record),
+            description,
             backpressure: 0,
             exclusive: None,
             entering: Default::default(),
@@ -258,15 +260,9 @@ unsafe fn run_op(
     let run = Run::new(store);
     // SAFETY: a record of an artifact that is mapped (the caller's contract).
     let record = unsafe { op.as_ref() };
-    let mut args = [0; 17];
-    for (place, arg) in args.iter_mut().enumerate().take(record.count as usize) {
-        // SAFETY: there are as many values (the caller's contract).
-        let value = unsafe { values.add(place) };
-        // SAFETY: as above.
-        *arg = unsafe { value.read() };
-    }
-    let count = (record.count as usize).min(args.len());
-    let run_it = AssertUnwindSafe(|| ops::run(run, context, op, &args[..count]));
+    // SAFETY: there are as many values (the caller's contract), which nobody changes.
+    let args = unsafe { std::slice::from_raw_parts(values.as_ptr(), record.count as usize) };
+    let run_it = AssertUnwindSafe(|| ops::run(run, context, op, args));
     match catch_unwind(run_it) {
         Ok(Ok(value)) => {
             // SAFETY: there is a place for the result (the caller's contract).

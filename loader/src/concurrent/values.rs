@@ -12,11 +12,11 @@ use crate::error::{Error, Result};
 use crate::values::{LiftContext, LowerContext};
 use crate::vm::canon::CanonOptions;
 use crate::vm::tasks::slab::Id;
-use crate::vm::tasks::{Caller, SubtaskState, TaskState};
+use crate::vm::tasks::{Args, Caller, SubtaskState, TaskState};
 
 /// The type of a function of a component instance.
 fn func_type<'a>(run: Run, instance: Id, index: u32) -> Result<(&'a Types, &'a FuncType)> {
-    let description = run.description(instance)?;
+    let description = run.description(instance);
     match description.funcs.get(index as usize) {
         Some(func) => Ok((&description.types, func)),
         None => Err(Error::new(cwasm_format::FormatError::Describe)),
@@ -65,7 +65,7 @@ fn copy_params(run: Run, id: Id, subtask: Id, args: &mut [u64; 17]) -> Result<us
     // SAFETY: instances of the store, whose code does not run.
     let mut copier = unsafe { Copier::new(run.store(), caller, callee) };
     copier.borrow_for(id.0);
-    let count = copier.params((from, to), (&given.args, given.max_flat()), args);
+    let count = copier.params((from, to), (given.args(), given.max_flat()), args);
     let (loans, borrows) = copier.handles();
     run.tasks().subtasks[subtask].lenders = loans.into();
     run.tasks().tasks[id].borrows += borrows;
@@ -74,7 +74,7 @@ fn copy_params(run: Run, id: Id, subtask: Id, args: &mut [u64; 17]) -> Result<us
 
 /// What a guest has given to a call.
 pub(super) struct Given<'t> {
-    pub(super) args: [u64; 17],
+    args: Args,
     pub(super) options: CanonOptions,
     instance: Id,
     op: &'t OpRecord,
@@ -92,18 +92,21 @@ impl Given<'_> {
     /// Whether the result may be flat, and where it goes else: the last argument.
     pub(super) fn result_place(&self) -> (bool, u64) {
         let last = (self.op.count as usize).saturating_sub(1);
-        (self.op.is_async == 0, self.args[last.min(16)])
+        let pointer = self.args().get(last).copied().unwrap_or(0);
+        (self.op.is_async == 0, pointer)
+    }
+
+    pub(super) fn args(&self) -> &[u64] {
+        self.args.values()
     }
 }
 
 pub(super) fn given<'t>(run: Run, subtask: Id) -> Given<'t> {
     let found = &run.tasks().subtasks[subtask];
-    let mut args = [0; 17];
-    found.args.copy_to(&mut args);
     // SAFETY: a record of the artifact of the calling code, which lives as long as the store.
     let op = unsafe { found.op.as_ref() };
     Given {
-        args,
+        args: found.args.clone(),
         options: run.options(found.instance, &op.options),
         instance: found.instance,
         op,

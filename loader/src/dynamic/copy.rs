@@ -139,18 +139,17 @@ impl<'t> Copier<'t> {
             )?;
             return self.lower_handles(|cx| super::lower_params(to_types, to, &vals, cx, args));
         }
-        let form = from_types.params_flat(from);
         let options = self.from.options;
-        let source = match form.fits() && form.count() <= max {
+        let count = from_types.params_count(from);
+        let source = match count.is_some_and(|count| count <= max) {
             true => Source::Flat(flat),
             false => self.pointed(&options, flat[0], from_types.params_layout(from))?,
         };
-        let form = to_types.params_flat(to);
         let pairs = from.params.iter().zip(&to.params);
         let pairs = pairs.map(|((_, from), (_, to))| (*from, *to));
-        if form.fits() {
+        if let Some(count) = count {
             self.fields(pairs, source, Target::Flat(args))?;
-            return Ok(form.count());
+            return Ok(count);
         }
         let options = self.to.options;
         let pointer = self

@@ -19,14 +19,13 @@ pub(crate) fn lower_params(
     cx: &mut LowerContext<'_>,
     args: &mut [u64],
 ) -> Result<usize> {
-    let flat = types.params_flat(func);
     let fields = func.params.iter().map(|(_, ty)| *ty).zip(params);
     let mut places = Places::new(cx.width());
-    if flat.fits() {
+    if let Some(count) = types.params_count(func) {
         for (ty, val) in fields {
             lower_flat(types, ty, val, cx, &mut args[places.next_flat(types, ty)])?;
         }
-        return Ok(flat.count());
+        return Ok(count);
     }
     let pointer = cx.allocate_value(types.params_layout(func))?;
     for (ty, val) in fields {
@@ -50,8 +49,7 @@ pub(crate) fn lift_params(
 ) -> Result<Vec<Val>> {
     let params = func.params.iter().map(|(_, ty)| *ty);
     let mut places = Places::new(cx.width());
-    let flat = types.params_flat(func);
-    if flat.fits() && flat.count() <= max {
+    if types.params_count(func).is_some_and(|count| count <= max) {
         let lift = |ty| lift_flat(types, ty, cx, &args[places.next_flat(types, ty)]);
         return params.map(lift).collect();
     }

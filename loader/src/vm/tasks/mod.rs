@@ -13,8 +13,9 @@ use std::collections::VecDeque;
 use std::ptr::NonNull;
 use std::task::Context;
 
-use cwasm_format::abi::{MAX_FLAT_ASYNC_PARAMS, MAX_FLAT_PARAMS};
+use cwasm_format::abi::MAX_FLAT_ASYNC_PARAMS;
 use cwasm_format::concurrent::{ConcurrentRecord, OpRecord, TaskRecord};
+use cwasm_format::describe::Description;
 use cwasm_format::vmctx::VmContext;
 
 use super::fiber::Fiber;
@@ -64,6 +65,8 @@ unsafe impl Sync for Tasks {}
 pub(crate) struct Instance {
     pub(crate) context: NonNull<VmContext>,
     pub(crate) record: NonNull<ConcurrentRecord>,
+    /// Of the artifact.
+    pub(crate) description: NonNull<Description>,
     pub(crate) backpressure: u32,
     /// The task that runs, of those of which one can at a time.
     pub(crate) exclusive: Option<Id>,
@@ -160,6 +163,7 @@ pub(crate) struct Subtask {
 }
 
 /// The flat arguments of a guest's call.
+#[derive(Clone)]
 pub(crate) enum Args {
     /// All that a call can have which does not wait.
     Few([u64; FEW_ARGS]),
@@ -177,12 +181,6 @@ impl Args {
             None => return Args::Many(args.into()),
         }
         Args::Few(few)
-    }
-
-    /// Copies them to where there is room for all that a call can have.
-    pub(crate) fn copy_to(&self, args: &mut [u64; MAX_FLAT_PARAMS + 1]) {
-        let values = self.values();
-        args[..values.len()].copy_from_slice(values);
     }
 
     /// At least as many as there are.
