@@ -113,7 +113,9 @@ macro_rules! __async {
 pub use block_on::block_on;
 pub use component::{Component, ComponentExtern, ItemKind};
 #[cfg(feature = "async")]
-pub use concurrent::{Accessor, FutureReader, FutureWriter, Payload, StreamReader, StreamWriter};
+pub use concurrent::{
+    Access, Accessor, FutureReader, FutureWriter, Payload, StreamReader, StreamWriter,
+};
 pub use core_types::{ExternType, FuncType, GlobalType, MemoryType, TableType};
 pub use engine::{Config, Engine};
 pub use error::{Context, Error, Result};

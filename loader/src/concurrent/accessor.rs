@@ -105,6 +105,51 @@ impl<T: 'static> Accessor<T> {
     }
 }
 
+/// A way to the host `H` in the data `T` of a store: what async functions of traits that
+/// [`bindgen!`](crate::bindgen!) makes have instead of `&mut self`.
+pub struct Access<'a, T: 'static, H: 'static> {
+    accessor: &'a Accessor<T>,
+    get: &'a (dyn Fn(&mut T) -> &mut H + Send + Sync),
+}
+
+impl<T: 'static, H: 'static> Clone for Access<'_, T, H> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T: 'static, H: 'static> Copy for Access<'_, T, H> {}
+
+impl<T: 'static, H: 'static> fmt::Debug for Access<'_, T, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access").finish_non_exhaustive()
+    }
+}
+
+impl<'a, T: 'static, H: 'static> Access<'a, T, H> {
+    /// The host that `get` finds in the data of the accessor's store.
+    pub fn new(
+        accessor: &'a Accessor<T>,
+        get: &'a (dyn Fn(&mut T) -> &mut H + Send + Sync),
+    ) -> Access<'a, T, H> {
+        Access { accessor, get }
+    }
+
+    /// The way to the store.
+    pub fn accessor(self) -> &'a Accessor<T> {
+        self.accessor
+    }
+
+    /// Gives the host to `body`.
+    ///
+    /// # Panics
+    /// As [`Accessor::with`].
+    pub fn with<R>(self, body: impl FnOnce(&mut H) -> R) -> R {
+        self.accessor
+            .with(|mut store| body((self.get)(store.data_mut())))
+    }
+}
+
 /// Runs `body` and the tasks of the store until `body` is over.
 ///
 /// # Errors

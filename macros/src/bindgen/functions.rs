@@ -11,7 +11,7 @@ use super::idents::{prefixed, snake};
 use super::modules::Scope;
 use super::options::Trappable;
 use super::resources::{Group, Resource};
-use super::rules::Rules;
+use super::rules::{Flags, Rules};
 use super::types::{Mode, TypeWriter, docs, unsupported};
 
 /// The most parameters, because traits are implemented for tuples of up to this many.
@@ -92,20 +92,47 @@ fn allow() -> TokenStream {
     )])
 }
 
-/// Refuses functions that guests call or implement asynchronously. Those that are async for the
-/// host only are synchronous in WIT.
-fn check_kind(func: &Function) -> Result<()> {
+/// How the host calls a function, or is called.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Sync,
+    /// It has the store for itself while it waits.
+    Async,
+    /// It runs beside others: WIT declares it as `async func`.
+    Concurrent,
+}
+
+impl Form {
+    /// The form of an export.
+    fn of_export(func: &Function, flags: Flags) -> Result<Form> {
+        Ok(match is_async_func(func)? {
+            _ if flags.is_async => Form::Async,
+            true if !flags.is_sync => Form::Concurrent,
+            _ => Form::Sync,
+        })
+    }
+
+    /// The form of an import.
+    fn of_import(func: &Function, flags: Flags) -> Result<Form> {
+        Ok(match is_async_func(func)? {
+            // The store cannot be a caller's own while others of its calls go on.
+            true if !flags.is_sync => Form::Concurrent,
+            _ if flags.is_async => Form::Async,
+            _ => Form::Sync,
+        })
+    }
+}
+
+/// Whether WIT declares a function as `async func`.
+fn is_async_func(func: &Function) -> Result<bool> {
     match func.kind {
         FunctionKind::Freestanding
         | FunctionKind::Constructor(_)
         | FunctionKind::Method(_)
-        | FunctionKind::Static(_) => Ok(()),
+        | FunctionKind::Static(_) => Ok(false),
         FunctionKind::AsyncFreestanding
         | FunctionKind::AsyncMethod(_)
-        | FunctionKind::AsyncStatic(_) => Err(unsupported(&format!(
-            "`{}`, which WIT declares as `async func`",
-            func.name
-        ))),
+        | FunctionKind::AsyncStatic(_) => Ok(true),
         _ => Err(unsupported(&format!(
             "`{}`, which is a property",
             func.name
@@ -140,13 +167,17 @@ pub(super) fn export(
     place: Place<'_>,
     scope: Scope,
 ) -> Result<Export> {
-    check_kind(func)?;
-    let is_async = rules
-        .flags(types.tree, scope.interface, &func.name)
-        .is_async;
+    let flags = rules.flags(types.tree, scope.interface, &func.name);
+    let form = Form::of_export(func, flags)?;
+    types.uses_async(form == Form::Concurrent);
     let (krate, borrows) = (types.krate, types.borrows(func));
     let owned = Signature::new(types, func, Mode::Owned, scope)?;
-    let borrowed = Signature::new(types, func, Mode::Borrowed, scope)?;
+    let mode = match form {
+        // Others go on meanwhile: what is given must be there until the guest takes it.
+        Form::Concurrent => Mode::Owned,
+        Form::Sync | Form::Async => Mode::Borrowed,
+    };
+    let borrowed = Signature::new(types, func, mode, scope)?;
     let (field, method) = (group.guest_field(func), group.guest_method(func));
     let path = match place {
         Place::World => func.name.to_token_stream(),
@@ -194,18 +225,26 @@ pub(super) fn export(
         None => quote!(),
     };
     let (docs, allow) = (docs(&func.docs), allow());
-    let (keyword, context, called) = match is_async {
-        true => {
+    let (keyword, generics, context, called) = match form {
+        Form::Concurrent => (
+            quote!(async),
+            quote!(<T_: 'static>),
+            quote!(&#krate::Accessor<T_>),
+            quote!(call_concurrent(#store, (#(#names,)*)).await),
+        ),
+        Form::Async => {
             let send = send();
             (
                 quote!(async),
-                quote!(#krate::AsContextMut<Data: #send>),
+                quote!(),
+                quote!(impl #krate::AsContextMut<Data: #send>),
                 quote!(call_async(#store, (#(#names,)*)).await),
             )
         }
-        false => (
+        Form::Sync => (
             quote!(),
-            quote!(#krate::AsContextMut),
+            quote!(),
+            quote!(impl #krate::AsContextMut),
             quote!(call(#store, (#(#names,)*))),
         ),
     };
@@ -215,9 +254,9 @@ pub(super) fn export(
         method: quote! {
             #docs
             #allow
-            pub #keyword fn #method(
+            pub #keyword fn #method #generics(
                 &self,
-                #store: impl #context,
+                #store: #context,
                 #(#names: #types),*
             ) -> #krate::Result<#returned> {
                 let #typed = #call;
@@ -404,7 +443,6 @@ fn import(
     method: &Ident,
     func: &Function,
 ) -> Result<Import> {
-    check_kind(func)?;
     let Imports {
         types,
         rules,
@@ -415,6 +453,8 @@ fn import(
     } = *imports;
     let krate = types.krate;
     let flags = rules.flags(types.tree, scope.interface, &func.name);
+    let form = Form::of_import(func, flags)?;
+    types.uses_async(form == Form::Concurrent);
     let is_trappable = flags.is_trappable || is_trappable(failing.trappable, func, instance);
     let signature = Signature::new(types, func, Mode::Owned, scope)?;
     let (names, param_types) = (&signature.names, &signature.types);
@@ -426,8 +466,15 @@ fn import(
         .and_then(|ty| error_of(types, failing, ty));
     // Called by the trait's name, because traits of several interfaces may have methods of the same
     // name.
-    let wait = flags.is_async.then(|| quote!(.await));
-    let call = quote!(#host_trait::#method(#host, #(#names),*) #wait);
+    let access = own("access");
+    let call = match form {
+        Form::Sync => quote!(#host_trait::#method(#host, #(#names),*)),
+        Form::Async => quote!(#host_trait::#method(#host, #(#names),*).await),
+        Form::Concurrent => {
+            let implementor = own("H_");
+            quote!(<#implementor as #host_trait>::#method(#access, #(#names),*).await)
+        }
+    };
     let has_result = signature.result.is_some();
     let (returned, body) = match error {
         Some((error, ok, path)) => {
@@ -436,11 +483,17 @@ fn import(
                 None => quote!(()),
             };
             let convert = convert_method(types, error);
+            let converted = match form {
+                Form::Concurrent => quote! {
+                    #access.with(|#host| #root_trait::#convert(#host, error))
+                },
+                Form::Sync | Form::Async => quote!(#root_trait::#convert(#host, error)),
+            };
             let body = quote! {
                 let result = match #call {
                     ::core::result::Result::Ok(value) => ::core::result::Result::Ok(value),
                     ::core::result::Result::Err(error) => {
-                        ::core::result::Result::Err(#root_trait::#convert(#host, error)?)
+                        ::core::result::Result::Err(#converted?)
                     }
                 };
                 ::core::result::Result::Ok((result,))
@@ -464,30 +517,53 @@ fn import(
     // A Rust type stands for owned and for borrowed handles.
     let borrows = types.borrows(func);
     let borrows = borrows.map(|borrows| quote!(#linker.expect_borrows(#name, #borrows);));
-    let body = quote! {
+    let host_body = quote! {
         let #host = #get(#store.data_mut());
         #body
     };
-    let (define, returned, body) = match flags.is_async {
-        // The future has the store: the host is borrowed from it.
-        true => (
-            quote!(func_wrap_async),
-            future(&returned),
-            quote!(::std::boxed::Box::new(async move { #body })),
+    let (receiver, returned, definition) = match form {
+        Form::Sync => (
+            quote!(&mut self),
+            returned,
+            quote!(func_wrap(#name, move |mut #store, (#(#names,)*)| { #host_body })),
         ),
-        false => (quote!(func_wrap), returned, quote!({ #body })),
+        // The future has the store: the host is borrowed from it.
+        Form::Async => (
+            quote!(&mut self),
+            future(&returned),
+            quote!(func_wrap_async(#name, move |mut #store, (#(#names,)*)| {
+                ::std::boxed::Box::new(async move { #host_body })
+            })),
+        ),
+        Form::Concurrent => (
+            quote!(#access: #krate::Access<'_, T_, Self>),
+            future(&returned),
+            quote!(func_wrap_concurrent(#name, move |#store, (#(#names,)*)| {
+                ::std::boxed::Box::pin(async move {
+                    let #access = #krate::Access::new(#store, &#get);
+                    #body
+                })
+            })),
+        ),
+    };
+    let (generics, bounds) = match form {
+        Form::Concurrent => (
+            quote!(<T_: 'static>),
+            quote!(where Self: ::core::marker::Sized + 'static),
+        ),
+        Form::Sync | Form::Async => (quote!(), quote!()),
     };
     Ok(Import {
         method: quote! {
             #docs
             #allow
-            fn #method(&mut self, #(#names: #param_types),*) -> #returned;
+            fn #method #generics(#receiver, #(#names: #param_types),*) -> #returned #bounds;
         },
         definition: quote! {
-            #linker.#define(#name, move |mut #store, (#(#names,)*)| #body)?;
+            #linker.#definition?;
             #borrows
         },
-        is_async: flags.is_async,
+        is_async: form == Form::Async,
     })
 }
 

@@ -36,6 +36,8 @@ struct Rule {
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Flags {
     pub(crate) is_async: bool,
+    /// Whether it was chosen to be `sync`.
+    pub(crate) is_sync: bool,
     /// Whether it can return an error that ends the call as a trap does.
     pub(crate) is_trappable: bool,
 }
@@ -153,7 +155,7 @@ impl Rules {
 
 impl Flags {
     fn parse(input: ParseStream<'_>, side: Side) -> Result<Flags> {
-        let (mut flags, mut is_sync) = (Flags::default(), false);
+        let mut flags = Flags::default();
         loop {
             let span = input.span();
             if input.peek(Token![async]) {
@@ -162,7 +164,7 @@ impl Flags {
             } else {
                 let word = input.call(Ident::parse_any).map(|word| word.to_string());
                 match (word.unwrap_or_default().as_str(), side) {
-                    ("sync", _) => is_sync = true,
+                    ("sync", _) => flags.is_sync = true,
                     ("trappable", Side::Imports) => flags.is_trappable = true,
                     (_, Side::Imports) => {
                         let message = "expected `async`, `sync` or `trappable`";
@@ -173,7 +175,7 @@ impl Flags {
                     }
                 }
             }
-            if is_sync && flags.is_async {
+            if flags.is_sync && flags.is_async {
                 return Err(Error::new(span, "a function is either `async` or `sync`"));
             }
             if !input.peek(Token![|]) {

@@ -1,5 +1,6 @@
 //! Writes the types of a world as Rust types.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 
 use proc_macro2::{Ident, Span, TokenStream};
@@ -31,6 +32,8 @@ enum Part {
     List,
     /// A handle of this resource.
     Handle(TypeId),
+    /// The readable end of a stream or future.
+    End,
 }
 
 /// The context in which types are generated.
@@ -41,6 +44,8 @@ pub(super) struct TypeWriter<'a> {
     pub(super) derives: &'a [Path],
     /// The types that occur as errors in results of functions.
     pub(super) errors: HashSet<TypeId>,
+    /// Whether there are streams, futures or functions that run beside others.
+    pub(super) is_async: Cell<bool>,
 }
 
 pub(super) fn docs(docs: &Docs) -> TokenStream {
@@ -59,6 +64,11 @@ pub(super) fn unsupported(what: &str) -> Error {
 }
 
 impl TypeWriter<'_> {
+    /// Notes that the code needs the feature `async`, if it does.
+    pub(super) fn uses_async(&self, so: bool) {
+        self.is_async.set(self.is_async.get() | so);
+    }
+
     /// The Rust type.
     pub(super) fn ty(&self, ty: &Type, mode: Mode, scope: Scope) -> Result<TokenStream> {
         Ok(match ty {
@@ -135,8 +145,19 @@ impl TypeWriter<'_> {
                 quote!((#(#fields,)*))
             }
             TypeDefKind::Handle(handle) => self.handle(resource_of(handle), scope),
+            TypeDefKind::Stream(payload) => self.end("StreamReader", payload.as_ref(), scope)?,
+            TypeDefKind::Future(payload) => self.end("FutureReader", payload.as_ref(), scope)?,
             kind => return Err(unsupported(kind.as_str())),
         })
+    }
+
+    /// The type of the readable end of a stream or future.
+    fn end(&self, name: &str, payload: Option<&Type>, scope: Scope) -> Result<TokenStream> {
+        self.uses_async(true);
+        let (krate, name) = (self.krate, Ident::new(name, Span::call_site()));
+        let payload = payload.map(|ty| self.ty(ty, Mode::Owned, scope));
+        let payload = payload.transpose()?.unwrap_or_else(|| quote!(()));
+        Ok(quote!(#krate::#name<#payload>))
     }
 
     /// The type of a handle, owned or borrowed. A guest's resources are only known at run time.
@@ -192,7 +213,7 @@ impl TypeWriter<'_> {
     fn is_copy(&self, ty: &Type, scope: Scope) -> bool {
         self.all(ty, &|part| match part {
             Part::Scalar => true,
-            Part::Text | Part::List => false,
+            Part::Text | Part::List | Part::End => false,
             Part::Handle(resource) => self.is_guests(resource, scope),
         })
     }
@@ -201,7 +222,8 @@ impl TypeWriter<'_> {
     fn is_clone(&self, ty: &Type, scope: Scope) -> bool {
         self.all(ty, &|part| match part {
             Part::Handle(resource) => self.is_guests(resource, scope),
-            _ => true,
+            Part::End => false,
+            Part::Scalar | Part::Text | Part::List => true,
         })
     }
 
@@ -218,6 +240,7 @@ impl TypeWriter<'_> {
             TypeDefKind::Enum(_) | TypeDefKind::Flags(_) => so(Part::Scalar),
             TypeDefKind::Handle(handle) => so(Part::Handle(resource_of(handle))),
             TypeDefKind::List(_) | TypeDefKind::Map(..) => so(Part::List),
+            TypeDefKind::Stream(_) | TypeDefKind::Future(_) => so(Part::End),
             _ => true,
         };
         is_so && parts(kind).iter().all(|part| self.all(part, so))
@@ -228,7 +251,10 @@ impl TypeWriter<'_> {
     /// the first parameter of a method is borrowed.
     pub(super) fn borrows(&self, func: &Function) -> Option<TokenStream> {
         let mut found = Vec::new();
-        let is_method = matches!(func.kind, FunctionKind::Method(_));
+        let is_method = matches!(
+            func.kind,
+            FunctionKind::Method(_) | FunctionKind::AsyncMethod(_)
+        );
         for param in &func.params {
             self.add_borrows(&param.ty, &mut found);
         }
@@ -382,10 +408,10 @@ fn resource_of(handle: &Handle) -> TypeId {
     }
 }
 
-/// Whether a type is a handle by another name.
+/// Whether a type is a handle, or the end of a stream or future, by another name: it is given away.
 fn is_handle(resolve: &Resolve, id: TypeId) -> bool {
     match resolve.types[id].kind {
-        TypeDefKind::Handle(_) => true,
+        TypeDefKind::Handle(_) | TypeDefKind::Stream(_) | TypeDefKind::Future(_) => true,
         TypeDefKind::Type(Type::Id(aliased)) => is_handle(resolve, aliased),
         _ => false,
     }

@@ -1,5 +1,6 @@
 //! A world: a struct with its exports, and functions that define its imports.
 
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::iter;
 
@@ -54,6 +55,7 @@ pub(super) fn expand(
             krate: &krate,
             derives: &options.derives,
             errors: errors(resolve, world),
+            is_async: Cell::new(false),
         },
         failing: Failing {
             trappable: &options.trappable,
@@ -70,7 +72,8 @@ pub(super) fn expand(
     writer.import_rules.check_used(Side::Imports)?;
     writer.export_rules.check_used(Side::Exports)?;
     let modules = writer.modules.tokens();
-    let has_async = writer.import_rules.has_async() || writer.export_rules.has_async();
+    let rules = [writer.import_rules, writer.export_rules];
+    let has_async = writer.types.is_async.get() || rules.iter().any(|rules| rules.has_async());
     let needed = has_async.then(|| quote!(#krate::__async! { needed }));
     Ok(quote!(#needed #imports #exports #modules))
 }

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod concurrent;
 mod handles;
 mod items;
 mod labels;

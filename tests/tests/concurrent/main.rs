@@ -3,6 +3,7 @@
 
 mod accessors;
 mod calls;
+mod crowds;
 mod dropped;
 mod faults;
 mod handles;
@@ -33,7 +34,7 @@ use cwasm_tests::artifact::Workshop;
 const GUEST: &str = r#"(component
   (import "wait" (func $wait async (param "n" u32) (result u32)))
   (import "note" (func $note (param "n" u32)))
-  (core module $libc (memory (export "mem") 1))
+  (core module $libc (memory (export "mem") 32))
   (core instance $libc (instantiate $libc))
   (alias core export $libc "mem" (core memory $mem))
   (core module $m
