@@ -642,7 +642,8 @@ async fn instantiate_async<T: Send + 'static>(
     origin: Origin<'_>,
 ) -> Result<Instance> {
     let mut store = store.as_context_mut();
-    if !linked.is_async && !store.has_async_hook() {
+    let has_slice = store.opaque().fibers.slice.is_some();
+    if !linked.is_async && !has_slice && !store.has_async_hook() {
         return Instance::instantiate(store, linked, origin, Caller::Host);
     }
     let instantiate = move |store: StoreContextMut<'_, T>| {

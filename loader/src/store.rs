@@ -1,6 +1,8 @@
 //! Stores: the host's data and all instances that may reach it.
 
 use std::sync::Arc;
+#[cfg(feature = "async")]
+use std::time::Duration;
 use std::time::Instant;
 
 #[cfg(feature = "async")]
@@ -150,6 +152,28 @@ impl<T: 'static> Store<T> {
     pub fn interrupt_handle(&self) -> InterruptHandle {
         let store = self.as_context();
         InterruptHandle::new(Arc::clone(store.opaque().interrupts()))
+    }
+
+    /// Sets how long code runs in one poll of a call that can wait (`call_async`,
+    /// `instantiate_async`, [`run_concurrent`](Store::run_concurrent)): then the poll is pending,
+    /// and woken at once, so that a guest that computes does not keep its thread from other tasks
+    /// of the executor. `None`, as at first: any time.
+    ///
+    /// Code of *interruptible* artifacts (`cwasm compile --interruptible`) gives way so, where it
+    /// could be stopped by an [`InterruptHandle`]; host functions do not. Calls that can wait have
+    /// stacks of their own then, whatever they call. To be set while nothing runs.
+    ///
+    /// One thread of the engine, which also waits for deadlines, waits for the ends of slices.
+    ///
+    /// # Errors
+    /// If this machine cannot save the registers of code that it interrupts (`XSAVE`).
+    #[cfg(feature = "async")]
+    pub fn set_time_slice(&mut self, length: Option<Duration>) -> Result<()> {
+        if length.is_some() && !crate::sys::detour::is_possible() {
+            return Err(crate::Error::msg("time slices need a CPU with `xsave`"));
+        }
+        self.as_context_mut().opaque().fibers.slice = length;
+        Ok(())
     }
 
     /// Withdraws requests to stop, of handles and the deadline, that have not stopped a call yet.

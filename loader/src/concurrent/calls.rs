@@ -164,7 +164,7 @@ fn code_at(run: Run, instance: Id, offset: u32) -> Code {
 /// Runs code of a task, on a fiber if it may wait in the middle.
 fn run_code(run: Run, id: Id, code: Code, args: &[u64]) -> Result<()> {
     let instance = run.tasks().tasks[id].instance;
-    if run.record(instance).may_block == 0 {
+    if run.record(instance).may_block == 0 && run.store().fibers.slice.is_none() {
         let value = with_task(run, id, || {
             enter(run, instance, code, args, caller::Caller::Host)
         })?;
@@ -253,7 +253,7 @@ fn end_of_code(run: Run, id: Id, value: u64) -> Result<()> {
         let instance = run.tasks().tasks[id].instance;
         let code = code_at(run, instance, record.callback);
         let args = event.map(u64::from);
-        if run.record(instance).may_block != 0 {
+        if run.record(instance).may_block != 0 || run.store().fibers.slice.is_some() {
             return call_back(run, id, event);
         }
         value = with_task(run, id, || {

@@ -226,7 +226,18 @@ impl Run {
 }
 
 /// What stores do for tasks.
-pub(crate) const FUNCS: TaskFuncs = TaskFuncs { run: run_op, end };
+pub(crate) const FUNCS: TaskFuncs = TaskFuncs {
+    run: run_op,
+    end,
+    give_way,
+};
+
+/// The time slice of the task that runs, if one does, is over.
+fn give_way(store: &mut StoreOpaque) {
+    if store.tasks.is_some() {
+        ops::take_turns(Run::new(store));
+    }
+}
 
 /// Ends the tasks of a store that is dropped: what they have on their stacks is dropped.
 fn end(store: &mut StoreOpaque) {

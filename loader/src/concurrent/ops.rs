@@ -248,14 +248,22 @@ fn task_cancel(run: Run) -> Result<u64> {
 }
 
 fn thread_yield(run: Run) -> Result<u64> {
+    if !take_turns(run) {
+        return Err(Error::trapped(TrapCode::CannotBlock));
+    }
+    calls::block(run)?;
+    Ok(0)
+}
+
+/// The task that runs will go on in its next turn, on its fiber: whether there is one.
+pub(super) fn take_turns(run: Run) -> bool {
     let tasks = run.tasks();
     let Some(current) = tasks.current else {
-        return Err(Error::trapped(TrapCode::CannotBlock));
+        return false;
     };
     tasks.tasks[current].wait = crate::vm::tasks::Wait::Turn;
     tasks.enqueue(current);
-    calls::block(run)?;
-    Ok(0)
+    true
 }
 
 fn wait(run: Run, instance: Id, record: &OpRecord, args: &[u64]) -> Result<u64> {

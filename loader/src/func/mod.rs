@@ -205,7 +205,7 @@ impl Func {
                 .for_each(|(place, val)| *place = val);
             return Ok(());
         }
-        if !store.needs_fiber(self.target.instance) {
+        if !store.uses_fiber(self.target.instance) {
             return self.call_for(&mut store, params, results, Caller::Host);
         }
         let func = *self;

@@ -159,7 +159,7 @@ where
         if self.target.task != 0 {
             return task::call_async(store, &self.target, task::Typed::new(params)).await;
         }
-        if !store.needs_fiber(self.target.instance) {
+        if !store.uses_fiber(self.target.instance) {
             return self.call(store, params);
         }
         let func = *self;

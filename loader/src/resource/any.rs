@@ -95,7 +95,7 @@ impl ResourceAny {
             .get(store.opaque())?
             .origin
             .map(|(instance, _)| instance);
-        if !instance.is_some_and(|instance| store.needs_fiber(instance)) {
+        if !instance.is_some_and(|instance| store.uses_fiber(instance)) {
             return self.drop_for(&mut store, Caller::Host);
         }
         let call =

@@ -25,17 +25,21 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
-use super::caller::{Caller, SUSPENDABLE};
+use super::caller::{Caller, SUSPENDABLE, apart};
+use super::interrupt::{Interrupts, Request};
 use super::stacks::{Ends, Stack};
 use super::store::StoreOpaque;
 use super::store_context::StoreContextMut;
 use super::suspend::{Resume, Suspender};
 use crate::error::{Error, Result};
 use crate::sys;
+use crate::sys::detour::Detour;
 
 /// What a call on a fiber returns, or its panic.
 pub(crate) type Outcome<R> = std::result::Result<R, Box<dyn Any + Send>>;
@@ -87,7 +91,8 @@ impl<R> Fiber<R> {
         how: Resume,
     ) -> Result<Option<Outcome<R>>> {
         let range = self.stack.range();
-        sys::thread::with_stack(range, || {
+        let slice = begin_slice(store)?;
+        let resumed = sys::thread::with_stack(range, || {
             self.exchange(store);
             let result = self.coroutine.resume(how);
             self.exchange(store);
@@ -95,7 +100,11 @@ impl<R> Fiber<R> {
                 CoroutineResult::Yield(()) => None,
                 CoroutineResult::Return(outcome) => Some(outcome),
             }
-        })
+        });
+        if let Some(slice) = slice {
+            slice.end();
+        }
+        resumed
     }
 
     /// The stack of a fiber that is over.
@@ -112,7 +121,86 @@ impl<R> Fiber<R> {
     }
 }
 
+/// The time slice of a fiber.
+struct Slice {
+    interrupts: Arc<Interrupts>,
+    length: Duration,
+    /// Whether another fiber has resumed this one, whose slice it shares.
+    is_nested: bool,
+}
+
+/// Begins the time slice of a fiber that is resumed, if the store has them.
+fn begin_slice(store: NonNull<StoreOpaque>) -> Result<Option<Slice>> {
+    // SAFETY: the store is ours while the fiber is not running (the contract of `Fiber::new`).
+    let store = unsafe { store.as_ref() };
+    let Some(length) = store.fibers.slice else {
+        return Ok(None);
+    };
+    let slice = Slice {
+        interrupts: Arc::clone(store.interrupts()),
+        length,
+        is_nested: store.fibers.current.is_some(),
+    };
+    if !slice.is_nested {
+        slice.interrupts.begin_slice(length)?;
+    }
+    Ok(Some(slice))
+}
+
+impl Slice {
+    /// The fiber is suspended, or over.
+    fn end(self) {
+        if !self.is_nested {
+            self.interrupts.end_slice();
+        } else if !self.interrupts.has_slice() {
+            // What goes on has a slice again, since the fiber has used it up. The thread that
+            // waits for its end is there already.
+            let _ = self.interrupts.begin_slice(self.length);
+        }
+    }
+}
+
+/// Called by compiled code in which a time slice is over: the store's address.
+extern "C" fn end_slice(store: usize) {
+    let Some(store) = NonNull::new(std::ptr::with_exposed_provenance_mut(store)) else {
+        return;
+    };
+    if apart(|| give_way(store)).is_ok() {
+        return;
+    }
+    // The check is executed again, and stops the code this time.
+    // SAFETY: the store of the code that runs on this thread, which waits for us.
+    let store = unsafe { store.cast::<StoreOpaque>().as_ref() };
+    let _ = store.interrupts().request(Request::Handle);
+}
+
+/// Waits for the next poll, if the code that runs is on a fiber.
+fn give_way(store: NonNull<StoreOpaque>) -> Result<()> {
+    // SAFETY: the store of the code that runs on this thread, which waits for us; made anew after
+    // others have run.
+    let store_of = || unsafe { &mut *store.as_ptr() };
+    store_of().interrupts().end_slice();
+    let Ok(waiter) = store_of().waiter(Caller::Guest) else {
+        return Ok(());
+    };
+    let turn = store_of().task_funcs.give_way;
+    turn(store_of());
+    Ok(waiter.give_way()?)
+}
+
 impl StoreOpaque {
+    /// Whether the time slice of the code that runs is over. Safe in signal handlers.
+    pub(crate) fn is_slice_over(&self) -> bool {
+        let interrupts = self.interrupts_if_any();
+        interrupts.is_some_and(|interrupts| interrupts.is_slice_over())
+    }
+
+    /// What code does whose time slice is over.
+    pub(crate) fn detour(&self) -> Detour {
+        // The provenance of all of a store's allocation was exposed when it was made.
+        Detour::new(end_slice, std::ptr::from_ref(self).addr())
+    }
+
     /// Who waits for futures of the host, if `caller` can. To be used before the caller goes on.
     ///
     /// # Errors

@@ -16,6 +16,8 @@
 
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+#[cfg(feature = "async")]
+use std::time::Duration;
 use std::time::Instant;
 
 use cwasm_format::vmctx::INTERRUPT_PAGE_SIZE;
@@ -76,6 +78,14 @@ pub(crate) enum Request {
     Handle = 1,
     /// The store's deadline.
     Deadline = 2,
+    /// The end of a time slice: code does not stop, but waits for the executor.
+    #[cfg(feature = "async")]
+    Slice = 4,
+}
+
+impl Request {
+    /// Those that stop code.
+    const STOPS: u8 = Request::Handle as u8 | Request::Deadline as u8;
 }
 
 /// The state that a store, its instances and its handles share.
@@ -101,6 +111,9 @@ struct State {
     /// Where the store's thread waits.
     waiter: Option<Arc<Waiter>>,
     deadline: Option<Deadline>,
+    /// When the time slice ends that runs.
+    #[cfg(feature = "async")]
+    slice: Option<Deadline>,
 }
 
 impl Interrupts {
@@ -146,7 +159,7 @@ impl Interrupts {
 
     /// Whether the running code must stop. The page is inaccessible then.
     pub(crate) fn is_requested(&self) -> bool {
-        self.flag.load(Ordering::Acquire) != 0
+        self.flag.load(Ordering::Acquire) & Request::STOPS != 0
     }
 
     /// # Errors
@@ -158,6 +171,11 @@ impl Interrupts {
     /// Requests a stop because of a deadline, unless the store has another one by now.
     pub(crate) fn expire(&self, deadline: Deadline) -> Result<()> {
         let mut state = self.state();
+        #[cfg(feature = "async")]
+        if state.slice == Some(deadline) {
+            state.slice = None;
+            return self.request_in(state, Request::Slice);
+        }
         if state.deadline != Some(deadline) {
             return Ok(());
         }
@@ -174,7 +192,10 @@ impl Interrupts {
         }
         state.requests |= request as u8;
         self.flag.store(state.requests, Ordering::Release);
-        let waiter = state.waiter.clone();
+        let waiter = state
+            .waiter
+            .clone()
+            .filter(|_| state.requests & Request::STOPS != 0);
         // Whoever waits takes the locks in the other order.
         drop(state);
         if let Some(waiter) = waiter {
@@ -210,6 +231,46 @@ impl Interrupts {
                 .context("cannot start a thread for deadlines"),
             None => Ok(()),
         }
+    }
+
+    /// Begins a time slice.
+    ///
+    /// # Errors
+    /// If the thread that waits for its end cannot be started.
+    #[cfg(feature = "async")]
+    pub(crate) fn begin_slice(self: &Arc<Self>, length: Duration) -> Result<()> {
+        let timer = self.engine.timer();
+        let end = timer.deadline(Instant::now() + length);
+        self.state().slice = Some(end);
+        timer
+            .add(end, Arc::downgrade(self))
+            .context("cannot start a thread for time slices")
+    }
+
+    /// Whether a time slice runs, or its end has not been noticed yet.
+    #[cfg(feature = "async")]
+    pub(crate) fn has_slice(&self) -> bool {
+        let state = self.state();
+        state.slice.is_some() || state.requests & Request::Slice as u8 != 0
+    }
+
+    /// Ends the time slice, if one runs.
+    #[cfg(feature = "async")]
+    pub(crate) fn end_slice(&self) {
+        let left = {
+            let mut state = self.state();
+            withdraw(&self.flag, &mut state, Request::Slice as u8);
+            state.slice.take()
+        };
+        if let Some(left) = left {
+            self.engine.timer().remove(left);
+        }
+    }
+
+    /// Whether code must not stop, but its time slice is over. Safe in signal handlers.
+    #[cfg(feature = "async")]
+    pub(crate) fn is_slice_over(&self) -> bool {
+        self.flag.load(Ordering::Acquire) == Request::Slice as u8
     }
 
     /// Sets where the store's thread waits, or that it does not.

@@ -57,7 +57,7 @@ pub(crate) struct StoreOpaque {
     /// Resources that the host has.
     pub(crate) resources: HostHandles,
     #[cfg(feature = "async")]
-    pub(super) fibers: Fibers,
+    pub(crate) fibers: Fibers,
     /// See [`tasks`](super::tasks).
     #[cfg(feature = "async")]
     pub(crate) tasks: Option<Box<dyn Any + Send + Sync>>,
@@ -74,6 +74,8 @@ pub(crate) struct TaskFuncs {
     pub(crate) run: RunOp,
     /// Ends all tasks: the store is dropped.
     pub(crate) end: fn(&mut StoreOpaque),
+    /// The task that runs, if one does, goes on in its next turn: it is suspended next.
+    pub(crate) give_way: fn(&mut StoreOpaque),
 }
 
 /// Runs the built-in function or call of a record: its arguments, the first of which becomes its
@@ -201,6 +203,12 @@ impl StoreOpaque {
                     || self.host_items.contains(address)
             }
         }
+    }
+
+    /// The requests to stop, if anybody has asked for them.
+    #[cfg(feature = "async")]
+    pub(crate) fn interrupts_if_any(&self) -> Option<&Arc<Interrupts>> {
+        self.interrupts.get()
     }
 
     /// The requests to stop, which the store shares with its interruptible instances and its

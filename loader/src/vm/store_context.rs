@@ -272,6 +272,12 @@ impl<'a, T: 'static> StoreContextMut<'a, T> {
 }
 
 impl<T: 'static> StoreContextMut<'_, T> {
+    /// Whether calls of an instance that can wait are on fibers.
+    #[cfg(feature = "async")]
+    pub(crate) fn uses_fiber(&mut self, instance: u32) -> bool {
+        self.needs_fiber(instance) || self.opaque().fibers.slice.is_some()
+    }
+
     /// Whether calls of an instance may wait for futures of the host.
     #[cfg(feature = "async")]
     pub(crate) fn needs_fiber(&mut self, instance: u32) -> bool {

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use corosensei::Yielder;
 
@@ -19,6 +20,8 @@ pub(crate) struct Fibers {
     pub(super) current: Option<NonNull<Suspender>>,
     /// The stack of the last call, for the next one.
     pub(super) free: Option<Stack>,
+    /// How long code runs before the executor is asked whether there is something else to do.
+    pub(crate) slice: Option<Duration>,
 }
 
 // SAFETY: the pointer is followed on the fiber that it belongs to only.
@@ -115,6 +118,17 @@ impl Suspender {
         Ok(())
     }
 
+    /// Waits for the next poll, which is asked for.
+    ///
+    /// # Errors
+    /// As [`pause`](Suspender::pause).
+    pub(crate) fn give_way(&self) -> Result<(), Cancelled> {
+        if let Resume::Poll(context) = self.resume.get() {
+            wake(context);
+        }
+        self.pause()
+    }
+
     /// Suspends the fiber until it is polled or cancelled.
     #[inline(never)]
     fn suspend(&self) {
@@ -122,6 +136,13 @@ impl Suspender {
         let yielder = unsafe { self.yielder.as_ref() };
         self.resume.set(yielder.suspend(()));
     }
+}
+
+/// Wakes in a frame of its own, as [`poll`].
+#[inline(never)]
+fn wake(context: NonNull<Context<'static>>) {
+    // SAFETY: valid until the fiber is suspended (`Resume::Poll`).
+    unsafe { context.as_ref() }.waker().wake_by_ref();
 }
 
 /// Polls in a frame of its own: it is the host's code, and the thread may be another one each time.

@@ -90,12 +90,12 @@ pub(crate) fn on_fault(fault: &Fault) -> Option<Answer> {
     match fault.cause {
         #[cfg(feature = "recycle")]
         Cause::Access(address) if fence::open_at(address) => Some(Answer::Again),
-        _ => on_trap(fault).map(Answer::Resume),
+        _ => on_trap(fault),
     }
 }
 
-/// If a fault is a trap of compiled code: where to continue.
-fn on_trap(fault: &Fault) -> Option<Resume> {
+/// If a fault is a trap of compiled code: where to continue. Or it is the end of a time slice.
+fn on_trap(fault: &Fault) -> Option<Answer> {
     let registers = &fault.registers;
     let (code, starts_function) = registry::with_unit(registers.pc, |unit| {
         let artifact = unit.artifact();
@@ -123,6 +123,14 @@ fn on_trap(fault: &Fault) -> Option<Resume> {
     SITE.with(|site| site.push(registers.pc));
     // SAFETY: the frame of running compiled code.
     let entry = unsafe { find_entry(first, code) }?;
+    #[cfg(feature = "async")]
+    if let (TrapCode::Interrupt, Cause::Access(address)) = (code, fault.cause) {
+        // SAFETY: the store of the code that runs on this thread.
+        let store = unsafe { entry.store() }?;
+        if store.may_fault_at(code, address) && store.is_slice_over() {
+            return Some(Answer::Detour(store.detour()));
+        }
+    }
     let is_ours = match (fault.cause, code) {
         // The thread's own stack, as `trap_of` has seen.
         (_, TrapCode::StackOverflow) => true,
@@ -130,7 +138,7 @@ fn on_trap(fault: &Fault) -> Option<Resume> {
         (Cause::Access(address), _) => unsafe { entry.store() }?.may_fault_at(code, address),
         _ => true,
     };
-    is_ours.then_some(entry.resume)
+    is_ours.then_some(Answer::Resume(entry.resume))
 }
 
 /// The trap that a fault is, if it is one, at an instruction of which the trap table says `listed`.

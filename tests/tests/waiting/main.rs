@@ -13,6 +13,7 @@ mod hooks;
 mod many;
 mod nested;
 mod resources;
+mod slices;
 
 use std::future::Future;
 use std::pin::{Pin, pin};

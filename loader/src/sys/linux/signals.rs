@@ -15,6 +15,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use crate::error::{Context as _, Error, Result};
+#[cfg(feature = "async")]
+use crate::sys::detour::Detour;
 use crate::sys::registers::{Registers, Resume};
 
 /// A fault of the running program.
@@ -40,13 +42,16 @@ pub(crate) enum Cause {
 pub(crate) type Handler = fn(&Fault) -> Option<Answer>;
 
 /// What happens after a fault.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Answer {
     /// The instruction is executed again.
     #[cfg(feature = "recycle")]
     Again,
     /// It is a trap.
     Resume(Resume),
+    /// A function is called, and then the instruction is executed again.
+    #[cfg(feature = "async")]
+    Detour(Detour),
 }
 
 /// The signals that faults of code raise. (`SIGBUS` is never a guest's doing: pages that are there
@@ -182,6 +187,9 @@ unsafe extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, contex
             #[cfg(feature = "recycle")]
             Some(Answer::Again) => return,
             Some(Answer::Resume(resume)) => return resume.set(machine),
+            #[cfg(feature = "async")]
+            // SAFETY: compiled code leaves the host as much stack.
+            Some(Answer::Detour(detour)) => return unsafe { detour.set(machine) },
             None => {}
         }
     }

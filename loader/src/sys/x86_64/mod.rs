@@ -1,6 +1,8 @@
 //! x86-64.
 
 pub(crate) mod cpu;
+#[cfg(feature = "async")]
+pub(crate) mod detour;
 pub(crate) mod frames;
 pub(crate) mod registers;
 
