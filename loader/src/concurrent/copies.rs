@@ -175,8 +175,8 @@ enum Meeting {
     EndsOther,
 }
 
-/// What comes of a read (`is_readable`) or write of so many payloads that meets a write or read with
-/// so many left. One of none is over when the other end is there; of two such, the write is.
+/// What comes of a read (`is_readable`) or write of so many payloads that meets a write or read
+/// with so many left. One of none is over when the other end is there; of two such, the write is.
 /// `is_empty` says that the other one is of none, and not one that has copied all.
 fn meeting(is_readable: bool, mine: usize, (other, is_empty): (usize, bool)) -> Meeting {
     match (mine, other) {

@@ -231,7 +231,8 @@ fn the_host_waits_until_a_guest_is_ready() {
         Ok::<_, cwasm::Error>(())
     });
     block_on(run).unwrap().unwrap();
-    assert_eq!(*store.data(), [said(0, COMPLETED), said(5, COMPLETED)]);
+    // The reader was closed before the guest could see that its write is over.
+    assert_eq!(*store.data(), [said(0, COMPLETED), said(5, DROPPED)]);
 }
 
 #[test]
