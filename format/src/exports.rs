@@ -111,7 +111,7 @@ pub struct CanonOptions {
     pub string_encoding: u32,
     /// Context offset of the component instance's `VmHandles`, or `NONE`.
     pub handles: u32,
-    /// The handles in the function's type.
+    /// The handles in the function's type, or in the payload of a stream or future.
     pub uses: UseRange,
     /// 1 if the memory's addresses, and so pointers and lengths, have 64 bits; else 0.
     pub is_64: u32,

@@ -56,6 +56,8 @@ mod fork;
 mod link_error;
 mod parts;
 mod spread;
+#[cfg(feature = "async")]
+mod sync;
 mod sys;
 mod transcode;
 mod versions;

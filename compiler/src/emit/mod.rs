@@ -18,6 +18,7 @@ use cwasm_format::imports::{ImportRecord, LowerRecord};
 use cwasm_format::resources::{
     HandleTableRecord, HandleUse, MAX_HANDLE_USES, NestRecord, ResourceRecord, UseRange,
 };
+use cwasm_format::types::{FuncType, ValueType};
 use cwasm_format::write::{Contents, Facts, Strings};
 
 use crate::env::MemoryBase;
@@ -185,6 +186,7 @@ fn component_records(
                 ty = number(payload);
                 if let Some(payload) = payload {
                     let payload = plan.concurrent.numbered[payload.0 as usize];
+                    of = uses.of_payload(plan, payload)?;
                     let extent = types.types.abi(payload).layout.at(op.options.width);
                     (target, align) = (extent.size, extent.align);
                     if types.types.abi(payload).is_plain {
@@ -339,8 +341,8 @@ fn resource_records(
     contents.set_records(SectionId::Nests, &nests);
 }
 
-/// The handles in the types of functions that cross between host and guest. Each function type is
-/// entered once.
+/// The handles in the types of functions that cross between host and guest, and in payloads. Each
+/// function type is entered once.
 #[derive(Default)]
 struct HandleUses {
     all: Vec<HandleUse>,
@@ -352,8 +354,27 @@ impl HandleUses {
         if let Some(known) = self.known.get(&ty) {
             return Ok(*known);
         }
+        let range = self.add(plan, plan.types.get(ty))?;
+        self.known.insert(ty, range);
+        Ok(range)
+    }
+
+    /// Those of a payload of streams or futures.
+    fn of_payload(&mut self, plan: &Plan, payload: ValueType) -> Result<UseRange> {
+        if !plan.types.types.has_handles(payload) {
+            return Ok(UseRange::default());
+        }
+        let func = FuncType {
+            params: Vec::new(),
+            result: Some(payload),
+            is_async: false,
+        };
+        self.add(plan, &func)
+    }
+
+    fn add(&mut self, plan: &Plan, func: &FuncType) -> Result<UseRange> {
         let left = MAX_HANDLE_USES - self.all.len();
-        let Some(uses) = plan.types.types.handles(plan.types.get(ty), left) else {
+        let Some(uses) = plan.types.types.handles(func, left) else {
             let limit = MAX_HANDLE_USES as u64;
             return Err(Error::limit(
                 "handles in the types of imports and exports",
@@ -366,7 +387,6 @@ impl HandleUses {
             len: uses.len() as u32,
         };
         self.all.extend(uses);
-        self.known.insert(ty, range);
         Ok(range)
     }
 }

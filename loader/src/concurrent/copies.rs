@@ -164,6 +164,40 @@ fn notify(run: Run, id: Id, result: CopyResult, reclaims: bool) {
     run.tasks().set_event(WaitableRef::End(id));
 }
 
+/// What comes of a read and a write that meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Meeting {
+    Copies,
+    /// Nothing is copied: the one that comes is over, and the other one waits on.
+    EndsMine,
+    /// Nothing is copied: the one that waited is over, and the one that comes waits.
+    EndsOther,
+}
+
+/// What comes of a read (`is_readable`) or write of so many payloads that meets a write or read
+/// with so many left. One of none is over when the other end is there; of two such, the write is.
+/// `is_empty` says that the other one is of none, and not one that has copied all.
+fn meeting(is_readable: bool, mine: usize, (other, is_empty): (usize, bool)) -> Meeting {
+    match (mine, other) {
+        (0, 0) if is_readable || !is_empty => Meeting::EndsOther,
+        (0, _) => Meeting::EndsMine,
+        (_, 0) => Meeting::EndsOther,
+        _ => Meeting::Copies,
+    }
+}
+
+/// What is left of a guest's read or write, and whether it is of no payloads.
+fn left_of_guest(run: Run, copying: &Copying) -> (usize, bool) {
+    let is_empty = copying.remaining == 0 && run.tasks().ends[copying.end].progress == 0;
+    (copying.remaining as usize, is_empty)
+}
+
+/// The same of one of the host, which is over once it has copied anything.
+fn left_of_host(exchange: &Exchange) -> (usize, bool) {
+    let left = exchange.remaining();
+    (left, left == 0)
+}
+
 /// A read or write meets the one of the other end, or waits for it.
 fn meet(run: Run, mut mine: Copying) -> Result<()> {
     let (shared, is_readable) = {
@@ -180,7 +214,9 @@ fn meet(run: Run, mut mine: Copying) -> Result<()> {
             found.pending = Some(Pending::Guest(mine));
             return Ok(());
         }
-        Some(Pending::Host(other)) => return meet_exchange(run, shared, mine, of_any(other)),
+        Some(Pending::Host(other)) => {
+            return meet_exchange(run, (shared, is_readable), mine, of_any(other));
+        }
         Some(Pending::Guest(other)) => other,
     };
     // SAFETY: a record of the artifact of the code that called.
@@ -188,9 +224,10 @@ fn meet(run: Run, mut mine: Copying) -> Result<()> {
     if other.instance == mine.instance && !is_number(run, mine.instance, record)? {
         return Err(Error::trapped(TrapCode::SameInstanceCopy));
     }
-    if other.remaining > 0 {
-        let count = mine.remaining.min(other.remaining);
-        if count > 0 {
+    let other_left = left_of_guest(run, &other);
+    let over = match meeting(is_readable, mine.remaining as usize, other_left) {
+        Meeting::Copies => {
+            let count = mine.remaining.min(other.remaining);
             let (from, to) = match is_readable {
                 true => (&mut other, &mut mine),
                 false => (&mut mine, &mut other),
@@ -200,20 +237,24 @@ fn meet(run: Run, mut mine: Copying) -> Result<()> {
                 run.tasks().ends[side.end].progress += count;
             }
             wait_on(run, shared, other);
-        } else {
-            run.tasks().streams[shared].pending = Some(Pending::Guest(other));
+            mine.end
         }
-        notify(run, mine.end, CopyResult::Completed, false);
-        return Ok(());
-    }
-    if !is_readable && mine.remaining == 0 {
-        run.tasks().streams[shared].pending = Some(Pending::Guest(other));
-        notify(run, mine.end, CopyResult::Completed, false);
-        return Ok(());
-    }
-    run.tasks().streams[shared].pending = Some(Pending::Guest(mine));
-    notify(run, other.end, CopyResult::Completed, false);
+        Meeting::EndsMine => {
+            wait_for_other(run, shared, Pending::Guest(other));
+            mine.end
+        }
+        Meeting::EndsOther => {
+            wait_for_other(run, shared, Pending::Guest(mine));
+            other.end
+        }
+    };
+    notify(run, over, CopyResult::Completed, false);
     Ok(())
+}
+
+/// A read or write waits for the other end.
+fn wait_for_other(run: Run, shared: Id, pending: Pending) {
+    run.tasks().streams[shared].pending = Some(pending);
 }
 
 /// A read or write that has waited has copied payloads: it may copy more until somebody sees that.
@@ -235,24 +276,35 @@ fn of_any(exchange: Arc<dyn Any + Send + Sync>) -> Arc<Exchange> {
 }
 
 /// A guest's read or write meets one of the host.
-fn meet_exchange(run: Run, shared: Id, mut mine: Copying, other: Arc<Exchange>) -> Result<()> {
+fn meet_exchange(
+    run: Run,
+    (shared, is_readable): (Id, bool),
+    mut mine: Copying,
+    other: Arc<Exchange>,
+) -> Result<()> {
     if Arc::strong_count(&other) == 1 {
         // Its future is gone.
-        run.tasks().streams[shared].pending = Some(Pending::Guest(mine));
+        wait_for_other(run, shared, Pending::Guest(mine));
         return Ok(());
     }
-    if mine.remaining == 0 {
-        run.tasks().streams[shared].pending = Some(Pending::Host(other));
-        notify(run, mine.end, CopyResult::Completed, false);
-        return Ok(());
-    }
-    exchange(run, &mut mine, &other)?;
-    notify(run, mine.end, CopyResult::Completed, false);
+    let result = match meeting(is_readable, mine.remaining as usize, left_of_host(&other)) {
+        Meeting::Copies => exchange(run, &mut mine, &other)?,
+        Meeting::EndsMine => {
+            wait_for_other(run, shared, Pending::Host(other));
+            CopyResult::Completed
+        }
+        Meeting::EndsOther => {
+            wait_for_other(run, shared, Pending::Guest(mine));
+            other.end(CopyResult::Completed);
+            return Ok(());
+        }
+    };
+    notify(run, mine.end, result, false);
     Ok(())
 }
 
-/// Payloads pass between a guest and the host.
-fn exchange(run: Run, guest: &mut Copying, host: &Exchange) -> Result<()> {
+/// Payloads pass between a guest and the host: what the guest sees.
+fn exchange(run: Run, guest: &mut Copying, host: &Exchange) -> Result<CopyResult> {
     // SAFETY: a record of the artifact of the code that called.
     let size = unsafe { guest.op.as_ref() }.target;
     let count = host.remaining().min(guest.remaining as usize);
@@ -262,9 +314,29 @@ fn exchange(run: Run, guest: &mut Copying, host: &Exchange) -> Result<()> {
     }
     guest.pointer += count as u64 * u64::from(size);
     guest.remaining -= count as u32;
-    run.tasks().ends[guest.end].progress += count as u32;
+    let end = &mut run.tasks().ends[guest.end];
+    end.progress += count as u32;
+    let (shared, is_readable) = (end.shared, !end.is_readable);
+    Ok(end_exchange(run, shared, is_readable, host))
+}
+
+/// A read or write of the host is over, and its end is closed if it was the last: what the other
+/// end sees.
+fn end_exchange(run: Run, shared: Id, is_readable: bool, host: &Exchange) -> CopyResult {
     host.end(CopyResult::Completed);
-    Ok(())
+    if !host.closes() {
+        return CopyResult::Completed;
+    }
+    close(run, shared, is_readable);
+    CopyResult::Dropped
+}
+
+/// Closes an end of the host.
+pub(super) fn close(run: Run, shared: Id, is_readable: bool) {
+    if is_readable {
+        run.tasks().streams[shared].is_held = false;
+    }
+    release(run, shared);
 }
 
 /// A read or write of the host meets the one of the other end, or waits for it.
@@ -286,20 +358,40 @@ pub(super) fn meet_host(
         }
         Some(Pending::Host(other)) => {
             let other = of_any(other);
-            match is_readable {
-                true => other.pass(&mine)?,
-                false => mine.pass(&other)?,
+            match meeting(is_readable, mine.remaining(), left_of_host(&other)) {
+                Meeting::Copies => {
+                    match is_readable {
+                        true => other.pass(&mine)?,
+                        false => mine.pass(&other)?,
+                    }
+                    end_exchange(run, shared, is_readable, &mine);
+                    end_exchange(run, shared, !is_readable, &other);
+                }
+                Meeting::EndsMine => {
+                    wait_for_other(run, shared, Pending::Host(other));
+                    mine.end(CopyResult::Completed);
+                }
+                Meeting::EndsOther => {
+                    wait_for_other(run, shared, Pending::Host(mine));
+                    other.end(CopyResult::Completed);
+                }
             }
-            mine.end(CopyResult::Completed);
-            other.end(CopyResult::Completed);
-        }
-        Some(Pending::Guest(other)) if other.remaining == 0 => {
-            found.pending = Some(Pending::Host(mine));
-            notify(run, other.end, CopyResult::Completed, false);
         }
         Some(Pending::Guest(mut other)) => {
-            exchange(run, &mut other, &mine)?;
-            wait_on(run, shared, other);
+            match meeting(is_readable, mine.remaining(), left_of_guest(run, &other)) {
+                Meeting::Copies => match exchange(run, &mut other, &mine)? {
+                    CopyResult::Completed => wait_on(run, shared, other),
+                    result => notify(run, other.end, result, false),
+                },
+                Meeting::EndsMine => {
+                    wait_for_other(run, shared, Pending::Guest(other));
+                    mine.end(CopyResult::Completed);
+                }
+                Meeting::EndsOther => {
+                    wait_for_other(run, shared, Pending::Host(mine));
+                    notify(run, other.end, CopyResult::Completed, false);
+                }
+            }
         }
     }
     Ok(())

@@ -17,6 +17,7 @@ use super::{Accessor, Run, copies};
 use crate::error::{Error, Result};
 use crate::stream_any::StreamAny;
 use crate::values::derive::Seal;
+use crate::values::handles::HandleType;
 use crate::values::{ComponentType, Lift, LiftContext, Lower, LowerContext};
 use crate::vm::store_context::{AsContextMut, StoreContextMut};
 use crate::vm::store_id::StoreId;
@@ -28,10 +29,6 @@ const fn check<T: Payload>() {
     assert!(
         !T::HOLDS_VIEWS,
         "a view of the guest's memory is gone when a stream is read"
-    );
-    assert!(
-        T::HANDLES == 0,
-        "handles of resources cannot pass through streams of the host yet"
     );
 }
 
@@ -72,12 +69,8 @@ impl HostEnd {
     }
 
     fn close(self, run: Run) -> Result<()> {
-        let is_readable = self.is_readable;
-        let shared = self.shared(run)?;
-        if is_readable {
-            shared.is_held = false;
-        }
-        copies::release(run, self.shared);
+        self.shared(run)?;
+        copies::close(run, self.shared, self.is_readable);
         Ok(())
     }
 }
@@ -175,7 +168,39 @@ impl<T: Payload> StreamReader<T> {
     /// # Panics
     /// As [`Accessor::with`].
     pub async fn read<D: 'static>(&mut self, accessor: &Accessor<D>, max: usize) -> Result<Vec<T>> {
-        read(accessor, &self.any, max).await
+        read(accessor, &self.any, max, false).await
+    }
+
+    /// As [`read`](StreamReader::read), and closes this end with it: the writer sees that it has
+    /// written the last payloads, not only that they are written.
+    ///
+    /// # Errors
+    /// As [`read`](StreamReader::read).
+    ///
+    /// # Panics
+    /// As [`Accessor::with`].
+    pub async fn read_last<D: 'static>(self, accessor: &Accessor<D>, max: usize) -> Result<Vec<T>> {
+        let items = read(accessor, &self.any, max, true).await?;
+        if items.is_empty() {
+            accessor.with(|store| self.close(store))?;
+        }
+        Ok(items)
+    }
+
+    /// Waits until something can be read, or the writer is closed: a read of nothing.
+    ///
+    /// # Errors
+    /// The end was given away, or is of another store.
+    ///
+    /// # Panics
+    /// As [`Accessor::with`].
+    pub async fn ready<D: 'static>(&mut self, accessor: &Accessor<D>) -> Result<()> {
+        let buffer = Reading::<T> {
+            items: Vec::new(),
+            max: 0,
+            is_last: false,
+        };
+        exchange(accessor, HostEnd::of(&self.any), buffer, |_| ()).await
     }
 
     /// Reads all payloads, until the writer is closed; closes this end.
@@ -238,10 +263,34 @@ impl<T: Payload> StreamWriter<T> {
         accessor: &Accessor<D>,
         items: Vec<T>,
     ) -> Result<Vec<T>> {
+        self.write_once(accessor, items, false).await
+    }
+
+    /// Waits until something is to be read, or the reader is closed: a write of nothing.
+    ///
+    /// # Errors
+    /// The end is of another store.
+    ///
+    /// # Panics
+    /// As [`Accessor::with`].
+    pub async fn ready<D: 'static>(&mut self, accessor: &Accessor<D>) -> Result<()> {
+        let buffer = Writing::<T> {
+            items: Vec::new(),
+            is_last: false,
+        };
+        exchange(accessor, self.end, buffer, |_| ()).await
+    }
+
+    async fn write_once<D: 'static>(
+        &mut self,
+        accessor: &Accessor<D>,
+        items: Vec<T>,
+        is_last: bool,
+    ) -> Result<Vec<T>> {
         if items.is_empty() {
             return Ok(items);
         }
-        let buffer = Writing { items };
+        let buffer = Writing { items, is_last };
         let finish = |buffer: &mut Writing<T>| std::mem::take(&mut buffer.items);
         exchange(accessor, self.end, buffer, finish).await
     }
@@ -256,11 +305,41 @@ impl<T: Payload> StreamWriter<T> {
     pub async fn write_all<D: 'static>(
         &mut self,
         accessor: &Accessor<D>,
+        items: Vec<T>,
+    ) -> Result<Vec<T>> {
+        self.write_pieces(accessor, items, false).await
+    }
+
+    /// As [`write_all`](StreamWriter::write_all), and closes this end with the last payload: who
+    /// reads it sees that there is no more, and need not read again.
+    ///
+    /// # Errors
+    /// As [`write`](StreamWriter::write).
+    ///
+    /// # Panics
+    /// As [`Accessor::with`].
+    pub async fn write_last<D: 'static>(
+        mut self,
+        accessor: &Accessor<D>,
+        items: Vec<T>,
+    ) -> Result<Vec<T>> {
+        let closes_with_them = !items.is_empty();
+        let left = self.write_pieces(accessor, items, true).await?;
+        if !closes_with_them || !left.is_empty() {
+            accessor.with(|store| self.close(store))?;
+        }
+        Ok(left)
+    }
+
+    async fn write_pieces<D: 'static>(
+        &mut self,
+        accessor: &Accessor<D>,
         mut items: Vec<T>,
+        is_last: bool,
     ) -> Result<Vec<T>> {
         while !items.is_empty() {
             let before = items.len();
-            items = self.write(accessor, items).await?;
+            items = self.write_once(accessor, items, is_last).await?;
             if items.len() == before {
                 break;
             }
@@ -286,7 +365,7 @@ impl<T: Payload> FutureReader<T> {
     /// # Panics
     /// As [`Accessor::with`].
     pub async fn read<D: 'static>(self, accessor: &Accessor<D>) -> Result<Option<T>> {
-        let value = read(accessor, &self.any, 1).await?.pop();
+        let value = read(accessor, &self.any, 1, false).await?.pop();
         accessor.with(|store| self.any.close(store))?;
         Ok(value)
     }
@@ -324,7 +403,10 @@ impl<T: Payload> FutureWriter<T> {
     /// # Panics
     /// As [`Accessor::with`].
     pub async fn write<D: 'static>(self, accessor: &Accessor<D>, value: T) -> Result<Option<T>> {
-        let buffer = Writing { items: vec![value] };
+        let buffer = Writing {
+            items: vec![value],
+            is_last: false,
+        };
         let finish = |buffer: &mut Writing<T>| buffer.items.pop();
         let left = exchange(accessor, self.end, buffer, finish).await?;
         accessor.with(|mut store| self.end.close(run_of(&mut store)))?;
@@ -336,14 +418,19 @@ async fn read<D: 'static, T: Payload>(
     accessor: &Accessor<D>,
     any: &StreamAny,
     max: usize,
+    is_last: bool,
 ) -> Result<Vec<T>> {
     const { check::<T>() };
     if max == 0 {
         return Err(Error::msg("a read of no payloads"));
     }
-    let items = Vec::new();
+    let buffer = Reading {
+        items: Vec::new(),
+        max,
+        is_last,
+    };
     let finish = |buffer: &mut Reading<T>| std::mem::take(&mut buffer.items);
-    exchange(accessor, HostEnd::of(any), Reading { items, max }, finish).await
+    exchange(accessor, HostEnd::of(any), buffer, finish).await
 }
 
 impl StreamAny {
@@ -411,6 +498,11 @@ macro_rules! ends {
             const LAYOUT: Layout = Layout::scalar(HANDLE_SIZE);
             const FLAT: Flat = Flat::one(FlatType::I32);
             const HAS_POINTERS: bool = true;
+            const HANDLES: usize = T::HANDLES;
+
+            fn handles(found: &mut Vec<HandleType>) {
+                T::handles(found);
+            }
 
             fn describe(types: &mut Types) -> Option<ValueType> {
                 const { check::<T>() };

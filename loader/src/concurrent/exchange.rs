@@ -11,12 +11,12 @@ use cwasm_format::TrapCode;
 
 use super::Run;
 use crate::error::{Error, Result};
-use crate::values::{Lift, LiftContext, Lower, LowerContext};
+use crate::values::{Lift, LiftContext, Lower, LowerContext, handles};
 use crate::vm::tasks::streams::{CopyResult, Copying};
 
 /// A Rust type whose values can pass through a stream or future.
 ///
-/// Implemented for all types that own what they are, and are no handles of resources.
+/// Implemented for all types that own what they are.
 pub trait Payload: Lift + Lower + Send + 'static {}
 
 impl<T: Lift + Lower + Send + 'static> Payload for T {}
@@ -29,6 +29,8 @@ pub(super) trait Buffer: Send {
     fn lift(&mut self, cx: &mut LiftContext<'_>, from: &Copying, count: usize) -> Result<()>;
     /// Gives so many to a guest's memory.
     fn lower(&mut self, cx: &mut LowerContext<'_>, to: &Copying, count: usize) -> Result<()>;
+    /// Whether the host's end closes with what has passed.
+    fn closes(&self) -> bool;
     /// All that are left, as a `Vec` of their type.
     fn take(&mut self) -> Box<dyn Any>;
     /// Gets all that fit of such a `Vec`: how many.
@@ -40,11 +42,15 @@ pub(super) trait Buffer: Send {
 pub(super) struct Reading<T> {
     pub(super) items: Vec<T>,
     pub(super) max: usize,
+    /// Whether nothing is read after this.
+    pub(super) is_last: bool,
 }
 
 /// What is written, the first one first.
 pub(super) struct Writing<T> {
     pub(super) items: Vec<T>,
+    /// Whether nothing is written after these.
+    pub(super) is_last: bool,
 }
 
 /// A read or write of the host, which a guest's meets.
@@ -91,6 +97,11 @@ impl Exchange {
 
     pub(super) fn remaining(&self) -> usize {
         self.lock().buffer.remaining()
+    }
+
+    /// Whether the host's end closes with what has passed.
+    pub(super) fn closes(&self) -> bool {
+        self.lock().buffer.closes()
     }
 
     /// Takes payloads from a guest's memory.
@@ -142,12 +153,32 @@ fn bytes_of(at: &Copying, size: u32, count: usize) -> Result<Range<usize>> {
     }
 }
 
+/// Checks that the handles in a guest's payloads are those of a `T`.
+fn check_handles<T: Payload>(of: &Copying) -> Result<()> {
+    if T::HANDLES == 0 {
+        return Ok(());
+    }
+    let mut rust = Vec::with_capacity(T::HANDLES);
+    T::handles(&mut rust);
+    // SAFETY: the instance is live.
+    let uses = unsafe { of.options.uses() };
+    // SAFETY: as above.
+    let instance = unsafe { of.options.instance() };
+    handles::check_handles(uses, &rust, instance.host_resources(), instance.unit())
+        .map_err(|error| Error::msg(format_args!("payloads of another type: {error}")))
+}
+
 impl<T: Payload> Buffer for Reading<T> {
     fn remaining(&self) -> usize {
         self.max - self.items.len()
     }
 
+    fn closes(&self) -> bool {
+        self.is_last
+    }
+
     fn lift(&mut self, cx: &mut LiftContext<'_>, from: &Copying, count: usize) -> Result<()> {
+        check_handles::<T>(from)?;
         let size = T::LAYOUT.at(cx.width()).size;
         if size == 0 {
             for _ in 0..count {
@@ -191,11 +222,16 @@ impl<T: Payload> Buffer for Writing<T> {
         self.items.len()
     }
 
+    fn closes(&self) -> bool {
+        self.is_last && self.items.is_empty()
+    }
+
     fn lift(&mut self, _: &mut LiftContext<'_>, _: &Copying, _: usize) -> Result<()> {
         Err(Error::msg("a write takes nothing"))
     }
 
     fn lower(&mut self, cx: &mut LowerContext<'_>, to: &Copying, count: usize) -> Result<()> {
+        check_handles::<T>(to)?;
         let size = T::LAYOUT.at(cx.width()).size;
         let range = bytes_of(to, size, count)?;
         T::store_list(&self.items[..count], cx, range.start)?;

@@ -5,10 +5,10 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake as _, Waker};
 
+use super::waking::{Waking, Woken};
 use super::{Run, accessor};
 use crate::error::Result;
 use crate::vm::store_id::StoreId;
@@ -40,44 +40,6 @@ struct Entry {
     is_missed: bool,
 }
 
-/// The futures that were woken, and who is to be woken for them.
-#[derive(Default)]
-struct Woken {
-    ids: Mutex<Vec<Id>>,
-    outer: Mutex<Option<Waker>>,
-}
-
-/// Wakes one future.
-struct Waking {
-    id: Id,
-    is_woken: AtomicBool,
-    woken: Arc<Woken>,
-}
-
-impl Wake for Waking {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        if self.is_woken.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let mut ids = self
-            .woken
-            .ids
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        ids.push(self.id);
-        drop(ids);
-        let outer = self.woken.outer.lock();
-        let outer = outer.unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(outer) = outer {
-            outer.wake();
-        }
-    }
-}
-
 impl Futures {
     /// Whether there are none.
     pub(super) fn is_empty(&self) -> bool {
@@ -86,11 +48,7 @@ impl Futures {
 
     /// Adds one, which is polled next.
     pub(super) fn add(&mut self, future: Box<dyn HostFuture>) -> Id {
-        let waking = Arc::new(Waking {
-            id: self.futures.next_id(),
-            is_woken: AtomicBool::new(false),
-            woken: Arc::clone(&self.woken),
-        });
+        let waking = Waking::new(self.futures.next_id().0, &self.woken);
         self.futures.add(Entry {
             future: Some(future),
             waking,
@@ -122,18 +80,7 @@ impl Futures {
 
     /// Sets who is woken when one of them is.
     pub(super) fn set_waker(&self, waker: &Waker) {
-        let outer = self.woken.outer.lock();
-        let mut outer = outer.unwrap_or_else(PoisonError::into_inner);
-        match &mut *outer {
-            Some(known) => known.clone_from(waker),
-            none => *none = Some(waker.clone()),
-        }
-    }
-
-    /// The futures that were woken.
-    fn take_woken(&self) -> Vec<Id> {
-        let ids = self.woken.ids.lock();
-        std::mem::take(&mut *ids.unwrap_or_else(PoisonError::into_inner))
+        self.woken.set_waker(waker);
     }
 }
 
@@ -149,7 +96,7 @@ pub(super) fn poll_one(run: Run, id: Id) -> Result<bool> {
         entry.is_missed = true;
         return Ok(false);
     };
-    entry.waking.is_woken.store(false, Ordering::Release);
+    entry.waking.reset();
     let waker = Waker::from(Arc::clone(&entry.waking));
     let polled = future.poll(run, &mut Context::from_waker(&waker));
     match polled {
@@ -157,7 +104,7 @@ pub(super) fn poll_one(run: Run, id: Id) -> Result<bool> {
             if let Some(entry) = run.futures().futures.get_mut(id) {
                 entry.future = Some(future);
                 if std::mem::take(&mut entry.is_missed) {
-                    entry.waking.is_woken.store(false, Ordering::Release);
+                    entry.waking.reset();
                     entry.waking.wake_by_ref();
                 }
             }
@@ -176,10 +123,10 @@ pub(super) fn poll_one(run: Run, id: Id) -> Result<bool> {
 /// # Errors
 /// That of the first that fails.
 pub(super) fn poll_woken(run: Run) -> Result<bool> {
-    let woken = run.futures().take_woken();
+    let woken = run.futures().woken.take();
     let mut result = Ok(!woken.is_empty());
-    for id in woken {
-        if let (Err(error), Ok(_)) = (poll_one(run, id), &result) {
+    for number in woken {
+        if let (Err(error), Ok(_)) = (poll_one(run, Id(number)), &result) {
             result = Err(error);
         }
     }

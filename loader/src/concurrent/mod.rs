@@ -27,6 +27,7 @@ mod host;
 mod imports;
 mod ops;
 mod values;
+mod waking;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr::NonNull;

@@ -3,30 +3,31 @@
 use std::fmt;
 use std::time::Duration;
 
-use cwasm::{Instance, Store, TrapCode, Val};
+use cwasm::{Instance, Store, TrapCode, TypedFunc, Val};
 
 use super::host::{Host, When};
+use super::streams;
 
 /// Components, how they are linked, and what is done with them.
 #[derive(Clone, Copy, Debug)]
 pub struct Case {
-    pub(super) part: Part,
+    pub(super) part: Part<'static>,
     pub(super) test: Test,
 }
 
-/// Names of components, without `async-`.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Part {
-    Alone(&'static str),
+/// Names of components.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Part<'a> {
+    Alone(&'a str),
     /// In one component.
     Composed {
-        callee: &'static str,
-        caller: &'static str,
+        callee: &'a str,
+        caller: &'a str,
     },
     /// Through functions of the host.
     Linked {
-        callee: &'static str,
-        caller: &'static str,
+        callee: &'a str,
+        caller: &'a str,
     },
 }
 
@@ -38,19 +39,34 @@ pub(super) enum Test {
     Many(usize),
     /// `run`.
     Run,
+    /// `run`, for which the host does what another component would.
+    RunOfHost,
     /// `run`, twice: the two tasks wake each other.
     RunTwice,
     /// `run` of `run-bool`, which keeps a borrow too long if it is told so.
     RunBool,
+    /// `run` of `run-bool`, which lends something to the host.
+    Lend,
     /// `foo` and `get-post-return-value`.
     PostReturn,
     /// Returns, and then sleeps.
     Sleep,
+    /// Streams and futures of the host: see [`streams`].
+    Readiness,
+    Synchronous,
+    ShortReads,
+    Control,
 }
 
 impl fmt::Display for Case {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.part {
+        self.part.fmt(f)
+    }
+}
+
+impl fmt::Display for Part<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
             Part::Alone(name) => write!(f, "{name}"),
             Part::Composed { callee, caller } => write!(f, "{caller} and {callee} in one"),
             Part::Linked { callee, caller } => write!(f, "{caller} and {callee} by the host"),
@@ -111,28 +127,35 @@ pub(super) fn all() -> Vec<Case> {
             "async-sleep-post-return-caller",
             Test::Sleep,
         ),
+        (
+            "async-sleep-post-return-caller",
+            "async-sleep-post-return-caller",
+            Test::Sleep,
+        ),
         ("async-transmit-callee", "async-transmit-caller", Test::Run),
     ];
     for (callee, caller, test) in pairs {
         both(callee, caller, test);
     }
-    cases.push(Case {
-        part: Part::Composed {
-            callee: DIRECT,
-            caller: DIRECT,
-        },
-        test: Test::RoundTrip("foo", 2),
-    });
+    both(DIRECT, DIRECT, Test::RoundTrip("foo", 2));
     let round_trips = ROUND_TRIPS.map(|name| (name, Test::RoundTrip("local:local/baz#foo", 1)));
     let many = MANY.map(|name| (name, Test::Many(1)));
     let others = [
         (DIRECT, Test::RoundTrip("foo", 1)),
         ("async-borrowing-callee", Test::RunBool),
+        ("async-borrowing-caller", Test::Lend),
         ("async-intertask-communication", Test::RunTwice),
         ("async-poll-stackless", Test::Run),
         ("async-poll-synchronous", Test::Run),
         ("async-post-return-callee", Test::PostReturn),
+        ("async-post-return-caller", Test::RunOfHost),
+        ("async-readiness", Test::Readiness),
+        ("async-short-reads", Test::ShortReads),
         ("async-sleep-post-return-callee", Test::Sleep),
+        ("async-sleep-post-return-caller", Test::Sleep),
+        ("async-synchronous-transmit", Test::Synchronous),
+        ("async-transmit-callee", Test::Control),
+        ("async-transmit-caller", Test::RunOfHost),
     ];
     let alone = round_trips.into_iter().chain(many).chain(others);
     cases.extend(alone.map(|(name, test)| Case {
@@ -146,19 +169,27 @@ impl Case {
     /// The hosts that make a difference.
     pub(super) fn whens(&self) -> &'static [When] {
         match self.test {
-            Test::RoundTrip(..) | Test::Many(_) | Test::Sleep => &[
+            Test::Run | Test::RunTwice | Test::RunBool | Test::PostReturn => &[When::AtOnce],
+            Test::RoundTrip(..)
+            | Test::Many(_)
+            | Test::RunOfHost
+            | Test::Lend
+            | Test::Sleep
+            | Test::Readiness
+            | Test::Synchronous
+            | Test::ShortReads
+            | Test::Control => &[
                 When::AtOnce,
                 When::Later,
                 When::Timed,
                 When::Any,
                 When::Never,
             ],
-            Test::Run | Test::RunTwice | Test::RunBool | Test::PostReturn => &[When::AtOnce],
         }
     }
 }
 
-type Outcome = Result<(), String>;
+pub(super) type Outcome = Result<(), String>;
 
 /// How long a call may be pending whose host is never ready.
 const PATIENCE: Duration = Duration::from_millis(10);
@@ -170,16 +201,28 @@ impl Test {
         instance: Instance,
         when: When,
     ) -> Outcome {
+        let call = self.call(store, instance, when);
+        if when != When::Never || matches!(self, Test::Sleep) {
+            return call.await;
+        }
+        // It is dropped in the middle.
+        match tokio::time::timeout(PATIENCE, call).await {
+            Ok(outcome) => Err(format!("it is over, though the host is not: {outcome:?}")),
+            Err(_) => Ok(()),
+        }
+    }
+
+    async fn call(self, store: &mut Store<Host>, instance: Instance, when: When) -> Outcome {
         match self {
             Test::RoundTrip(name, depth) => {
                 let make = |text: &str| vec![Val::String(text.to_owned())];
-                round_trip(store, instance, (name, depth), when, &make).await
+                round_trip(store, instance, (name, depth), &make).await
             }
             Test::Many(depth) => {
                 let name = "local:local/many#foo";
-                round_trip(store, instance, (name, depth), when, &many_values).await
+                round_trip(store, instance, (name, depth), &many_values).await
             }
-            Test::Run => {
+            Test::Run | Test::RunOfHost => {
                 let name = "local:local/run#run";
                 let run = instance
                     .get_func(&mut *store, name)
@@ -208,14 +251,19 @@ impl Test {
                 });
                 beside.await.map_err(text_of)?
             }
-            Test::RunBool => run_bool(store, instance).await,
+            Test::RunBool => misbehave(store, instance).await,
+            Test::Lend => lend(store, instance).await.map(|_| ()),
             Test::PostReturn => post_return(store, instance).await,
             Test::Sleep => sleep(store, instance, when).await,
+            Test::Readiness => streams::readiness(store, instance).await,
+            Test::Synchronous => streams::synchronous(store, instance).await,
+            Test::ShortReads => streams::short_reads(store, instance).await,
+            Test::Control => streams::control(store, instance).await,
         }
     }
 }
 
-fn text_of(error: cwasm::Error) -> String {
+pub(super) fn text_of(error: cwasm::Error) -> String {
     format!("{error:?}")
 }
 
@@ -253,7 +301,6 @@ async fn round_trip(
     store: &mut Store<Host>,
     instance: Instance,
     (name, depth): (&str, usize),
-    when: When,
     make: &dyn Fn(&str) -> Vec<Val>,
 ) -> Outcome {
     let func = instance
@@ -278,13 +325,6 @@ async fn round_trip(
         called.map_err(text_of)?;
         check(text, &results[0])
     };
-    if when == When::Never {
-        let call = alone(&mut *store, "dropped in the middle");
-        return match tokio::time::timeout(PATIENCE, call).await {
-            Ok(outcome) => Err(format!("it is over, though the host is not: {outcome:?}")),
-            Err(_) => Ok(()),
-        };
-    }
     alone(&mut *store, "alone").await?;
     let texts = ["a", "", "hello, world!", "ünïcödé", "a", "b", "c", "d"];
     let beside = store.run_concurrent(async |accessor| {
@@ -324,7 +364,11 @@ async fn all_of(futures: impl IntoIterator<Item = impl Future<Output = Outcome>>
     outcome
 }
 
-async fn run_bool(store: &mut Store<Host>, instance: Instance) -> Outcome {
+/// Calls `run` of `run-bool`, alone and beside itself, as it should be.
+async fn lend(
+    store: &mut Store<Host>,
+    instance: Instance,
+) -> Result<TypedFunc<(bool,), ()>, String> {
     let run = instance
         .get_typed_func::<(bool,), ()>(&mut *store, "local:local/run-bool#run")
         .map_err(text_of)?;
@@ -340,7 +384,12 @@ async fn run_bool(store: &mut Store<Host>, instance: Instance) -> Outcome {
         .await
     });
     beside.await.map_err(text_of)??;
-    // The use of a borrow that was dropped; the call may be over before.
+    Ok(run)
+}
+
+/// Uses a borrow that was dropped; the call may be over before.
+async fn misbehave(store: &mut Store<Host>, instance: Instance) -> Outcome {
+    let run = lend(store, instance).await?;
     let called = run.call_async(&mut *store, (true,)).await;
     let later = store.run_concurrent(async |_| {
         tokio::time::sleep(PATIENCE).await;

@@ -130,13 +130,13 @@ fn kind_of(ty: &ComponentTypeRef) -> Option<ComponentExportKind> {
 }
 
 /// The names of what a component imports and exports.
-struct Surface {
+pub(super) struct Surface {
     imports: Vec<String>,
     exports: Vec<(String, ComponentExportKind)>,
 }
 
 impl Surface {
-    fn of(binary: &[u8]) -> Result<Surface, String> {
+    pub(super) fn of(binary: &[u8]) -> Result<Surface, String> {
         let mut surface = Surface {
             imports: Vec::new(),
             exports: Vec::new(),
@@ -167,6 +167,14 @@ impl Surface {
             }
         }
         Ok(surface)
+    }
+
+    /// Whether it exports something that another one imports.
+    pub(super) fn fits(&self, importer: &Surface) -> bool {
+        let exports = self.exports.iter();
+        exports
+            .map(|(name, _)| name)
+            .any(|name| importer.imports.contains(name))
     }
 
     /// What is there for each import.

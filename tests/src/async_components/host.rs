@@ -12,6 +12,7 @@ use cwasm::{
 };
 use cwasm_wasi::{OutputBuffer, Stdout, WasiCtx, WasiCtxBuilder};
 
+use super::streams::{self, Given, Returned};
 use crate::random::Random;
 
 /// When a function of the host is ready.
@@ -37,6 +38,10 @@ pub(super) struct Host {
     random: Random,
     live: Live,
     things: Vec<Thing>,
+    /// What `foo` of `post-return` was given last.
+    posted: String,
+    /// The first thing that the host has found wrong.
+    problem: Option<String>,
 }
 
 /// How many futures of the host there are.
@@ -74,7 +79,18 @@ impl Host {
             random: Random::new(seed),
             live: Live::default(),
             things: Vec::new(),
+            posted: String::new(),
+            problem: None,
         }
+    }
+
+    /// Something is wrong that no call sees.
+    pub(super) fn add_problem(&mut self, problem: String) {
+        self.problem.get_or_insert(problem);
+    }
+
+    pub(super) fn take_problem(&mut self) -> std::result::Result<(), String> {
+        self.problem.take().map_or(Ok(()), Err)
     }
 
     pub(super) fn live(&self) -> Live {
@@ -91,7 +107,7 @@ impl Host {
 type Boxed<'a, R> = Pin<Box<dyn Future<Output = Result<R>> + Send + 'a>>;
 
 /// Waits as the store's host does.
-async fn pause(accessor: &Accessor<Host>) {
+pub(super) async fn pause(accessor: &Accessor<Host>) {
     let (when, time, _counted) = accessor.with(|mut store: StoreContextMut<'_, Host>| {
         let host = store.data_mut();
         let time = Duration::from_millis(1 + host.random.below(8) as u64);
@@ -141,17 +157,50 @@ pub(super) fn linker(engine: &Engine) -> Result<Linker<Host>> {
             Ok(())
         })
     })?;
-    let mut sleep = linker.instance("local:local/sleep")?;
-    sleep.func_wrap_concurrent("sleep-millis", |accessor, (millis,): (u64,)| {
-        Box::pin(async move {
-            pause(accessor).await;
-            tokio::time::sleep(Duration::from_millis(millis)).await;
-            Ok(())
-        })
-    })?;
+    linker
+        .instance("local:local/sleep")?
+        .func_wrap_concurrent("sleep-millis", sleep)?;
+    add_callees(&mut linker)?;
     add_ready(&mut linker)?;
     add_borrowing(&mut linker)?;
     Ok(linker)
+}
+
+fn sleep(accessor: &Accessor<Host>, (millis,): (u64,)) -> Boxed<'_, ()> {
+    Box::pin(async move {
+        pause(accessor).await;
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+        Ok(())
+    })
+}
+
+/// What callees export, for callers without one.
+fn add_callees(linker: &mut Linker<Host>) -> Result<()> {
+    linker
+        .instance("local:local/sleep-post-return")?
+        .func_wrap_concurrent("run", sleep)?;
+    let mut post_return = linker.instance("local:local/post-return")?;
+    post_return.func_wrap_concurrent("foo", |accessor, (text,): (String,)| {
+        Box::pin(async move {
+            pause(accessor).await;
+            accessor.with(|mut store: StoreContextMut<'_, Host>| {
+                store.data_mut().posted.clone_from(&text);
+            });
+            Ok((text,))
+        })
+    })?;
+    post_return.func_wrap(
+        "get-post-return-value",
+        |store: StoreContextMut<'_, Host>, (): ()| Ok((store.data().posted.clone(),)),
+    )?;
+    linker
+        .instance("local:local/transmit")?
+        .func_wrap_concurrent(
+            "exchange",
+            |accessor, given: Given| -> Boxed<'_, (Returned,)> {
+                Box::pin(async move { Ok((streams::exchange(accessor, given),)) })
+            },
+        )
 }
 
 /// What is ready when it is told so, and then wakes who waits for it.
@@ -217,11 +266,22 @@ fn add_borrowing(linker: &mut Linker<Host>) -> Result<()> {
     types.func_wrap("[method]x.foo", |_, (x,): (Resource<X>,)| {
         assert_eq!(x.rep(), 7);
         Ok(())
-    })
+    })?;
+    linker
+        .instance("local:local/borrowing")?
+        .func_wrap_concurrent("foo", |accessor, (x, _): (Resource<X>, bool)| {
+            Box::pin(async move {
+                pause(accessor).await;
+                assert_eq!(x.rep(), 7);
+                Ok(())
+            })
+        })
 }
 
-/// Interfaces that one component exports and another imports, and their functions.
-const PASSED: [(&str, &[&str]); 6] = [
+/// Interfaces that one component exports and another imports, and their functions; without a name,
+/// functions of the component itself.
+const PASSED: [(&str, &[&str]); 7] = [
+    ("", &["foo"]),
     ("local:local/baz", &["foo"]),
     ("local:local/many", &["foo"]),
     ("local:local/borrowing", &["foo"]),
@@ -239,11 +299,17 @@ pub(super) fn pass_on(
     linker.allow_shadowing(true);
     for (interface, names) in PASSED {
         for name in names {
-            let Some(func) = callee.get_func(&mut *store, format!("{interface}#{name}").as_str())
-            else {
+            let place = match interface {
+                "" => (*name).to_owned(),
+                _ => format!("{interface}#{name}"),
+            };
+            let Some(func) = callee.get_func(&mut *store, place.as_str()) else {
                 continue;
             };
-            let mut to = linker.instance(interface)?;
+            let mut to = match interface {
+                "" => linker.root(),
+                _ => linker.instance(interface)?,
+            };
             if *name == "get-post-return-value" {
                 // The one that is not `async`.
                 to.func_new(name, move |store, _, args, results| {

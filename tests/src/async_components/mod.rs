@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! folder -> cases (which components, how linked, what is called)
+//!        -> coverage: is there one for each component, in each way?
 //!        -> compose: several nested in one component
 //!        -> host: what they import, ready at once, later, or never
+//!        -> streams: whose other ends are the host's
 //!        -> Report
 //! ```
 //!
@@ -11,7 +13,9 @@
 
 mod cases;
 mod compose;
+mod coverage;
 mod host;
+mod streams;
 
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
@@ -34,6 +38,11 @@ const SEEDS: [Option<u64>; 5] = [None, Some(0), Some(1), Some(2), Some(3)];
 /// The cases of a folder of components.
 pub fn cases() -> Vec<Case> {
     cases::all()
+}
+
+/// What no case runs of a folder of components, though it could.
+pub fn coverage(folder: &Path) -> Report {
+    coverage::check(folder, &cases())
 }
 
 /// Runs a case with components of this folder: in all orders, and with hosts that take all times.
@@ -125,6 +134,7 @@ fn run_one(prepared: &Prepared, case: &Case, when: When, seed: u64) -> Result<()
         }
     });
     let output = store.data().output();
+    let result = result.and(store.data_mut().take_problem());
     drop(store);
     match live.count() {
         0 => result.map_err(|message| format!("{message}\n{output}")),

@@ -185,7 +185,7 @@ fn instantiate(engine: &Engine, component: &Component) -> (Store<()>, Instance) 
 }
 
 /// Runs two futures together.
-async fn both<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> (A, B) {
+pub(crate) async fn both<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> (A, B) {
     let (mut a, mut b) = (std::pin::pin!(a), std::pin::pin!(b));
     let (mut first, mut second) = (None, None);
     std::future::poll_fn(|context| {
@@ -209,7 +209,7 @@ async fn both<A, B>(a: impl Future<Output = A>, b: impl Future<Output = B>) -> (
 }
 
 /// Lets the others of the store go on.
-async fn turn() {
+pub(crate) async fn turn() {
     let mut is_over = false;
     std::future::poll_fn(|context| {
         if std::mem::replace(&mut is_over, true) {

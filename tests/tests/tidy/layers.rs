@@ -18,6 +18,7 @@ const LOADER: &[&[&str]] = &[
         "parts",
         "spread",
         "block_on",
+        "sync",
         "transcode",
         "versions",
     ],
