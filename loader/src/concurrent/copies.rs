@@ -11,6 +11,7 @@ use cwasm_format::types::ValueType;
 use cwasm_format::vmctx::VmHandle;
 
 use super::exchange::Exchange;
+use super::host::fail_closed;
 use super::{BLOCKED, Run, calls};
 use crate::dynamic;
 use crate::error::{Error, Result};
@@ -299,7 +300,11 @@ pub(super) fn meet_host(
             notify(run, other.end, CopyResult::Completed, false);
         }
         Some(Pending::Guest(mut other)) => {
-            exchange(run, &mut other, &mine)?;
+            let passed = run.closing(other.instance, || exchange(run, &mut other, &mine));
+            if passed.is_err() {
+                fail_closed(run);
+            }
+            passed?;
             wait_on(run, shared, other);
         }
     }
