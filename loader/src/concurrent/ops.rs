@@ -249,8 +249,9 @@ fn task_cancel(run: Run) -> Result<u64> {
 
 fn thread_yield(run: Run) -> Result<u64> {
     let tasks = run.tasks();
+    // A destructor or start function has no task, and goes on at once.
     let Some(current) = tasks.current else {
-        return Err(Error::trapped(TrapCode::CannotBlock));
+        return Ok(0);
     };
     tasks.tasks[current].wait = crate::vm::tasks::Wait::Turn;
     tasks.enqueue(current);
@@ -261,10 +262,10 @@ fn thread_yield(run: Run) -> Result<u64> {
 fn wait(run: Run, instance: Id, record: &OpRecord, args: &[u64]) -> Result<u64> {
     let set = set_of(run, instance, args[0] as u32)?;
     let tasks = run.tasks();
-    let Some(current) = tasks.current else {
-        return Err(Error::trapped(TrapCode::CannotBlock));
-    };
     if !tasks.has_event(set) {
+        let Some(current) = tasks.current else {
+            return Err(Error::trapped(TrapCode::CannotBlock));
+        };
         let wait = crate::vm::tasks::Wait::EventOnFiber(set);
         tasks.wait_for_set(current, set, wait);
         let result = calls::block(run);
