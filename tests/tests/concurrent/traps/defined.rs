@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use cwasm::{Linker, Resource, Store, TrapCode};
 use cwasm_tests::artifact::Workshop;
 
-use super::rows::{ALL, ASYNC, RETURNING, Row, SYNC, WAITING, Within, beside, row, waiting};
+use super::row::{ALL, ASYNC, RETURNING, Row, SYNC, WAITING, Within, beside, row, waiting};
 use super::{Bench, Caller, Lent, NUMBER, Trial, call};
 use crate::{After, Host, component, drive};
 

@@ -4,12 +4,14 @@
 
 mod cancels;
 mod defined;
+mod ends;
 mod guest;
 mod page;
 mod payloads;
 mod rejected;
 mod results;
-mod rows;
+mod row;
+mod tasks;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,7 +24,7 @@ use cwasm_tests::artifact::Workshop;
 
 use crate::{Host, component, drive, poll_times, wait};
 use guest::{Kind, Returns};
-use rows::{ROWS, Row, Waits, Within};
+use row::{Row, Waits, Within};
 
 /// Who calls the task, and how.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -288,29 +290,36 @@ fn poll_once<F: Future>(future: F) {
     poll_times(Box::pin(future).as_mut(), 1);
 }
 
+/// Checks the rows of tasks that return a number.
+fn check_tasks(caller: Caller) {
+    for rows in [tasks::ROWS, ends::ROWS] {
+        check_traps::<u32>(rows, NUMBER, caller);
+    }
+}
+
 #[test]
 fn rows_of_tasks_that_the_host_calls_without_waiting() {
-    check_traps::<u32>(ROWS, NUMBER, Caller::HostAtOnce);
+    check_tasks(Caller::HostAtOnce);
 }
 
 #[test]
 fn rows_of_tasks_that_the_host_calls() {
-    check_traps::<u32>(ROWS, NUMBER, Caller::Host);
+    check_tasks(Caller::Host);
 }
 
 #[test]
 fn rows_of_tasks_that_the_host_calls_beside_others() {
-    check_traps::<u32>(ROWS, NUMBER, Caller::HostBeside);
+    check_tasks(Caller::HostBeside);
 }
 
 #[test]
 fn rows_of_tasks_that_a_guest_calls_and_waits_for() {
-    check_traps::<u32>(ROWS, NUMBER, Caller::Guest);
+    check_tasks(Caller::Guest);
 }
 
 #[test]
 fn rows_of_tasks_that_are_subtasks_of_a_guest() {
-    check_traps::<u32>(ROWS, NUMBER, Caller::GuestWaits);
+    check_tasks(Caller::GuestWaits);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cwasm::TrapCode;
 
-use super::{cancels, defined, payloads, rejected, results, rows};
+use super::{cancels, defined, ends, payloads, rejected, results, tasks};
 
 /// A row: how it ends, by the names of trap codes.
 type Rows = BTreeMap<String, BTreeSet<String>>;
@@ -47,7 +47,8 @@ fn tested() -> Rows {
             .insert(format!("{code:?}"));
     };
     let tables = [
-        rows::ROWS,
+        tasks::ROWS,
+        ends::ROWS,
         results::STREAM_ROWS,
         results::FUTURE_ROWS,
         results::CHAR_ROWS,

@@ -4,7 +4,7 @@
 use cwasm::TrapCode::*;
 
 use super::guest::Returns;
-use super::rows::{ALL, Row, Within, row};
+use super::row::{ALL, Row, Within, row};
 
 const fn flat(ty: &'static str) -> Returns {
     Returns { ty, is_wide: false }
