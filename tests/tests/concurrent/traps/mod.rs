@@ -1,6 +1,6 @@
-//! Every condition under which the asynchronous canonical ABI traps (`docs/async-traps.md`), in each
-//! kind of task, called by the host and by another guest. After each trap: nothing of the component
-//! runs again, another instance of the store goes on, and nothing is left behind.
+//! Every condition under which the asynchronous canonical ABI traps (`docs/async-traps.md`), in
+//! each kind of task, called by the host and by another guest. After each trap: nothing of the
+//! component runs again, another instance of the store goes on, and nothing is left behind.
 
 mod cancels;
 mod defined;

@@ -1,5 +1,5 @@
-//! The rows of `docs/async-traps.md` about payloads: what is written is no value of its type, or the
-//! reader's `realloc` misbehaves, for streams and futures, between guests and with the host.
+//! The rows of `docs/async-traps.md` about payloads: what is written is no value of its type, or
+//! the reader's `realloc` misbehaves, for streams and futures, between guests and with the host.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
