@@ -336,6 +336,23 @@ fn exit(run: Run, id: Id) -> Result<()> {
     Ok(())
 }
 
+/// Ends a task that waits: what it has on its stack is dropped.
+pub(super) fn end(run: Run, id: Id) {
+    run.tasks().stop(id);
+    let task = run.tasks().tasks.get_mut(id);
+    if let Some(mut fiber) = task.and_then(|task| task.fiber.take()) {
+        match fiber.resume(run.store, Resume::Cancel) {
+            // Panics of what is dropped have nobody to go to.
+            Ok(Some(_)) => {
+                run.store().keep_stack(fiber.into_stack());
+                run.tasks().fibers -= 1;
+            }
+            Ok(None) | Err(_) => std::mem::forget(fiber),
+        }
+    }
+    run.tasks().tasks.remove(id);
+}
+
 /// Runs a task that can go on.
 pub(super) fn go_on(run: Run, id: Id) -> Result<()> {
     let task = &mut run.tasks().tasks[id];

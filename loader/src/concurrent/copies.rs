@@ -11,6 +11,7 @@ use cwasm_format::types::ValueType;
 use cwasm_format::vmctx::VmHandle;
 
 use super::exchange::Exchange;
+use super::host::fail_closed;
 use super::{BLOCKED, Run, calls};
 use crate::dynamic::{Copier, Side};
 use crate::error::{Error, Result};
@@ -379,10 +380,16 @@ pub(super) fn meet_host(
         }
         Some(Pending::Guest(mut other)) => {
             match meeting(is_readable, mine.remaining(), left_of_guest(run, &other)) {
-                Meeting::Copies => match exchange(run, &mut other, &mine)? {
-                    CopyResult::Completed => wait_on(run, shared, other),
-                    result => notify(run, other.end, result, false),
-                },
+                Meeting::Copies => {
+                    let passed = run.closing(other.instance, || exchange(run, &mut other, &mine));
+                    if passed.is_err() {
+                        fail_closed(run);
+                    }
+                    match passed? {
+                        CopyResult::Completed => wait_on(run, shared, other),
+                        result => notify(run, other.end, result, false),
+                    }
+                }
                 Meeting::EndsMine => {
                     wait_for_other(run, shared, Pending::Guest(other));
                     mine.end(CopyResult::Completed);

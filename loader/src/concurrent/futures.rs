@@ -16,11 +16,19 @@ use crate::vm::tasks::slab::{Id, Slab};
 
 /// Something of the host that goes on when it is polled, and may use the store then.
 pub(super) trait HostFuture: Send {
-    /// Polls it, and does what follows when it is ready.
+    /// Polls it, and does what follows when it is ready, if it is still wanted then.
     ///
     /// # Errors
     /// The host's, or of what follows.
-    fn poll(&mut self, run: Run, context: &mut Context<'_>) -> Poll<Result<()>>;
+    fn poll(
+        &mut self,
+        run: Run,
+        context: &mut Context<'_>,
+        is_wanted: &dyn Fn() -> bool,
+    ) -> Poll<Result<()>>;
+
+    /// Gives back what it has borrowed: nobody waits for it any more.
+    fn give_back(&mut self, run: Run);
 }
 
 /// The futures of a store.
@@ -68,11 +76,6 @@ impl Futures {
         }
     }
 
-    /// Removes one.
-    pub(super) fn remove(&mut self, id: Id) -> Option<impl Sized + use<>> {
-        self.futures.remove(id).map(|entry| entry.future)
-    }
-
     /// Takes all out.
     pub(super) fn clear(&mut self) -> impl Sized + use<> {
         std::mem::take(&mut self.futures)
@@ -97,24 +100,45 @@ pub(super) fn poll_one(run: Run, id: Id) -> Result<bool> {
         return Ok(false);
     };
     entry.waking.reset();
-    let waker = Waker::from(Arc::clone(&entry.waking));
-    let polled = future.poll(run, &mut Context::from_waker(&waker));
+    let waking = Arc::clone(&entry.waking);
+    let waker = Waker::from(Arc::clone(&waking));
+    // Not if it was ended meanwhile: then another one may have its number.
+    let is_wanted = || {
+        let entry = run.futures().futures.get(id);
+        entry.is_some_and(|entry| Arc::ptr_eq(&entry.waking, &waking))
+    };
+    let polled = future.poll(run, &mut Context::from_waker(&waker), &is_wanted);
     match polled {
-        Poll::Pending => {
-            if let Some(entry) = run.futures().futures.get_mut(id) {
-                entry.future = Some(future);
-                if std::mem::take(&mut entry.is_missed) {
-                    entry.waking.reset();
-                    entry.waking.wake_by_ref();
-                }
+        Poll::Pending if is_wanted() => {
+            let entry = &mut run.futures().futures[id];
+            entry.future = Some(future);
+            if std::mem::take(&mut entry.is_missed) {
+                entry.waking.reset();
+                entry.waking.wake_by_ref();
             }
             Ok(false)
         }
+        Poll::Pending => {
+            future.give_back(run);
+            accessor::with_store(run, || drop(future));
+            Ok(true)
+        }
         Poll::Ready(result) => {
-            let removed = run.futures().futures.remove(id);
-            accessor::with_store(run, || drop((removed, future)));
+            if is_wanted() {
+                run.futures().futures.remove(id);
+            }
+            accessor::with_store(run, || drop(future));
             result.map(|()| true)
         }
+    }
+}
+
+/// Ends a future that nobody waits for any more; if it is polled, when that is over.
+pub(super) fn end(run: Run, id: Id) {
+    let removed = run.futures().futures.remove(id);
+    if let Some(mut future) = removed.and_then(|entry| entry.future) {
+        future.give_back(run);
+        accessor::with_store(run, || drop(future));
     }
 }
 
@@ -137,7 +161,14 @@ pub(super) fn poll_woken(run: Run) -> Result<bool> {
 pub(super) struct Spawned(pub(super) Pin<Box<dyn Future<Output = ()> + Send>>);
 
 impl HostFuture for Spawned {
-    fn poll(&mut self, run: Run, context: &mut Context<'_>) -> Poll<Result<()>> {
+    fn poll(
+        &mut self,
+        run: Run,
+        context: &mut Context<'_>,
+        _: &dyn Fn() -> bool,
+    ) -> Poll<Result<()>> {
         accessor::with_store(run, || self.0.as_mut().poll(context)).map(Ok)
     }
+
+    fn give_back(&mut self, _: Run) {}
 }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use cwasm_format::TrapCode;
 use cwasm_format::vmctx::VmContext;
 
-use super::{Accessor, Run, calls, drive, drive_to_end};
+use super::{Accessor, Run, calls, drive, drive_to_end, futures};
 use crate::error::{Error, Result};
 use crate::finally::finally;
 use crate::values::{LiftContext, LowerContext};
@@ -249,22 +249,35 @@ fn detach(run: Run, id: Id, data: NonNull<()>) {
     }
 }
 
-/// Something has trapped: the calls of all components that cannot be entered any more have ended.
+/// Something has trapped: the tasks of all components that cannot be entered any more have ended,
+/// and so have those of the host that they have called.
 pub(super) fn fail_closed(run: Run) {
-    let tasks = run.tasks();
-    let ids: Vec<Id> = tasks.tasks.ids().collect();
-    for id in ids {
-        let task = &mut run.tasks().tasks[id];
-        let context = run.instance(task.instance).context;
+    let is_closed = |instance: Id| {
+        let context = run.instance(instance).context;
         // SAFETY: the context of an instance of the store.
-        let is_closed = unsafe { context.as_ref() }.closed != 0;
-        if !is_closed {
+        unsafe { context.as_ref() }.closed != 0
+    };
+    let ids: Vec<Id> = run.tasks().tasks.ids().collect();
+    for id in ids {
+        let task = run.tasks().tasks.get_mut(id);
+        let Some(task) = task.filter(|task| is_closed(task.instance)) else {
             continue;
-        }
+        };
         if let Caller::Host(call) = std::mem::replace(&mut task.caller, Caller::Nobody) {
             fail(&call, Error::trapped(TrapCode::CannotEnter));
         }
-        run.tasks().tasks[id].wait = tasks::Wait::Nothing;
+        // Those that run are over when the code that they have called returns.
+        if task.wait != tasks::Wait::Nothing {
+            calls::end(run, id);
+        }
+    }
+    let ids: Vec<Id> = run.tasks().subtasks.ids().collect();
+    for id in ids {
+        let subtask = run.tasks().subtasks.get_mut(id);
+        let subtask = subtask.filter(|subtask| is_closed(subtask.instance));
+        if let Some(future) = subtask.and_then(|subtask| subtask.host.take()) {
+            futures::end(run, future);
+        }
     }
 }
 

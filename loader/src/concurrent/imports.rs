@@ -11,7 +11,7 @@ use cwasm_format::vmctx::VmContext;
 
 use super::accessor::with_store;
 use super::calls::{self, progress};
-use super::futures::{HostFuture, poll_one};
+use super::futures::{self, HostFuture, poll_one};
 use super::values::given;
 use super::{Accessor, Run};
 use crate::error::{Error, Result};
@@ -116,18 +116,28 @@ fn lift<V: Values>(run: Run, subtask: Id, values: &V) -> Result<(V::Params, Vec<
 }
 
 impl<T: 'static, V: Values + Send> HostFuture for Running<T, V> {
-    fn poll(&mut self, run: Run, context: &mut Context<'_>) -> Poll<Result<()>> {
+    fn poll(
+        &mut self,
+        run: Run,
+        context: &mut Context<'_>,
+        is_wanted: &dyn Fn() -> bool,
+    ) -> Poll<Result<()>> {
         let polled = with_store(run, || self.future.as_mut().poll(context));
         let Poll::Ready(results) = polled else {
             return Poll::Pending;
         };
-        let borrowed = std::mem::take(&mut self.borrowed);
-        run.store().resources.end_borrowed(&borrowed);
-        let Some(found) = run.tasks().subtasks.get(self.subtask) else {
+        self.give_back(run);
+        let found = run.tasks().subtasks.get(self.subtask);
+        let Some(found) = found.filter(|_| is_wanted()) else {
             return Poll::Ready(Ok(()));
         };
         let caller = found.instance;
         Poll::Ready(run.closing(caller, || self.finish(run, &results?)))
+    }
+
+    fn give_back(&mut self, run: Run) {
+        let borrowed = std::mem::take(&mut self.borrowed);
+        run.store().resources.end_borrowed(&borrowed);
     }
 }
 
@@ -157,8 +167,7 @@ impl<T: 'static, V: Values> Running<T, V> {
 
 /// The caller of a host function wants its result no more: the future is dropped.
 pub(super) fn cancel(run: Run, subtask: Id, future: Id) {
-    let removed = run.futures().remove(future);
-    with_store(run, || drop(removed));
+    futures::end(run, future);
     run.tasks().subtasks[subtask].host = None;
     progress(run, subtask, SubtaskState::CancelledBeforeReturned);
 }

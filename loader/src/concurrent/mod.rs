@@ -43,7 +43,6 @@ use crate::vm::canon::CanonOptions;
 use crate::vm::enter::{Entered, Failure, fail, panicked};
 use crate::vm::instance::InstanceData;
 use crate::vm::store::{StoreOpaque, TaskFuncs};
-use crate::vm::suspend::Resume;
 use crate::vm::tasks::slab::Id;
 use crate::vm::tasks::waitables::{Event, WaitableRef};
 use crate::vm::tasks::{self, Instance, Tasks};
@@ -247,15 +246,7 @@ fn end(store: &mut StoreOpaque) {
     accessor::with_store(run, || drop(futures));
     let ids: Vec<Id> = run.tasks().tasks.ids().collect();
     for id in ids {
-        let task = run.tasks().tasks.get_mut(id);
-        let Some(mut fiber) = task.and_then(|task| task.fiber.take()) else {
-            continue;
-        };
-        match fiber.resume(run.store, Resume::Cancel) {
-            // Panics of what is dropped have nobody to go to.
-            Ok(Some(_)) => run.store().keep_stack(fiber.into_stack()),
-            Ok(None) | Err(_) => std::mem::forget(fiber),
-        }
+        calls::end(run, id);
     }
 }
 

@@ -248,10 +248,10 @@ fn task_cancel(run: Run) -> Result<u64> {
 }
 
 fn thread_yield(run: Run) -> Result<u64> {
-    if !take_turns(run) {
-        return Err(Error::trapped(TrapCode::CannotBlock));
+    // A destructor or start function has no task, and goes on at once.
+    if take_turns(run) {
+        calls::block(run)?;
     }
-    calls::block(run)?;
     Ok(0)
 }
 
@@ -269,10 +269,10 @@ pub(super) fn take_turns(run: Run) -> bool {
 fn wait(run: Run, instance: Id, record: &OpRecord, args: &[u64]) -> Result<u64> {
     let set = set_of(run, instance, args[0] as u32)?;
     let tasks = run.tasks();
-    let Some(current) = tasks.current else {
-        return Err(Error::trapped(TrapCode::CannotBlock));
-    };
     if !tasks.has_event(set) {
+        let Some(current) = tasks.current else {
+            return Err(Error::trapped(TrapCode::CannotBlock));
+        };
         let wait = crate::vm::tasks::Wait::EventOnFiber(set);
         tasks.wait_for_set(current, set, wait);
         let result = calls::block(run);

@@ -3,47 +3,11 @@
 use cwasm::{Linker, Store, TrapCode};
 use cwasm_tests::artifact::Workshop;
 
+use crate::builtins::{self, BUILT_INS, HELPERS, TYPES};
 use crate::{Host, component, drive, wait};
 
 /// `run(what, kind)` makes a handle of a kind, and gives it to a built-in function.
-const GUEST: &str = r#"(component
-  (import "wait" (func $wait async (param "n" u32) (result u32)))
-  (core module $libc (memory (export "mem") 1))
-  (core instance $libc (instantiate $libc))
-  (alias core export $libc "mem" (core memory $mem))
-  (type $R (resource (rep i32)))
-  (type $S (stream u8))
-  (type $S32 (stream u32))
-  (type $F (future u8))
-  (core module $m
-    (import "" "wait" (func $wait (param i32 i32) (result i32)))
-    (import "" "return" (func $return (param i32)))
-    (import "" "resource.new" (func $resource.new (param i32) (result i32)))
-    (import "" "resource.rep" (func $resource.rep (param i32) (result i32)))
-    (import "" "resource.drop" (func $resource.drop (param i32)))
-    (import "" "set.new" (func $set.new (result i32)))
-    (import "" "set.wait" (func $set.wait (param i32 i32) (result i32)))
-    (import "" "set.poll" (func $set.poll (param i32 i32) (result i32)))
-    (import "" "set.drop" (func $set.drop (param i32)))
-    (import "" "join" (func $join (param i32 i32)))
-    (import "" "subtask.cancel" (func $subtask.cancel (param i32) (result i32)))
-    (import "" "subtask.drop" (func $subtask.drop (param i32)))
-    (import "" "stream.new" (func $stream.new (result i64)))
-    (import "" "stream32.new" (func $stream32.new (result i64)))
-    (import "" "stream.read" (func $stream.read (param i32 i32 i32) (result i32)))
-    (import "" "stream.write" (func $stream.write (param i32 i32 i32) (result i32)))
-    (import "" "stream.cancel-read" (func $stream.cancel-read (param i32) (result i32)))
-    (import "" "stream.cancel-write" (func $stream.cancel-write (param i32) (result i32)))
-    (import "" "stream.drop-readable" (func $stream.drop-readable (param i32)))
-    (import "" "stream.drop-writable" (func $stream.drop-writable (param i32)))
-    (import "" "future.new" (func $future.new (result i64)))
-    (import "" "future.read" (func $future.read (param i32 i32) (result i32)))
-    (import "" "future.write" (func $future.write (param i32 i32) (result i32)))
-    (import "" "future.cancel-read" (func $future.cancel-read (param i32) (result i32)))
-    (import "" "future.cancel-write" (func $future.cancel-write (param i32) (result i32)))
-    (import "" "future.drop-readable" (func $future.drop-readable (param i32)))
-    (import "" "future.drop-writable" (func $future.drop-writable (param i32)))
-    (func $high (param i64) (result i32) (i32.wrap_i64 (i64.shr_u (local.get 0) (i64.const 32))))
+const FUNCS: &str = r#"
     (func $make (param $kind i32) (result i32) (local $set i32)
       (block $9 (block $8 (block $7 (block $6 (block $5 (block $4 (block $3 (block $2 (block $1 (block $0
         (br_table $0 $1 $2 $3 $4 $5 $6 $7 $8 $9 (local.get $kind)))
@@ -55,7 +19,7 @@ const GUEST: &str = r#"(component
         (return (local.get $set)))
         (return (call $resource.new (i32.const 7))))
         (return (call $set.new)))
-        (return (i32.shr_u (call $wait (i32.const -1) (i32.const 64)) (i32.const 4))))
+        (return (call $never)))
         (return (i32.wrap_i64 (call $stream.new))))
         (return (call $high (call $stream.new))))
       (if (i32.eq (local.get $kind) (i32.const 9)) (then
@@ -93,56 +57,26 @@ const GUEST: &str = r#"(component
         (return (call $resource.drop (local.get $h)) (i32.const 0)))
       (call $resource.rep (local.get $h)))
     (func (export "run") (param $what i32) (param $kind i32)
-      (call $return (call $use (local.get $what) (call $make (local.get $kind))))))
-  (canon lower (func $wait) async (memory $mem) (core func $wait))
-  (canon task.return (result u32) (core func $return))
-  (canon resource.new $R (core func $resource.new))
-  (canon resource.rep $R (core func $resource.rep))
-  (canon resource.drop $R (core func $resource.drop))
-  (canon waitable-set.new (core func $set.new))
-  (canon waitable-set.wait (memory $mem) (core func $set.wait))
-  (canon waitable-set.poll (memory $mem) (core func $set.poll))
-  (canon waitable-set.drop (core func $set.drop))
-  (canon waitable.join (core func $join))
-  (canon subtask.cancel (core func $subtask.cancel))
-  (canon subtask.drop (core func $subtask.drop))
-  (canon stream.new $S (core func $stream.new))
-  (canon stream.new $S32 (core func $stream32.new))
-  (canon stream.read $S async (memory $mem) (core func $stream.read))
-  (canon stream.write $S async (memory $mem) (core func $stream.write))
-  (canon stream.cancel-read $S (core func $stream.cancel-read))
-  (canon stream.cancel-write $S (core func $stream.cancel-write))
-  (canon stream.drop-readable $S (core func $stream.drop-readable))
-  (canon stream.drop-writable $S (core func $stream.drop-writable))
-  (canon future.new $F (core func $future.new))
-  (canon future.read $F async (memory $mem) (core func $future.read))
-  (canon future.write $F async (memory $mem) (core func $future.write))
-  (canon future.cancel-read $F (core func $future.cancel-read))
-  (canon future.cancel-write $F (core func $future.cancel-write))
-  (canon future.drop-readable $F (core func $future.drop-readable))
-  (canon future.drop-writable $F (core func $future.drop-writable))
-  (core instance $i (instantiate $m (with "" (instance
-    (export "wait" (func $wait)) (export "return" (func $return))
-    (export "resource.new" (func $resource.new)) (export "resource.rep" (func $resource.rep))
-    (export "resource.drop" (func $resource.drop))
-    (export "set.new" (func $set.new)) (export "set.wait" (func $set.wait))
-    (export "set.poll" (func $set.poll)) (export "set.drop" (func $set.drop))
-    (export "join" (func $join))
-    (export "subtask.cancel" (func $subtask.cancel)) (export "subtask.drop" (func $subtask.drop))
-    (export "stream.new" (func $stream.new)) (export "stream32.new" (func $stream32.new))
-    (export "stream.read" (func $stream.read)) (export "stream.write" (func $stream.write))
-    (export "stream.cancel-read" (func $stream.cancel-read))
-    (export "stream.cancel-write" (func $stream.cancel-write))
-    (export "stream.drop-readable" (func $stream.drop-readable))
-    (export "stream.drop-writable" (func $stream.drop-writable))
-    (export "future.new" (func $future.new))
-    (export "future.read" (func $future.read)) (export "future.write" (func $future.write))
-    (export "future.cancel-read" (func $future.cancel-read))
-    (export "future.cancel-write" (func $future.cancel-write))
-    (export "future.drop-readable" (func $future.drop-readable))
-    (export "future.drop-writable" (func $future.drop-writable))))))
-  (func (export "run") async (param "what" u32) (param "kind" u32) (result u32)
-    (canon lift (core func $i "run") async)))"#;
+      (call $return (call $use (local.get $what) (call $make (local.get $kind)))))"#;
+
+fn guest() -> String {
+    let [imports, definitions, exports] =
+        [builtins::imports, builtins::definitions, builtins::exports].map(|of| of(BUILT_INS));
+    format!(
+        r#"(component
+          (import "wait" (func $wait async (param "n" u32) (result u32)))
+          {TYPES}
+          (core module $m
+            (import "" "wait" (func $wait (param i32 i32) (result i32)))
+            {imports} {HELPERS} {FUNCS})
+          (canon lower (func $wait) async (memory $mem) (core func $wait))
+          {definitions}
+          (core instance $i (instantiate $m (with "" (instance
+            (export "wait" (func $wait)) {exports}))))
+          (func (export "run") async (param "what" u32) (param "kind" u32) (result u32)
+            (canon lift (core func $i "run") async)))"#
+    )
+}
 
 /// What the guest makes, by its numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -255,7 +189,7 @@ const REFUSALS: [TrapCode; 3] = [
 #[test]
 fn handles_of_the_wrong_kind_trap() {
     let workshop = Workshop::new();
-    let component = component(&workshop, GUEST);
+    let component = component(&workshop, &guest());
     let mut linker = Linker::<Host>::new(workshop.engine());
     linker.root().func_wrap_concurrent("wait", wait).unwrap();
     for (what, (name, accepted)) in FUNCTIONS.iter().enumerate() {

@@ -1,155 +1,67 @@
 //! Guests that use the built-in functions in the wrong order, or with wrong values: what happens is
 //! what the specification says, and the host does not panic.
 
+use std::sync::{Arc, OnceLock};
+
 use cwasm::{Linker, Store, TrapCode, Val};
 use cwasm_tests::artifact::Workshop;
 
-use crate::{Host, component, drive, poll_times, wait};
+use crate::builtins::{self, BUILT_INS, HELPERS, TYPES};
+use crate::{After, Host, Live, component, drive, live, poll_times, wait};
 
-/// The first part of a guest: imports, a memory, and a core module that has all built-in functions.
-const BEFORE: &str = r#"(component
-  (import "wait" (func $wait async (param "n" u32) (result u32)))
-  (import "take" (func $take async (param "s" (stream u8))))
-  (import "take-two" (func $take-two async (param "a" (stream u8)) (param "b" (stream u8))))
-  (core module $libc (memory (export "mem") 1) (memory (export "other") 1))
-  (core instance $libc (instantiate $libc))
-  (alias core export $libc "mem" (core memory $mem))
-  (alias core export $libc "other" (core memory $other))
-  (type $S (stream u8))
-  (type $S32 (stream u32))
-  (type $SS (stream string))
-  (type $F (future u8))
-  (core module $m
-    (import "" "mem" (memory 1))
-    (import "" "wait" (func $wait (param i32 i32) (result i32)))
-    (import "" "wait-sync" (func $wait-sync (param i32) (result i32)))
-    (import "" "take" (func $take (param i32) (result i32)))
-    (import "" "take-two" (func $take-two (param i32 i32) (result i32)))
-    (import "" "return" (func $return (param i32)))
-    (import "" "return-other" (func $return-other (param i32)))
-    (import "" "return-u64" (func $return-u64 (param i64)))
-    (import "" "return-nothing" (func $return-nothing))
-    (import "" "task.cancel" (func $task.cancel))
-    (import "" "yield" (func $yield (result i32)))
-    (import "" "backpressure.inc" (func $backpressure.inc))
-    (import "" "backpressure.dec" (func $backpressure.dec))
-    (import "" "set.new" (func $set.new (result i32)))
-    (import "" "set.wait" (func $set.wait (param i32 i32) (result i32)))
-    (import "" "set.poll" (func $set.poll (param i32 i32) (result i32)))
-    (import "" "set.drop" (func $set.drop (param i32)))
-    (import "" "join" (func $join (param i32 i32)))
-    (import "" "subtask.cancel" (func $subtask.cancel (param i32) (result i32)))
-    (import "" "subtask.drop" (func $subtask.drop (param i32)))
-    (import "" "stream.new" (func $stream.new (result i64)))
-    (import "" "stream.read" (func $stream.read (param i32 i32 i32) (result i32)))
-    (import "" "stream.read-sync" (func $stream.read-sync (param i32 i32 i32) (result i32)))
-    (import "" "stream.write" (func $stream.write (param i32 i32 i32) (result i32)))
-    (import "" "stream.cancel-read" (func $stream.cancel-read (param i32) (result i32)))
-    (import "" "stream.cancel-write" (func $stream.cancel-write (param i32) (result i32)))
-    (import "" "stream.drop-readable" (func $stream.drop-readable (param i32)))
-    (import "" "stream.drop-writable" (func $stream.drop-writable (param i32)))
-    (import "" "stream32.new" (func $stream32.new (result i64)))
-    (import "" "stream32.read" (func $stream32.read (param i32 i32 i32) (result i32)))
-    (import "" "strings.new" (func $strings.new (result i64)))
-    (import "" "strings.read" (func $strings.read (param i32 i32 i32) (result i32)))
-    (import "" "strings.write" (func $strings.write (param i32 i32 i32) (result i32)))
-    (import "" "future.new" (func $future.new (result i64)))
-    (import "" "future.read" (func $future.read (param i32 i32) (result i32)))
-    (import "" "future.write" (func $future.write (param i32 i32) (result i32)))
-    (import "" "future.cancel-read" (func $future.cancel-read (param i32) (result i32)))
-    (import "" "future.cancel-write" (func $future.cancel-write (param i32) (result i32)))
-    (import "" "future.drop-readable" (func $future.drop-readable (param i32)))
-    (import "" "future.drop-writable" (func $future.drop-writable (param i32)))
-    ;; The ends of what `$ends` was given last, and a set.
-    (global $r (mut i32) (i32.const 0))
-    (global $w (mut i32) (i32.const 0))
-    (global $set (mut i32) (i32.const 0))
-    (func $ends (param i64)
-      (global.set $r (i32.wrap_i64 (local.get 0)))
-      (global.set $w (i32.wrap_i64 (i64.shr_u (local.get 0) (i64.const 32)))))
-    (func $stream (call $ends (call $stream.new)))
-    (func $future (call $ends (call $future.new)))
-    (func $begun (param i32)
-      (if (i32.ne (local.get 0) (i32.const -1)) (then unreachable)))
-    ;; Starts what is never over: its handle.
-    (func $never (result i32)
-      (i32.shr_u (call $wait (i32.const -1) (i32.const 64)) (i32.const 4)))
-    (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 2048))
-"#;
+/// What guests import beside the [`BUILT_INS`]: functions of the host, and ways to return that are
+/// not theirs.
+const OTHERS: &[(&str, &str, &str)] = &[
+    (
+        "wait",
+        "(param i32 i32) (result i32)",
+        "lower (func $wait) async (memory $mem)",
+    ),
+    (
+        "wait-sync",
+        "(param i32) (result i32)",
+        "lower (func $wait)",
+    ),
+    (
+        "take",
+        "(param i32) (result i32)",
+        "lower (func $take) async (memory $mem)",
+    ),
+    (
+        "take-two",
+        "(param i32 i32) (result i32)",
+        "lower (func $take-two) async (memory $mem)",
+    ),
+    (
+        "return-other",
+        "(param i32)",
+        "task.return (result u32) (memory $other)",
+    ),
+    ("return-u64", "(param i64)", "task.return (result u64)"),
+    ("return-nothing", "", "task.return"),
+];
 
-const AFTER: &str = r#")
-  (canon lower (func $wait) async (memory $mem) (core func $wait))
-  (canon lower (func $wait) (core func $wait-sync))
-  (canon lower (func $take) async (memory $mem) (core func $take))
-  (canon lower (func $take-two) async (memory $mem) (core func $take-two))
-  (canon task.return (result u32) (core func $return))
-  (canon task.return (result u32) (memory $other) (core func $return-other))
-  (canon task.return (result u64) (core func $return-u64))
-  (canon task.return (core func $return-nothing))
-  (canon task.cancel (core func $task.cancel))
-  (canon thread.yield (core func $yield))
-  (canon backpressure.inc (core func $backpressure.inc))
-  (canon backpressure.dec (core func $backpressure.dec))
-  (canon waitable-set.new (core func $set.new))
-  (canon waitable-set.wait (memory $mem) (core func $set.wait))
-  (canon waitable-set.poll (memory $mem) (core func $set.poll))
-  (canon waitable-set.drop (core func $set.drop))
-  (canon waitable.join (core func $join))
-  (canon subtask.cancel (core func $subtask.cancel))
-  (canon subtask.drop (core func $subtask.drop))
-  (canon stream.new $S (core func $stream.new))
-  (canon stream.read $S async (memory $mem) (core func $stream.read))
-  (canon stream.read $S (memory $mem) (core func $stream.read-sync))
-  (canon stream.write $S async (memory $mem) (core func $stream.write))
-  (canon stream.cancel-read $S (core func $stream.cancel-read))
-  (canon stream.cancel-write $S (core func $stream.cancel-write))
-  (canon stream.drop-readable $S (core func $stream.drop-readable))
-  (canon stream.drop-writable $S (core func $stream.drop-writable))
-  (canon stream.new $S32 (core func $stream32.new))
-  (canon stream.read $S32 async (memory $mem) (core func $stream32.read))
-  (core module $alloc (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 2048)))
-  (core instance $alloc (instantiate $alloc))
-  (canon stream.new $SS (core func $strings.new))
-  (canon stream.read $SS async (memory $mem) (realloc (core func $alloc "realloc"))
-    (core func $strings.read))
-  (canon stream.write $SS async (memory $mem) (core func $strings.write))
-  (canon future.new $F (core func $future.new))
-  (canon future.read $F async (memory $mem) (core func $future.read))
-  (canon future.write $F async (memory $mem) (core func $future.write))
-  (canon future.cancel-read $F (core func $future.cancel-read))
-  (canon future.cancel-write $F (core func $future.cancel-write))
-  (canon future.drop-readable $F (core func $future.drop-readable))
-  (canon future.drop-writable $F (core func $future.drop-writable))
-  (core instance $i (instantiate $m (with "" (instance
-    (export "mem" (memory $mem))
-    (export "wait" (func $wait)) (export "wait-sync" (func $wait-sync))
-    (export "take" (func $take)) (export "take-two" (func $take-two))
-    (export "return" (func $return)) (export "return-other" (func $return-other))
-    (export "return-u64" (func $return-u64)) (export "return-nothing" (func $return-nothing))
-    (export "task.cancel" (func $task.cancel)) (export "yield" (func $yield))
-    (export "backpressure.inc" (func $backpressure.inc))
-    (export "backpressure.dec" (func $backpressure.dec))
-    (export "set.new" (func $set.new)) (export "set.wait" (func $set.wait))
-    (export "set.poll" (func $set.poll)) (export "set.drop" (func $set.drop))
-    (export "join" (func $join))
-    (export "subtask.cancel" (func $subtask.cancel)) (export "subtask.drop" (func $subtask.drop))
-    (export "stream.new" (func $stream.new)) (export "stream.read" (func $stream.read))
-    (export "stream.read-sync" (func $stream.read-sync))
-    (export "stream.write" (func $stream.write))
-    (export "stream.cancel-read" (func $stream.cancel-read))
-    (export "stream.cancel-write" (func $stream.cancel-write))
-    (export "stream.drop-readable" (func $stream.drop-readable))
-    (export "stream.drop-writable" (func $stream.drop-writable))
-    (export "stream32.new" (func $stream32.new)) (export "stream32.read" (func $stream32.read))
-    (export "strings.new" (func $strings.new)) (export "strings.read" (func $strings.read))
-    (export "strings.write" (func $strings.write))
-    (export "future.new" (func $future.new))
-    (export "future.read" (func $future.read)) (export "future.write" (func $future.write))
-    (export "future.cancel-read" (func $future.cancel-read))
-    (export "future.cancel-write" (func $future.cancel-write))
-    (export "future.drop-readable" (func $future.drop-readable))
-    (export "future.drop-writable" (func $future.drop-writable))))))
-"#;
+/// A guest with a core module that has all built-in functions and these functions, and with this
+/// export.
+fn guest(funcs: &str, export: &str) -> String {
+    let [imports, definitions, exports] =
+        [builtins::imports, builtins::definitions, builtins::exports]
+            .map(|of| of(OTHERS) + &of(BUILT_INS));
+    format!(
+        r#"(component
+          (import "wait" (func $wait async (param "n" u32) (result u32)))
+          (import "take" (func $take async (param "s" (stream u8))))
+          (import "take-two" (func $take-two async (param "a" (stream u8)) (param "b" (stream u8))))
+          {TYPES}
+          (core module $m
+            (import "" "mem" (memory 1))
+            {imports} {HELPERS} {funcs})
+          {definitions}
+          (core instance $i (instantiate $m (with "" (instance
+            (export "mem" (memory $mem)) {exports}))))
+          {export})"#
+    )
+}
 
 /// How a function ends: a result, or a trap.
 type Outcome = Result<u32, TrapCode>;
@@ -180,7 +92,7 @@ impl Bench {
 
     /// A store with the function `run` of a guest that has these functions and this export.
     fn func(&self, funcs: &str, export: &str) -> (Store<Host>, crate::Func) {
-        let component = component(&self.workshop, &format!("{BEFORE}{funcs}{AFTER}{export})"));
+        let component = component(&self.workshop, &guest(funcs, export));
         let mut store = Store::new(self.workshop.engine(), Host::default());
         let instance = self.linker.instantiate(&mut store, &component).unwrap();
         let run = instance.get_typed_func(&mut store, "run").unwrap();
@@ -727,5 +639,69 @@ fn guests_that_make_things_for_ever_are_stopped() {
             outcome.is_err_and(|code| codes.contains(&code)),
             "{body}: {outcome:?}"
         );
+    }
+}
+
+/// The future of a host function calls the guest, which cancels that very call, and begins another.
+#[test]
+fn a_future_that_is_cancelled_while_it_is_polled() {
+    const GUEST: &str = r#"
+      (global $y (mut i32) (i32.const 0))
+      ;; Waits for what `cancel` has begun, and returns its result.
+      (func (export "run") (param i32)
+        (global.set $r (call $started (call $wait (i32.const 77) (i32.const 64))))
+        (loop $more
+          (drop (call $yield))
+          (br_if $more (i32.eqz (global.get $y))))
+        (drop (call $set.wait (call $set-of (global.get $y)) (i32.const 0)))
+        (call $subtask.drop (global.get $y))
+        (global.set $y (i32.const 0))
+        (call $return (i32.load (i32.const 72))))
+      ;; Returns the state in which the call has ended.
+      (func (export "cancel") (param i32) (local $state i32)
+        (local.set $state (call $subtask.cancel (global.get $r)))
+        (call $subtask.drop (global.get $r))
+        (global.set $y (call $started (call $wait (i32.const 3) (i32.const 72))))
+        (call $return (local.get $state)))"#;
+    const EXPORTS: &str = r#"
+      (func (export "run") async (param "n" u32) (result u32)
+        (canon lift (core func $i "run") async))
+      (func (export "cancel") async (param "n" u32) (result u32)
+        (canon lift (core func $i "cancel") async))"#;
+    // What the host's future does after that: it is ready, or goes on.
+    for is_ready in [true, false] {
+        let mut bench = Bench::new();
+        let cancel = Arc::new(OnceLock::<crate::Func>::new());
+        let theirs = Arc::clone(&cancel);
+        bench.linker.allow_shadowing(true);
+        let mut root = bench.linker.root();
+        root.func_wrap_concurrent("wait", move |accessor, (n,): (u32,)| {
+            if n != 77 {
+                return wait(accessor, (n,));
+            }
+            let (cancel, live) = (*theirs.get().unwrap(), Live::new(accessor));
+            Box::pin(async move {
+                let _live = live;
+                After(2).await;
+                let (state,) = cancel.call_concurrent(accessor, (0,)).await?;
+                assert_eq!(state, 4);
+                match is_ready {
+                    true => Ok((999,)),
+                    false => std::future::pending().await,
+                }
+            })
+        })
+        .unwrap();
+        let component = component(&bench.workshop, &guest(GUEST, EXPORTS));
+        let mut store = Store::new(bench.workshop.engine(), Host::default());
+        let instance = bench.linker.instantiate(&mut store, &component).unwrap();
+        let [run, other] =
+            ["run", "cancel"].map(|name| instance.get_typed_func(&mut store, name).unwrap());
+        assert!(cancel.set(other).is_ok());
+        let (result, _) = drive(run.call_async(&mut store, (0,)));
+        assert_eq!((result.unwrap(), live(&store)), ((6,), 0), "{is_ready}");
+        // Another call finds nothing of that.
+        let (result, _) = drive(run.call_async(&mut store, (0,)));
+        assert_eq!((result.unwrap(), live(&store)), ((6,), 0), "{is_ready}");
     }
 }

@@ -2,6 +2,7 @@
 //! Each file has one subject.
 
 mod accessors;
+mod builtins;
 mod calls;
 mod crowds;
 mod dropped;
@@ -15,6 +16,7 @@ mod resources;
 mod schedules;
 mod streams;
 mod threads;
+mod traps;
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};

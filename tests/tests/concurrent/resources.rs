@@ -1,9 +1,9 @@
 //! Resources that a guest lends to a function of the host that waits.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
-use cwasm::{Linker, Resource, ResourceType, Store, TrapCode};
+use cwasm::{Linker, Resource, ResourceType, Store, TrapCode, Val};
 use cwasm_tests::artifact::Workshop;
 
 use crate::{After, Live, component, drive, poll_times};
@@ -164,4 +164,40 @@ fn what_is_lent_when_the_store_is_dropped() {
         ),
         (0, 0)
     );
+}
+
+#[test]
+fn what_was_lent_to_a_call_that_is_cancelled_is_no_longer_the_hosts() {
+    let workshop = Workshop::new();
+    let mut linker = Linker::<crate::Host>::new(workshop.engine());
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let theirs = Arc::clone(&seen);
+    let mut root = linker.root();
+    root.resource("r", ResourceType::host::<R>(), |_, _| Ok(()))
+        .unwrap();
+    root.func_wrap("make", |_, (): ()| Ok((Resource::<R>::new_own(7),)))
+        .unwrap();
+    root.func_new_concurrent("look", move |accessor, _, args, _| {
+        let [Val::Resource(lent), _] = args else {
+            panic!("expected a resource, and a number");
+        };
+        assert!(accessor.with(|store| lent.ty(store)).is_ok());
+        theirs.lock().unwrap().push(*lent);
+        Box::pin(std::future::pending())
+    })
+    .unwrap();
+    let body = "(local.set $subtask (call $start (local.get $r) (local.get $n)))
+        (drop (call $subtask.cancel (local.get $subtask)))
+        (call $drop (local.get $r))";
+    let component = component(&workshop, &format!("{BEFORE}{body}{AFTER}"));
+    let mut store = Store::new(workshop.engine(), crate::Host::default());
+    let instance = linker.instantiate(&mut store, &component).unwrap();
+    let run = instance
+        .get_typed_func::<(u32,), (u32,)>(&mut store, "run")
+        .unwrap();
+    assert_eq!(drive(run.call_async(&mut store, (3,))).0.unwrap(), (1,));
+    let [lent] = seen.lock().unwrap()[..] else {
+        panic!("one call");
+    };
+    assert!(lent.ty(&store).is_err());
 }

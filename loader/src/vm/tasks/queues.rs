@@ -115,6 +115,16 @@ impl Tasks {
         }
     }
 
+    /// A task waits for nothing any more.
+    pub(crate) fn stop(&mut self, id: Id) {
+        match self.tasks[id].wait {
+            Wait::Entry => self.stop_entering(id),
+            Wait::Event(set) | Wait::EventOnFiber(set) => self.stop_waiting(id, set),
+            Wait::Nothing | Wait::Yield | Wait::Turn | Wait::Waitable(_) => {}
+        }
+        self.tasks[id].wait = Wait::Nothing;
+    }
+
     /// The first task of a queue of those that have not begun.
     fn first_entering(&mut self, instance: Id, is_exclusive: bool) -> Option<Id> {
         let entering = &mut self.instances[instance.index()].entering;

@@ -221,9 +221,13 @@ impl Tasks {
         }
     }
 
-    /// A task waits for an event of a set no more.
+    /// A task waits for an event of a set no more, if it still does.
     pub(crate) fn stop_waiting(&mut self, id: Id, set: Id) {
         let task = &mut self.tasks[id];
+        let is_first = self.sets[set].first_waiting == Some(id);
+        if !is_first && task.previous_waiting.is_none() {
+            return;
+        }
         let (previous, next) = (task.previous_waiting.take(), task.next_waiting.take());
         match previous {
             Some(previous) => self.tasks[previous].next_waiting = next,
