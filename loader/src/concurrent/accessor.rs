@@ -207,6 +207,7 @@ impl<T: 'static, F: Future> Future for RunConcurrent<'_, T, F> {
 fn take_turns(run: Run, context: &mut Context<'_>) -> Result<()> {
     for _ in 0..super::TURNS {
         match take_turn(run, context) {
+            Ok(Turn::Taken) if std::mem::take(&mut run.tasks().is_slice_over) => break,
             Ok(Turn::Taken) => {}
             Ok(Turn::Waits | Turn::Deadlock) => return Ok(()),
             Err(error) => {

@@ -235,7 +235,8 @@ pub(crate) const FUNCS: TaskFuncs = TaskFuncs {
 /// The time slice of the task that runs, if one does, is over.
 fn give_way(store: &mut StoreOpaque) {
     if store.tasks.is_some() {
-        ops::take_turns(Run::new(store));
+        let run = Run::new(store);
+        run.tasks().is_slice_over = ops::take_turns(run);
     }
 }
 
@@ -330,6 +331,7 @@ pub(crate) fn drive(
             return Poll::Ready(Ok(()));
         }
         match take_turn(run, context)? {
+            Turn::Taken if std::mem::take(&mut run.tasks().is_slice_over) => break,
             Turn::Taken => {}
             Turn::Waits => return Poll::Pending,
             Turn::Deadlock => return Poll::Ready(Err(Error::trapped(TrapCode::Deadlock))),

@@ -150,8 +150,8 @@ pub(crate) fn copy_string(
     to: &mut LowerContext<'_>,
 ) -> Result<(u64, u64)> {
     let place = StrPlace::new(from, pair)?;
-    let string = transcode::decode(transcode::bytes(from, place)?, place.units)?;
-    transcode::encode(to, &string)
+    let may_fit = from.encoding() == StringEncoding::Latin1Utf16;
+    transcode::copy(transcode::bytes(from, place)?, place.units, may_fit, to)
 }
 
 fn lift_view(cx: &mut LiftContext<'_>, pair: (u64, u64)) -> Result<WasmStr> {

@@ -100,6 +100,8 @@ enum Form {
     Async,
     /// It runs beside others: WIT declares it as `async func`.
     Concurrent,
+    /// WIT declares it so, but the host's function does not wait.
+    AtOnce,
 }
 
 impl Form {
@@ -115,8 +117,9 @@ impl Form {
     /// The form of an import.
     fn of_import(func: &Function, flags: Flags) -> Result<Form> {
         Ok(match is_async_func(func)? {
+            true if flags.is_sync => Form::AtOnce,
             // The store cannot be a caller's own while others of its calls go on.
-            true if !flags.is_sync => Form::Concurrent,
+            true => Form::Concurrent,
             _ if flags.is_async => Form::Async,
             _ => Form::Sync,
         })
@@ -175,7 +178,7 @@ pub(super) fn export(
     let mode = match form {
         // Others go on meanwhile: what is given must be there until the guest takes it.
         Form::Concurrent => Mode::Owned,
-        Form::Sync | Form::Async => Mode::Borrowed,
+        Form::Sync | Form::Async | Form::AtOnce => Mode::Borrowed,
     };
     let borrowed = Signature::new(types, func, mode, scope)?;
     let (field, method) = (group.guest_field(func), group.guest_method(func));
@@ -241,7 +244,7 @@ pub(super) fn export(
                 quote!(call_async(#store, (#(#names,)*)).await),
             )
         }
-        Form::Sync => (
+        Form::Sync | Form::AtOnce => (
             quote!(),
             quote!(),
             quote!(impl #krate::AsContextMut),
@@ -454,7 +457,7 @@ fn import(
     let krate = types.krate;
     let flags = rules.flags(types.tree, scope.interface, &func.name);
     let form = Form::of_import(func, flags)?;
-    types.uses_async(form == Form::Concurrent);
+    types.uses_async(matches!(form, Form::Concurrent | Form::AtOnce));
     let is_trappable = flags.is_trappable || is_trappable(failing.trappable, func, instance);
     let signature = Signature::new(types, func, Mode::Owned, scope)?;
     let (names, param_types) = (&signature.names, &signature.types);
@@ -468,7 +471,7 @@ fn import(
     // name.
     let access = own("access");
     let call = match form {
-        Form::Sync => quote!(#host_trait::#method(#host, #(#names),*)),
+        Form::Sync | Form::AtOnce => quote!(#host_trait::#method(#host, #(#names),*)),
         Form::Async => quote!(#host_trait::#method(#host, #(#names),*).await),
         Form::Concurrent => {
             let implementor = own("H_");
@@ -487,7 +490,7 @@ fn import(
                 Form::Concurrent => quote! {
                     #access.with(|#host| #root_trait::#convert(#host, error))
                 },
-                Form::Sync | Form::Async => quote!(#root_trait::#convert(#host, error)),
+                _ => quote!(#root_trait::#convert(#host, error)),
             };
             let body = quote! {
                 let result = match #call {
@@ -527,6 +530,15 @@ fn import(
             returned,
             quote!(func_wrap(#name, move |mut #store, (#(#names,)*)| { #host_body })),
         ),
+        Form::AtOnce => (
+            quote!(&mut self),
+            returned,
+            quote!(func_wrap_concurrent(#name, move |#store, (#(#names,)*)| {
+                ::std::boxed::Box::pin(async move {
+                    #store.with(|mut #store| { #host_body })
+                })
+            })),
+        ),
         // The future has the store: the host is borrowed from it.
         Form::Async => (
             quote!(&mut self),
@@ -551,7 +563,7 @@ fn import(
             quote!(<T_: 'static>),
             quote!(where Self: ::core::marker::Sized + 'static),
         ),
-        Form::Sync | Form::Async => (quote!(), quote!()),
+        _ => (quote!(), quote!()),
     };
     Ok(Import {
         method: quote! {

@@ -49,6 +49,8 @@ pub(crate) struct Tasks {
     pub(crate) random: Option<Random>,
     /// The host's futures, of a type that [`concurrent`](crate::concurrent) knows.
     pub(crate) futures: Option<Box<dyn Any + Send>>,
+    /// Whether a time slice is over, so that the executor is asked next.
+    pub(crate) is_slice_over: bool,
     /// The context of the poll that runs tasks.
     pub(crate) polled: Option<NonNull<Context<'static>>>,
 }

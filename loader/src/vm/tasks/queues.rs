@@ -38,9 +38,19 @@ impl Ready {
 
     /// Takes the task whose turn it is.
     fn pop(&mut self, random: Option<&mut Random>) -> Option<Id> {
-        if let (Some(random), false) = (random, self.turns.is_empty()) {
-            let turns = random.below(self.turns.len());
-            self.turns.rotate_left(turns);
+        if let Some(random) = random {
+            // Its turn stays.
+            let mut place = random.below(self.len.max(1));
+            for queue in &mut self.of {
+                match place.checked_sub(queue.len()) {
+                    Some(rest) => place = rest,
+                    None => {
+                        self.len -= 1;
+                        return queue.remove(place);
+                    }
+                }
+            }
+            return None;
         }
         loop {
             let instance = self.turns.pop_front()?;
