@@ -17,6 +17,7 @@
 
 pub mod artifact;
 pub mod async_components;
+pub mod async_model;
 mod closed_script;
 mod core_script;
 mod host;
