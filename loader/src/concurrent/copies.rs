@@ -207,7 +207,9 @@ fn meet(run: Run, mut mine: Copying) -> Result<()> {
         notify(run, mine.end, CopyResult::Completed, false);
         return Ok(());
     }
-    if !is_readable && mine.remaining == 0 {
+    // A read that is full is not one of nothing.
+    let is_of_nothing = run.tasks().ends[other.end].progress == 0;
+    if !is_readable && mine.remaining == 0 && is_of_nothing {
         run.tasks().streams[shared].pending = Some(Pending::Guest(other));
         notify(run, mine.end, CopyResult::Completed, false);
         return Ok(());

@@ -227,6 +227,19 @@ impl Tasks {
 
     /// Takes the next task from the queue that is of this instance, if one is given, and can go on.
     pub(crate) fn next(&mut self, of: Option<Id>) -> Option<Id> {
+        self.next_of(of, |_, _| true)
+    }
+
+    /// Takes the next task of an instance that can go on while a call of it cannot wait: it has
+    /// begun, and is not the exclusive one, whose code must not go on in the middle of another's.
+    pub(crate) fn next_beside(&mut self, instance: Id) -> Option<Id> {
+        let exclusive = self.instances[instance.index()].exclusive;
+        self.next_of(Some(instance), |id, task| {
+            task.wait != Wait::Entry && exclusive != Some(id)
+        })
+    }
+
+    fn next_of(&mut self, of: Option<Id>, may: impl Fn(Id, &Task) -> bool) -> Option<Id> {
         let mut at = 0;
         if let (Some(random), true) = (&mut self.random, of.is_none() && !self.ready.is_empty()) {
             let turns = random.below(self.ready.len());
@@ -237,7 +250,7 @@ impl Tasks {
                 self.ready.remove(at);
                 continue;
             };
-            if of.is_some_and(|instance| task.instance != instance) {
+            if of.is_some_and(|instance| task.instance != instance) || !may(id, task) {
                 at += 1;
                 continue;
             }
