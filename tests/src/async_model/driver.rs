@@ -13,6 +13,8 @@ const BLOCKED: u32 = 0xffff_ffff;
 const BEYOND: u32 = 65536;
 /// More payloads than a buffer may have.
 const TOO_LONG: u32 = 1 << 28;
+/// How many payloads are read or written: often none, as that has rules of its own.
+const LENGTHS: [u32; 8] = [0, 0, 0, 1, 2, 3, 5, 8];
 /// What a callback returns: that it wants another turn, or waits for the set above it.
 const YIELD: u32 = 1;
 const WAIT: u32 = 2;
@@ -349,6 +351,10 @@ impl Driver {
             Op::ContextSet => [context_of(task, pick), 0, 0],
             Op::Peek => [known.old_address(pick), 0, 0],
             Op::Poke | Op::Finish | Op::Call { .. } => return None,
+            Op::Copy { end, .. } if known.suitable(op, 0).is_none() && !pick.is_multiple_of(3) => {
+                self.task(task).place -= 1;
+                return Some(Todo::new(Op::New(end.kind), [0; 3]));
+            }
             _ => {
                 let handle = known.suitable(op, pick / 8)?;
                 return Some(self.with_handle(task, op, pick, handle));
@@ -360,9 +366,13 @@ impl Driver {
     /// An operation that may make no sense.
     fn wild(&mut self, task: u32, op: Op, pick: u32, raw: Option<u32>) -> Option<Todo> {
         let known = self.known(task);
-        let handle = raw
-            .or_else(|| known.pick(pick / 8, |_| true))
-            .unwrap_or(pick % 8);
+        let other = match pick % 4 {
+            0 => known.pick(pick / 16, |_| true),
+            1 => known.pick(pick / 16, |item| item.set.is_some()),
+            2 => known.of_kind(op, pick / 16),
+            _ => known.suitable(op, pick / 16),
+        };
+        let handle = raw.or(other)?;
         let mut todo = self.with_handle(task, op, pick, handle);
         if let Op::Copy { .. } = op {
             let queue = &mut self.task(task).queue;
@@ -372,9 +382,10 @@ impl Driver {
             };
             let [_, address, length] = &mut copy.action.args;
             match pick % 16 {
-                0 => *address = BEYOND - 1,
-                1 => *address += 1,
-                2 => *length = TOO_LONG,
+                3 => *address = BEYOND - 1,
+                7 => *address += 1,
+                11 => (*address, *length) = (BEYOND - 4, 5),
+                15 => *length = TOO_LONG,
                 _ => {}
             }
         }
@@ -387,10 +398,9 @@ impl Driver {
         match op {
             Op::Copy { end, .. } => {
                 let address = known.new_address();
-                let length = if end.kind == Kind::Stream {
-                    pick % 8
-                } else {
-                    1
+                let length = match end.kind {
+                    Kind::Stream => LENGTHS[pick as usize % LENGTHS.len()],
+                    Kind::Future => 1,
                 };
                 let copy = Todo::new(op, [handle, address, length]);
                 if end.is_readable {
@@ -476,6 +486,9 @@ impl Driver {
         {
             self.task(task).patience -= u32::from(is_over);
             return todo;
+        }
+        if is_tidy && self.known(task).backpressure > 0 && !patience.is_multiple_of(4) {
+            return Todo::new(Op::BackpressureDec, [0; 3]);
         }
         if must_return && self.task(task).is_cancelled && !patience.is_multiple_of(3) {
             return Todo::new(Op::TaskCancel, [0; 3]);

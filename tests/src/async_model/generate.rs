@@ -28,6 +28,7 @@ pub fn program(seed: u64) -> Program {
         Theme::Everything,
         Theme::Calls,
         Theme::Copies,
+        Theme::Copies,
         Theme::Cancellation,
         Theme::Backpressure,
     ]);
@@ -105,8 +106,8 @@ impl Generator {
 
     fn step(&mut self, callee: Callee) -> Step {
         let pick = self.random.below(1 << 16) as u32;
-        if self.is_wild && self.random.one_in(25) {
-            return self.wild(callee, pick);
+        if self.is_wild && self.random.one_in(8) {
+            return self.wild(pick);
         }
         let is_call = match self.theme {
             Theme::Copies => self.random.one_in(5),
@@ -115,9 +116,19 @@ impl Generator {
         if is_call && callee.instance + 1 < INSTANCES && self.scripts.len() < MAX_TASKS {
             return self.call(callee);
         }
+        // What is cancelled should wait, in all ways that there are.
+        let turns = if self.theme == Theme::Cancellation {
+            4
+        } else {
+            1
+        };
         match self.random.below(20) {
             0..=2 => Step::Await,
-            3 => Step::Turn,
+            place if place < 3 + turns => Step::Turn,
+            place if place < 2 + 2 * turns => Step::Tame {
+                op: Op::Yield,
+                pick,
+            },
             _ => {
                 let op = self.op(callee);
                 Step::Tame { op, pick }
@@ -179,13 +190,12 @@ impl Generator {
                 2 => Op::SetPoll,
                 3 => self.waiting(callee),
                 4 => Op::Return(callee.shape.returns()),
-                _ => Op::SetNew,
+                _ => Op::SetDrop,
             },
-            Theme::Copies => match self.random.below(10) {
-                0 => Op::New(end.kind),
-                1 => Op::Cancel { end, is_sync },
-                2 => Op::Drop(end),
-                3 => Op::Join,
+            Theme::Copies => match self.random.below(14) {
+                0 | 1 => Op::Cancel { end, is_sync },
+                2 | 3 => Op::Drop(end),
+                4 => Op::Join,
                 _ => Op::Copy { end, is_sync },
             },
             Theme::Cancellation => match self.random.below(6) {
@@ -224,7 +234,7 @@ impl Generator {
     }
 
     /// A step that makes no sense, as a rule.
-    fn wild(&mut self, callee: Callee, pick: u32) -> Step {
+    fn wild(&mut self, pick: u32) -> Step {
         match self.random.below(12) {
             0 => return Step::Finish(self.random.below(64) as u32),
             1 => {
@@ -235,20 +245,24 @@ impl Generator {
             }
             _ => {}
         }
-        let mut ops = Op::all(callee.instance);
-        ops.retain(|op| {
-            !matches!(
-                op,
-                Op::Finish | Op::Call { .. } | Op::Poke | Op::Peek | Op::Unreachable
-            )
-        });
-        let mut op = self.random.pick(&ops);
-        if let Op::Return(Returns::Nothing) = op {
-            op = Op::Return(callee.shape.returns());
-        }
+        let end = self.end();
+        let is_sync = self.random.one_in(2);
+        let op = match self.random.below(18) {
+            0..=4 => Op::Copy { end, is_sync },
+            5 | 6 => Op::Cancel { end, is_sync },
+            7 | 8 => Op::Drop(end),
+            9 => Op::SubtaskDrop,
+            10 => Op::SubtaskCancel { is_sync },
+            11 | 12 => Op::SetDrop,
+            13 => Op::Join,
+            14 => Op::Return(Returns::End(end.kind)),
+            15 => Op::Return(Returns::Number),
+            16 => Op::TaskCancel,
+            _ => Op::BackpressureDec,
+        };
         let raw = self
             .random
-            .one_in(4)
+            .one_in(12)
             .then(|| self.random.pick(&[0, 1, 2, 3, 7, 99, u32::MAX]));
         Step::Wild { op, pick, raw }
     }

@@ -123,6 +123,17 @@ impl Known {
         }
     }
 
+    /// A handle of the kind that an operation is of, whatever its state.
+    pub fn of_kind(&self, op: Op, pick: u32) -> Option<u32> {
+        self.pick(pick, |item| match op {
+            Op::SubtaskCancel { .. } | Op::SubtaskDrop => matches!(item.what, What::Subtask(_)),
+            Op::SetWait | Op::SetPoll | Op::SetDrop => item.what == What::Set,
+            Op::Copy { end, .. } | Op::Cancel { end, .. } | Op::Drop(end) => item.is_end(end),
+            Op::Return(Returns::End(kind)) => item.is_end(End::new(kind, true)),
+            _ => item.what != What::Set,
+        })
+    }
+
     /// A readable end that can be given away.
     pub fn givable(&self, kind: Kind) -> Option<u32> {
         self.pick(0, |item| item.suits(Op::Return(Returns::End(kind))))
@@ -180,9 +191,7 @@ impl Item {
             Op::Copy { end, is_sync } => {
                 self.is_end(end) && self.state == State::Idle && is_free(is_sync)
             }
-            Op::Cancel { end, is_sync } => {
-                self.is_end(end) && self.state == State::Busy && is_free(is_sync)
-            }
+            Op::Cancel { end, .. } => self.is_end(end) && self.state == State::Busy,
             Op::Drop(end) => {
                 let is_unwritten = end == End::new(Kind::Future, false);
                 let is_idle = self.state == State::Idle && !is_unwritten;

@@ -16,6 +16,7 @@ mod guest;
 mod known;
 pub mod model;
 pub mod program;
+pub mod reached;
 pub mod run;
 pub mod shrink;
 pub mod trace;
@@ -52,15 +53,6 @@ impl Summary {
         for (name, count) in other.coverage {
             *self.coverage.entry(name).or_default() += count;
         }
-    }
-
-    /// How often something has happened whose name begins like this.
-    pub fn count(&self, name: &str) -> u64 {
-        let found = self
-            .coverage
-            .iter()
-            .filter(|(found, _)| found.starts_with(name));
-        found.map(|(_, count)| count).sum()
     }
 }
 

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use cwasm_tests::async_model::model::Rules;
+use cwasm_tests::async_model::reached::missing;
 use cwasm_tests::async_model::run::compile;
 use cwasm_tests::async_model::{Summary, benches, describe, run_programs};
 use cwasm_tests::parallel;
@@ -24,12 +25,15 @@ usage: async_model [--programs N] [--schedules M] [--seed S] [--threads T] [--te
   --threads T    as many as the machine has by default
   --text         without the known deviations from the specification's text: these fail
 
-The exit code is 1 if there is a run that the model cannot explain.";
+The exit code is 1 if there is a run that the model cannot explain, or if something never happened
+in 100000 runs or more.";
 
 /// Programs that a thread runs with the same instances of the loader.
 const PART: u64 = 500;
 /// Failures that are described.
 const DESCRIBED: usize = 5;
+/// Runs in which everything must happen that can.
+const MANY: u64 = 100_000;
 
 struct Arguments {
     programs: u64,
@@ -86,12 +90,20 @@ fn main() -> ExitCode {
         }
     }
     let (runs, failed) = (total.runs, total.failures.len() as u64);
+    let missing = if runs < MANY {
+        Vec::new()
+    } else {
+        missing(&total.coverage)
+    };
+    for name in &missing {
+        println!("never happened: {name}");
+    }
     println!(
         "{programs} programs, {:.1} s",
         start.elapsed().as_secs_f64()
     );
     println!("{} passed, {failed} failed, 0 skipped", runs - failed);
-    ExitCode::from(u8::from(failed != 0 || runs == 0))
+    ExitCode::from(u8::from(failed != 0 || runs == 0 || !missing.is_empty()))
 }
 
 fn arguments() -> Result<Arguments, String> {

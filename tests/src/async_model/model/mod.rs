@@ -132,6 +132,7 @@ impl<'a> Model<'a> {
         rules: Rules,
         choices: Vec<Choice>,
     ) -> Model<'a> {
+        let lowest = rules.mutant == Some(Mutant::LowestHandle);
         Model {
             program,
             trace,
@@ -141,7 +142,7 @@ impl<'a> Model<'a> {
             choices,
             chosen: 0,
             depth: 0,
-            instances: (0..INSTANCES).map(|_| Instance::new()).collect(),
+            instances: (0..INSTANCES).map(|_| Instance::new(lowest)).collect(),
             tasks: BTreeMap::new(),
             subtasks: Vec::new(),
             sets: Vec::new(),

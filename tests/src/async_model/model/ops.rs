@@ -3,7 +3,7 @@
 use cwasm::TrapCode;
 
 use super::state::{
-    Blocked, CopyResult, Event, Handle, Run, Set, Until, Waitable, WaitableId, trap_if,
+    Blocked, CopyResult, Event, Handle, Run, Set, TaskState, Until, Waitable, WaitableId, trap_if,
 };
 use super::tasks::{Done, NONE, SUBTASK};
 use super::{Model, Mutant, mismatch, name_of};
@@ -61,8 +61,8 @@ impl Model<'_> {
                     return self.trap(&[TrapCode::WrongHandleKind]);
                 };
                 let Set { elems, num_waiting } = &self.sets[set];
-                let is_awaited = *num_waiting > 0 && !self.is(Mutant::DropsAwaitedSets);
-                trap_if(!elems.is_empty() || is_awaited, &[TrapCode::SetInUse])?;
+                let is_full = !elems.is_empty() && !self.is(Mutant::DropsFullSets);
+                trap_if(is_full || *num_waiting > 0, &[TrapCode::SetInUse])?;
                 0
             }
             Op::Join => self.join(task, first, second)?,
@@ -162,6 +162,9 @@ impl Model<'_> {
             returns != callee.shape.returns(),
             &[TrapCode::InvalidTaskReturn],
         )?;
+        // The text lifts the value before it traps; it traps in any case.
+        let is_resolved = self.task(task).state == TaskState::Resolved;
+        trap_if(is_resolved, &[TrapCode::TaskResolved])?;
         let value = self.lift_value(task, returns, flat)?;
         self.return_(task, value)?;
         Ok(0)

@@ -68,8 +68,8 @@ pub enum Mutant {
     CancelledAfterStart,
     /// What is lent with a call is taken when it is made, not when it starts.
     EarlyArguments,
-    /// Sets can be dropped that are waited for.
-    DropsAwaitedSets,
+    /// Sets can be dropped that have members.
+    DropsFullSets,
     /// The lowest free handle is used first.
     LowestHandle,
     /// A synchronous call of a function that is not async may wait for others.
@@ -91,7 +91,7 @@ impl Mutant {
         Mutant::ForgetsCancellation,
         Mutant::CancelledAfterStart,
         Mutant::EarlyArguments,
-        Mutant::DropsAwaitedSets,
+        Mutant::DropsFullSets,
         Mutant::LowestHandle,
         Mutant::PlainBlocks,
         Mutant::SharedStorage,

@@ -30,6 +30,8 @@ pub fn trap_if(cond: bool, codes: &'static [TrapCode]) -> Run<()> {
 pub struct Table {
     array: Vec<Option<Handle>>,
     free: Vec<u32>,
+    /// Whether the lowest is used first instead.
+    lowest: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,10 +48,11 @@ pub enum WaitableId {
 }
 
 impl Table {
-    pub fn new() -> Table {
+    pub fn new(lowest: bool) -> Table {
         Table {
             array: vec![None],
             free: Vec::new(),
+            lowest,
         }
     }
 
@@ -59,6 +62,9 @@ impl Table {
     }
 
     pub fn add(&mut self, handle: Handle) -> u32 {
+        if self.lowest {
+            self.free.sort_by(|one, other| other.cmp(one));
+        }
         match self.free.pop() {
             Some(index) => {
                 self.array[index as usize] = Some(handle);
@@ -94,9 +100,9 @@ pub struct Instance {
 }
 
 impl Instance {
-    pub fn new() -> Instance {
+    pub fn new(lowest_handle: bool) -> Instance {
         Instance {
-            handles: Table::new(),
+            handles: Table::new(lowest_handle),
             threads: Vec::new(),
             backpressure: 0,
             num_waiting_to_enter: 0,

@@ -368,8 +368,7 @@ impl Model<'_> {
         if self.is(Mutant::EarlyArguments)
             && let Some(kind) = callee.shape.takes()
         {
-            let shared = self.lift_end(instance, arg, kind)?;
-            self.subtasks[id].arg = self.lower_end(instance, shared);
+            self.subtasks[id].arg = self.lift_end(instance, arg, kind)? as u32;
         }
         self.canon_lift(callee_task)?;
         if is_sync {
@@ -426,7 +425,10 @@ impl Model<'_> {
         let Some(kind) = callee.shape.takes() else {
             return Ok(0);
         };
-        let shared = self.lift_end(instance, arg, kind)?;
+        let shared = match self.is(Mutant::EarlyArguments) {
+            true => arg as usize,
+            false => self.lift_end(instance, arg, kind)?,
+        };
         Ok(self.lower_end(callee.instance, shared))
     }
 
