@@ -3,7 +3,7 @@
 use crate::random::Random;
 
 use super::program::{
-    Callee, End, INSTANCES, Kind, Lift, Op, Program, Returns, Script, Shape, Step,
+    Callee, End, INSTANCES, Kind, Lift, Op, Program, Returns, Root, Script, Shape, Step,
 };
 
 /// The most tasks of a program.
@@ -53,7 +53,14 @@ pub fn program(seed: u64) -> Program {
             shape: Shape::Number,
         };
         let delay = generator.random.below(3) as u32;
-        roots.push((generator.script(callee), delay));
+        let is_dropped = generator.random.one_in(10);
+        let patience = is_dropped.then(|| generator.random.below(3) as u32);
+        let task = generator.script(callee);
+        roots.push(Root {
+            task,
+            delay,
+            patience,
+        });
     }
     Program {
         seed,

@@ -360,17 +360,30 @@ pub struct Script {
 pub struct Program {
     pub seed: u64,
     pub scripts: Vec<Script>,
-    /// Which scripts the host calls, each after so many polls.
-    pub roots: Vec<(u32, u32)>,
+    pub roots: Vec<Root>,
+}
+
+/// A call of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Root {
+    /// The script.
+    pub task: u32,
+    /// After how many polls it begins.
+    pub delay: u32,
+    /// After how many polls more the host does not wait for its result any longer.
+    pub patience: Option<u32>,
 }
 
 impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "program {}", self.seed)?;
         for (number, script) in self.scripts.iter().enumerate() {
-            let delay = self.roots.iter().find(|root| root.0 == number as u32);
-            let root = delay.map_or(String::new(), |root| {
-                format!(", of the host after {}", root.1)
+            let root = self.roots.iter().find(|root| root.task == number as u32);
+            let root = root.map_or(String::new(), |root| {
+                let Root {
+                    delay, patience, ..
+                } = root;
+                format!(", of the host after {delay}, which waits for {patience:?}")
             });
             let Script {
                 callee,

@@ -22,6 +22,7 @@ pub const REACHED: &[&str] = &[
     "sync call of stackful",
     "sync call of stackful waits",
     "host result",
+    "result of a call that the host has dropped",
     // How tasks go on and end.
     "callback waits",
     "callback yields",

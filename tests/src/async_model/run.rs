@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
-use cwasm::{Component, Config, Error, InstancePre, Linker, Store, TrapCode};
+use cwasm::{Component, Config, Error, InstancePre, Linker, Store, TrapCode, TypedFunc};
 
 use super::driver::Driver;
 use super::guest;
-use super::program::{Program, Script};
+use super::program::{Program, Root, Script};
 use super::trace::Entry;
 use crate::artifact::Workshop;
 
@@ -49,43 +49,79 @@ impl Bench {
     /// Runs a program until nothing goes on any more, or something traps.
     ///
     /// # Panics
-    /// If the loader fails in another way than by a trap.
+    /// If the loader fails in another way than by a trap, or enters the guest after one.
     pub fn run(&self, program: &Program) -> Vec<Entry> {
         let mut store = Store::new(self.workshop.engine(), Driver::new(program));
-        let end = self.run_in(&mut store, program);
+        let calls = self
+            .calls(&mut store, program)
+            .expect("the guest has these");
+        let end = run_calls(&mut store, &calls);
         let trap = end.err().map(|error| code_of(&error));
         let mut trace = std::mem::take(&mut store.data_mut().trace);
         trace.push(Entry::End { trap });
+        if let (Some(_), [(_, func), ..]) = (trap, &calls[..]) {
+            let again = drive(func.call_async(&mut store, (0,)));
+            let again = again.map(|end| end.map_err(|error| code_of(&error)));
+            assert_eq!(again, Some(Err(TrapCode::CannotEnter)), "{program}");
+        }
         trace
     }
 
-    fn run_in(&self, store: &mut Store<Driver>, program: &Program) -> cwasm::Result<()> {
+    /// The functions of an instance that the host calls.
+    fn calls(&self, store: &mut Store<Driver>, program: &Program) -> cwasm::Result<Vec<Call>> {
         let instance = self.instance.instantiate(&mut *store)?;
-        let mut calls = Vec::new();
-        for (task, delay) in &program.roots {
-            let Script { callee, .. } = program.scripts[*task as usize];
+        let func = |root: &Root| {
+            let Script { callee, .. } = program.scripts[root.task as usize];
             let name = guest::export_name(callee);
-            let func = instance.get_typed_func::<(u32,), (u32,)>(&mut *store, &name)?;
-            calls.push((*task, *delay, func));
-        }
-        let everything = store.run_concurrent(async |accessor| {
-            let trace = |entry| accessor.with(|mut store| store.data_mut().trace.push(entry));
-            let calls = calls.iter().map(|(task, delay, func)| async {
-                polls(*delay).await;
-                trace(Entry::HostCall { task: *task });
-                let (value,) = func.call_concurrent(accessor, (*task,)).await?;
-                trace(Entry::HostResult { task: *task, value });
-                Ok::<_, Error>(())
-            });
-            match first_error(calls).await {
-                Some(error) => Err(error),
-                // What is left goes on.
-                None => std::future::pending().await,
-            }
-        });
-        drive(everything).unwrap_or(Ok(Ok(()))).flatten()
+            Ok((*root, instance.get_typed_func(&mut *store, &name)?))
+        };
+        program.roots.iter().map(func).collect()
     }
 }
+
+/// A call, and its function.
+type Call = (Root, TypedFunc<(u32,), (u32,)>);
+
+/// Calls functions until nothing goes on any more.
+fn run_calls(store: &mut Store<Driver>, calls: &[Call]) -> cwasm::Result<()> {
+    let everything = store.run_concurrent(async |accessor| {
+        let trace = |entry| accessor.with(|mut store| store.data_mut().trace.push(entry));
+        let calls = calls.iter().map(|(root, func)| async {
+            let Root {
+                task,
+                delay,
+                patience,
+            } = *root;
+            polls(delay).await;
+            trace(Entry::HostCall { task });
+            let call = async {
+                let (value,) = func.call_concurrent(accessor, (task,)).await?;
+                trace(Entry::HostResult { task, value });
+                Ok(())
+            };
+            match patience {
+                None => call.await,
+                Some(patience) => {
+                    let end = async {
+                        polls(patience).await;
+                        Ok(())
+                    };
+                    // What has not ended then is dropped.
+                    first([Box::pin(call) as Boxed<'_>, Box::pin(end)], |_| true).await
+                }
+            }
+        });
+        let calls = calls.map(|call| Box::pin(call) as Boxed<'_>);
+        match first(calls, Result::is_err).await {
+            Err(error) => Err(error),
+            // What is left goes on.
+            Ok(()) => std::future::pending().await,
+        }
+    });
+    drive(everything).unwrap_or(Ok(Ok(()))).flatten()
+}
+
+type Boxed<'a> = Pin<Box<dyn Future<Output = cwasm::Result<()>> + 'a>>;
 
 fn pre(linker: &Linker<Driver>, component: &Component) -> InstancePre<Driver> {
     linker
@@ -129,24 +165,22 @@ fn code_of(error: &Error) -> TrapCode {
     }
 }
 
-/// Polls the futures until one of them fails: its error, or nothing if none does.
-async fn first_error<F: Future<Output = cwasm::Result<()>>>(
-    futures: impl Iterator<Item = F>,
-) -> Option<Error> {
-    let mut futures: Vec<Pin<Box<F>>> = futures.map(Box::pin).collect();
+/// Polls futures until one of them ends like this, or all have ended: how that has.
+async fn first<'a>(
+    futures: impl IntoIterator<Item = Boxed<'a>>,
+    is_last: impl Fn(&cwasm::Result<()>) -> bool,
+) -> cwasm::Result<()> {
+    let mut futures: Vec<Boxed<'a>> = futures.into_iter().collect();
     poll_fn(move |context| {
         let mut place = 0;
         while let Some(future) = futures.get_mut(place) {
             match future.as_mut().poll(context) {
-                Poll::Ready(Err(error)) => return Poll::Ready(Some(error)),
-                Poll::Ready(Ok(())) => drop(futures.remove(place)),
+                Poll::Ready(end) if is_last(&end) || futures.len() == 1 => return Poll::Ready(end),
+                Poll::Ready(_) => drop(futures.remove(place)),
                 Poll::Pending => place += 1,
             }
         }
-        match futures.is_empty() {
-            true => Poll::Ready(None),
-            false => Poll::Pending,
-        }
+        Poll::Pending
     })
     .await
 }

@@ -31,7 +31,8 @@ fn candidates(program: &Program) -> Vec<Program> {
     };
     for root in 0..program.roots.len() {
         add(&|program| _ = program.roots.remove(root));
-        add(&|program| program.roots[root].1 = 0);
+        add(&|program| program.roots[root].delay = 0);
+        add(&|program| program.roots[root].patience = None);
     }
     for (number, script) in program.scripts.iter().enumerate() {
         add(&|program| program.scripts[number].steps.clear());

@@ -19,7 +19,7 @@ cancellation and backpressure, with a model of the specification's async semanti
 
 usage: async_model [--programs N] [--schedules M] [--seed S] [--threads T] [--text]
 
-  --programs N   how many programs, 40000 by default
+  --programs N   how many programs, 100000 by default
   --schedules M  with how many schedules each, 5 by default
   --seed S       the seed of the first program, 0 by default
   --threads T    as many as the machine has by default
@@ -108,7 +108,7 @@ fn main() -> ExitCode {
 
 fn arguments() -> Result<Arguments, String> {
     let mut found = Arguments {
-        programs: 40_000,
+        programs: 100_000,
         schedules: 5,
         seed: 0,
         threads: parallel::threads(),

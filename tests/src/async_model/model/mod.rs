@@ -267,8 +267,12 @@ impl<'a> Model<'a> {
             if self.is_ready(task) {
                 return mismatch(format!("the model has that task {task} can go on"));
             }
-            if self.task(task).result.is_some() {
-                return mismatch(format!("the host does not have the result of {task}"));
+            let roots = &mut self.program.roots.iter();
+            let is_dropped = roots.any(|root| root.task == task && root.patience.is_some());
+            match (self.task(task).result.is_some(), is_dropped) {
+                (true, true) => self.count("result of a call that the host has dropped"),
+                (true, false) => return mismatch(format!("the host has no result of {task}")),
+                (false, _) => {}
             }
             match self.task(task).state {
                 TaskState::Resolved => self.count("end: resolved"),
