@@ -367,6 +367,7 @@ impl Driver {
     fn wild(&mut self, task: u32, op: Op, pick: u32, raw: Option<u32>) -> Option<Todo> {
         let known = self.known(task);
         let other = match pick % 4 {
+            _ if op == Op::SetDrop => known.of_kind(op, pick / 16),
             0 => known.pick(pick / 16, |_| true),
             1 => known.pick(pick / 16, |item| item.set.is_some()),
             2 => known.of_kind(op, pick / 16),

@@ -19,17 +19,17 @@ const HOST: [(&str, &[&str], bool); 5] = [
 ];
 
 /// The name of a function that the component exports, for calls of the host.
-pub fn export_name(callee: Callee) -> String {
+pub(crate) fn export_name(callee: Callee) -> String {
     format!("{}{}", callee.lift.name(), callee.instance)
 }
 
 /// Whether the host can call a function.
-pub fn is_exported(callee: Callee) -> bool {
+pub(crate) fn is_exported(callee: Callee) -> bool {
     callee.shape == Shape::Number
 }
 
 /// The component, as text.
-pub fn component() -> String {
+pub(crate) fn component() -> String {
     let mut text = String::from("(component\n");
     for (name, params, has_result) in HOST {
         let ty = host_type(params, has_result);
@@ -280,13 +280,14 @@ fn module(text: &mut String, instance: u32) {
         } else {
             ("", "(drop)")
         };
-        let begin = format!(
-            "(call $context.set (local.get 0)) (call $begin (i32.const {instance}) (local.get 0) {arg})"
-        );
+        let keep = "(call $context.set (local.get 0))";
+        let begin = format!("(call $begin (i32.const {instance}) (local.get 0) {arg})");
         let run = format!("(call $run (local.get 0)) {drop}");
         line(
             text,
-            &format!("(func (export \"{callee}\") (param i32) {param} {result} {begin} {run})"),
+            &format!(
+                "(func (export \"{callee}\") (param i32) {param} {result} {keep} {begin} {run})"
+            ),
         );
     }
     line(text, ")");

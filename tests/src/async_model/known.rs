@@ -7,7 +7,7 @@ use super::program::{End, Kind, Op, Returns};
 
 /// What is known of an instance.
 #[derive(Debug)]
-pub struct Known {
+pub(crate) struct Known {
     pub items: BTreeMap<u32, Item>,
     pub backpressure: u32,
     /// Where memory was not used yet.
@@ -16,11 +16,11 @@ pub struct Known {
 
 /// The first place that is used in a guest's memory, and the size of each place.
 const FIRST_ADDRESS: u32 = 16;
-pub const PLACE: u32 = 8;
+pub(crate) const PLACE: u32 = 8;
 
 /// What a handle is.
 #[derive(Clone, Debug)]
-pub struct Item {
+pub(crate) struct Item {
     pub what: What,
     pub state: State,
     /// The set that it is in.
@@ -30,14 +30,14 @@ pub struct Item {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
+pub(crate) enum What {
     Set,
     Subtask(Returns),
     End(End),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub(crate) enum State {
     Idle,
     /// Something is under way that has an event when it is over.
     Busy,
@@ -49,7 +49,7 @@ pub enum State {
 }
 
 impl Known {
-    pub fn new() -> Known {
+    pub(crate) fn new() -> Known {
         Known {
             items: BTreeMap::new(),
             backpressure: 0,
@@ -57,7 +57,7 @@ impl Known {
         }
     }
 
-    pub fn add(&mut self, handle: u32, what: What, state: State, address: u32) {
+    pub(crate) fn add(&mut self, handle: u32, what: What, state: State, address: u32) {
         let item = Item {
             what,
             state,
@@ -68,32 +68,32 @@ impl Known {
     }
 
     /// A place in memory that nobody has used.
-    pub fn new_address(&mut self) -> u32 {
+    pub(crate) fn new_address(&mut self) -> u32 {
         self.next_address += PLACE;
         self.next_address - PLACE
     }
 
     /// One of the places that were used.
-    pub fn old_address(&self, pick: u32) -> u32 {
+    pub(crate) fn old_address(&self, pick: u32) -> u32 {
         let count = (self.next_address - FIRST_ADDRESS) / PLACE;
         FIRST_ADDRESS + PLACE * (pick % count.max(1))
     }
 
     /// The handles of which this is true.
-    pub fn all(&self, is_one: impl Fn(&Item) -> bool) -> Vec<u32> {
+    pub(crate) fn all(&self, is_one: impl Fn(&Item) -> bool) -> Vec<u32> {
         let items = self.items.iter().filter(|(_, item)| is_one(item));
         items.map(|(handle, _)| *handle).collect()
     }
 
     /// The `pick`th handle of which this is true.
-    pub fn pick(&self, pick: u32, is_one: impl Fn(&Item) -> bool) -> Option<u32> {
+    pub(crate) fn pick(&self, pick: u32, is_one: impl Fn(&Item) -> bool) -> Option<u32> {
         let all = self.all(is_one);
         let place = pick as usize % all.len().max(1);
         all.get(place).copied()
     }
 
     /// Whether something may still happen to a member of a set.
-    pub fn is_awaited(&self, set: u32) -> bool {
+    pub(crate) fn is_awaited(&self, set: u32) -> bool {
         self.items
             .values()
             .any(|item| item.set == Some(set) && item.is_under_way())
@@ -104,7 +104,7 @@ impl Known {
     }
 
     /// A handle for which an operation makes sense.
-    pub fn suitable(&self, op: Op, pick: u32) -> Option<u32> {
+    pub(crate) fn suitable(&self, op: Op, pick: u32) -> Option<u32> {
         match op {
             Op::SetWait => {
                 let sets = self.all(|item| item.what == What::Set);
@@ -124,7 +124,7 @@ impl Known {
     }
 
     /// A handle of the kind that an operation is of, whatever its state.
-    pub fn of_kind(&self, op: Op, pick: u32) -> Option<u32> {
+    pub(crate) fn of_kind(&self, op: Op, pick: u32) -> Option<u32> {
         self.pick(pick, |item| match op {
             Op::SubtaskCancel { .. } | Op::SubtaskDrop => matches!(item.what, What::Subtask(_)),
             Op::SetWait | Op::SetPoll | Op::SetDrop => item.what == What::Set,
@@ -135,12 +135,12 @@ impl Known {
     }
 
     /// A readable end that can be given away.
-    pub fn givable(&self, kind: Kind) -> Option<u32> {
+    pub(crate) fn givable(&self, kind: Kind) -> Option<u32> {
         self.pick(0, |item| item.suits(Op::Return(Returns::End(kind))))
     }
 
     /// A read or write has come to something: the place of what was read.
-    pub fn copied(&mut self, handle: u32, payload: u32) -> Option<u32> {
+    pub(crate) fn copied(&mut self, handle: u32, payload: u32) -> Option<u32> {
         let item = self.items.get_mut(&handle)?;
         let What::End(end) = item.what else {
             return None;
@@ -154,7 +154,7 @@ impl Known {
     }
 
     /// A subtask is in another state: where its result is, and what that is.
-    pub fn progressed(&mut self, handle: u32, state: u32) -> Option<(u32, Returns)> {
+    pub(crate) fn progressed(&mut self, handle: u32, state: u32) -> Option<(u32, Returns)> {
         let item = self.items.get_mut(&handle)?;
         let What::Subtask(returns) = item.what else {
             return None;
@@ -169,7 +169,7 @@ impl Known {
 
 impl Item {
     /// Whether there will be an event, perhaps.
-    pub fn is_under_way(&self) -> bool {
+    pub(crate) fn is_under_way(&self) -> bool {
         matches!(self.state, State::Busy | State::Cancelling)
     }
 

@@ -37,7 +37,7 @@ fn candidates(program: &Program) -> Vec<Program> {
     for (number, script) in program.scripts.iter().enumerate() {
         add(&|program| program.scripts[number].steps.clear());
         for step in 0..script.steps.len() {
-            add(&|program| drop(program.scripts[number].steps.remove(step)));
+            add(&|program| _ = program.scripts[number].steps.remove(step));
         }
         add(&|program| program.scripts[number].patience = 0);
     }

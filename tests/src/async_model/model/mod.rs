@@ -2,8 +2,8 @@
 //! `definitions.py` and `CanonicalABI.md` alone.
 //!
 //! The specification leaves open which thread goes on, which event of a set comes first, and
-//! whether a thread that could go on at once waits nevertheless. The model follows a trace: what the
-//! trace says next decides, if the specification allows that. As the trace names the task of all
+//! whether a thread that could go on at once waits nevertheless. The model follows a trace: what
+//! comes next there decides, if the specification allows that. As the trace names the task of all
 //! that code of guests does, and no thread goes on without that its code does something, the first
 //! two are always known. The third is not if others are on the stack below the thread: then both
 //! are tried.

@@ -9,16 +9,16 @@ use crate::async_model::program::{Callee, End as EndOp, Kind, Lift, Op};
 
 /// Why a run of the model ends early.
 #[derive(Debug)]
-pub enum Stop {
+pub(crate) enum Stop {
     /// `trap()`: which codes say that.
     Trap(&'static [TrapCode]),
     /// The trace says what the model cannot do.
     Mismatch(String),
 }
 
-pub type Run<T> = Result<T, Stop>;
+pub(crate) type Run<T> = Result<T, Stop>;
 
-pub fn trap_if(cond: bool, codes: &'static [TrapCode]) -> Run<()> {
+pub(crate) fn trap_if(cond: bool, codes: &'static [TrapCode]) -> Run<()> {
     match cond {
         true => Err(Stop::Trap(codes)),
         false => Ok(()),
@@ -27,7 +27,7 @@ pub fn trap_if(cond: bool, codes: &'static [TrapCode]) -> Run<()> {
 
 /// `Table`: the handle that became free last is used first.
 #[derive(Debug)]
-pub struct Table {
+pub(crate) struct Table {
     array: Vec<Option<Handle>>,
     free: Vec<u32>,
     /// Whether the lowest is used first instead.
@@ -35,20 +35,20 @@ pub struct Table {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Handle {
+pub(crate) enum Handle {
     Set(usize),
     Waitable(WaitableId),
 }
 
 /// A waitable: its place among its kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WaitableId {
+pub(crate) enum WaitableId {
     Subtask(usize),
     End(usize),
 }
 
 impl Table {
-    pub fn new(lowest: bool) -> Table {
+    pub(crate) fn new(lowest: bool) -> Table {
         Table {
             array: vec![None],
             free: Vec::new(),
@@ -56,12 +56,12 @@ impl Table {
         }
     }
 
-    pub fn get(&self, index: u32) -> Run<Handle> {
+    pub(crate) fn get(&self, index: u32) -> Run<Handle> {
         let found = self.array.get(index as usize).copied().flatten();
         found.ok_or(Stop::Trap(&[TrapCode::UnknownHandle]))
     }
 
-    pub fn add(&mut self, handle: Handle) -> u32 {
+    pub(crate) fn add(&mut self, handle: Handle) -> u32 {
         if self.lowest {
             self.free.sort_by(|one, other| other.cmp(one));
         }
@@ -77,7 +77,7 @@ impl Table {
         }
     }
 
-    pub fn remove(&mut self, index: u32) -> Run<Handle> {
+    pub(crate) fn remove(&mut self, index: u32) -> Run<Handle> {
         let handle = self.get(index)?;
         self.array[index as usize] = None;
         self.free.push(index);
@@ -88,7 +88,7 @@ impl Table {
 /// `ComponentInstance`. `may_enter` and `may_leave` are left out: no instance calls one that it was
 /// called by, and none has a `realloc` or `post-return`.
 #[derive(Debug)]
-pub struct Instance {
+pub(crate) struct Instance {
     pub handles: Table,
     /// Tasks whose threads are registered (`threads`).
     pub threads: Vec<u32>,
@@ -100,7 +100,7 @@ pub struct Instance {
 }
 
 impl Instance {
-    pub fn new(lowest_handle: bool) -> Instance {
+    pub(crate) fn new(lowest_handle: bool) -> Instance {
         Instance {
             handles: Table::new(lowest_handle),
             threads: Vec::new(),
@@ -111,12 +111,12 @@ impl Instance {
         }
     }
 
-    pub fn load(&self, address: u32, size: u32) -> Vec<u8> {
+    pub(crate) fn load(&self, address: u32, size: u32) -> Vec<u8> {
         let byte = |at| self.memory.get(&at).copied().unwrap_or(0);
         (address..address + size).map(byte).collect()
     }
 
-    pub fn store(&mut self, address: u32, bytes: &[u8]) {
+    pub(crate) fn store(&mut self, address: u32, bytes: &[u8]) {
         let places = (address..).zip(bytes.iter().copied());
         self.memory.extend(places);
     }
@@ -124,7 +124,7 @@ impl Instance {
 
 /// `Task`, and its implicit thread, which is its only one.
 #[derive(Debug)]
-pub struct Task {
+pub(crate) struct Task {
     pub callee: Callee,
     pub on_resolve: Caller,
     pub state: TaskState,
@@ -135,13 +135,13 @@ pub struct Task {
 
 /// Who is told that a task starts and is resolved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Caller {
+pub(crate) enum Caller {
     Host,
     Subtask(usize),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TaskState {
+pub(crate) enum TaskState {
     Initial,
     Started,
     PendingCancel,
@@ -150,7 +150,7 @@ pub enum TaskState {
 }
 
 impl Task {
-    pub fn new(callee: Callee, on_resolve: Caller) -> Task {
+    pub(crate) fn new(callee: Callee, on_resolve: Caller) -> Task {
         Task {
             callee,
             on_resolve,
@@ -164,14 +164,14 @@ impl Task {
         }
     }
 
-    pub fn needs_exclusive(&self) -> bool {
+    pub(crate) fn needs_exclusive(&self) -> bool {
         matches!(self.callee.lift, Lift::Callback | Lift::Blocking)
     }
 }
 
 /// `Thread`.
 #[derive(Debug)]
-pub struct Thread {
+pub(crate) struct Thread {
     /// What it waits for (`ready_func`), and what it does then (`cont`).
     pub waits: Option<(Until, Then)>,
     pub cancellable: bool,
@@ -181,7 +181,7 @@ pub struct Thread {
 
 /// What a thread waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Until {
+pub(crate) enum Until {
     /// That its task has no backpressure.
     MayStart,
     /// Nothing but another turn.
@@ -198,7 +198,7 @@ pub enum Until {
 
 /// Where a thread goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Then {
+pub(crate) enum Then {
     /// It starts its function.
     Start,
     /// It calls its callback, with an event of a set if it waits for one.
@@ -209,7 +209,7 @@ pub enum Then {
 
 /// A built-in function in which a thread waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Blocked {
+pub(crate) enum Blocked {
     Yield,
     SetWait {
         set: usize,
@@ -224,7 +224,7 @@ pub enum Blocked {
 
 /// `Waitable`.
 #[derive(Debug, Default)]
-pub struct Waitable {
+pub(crate) struct Waitable {
     pub pending_event: Option<Event>,
     pub set: Option<usize>,
     pub has_sync_waiter: bool,
@@ -232,7 +232,7 @@ pub struct Waitable {
 
 /// `pending_event`: what is told when it is seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Event {
+pub(crate) enum Event {
     /// The subtask's state then.
     Subtask,
     /// The progress of a copy then; if `reclaims`, the buffer could be used up to then.
@@ -241,14 +241,14 @@ pub enum Event {
 
 /// `WaitableSet`.
 #[derive(Debug, Default)]
-pub struct Set {
+pub(crate) struct Set {
     pub elems: Vec<WaitableId>,
     pub num_waiting: u32,
 }
 
 /// `Subtask`.
 #[derive(Debug)]
-pub struct Subtask {
+pub(crate) struct Subtask {
     pub waitable: Waitable,
     pub state: SubtaskState,
     pub task: u32,
@@ -265,7 +265,7 @@ pub struct Subtask {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SubtaskState {
+pub(crate) enum SubtaskState {
     Starting = 0,
     Started = 1,
     Returned = 2,
@@ -274,20 +274,20 @@ pub enum SubtaskState {
 }
 
 impl Subtask {
-    pub fn resolved(&self) -> bool {
+    pub(crate) fn resolved(&self) -> bool {
         !matches!(self.state, SubtaskState::Starting | SubtaskState::Started)
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CopyResult {
+pub(crate) enum CopyResult {
     Completed = 0,
     Dropped = 1,
     Cancelled = 2,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CopyState {
+pub(crate) enum CopyState {
     Idle,
     Copying,
     CancellingCopy,
@@ -296,7 +296,7 @@ pub enum CopyState {
 
 /// `CopyEnd`: an end of a stream or future.
 #[derive(Debug)]
-pub struct End {
+pub(crate) struct End {
     pub waitable: Waitable,
     pub op: EndOp,
     pub state: CopyState,
@@ -308,28 +308,28 @@ pub struct End {
 }
 
 impl End {
-    pub fn copying(&self) -> bool {
+    pub(crate) fn copying(&self) -> bool {
         matches!(self.state, CopyState::Copying | CopyState::CancellingCopy)
     }
 }
 
 /// `BufferGuestImpl`.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Buffer {
+pub(crate) struct Buffer {
     pub address: u32,
     pub progress: u32,
     pub length: u32,
 }
 
 impl Buffer {
-    pub fn remain(&self) -> u32 {
+    pub(crate) fn remain(&self) -> u32 {
         self.length - self.progress
     }
 }
 
 /// `SharedStreamImpl`, `SharedFutureImpl`.
 #[derive(Debug)]
-pub struct Shared {
+pub(crate) struct Shared {
     pub kind: Kind,
     pub dropped: bool,
     /// The end whose buffer is pending.
@@ -338,7 +338,7 @@ pub struct Shared {
 
 /// A value that passes between components.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Value {
+pub(crate) enum Value {
     Nothing,
     Number(u32),
     Shared(usize),
