@@ -13,10 +13,12 @@
 //! artifact, written to a file, mapped, instantiated and called.
 //!
 //! [`hostile`] compares calls of guests that do what they can with the [`mod@reference`], the
-//! canonical ABI written for that alone. [`wasi`] runs programs.
+//! canonical ABI written for that alone. [`async_model`] compares random programs of components
+//! that wait with a model. [`wasi`] runs programs.
 
 pub mod artifact;
 pub mod async_components;
+pub mod async_model;
 mod closed_script;
 mod core_script;
 mod host;

@@ -403,7 +403,7 @@ pub(super) fn finish_synchronously(
     is_done: &dyn Fn() -> bool,
 ) -> Result<()> {
     while !is_done() {
-        match run.tasks().next(Some(instance)) {
+        match run.tasks().next_beside(instance) {
             Some(task) => go_on(run, task)?,
             None => return Err(Error::trapped(TrapCode::CannotBlock)),
         }

@@ -344,6 +344,27 @@ fn copies_inside_one_instance() {
             (i32.load (i32.const 96))"#,
             Ok(77),
         ),
+        // A write of nothing is over at once only if there is a read of nothing.
+        (
+            "(call $stream)
+            (call $begun (call $stream.read (global.get $r) (i32.const 64) (i32.const 0)))
+            (call $stream.write (global.get $w) (i32.const 96) (i32.const 0))",
+            Ok(0),
+        ),
+        // One that has nothing left to read is over, and the write waits for the next one.
+        (
+            "(call $stream)
+            (call $begun (call $stream.read (global.get $r) (i32.const 64) (i32.const 2)))
+            (if (i32.ne (i32.const 0x20)
+                (call $stream.write (global.get $w) (i32.const 96) (i32.const 2)))
+              (then unreachable))
+            (call $begun (call $stream.write (global.get $w) (i32.const 96) (i32.const 0)))
+            (global.set $set (call $set.new))
+            (call $join (global.get $r) (global.get $set))
+            (drop (call $set.wait (global.get $set) (i32.const 0)))
+            (i32.load (i32.const 4))",
+            Ok(0x20),
+        ),
         // Others are not.
         (
             "(call $ends (call $strings.new))

@@ -12,6 +12,7 @@ mod hostile;
 mod last;
 mod pairs;
 mod payloads;
+mod plain;
 mod resources;
 mod schedules;
 mod streams;
@@ -273,7 +274,16 @@ impl Bench {
         Bench::with(Workshop::with_config(Config::new().schedule_seed(seed)))
     }
 
+    /// With this guest instead.
+    fn of(guest: &str) -> Bench {
+        Bench::made(Workshop::new(), guest)
+    }
+
     fn with(workshop: Workshop) -> Bench {
+        Bench::made(workshop, GUEST)
+    }
+
+    fn made(workshop: Workshop, guest: &str) -> Bench {
         let mut linker = Linker::<Host>::new(workshop.engine());
         let mut root = linker.root();
         root.func_wrap_concurrent("wait", wait).unwrap();
@@ -282,7 +292,7 @@ impl Bench {
             Ok(())
         })
         .unwrap();
-        let component = component(&workshop, GUEST);
+        let component = component(&workshop, guest);
         Bench {
             workshop,
             linker,

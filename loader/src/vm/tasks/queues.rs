@@ -67,6 +67,14 @@ impl Ready {
         Some(task)
     }
 
+    /// Takes the first task of an instance for which that is so.
+    fn pop_first(&mut self, instance: Id, so: impl Fn(Id) -> bool) -> Option<Id> {
+        let queue = self.of.get_mut(instance.index())?;
+        let place = queue.iter().position(|id| so(*id))?;
+        self.len -= 1;
+        queue.remove(place)
+    }
+
     /// Leaves each instance as many turns as it has tasks.
     fn forget_idle_turns(&mut self) {
         let mut left: Vec<usize> = self.of.iter().map(VecDeque::len).collect();
@@ -170,22 +178,47 @@ impl Tasks {
                 Some(instance) => self.ready.pop_of(instance)?,
                 None => self.ready.pop(self.random.as_mut())?,
             };
-            // It may be over, and its number another one's.
-            let Some(task) = self.tasks.get_mut(id).filter(|task| task.is_queued) else {
-                continue;
-            };
-            if of.is_some_and(|instance| task.instance != instance) {
-                continue;
-            }
-            task.is_queued = false;
-            let instance = task.instance;
-            match self.verdict(id) {
-                Verdict::Ready => return Some(id),
-                Verdict::Locked => self.lock(id),
-                // Another one can perhaps go on in its place.
-                Verdict::Waits => self.wake_locked(instance),
+            if self.can_go_on(id, of) {
+                return Some(id);
             }
         }
+    }
+
+    /// Takes the next task of an instance that can go on while a call of it cannot wait: it has
+    /// begun, and is not the exclusive one, whose code must not go on in the middle of another's.
+    pub(crate) fn next_beside(&mut self, instance: Id) -> Option<Id> {
+        let exclusive = self.instances[instance.index()].exclusive;
+        loop {
+            let tasks = &self.tasks;
+            let id = self.ready.pop_first(instance, |id| {
+                let task = tasks.get(id);
+                task.is_none_or(|task| task.wait != Wait::Entry && exclusive != Some(id))
+            })?;
+            if self.can_go_on(id, Some(instance)) {
+                return Some(id);
+            }
+        }
+    }
+
+    /// Whether a task, which was taken from the queue, is of this instance, if one is given, and
+    /// can go on.
+    fn can_go_on(&mut self, id: Id, of: Option<Id>) -> bool {
+        // It may be over, and its number another one's.
+        let Some(task) = self.tasks.get_mut(id).filter(|task| task.is_queued) else {
+            return false;
+        };
+        if of.is_some_and(|instance| task.instance != instance) {
+            return false;
+        }
+        task.is_queued = false;
+        let instance = task.instance;
+        match self.verdict(id) {
+            Verdict::Ready => return true,
+            Verdict::Locked => self.lock(id),
+            // Another one can perhaps go on in its place.
+            Verdict::Waits => self.wake_locked(instance),
+        }
+        false
     }
 
     /// Whether a task can go on.
