@@ -12,6 +12,8 @@
 mod floor;
 mod generate;
 mod guests;
+#[cfg(feature = "async")]
+mod held;
 mod measure;
 mod ours;
 mod page;
@@ -23,6 +25,8 @@ mod serve;
 mod side;
 mod targets;
 mod theirs;
+#[cfg(feature = "async")]
+mod waiting;
 mod work;
 
 use std::fs;
@@ -73,6 +77,14 @@ enum Hidden {
         input: PathBuf,
         threads: Option<NonZeroUsize>,
     },
+    /// Run by child processes to measure the memory of tasks that wait.
+    #[cfg(feature = "async")]
+    #[command(name = held::COMMAND, hide = true)]
+    Held {
+        work: String,
+        artifact: PathBuf,
+        by: held::By,
+    },
 }
 
 /// A row as JSON.
@@ -100,13 +112,17 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    if let Some(Hidden::Peak {
-        work,
-        input,
-        threads,
-    }) = &arguments.hidden
-    {
-        return print(&format!("{}\n", peak::child(work, input, *threads)?));
+    match &arguments.hidden {
+        Some(Hidden::Peak {
+            work,
+            input,
+            threads,
+        }) => return print(&format!("{}\n", peak::child(work, input, *threads)?)),
+        #[cfg(feature = "async")]
+        Some(Hidden::Held { work, artifact, by }) => {
+            return print(&format!("{}\n", held::child(work, artifact, *by)?));
+        }
+        None => {}
     }
     let chosen = chosen(&arguments.rows)?;
     if arguments.json {
@@ -281,6 +297,11 @@ mod tests {
             Guest::Small,
             Guest::Medium,
             Guest::Large,
+            Guest::Add,
+            #[cfg(feature = "async")]
+            Guest::Waiting,
+            #[cfg(feature = "async")]
+            Guest::Tasks,
         ];
         for guest in all {
             assert!(guest.wasm().unwrap() == guest.wasm().unwrap());

@@ -24,7 +24,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use cwasm::{
-    Config, Context as _, Engine, Instance, Linker, Result, Store, StoreContextMut, TypedFunc,
+    Component, Config, Context as _, Engine, Instance, Linker, Result, Store, StoreContextMut,
+    TypedFunc, block_on,
 };
 use cwasm_compiler::{CpuLevel, Options};
 use cwasm_tests::artifact::Workshop;
@@ -43,10 +44,26 @@ const WORKS: &[(&str, u32)] = &[
     ("call.echo", 1000),
     ("host.nop", 10_000),
     ("host.len", 10_000),
+    ("async.call", 10_000),
+    ("async.call.fiber", 1000),
+    ("async.host-ready", 10_000),
+    ("async.guest", 1000),
+    ("async.stream", 1000),
     ("compile", 1),
 ];
 
-/// The guest of all works but `compile`.
+/// The guest of a work: for what waits, one of the bench's.
+fn guest(name: &str) -> &'static str {
+    match name {
+        "async.call.fiber" | "async.host-ready" => {
+            include_str!("../../../bench/guests/waiting.wat")
+        }
+        "async.guest" | "async.stream" => include_str!("../../../bench/guests/tasks.wat"),
+        _ => GUEST,
+    }
+}
+
+/// The guest of all works that do not wait, but `compile`.
 const GUEST: &str = r#"(component
   (import "nop" (func $nop))
   (import "len" (func $len (param "text" string) (result u32)))
@@ -108,11 +125,11 @@ fn compare(update: bool) -> Result<()> {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("instructions.txt");
     let folder = tempfile::tempdir()?;
     let artifact = folder.path().join("guest.cwasm");
-    std::fs::write(&artifact, compile(&parse(GUEST)?)?)?;
     let text = std::fs::read_to_string(&file).unwrap_or_default();
     let limits: BTreeMap<&str, u64> = text.lines().filter_map(limit).collect();
     let (mut new, mut failed) = (heading(&text), 0);
     for (name, rounds) in WORKS {
+        std::fs::write(&artifact, compile(&parse(guest(name))?)?)?;
         let once = count(name, &artifact, *rounds)?;
         let more = count(name, &artifact, 2 * rounds)?;
         let each = more.saturating_sub(once) / u64::from(*rounds);
@@ -250,6 +267,9 @@ fn work(name: &str, artifact: &Path, rounds: &str) -> Result<()> {
     if name == "load" {
         return (0..rounds).try_for_each(|_| map().map(drop));
     }
+    if name.starts_with("async.") {
+        return waits(name, engine, &map()?, rounds);
+    }
     let (component, linker) = (map()?, linker(engine)?);
     if name == "link" {
         return (0..rounds).try_for_each(|_| linker.instantiate_pre(&component).map(drop));
@@ -291,6 +311,40 @@ fn calls(name: &str, store: &mut Store<()>, instance: &Instance, rounds: u32) ->
         }
     }
     Ok(())
+}
+
+/// Does a work of the kind that waits, though nothing does.
+fn waits(name: &str, engine: &Engine, component: &Component, rounds: u32) -> Result<()> {
+    let mut linker = linker(engine)?;
+    linker.root().func_wrap_async("ready", |_, (n,): (u32,)| {
+        Box::new(async move { Ok((n + 1,)) })
+    })?;
+    linker.define_unknown_imports_as_traps(component)?;
+    let mut store = Store::new(engine, ());
+    let answer = block_on(async {
+        let instance = linker.instantiate_async(&mut store, component).await?;
+        if name.starts_with("async.call") {
+            let add = instance.get_typed_func::<(u32, u32), (u32,)>(&mut store, "add")?;
+            let mut sum = 0;
+            for _ in 0..rounds {
+                (sum,) = add.call_async(&mut store, (sum, 1)).await?;
+            }
+            return Ok(sum);
+        }
+        if name == "async.stream" {
+            let stream = instance.get_typed_func::<(u32, u32), (u32,)>(&mut store, "stream")?;
+            return Ok(stream.call_async(&mut store, (0, rounds)).await?.0);
+        }
+        let name = if name == "async.guest" { "add" } else { "ready" };
+        let run = instance.get_typed_func::<(u32,), (u32,)>(&mut store, name)?;
+        Ok::<_, cwasm::Error>(run.call_async(&mut store, (rounds,)).await?.0)
+    })?;
+    // The stream's reader adds up the length and the first byte of each chunk.
+    let each = if name == "async.stream" { 0x1005a } else { 1 };
+    match answer == rounds.wrapping_mul(each) {
+        true => Ok(()),
+        false => Err(format!("`{name}` answered {answer}").into()),
+    }
 }
 
 /// A component of a module of some hundred functions, always the same.
