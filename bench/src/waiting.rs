@@ -19,8 +19,16 @@ use crate::side::{Side, check, failed};
 
 /// The length of a chunk of `stream<u8>`.
 const CHUNK_LEN: usize = 1 << 16;
-/// A chunk of the host.
-pub(crate) static CHUNK: [u8; CHUNK_LEN] = [CHUNK_BYTE; CHUNK_LEN];
+/// A chunk at the beginning of a page, as those of guests are.
+#[repr(align(4096))]
+struct Chunk([u8; CHUNK_LEN]);
+static CHUNK: Chunk = Chunk([CHUNK_BYTE; CHUNK_LEN]);
+
+/// A chunk of the host. That it is always the same byte is hidden from the optimiser, which would
+/// not copy it.
+pub(crate) fn chunk() -> &'static [u8] {
+    black_box(&CHUNK.0)
+}
 /// The byte that the guest's chunks are made of, too, and with which its records start.
 const CHUNK_BYTE: u8 = 0x5a;
 /// How many records are a chunk.
@@ -210,10 +218,10 @@ pub(crate) fn stream_in_by_memcpy<R: Waits>(side: &Side<R>) -> Result<f64> {
 }
 
 fn copies() -> Work<'static> {
-    let mut target = vec![0; CHUNK_LEN];
+    let mut target = Box::new(Chunk([0; CHUNK_LEN]));
     Box::new(move |calls| {
         for _ in 0..calls {
-            black_box(&mut target[..]).copy_from_slice(black_box(&CHUNK));
+            black_box(&mut target.0[..]).copy_from_slice(chunk());
         }
         Ok(())
     })

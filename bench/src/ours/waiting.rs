@@ -7,7 +7,7 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _, future};
 
 use super::Ours;
-use crate::waiting::{self, CHUNK, TOGETHER, Waits, measure, never, never_calls, pause};
+use crate::waiting::{self, TOGETHER, Waits, chunk, measure, never, never_calls, pause};
 
 pub(crate) struct Waiter {
     store: Store<()>,
@@ -81,8 +81,11 @@ impl waiting::Waiter for Waiter {
             let (mut writer, reader) = accessor.with(|store| StreamWriter::pair(store));
             let call = bytes.call_concurrent(accessor, (reader,));
             let write = async {
+                // Returned empty, with its memory.
+                let mut buffer = Vec::new();
                 for _ in 0..chunks {
-                    writer.write_all(accessor, CHUNK.to_vec()).await?;
+                    buffer.extend_from_slice(chunk());
+                    buffer = writer.write_all(accessor, buffer).await?;
                 }
                 accessor.with(|store| writer.close(store))
             };

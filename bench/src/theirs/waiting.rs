@@ -13,7 +13,7 @@ use wasmtime::component::{
 use wasmtime::{Engine, Result, Store, StoreContextMut};
 
 use super::Theirs;
-use crate::waiting::{self, CHUNK, TOGETHER, Waits, measure, never, never_calls, pause};
+use crate::waiting::{self, TOGETHER, Waits, chunk, measure, never, never_calls, pause};
 
 pub(crate) struct Waiter {
     store: Store<()>,
@@ -37,9 +37,10 @@ impl StreamProducer<()> for Chunks {
         if self.0 == 0 {
             return Poll::Ready(Ok(StreamResult::Dropped));
         }
-        let mut destination = destination.as_direct(store, CHUNK.len());
-        destination.remaining().copy_from_slice(&CHUNK);
-        destination.mark_written(CHUNK.len());
+        let chunk = chunk();
+        let mut destination = destination.as_direct(store, chunk.len());
+        destination.remaining().copy_from_slice(chunk);
+        destination.mark_written(chunk.len());
         self.0 -= 1;
         Poll::Ready(Ok(StreamResult::Completed))
     }
@@ -73,6 +74,8 @@ impl Waits for Theirs {
 
     fn waiter(&self, artifact: &Path) -> Result<Waiter> {
         let mut store = self.store();
+        // 100,000 if not set.
+        store.set_max_component_handles(1 << 20);
         let component = self.map(artifact)?;
         let linker = linker(&self.engine)?;
         let instance = block_on(linker.instantiate_async(&mut store, &component))?;
