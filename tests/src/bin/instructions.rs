@@ -18,10 +18,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::future::poll_fn;
 use std::hint::black_box;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::task::Poll;
 
 use cwasm::{
     Component, Config, Context as _, Engine, Instance, Linker, Result, Store, StoreContextMut,
@@ -47,18 +49,24 @@ const WORKS: &[(&str, u32)] = &[
     ("async.call", 10_000),
     ("async.call.fiber", 1000),
     ("async.host-ready", 10_000),
+    ("async.host-pending", 1000),
     ("async.guest", 1000),
+    ("async.guest-wait", 1000),
     ("async.stream", 1000),
+    ("async.stream.names", 10),
+    ("async.tasks", 1000),
     ("compile", 1),
 ];
 
 /// The guest of a work: for what waits, one of the bench's.
 fn guest(name: &str) -> &'static str {
     match name {
-        "async.call.fiber" | "async.host-ready" => {
+        "async.call.fiber" | "async.host-ready" | "async.host-pending" => {
             include_str!("../../../bench/guests/waiting.wat")
         }
-        "async.guest" | "async.stream" => include_str!("../../../bench/guests/tasks.wat"),
+        name if name != "async.call" && name.starts_with("async.") => {
+            include_str!("../../../bench/guests/tasks.wat")
+        }
         _ => GUEST,
     }
 }
@@ -313,38 +321,93 @@ fn calls(name: &str, store: &mut Store<()>, instance: &Instance, rounds: u32) ->
     Ok(())
 }
 
-/// Does a work of the kind that waits, though nothing does.
-fn waits(name: &str, engine: &Engine, component: &Component, rounds: u32) -> Result<()> {
+/// Is pending once.
+async fn pause() {
+    let mut is_polled = false;
+    poll_fn(|context| match std::mem::replace(&mut is_polled, true) {
+        true => Poll::Ready(()),
+        false => {
+            context.waker().wake_by_ref();
+            Poll::Pending
+        }
+    })
+    .await;
+}
+
+/// Functions that may wait.
+fn waiting_linker(engine: &Engine, component: &Component) -> Result<Linker<()>> {
     let mut linker = linker(engine)?;
-    linker.root().func_wrap_async("ready", |_, (n,): (u32,)| {
+    let mut root = linker.root();
+    root.func_wrap_async("ready", |_, (n,): (u32,)| {
         Box::new(async move { Ok((n + 1,)) })
     })?;
-    linker.define_unknown_imports_as_traps(component)?;
-    let mut store = Store::new(engine, ());
-    let answer = block_on(async {
-        let instance = linker.instantiate_async(&mut store, component).await?;
-        if name.starts_with("async.call") {
-            let add = instance.get_typed_func::<(u32, u32), (u32,)>(&mut store, "add")?;
-            let mut sum = 0;
-            for _ in 0..rounds {
-                (sum,) = add.call_async(&mut store, (sum, 1)).await?;
-            }
-            return Ok(sum);
-        }
-        if name == "async.stream" {
-            let stream = instance.get_typed_func::<(u32, u32), (u32,)>(&mut store, "stream")?;
-            return Ok(stream.call_async(&mut store, (0, rounds)).await?.0);
-        }
-        let name = if name == "async.guest" { "add" } else { "ready" };
-        let run = instance.get_typed_func::<(u32,), (u32,)>(&mut store, name)?;
-        Ok::<_, cwasm::Error>(run.call_async(&mut store, (rounds,)).await?.0)
+    root.func_wrap_async("pending", |_, (n,): (u32,)| {
+        Box::new(async move {
+            pause().await;
+            Ok((n + 1,))
+        })
     })?;
-    // The stream's reader adds up the length and the first byte of each chunk.
-    let each = if name == "async.stream" { 0x1005a } else { 1 };
-    match answer == rounds.wrapping_mul(each) {
+    root.func_wrap_concurrent("pause", |_, (): ()| {
+        Box::pin(async {
+            pause().await;
+            Ok(())
+        })
+    })?;
+    linker.define_unknown_imports_as_traps(component)?;
+    Ok(linker)
+}
+
+/// Does a work of the kind that may wait.
+fn waits(name: &str, engine: &Engine, component: &Component, rounds: u32) -> Result<()> {
+    let linker = waiting_linker(engine, component)?;
+    let mut store = Store::new(engine, ());
+    let instance = block_on(linker.instantiate_async(&mut store, component))?;
+    let (answer, expected) = match name {
+        "async.host-ready" => (run(store, &instance, "ready", rounds)?, rounds),
+        "async.host-pending" => (run(store, &instance, "pending", rounds)?, rounds),
+        "async.guest" => (run(store, &instance, "add", rounds)?, rounds),
+        "async.guest-wait" => (run(store, &instance, "later", rounds)?, rounds),
+        // The reader adds up the length and the first byte of each chunk, and the first of a name.
+        "async.stream" => (stream(store, &instance, 0, rounds)?, 0x1005a * rounds),
+        "async.stream.names" => (stream(store, &instance, 2, rounds)?, (1000 + 0x9b) * rounds),
+        "async.tasks" => (tasks(store, &instance, rounds)?, rounds),
+        _ => (add(store, &instance, rounds)?, rounds),
+    };
+    match answer == expected {
         true => Ok(()),
-        false => Err(format!("`{name}` answered {answer}").into()),
+        false => Err(format!("`{name}` answered {answer}, expected {expected}").into()),
     }
+}
+
+fn add(mut store: Store<()>, instance: &Instance, rounds: u32) -> Result<u32> {
+    let add = instance.get_typed_func::<(u32, u32), (u32,)>(&mut store, "add")?;
+    block_on(async {
+        let mut sum = 0;
+        for _ in 0..rounds {
+            (sum,) = add.call_async(&mut store, (sum, 1)).await?;
+        }
+        Ok(sum)
+    })
+}
+
+fn run(mut store: Store<()>, instance: &Instance, name: &str, rounds: u32) -> Result<u32> {
+    let run = instance.get_typed_func::<(u32,), (u32,)>(&mut store, name)?;
+    Ok(block_on(run.call_async(&mut store, (rounds,)))?.0)
+}
+
+fn stream(mut store: Store<()>, instance: &Instance, kind: u32, rounds: u32) -> Result<u32> {
+    let stream = instance.get_typed_func::<(u32, u32), (u32,)>(&mut store, "stream")?;
+    Ok(block_on(stream.call_async(&mut store, (kind, rounds)))?.0)
+}
+
+fn tasks(mut store: Store<()>, instance: &Instance, rounds: u32) -> Result<u32> {
+    let pause = instance.get_typed_func::<(), ()>(&mut store, "pause")?;
+    block_on(store.run_concurrent(async |accessor| {
+        for _ in 0..rounds {
+            pause.call_concurrent(accessor, ()).await?;
+        }
+        Ok(rounds)
+    }))?
 }
 
 /// A component of a module of some hundred functions, always the same.
