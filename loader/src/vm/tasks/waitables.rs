@@ -28,6 +28,10 @@ pub(crate) enum WaitableRef {
     End(Id),
 }
 
+/// How many events that somebody has seen, or of waitables that have left, are in a set's queue at
+/// most, beside two for each member: guests can make as many as they like.
+const SEEN: usize = 8;
+
 /// A set of waitables.
 #[derive(Debug, Default)]
 pub(crate) struct Set {
@@ -83,12 +87,32 @@ impl Tasks {
 
     /// A member of a set has an event.
     fn announce(&mut self, set: Id, of: WaitableRef) {
+        let found = &self.sets[set];
+        if found.events.len() > 2 * found.members as usize + SEEN {
+            self.forget_seen(set);
+        }
         let set = &mut self.sets[set];
         set.events.push_back(of);
         let waiting = set.waiting.clone();
         for task in waiting {
             self.enqueue(task);
         }
+    }
+
+    /// Keeps of a set's queue what is an event still, once.
+    fn forget_seen(&mut self, set: Id) {
+        let mut events = std::mem::take(&mut self.sets[set].events);
+        events.retain(|of| {
+            let is_event = self.is_event_of(set, *of);
+            if is_event {
+                self.waitable_mut(*of).has_event = false;
+            }
+            is_event
+        });
+        for of in &events {
+            self.waitable_mut(*of).has_event = true;
+        }
+        self.sets[set].events = events;
     }
 
     /// Puts a waitable into a set, or none.
@@ -148,7 +172,12 @@ impl Tasks {
 
     /// Takes the event of a waitable, which has one.
     pub(crate) fn deliver(&mut self, of: WaitableRef) -> Event {
-        self.waitable_mut(of).has_event = false;
+        let waitable = self.waitable_mut(of);
+        waitable.has_event = false;
+        if let Some(set) = waitable.set {
+            // Of a read or write that is over at once.
+            self.sets[set].events.pop_back_if(|last| *last == of);
+        }
         match of {
             WaitableRef::Subtask(id) => {
                 let subtask = &self.subtasks[id];
@@ -179,5 +208,64 @@ impl Tasks {
         if let Some(place) = waiting.iter().position(|waiting| *waiting == task) {
             waiting.swap_remove(place);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::streams::End;
+    use super::*;
+
+    /// A set with these many members, ends of streams that are not there.
+    fn set_of(tasks: &mut Tasks, members: usize) -> (Id, Vec<WaitableRef>) {
+        let set = tasks.sets.add(Set::default());
+        let ends = (0..members).map(|_| {
+            let of = WaitableRef::End(tasks.ends.add(End::new(Id(0), false, true)));
+            tasks.join(of, Some(set));
+            of
+        });
+        let ends = ends.collect();
+        (set, ends)
+    }
+
+    #[test]
+    fn events_that_are_seen_at_once_do_not_pile_up() {
+        let mut tasks = Tasks::default();
+        let (set, ends) = set_of(&mut tasks, 2);
+        for _ in 0..1000 {
+            tasks.set_event(ends[0]);
+            tasks.deliver(ends[0]);
+        }
+        assert!(tasks.sets[set].events.is_empty());
+        // Behind an event that nobody sees.
+        tasks.set_event(ends[1]);
+        for _ in 0..1000 {
+            tasks.set_event(ends[0]);
+            tasks.deliver(ends[0]);
+        }
+        assert_eq!(tasks.take_event(set), Some(ends[1]));
+    }
+
+    #[test]
+    fn waitables_that_come_and_go_do_not_pile_up() {
+        let mut tasks = Tasks::default();
+        let (set, ends) = set_of(&mut tasks, 3);
+        tasks.set_event(ends[2]);
+        for _ in 0..1000 {
+            for of in &ends[..2] {
+                tasks.set_event(*of);
+                tasks.join(*of, None);
+                tasks.join(*of, Some(set));
+            }
+            assert!(tasks.sets[set].events.len() <= 2 * ends.len() + SEEN + 1);
+        }
+        // None is lost, and none is there twice.
+        let mut seen = Vec::new();
+        while let Some(of) = tasks.take_event(set) {
+            tasks.deliver(of);
+            seen.push(of);
+        }
+        assert_eq!(seen.len(), 3);
+        assert!(ends.iter().all(|of| seen.contains(of)));
     }
 }
