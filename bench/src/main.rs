@@ -7,7 +7,8 @@
 //! `--json` prints a list of `{"row", "unit", "ours", "wasmtime", "ratio"}`, with `low` and `high`
 //! where the ratio's confidence interval of 95 % is known, and `is_met` where there is a target; a
 //! ratio below one is in our favour in all rows. `--html FILE` writes a page with plots. Every
-//! answer is checked: a wrong one ends the run.
+//! answer is checked: a wrong one ends the run. The rows `async.*` are there with the feature
+//! `async`; the others are to be measured without.
 
 mod floor;
 mod generate;

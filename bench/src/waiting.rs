@@ -112,7 +112,9 @@ pub(crate) fn measured() -> Vec<u64> {
 
 fn own_memory() -> Result<u64> {
     let status = fs::read_to_string("/proc/self/status").context("cannot read the own status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"));
     let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB"));
     let kilobytes: u64 = kilobytes.context("the status tells no memory")?.parse()?;
     Ok(kilobytes * 1024)
