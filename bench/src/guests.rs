@@ -18,6 +18,14 @@ pub(crate) enum Guest {
     Pages,
     /// Grows its memory.
     Grown,
+    /// Adds.
+    Add,
+    /// Calls host functions that may wait.
+    #[cfg(feature = "async")]
+    Waiting,
+    /// Two components that use the asynchronous ABI.
+    #[cfg(feature = "async")]
+    Tasks,
     /// About as little as there can be.
     Small,
     /// A core module of about 800 KB.
@@ -124,6 +132,11 @@ impl Guest {
             Guest::Pair => "pair",
             Guest::Pages => "pages",
             Guest::Grown => "grown",
+            Guest::Add => "add",
+            #[cfg(feature = "async")]
+            Guest::Waiting => "waiting",
+            #[cfg(feature = "async")]
+            Guest::Tasks => "tasks",
             Guest::Small => "small",
             Guest::Medium => "medium",
             Guest::Large => "large",
@@ -142,6 +155,11 @@ impl Guest {
             Guest::Pair => include_str!("../guests/pair.wat"),
             Guest::Pages => include_str!("../guests/pages.wat"),
             Guest::Grown => include_str!("../guests/grown.wat"),
+            Guest::Add => include_str!("../guests/add.wat"),
+            #[cfg(feature = "async")]
+            Guest::Waiting => include_str!("../guests/waiting.wat"),
+            #[cfg(feature = "async")]
+            Guest::Tasks => include_str!("../guests/tasks.wat"),
             Guest::Small => include_str!("../guests/small.wat"),
             Guest::Medium => return Ok(generate::component(MEDIUM_FUNCTIONS)),
             Guest::Large => return Ok(generate::component(LARGE_FUNCTIONS)),
@@ -169,7 +187,9 @@ impl Guest {
     /// An argument of the component's `run`, and what it must answer.
     pub(crate) fn run_case(self) -> Option<(u32, u32)> {
         match self {
-            Guest::Bench | Guest::Pair | Guest::Real(_) => None,
+            Guest::Add | Guest::Bench | Guest::Pair | Guest::Real(_) => None,
+            #[cfg(feature = "async")]
+            Guest::Waiting | Guest::Tasks => None,
             // The first byte of the image.
             Guest::Pages => Some((3, b'A'.into())),
             // 17 pages, and one more.

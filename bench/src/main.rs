@@ -7,11 +7,14 @@
 //! `--json` prints a list of `{"row", "unit", "ours", "wasmtime", "ratio"}`, with `low` and `high`
 //! where the ratio's confidence interval of 95 % is known, and `is_met` where there is a target; a
 //! ratio below one is in our favour in all rows. `--html FILE` writes a page with plots. Every
-//! answer is checked: a wrong one ends the run.
+//! answer is checked: a wrong one ends the run. The rows `async.*` are there with the feature
+//! `async`; the others are to be measured without.
 
 mod floor;
 mod generate;
 mod guests;
+#[cfg(feature = "async")]
+mod held;
 mod measure;
 mod ours;
 mod page;
@@ -23,6 +26,8 @@ mod serve;
 mod side;
 mod targets;
 mod theirs;
+#[cfg(feature = "async")]
+mod waiting;
 mod work;
 
 use std::fs;
@@ -73,6 +78,14 @@ enum Hidden {
         input: PathBuf,
         threads: Option<NonZeroUsize>,
     },
+    /// Run by child processes to measure the memory of tasks that wait.
+    #[cfg(feature = "async")]
+    #[command(name = held::COMMAND, hide = true)]
+    Held {
+        work: String,
+        artifact: PathBuf,
+        by: held::By,
+    },
 }
 
 /// A row as JSON.
@@ -100,13 +113,17 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<()> {
-    if let Some(Hidden::Peak {
-        work,
-        input,
-        threads,
-    }) = &arguments.hidden
-    {
-        return print(&format!("{}\n", peak::child(work, input, *threads)?));
+    match &arguments.hidden {
+        Some(Hidden::Peak {
+            work,
+            input,
+            threads,
+        }) => return print(&format!("{}\n", peak::child(work, input, *threads)?)),
+        #[cfg(feature = "async")]
+        Some(Hidden::Held { work, artifact, by }) => {
+            return print(&format!("{}\n", held::child(work, artifact, *by)?));
+        }
+        None => {}
     }
     let chosen = chosen(&arguments.rows)?;
     if arguments.json {
@@ -281,6 +298,11 @@ mod tests {
             Guest::Small,
             Guest::Medium,
             Guest::Large,
+            Guest::Add,
+            #[cfg(feature = "async")]
+            Guest::Waiting,
+            #[cfg(feature = "async")]
+            Guest::Tasks,
         ];
         for guest in all {
             assert!(guest.wasm().unwrap() == guest.wasm().unwrap());

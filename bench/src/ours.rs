@@ -1,6 +1,9 @@
 //! This project's compiler and loader, with their defaults: code for speed on x86-64-v3.
 #![allow(unsafe_code, reason = "loading machine code is the caller's promise")]
 
+#[cfg(feature = "async")]
+mod waiting;
+
 use std::num::NonZeroUsize;
 use std::path::Path;
 

@@ -26,8 +26,8 @@ const KINDS: &[Kind] = &[
     Kind {
         title: "Calls",
         text: "Typed calls from the host (call), of the host (host), and between components \
-               (guest), by what they pass.",
-        prefixes: &["call.", "host.", "guest."],
+               (guest), by what they pass; calls that may wait, tasks and streams (async).",
+        prefixes: &["call.", "host.", "guest.", "async."],
     },
     Kind {
         title: "Compiled code",

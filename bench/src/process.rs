@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, ensure};
 use tempfile::TempDir;
 
-use crate::guests::Real;
+use crate::guests::{Guest, Real};
 use crate::measure::Pair;
 use crate::rows::Quantity;
 
@@ -39,9 +39,7 @@ impl Program {
 
     fn wasm(self) -> Result<Vec<u8>> {
         let path = match self {
-            Program::Add => {
-                return wat::parse_str(include_str!("../guests/add.wat")).context("guests/add.wat");
-            }
+            Program::Add => return Guest::Add.wasm(),
             Program::Real(real) => real.path(),
             Program::Rust => Path::new(env!("CARGO_MANIFEST_DIR")).join("../wasi/guests/tool.wasm"),
         };

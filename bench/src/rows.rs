@@ -13,6 +13,8 @@ use crate::runtime::Mode;
 use crate::serve::{Figure, Load};
 use crate::side::Side;
 use crate::theirs::Theirs;
+#[cfg(feature = "async")]
+use crate::waiting;
 use crate::work::{self, Served, compute, interrupt_cost};
 
 /// One row of the table.
@@ -45,6 +47,18 @@ enum Measure {
         ours: fn(&Side<Ours>) -> Result<f64>,
         theirs: fn(&Side<Theirs>) -> Result<f64>,
     },
+    /// As `Time`, of components that use the asynchronous ABI.
+    #[cfg(feature = "async")]
+    Tasks {
+        ours: for<'a> fn(&'a Side<Ours>) -> Result<Work<'a>>,
+        theirs: for<'a> fn(&'a Side<Theirs>) -> Result<Work<'a>>,
+    },
+    /// As `Amount`, of such components.
+    #[cfg(feature = "async")]
+    TasksAmount {
+        ours: fn(&Side<Ours>) -> Result<f64>,
+        theirs: fn(&Side<Theirs>) -> Result<f64>,
+    },
     /// A component that computes.
     Computation(&'static Computation),
     /// All programs: the geometric mean of their ratios.
@@ -73,6 +87,8 @@ pub(crate) struct Bench {
     their_interruptible: Side<Theirs>,
     our_fresh: Side<Ours>,
     their_pool: Side<Theirs>,
+    #[cfg(feature = "async")]
+    their_tasks: Side<Theirs>,
     commands: Commands,
     /// Components that compute and were measured, with their figures.
     computed: RefCell<Vec<(&'static Computation, Pair)>>,
@@ -401,6 +417,103 @@ const LAST: &[Row] = &[
     Row::serve("serve.echo1k.p99", Load::Echo1k, Figure::P99),
 ];
 
+/// Those about waiting.
+#[cfg(feature = "async")]
+const ASYNC: &[Row] = &[
+    Row::time(
+        "async.call",
+        OFTEN,
+        waiting::call::<Ours>,
+        waiting::call::<Theirs>,
+    ),
+    Row::time(
+        "async.call.fiber",
+        OFTEN,
+        waiting::call_on_fiber::<Ours>,
+        waiting::call_on_fiber::<Theirs>,
+    ),
+    Row::time(
+        "async.host-ready",
+        OFTEN,
+        waiting::host_ready::<Ours>,
+        waiting::host_ready::<Theirs>,
+    ),
+    Row::time(
+        "async.host-pending",
+        OFTEN,
+        waiting::host_pending::<Ours>,
+        waiting::host_pending::<Theirs>,
+    ),
+    Row::amount(
+        "async.fiber-switch",
+        Quantity::Nanoseconds,
+        waiting::fiber_switch::<Ours>,
+        waiting::fiber_switch::<Theirs>,
+    ),
+    Row::tasks(
+        "async.guest",
+        waiting::guest::<Ours>,
+        waiting::guest::<Theirs>,
+    ),
+    Row::tasks(
+        "async.guest-wait",
+        waiting::guest_wait::<Ours>,
+        waiting::guest_wait::<Theirs>,
+    ),
+    Row::tasks(
+        "async.stream-u8",
+        waiting::stream_bytes::<Ours>,
+        waiting::stream_bytes::<Theirs>,
+    ),
+    Row::tasks_amount(
+        "async.stream-u8.memcpy",
+        Quantity::Ratio,
+        waiting::stream_bytes_by_memcpy::<Ours>,
+        waiting::stream_bytes_by_memcpy::<Theirs>,
+    ),
+    Row::tasks(
+        "async.stream-u8-host",
+        waiting::stream_in::<Ours>,
+        waiting::stream_in::<Theirs>,
+    ),
+    Row::tasks_amount(
+        "async.stream-u8-host.memcpy",
+        Quantity::Ratio,
+        waiting::stream_in_by_memcpy::<Ours>,
+        waiting::stream_in_by_memcpy::<Theirs>,
+    ),
+    Row::tasks(
+        "async.stream-records",
+        waiting::stream_records::<Ours>,
+        waiting::stream_records::<Theirs>,
+    ),
+    Row::tasks(
+        "async.stream-records.names",
+        waiting::stream_names::<Ours>,
+        waiting::stream_names::<Theirs>,
+    ),
+    Row::tasks(
+        "async.tasks",
+        waiting::tasks::<Ours>,
+        waiting::tasks::<Theirs>,
+    ),
+    Row::tasks_amount(
+        "async.task-bytes",
+        Quantity::Bytes,
+        waiting::task_bytes::<Ours>,
+        waiting::task_bytes::<Theirs>,
+    ),
+    Row::tasks_amount(
+        "async.task-bytes.guest",
+        Quantity::Bytes,
+        waiting::guest_task_bytes::<Ours>,
+        waiting::guest_task_bytes::<Theirs>,
+    ),
+];
+/// Wasmtime is built without its asynchronous components.
+#[cfg(not(feature = "async"))]
+const ASYNC: &[Row] = &[];
+
 /// All rows, in the order in which they are measured and printed.
 pub(crate) fn rows() -> impl Iterator<Item = Row> {
     let computations = KERNELS.iter().chain(PROGRAMS).map(Row::computation);
@@ -409,6 +522,7 @@ pub(crate) fn rows() -> impl Iterator<Item = Row> {
         .copied()
         .chain(computations)
         .chain(LAST.iter().copied())
+        .chain(ASYNC.iter().copied())
 }
 
 impl Row {
@@ -441,6 +555,35 @@ impl Row {
             name,
             unit,
             measure: Measure::Amount { ours, theirs },
+            needs: None,
+        }
+    }
+
+    #[cfg(feature = "async")]
+    const fn tasks(
+        name: &'static str,
+        ours: for<'a> fn(&'a Side<Ours>) -> Result<Work<'a>>,
+        theirs: for<'a> fn(&'a Side<Theirs>) -> Result<Work<'a>>,
+    ) -> Row {
+        Row {
+            name,
+            unit: Quantity::Nanoseconds,
+            measure: Measure::Tasks { ours, theirs },
+            needs: None,
+        }
+    }
+
+    #[cfg(feature = "async")]
+    const fn tasks_amount(
+        name: &'static str,
+        unit: Quantity,
+        ours: fn(&Side<Ours>) -> Result<f64>,
+        theirs: fn(&Side<Theirs>) -> Result<f64>,
+    ) -> Row {
+        Row {
+            name,
+            unit,
+            measure: Measure::TasksAmount { ours, theirs },
             needs: None,
         }
     }
@@ -532,6 +675,13 @@ impl Row {
             Measure::Amount { ours, theirs } => {
                 ours(&bench.ours).and_then(|ours| Ok(Pair::of(ours, theirs(&bench.theirs)?)))
             }
+            #[cfg(feature = "async")]
+            Measure::Tasks { ours, theirs } => ours(&bench.ours)
+                .and_then(|ours| interleaved(ours, theirs(&bench.their_tasks)?, OFTEN)),
+            #[cfg(feature = "async")]
+            Measure::TasksAmount { ours, theirs } => {
+                ours(&bench.ours).and_then(|ours| Ok(Pair::of(ours, theirs(&bench.their_tasks)?)))
+            }
             Measure::Computation(computation) => bench.compute(computation),
             Measure::Programs => bench.programs(),
             Measure::Fresh => work::instantiate(&bench.our_fresh)
@@ -597,6 +747,8 @@ impl Bench {
             their_interruptible: Side::new(Mode::Interruptible)?,
             our_fresh: Side::new(Mode::Fresh)?,
             their_pool: Side::new(Mode::Pooling)?,
+            #[cfg(feature = "async")]
+            their_tasks: Side::new(Mode::Tasks)?,
             commands,
             computed: RefCell::default(),
         })

@@ -16,6 +16,9 @@ pub(crate) enum Mode {
     Fresh,
     /// Many instances, one after another.
     Pooling,
+    /// Components that use the asynchronous ABI.
+    #[cfg(feature = "async")]
+    Tasks,
 }
 
 /// A compiler with its loader: an engine, and a linker that defines the guest's imports.

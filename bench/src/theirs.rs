@@ -1,7 +1,11 @@
 //! Wasmtime, with its defaults: Cranelift for speed on this very CPU, instances allocated on
 //! demand, memories initialised copy-on-write. Asynchronous components are left out of the build,
-//! which makes synchronous calls and new stores cheaper.
+//! or else switched off where no row is about them, which makes synchronous calls and new stores
+//! cheaper.
 #![allow(unsafe_code, reason = "loading machine code is the caller's promise")]
+
+#[cfg(feature = "async")]
+mod waiting;
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -119,6 +123,8 @@ impl Runtime for Theirs {
         let mut config = Config::new();
         config.cranelift_opt_level(OptLevel::Speed);
         config.epoch_interruption(mode == Mode::Interruptible);
+        #[cfg(feature = "async")]
+        config.concurrency_support(mode == Mode::Tasks);
         if mode == Mode::Pooling {
             config.allocation_strategy(pooling());
         }

@@ -242,3 +242,67 @@ impl Tasks {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::streams::End;
+    use super::*;
+
+    /// A set with so many members, ends of streams that are not there.
+    fn set_of(tasks: &mut Tasks, members: usize) -> (Id, Vec<WaitableRef>) {
+        let set = tasks.sets.add(Set::default());
+        let ends = (0..members).map(|_| {
+            let of = WaitableRef::End(tasks.ends.add(End::new(Id(0), false, true)));
+            tasks.join(of, Some(set));
+            of
+        });
+        let ends = ends.collect();
+        (set, ends)
+    }
+
+    /// Takes all events, in their order.
+    fn drain(tasks: &mut Tasks, set: Id) -> Vec<WaitableRef> {
+        std::iter::from_fn(|| {
+            let of = tasks.next_event(set)?;
+            tasks.deliver(of);
+            Some(of)
+        })
+        .collect()
+    }
+
+    #[test]
+    fn events_are_in_the_order_in_which_they_came() {
+        let mut tasks = Tasks::default();
+        let (set, ends) = set_of(&mut tasks, 4);
+        for place in [2, 0, 3, 1] {
+            tasks.set_event(ends[place]);
+            // Once more is still one event.
+            tasks.set_event(ends[2]);
+        }
+        let expected = [2, 0, 3, 1].map(|place| ends[place]);
+        assert_eq!(drain(&mut tasks, set), expected);
+        assert!(!tasks.has_event(set));
+    }
+
+    #[test]
+    fn what_is_seen_leaves_or_comes_is_in_the_list_once() {
+        let mut tasks = Tasks::default();
+        let (set, ends) = set_of(&mut tasks, 3);
+        let other = tasks.sets.add(Set::default());
+        tasks.set_event(ends[2]);
+        for _ in 0..1000 {
+            tasks.set_event(ends[0]);
+            tasks.deliver(ends[0]);
+            tasks.set_event(ends[1]);
+            tasks.join(ends[1], Some(other));
+            tasks.join(ends[1], Some(set));
+            tasks.set_event(ends[0]);
+            assert_eq!(tasks.sets[set].events, 3);
+            tasks.clear_event(ends[1]);
+            assert_eq!(tasks.sets[set].events, 2);
+        }
+        assert_eq!(drain(&mut tasks, set), [ends[2], ends[0]]);
+        assert_eq!((tasks.sets[set].members, tasks.sets[other].members), (3, 0));
+        assert!(tasks.sets[other].first.is_none() && tasks.sets[other].last.is_none());
+    }
+}
