@@ -7,7 +7,7 @@ use cwasm::{Accessor, Store};
 use cwasm_compiler::{Bounds, Options};
 use cwasm_tests::artifact::Workshop;
 
-use crate::{Bench, Func, Host, NEVER, drive, live, poll_times};
+use crate::{Bench, Func, Host, NEVER, child, drive, live, poll_times};
 
 /// Calls that wait at once.
 const CALLS: u32 = 100_000;
@@ -59,8 +59,20 @@ async fn call_all(accessor: &Accessor<Host>, func: Func, (calls, n): (u32, u32),
     .await;
 }
 
+/// In a process of its own, since its memory is measured.
 #[test]
 fn a_hundred_thousand_calls_wait_in_a_store() {
+    let output = child::run(
+        module_path!(),
+        "a_hundred_thousand_calls_wait_in_a_store",
+        calls_in_a_store,
+    );
+    if let Some(output) = output {
+        assert!(output.status.success(), "{output:?}");
+    }
+}
+
+fn calls_in_a_store() {
     let bench = Bench::new();
     let wait = |calls: u32| {
         let (mut store, func) = bench.func("callback");
@@ -126,8 +138,20 @@ fn a_hundred_thousand_calls_wait_to_begin() {
     assert_linear(half, all, "beginning");
 }
 
+/// In a process of its own, since its memory is measured.
 #[test]
 fn a_call_waits_in_each_of_ten_thousand_stores() {
+    let output = child::run(
+        module_path!(),
+        "a_call_waits_in_each_of_ten_thousand_stores",
+        calls_in_stores,
+    );
+    if let Some(output) = output {
+        assert!(output.status.success(), "{output:?}");
+    }
+}
+
+fn calls_in_stores() {
     const STORES: usize = 10_000;
     let bench = Bench::with(Workshop::with_options(Options {
         bounds: Bounds::Check,

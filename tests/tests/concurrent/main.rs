@@ -1,6 +1,10 @@
 //! The asynchronous canonical ABI and its host: functions that are `async` in a component's type.
 //! Each file has one subject.
 
+#[path = "../common/child.rs"]
+#[allow(dead_code, reason = "a part is used")]
+mod child;
+
 mod accessors;
 mod builtins;
 mod calls;
