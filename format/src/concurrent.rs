@@ -72,11 +72,13 @@ pub struct OpRecord {
     /// How many arguments it has.
     pub count: u32,
     /// Of streams and futures: the alignment of payloads, and [`PLAIN`] if they can be copied as
-    /// bytes.
+    /// bytes. Of calls of other guests: [`PLAIN`] and the bytes of the result, if that and the
+    /// parameters are numbers of 32 or 64 bits that are flat.
     pub align: u32,
 }
 
-/// Set in [`OpRecord::align`] if all bytes are payloads, and none of them a pointer or handle.
+/// Set in [`OpRecord::align`] if all bytes are payloads, and none of them a pointer or handle; or if
+/// flat values are passed on as they are.
 pub const PLAIN: u32 = 1 << 31;
 
 macro_rules! ops {

@@ -81,11 +81,18 @@ impl waiting::Waiter for Waiter {
             let (mut writer, reader) = accessor.with(|store| StreamWriter::pair(store));
             let call = bytes.call_concurrent(accessor, (reader,));
             let write = async {
-                // Returned empty, with its memory.
-                let mut buffer = Vec::new();
                 for _ in 0..chunks {
-                    buffer.extend_from_slice(chunk());
-                    buffer = writer.write_all(accessor, buffer).await?;
+                    let mut left: &[u8] = chunk();
+                    while !left.is_empty() {
+                        writer.ready(accessor).await?;
+                        let write = |buffer: &mut [u8]| {
+                            let count = left.len().min(buffer.len());
+                            buffer[..count].copy_from_slice(&left[..count]);
+                            count
+                        };
+                        let written = accessor.with(|store| writer.write_with(store, write))?;
+                        left = &left[written.unwrap_or(0)..];
+                    }
                 }
                 accessor.with(|store| writer.close(store))
             };

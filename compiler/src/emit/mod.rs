@@ -8,7 +8,7 @@ mod places;
 
 use std::collections::HashMap;
 
-use cwasm_format::abi::PointerWidth;
+use cwasm_format::abi::{MAX_FLAT_ASYNC_PARAMS, MAX_FLAT_PARAMS, PointerWidth};
 use cwasm_format::code::{CoreTypeRecord, FuncRefRecord, RefSlotRecord};
 use cwasm_format::concurrent::{ConcurrentRecord, Op, OpRecord, PLAIN, TaskRecord};
 use cwasm_format::exports::{CanonOptions, ExportRecord, IMPORTED, LiftRecord, StrRef, kind};
@@ -172,6 +172,7 @@ fn component_records(
         let what = match op.kind {
             OpKind::Call { task, ty: func } => {
                 (ty, target, of) = (func.0, task, uses.of(plan, func)?);
+                align = plain_call(types.get(func), op.options.is_async);
                 Op::Call
             }
             OpKind::CallHost { import, ty: func } => {
@@ -470,4 +471,24 @@ fn open_records(
         })
         .collect();
     contents.set_records(SectionId::RefSlots, &ref_slots);
+}
+
+/// What [`OpRecord::align`] says of a call of this type.
+fn plain_call(func: &FuncType, is_async: bool) -> u32 {
+    let size = |ty: ValueType| match ty {
+        ValueType::U32 | ValueType::S32 | ValueType::F32 => Some(4),
+        ValueType::U64 | ValueType::S64 | ValueType::F64 => Some(8),
+        _ => None,
+    };
+    let most = match is_async {
+        true => MAX_FLAT_ASYNC_PARAMS,
+        false => MAX_FLAT_PARAMS,
+    };
+    let mut params = func.params.iter();
+    let is_plain = func.params.len() <= most && params.all(|(_, ty)| size(*ty).is_some());
+    let result = func.result.map_or(Some(0), size);
+    match (is_plain, result) {
+        (true, Some(size)) => PLAIN | size,
+        _ => 0,
+    }
 }

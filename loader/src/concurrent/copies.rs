@@ -10,7 +10,7 @@ use cwasm_format::hash::TypeHash;
 use cwasm_format::types::ValueType;
 use cwasm_format::vmctx::VmHandle;
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, bytes_of};
 use super::host::fail_closed;
 use super::{BLOCKED, Run, calls};
 use crate::dynamic::{Copier, Side};
@@ -267,6 +267,43 @@ fn wait_on(run: Run, shared: Id, copying: Copying) {
         false => Some(Pending::Guest(copying)),
     };
     notify(run, copying.end, CopyResult::Completed, !is_future);
+}
+
+/// Gives the host the memory of a guest's read or write of bytes, of which it uses the first ones:
+/// how many. `None` if there is no such read or write now.
+///
+/// # Errors
+/// It says that it has used more than there are.
+pub(super) fn use_memory(
+    run: Run,
+    shared: Id,
+    body: impl FnOnce(&mut [u8]) -> usize,
+) -> Result<Option<usize>> {
+    let Some(Pending::Guest(other)) = &run.tasks().streams[shared].pending else {
+        return Ok(None);
+    };
+    let mut other = *other;
+    if other.remaining == 0 {
+        return Ok(None);
+    }
+    let range = bytes_of(&other, 1, other.remaining as usize)?;
+    let len = range.len();
+    // SAFETY: the instance is live, no code runs, and the slice is not kept: the host has no store
+    // meanwhile.
+    let memory = unsafe { other.options.memory_mut() };
+    let used = body(&mut memory[range]);
+    if used > len {
+        return Err(Error::msg(format_args!(
+            "found {used} used bytes of a stream, expected {len} at most"
+        )));
+    }
+    if used > 0 {
+        other.pointer += used as u64;
+        other.remaining -= used as u32;
+        run.tasks().ends[other.end].progress += used as u32;
+        wait_on(run, shared, other);
+    }
+    Ok(Some(used))
 }
 
 fn of_any(exchange: Arc<dyn Any + Send + Sync>) -> Arc<Exchange> {

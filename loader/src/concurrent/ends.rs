@@ -232,6 +232,63 @@ impl<T: Payload> StreamReader<T> {
     }
 }
 
+impl StreamReader<u8> {
+    /// Gives the bytes that a guest writes now to `body`, where they lie in its memory; `body` says
+    /// how many of the first ones it has used. `None` if nothing is being written: that is so until
+    /// [`ready`](StreamReader::ready) has waited for it, or if the writer is closed.
+    ///
+    /// # Errors
+    /// - `body` has used more bytes than there are.
+    /// - The end was given away, or is of another store.
+    pub fn read_with(
+        &mut self,
+        mut store: impl AsContextMut,
+        body: impl FnOnce(&[u8]) -> usize,
+    ) -> Result<Option<usize>> {
+        let run = run_of(&mut store.as_context_mut());
+        let end = HostEnd::of(&self.any);
+        end.shared(run)?;
+        copies::use_memory(run, end.shared, |bytes| body(bytes))
+    }
+
+    /// Whether the writer is closed, so that nothing more can be read.
+    ///
+    /// # Errors
+    /// The end was given away, or is of another store.
+    pub fn is_closed(&self, mut store: impl AsContextMut) -> Result<bool> {
+        let run = run_of(&mut store.as_context_mut());
+        Ok(HostEnd::of(&self.any).shared(run)?.is_dropped)
+    }
+}
+
+impl StreamWriter<u8> {
+    /// Has `body` write bytes to where a guest reads them now, in its memory; `body` says how many
+    /// it has written, from the first on. `None` if nothing is being read: that is so until
+    /// [`ready`](StreamWriter::ready) has waited for it, or if the reader is closed.
+    ///
+    /// # Errors
+    /// - `body` has written more bytes than there is room for.
+    /// - The end is of another store.
+    pub fn write_with(
+        &mut self,
+        mut store: impl AsContextMut,
+        body: impl FnOnce(&mut [u8]) -> usize,
+    ) -> Result<Option<usize>> {
+        let run = run_of(&mut store.as_context_mut());
+        self.end.shared(run)?;
+        copies::use_memory(run, self.end.shared, body)
+    }
+
+    /// Whether the reader is closed, so that nothing more is read.
+    ///
+    /// # Errors
+    /// The end is of another store.
+    pub fn is_closed(&self, mut store: impl AsContextMut) -> Result<bool> {
+        let run = run_of(&mut store.as_context_mut());
+        Ok(self.end.shared(run)?.is_dropped)
+    }
+}
+
 impl<T: Payload> StreamWriter<T> {
     /// A stream of the host: its two ends.
     pub fn pair(mut store: impl AsContextMut) -> (StreamWriter<T>, StreamReader<T>) {

@@ -142,7 +142,7 @@ impl Exchange {
 }
 
 /// The bytes of payloads in a guest's memory.
-fn bytes_of(at: &Copying, size: u32, count: usize) -> Result<Range<usize>> {
+pub(super) fn bytes_of(at: &Copying, size: u32, count: usize) -> Result<Range<usize>> {
     // SAFETY: the instance is live, no code runs, and the slice is not kept.
     let len = unsafe { at.options.memory() }.len() as u64;
     let bytes = u64::from(size) * count as u64;

@@ -1,8 +1,8 @@
 //! Values that pass between tasks and their callers.
 
 use cwasm_format::TrapCode;
-use cwasm_format::abi::{MAX_FLAT_ASYNC_PARAMS, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
-use cwasm_format::concurrent::OpRecord;
+use cwasm_format::abi::{Extent, MAX_FLAT_ASYNC_PARAMS, MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
+use cwasm_format::concurrent::{OpRecord, PLAIN};
 use cwasm_format::types::{FuncType, Types};
 
 use super::calls::progress;
@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::values::{LiftContext, LowerContext};
 use crate::vm::canon::CanonOptions;
 use crate::vm::tasks::slab::Id;
-use crate::vm::tasks::{Args, Caller, SubtaskState, TaskState};
+use crate::vm::tasks::{Args, Caller, Subtask, SubtaskState, TaskState};
 
 /// The type of a function of a component instance.
 fn func_type<'a>(run: Run, instance: Id, index: u32) -> Result<(&'a Types, &'a FuncType)> {
@@ -30,6 +30,12 @@ pub(super) fn lower_params(run: Run, id: Id, args: &mut [u64; 17]) -> Result<usi
         Caller::Host(call) => Err(Some(call.raw)),
         Caller::Nobody => Err(None),
     };
+    if let Ok(subtask) = caller
+        && let Some(count) = pass_params(run, subtask, args)
+    {
+        progress(run, subtask, SubtaskState::Started);
+        return Ok(count);
+    }
     let store = run.store();
     let (lent, borrowed) = (
         store.resources.begin_guest_call(),
@@ -55,6 +61,46 @@ pub(super) fn lower_params(run: Run, id: Id, args: &mut [u64; 17]) -> Result<usi
     store.resources.end_guest_call(lent);
     store.resources.end_host_call(borrowed);
     result
+}
+
+/// Passes parameters that need neither checks nor copies, if a call's are such: how many they are.
+fn pass_params(run: Run, subtask: Id, args: &mut [u64; 17]) -> Option<usize> {
+    let found = &run.tasks().subtasks[subtask];
+    let (op, size) = plain(found)?;
+    // The place of the result comes after the parameters.
+    let count = op.count as usize - usize::from(size != 0 && op.is_async != 0);
+    let given = found.args.values().get(..count)?;
+    args.get_mut(..count)?.copy_from_slice(given);
+    Some(count)
+}
+
+/// Passes a result that needs no checks, if a call's is such: whether it is.
+fn pass_result(run: Run, subtask: Id, flat: &[u64]) -> Result<bool> {
+    let found = &run.tasks().subtasks[subtask];
+    let (Some((op, size)), instance) = (plain(found), found.instance) else {
+        return Ok(false);
+    };
+    let value = flat.first().copied().unwrap_or(0);
+    if size == 0 || op.is_async == 0 {
+        run.tasks().subtasks[subtask].result = value;
+        return Ok(true);
+    }
+    let pointer = found.args.values().get(op.count as usize - 1);
+    let options = run.options(instance, &op.options);
+    // SAFETY: an instance of the store, whose code does not run.
+    let mut cx = unsafe { LowerContext::new(run.store(), &options) };
+    let extent = Extent { size, align: size };
+    let offset = cx.out_extent(pointer.copied().unwrap_or(0), extent)?;
+    cx.write(offset, &value.to_le_bytes()[..size as usize]);
+    Ok(true)
+}
+
+/// The record of a call whose parameters and result are numbers that pass as they are, and the
+/// bytes of the result.
+fn plain<'t>(subtask: &Subtask) -> Option<(&'t OpRecord, u32)> {
+    // SAFETY: a record of the artifact of the calling code, which lives as long as the store.
+    let op: &OpRecord = unsafe { subtask.op.as_ref() };
+    (op.align & PLAIN != 0).then_some((op, op.align & !PLAIN))
 }
 
 /// Copies the parameters of a guest's call.
@@ -157,7 +203,9 @@ pub(super) fn return_flat(run: Run, id: Id, flat: &[u64], max: usize) -> Result<
 fn return_to(run: Run, id: Id, caller: &Caller, flat: &[u64], max: usize) -> Result<()> {
     match caller {
         Caller::Guest(subtask) => {
-            copy_result(run, id, *subtask, (flat, max))?;
+            if !pass_result(run, *subtask, flat)? {
+                copy_result(run, id, *subtask, (flat, max))?;
+            }
             progress(run, *subtask, SubtaskState::Returned);
         }
         Caller::Host(call) => {

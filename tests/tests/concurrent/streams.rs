@@ -277,6 +277,116 @@ fn the_host_reads_what_a_guest_writes() {
     }
 }
 
+/// Writes all to where the guest reads it, at most `most` bytes at a time, and closes the stream.
+async fn write_in_place(
+    accessor: &Accessor<()>,
+    mut to: StreamWriter<u8>,
+    bytes: &[u8],
+    most: usize,
+) -> Result<()> {
+    let mut left = bytes;
+    // Nothing is read yet, or it is and was not asked for.
+    accessor.with(|store| to.write_with(store, |_| 0))?;
+    while !left.is_empty() {
+        to.ready(accessor).await?;
+        let written = accessor.with(|store| {
+            to.write_with(store, |room| {
+                assert!((1..=16).contains(&room.len()));
+                let count = left.len().min(room.len()).min(most);
+                room[..count].copy_from_slice(&left[..count]);
+                count
+            })
+        })?;
+        left = &left[written.expect("the guest reads")..];
+    }
+    assert!(!accessor.with(|store| to.is_closed(store))?);
+    accessor.with(|store| to.close(store))
+}
+
+#[test]
+fn the_host_writes_to_where_a_guest_reads() {
+    for (count, most) in [
+        (1, 1),
+        (16, 16),
+        (17, 16),
+        (100, 3),
+        (1000, 16),
+        (1000, 1000),
+    ] {
+        let (mut store, instance) = guest();
+        let sum = instance
+            .get_typed_func::<(Bytes,), (u32,)>(&mut store, "sum")
+            .unwrap();
+        let bytes: Vec<u8> = (0..count).map(|byte| byte as u8).collect();
+        let expected: u32 = bytes.iter().map(|byte| u32::from(*byte)).sum();
+        let run = store.run_concurrent(async |accessor| {
+            let (writer, reader) = accessor.with(|store| StreamWriter::pair(store));
+            let called = sum.call_concurrent(accessor, (reader,));
+            both(called, write_in_place(accessor, writer, &bytes, most)).await
+        });
+        let (found, written) = block_on(run).unwrap();
+        written.unwrap();
+        assert_eq!(found.unwrap(), (expected,), "{count} bytes");
+    }
+}
+
+#[test]
+fn the_host_reads_where_a_guest_writes() {
+    for (count, most) in [(1, 1), (8, 8), (20, 3), (20, 100), (300, 7)] {
+        let (mut store, instance) = guest();
+        let function = instance
+            .get_typed_func::<(u32,), (Bytes,)>(&mut store, "count")
+            .unwrap();
+        let run = store.run_concurrent(async |accessor| {
+            let (mut reader,) = function.call_concurrent(accessor, (count,)).await?;
+            let mut all = Vec::new();
+            loop {
+                reader.ready(accessor).await?;
+                let read = accessor.with(|store| {
+                    reader.read_with(store, |bytes| {
+                        let count = bytes.len().min(most);
+                        all.extend_from_slice(&bytes[..count]);
+                        count
+                    })
+                })?;
+                if read.is_none() {
+                    break;
+                }
+            }
+            assert!(accessor.with(|store| reader.is_closed(store))?);
+            accessor.with(|store| reader.close(store))?;
+            Ok::<_, cwasm::Error>(all)
+        });
+        let expected: Vec<u8> = (0..count).map(|byte| byte as u8).collect();
+        assert_eq!(block_on(run).unwrap().unwrap(), expected);
+    }
+}
+
+#[test]
+fn more_bytes_than_there_are_is_the_hosts_error() {
+    let (mut store, instance) = guest();
+    let sum = instance
+        .get_typed_func::<(Bytes,), (u32,)>(&mut store, "sum")
+        .unwrap();
+    let run = store.run_concurrent(async |accessor| {
+        let (mut writer, reader) = accessor.with(|store| StreamWriter::pair(store));
+        let called = sum.call_concurrent(accessor, (reader,));
+        let written = async {
+            writer.ready(accessor).await?;
+            let error = accessor.with(|store| writer.write_with(store, |room| room.len() + 1));
+            let text = format!("{:?}", error.unwrap_err());
+            assert!(text.contains("found 17 used bytes"), "{text}");
+            // The guest still reads.
+            write(accessor, writer, vec![1, 2]).await;
+            Ok::<_, cwasm::Error>(())
+        };
+        both(called, written).await
+    });
+    let (found, written) = block_on(run).unwrap();
+    written.unwrap();
+    assert_eq!(found.unwrap(), (3,));
+}
+
 #[test]
 fn a_guest_reads_strings() {
     let (mut store, instance) = guest();
