@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 #[cfg(feature = "async")]
+use std::task::{Context, Poll};
+#[cfg(feature = "async")]
 use std::time::Duration;
 use std::time::Instant;
 
@@ -124,6 +126,18 @@ impl<T: 'static> Store<T> {
         body: impl AsyncFnOnce(&Accessor<T>) -> R,
     ) -> Result<R> {
         concurrent::run_concurrent(self.as_context_mut(), body).await
+    }
+
+    /// Lets tasks and futures of earlier calls go on, as a call that waits does: those whose callers
+    /// have gone, those that have returned and still do something, and what was
+    /// [spawned](Accessor::spawn). It is ready when nothing can go on any more: tasks that are left
+    /// wait for what only another call does.
+    ///
+    /// # Errors
+    /// A trap of a task, or an error of the host.
+    #[cfg(feature = "async")]
+    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
+        concurrent::poll(&mut self.as_context_mut(), context)
     }
 
     /// The engine of the store.

@@ -194,7 +194,7 @@ impl<T: 'static, F: Future> Future for RunConcurrent<'_, T, F> {
             Poll::Ready(output) => Ok(output),
             // Ends of calls that the future waits for wake it.
             Poll::Pending => match take_turns(run, context) {
-                Ok(()) => return Poll::Pending,
+                Ok(_) => return Poll::Pending,
                 Err(error) => Err(error),
             },
         };
@@ -203,13 +203,30 @@ impl<T: 'static, F: Future> Future for RunConcurrent<'_, T, F> {
     }
 }
 
-/// Lets tasks go on until all of them wait, or for so many turns.
-fn take_turns(run: Run, context: &mut Context<'_>) -> Result<()> {
+/// Lets tasks go on. It is ready when none can any more.
+///
+/// # Errors
+/// A trap of a task, or an error of the host.
+pub(crate) fn poll<T: 'static>(
+    store: &mut StoreContextMut<'_, T>,
+    context: &mut Context<'_>,
+) -> Poll<Result<()>> {
+    let run = Run::new(store.opaque());
+    run.futures().set_waker(context.waker());
+    match take_turns(run, context) {
+        Ok(Turn::Deadlock) => Poll::Ready(Ok(())),
+        Ok(Turn::Taken | Turn::Waits) => Poll::Pending,
+        Err(error) => Poll::Ready(Err(error)),
+    }
+}
+
+/// Lets tasks go on until all of them wait, or for so many turns: what the last turn was.
+fn take_turns(run: Run, context: &mut Context<'_>) -> Result<Turn> {
     for _ in 0..super::TURNS {
         match take_turn(run, context) {
             Ok(Turn::Taken) if std::mem::take(&mut run.tasks().is_slice_over) => break,
             Ok(Turn::Taken) => {}
-            Ok(Turn::Waits | Turn::Deadlock) => return Ok(()),
+            Ok(turn @ (Turn::Waits | Turn::Deadlock)) => return Ok(turn),
             Err(error) => {
                 super::host::fail_closed(run);
                 return Err(error);
@@ -217,7 +234,7 @@ fn take_turns(run: Run, context: &mut Context<'_>) -> Result<()> {
         }
     }
     context.waker().wake_by_ref();
-    Ok(())
+    Ok(Turn::Taken)
 }
 
 impl<T: 'static, F> Drop for RunConcurrent<'_, T, F> {

@@ -48,8 +48,8 @@ use crate::vm::tasks::waitables::{Event, WaitableRef};
 use crate::vm::tasks::{self, Instance, Tasks};
 use futures::Futures;
 
-pub(crate) use accessor::run_concurrent;
 pub use accessor::{Access, Accessor};
+pub(crate) use accessor::{poll, run_concurrent};
 pub use ends::{FutureReader, FutureWriter, StreamReader, StreamWriter};
 pub use exchange::Payload;
 pub(crate) use host::{HostCall, Target, call, call_concurrent, poll_call};

@@ -116,6 +116,30 @@ fn a_call_that_nobody_polls_goes_on() {
 }
 
 #[test]
+fn what_is_left_goes_on_when_the_store_is_polled() {
+    let bench = Bench::new();
+    let (mut store, [early, stuck]) = bench.funcs(["early", "stuck"]);
+    // Nothing is left of what was never there.
+    let poll =
+        |store: &mut cwasm::Store<Host>| drive(std::future::poll_fn(|context| store.poll(context)));
+    assert_eq!(poll(&mut store).1, 0);
+    let (result, _) = drive(early.call_async(&mut store, (4,)));
+    assert_eq!((result.unwrap(), store.data().notes.len()), ((4,), 0));
+    drop(stuck.call_async(&mut store, (0,)));
+    let (result, pending) = poll(&mut store);
+    result.unwrap();
+    assert_eq!((&*store.data().notes, pending), (&[8][..], 4));
+    // One that waits for ever is no reason to wait.
+    let mut call = Box::pin(stuck.call_async(&mut store, (0,)));
+    let first = call
+        .as_mut()
+        .poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+    assert!(first.is_ready(), "a deadlock is told");
+    drop(call);
+    poll(&mut store).0.unwrap();
+}
+
+#[test]
 fn what_is_spawned_runs_beside_its_parent_and_after_it() {
     let bench = Bench::new();
     let (mut store, callback) = bench.func("callback");
