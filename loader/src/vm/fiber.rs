@@ -90,9 +90,32 @@ impl<R> Fiber<R> {
         store: NonNull<StoreOpaque>,
         how: Resume,
     ) -> Result<Option<Outcome<R>>> {
+        // SAFETY: the store is ours while the fiber is not running (the contract of `new`).
+        let slice = unsafe { store.as_ref() }.fibers.slice;
+        match slice {
+            None => self.switch(store, how),
+            Some(length) => self.resume_for(store, how, length),
+        }
+    }
+
+    /// As [`resume`](Fiber::resume), for a time slice.
+    #[cold]
+    fn resume_for(
+        &mut self,
+        store: NonNull<StoreOpaque>,
+        how: Resume,
+        length: Duration,
+    ) -> Result<Option<Outcome<R>>> {
+        let slice = Slice::begin(store, length)?;
+        let resumed = self.switch(store, how);
+        slice.end();
+        resumed
+    }
+
+    /// Switches to the fiber, and back.
+    fn switch(&mut self, store: NonNull<StoreOpaque>, how: Resume) -> Result<Option<Outcome<R>>> {
         let range = self.stack.range();
-        let slice = begin_slice(store)?;
-        let resumed = sys::thread::with_stack(range, || {
+        sys::thread::with_stack(range, || {
             self.exchange(store);
             let result = self.coroutine.resume(how);
             self.exchange(store);
@@ -100,11 +123,7 @@ impl<R> Fiber<R> {
                 CoroutineResult::Yield(()) => None,
                 CoroutineResult::Return(outcome) => Some(outcome),
             }
-        });
-        if let Some(slice) = slice {
-            slice.end();
-        }
-        resumed
+        })
     }
 
     /// The stack of a fiber that is over.
@@ -129,25 +148,22 @@ struct Slice {
     is_nested: bool,
 }
 
-/// Begins the time slice of a fiber that is resumed, if the store has them.
-fn begin_slice(store: NonNull<StoreOpaque>) -> Result<Option<Slice>> {
-    // SAFETY: the store is ours while the fiber is not running (the contract of `Fiber::new`).
-    let store = unsafe { store.as_ref() };
-    let Some(length) = store.fibers.slice else {
-        return Ok(None);
-    };
-    let slice = Slice {
-        interrupts: Arc::clone(store.interrupts()),
-        length,
-        is_nested: store.fibers.current.is_some(),
-    };
-    if !slice.is_nested {
-        slice.interrupts.begin_slice(length)?;
-    }
-    Ok(Some(slice))
-}
-
 impl Slice {
+    /// Begins that of a fiber that is resumed.
+    fn begin(store: NonNull<StoreOpaque>, length: Duration) -> Result<Slice> {
+        // SAFETY: the store is ours while the fiber is not running (the contract of `Fiber::new`).
+        let store = unsafe { store.as_ref() };
+        let slice = Slice {
+            interrupts: Arc::clone(store.interrupts()),
+            length,
+            is_nested: store.fibers.current.is_some(),
+        };
+        if !slice.is_nested {
+            slice.interrupts.begin_slice(length)?;
+        }
+        Ok(slice)
+    }
+
     /// The fiber is suspended, or over.
     fn end(self) {
         if !self.is_nested {
