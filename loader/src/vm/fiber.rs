@@ -195,10 +195,17 @@ fn give_way(store: NonNull<StoreOpaque>) -> Result<()> {
     // SAFETY: the store of the code that runs on this thread, which waits for us; made anew after
     // others have run.
     let store_of = || unsafe { &mut *store.as_ptr() };
-    store_of().interrupts().end_slice();
+    let interrupts = Arc::clone(store_of().interrupts());
+    interrupts.end_slice();
     let Ok(waiter) = store_of().waiter(Caller::Guest) else {
+        // A function of the host that cannot wait is between: perhaps it has returned when the next
+        // slice is over. The thread that waits for its end is there already.
+        if let Some(length) = store_of().fibers.slice {
+            let _ = interrupts.begin_slice(length);
+        }
         return Ok(());
     };
+    drop(interrupts);
     let turn = store_of().task_funcs.give_way;
     turn(store_of());
     Ok(waiter.give_way()?)

@@ -301,3 +301,39 @@ fn tasks_give_way() {
         }
     }
 }
+
+/// A host function calls another guest, which cannot give way, for longer than a slice: the first
+/// one does when it goes on.
+#[test]
+fn calls_of_host_functions_do_not_give_way() {
+    type Mix = cwasm::TypedFunc<(u32,), (u64,)>;
+    let bench = Bench::new();
+    let mut linker = Linker::<(Option<Mix>, u64)>::new(bench.workshop.engine());
+    let told = |mut store: cwasm::StoreContextMut<'_, (Option<Mix>, u64)>, (_,): (u32,)| {
+        if let Some(inner) = store.data_mut().0.take() {
+            let (result,) = inner.call(&mut store, (20_000_000,))?;
+            store.data_mut().1 = result;
+        }
+        Ok(())
+    };
+    linker.root().func_wrap("told", told).unwrap();
+    let mut store = Store::new(bench.workshop.engine(), (None, 0));
+    let mut mix = || {
+        let instance = linker.instantiate(&mut store, &bench.component).unwrap();
+        instance.get_typed_func(&mut store, "mix").unwrap()
+    };
+    let [inner, outer]: [Mix; 2] = [mix(), mix()];
+    let expected = inner.call(&mut store, (20_000_000,)).unwrap();
+    store.set_time_slice(Some(SLICE)).unwrap();
+    store.data_mut().0 = Some(inner);
+    let mut context = Context::from_waker(Waker::noop());
+    {
+        let mut call = pin!(outer.call_async(&mut store, (60_000_000,)));
+        let mut pending = 0;
+        while call.as_mut().poll(&mut context).is_pending() {
+            pending += 1;
+        }
+        assert!(pending >= 3, "{pending}");
+    }
+    assert_eq!(store.data().1, expected.0);
+}
