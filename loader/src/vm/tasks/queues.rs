@@ -318,7 +318,7 @@ mod tests {
         for task in 1..100_000 {
             ready.push(Id(0), Id(task));
             assert_eq!(ready.pop_of(Id(0)), Some(Id(task)));
-            assert!(ready.turns.len() <= 2 + IDLE_TURNS + 1);
+            assert!(ready.turns.len() <= 4 + IDLE_TURNS);
         }
         assert_eq!(ready.pop_of(Id(0)), None);
         assert_eq!(drain(&mut ready), [0]);
