@@ -9,5 +9,8 @@ fn misuse_does_not_compile() {
     cases.pass("tests/misuse/compiles/*.rs");
     cases.compile_fail("tests/misuse/*.rs");
     #[cfg(feature = "async")]
-    cases.compile_fail("tests/misuse/waiting/*.rs");
+    {
+        cases.pass("tests/misuse/waiting/compiles/*.rs");
+        cases.compile_fail("tests/misuse/waiting/*.rs");
+    }
 }
