@@ -77,8 +77,8 @@ pub struct OpRecord {
     pub align: u32,
 }
 
-/// Set in [`OpRecord::align`] if all bytes are payloads, and none of them a pointer or handle; or if
-/// flat values are passed on as they are.
+/// Set in [`OpRecord::align`] if all bytes are payloads, and none of them a pointer or handle; or
+/// if flat values are passed on as they are.
 pub const PLAIN: u32 = 1 << 31;
 
 macro_rules! ops {
