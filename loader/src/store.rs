@@ -128,8 +128,8 @@ impl<T: 'static> Store<T> {
         concurrent::run_concurrent(self.as_context_mut(), body).await
     }
 
-    /// Lets tasks and futures of earlier calls go on, as a call that waits does: those whose callers
-    /// have gone, those that have returned and still do something, and what was
+    /// Lets tasks and futures of earlier calls go on, as a call that waits does: those whose
+    /// callers have gone, those that have returned and still do something, and what was
     /// [spawned](Accessor::spawn). It is ready when nothing can go on any more: tasks that are left
     /// wait for what only another call does.
     ///
