@@ -88,30 +88,15 @@ impl Suspender {
     /// Waits for a future that `make` makes.
     ///
     /// # Errors
-    /// As [`wait_for`](Suspender::wait_for); nothing is made then.
+    /// As [`wait_for`](Suspender::wait_for).
     pub(crate) fn wait_for_boxed<'a, R>(
         &self,
         make: impl FnOnce() -> Box<dyn Future<Output = R> + Send + 'a>,
     ) -> Result<R, Cancelled> {
-        let Resume::Poll(context) = self.resume.get() else {
-            return Err(Cancelled);
-        };
-        // Most are ready at once: they are made, polled and dropped in one frame of their own.
-        let first = apart(|| {
-            let mut future = Box::into_pin(make());
-            match poll(future.as_mut(), context) {
-                Poll::Ready(output) => Ok(output),
-                Poll::Pending => Err(future),
-            }
-        });
-        let future = match first {
-            Ok(output) => return Ok(output),
-            Err(future) => future,
-        };
-        // The future's own code must not get into this frame, which the compiler could do if it
-        // saw which future it is.
-        let mut future = std::hint::black_box(future);
-        self.suspend();
+        // The future's own code must not get into this frame, neither from `make` nor because the
+        // compiler sees which future it is.
+        let future = std::hint::black_box(apart(make));
+        let mut future = Box::into_pin(future);
         let result = self.wait_for(future.as_mut());
         apart(|| drop(future));
         result
