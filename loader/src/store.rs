@@ -177,6 +177,8 @@ impl<T: 'static> Store<T> {
     /// could be stopped by an [`InterruptHandle`]; host functions do not. Calls that can wait have
     /// stacks of their own then, whatever they call. To be set while nothing runs.
     ///
+    /// A slice takes 100 µs at least, so that code goes on in each.
+    ///
     /// One thread of the engine, which also waits for deadlines, waits for the ends of slices.
     ///
     /// # Errors
@@ -186,6 +188,8 @@ impl<T: 'static> Store<T> {
         if length.is_some() && !crate::sys::detour::is_possible() {
             return Err(crate::Error::msg("time slices need a CPU with `xsave`"));
         }
+        const LEAST: Duration = Duration::from_micros(100);
+        let length = length.map(|length| length.max(LEAST));
         self.as_context_mut().opaque().fibers.slice = length;
         Ok(())
     }

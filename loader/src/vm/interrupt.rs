@@ -239,8 +239,12 @@ impl Interrupts {
     /// If the thread that waits for its end cannot be started.
     #[cfg(feature = "async")]
     pub(crate) fn begin_slice(self: &Arc<Self>, length: Duration) -> Result<()> {
+        // A time that is too far to be told never comes.
+        let Some(end) = Instant::now().checked_add(length) else {
+            return Ok(());
+        };
         let timer = self.engine.timer();
-        let end = timer.deadline(Instant::now() + length);
+        let end = timer.deadline(end);
         self.state().slice = Some(end);
         timer
             .add(end, Arc::downgrade(self))
