@@ -291,7 +291,7 @@ fn tasks_give_way() {
             let func = instance
                 .get_typed_func::<(u32,), (u32,)>(&mut store, name)
                 .unwrap();
-            let (result, pending, _) = drive(func.call_async(&mut store, (50_000_000,)));
+            let (result, pending, _) = drive(func.call_async(&mut store, (200_000_000,)));
             assert_eq!(result.unwrap(), (expected,), "{name}");
             let gives_way = slice.is_some() && name != "turns";
             assert!(
