@@ -140,7 +140,15 @@ pub(super) fn end(run: Run, id: Id) {
         future.give_back(run);
         accessor::with_store(run, || drop(future));
     }
+    // A guest may call and cancel any number of those that wake themselves while nobody polls.
+    let Futures { futures, woken, .. } = run.futures();
+    if woken.len() > 2 * futures.len() + MAX_ENDED {
+        woken.retain(|number| futures.get(Id(number)).is_some());
+    }
 }
+
+/// Futures that are over and may still be among the woken ones, beside as many as there are.
+const MAX_ENDED: usize = 64;
 
 /// Polls the futures that were woken: whether there were any.
 ///

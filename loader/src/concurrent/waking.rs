@@ -39,6 +39,23 @@ impl Woken {
     }
 }
 
+impl Woken {
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        let numbers = self.numbers.lock();
+        numbers.unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Leaves those for which that is so, each once.
+    pub(super) fn retain(&self, so: impl Fn(u32) -> bool) {
+        let numbers = self.numbers.lock();
+        let mut numbers = numbers.unwrap_or_else(PoisonError::into_inner);
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers.retain(|number| so(*number));
+    }
+}
+
 impl Waking {
     pub(super) fn new(number: u32, woken: &Arc<Woken>) -> Arc<Waking> {
         Arc::new(Waking {

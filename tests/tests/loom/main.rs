@@ -153,3 +153,20 @@ fn block_on_wakes_up() {
         }));
     });
 }
+
+/// Wakes of futures that are over are forgotten; that of one that is woken meanwhile is not.
+#[test]
+fn what_is_over_is_forgotten_and_no_more() {
+    loom::model(|| {
+        let mut store = Store::new(1);
+        for number in [7, 7, 8] {
+            Waker::from(Waking::new(number, &store.woken)).wake();
+        }
+        assert_eq!(store.woken.len(), 3);
+        let (waking, flag, _) = &store.futures[0];
+        flag.set_and_wake(Waker::from(Arc::clone(waking)));
+        store.woken.retain(|number| number == 0);
+        assert!(store.woken.len() <= 1);
+        store.run();
+    });
+}

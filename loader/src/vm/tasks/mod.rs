@@ -99,7 +99,8 @@ pub(crate) struct Task {
     /// What `context.get` returns, while it does not run.
     pub(crate) storage: [u64; 2],
     pub(crate) wait: Wait,
-    /// The next one and the one before of those that wait for the same set.
+    /// The next one and the one before in the [`List`](queues::List) of those that wait for the
+    /// same.
     next_waiting: Option<Id>,
     previous_waiting: Option<Id>,
     /// Its code, while that is suspended in the middle.

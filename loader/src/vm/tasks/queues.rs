@@ -1,12 +1,12 @@
-//! The queues of tasks: of those that can perhaps go on, and of those that have not begun.
+//! The queues of tasks: of those that can perhaps go on, and of those that wait for the same.
 //!
-//! What is removed in the middle stays in a queue until its turn comes: nothing here takes longer
-//! the more tasks there are.
+//! Nothing here takes longer the more tasks there are, and no queue is much longer than there are
+//! tasks, whatever guests call and cancel.
 
 use std::collections::VecDeque;
 
-use super::slab::Id;
-use super::{Tasks, Wait};
+use super::slab::{Id, Slab};
+use super::{Task, Tasks, Wait};
 use crate::vm::random::Random;
 
 /// Tasks that can perhaps go on, each in the queue of its instance.
@@ -75,6 +75,15 @@ impl Ready {
         queue.remove(place)
     }
 
+    /// Leaves the tasks of instances for which that is so.
+    fn retain(&mut self, mut so: impl FnMut(Id, Id) -> bool) {
+        for (instance, queue) in (0..).zip(&mut self.of) {
+            queue.retain(|id| so(Id(instance), *id));
+        }
+        self.len = self.of.iter().map(VecDeque::len).sum();
+        self.forget_idle_turns();
+    }
+
     /// Leaves each instance as many turns as it has tasks.
     fn forget_idle_turns(&mut self) {
         let mut left: Vec<usize> = self.of.iter().map(VecDeque::len).collect();
@@ -87,21 +96,60 @@ impl Ready {
     }
 }
 
+/// A list of tasks that wait for the same, through themselves: each waits for one thing.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct List {
+    first: Option<Id>,
+    last: Option<Id>,
+}
+
+impl List {
+    pub(crate) fn first(self) -> Option<Id> {
+        self.first
+    }
+
+    /// Adds a task, which is in no list.
+    pub(crate) fn push(&mut self, tasks: &mut Slab<Task>, id: Id) {
+        let last = self.last.replace(id);
+        match last {
+            Some(last) => tasks[last].next_waiting = Some(id),
+            None => self.first = Some(id),
+        }
+        tasks[id].previous_waiting = last;
+    }
+
+    /// Removes a task, if it is there and not in another list.
+    pub(crate) fn remove(&mut self, tasks: &mut Slab<Task>, id: Id) {
+        let task = &mut tasks[id];
+        if self.first != Some(id) && task.previous_waiting.is_none() {
+            return;
+        }
+        let (previous, next) = (task.previous_waiting.take(), task.next_waiting.take());
+        match previous {
+            Some(previous) => tasks[previous].next_waiting = next,
+            None => self.first = next,
+        }
+        match next {
+            Some(next) => tasks[next].previous_waiting = previous,
+            None => self.last = previous,
+        }
+    }
+}
+
 /// Tasks of an instance that have not begun.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Entering {
     /// Those of which only one runs at a time.
-    exclusive: VecDeque<Id>,
-    others: VecDeque<Id>,
-    len: usize,
+    exclusive: List,
+    others: List,
 }
 
 impl Entering {
     pub(crate) fn is_empty(&self) -> bool {
-        self.len == 0
+        self.exclusive.first.is_none() && self.others.first.is_none()
     }
 
-    fn queue(&mut self, is_exclusive: bool) -> &mut VecDeque<Id> {
+    fn list(&mut self, is_exclusive: bool) -> &mut List {
         match is_exclusive {
             true => &mut self.exclusive,
             false => &mut self.others,
@@ -116,8 +164,7 @@ impl Tasks {
         task.wait = Wait::Entry;
         let (instance, is_exclusive) = (task.instance, task.needs_exclusive());
         let entering = &mut self.instances[instance.index()].entering;
-        entering.queue(is_exclusive).push_back(id);
-        entering.len += 1;
+        entering.list(is_exclusive).push(&mut self.tasks, id);
     }
 
     /// A task waits no more until it can begin.
@@ -126,11 +173,7 @@ impl Tasks {
         task.wait = Wait::Nothing;
         let (instance, is_exclusive) = (task.instance, task.needs_exclusive());
         let entering = &mut self.instances[instance.index()].entering;
-        entering.len -= 1;
-        let queue = entering.queue(is_exclusive);
-        if queue.front() == Some(&id) {
-            queue.pop_front();
-        }
+        entering.list(is_exclusive).remove(&mut self.tasks, id);
     }
 
     /// A task waits for nothing any more.
@@ -143,24 +186,6 @@ impl Tasks {
         self.tasks[id].wait = Wait::Nothing;
     }
 
-    /// The first task of a queue of those that have not begun.
-    fn first_entering(&mut self, instance: Id, is_exclusive: bool) -> Option<Id> {
-        let entering = &mut self.instances[instance.index()].entering;
-        let queue = entering.queue(is_exclusive);
-        while let Some(id) = queue.front() {
-            let waits = self.tasks.get(*id).is_some_and(|task| {
-                task.wait == Wait::Entry
-                    && task.instance == instance
-                    && task.needs_exclusive() == is_exclusive
-            });
-            if waits {
-                return Some(*id);
-            }
-            queue.pop_front();
-        }
-        None
-    }
-
     /// Puts a task in the queue of those that can perhaps go on.
     pub(crate) fn enqueue(&mut self, id: Id) {
         if let Some(task) = self.tasks.get_mut(id)
@@ -168,6 +193,24 @@ impl Tasks {
         {
             task.is_queued = true;
             self.ready.push(task.instance, id);
+            if self.ready.len > 2 * self.tasks.len() + IDLE_TURNS {
+                self.forget_ended();
+            }
+        }
+    }
+
+    /// Takes tasks that are over out of the queue: a guest may make and cancel any number of them
+    /// while nobody takes turns.
+    fn forget_ended(&mut self) {
+        let tasks = &mut self.tasks;
+        self.ready.retain(|instance, id| {
+            let task = tasks.get_mut(id);
+            let task = task.filter(|task| task.instance == instance);
+            // Each once: another one may have its number now.
+            task.is_some_and(|task| std::mem::take(&mut task.is_queued))
+        });
+        for id in self.ready.of.iter().flatten() {
+            tasks[*id].is_queued = true;
         }
     }
 
@@ -274,10 +317,9 @@ impl Tasks {
     /// has stopped, one has begun, or there is no backpressure.
     pub(crate) fn wake_instance(&mut self, id: Id) {
         self.wake_locked(id);
-        for is_exclusive in [true, false] {
-            if let Some(task) = self.first_entering(id, is_exclusive) {
-                self.enqueue(task);
-            }
+        let Entering { exclusive, others } = self.instances[id.index()].entering;
+        for task in [exclusive.first, others.first].into_iter().flatten() {
+            self.enqueue(task);
         }
     }
 }
@@ -293,6 +335,7 @@ enum Verdict {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Caller;
     use super::*;
 
     /// Takes all: those that came in this order go in it.
@@ -323,6 +366,61 @@ mod tests {
         assert_eq!(ready.pop_of(Id(0)), None);
         assert_eq!(drain(&mut ready), [0]);
         assert_eq!(ready.len, 0);
+    }
+
+    /// A task whose record nobody reads.
+    fn task() -> Task {
+        Task::new(Id(0), std::ptr::NonNull::dangling(), Caller::Nobody)
+    }
+
+    #[test]
+    fn tasks_that_are_over_do_not_pile_up() {
+        let mut tasks = Tasks::default();
+        let waits = tasks.tasks.add(task());
+        tasks.enqueue(waits);
+        for _ in 0..100_000 {
+            // All have the same number.
+            let id = tasks.tasks.add(task());
+            tasks.enqueue(id);
+            tasks.tasks.remove(id);
+            assert!(tasks.ready.len <= 4 + IDLE_TURNS + 1);
+            assert!(tasks.ready.turns.len() <= 3 * (4 + IDLE_TURNS));
+        }
+        let last = tasks.tasks.add(task());
+        tasks.enqueue(last);
+        tasks.forget_ended();
+        assert_eq!(tasks.ready.pop(None), Some(waits));
+        assert_eq!(tasks.ready.pop(None), Some(last));
+        assert_eq!(tasks.ready.pop(None), None);
+    }
+
+    #[test]
+    fn a_list_is_in_order_whatever_is_removed() {
+        let (mut tasks, mut list) = (Slab::default(), List::default());
+        let mut random = Random::new(1);
+        let mut expected: Vec<Id> = Vec::new();
+        for _ in 0..10_000 {
+            match expected.len() {
+                len if len > 0 && random.below(2) == 0 => {
+                    let id = expected.remove(random.below(len));
+                    list.remove(&mut tasks, id);
+                    // What is in no list stays so.
+                    list.remove(&mut tasks, id);
+                    tasks.remove(id);
+                }
+                _ => {
+                    let id = tasks.add(task());
+                    list.push(&mut tasks, id);
+                    expected.push(id);
+                }
+            }
+            let mut next = list.first();
+            for id in &expected {
+                assert_eq!(next, Some(*id));
+                next = tasks[*id].next_waiting;
+            }
+            assert_eq!((next, list.last), (None, expected.last().copied()));
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What tasks wait for, and sets of it.
 
+use super::queues::List;
 use super::slab::Id;
 use super::{Tasks, Wait};
 
@@ -45,15 +46,14 @@ pub(crate) struct Set {
     events: u32,
     first: Option<WaitableRef>,
     last: Option<WaitableRef>,
-    /// The list of the tasks that wait for an event: the first and last.
-    first_waiting: Option<Id>,
-    last_waiting: Option<Id>,
+    /// The tasks that wait for an event.
+    waiting: List,
 }
 
 impl Set {
     /// Whether there is something in it, or somebody waits for it.
     pub(crate) fn is_in_use(&self) -> bool {
-        self.members != 0 || self.first_waiting.is_some()
+        self.members != 0 || self.waiting.first().is_some()
     }
 }
 
@@ -126,7 +126,7 @@ impl Tasks {
     /// The first task that waits for a set looks again whether it can go on. When it stops waiting,
     /// the next one does.
     fn wake_waiting(&mut self, set: Id) {
-        if let Some(task) = self.sets[set].first_waiting {
+        if let Some(task) = self.sets[set].waiting.first() {
             self.enqueue(task);
         }
     }
@@ -207,15 +207,8 @@ impl Tasks {
 
     /// A task waits for an event of a set, in this way.
     pub(crate) fn wait_for_set(&mut self, id: Id, set: Id, wait: Wait) {
-        let found = &mut self.sets[set];
-        let last = found.last_waiting.replace(id);
-        match last {
-            Some(last) => self.tasks[last].next_waiting = Some(id),
-            None => found.first_waiting = Some(id),
-        }
-        let task = &mut self.tasks[id];
-        task.wait = wait;
-        (task.previous_waiting, task.next_waiting) = (last, None);
+        self.tasks[id].wait = wait;
+        self.sets[set].waiting.push(&mut self.tasks, id);
         if self.has_event(set) {
             self.enqueue(id);
         }
@@ -223,20 +216,7 @@ impl Tasks {
 
     /// A task waits for an event of a set no more, if it still does.
     pub(crate) fn stop_waiting(&mut self, id: Id, set: Id) {
-        let task = &mut self.tasks[id];
-        let is_first = self.sets[set].first_waiting == Some(id);
-        if !is_first && task.previous_waiting.is_none() {
-            return;
-        }
-        let (previous, next) = (task.previous_waiting.take(), task.next_waiting.take());
-        match previous {
-            Some(previous) => self.tasks[previous].next_waiting = next,
-            None => self.sets[set].first_waiting = next,
-        }
-        match next {
-            Some(next) => self.tasks[next].previous_waiting = previous,
-            None => self.sets[set].last_waiting = previous,
-        }
+        self.sets[set].waiting.remove(&mut self.tasks, id);
         if self.has_event(set) {
             self.wake_waiting(set);
         }
