@@ -212,10 +212,13 @@ fn give_way(store: NonNull<StoreOpaque>) -> Result<()> {
 }
 
 impl StoreOpaque {
-    /// Whether the time slice of the code that runs is over. Safe in signal handlers.
+    /// Whether code that has failed to read the page of the interrupts need not stop: its time slice
+    /// is over, or somebody makes a request at this moment, and has protected the page already.
+    /// Safe in signal handlers.
     pub(crate) fn is_slice_over(&self) -> bool {
         let interrupts = self.interrupts_if_any();
-        interrupts.is_some_and(|interrupts| interrupts.is_slice_over())
+        let must_stop = interrupts.is_some_and(|interrupts| interrupts.is_requested());
+        self.fibers.slice.is_some() && !must_stop
     }
 
     /// What code does whose time slice is over.

@@ -271,12 +271,6 @@ impl Interrupts {
         }
     }
 
-    /// Whether code must not stop, but its time slice is over. Safe in signal handlers.
-    #[cfg(feature = "async")]
-    pub(crate) fn is_slice_over(&self) -> bool {
-        self.flag.load(Ordering::Acquire) == Request::Slice as u8
-    }
-
     /// Sets where the store's thread waits, or that it does not.
     pub(crate) fn set_waiter(&self, waiter: Option<Arc<Waiter>>) {
         self.state().waiter = waiter;
