@@ -3,11 +3,11 @@
 
 use std::process::{self, ExitCode};
 
-use cwasm::{Engine, Error, Instance, InstancePre, Result, Store, StoreLimits, Val};
+use cwasm::{Component, Engine, Error, Instance, InstancePre, Result, Store, StoreLimits, Val};
 use cwasm_compiler::Options;
 use cwasm_format::types::FuncType;
 use cwasm_format::wit::Wit;
-use cwasm_wasi::{Command, Exit, WasiCtx};
+use cwasm_wasi::{Command, Exit, WasiCtx, p3};
 
 use crate::args::RunArgs;
 use crate::input::Name;
@@ -15,7 +15,8 @@ use crate::invoke::Call;
 use crate::limits::Timeout;
 use crate::load::{linked, open};
 use crate::surface::{Surface, functions};
-use crate::{invoke, open_files, output, value};
+use crate::wasi::Version;
+use crate::{invoke, open_files, output, value, wasi};
 
 /// The export that makes a component a program.
 pub(crate) const WASI_RUN: &str = "wasi:cli/run@";
@@ -31,11 +32,14 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
     let component = open(&engine, &args.file, &args.limits, &options)?;
     let call = args.invoke.as_deref().map(Call::parse).transpose()?;
     // What a program's types are, nobody asks.
-    let is_program = component
-        .exports()
-        .any(|(name, _)| name.starts_with(WASI_RUN));
-    if call.is_none() && is_program {
-        return started(args, &linked(&engine, &component)?, run_program);
+    let mut exports = component.exports();
+    let program = exports.find_map(|(name, _)| name.starts_with(WASI_RUN).then_some(name));
+    if let (None, Some(program)) = (&call, program) {
+        let linked = linked(&engine, &component)?;
+        return match Version::of(program) {
+            Version::P2 => started(args, &linked, run_program),
+            Version::P3 => started(args, &linked, run_program_p3),
+        };
     }
     let description = component.describe()?;
     let artifact = component.artifact();
@@ -47,8 +51,17 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
     let (name, ty) = invoke::find(&call, &exports)?;
     let has_result = ty.result.is_some();
     started(args, &linked(&engine, &component)?, |store, instance| {
-        invoke(store, instance, &call, (name, has_result))
+        let function = (name, has_result);
+        wait(&component, invoke(store, instance, &call, function))
     })
+}
+
+/// Waits for a future. The thread waits for descriptors and timers itself, if there can be any.
+fn wait<R>(component: &Component, future: impl Future<Output = R>) -> R {
+    match wasi::waits(component) {
+        true => p3::block_on(future),
+        false => cwasm::block_on(future),
+    }
 }
 
 /// Instantiates a component, runs it, and ends the process with its exit code.
@@ -74,7 +87,8 @@ fn started(
     }
     let _timeout = args.timeout.map(Timeout::start).transpose()?;
     end_with_a_broken_pipe();
-    let result = linked.instantiate(&mut store);
+    let component = linked.component();
+    let result = wait(component, linked.instantiate_async(&mut store));
     let result = result.and_then(|instance| run(&mut store, instance));
     let code = match result {
         Ok(code) => code,
@@ -95,7 +109,15 @@ fn run_program(store: &mut Store<WasiCtx>, instance: Instance) -> Result<u8> {
     }
 }
 
-fn invoke(
+fn run_program_p3(store: &mut Store<WasiCtx>, instance: Instance) -> Result<u8> {
+    let program = p3::Command::new(&mut *store, &instance)?;
+    match p3::block_on(program.run(store, |wasi| wasi))? {
+        Ok(()) => Ok(0),
+        Err(()) => Ok(1),
+    }
+}
+
+async fn invoke(
     store: &mut Store<WasiCtx>,
     instance: Instance,
     call: &Call<'_>,
@@ -107,7 +129,7 @@ fn invoke(
     let func_type = func.ty(&*store)?;
     let params = call.params(&func_type)?;
     let mut results = vec![Val::Bool(false); usize::from(has_result)];
-    func.call(store, &params, &mut results)?;
+    func.call_async(store, &params, &mut results).await?;
     if let (Some(value), Some(ty)) = (results.pop(), func_type.results().next()) {
         output::print(&format!("{}\n", value::text(value, &ty)?))?;
     }

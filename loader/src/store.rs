@@ -140,6 +140,13 @@ impl<T: 'static> Store<T> {
         concurrent::poll(&mut self.as_context_mut(), context)
     }
 
+    /// How many tasks of guests there are: calls of the kind that waits which have not returned, or
+    /// have and still do something.
+    #[cfg(feature = "async")]
+    pub fn task_count(&mut self) -> usize {
+        concurrent::task_count(self.as_context_mut().opaque())
+    }
+
     /// The engine of the store.
     pub fn engine(&self) -> &Engine {
         self.owner.context().engine()

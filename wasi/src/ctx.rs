@@ -19,6 +19,8 @@ use crate::filesystem::{DirPerms, FilePerms, Preopen};
 use crate::http::HttpState;
 use crate::io::{Signal, now};
 use crate::open_files::OpenFiles;
+#[cfg(feature = "p3")]
+use crate::p3::Writes;
 use crate::random::Random;
 use crate::sockets::{NetworkPolicy, SocketUse};
 
@@ -45,6 +47,8 @@ pub struct WasiCtx {
     pub(crate) wall_clock: Box<dyn WallClock>,
     pub(crate) random: Random,
     pub(crate) network: NetworkPolicy,
+    #[cfg(feature = "p3")]
+    pub(crate) writes: Writes,
     #[cfg(feature = "http")]
     pub(crate) http: HttpState,
     /// When waits end, by the system's monotonic clock in nanoseconds.
@@ -133,6 +137,8 @@ impl WasiCtxBuilder {
                 wall_clock: Box::new(SystemClocks::new()),
                 random: Random::default(),
                 network: NetworkPolicy::default(),
+                #[cfg(feature = "p3")]
+                writes: Writes::default(),
                 #[cfg(feature = "http")]
                 http: HttpState::default(),
                 deadline: None,

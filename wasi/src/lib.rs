@@ -1,7 +1,8 @@
-//! WASI 0.2 for hosts of [`cwasm`]: what the programs that people build import.
+//! WASI 0.2 and 0.3 for hosts of [`cwasm`]: what the programs that people build import.
 //!
 //! A guest may do what its [`WasiCtx`] allows, and at first that is nothing: no files, no network,
-//! no output. Operations block the thread that calls the guest; nothing starts a thread.
+//! no output. Operations of 0.2 block the thread that calls the guest; nothing starts a thread. 0.3
+//! is in the module `p3`, a feature.
 //!
 //! ```no_run
 //! use cwasm::{Component, Engine, Linker, Store};
@@ -31,6 +32,8 @@ pub mod http;
 mod io;
 mod link;
 mod open_files;
+#[cfg(feature = "p3")]
+pub mod p3;
 mod quota;
 mod random;
 mod sockets;

@@ -2,6 +2,7 @@
 
 use cwasm::{Linker, Result};
 
+use crate::bindings::wasi as wit;
 use crate::ctx::WasiCtx;
 
 /// Defines all interfaces of WASI 0.2 but `wasi:http`; `get` finds the state in the store's data.
@@ -20,8 +21,10 @@ pub fn add_to_linker<T: 'static>(
     add_sockets_to_linker(linker, get)
 }
 
+/// Functions that define packages of a version, whose bindings the module has as `wit`, and
+/// interfaces by themselves; `$example` is one of the latter.
 macro_rules! packages {
-    ($($(#[$docs:meta])* $name:ident: $package:ident { $($interface:ident),* };)*) => {
+    ($example:literal; $($(#[$docs:meta])* $name:ident: $package:ident { $($interface:ident),* };)*) => {
         $(
             $(#[$docs])*
             ///
@@ -40,10 +43,10 @@ macro_rules! packages {
         ///
         /// ```
         /// use cwasm::{Engine, Linker};
-        /// use cwasm_wasi::{WasiCtx, interfaces};
+        /// use cwasm_wasi::WasiCtx;
         ///
         /// let mut linker = Linker::<WasiCtx>::new(&Engine::default());
-        /// interfaces::clocks::wall_clock::add_to_linker(&mut linker, |wasi| wasi)?;
+        #[doc = $example]
         /// # Ok::<(), cwasm::Error>(())
         /// ```
         pub mod interfaces {
@@ -58,7 +61,8 @@ macro_rules! packages {
                         pub mod $interface {
                             use cwasm::{Linker, Result};
 
-                            use crate::bindings::wasi::$package::$interface;
+                            use super::super::super::wit::$package::$interface;
+
                             use crate::ctx::WasiCtx;
 
                             /// Defines the interface; `get` finds the state in the store's data.
@@ -79,7 +83,12 @@ macro_rules! packages {
     };
 }
 
+#[cfg(feature = "p3")]
+pub(crate) use packages;
+
 packages! {
+    "cwasm_wasi::interfaces::clocks::wall_clock::add_to_linker(&mut linker, |wasi| wasi)?;";
+
     /// Defines `wasi:io`: errors, pollables and streams, which most other interfaces use.
     add_io_to_linker: io { error, poll, streams };
 

@@ -11,7 +11,7 @@ use crate::quota::{Claim, Quota};
 const MAX_OPEN_FILES: usize = 512;
 
 /// What a guest has open, and how much that may be.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct OpenFiles(Quota);
 
 /// Something open, counted until it is dropped.

@@ -6,7 +6,7 @@ use crate::bindings::wasi::random as wit;
 use crate::ctx::WasiCtx;
 
 /// The most bytes that one call may ask for.
-const MAX_BYTES: u64 = 64 << 20;
+pub(crate) const MAX_BYTES: u64 = 64 << 20;
 
 /// Where random bytes come from; the system, if the host has not chosen.
 #[derive(Default)]

@@ -105,6 +105,15 @@ impl<T: 'static> Accessor<T> {
     }
 }
 
+impl<T: 'static> StoreContextMut<'_, T> {
+    /// Gives `body` the store as futures have it: to make streams and spawn futures in a host
+    /// function that does not wait.
+    pub fn with_accessor<R>(&mut self, body: impl FnOnce(&Accessor<T>) -> R) -> R {
+        let accessor = Accessor::new(self.opaque().id());
+        with_store(Run::new(self.opaque()), || body(&accessor))
+    }
+}
+
 /// A way to the host `H` in the data `T` of a store: what async functions of traits that
 /// [`bindgen!`](crate::bindgen!) makes have instead of `&mut self`.
 pub struct Access<'a, T: 'static, H: 'static> {

@@ -47,6 +47,7 @@ pub(super) fn new(run: Run, instance: Id, record: &OpRecord, is_future: bool) ->
         payload,
         is_dropped: false,
         pending: None,
+        watcher: None,
         ends: 2,
     });
     let add = |is_readable| {
@@ -269,21 +270,26 @@ fn wait_on(run: Run, shared: Id, copying: Copying) {
     notify(run, copying.end, CopyResult::Completed, !is_future);
 }
 
-/// Gives the host the memory of a guest's read or write of bytes, of which it uses the first ones:
-/// how many. `None` if there is no such read or write now.
+/// Gives an end of the host the memory of the other end's read or write of bytes, of which it uses
+/// the first ones: how many. `None` if there is no such read or write now. There are no bytes if it
+/// is one of none.
 ///
 /// # Errors
 /// It says that it has used more than there are.
 pub(super) fn use_memory(
     run: Run,
-    shared: Id,
+    (shared, is_readable): (Id, bool),
     body: impl FnOnce(&mut [u8]) -> usize,
 ) -> Result<Option<usize>> {
-    let Some(Pending::Guest(other)) = &run.tasks().streams[shared].pending else {
-        return Ok(None);
+    let mut other = match &run.tasks().streams[shared].pending {
+        Some(Pending::Guest(other)) => *other,
+        Some(Pending::Host(other)) => {
+            return use_buffer(run, (shared, is_readable), Arc::clone(other), body);
+        }
+        None => return Ok(None),
     };
-    let mut other = *other;
-    if other.remaining == 0 {
+    let (left, is_empty) = left_of_guest(run, &other);
+    if left == 0 && !is_empty {
         return Ok(None);
     }
     let range = bytes_of(&other, 1, other.remaining as usize)?;
@@ -293,9 +299,7 @@ pub(super) fn use_memory(
     let memory = unsafe { other.options.memory_mut() };
     let used = body(&mut memory[range]);
     if used > len {
-        return Err(Error::msg(format_args!(
-            "found {used} used bytes of a stream, expected {len} at most"
-        )));
+        return Err(too_many_used(used, len));
     }
     if used > 0 {
         other.pointer += used as u64;
@@ -304,6 +308,33 @@ pub(super) fn use_memory(
         wait_on(run, shared, other);
     }
     Ok(Some(used))
+}
+
+/// As [`use_memory`], of a read or write of the host's.
+fn use_buffer(
+    run: Run,
+    (shared, is_readable): (Id, bool),
+    other: Arc<dyn Any + Send + Sync>,
+    body: impl FnOnce(&mut [u8]) -> usize,
+) -> Result<Option<usize>> {
+    // One is ours, one is the pending's, and one its future's, unless that is gone.
+    if Arc::strong_count(&other) < 3 {
+        return Ok(None);
+    }
+    let other = of_any(other);
+    let used = other.use_bytes(body)?;
+    if used.is_some_and(|used| used > 0) {
+        run.tasks().streams[shared].pending = None;
+        end_exchange(run, shared, !is_readable, &other);
+    }
+    Ok(used)
+}
+
+/// The error of a host that has used more bytes than there are.
+pub(super) fn too_many_used(used: usize, len: usize) -> Error {
+    Error::msg(format_args!(
+        "found {used} used bytes of a stream, expected {len} at most"
+    ))
 }
 
 fn of_any(exchange: Arc<dyn Any + Send + Sync>) -> Arc<Exchange> {
@@ -572,6 +603,9 @@ pub(super) fn release(run: Run, id: Id) {
     shared.ends -= 1;
     if !shared.is_dropped {
         shared.is_dropped = true;
+        if let Some(watcher) = shared.watcher.take() {
+            watcher.wake();
+        }
         match shared.pending.take() {
             Some(Pending::Guest(pending)) => notify(run, pending.end, CopyResult::Dropped, false),
             Some(Pending::Host(pending)) => of_any(pending).end(CopyResult::Dropped),

@@ -5,8 +5,10 @@
 //! never waits for a buffer to be full.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::task::Poll;
 
 use cwasm_format::abi::{Flat, FlatType, HANDLE_SIZE, Layout};
 use cwasm_format::hash::{Tag, TypeHash};
@@ -75,6 +77,21 @@ impl HostEnd {
     }
 }
 
+/// Waits until the other end is closed.
+async fn closed<D: 'static>(accessor: &Accessor<D>, end: HostEnd) -> Result<()> {
+    poll_fn(|context| {
+        accessor.with(|mut store| match end.shared(run_of(&mut store)) {
+            Ok(shared) if shared.is_dropped => Poll::Ready(Ok(())),
+            Ok(shared) => {
+                shared.watcher = Some(context.waker().clone());
+                Poll::Pending
+            }
+            Err(error) => Poll::Ready(Err(error)),
+        })
+    })
+    .await
+}
+
 /// Begins a read or write, and waits until it is over: what `finish` makes of its buffer.
 async fn exchange<D: 'static, B: Buffer + 'static, R>(
     accessor: &Accessor<D>,
@@ -133,6 +150,7 @@ fn make<T: Payload>(run: Run, is_future: bool) -> (HostEnd, StreamAny) {
         payload: T::HASH,
         is_dropped: false,
         pending: None,
+        watcher: None,
         ends: 2,
     });
     let writable = HostEnd {
@@ -203,6 +221,17 @@ impl<T: Payload> StreamReader<T> {
         exchange(accessor, HostEnd::of(&self.any), buffer, |_| ()).await
     }
 
+    /// Waits until the writer is closed. Something else may be done meanwhile: a read goes on.
+    ///
+    /// # Errors
+    /// The end was given away, or is of another store.
+    ///
+    /// # Panics
+    /// As [`Accessor::with`].
+    pub async fn closed<D: 'static>(&self, accessor: &Accessor<D>) -> Result<()> {
+        closed(accessor, HostEnd::of(&self.any)).await
+    }
+
     /// Reads all payloads, until the writer is closed; closes this end.
     ///
     /// # Errors
@@ -233,9 +262,10 @@ impl<T: Payload> StreamReader<T> {
 }
 
 impl StreamReader<u8> {
-    /// Gives the bytes that a guest writes now to `body`, where they lie in its memory; `body` says
+    /// Gives the bytes that are written now to `body`, where they lie in the guest's memory; `body` says
     /// how many of the first ones it has used. `None` if nothing is being written: that is so until
-    /// [`ready`](StreamReader::ready) has waited for it, or if the writer is closed.
+    /// [`ready`](StreamReader::ready) has waited for it, or if the writer is closed. There are none
+    /// in a write of nothing.
     ///
     /// # Errors
     /// - `body` has used more bytes than there are.
@@ -248,7 +278,7 @@ impl StreamReader<u8> {
         let run = run_of(&mut store.as_context_mut());
         let end = HostEnd::of(&self.any);
         end.shared(run)?;
-        copies::use_memory(run, end.shared, |bytes| body(bytes))
+        copies::use_memory(run, (end.shared, true), |bytes| body(bytes))
     }
 
     /// Whether the writer is closed, so that nothing more can be read.
@@ -262,9 +292,10 @@ impl StreamReader<u8> {
 }
 
 impl StreamWriter<u8> {
-    /// Has `body` write bytes to where a guest reads them now, in its memory; `body` says how many
+    /// Has `body` write bytes to where they are read now, in the guest's memory; `body` says how many
     /// it has written, from the first on. `None` if nothing is being read: that is so until
-    /// [`ready`](StreamWriter::ready) has waited for it, or if the reader is closed.
+    /// [`ready`](StreamWriter::ready) has waited for it, or if the reader is closed. There is no
+    /// room in a read of nothing, which waits for bytes to be written by other means.
     ///
     /// # Errors
     /// - `body` has written more bytes than there is room for.
@@ -276,7 +307,7 @@ impl StreamWriter<u8> {
     ) -> Result<Option<usize>> {
         let run = run_of(&mut store.as_context_mut());
         self.end.shared(run)?;
-        copies::use_memory(run, self.end.shared, body)
+        copies::use_memory(run, (self.end.shared, false), body)
     }
 
     /// Whether the reader is closed, so that nothing more is read.
@@ -336,6 +367,17 @@ impl<T: Payload> StreamWriter<T> {
             is_last: false,
         };
         exchange(accessor, self.end, buffer, |_| ()).await
+    }
+
+    /// Waits until the reader is closed. Something else may be done meanwhile: a write goes on.
+    ///
+    /// # Errors
+    /// The end is of another store.
+    ///
+    /// # Panics
+    /// As [`Accessor::with`].
+    pub async fn closed<D: 'static>(&self, accessor: &Accessor<D>) -> Result<()> {
+        closed(accessor, self.end).await
     }
 
     async fn write_once<D: 'static>(
@@ -449,6 +491,17 @@ impl<T: Payload> FutureWriter<T> {
             payload: PhantomData,
         };
         (writer, reader)
+    }
+
+    /// Waits until the reader is closed.
+    ///
+    /// # Errors
+    /// The end is of another store.
+    ///
+    /// # Panics
+    /// As [`Accessor::with`].
+    pub async fn closed<D: 'static>(&self, accessor: &Accessor<D>) -> Result<()> {
+        closed(accessor, self.end).await
     }
 
     /// Writes the value, and waits until it is read: the value, if the reader is closed. Closes

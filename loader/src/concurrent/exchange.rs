@@ -9,7 +9,7 @@ use std::task::{Poll, Waker};
 
 use cwasm_format::TrapCode;
 
-use super::Run;
+use super::{Run, copies};
 use crate::error::{Error, Result};
 use crate::values::{Lift, LiftContext, Lower, LowerContext, handles};
 use crate::vm::tasks::streams::{CopyResult, Copying};
@@ -37,6 +37,9 @@ pub(super) trait Buffer: Send {
     fn put(&mut self, items: &mut dyn Any) -> Option<usize>;
     fn as_any(&mut self) -> &mut dyn Any;
 }
+
+/// The most bytes that pass at once between two ends of the host, where they lie.
+const ROOM: usize = 64 << 10;
 
 /// What is read.
 pub(super) struct Reading<T> {
@@ -129,6 +132,31 @@ impl Exchange {
                 "both ends of a stream are the host's, with other Rust types",
             )),
         }
+    }
+
+    /// Gives the bytes that are written, or room for bytes that are read, to the other end, which
+    /// uses the first ones: how many. `None` if the payloads are no bytes.
+    pub(super) fn use_bytes(&self, body: impl FnOnce(&mut [u8]) -> usize) -> Result<Option<usize>> {
+        let mut state = self.lock();
+        let buffer = state.buffer.as_any();
+        let (items, reads) = if let Some(writing) = buffer.downcast_mut::<Writing<u8>>() {
+            (&mut writing.items, false)
+        } else if let Some(reading) = buffer.downcast_mut::<Reading<u8>>() {
+            reading.items.resize(ROOM.min(reading.max), 0);
+            (&mut reading.items, true)
+        } else {
+            return Ok(None);
+        };
+        let len = items.len();
+        let used = body(items);
+        if used > len {
+            return Err(copies::too_many_used(used, len));
+        }
+        match reads {
+            true => items.truncate(used),
+            false => drop(items.drain(..used)),
+        }
+        Ok(Some(used))
     }
 
     /// It is over.

@@ -232,6 +232,14 @@ pub(crate) const FUNCS: TaskFuncs = TaskFuncs {
     give_way,
 };
 
+/// How many tasks there are.
+pub(crate) fn task_count(store: &mut StoreOpaque) -> usize {
+    match store.tasks {
+        Some(_) => Run::new(store).tasks().tasks.len(),
+        None => 0,
+    }
+}
+
 /// The time slice of the task that runs, if one does, is over.
 fn give_way(store: &mut StoreOpaque) {
     if store.tasks.is_some() {

@@ -102,6 +102,8 @@ enum Form {
     Concurrent,
     /// WIT declares it so, but the host's function does not wait.
     AtOnce,
+    /// The host's function does not wait, and gets a way to the store.
+    Store,
 }
 
 impl Form {
@@ -121,8 +123,14 @@ impl Form {
             // The store cannot be a caller's own while others of its calls go on.
             true => Form::Concurrent,
             _ if flags.is_async => Form::Async,
+            _ if flags.has_store => Form::Store,
             _ => Form::Sync,
         })
+    }
+
+    /// Whether the host's function gets an `Access`, in place of `self`.
+    fn has_access(self) -> bool {
+        matches!(self, Form::Concurrent | Form::Store)
     }
 }
 
@@ -178,7 +186,7 @@ pub(super) fn export(
     let mode = match form {
         // Others go on meanwhile: what is given must be there until the guest takes it.
         Form::Concurrent => Mode::Owned,
-        Form::Sync | Form::Async | Form::AtOnce => Mode::Borrowed,
+        Form::Sync | Form::Async | Form::AtOnce | Form::Store => Mode::Borrowed,
     };
     let borrowed = Signature::new(types, func, mode, scope)?;
     let (field, method) = (group.guest_field(func), group.guest_method(func));
@@ -244,7 +252,7 @@ pub(super) fn export(
                 quote!(call_async(#store, (#(#names,)*)).await),
             )
         }
-        Form::Sync | Form::AtOnce => (
+        Form::Sync | Form::AtOnce | Form::Store => (
             quote!(),
             quote!(),
             quote!(impl #krate::AsContextMut),
@@ -457,7 +465,7 @@ fn import(
     let krate = types.krate;
     let flags = rules.flags(types.tree, scope.interface, &func.name);
     let form = Form::of_import(func, flags)?;
-    types.uses_async(matches!(form, Form::Concurrent | Form::AtOnce));
+    types.uses_async(form == Form::AtOnce || form.has_access());
     let is_trappable = flags.is_trappable || is_trappable(failing.trappable, func, instance);
     let signature = Signature::new(types, func, Mode::Owned, scope)?;
     let (names, param_types) = (&signature.names, &signature.types);
@@ -473,9 +481,13 @@ fn import(
     let call = match form {
         Form::Sync | Form::AtOnce => quote!(#host_trait::#method(#host, #(#names),*)),
         Form::Async => quote!(#host_trait::#method(#host, #(#names),*).await),
-        Form::Concurrent => {
+        Form::Concurrent | Form::Store => {
             let implementor = own("H_");
-            quote!(<#implementor as #host_trait>::#method(#access, #(#names),*).await)
+            let call = quote!(<#implementor as #host_trait>::#method(#access, #(#names),*));
+            match form {
+                Form::Concurrent => quote!(#call.await),
+                _ => call,
+            }
         }
     };
     let has_result = signature.result.is_some();
@@ -486,11 +498,11 @@ fn import(
                 None => quote!(()),
             };
             let convert = convert_method(types, error);
-            let converted = match form {
-                Form::Concurrent => quote! {
+            let converted = match form.has_access() {
+                true => quote! {
                     #access.with(|#host| #root_trait::#convert(#host, error))
                 },
-                _ => quote!(#root_trait::#convert(#host, error)),
+                false => quote!(#root_trait::#convert(#host, error)),
             };
             let body = quote! {
                 let result = match #call {
@@ -557,13 +569,23 @@ fn import(
                 })
             })),
         ),
+        Form::Store => (
+            quote!(#access: #krate::Access<'_, T_, Self>),
+            returned,
+            quote!(func_wrap(#name, move |mut #store, (#(#names,)*)| {
+                #store.with_accessor(|#store| {
+                    let #access = #krate::Access::new(#store, &#get);
+                    #body
+                })
+            })),
+        ),
     };
-    let (generics, bounds) = match form {
-        Form::Concurrent => (
+    let (generics, bounds) = match form.has_access() {
+        true => (
             quote!(<T_: 'static>),
             quote!(where Self: ::core::marker::Sized + 'static),
         ),
-        _ => (quote!(), quote!()),
+        false => (quote!(), quote!()),
     };
     Ok(Import {
         method: quote! {

@@ -40,6 +40,8 @@ pub(crate) struct Flags {
     pub(crate) is_sync: bool,
     /// Whether it can return an error that ends the call as a trap does.
     pub(crate) is_trappable: bool,
+    /// Whether it gets a way to the store.
+    pub(crate) has_store: bool,
 }
 
 /// Whose functions the rules are for.
@@ -166,8 +168,9 @@ impl Flags {
                 match (word.unwrap_or_default().as_str(), side) {
                     ("sync", _) => flags.is_sync = true,
                     ("trappable", Side::Imports) => flags.is_trappable = true,
+                    ("store", Side::Imports) => flags.has_store = true,
                     (_, Side::Imports) => {
-                        let message = "expected `async`, `sync` or `trappable`";
+                        let message = "expected `async`, `sync`, `store` or `trappable`";
                         return Err(Error::new(span, message));
                     }
                     (_, Side::Exports) => {

@@ -25,8 +25,8 @@ pub(super) enum Kind {
 }
 
 #[derive(Clone)]
-pub(super) struct OpenFile {
-    pub(super) file: Arc<Counted<File>>,
+pub(crate) struct OpenFile {
+    pub(crate) file: Arc<Counted<File>>,
     /// What was asked for when it was opened, as far as it is allowed.
     pub(super) perms: FilePerms,
     /// What the folder allows.
@@ -73,12 +73,12 @@ impl Descriptor {
     /// # Errors
     /// [`ErrorCode::IsDirectory`]; [`ErrorCode::NotPermitted`] if the folder does not allow it;
     /// [`ErrorCode::BadDescriptor`] if the file was not opened for it.
-    pub(super) fn readable(&self) -> Result<&OpenFile, FsError> {
+    pub(crate) fn readable(&self) -> Result<&OpenFile, FsError> {
         self.file_with(FilePerms::READ)
     }
 
     /// The file, if it may be written to; errors as for [`readable`](Descriptor::readable).
-    pub(super) fn writable(&self) -> Result<&OpenFile, FsError> {
+    pub(crate) fn writable(&self) -> Result<&OpenFile, FsError> {
         self.file_with(FilePerms::WRITE)
     }
 
@@ -104,7 +104,7 @@ impl Descriptor {
         }
     }
 
-    pub(super) fn metadata(&self) -> Result<Metadata, FsError> {
+    pub(crate) fn metadata(&self) -> Result<Metadata, FsError> {
         Ok(match &self.0 {
             Kind::File(file) => file.file.metadata()?,
             Kind::Dir(dir) => dir.dir.dir_metadata()?,
@@ -119,32 +119,11 @@ impl Descriptor {
 }
 
 impl WasiCtx {
-    pub(super) fn descriptor(
+    pub(crate) fn descriptor(
         &self,
         descriptor: &Resource<Descriptor>,
     ) -> Result<&Descriptor, FsError> {
         Ok(self.table.get(descriptor)?)
-    }
-
-    /// A folder in which paths are looked up.
-    pub(super) fn dir(&self, descriptor: &Resource<Descriptor>) -> Result<&OpenDir, FsError> {
-        let dir = self.descriptor(descriptor)?.dir()?;
-        match dir.perms.dirs.contains(DirPerms::READ) {
-            true => Ok(dir),
-            false => Err(ErrorCode::NotPermitted.into()),
-        }
-    }
-
-    /// A folder in which names are created, changed or removed.
-    pub(super) fn mutable_dir(
-        &self,
-        descriptor: &Resource<Descriptor>,
-    ) -> Result<&OpenDir, FsError> {
-        let dir = self.descriptor(descriptor)?.dir()?;
-        match dir.perms.dirs.contains(DirPerms::MUTATE) {
-            true => Ok(dir),
-            false => Err(ErrorCode::NotPermitted.into()),
-        }
     }
 }
 

@@ -6,7 +6,7 @@ use cwasm::{Resource, Result};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat};
 
 use super::descriptor::OpenDir;
-use super::error::FsError;
+use super::error::{FsError, FsResult};
 use crate::bindings::wasi::filesystem::types::{
     DescriptorType, DirectoryEntry, ErrorCode, HostDirectoryEntryStream,
 };
@@ -14,19 +14,20 @@ use crate::ctx::WasiCtx;
 use crate::open_files::{Counted, Place};
 
 /// The entries of a folder that are still to be read.
-pub struct DirectoryEntries(Counted<Dir>);
+pub(crate) struct Entries(Counted<Dir>);
 
-impl DirectoryEntries {
-    pub(super) fn of(dir: &OpenDir, place: Place) -> Result<DirectoryEntries, FsError> {
+impl Entries {
+    pub(super) fn of(dir: &OpenDir, place: Place) -> FsResult<Entries> {
         // Opened once more: a stream has a position of its own.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let opened = openat(&dir.dir, ".", flags, Mode::empty())?;
-        Ok(DirectoryEntries(place.of(Dir::new(opened)?)))
+        Ok(Entries(place.of(Dir::new(opened)?)))
     }
 
-    /// The next entry, but for the folder itself and its parent; `None` at the end.
-    fn next(&mut self) -> Result<Option<DirectoryEntry>, FsError> {
-        let DirectoryEntries(entries) = self;
+    /// Type and name of the next entry, but for the folder itself and its parent; `None` at the
+    /// end.
+    pub(crate) fn next(&mut self) -> FsResult<Option<(FileType, String)>> {
+        let Entries(entries) = self;
         while let Some(entry) = entries.read() {
             let entry = entry?;
             let name = entry.file_name();
@@ -42,14 +43,14 @@ impl DirectoryEntries {
                 ty => ty,
             };
             let name = name.to_str().map_err(|_| ErrorCode::IllegalByteSequence)?;
-            return Ok(Some(DirectoryEntry {
-                r#type: type_of(ty),
-                name: name.to_owned(),
-            }));
+            return Ok(Some((ty, name.to_owned())));
         }
         Ok(None)
     }
 }
+
+/// A stream of a folder's entries.
+pub struct DirectoryEntries(pub(super) Entries);
 
 fn type_of(ty: FileType) -> DescriptorType {
     match ty {
@@ -69,7 +70,11 @@ impl HostDirectoryEntryStream for WasiCtx {
         &mut self,
         stream: Resource<DirectoryEntries>,
     ) -> Result<Option<DirectoryEntry>, FsError> {
-        self.table.get_mut(&stream)?.next()
+        let entry = self.table.get_mut(&stream)?.0.next()?;
+        Ok(entry.map(|(ty, name)| DirectoryEntry {
+            r#type: type_of(ty),
+            name,
+        }))
     }
 
     fn drop(&mut self, stream: Resource<DirectoryEntries>) -> Result<()> {

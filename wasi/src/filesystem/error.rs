@@ -11,6 +11,8 @@ use crate::ctx::WasiCtx;
 use crate::io::IoError;
 use crate::open_files::TooManyOpen;
 
+pub(crate) type FsResult<T> = Result<T, FsError>;
+
 /// Why an operation on files failed.
 #[derive(Debug)]
 pub enum FsError {
@@ -52,7 +54,7 @@ impl From<ResourceTableError> for FsError {
 }
 
 /// The code of the system's error. One that has none is an [`ErrorCode::Io`].
-pub(super) fn code_of(error: &io::Error) -> ErrorCode {
+pub(crate) fn code_of(error: &io::Error) -> ErrorCode {
     if let Some(errno) = Errno::from_io_error(error)
         && let Some(code) = code_of_errno(errno)
     {

@@ -1,29 +1,23 @@
-//! `wasi:filesystem/types`: operations on descriptors.
+//! `wasi:filesystem/types` of WASI 0.2.
 
 use std::sync::Arc;
 
-use cap_fs_ext::DirExt as _;
 use cwasm::{Resource, Result};
 use rustix::buffer::spare_capacity;
-use rustix::fs::{fadvise, fdatasync, fsync, ftruncate, futimens};
-use rustix::io::{Errno, pread, pwrite, retry_on_intr};
+use rustix::fs::Timestamps;
+use rustix::io::{pread, pwrite, retry_on_intr};
 
-use super::descriptor::{Descriptor, Kind};
+use super::descriptor::Descriptor;
 use super::entries::DirectoryEntries;
-use super::error::FsError;
+use super::error::FsResult;
 use super::metadata::{hash_of, stat_of, type_of};
-use super::open::open;
-use super::paths::{check_move, metadata_at, rename, without_slashes};
-use super::times::{set_times_at, timestamps};
-use super::{DirPerms, FilePerms};
+use super::times::{NewTime, timestamps};
 use crate::bindings::wasi::filesystem::types::{
     Advice, DescriptorFlags, DescriptorStat, DescriptorType, ErrorCode, HostDescriptor,
     MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
 };
 use crate::ctx::WasiCtx;
 use crate::io::{CHUNK, FileReader, FileWriter, InputStream, OutputStream};
-
-type FsResult<T> = Result<T, FsError>;
 
 impl WasiCtx {
     /// A stream that writes a file from a position on, or at its end.
@@ -73,28 +67,15 @@ impl HostDescriptor for WasiCtx {
         length: u64,
         advice: Advice,
     ) -> FsResult<()> {
-        let advice = match advice {
-            Advice::Normal => rustix::fs::Advice::Normal,
-            Advice::Sequential => rustix::fs::Advice::Sequential,
-            Advice::Random => rustix::fs::Advice::Random,
-            Advice::WillNeed => rustix::fs::Advice::WillNeed,
-            Advice::DontNeed => rustix::fs::Advice::DontNeed,
-            Advice::NoReuse => rustix::fs::Advice::NoReuse,
-        };
-        let file = &self.descriptor(&descriptor)?.file()?.file;
-        fadvise(&**file, offset, std::num::NonZeroU64::new(length), advice)?;
-        Ok(())
+        self.descriptor(&descriptor)?.advise(offset, length, advice)
     }
 
     fn sync_data(&mut self, descriptor: Resource<Descriptor>) -> FsResult<()> {
-        ignore_invalid(fdatasync(self.descriptor(&descriptor)?))
+        self.descriptor(&descriptor)?.sync_data()
     }
 
     fn get_flags(&mut self, descriptor: Resource<Descriptor>) -> FsResult<DescriptorFlags> {
-        Ok(match &self.descriptor(&descriptor)?.0 {
-            Kind::File(file) => file.flags,
-            Kind::Dir(dir) => dir.flags,
-        })
+        Ok(self.descriptor(&descriptor)?.flags())
     }
 
     fn get_type(&mut self, descriptor: Resource<Descriptor>) -> FsResult<DescriptorType> {
@@ -103,9 +84,7 @@ impl HostDescriptor for WasiCtx {
     }
 
     fn set_size(&mut self, descriptor: Resource<Descriptor>, size: u64) -> FsResult<()> {
-        let file = &self.descriptor(&descriptor)?.writable()?.file;
-        ftruncate(&**file, size)?;
-        Ok(())
+        self.descriptor(&descriptor)?.set_size(size)
     }
 
     fn set_times(
@@ -115,15 +94,7 @@ impl HostDescriptor for WasiCtx {
         change: NewTimestamp,
     ) -> FsResult<()> {
         let descriptor = self.descriptor(&descriptor)?;
-        let is_allowed = match &descriptor.0 {
-            Kind::File(file) => file.perms.contains(FilePerms::WRITE),
-            Kind::Dir(dir) => dir.perms.dirs.contains(DirPerms::MUTATE),
-        };
-        if !is_allowed {
-            return Err(ErrorCode::NotPermitted.into());
-        }
-        futimens(descriptor, &timestamps(access, change)?)?;
-        Ok(())
+        descriptor.set_times(&times(access, change)?)
     }
 
     fn read(
@@ -157,13 +128,13 @@ impl HostDescriptor for WasiCtx {
         &mut self,
         descriptor: Resource<Descriptor>,
     ) -> FsResult<Resource<DirectoryEntries>> {
-        let dir = self.dir(&descriptor)?;
-        let entries = DirectoryEntries::of(dir, self.open_files.place()?)?;
-        Ok(self.table.push(entries)?)
+        let place = self.open_files.place()?;
+        let entries = self.descriptor(&descriptor)?.entries(place)?;
+        Ok(self.table.push(DirectoryEntries(entries))?)
     }
 
     fn sync(&mut self, descriptor: Resource<Descriptor>) -> FsResult<()> {
-        ignore_invalid(fsync(self.descriptor(&descriptor)?))
+        self.descriptor(&descriptor)?.sync()
     }
 
     fn create_directory_at(
@@ -171,8 +142,7 @@ impl HostDescriptor for WasiCtx {
         descriptor: Resource<Descriptor>,
         path: String,
     ) -> FsResult<()> {
-        let dir = self.mutable_dir(&descriptor)?;
-        Ok(dir.dir.create_dir(&path)?)
+        self.descriptor(&descriptor)?.create_directory_at(&path)
     }
 
     fn stat(&mut self, descriptor: Resource<Descriptor>) -> FsResult<DescriptorStat> {
@@ -185,11 +155,8 @@ impl HostDescriptor for WasiCtx {
         path_flags: PathFlags,
         path: String,
     ) -> FsResult<DescriptorStat> {
-        Ok(stat_of(&metadata_at(
-            &self.dir(&descriptor)?.dir,
-            path_flags,
-            &path,
-        )?))
+        let descriptor = self.descriptor(&descriptor)?;
+        Ok(stat_of(&descriptor.metadata_at(path_flags, &path)?))
     }
 
     fn set_times_at(
@@ -200,9 +167,8 @@ impl HostDescriptor for WasiCtx {
         access: NewTimestamp,
         change: NewTimestamp,
     ) -> FsResult<()> {
-        let dir = self.mutable_dir(&descriptor)?;
-        let times = timestamps(access, change)?;
-        set_times_at(dir, path_flags, &path, &times)
+        let descriptor = self.descriptor(&descriptor)?;
+        descriptor.set_times_at(path_flags, &path, &times(access, change)?)
     }
 
     fn link_at(
@@ -213,13 +179,11 @@ impl HostDescriptor for WasiCtx {
         new_descriptor: Resource<Descriptor>,
         new_path: String,
     ) -> FsResult<()> {
-        let old = self.mutable_dir(&descriptor)?;
-        let new = self.mutable_dir(&new_descriptor)?;
-        check_move(old, new)?;
-        if old_path_flags.contains(PathFlags::SYMLINK_FOLLOW) {
-            return Err(ErrorCode::Invalid.into());
-        }
-        Ok(old.dir.hard_link(&old_path, &new.dir, &new_path)?)
+        let (old, new) = (
+            self.descriptor(&descriptor)?,
+            self.descriptor(&new_descriptor)?,
+        );
+        old.link_at(old_path_flags, &old_path, new, &new_path)
     }
 
     fn open_at(
@@ -230,16 +194,14 @@ impl HostDescriptor for WasiCtx {
         open_flags: OpenFlags,
         flags: DescriptorFlags,
     ) -> FsResult<Resource<Descriptor>> {
-        let dir = self.dir(&descriptor)?;
         let place = self.open_files.place()?;
-        let opened = open(dir, path_flags, &path, open_flags, flags, place)?;
+        let descriptor = self.descriptor(&descriptor)?;
+        let opened = descriptor.open_at(path_flags, &path, open_flags, flags, place)?;
         Ok(self.table.push(opened)?)
     }
 
     fn readlink_at(&mut self, descriptor: Resource<Descriptor>, path: String) -> FsResult<String> {
-        let target = self.dir(&descriptor)?.dir.read_link(&path)?;
-        let target = target.into_os_string().into_string();
-        target.map_err(|_| ErrorCode::IllegalByteSequence.into())
+        self.descriptor(&descriptor)?.readlink_at(&path)
     }
 
     fn remove_directory_at(
@@ -247,8 +209,7 @@ impl HostDescriptor for WasiCtx {
         descriptor: Resource<Descriptor>,
         path: String,
     ) -> FsResult<()> {
-        let dir = &self.mutable_dir(&descriptor)?.dir;
-        Ok(dir.remove_dir(without_slashes(&path))?)
+        self.descriptor(&descriptor)?.remove_directory_at(&path)
     }
 
     fn rename_at(
@@ -258,10 +219,11 @@ impl HostDescriptor for WasiCtx {
         new_descriptor: Resource<Descriptor>,
         new_path: String,
     ) -> FsResult<()> {
-        let old = self.mutable_dir(&descriptor)?;
-        let new = self.mutable_dir(&new_descriptor)?;
-        check_move(old, new)?;
-        rename(&old.dir, &old_path, &new.dir, &new_path)
+        let (old, new) = (
+            self.descriptor(&descriptor)?,
+            self.descriptor(&new_descriptor)?,
+        );
+        old.rename_at(&old_path, new, &new_path)
     }
 
     fn symlink_at(
@@ -270,13 +232,11 @@ impl HostDescriptor for WasiCtx {
         target: String,
         path: String,
     ) -> FsResult<()> {
-        let dir = &self.mutable_dir(&descriptor)?.dir;
-        Ok(dir.symlink(&target, &path)?)
+        self.descriptor(&descriptor)?.symlink_at(&target, &path)
     }
 
     fn unlink_file_at(&mut self, descriptor: Resource<Descriptor>, path: String) -> FsResult<()> {
-        let dir = &self.mutable_dir(&descriptor)?.dir;
-        Ok(dir.remove_file_or_symlink(&path)?)
+        self.descriptor(&descriptor)?.unlink_file_at(&path)
     }
 
     fn is_same_object(
@@ -285,9 +245,7 @@ impl HostDescriptor for WasiCtx {
         other: Resource<Descriptor>,
     ) -> Result<bool> {
         let descriptor = self.table.get(&descriptor)?;
-        let other = self.table.get(&other)?;
-        let identities = (descriptor.identity(), other.identity());
-        Ok(matches!(identities, (Ok(one), Ok(other)) if one == other))
+        Ok(descriptor.is_same_object(self.table.get(&other)?))
     }
 
     fn metadata_hash(&mut self, descriptor: Resource<Descriptor>) -> FsResult<MetadataHashValue> {
@@ -300,11 +258,8 @@ impl HostDescriptor for WasiCtx {
         path_flags: PathFlags,
         path: String,
     ) -> FsResult<MetadataHashValue> {
-        Ok(hash_of(&metadata_at(
-            &self.dir(&descriptor)?.dir,
-            path_flags,
-            &path,
-        )?))
+        let descriptor = self.descriptor(&descriptor)?;
+        Ok(hash_of(&descriptor.metadata_at(path_flags, &path)?))
     }
 
     fn drop(&mut self, descriptor: Resource<Descriptor>) -> Result<()> {
@@ -313,10 +268,18 @@ impl HostDescriptor for WasiCtx {
     }
 }
 
-/// Some files, such as terminals, cannot be synchronised: then there is nothing to do.
-fn ignore_invalid(result: rustix::io::Result<()>) -> FsResult<()> {
-    match result {
-        Ok(()) | Err(Errno::INVAL | Errno::ROFS) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+/// Times of access and modification as the system takes them.
+fn times(access: NewTimestamp, change: NewTimestamp) -> FsResult<Timestamps> {
+    timestamps(new_time(access)?, new_time(change)?)
+}
+
+fn new_time(time: NewTimestamp) -> FsResult<NewTime> {
+    Ok(match time {
+        NewTimestamp::NoChange => NewTime::NoChange,
+        NewTimestamp::Now => NewTime::Now,
+        NewTimestamp::Timestamp(time) => NewTime::At {
+            seconds: i64::try_from(time.seconds).map_err(|_| ErrorCode::Overflow)?,
+            nanoseconds: time.nanoseconds,
+        },
+    })
 }

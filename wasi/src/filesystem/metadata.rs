@@ -47,7 +47,7 @@ fn datetime(seconds: i64, nanoseconds: i64) -> Option<Datetime> {
 }
 
 /// Which object a file is: the same for all ways to it.
-pub(super) fn hash_of(metadata: &Metadata) -> MetadataHashValue {
+pub(crate) fn hash_of(metadata: &Metadata) -> MetadataHashValue {
     let id = (
         cap_fs_ext::MetadataExt::dev(metadata),
         cap_fs_ext::MetadataExt::ino(metadata),

@@ -13,6 +13,7 @@ mod error;
 mod host;
 mod metadata;
 mod open;
+mod operations;
 mod paths;
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,15 @@ use crate::open_files::Counted;
 pub use descriptor::Descriptor;
 pub use entries::DirectoryEntries;
 pub use error::FsError;
+
+#[cfg(feature = "p3")]
+pub(crate) use {
+    descriptor::OpenFile,
+    entries::Entries,
+    error::{FsResult, code_of},
+    metadata::hash_of,
+    times::{NewTime, timestamps},
+};
 
 bitflags! {
     /// What a guest may do with folders.

@@ -9,47 +9,44 @@ use rustix::io::Errno;
 
 use super::FilePerms;
 use super::descriptor::OpenDir;
-use super::error::FsError;
+use super::error::{FsError, FsResult};
 use super::paths::{follows, names_folder};
-use crate::bindings::wasi::clocks::wall_clock::Datetime;
-use crate::bindings::wasi::filesystem::types::{ErrorCode, NewTimestamp, PathFlags};
+use crate::bindings::wasi::filesystem::types::{ErrorCode, PathFlags};
+
+/// What a time is set to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum NewTime {
+    NoChange,
+    Now,
+    /// A time since 1970, or before it.
+    At {
+        seconds: i64,
+        nanoseconds: u32,
+    },
+}
 
 /// Times of access and modification.
 ///
 /// # Errors
-/// [`ErrorCode::Overflow`] or [`ErrorCode::Invalid`] for a time that the system cannot express.
-pub(super) fn timestamps(
-    access: NewTimestamp,
-    change: NewTimestamp,
-) -> Result<Timestamps, FsError> {
+/// [`ErrorCode::Invalid`] for a time with a second of nanoseconds or more.
+pub(crate) fn timestamps(access: NewTime, change: NewTime) -> FsResult<Timestamps> {
     Ok(Timestamps {
         last_access: timespec(access)?,
         last_modification: timespec(change)?,
     })
 }
 
-fn timespec(time: NewTimestamp) -> Result<Timespec, FsError> {
-    let mut spec = Timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
+fn timespec(time: NewTime) -> FsResult<Timespec> {
+    let (tv_sec, tv_nsec) = match time {
+        NewTime::NoChange => (0, UTIME_OMIT),
+        NewTime::Now => (0, UTIME_NOW),
+        NewTime::At {
+            seconds,
+            nanoseconds: nanoseconds @ 0..1_000_000_000,
+        } => (seconds, i64::from(nanoseconds)),
+        NewTime::At { .. } => return Err(ErrorCode::Invalid.into()),
     };
-    match time {
-        NewTimestamp::NoChange => spec.tv_nsec = UTIME_OMIT,
-        NewTimestamp::Now => spec.tv_nsec = UTIME_NOW,
-        NewTimestamp::Timestamp(time) => {
-            check(time)?;
-            spec.tv_sec = i64::try_from(time.seconds).map_err(|_| ErrorCode::Overflow)?;
-            spec.tv_nsec = i64::from(time.nanoseconds);
-        }
-    }
-    Ok(spec)
-}
-
-fn check(time: Datetime) -> Result<(), FsError> {
-    match time.nanoseconds {
-        0..1_000_000_000 => Ok(()),
-        _ => Err(ErrorCode::Invalid.into()),
-    }
+    Ok(Timespec { tv_sec, tv_nsec })
 }
 
 /// Sets the times of what is at a path, in a folder whose names may be changed. What is there is

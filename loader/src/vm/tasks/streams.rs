@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::task::Waker;
 
 use cwasm_format::concurrent::OpRecord;
 use cwasm_format::hash::TypeHash;
@@ -33,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) is_dropped: bool,
     /// A read or write that the other end has not met yet, or not in full.
     pub(crate) pending: Option<Pending>,
+    /// The host, which waits until one end is dropped.
+    pub(crate) watcher: Option<Waker>,
 }
 
 /// A read or write that waits for the other end.
