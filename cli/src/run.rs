@@ -32,13 +32,15 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
     let component = open(&engine, &args.file, &args.limits, &options)?;
     let call = args.invoke.as_deref().map(Call::parse).transpose()?;
     // What a program's types are, nobody asks.
-    let mut exports = component.exports();
-    let program = exports.find_map(|(name, _)| name.starts_with(WASI_RUN).then_some(name));
-    if let (None, Some(program)) = (&call, program) {
+    let programs = component.exports().map(|(name, _)| name);
+    let programs = programs.filter(|name| name.starts_with(WASI_RUN));
+    let versions: Vec<Version> = programs.map(Version::of).collect();
+    if call.is_none() && !versions.is_empty() {
         let linked = linked(&engine, &component)?;
-        return match Version::of(program) {
-            Version::P2 => started(args, &linked, run_program),
-            Version::P3 => started(args, &linked, run_program_p3),
+        // One that is a program of both versions is meant to wait.
+        return match versions.contains(&Version::P3) {
+            true => started(args, &linked, run_program_p3),
+            false => started(args, &linked, run_program),
         };
     }
     let description = component.describe()?;
