@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::descriptor::{Descriptor, Kind, OpenDir};
 use super::entries::Entries;
-use super::error::FsResult;
+use super::error::{FsResult, code_of};
 use super::open::open;
 use super::paths::{check_move, metadata_at, rename, without_slashes};
 use super::times::set_times_at;
@@ -129,6 +129,23 @@ impl Descriptor {
         open(self.listed()?, path_flags, path, open_flags, flags, place)
     }
 
+    /// The flags that a file gets when it is opened for neither reading nor writing, or created:
+    /// those that the system opens it with, as far as they are allowed.
+    #[cfg(feature = "p3")]
+    pub(crate) fn implied_flags(&self, open: OpenFlags, flags: DescriptorFlags) -> DescriptorFlags {
+        let mut implied = flags;
+        if !flags.contains(DescriptorFlags::WRITE) {
+            implied |= DescriptorFlags::READ;
+        }
+        let writes = open.intersects(OpenFlags::CREATE | OpenFlags::TRUNCATE);
+        let may_write =
+            matches!(&self.0, Kind::Dir(dir) if dir.perms.files.contains(FilePerms::WRITE));
+        if writes && may_write {
+            implied |= DescriptorFlags::WRITE;
+        }
+        implied
+    }
+
     pub(crate) fn readlink_at(&self, path: &str) -> FsResult<String> {
         let target = self.listed()?.dir.read_link(path)?;
         let target = target.into_os_string().into_string();
@@ -136,7 +153,18 @@ impl Descriptor {
     }
 
     pub(crate) fn remove_directory_at(&self, path: &str) -> FsResult<()> {
-        Ok(self.mutable()?.dir.remove_dir(without_slashes(path))?)
+        let dir = &self.mutable()?.dir;
+        dir.remove_dir(without_slashes(path)).map_err(|error| {
+            match (code_of(&error), dir.metadata(path)) {
+                // A link, whose target is none of the guest's.
+                (ErrorCode::NotDirectory, Err(target))
+                    if code_of(&target) == ErrorCode::NotPermitted =>
+                {
+                    ErrorCode::NotPermitted.into()
+                }
+                _ => error.into(),
+            }
+        })
     }
 
     pub(crate) fn rename_at(

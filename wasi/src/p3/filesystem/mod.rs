@@ -254,7 +254,10 @@ impl HostDescriptor for WasiCtx {
         flags: DescriptorFlags,
     ) -> FsResult<Resource<Descriptor>> {
         let place = access.with(|ctx| ctx.open_files.place())?;
-        let work = move |dir: &Descriptor| dir.open_at(path_flags, &path, open_flags, flags, place);
+        let work = move |dir: &Descriptor| {
+            let flags = dir.implied_flags(open_flags, flags);
+            dir.open_at(path_flags, &path, open_flags, flags, place)
+        };
         let opened = on(access, &descriptor, work).await?;
         access.with(|ctx| Ok(ctx.table.push(opened)?))
     }
