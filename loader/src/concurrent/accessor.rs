@@ -118,7 +118,26 @@ impl<T: 'static> StoreContextMut<'_, T> {
 /// [`bindgen!`](crate::bindgen!) makes have instead of `&mut self`.
 pub struct Access<'a, T: 'static, H: 'static> {
     accessor: &'a Accessor<T>,
-    get: &'a (dyn Fn(&mut T) -> &mut H + Send + Sync),
+    get: &'a dyn Get<T, H>,
+}
+
+/// Finds the host `H` in the data `T`.
+trait Get<T, H>: Send + Sync {
+    fn host<'a>(&self, data: &'a mut T) -> &'a mut H;
+    fn boxed(&self) -> Box<dyn Get<T, H>>;
+}
+
+impl<T: 'static, H: 'static, G> Get<T, H> for G
+where
+    G: Fn(&mut T) -> &mut H + Copy + Send + Sync + 'static,
+{
+    fn host<'a>(&self, data: &'a mut T) -> &'a mut H {
+        self(data)
+    }
+
+    fn boxed(&self) -> Box<dyn Get<T, H>> {
+        Box::new(*self)
+    }
 }
 
 impl<T: 'static, H: 'static> Clone for Access<'_, T, H> {
@@ -137,10 +156,10 @@ impl<T: 'static, H: 'static> fmt::Debug for Access<'_, T, H> {
 
 impl<'a, T: 'static, H: 'static> Access<'a, T, H> {
     /// The host that `get` finds in the data of the accessor's store.
-    pub fn new(
-        accessor: &'a Accessor<T>,
-        get: &'a (dyn Fn(&mut T) -> &mut H + Send + Sync),
-    ) -> Access<'a, T, H> {
+    pub fn new<G>(accessor: &'a Accessor<T>, get: &'a G) -> Access<'a, T, H>
+    where
+        G: Fn(&mut T) -> &mut H + Copy + Send + Sync + 'static,
+    {
         Access { accessor, get }
     }
 
@@ -155,7 +174,26 @@ impl<'a, T: 'static, H: 'static> Access<'a, T, H> {
     /// As [`Accessor::with`].
     pub fn with<R>(self, body: impl FnOnce(&mut H) -> R) -> R {
         self.accessor
-            .with(|mut store| body((self.get)(store.data_mut())))
+            .with(|mut store| body(self.get.host(store.data_mut())))
+    }
+
+    /// Runs a future beside the others of the store, as [`Accessor::spawn`].
+    ///
+    /// # Panics
+    /// As [`Accessor::with`].
+    pub fn spawn<F>(self, body: F)
+    where
+        F: for<'b> FnOnce(Access<'b, T, H>) -> Pin<Box<dyn Future<Output = ()> + Send + 'b>>
+            + Send
+            + 'static,
+    {
+        let get = self.get.boxed();
+        self.accessor.spawn(move |accessor| {
+            Box::pin(async move {
+                let get = &*get;
+                body(Access { accessor, get }).await;
+            })
+        });
     }
 }
 

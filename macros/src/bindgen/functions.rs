@@ -366,14 +366,44 @@ impl Imports<'_> {
         let call = quote! {
             #host::drop(#get(#store.data_mut()), #krate::Resource::new_own(rep))
         };
+        let (access, implementor) = (own("access"), own("H_"));
         let dropped = quote!(#krate::Result<()>);
-        let (define, returned, body) = match drop_flags.is_async {
-            true => (
-                quote!(resource_async),
-                future(&dropped),
-                quote!(::std::boxed::Box::new(async move { #call.await })),
+        let takes_host = quote!(&mut self, rep: #krate::Resource<#ty>);
+        let (define, signature, body) = match (drop_flags.is_async, drop_flags.has_store) {
+            (true, _) => {
+                let returned = future(&dropped);
+                (
+                    quote!(resource_async),
+                    quote!(fn drop(#takes_host) -> #returned),
+                    quote!(::std::boxed::Box::new(async move { #call.await })),
+                )
+            }
+            (false, false) => (
+                quote!(resource),
+                quote!(fn drop(#takes_host) -> #dropped),
+                call,
             ),
-            false => (quote!(resource), dropped, call),
+            (false, true) => {
+                self.types.uses_async(true);
+                (
+                    quote!(resource),
+                    quote! {
+                        fn drop<T_: 'static>(
+                            #access: #krate::Access<'_, T_, Self>,
+                            rep: #krate::Resource<#ty>,
+                        ) -> #dropped
+                        where
+                            Self: ::core::marker::Sized + 'static
+                    },
+                    quote! {
+                        #store.with_accessor(|#store| {
+                            let #access = #krate::Access::new(#store, &#get);
+                            let rep = #krate::Resource::new_own(rep);
+                            <#implementor as #host>::drop(#access, rep)
+                        })
+                    },
+                )
+            }
         };
         is_async |= drop_flags.is_async;
         let supertraits = supertraits(is_async.then(send).into_iter());
@@ -385,7 +415,7 @@ impl Imports<'_> {
 
                     /// Called when a guest has dropped a resource that it owned. An error ends the
                     /// call as a trap does.
-                    fn drop(&mut self, rep: #krate::Resource<#ty>) -> #returned;
+                    #signature;
                 }
             },
             definitions: quote! {

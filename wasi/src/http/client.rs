@@ -111,7 +111,7 @@ impl HttpClient {
     }
 
     /// Starts an exchange: `done` gets its end.
-    pub(super) fn start(
+    pub(crate) fn start(
         &self,
         exchange: Exchange,
         done: impl FnOnce(Result<Received, ErrorCode>) + Send + 'static,
@@ -148,7 +148,7 @@ impl fmt::Debug for HttpClient {
 
 /// A task that ends when this is dropped.
 #[derive(Debug)]
-pub(super) struct Running(AbortHandle);
+pub(crate) struct Running(AbortHandle);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -157,7 +157,7 @@ impl Drop for Running {
 }
 
 /// A request with all that is needed to send it.
-pub(super) struct Exchange {
+pub(crate) struct Exchange {
     pub(super) is_tls: bool,
     pub(super) authority: Authority,
     /// Its URI is the path and the query.
@@ -175,7 +175,7 @@ pub(super) struct ConnectionRight {
 }
 
 /// A response whose body is still to come.
-pub(super) struct Received {
+pub(crate) struct Received {
     pub(super) head: response::Parts,
     pub(super) body: Incoming,
     pub(super) connection: Connection,

@@ -84,7 +84,7 @@ impl From<BodyError> for io::Error {
 }
 
 /// The code in the error of a stream, if it is one of a body.
-pub(super) fn code_in(error: &io::Error) -> Option<ErrorCode> {
+pub(crate) fn code_in(error: &io::Error) -> Option<ErrorCode> {
     let BodyError(code) = error.get_ref()?.downcast_ref()?;
     Some(code.clone())
 }

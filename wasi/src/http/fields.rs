@@ -49,6 +49,9 @@ struct Change<'a> {
 pub enum FieldsError {
     /// What the guest is told.
     Kind(types::HeaderError),
+    /// There is no room for so many, which ends the call of a guest of 0.2, and which 0.3 has a
+    /// word for.
+    TooLarge(Error),
     /// The guest broke a rule: its call ends as with a trap.
     Trap(Error),
 }
@@ -72,7 +75,7 @@ impl From<Error> for FieldsError {
 }
 
 /// The memory that a map is counted as.
-pub(super) fn size_of(map: &HeaderMap) -> usize {
+pub(crate) fn size_of(map: &HeaderMap) -> usize {
     let sizes = map.iter().map(|(name, value)| size_of_entry(name, value));
     sizes.sum()
 }
@@ -85,7 +88,9 @@ impl Change<'_> {
     fn append(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), FieldsError> {
         let size = size_of_entry(&name, &value);
         let appended = self.map.try_append(name, value);
-        appended.map_err(|_| Error::msg("more fields than a message can have"))?;
+        appended.map_err(|_| {
+            FieldsError::TooLarge(Error::msg("more fields than a message can have"))
+        })?;
         self.size += size;
         Ok(())
     }
@@ -100,7 +105,7 @@ impl Change<'_> {
 
 impl Fields {
     /// Fields that belong to a message, which nobody changes.
-    pub(super) fn of_message(map: Arc<HeaderMap>) -> Fields {
+    pub(crate) fn of_message(map: Arc<HeaderMap>) -> Fields {
         Fields {
             map,
             is_mutable: false,
@@ -109,7 +114,7 @@ impl Fields {
     }
 
     /// Fields that were received, which nobody changes.
-    pub(super) fn received(map: HeaderMap, claim: Claim) -> Fields {
+    pub(crate) fn received(map: HeaderMap, claim: Claim) -> Fields {
         Fields {
             map: Arc::new(map),
             is_mutable: false,
@@ -126,7 +131,7 @@ impl Fields {
     }
 
     /// The map and its memory.
-    pub(super) fn into_parts(self) -> (Arc<HeaderMap>, Option<Claim>) {
+    pub(crate) fn into_parts(self) -> (Arc<HeaderMap>, Option<Claim>) {
         (self.map, self.claim)
     }
 
@@ -153,14 +158,14 @@ impl Fields {
             Err(error) => {
                 // What is not counted is not kept.
                 self.map = Arc::default();
-                return Err(error.into());
+                return Err(FieldsError::TooLarge(error));
             }
         }
         done
     }
 }
 
-fn parse_name(name: &str) -> Result<HeaderName, FieldsError> {
+pub(crate) fn parse_name(name: &str) -> Result<HeaderName, FieldsError> {
     let name = HeaderName::from_bytes(name.as_bytes());
     name.map_err(|_| types::HeaderError::InvalidSyntax.into())
 }

@@ -1,14 +1,14 @@
 //! `wasi:http/outgoing-handler`: requests of guests, and the futures of their responses.
 
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
 use cwasm::{Error, Resource, Result};
 use http::uri::{Authority, PathAndQuery, Uri};
-use http::{Method, Request};
+use http::{Method, Request, response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::sync::oneshot;
@@ -19,11 +19,11 @@ use super::client::{Connection, ConnectionRight, Exchange, HttpClient, Received,
 use super::error::{BodyError, HttpError};
 use super::fields::size_of;
 use super::incoming::IncomingResponse;
-use super::incoming_body::IncomingBody;
+use super::incoming_body::{AnyBody, IncomingBody};
 use super::message::method_of;
 use super::options::RequestOptions;
 use super::outgoing::OutgoingRequest;
-use super::outgoing_body::declared_size;
+use super::outgoing_body::{SentBody, declared_size};
 use crate::ctx::WasiCtx;
 use crate::io::{Interest, Pollable, Subscribe};
 
@@ -79,6 +79,26 @@ impl Subscribe for FutureIncomingResponse {
     }
 }
 
+/// Where a request goes, as a guest says it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Destination<'a> {
+    /// `https`, if there is none.
+    pub(crate) scheme: Option<&'a types::Scheme>,
+    pub(crate) authority: Option<&'a str>,
+    pub(crate) path: Option<&'a str>,
+}
+
+impl Received {
+    /// Head and body; the body has the connection.
+    pub(crate) fn into_parts(self) -> (response::Parts, AnyBody) {
+        let body = ReceivedBody {
+            body: self.body,
+            _connection: self.connection,
+        };
+        (self.head, Box::pin(body))
+    }
+}
+
 /// The body of a response, with its connection.
 struct ReceivedBody {
     body: Incoming,
@@ -107,7 +127,7 @@ impl Body for ReceivedBody {
 }
 
 impl WasiCtx {
-    fn http_client(&mut self) -> Result<HttpClient> {
+    pub(crate) fn http_client(&mut self) -> Result<HttpClient> {
         if let Some(client) = &self.http.client {
             return Ok(client.clone());
         }
@@ -117,45 +137,43 @@ impl WasiCtx {
         Ok(self.http.client.insert(client).clone())
     }
 
-    /// Checks a request, and makes what sends it.
-    fn exchange(
+    /// Checks a request, and makes what sends it; `request` has method, headers and body.
+    pub(crate) fn exchange(
         &self,
-        request: OutgoingRequest,
+        request: Request<SentBody>,
+        destination: Destination<'_>,
         options: RequestOptions,
     ) -> Result<Exchange, ErrorCode> {
         if !self.network.tcp {
             return Err(ErrorCode::HttpRequestDenied);
         }
-        let is_tls = match &request.scheme {
+        let is_tls = match destination.scheme {
             Some(types::Scheme::Http) => false,
             None | Some(types::Scheme::Https) => true,
             Some(types::Scheme::Other(_)) => return Err(ErrorCode::HttpProtocolError),
         };
-        let method = method_of(&request.method).filter(|method| method != Method::CONNECT);
-        let method = method.ok_or(ErrorCode::HttpRequestMethodInvalid)?;
-        let authority = request.authority.as_ref().map(|text| text.text.as_str());
+        if request.method() == Method::CONNECT {
+            return Err(ErrorCode::HttpRequestMethodInvalid);
+        }
         // Names of users in authorities are of the past.
+        let authority = destination.authority;
         let authority = authority.filter(|authority| !authority.contains('@'));
         let authority = authority.and_then(|authority| authority.parse::<Authority>().ok());
         let authority = authority.ok_or(ErrorCode::HttpRequestUriInvalid)?;
-        let path = request.path_with_query.as_ref();
-        let path = path.map_or("/", |text| text.text.as_str());
-        let path = path.parse::<PathAndQuery>();
+        let path = destination.path.unwrap_or("/").parse::<PathAndQuery>();
         let path = path.map_err(|_| ErrorCode::HttpRequestUriInvalid)?;
-        declared_size(&request.headers)?;
+        declared_size(request.headers())?;
         let claim = self.http.connections.claim(1);
         let place = self.open_files.place();
         let (Some(claim), Ok(place)) = (claim, place) else {
             return Err(ErrorCode::ConnectionLimitReached);
         };
-        let mut sent = Request::new(request.body);
-        *sent.method_mut() = method;
-        *sent.uri_mut() = Uri::from(path);
-        *sent.headers_mut() = std::sync::Arc::unwrap_or_clone(request.headers);
+        let mut request = request;
+        *request.uri_mut() = Uri::from(path);
         Ok(Exchange {
             is_tls,
             authority,
-            request: sent,
+            request,
             timeouts: options.timeouts(),
             policy: self.network.clone(),
             right: ConnectionRight {
@@ -171,19 +189,11 @@ impl WasiCtx {
         received: Received,
         patience: Duration,
     ) -> Result<Result<Resource<IncomingResponse>, ErrorCode>> {
-        let Received {
-            mut head,
-            body,
-            connection,
-        } = received;
+        let (mut head, body) = received.into_parts();
         self.http.remove_forbidden(&mut head.headers);
         let Ok(claim) = self.http.claim_head(size_of(&head.headers)) else {
             return Ok(Err(ErrorCode::HttpResponseHeaderSectionSize(None)));
         };
-        let body = Box::pin(ReceivedBody {
-            body,
-            _connection: connection,
-        });
         let body = IncomingBody::new(body, Some(patience), self.signal.waker());
         let response = IncomingResponse::new(head, claim, body);
         Ok(Ok(self.table.push(response)?))
@@ -205,7 +215,19 @@ impl outgoing_handler::Host for WasiCtx {
             Some(options) => self.table.delete(options)?,
             None => RequestOptions::default(),
         };
-        let exchange = self.exchange(request, options)?;
+        let method = method_of(&request.method);
+        let mut sent = Request::new(request.body);
+        *sent.method_mut() = method.ok_or(ErrorCode::HttpRequestMethodInvalid)?;
+        *sent.headers_mut() = Arc::unwrap_or_clone(request.headers);
+        let destination = Destination {
+            scheme: request.scheme.as_ref(),
+            authority: request.authority.as_ref().map(|text| text.text.as_str()),
+            path: request
+                .path_with_query
+                .as_ref()
+                .map(|text| text.text.as_str()),
+        };
+        let exchange = self.exchange(sent, destination, options)?;
         let (sender, receiver) = oneshot::channel();
         let task = self.http_client()?.start(exchange, |received| {
             // The guest may have dropped the future.

@@ -19,7 +19,7 @@ use crate::ctx::WasiCtx;
 use crate::io::{InputStream, Interest, Pollable, Source, Subscribe, now};
 
 /// A body of any kind.
-pub(super) type AnyBody = Pin<Box<dyn Body<Data = Bytes, Error = BodyError> + Send>>;
+pub(crate) type AnyBody = Pin<Box<dyn Body<Data = Bytes, Error = BodyError> + Send>>;
 
 /// The body of a message that a guest receives.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use super::bindings::wasi::http::types;
 const MAX_METHOD: usize = 256;
 
 /// The library's method, if it can be one.
-pub(super) fn method_of(method: &types::Method) -> Option<Method> {
+pub(crate) fn method_of(method: &types::Method) -> Option<Method> {
     Some(match method {
         types::Method::Get => Method::GET,
         types::Method::Head => Method::HEAD,
@@ -53,7 +53,7 @@ impl From<&uri::Scheme> for types::Scheme {
 }
 
 /// Whether a scheme can be part of a URI.
-pub(super) fn is_scheme(scheme: &types::Scheme) -> bool {
+pub(crate) fn is_scheme(scheme: &types::Scheme) -> bool {
     match scheme {
         types::Scheme::Http | types::Scheme::Https => true,
         types::Scheme::Other(name) => uri::Scheme::try_from(name.as_str()).is_ok(),
@@ -61,7 +61,7 @@ pub(super) fn is_scheme(scheme: &types::Scheme) -> bool {
 }
 
 /// Whether a text is an authority: a host, and a port if there is a colon.
-pub(super) fn is_authority(text: &str) -> bool {
+pub(crate) fn is_authority(text: &str) -> bool {
     let Ok(authority) = text.parse::<uri::Authority>() else {
         return false;
     };
@@ -75,7 +75,7 @@ pub(super) fn is_authority(text: &str) -> bool {
 }
 
 /// Whether a text is the path and query of a request.
-pub(super) fn is_path(text: &str) -> bool {
+pub(crate) fn is_path(text: &str) -> bool {
     text.parse::<uri::PathAndQuery>().is_ok()
 }
 

@@ -44,6 +44,18 @@ pub use outgoing::{
 pub use outgoing_body::{OutgoingBody, SentBody};
 pub(crate) use state::HttpState;
 
+#[cfg(feature = "p3")]
+pub(crate) use {
+    bindings::wasi::http::types as types_of_0_2,
+    client::Received,
+    error::code_in,
+    fields::size_of,
+    handler::Destination,
+    incoming_body::AnyBody,
+    message::{is_authority, is_path, is_scheme, method_of},
+    outgoing_body::{Message, Pipe, declared_size},
+};
+
 use bindings::wasi::http::{outgoing_handler, types};
 
 /// Defines `wasi:http`, but for `wasi:http/incoming-handler`, which components export; `get` finds
@@ -67,7 +79,7 @@ impl types::Host for WasiCtx {
     fn convert_header_error(&mut self, error: FieldsError) -> Result<HeaderError> {
         match error {
             FieldsError::Kind(kind) => Ok(kind),
-            FieldsError::Trap(error) => Err(error),
+            FieldsError::TooLarge(error) | FieldsError::Trap(error) => Err(error),
         }
     }
 

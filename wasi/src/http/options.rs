@@ -13,21 +13,21 @@ const DEFAULT: Duration = Duration::from_secs(600);
 /// What a guest says, in nanoseconds.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RequestOptions {
-    connect: Option<u64>,
-    first_byte: Option<u64>,
-    between_bytes: Option<u64>,
+    pub(crate) connect: Option<u64>,
+    pub(crate) first_byte: Option<u64>,
+    pub(crate) between_bytes: Option<u64>,
 }
 
 /// How long each part may take.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Timeouts {
-    pub(super) connect: Duration,
-    pub(super) first_byte: Duration,
-    pub(super) between_bytes: Duration,
+pub(crate) struct Timeouts {
+    pub(crate) connect: Duration,
+    pub(crate) first_byte: Duration,
+    pub(crate) between_bytes: Duration,
 }
 
 impl RequestOptions {
-    pub(super) fn timeouts(&self) -> Timeouts {
+    pub(crate) fn timeouts(&self) -> Timeouts {
         let duration = |nanoseconds: Option<u64>| nanoseconds.map_or(DEFAULT, Duration::from_nanos);
         Timeouts {
             connect: duration(self.connect),

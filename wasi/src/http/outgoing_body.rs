@@ -1,5 +1,6 @@
 //! Bodies that a guest sends: a buffer between the guest and the connection.
 
+use std::fmt;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,13 +15,15 @@ use super::ErrorCode;
 use super::bindings::wasi::http::types;
 use super::error::{BodyError, HttpError};
 use super::fields::Fields;
+#[cfg(feature = "p3")]
+use super::incoming_body::AnyBody;
 use crate::ctx::WasiCtx;
 use crate::io::{CHUNK, Interest, OutputStream, Sink};
 use crate::quota::Claim;
 
 /// The message that a body belongs to.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Message {
+pub(crate) enum Message {
     Request,
     Response,
 }
@@ -44,21 +47,42 @@ pub struct OutgoingBody {
 }
 
 /// The end of a body that the connection reads. By default there is no body.
-#[derive(Debug, Default)]
-pub struct SentBody {
-    pipe: Option<Arc<Pipe>>,
+#[derive(Default)]
+pub struct SentBody(Kind);
+
+#[derive(Default)]
+enum Kind {
+    #[default]
+    Empty,
+    /// A guest writes it.
+    Piped(Arc<Pipe>),
+    /// It was received, and is passed on.
+    #[cfg(feature = "p3")]
+    Received(AnyBody),
 }
 
 impl SentBody {
     /// Whether there is a body.
     pub(super) fn is_some(&self) -> bool {
-        self.pipe.is_some()
+        !matches!(self.0, Kind::Empty)
+    }
+
+    /// A body that was received, and is passed on.
+    #[cfg(feature = "p3")]
+    pub(crate) fn received(body: AnyBody) -> SentBody {
+        SentBody(Kind::Received(body))
+    }
+}
+
+impl fmt::Debug for SentBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SentBody").finish_non_exhaustive()
     }
 }
 
 /// A buffer that a guest fills and a connection empties.
 #[derive(Debug)]
-struct Pipe {
+pub(crate) struct Pipe {
     state: Mutex<State>,
     message: Message,
     /// The size that the headers say.
@@ -72,10 +96,14 @@ struct State {
     /// Bytes that the guest has written, or tried to write beyond its size.
     written: u64,
     end: Option<End>,
+    /// Bytes that the connection has taken.
+    taken: u64,
+    /// The connection has all of it.
+    is_read: bool,
     /// Nobody reads any more.
     is_abandoned: bool,
     reader: Option<Waker>,
-    /// The guest, which waits for room.
+    /// The guest, which waits for room, or for the end.
     writer: Waker,
 }
 
@@ -108,7 +136,7 @@ impl Pipe {
 ///
 /// # Errors
 /// If it is no number, or there are several that differ.
-pub(super) fn declared_size(headers: &HeaderMap) -> Result<Option<u64>, ErrorCode> {
+pub(crate) fn declared_size(headers: &HeaderMap) -> Result<Option<u64>, ErrorCode> {
     let mut sizes = headers.get_all(CONTENT_LENGTH).iter().map(|value| {
         let digits = value
             .to_str()
@@ -137,6 +165,8 @@ impl OutgoingBody {
             data: BytesMut::new(),
             written: 0,
             end: None,
+            taken: 0,
+            is_read: false,
             is_abandoned: false,
             reader: None,
             writer,
@@ -151,10 +181,16 @@ impl OutgoingBody {
             pipe: Arc::clone(&pipe),
             has_stream: false,
         };
-        (body, SentBody { pipe: Some(pipe) })
+        (body, SentBody(Kind::Piped(pipe)))
     }
 
-    fn finish(&self, trailers: Option<HeaderMap>) -> Result<(), ErrorCode> {
+    /// The buffer.
+    #[cfg(feature = "p3")]
+    pub(crate) fn pipe(&self) -> &Arc<Pipe> {
+        &self.pipe
+    }
+
+    pub(crate) fn finish(&self, trailers: Option<HeaderMap>) -> Result<(), ErrorCode> {
         let (message, size, written) =
             (self.pipe.message, self.pipe.size, self.pipe.lock().written);
         if size.is_some_and(|size| size != written) {
@@ -171,21 +207,22 @@ impl Drop for OutgoingBody {
     }
 }
 
-/// The contents of a body.
-struct Contents(Arc<Pipe>);
-
-impl Sink for Contents {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let Contents(pipe) = self;
-        let mut state = pipe.lock();
+impl Pipe {
+    /// Writes some of the bytes, which are not empty: how many.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::WouldBlock`] if there is no room; [`io::ErrorKind::BrokenPipe`] if nobody
+    /// reads any more; a [`BodyError`] if they are more than the headers say.
+    pub(crate) fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let mut state = self.lock();
         if state.is_abandoned {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
         let after = state.written.saturating_add(bytes.len() as u64);
-        if pipe.size.is_some_and(|size| after > size) {
+        if self.size.is_some_and(|size| after > size) {
             // The body is wrong from now on, whatever is written after this.
             state.written = after;
-            return Err(BodyError(pipe.message.wrong_size(after)).into());
+            return Err(BodyError(self.message.wrong_size(after)).into());
         }
         let count = bytes.len().min(CHUNK.saturating_sub(state.data.len()));
         if count == 0 {
@@ -201,9 +238,53 @@ impl Sink for Contents {
         Ok(count)
     }
 
+    /// Whether `write` takes something, or never will.
+    fn is_ready(state: &State) -> bool {
+        state.is_abandoned || state.data.len() < CHUNK
+    }
+}
+
+/// For those who wait as futures do.
+#[cfg(feature = "p3")]
+impl Pipe {
+    /// Waits until there is room, or nobody reads any more.
+    pub(crate) async fn ready(&self) {
+        self.wait(|state| Pipe::is_ready(state).then_some(())).await;
+    }
+
+    /// Waits until the connection has all of the body, or wants no more of it: whether it has all.
+    pub(crate) async fn done(&self) -> bool {
+        self.wait(|state| match (state.is_read, state.is_abandoned) {
+            (true, _) => Some(true),
+            (false, true) => Some(false),
+            (false, false) => None,
+        })
+        .await
+    }
+
+    async fn wait<R>(&self, ready: impl Fn(&State) -> Option<R>) -> R {
+        std::future::poll_fn(|context| {
+            let mut state = self.lock();
+            if let Some(result) = ready(&state) {
+                return Poll::Ready(result);
+            }
+            state.writer.clone_from(context.waker());
+            Poll::Pending
+        })
+        .await
+    }
+}
+
+/// The contents of a body.
+struct Contents(Arc<Pipe>);
+
+impl Sink for Contents {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
     fn interest(&self) -> Interest<'_> {
-        let state = self.0.lock();
-        match state.is_abandoned || state.data.len() < CHUNK {
+        match Pipe::is_ready(&self.0.lock()) {
             true => Interest::Ready,
             false => Interest::Change(None),
         }
@@ -215,16 +296,49 @@ impl Body for SentBody {
     type Error = BodyError;
 
     fn poll_frame(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Some(pipe) = &self.pipe else {
-            return Poll::Ready(None);
-        };
-        let mut state = pipe.lock();
+        match &mut self.0 {
+            Kind::Empty => Poll::Ready(None),
+            Kind::Piped(pipe) => pipe.poll_frame(context),
+            #[cfg(feature = "p3")]
+            Kind::Received(body) => body.as_mut().poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.0 {
+            Kind::Empty => true,
+            Kind::Piped(_) => false,
+            #[cfg(feature = "p3")]
+            Kind::Received(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.0 {
+            Kind::Empty => SizeHint::with_exact(0),
+            // Some have been read, perhaps; it is asked before.
+            Kind::Piped(pipe) => pipe
+                .size
+                .map_or_else(SizeHint::default, SizeHint::with_exact),
+            #[cfg(feature = "p3")]
+            Kind::Received(body) => body.size_hint(),
+        }
+    }
+}
+
+impl Pipe {
+    fn poll_frame(
+        &self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let mut state = self.lock();
         if !state.data.is_empty() {
             let was_full = state.data.len() >= CHUNK;
             let data = state.data.split().freeze();
+            state.taken += data.len() as u64;
             if was_full {
                 state.writer.wake_by_ref();
             }
@@ -242,31 +356,22 @@ impl Body for SentBody {
             }
             Some(End::Finished(trailers)) => {
                 state.end = Some(End::Finished(None));
+                state.is_read = true;
+                state.writer.wake_by_ref();
                 Poll::Ready(trailers.map(|trailers| Ok(Frame::trailers(trailers))))
             }
         }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.pipe.is_none()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let Some(pipe) = &self.pipe else {
-            return SizeHint::with_exact(0);
-        };
-        // Some have been read, perhaps; it is asked before.
-        pipe.size
-            .map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
 impl Drop for SentBody {
     fn drop(&mut self) {
-        let Some(pipe) = &self.pipe else {
+        let Kind::Piped(pipe) = &self.0 else {
             return;
         };
         let mut state = pipe.lock();
+        // Whoever knows the size need not ask for the end.
+        state.is_read |= pipe.size == Some(state.taken);
         state.is_abandoned = true;
         state.data = BytesMut::new();
         state.writer.wake_by_ref();
@@ -275,7 +380,7 @@ impl Drop for SentBody {
 
 impl WasiCtx {
     /// A body of a message with these headers.
-    pub(super) fn outgoing_body(
+    pub(crate) fn outgoing_body(
         &self,
         message: Message,
         headers: &HeaderMap,

@@ -27,7 +27,7 @@ pub(crate) struct HttpState {
     /// Fields that the host forbids, beside those that are forbidden anyway.
     forbids: Box<dyn Fn(&HeaderName) -> bool + Send + Sync>,
     pub(super) connections: Quota,
-    pub(super) bodies: Quota,
+    pub(crate) bodies: Quota,
     heads: Quota,
 }
 
@@ -38,7 +38,7 @@ impl HttpState {
     }
 
     /// Takes out what guests do not see.
-    pub(super) fn remove_forbidden(&self, headers: &mut HeaderMap) {
+    pub(crate) fn remove_forbidden(&self, headers: &mut HeaderMap) {
         let forbidden = headers.keys().filter(|name| self.is_forbidden(name));
         let forbidden: Vec<HeaderName> = forbidden.cloned().collect();
         for name in forbidden {
@@ -47,7 +47,7 @@ impl HttpState {
     }
 
     /// Memory for a head, or a part of one.
-    pub(super) fn claim_head(&self, bytes: usize) -> Result<Claim> {
+    pub(crate) fn claim_head(&self, bytes: usize) -> Result<Claim> {
         let claim = self.heads.claim(bytes);
         claim.ok_or_else(|| {
             Error::msg(format!(

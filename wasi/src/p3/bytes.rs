@@ -85,7 +85,7 @@ where
     accessor.spawn(move |accessor| {
         Box::pin(async move {
             let result = match source {
-                Ok(source) => send(accessor, source, writer).await.map_err(code),
+                Ok(mut source) => send(accessor, &mut source, writer).await.map_err(code),
                 Err(error) => {
                     let _ = accessor.with(|store| writer.close(store));
                     Err(error)
@@ -108,14 +108,14 @@ impl Writes {
         self.0.load(Ordering::Acquire) > 0
     }
 
-    fn begin(&self) -> Write {
+    pub(crate) fn begin(&self) -> Write {
         self.0.fetch_add(1, Ordering::Relaxed);
         Write(Arc::clone(&self.0))
     }
 }
 
 /// One of [`Writes`], until it is dropped.
-struct Write(Arc<AtomicUsize>);
+pub(crate) struct Write(Arc<AtomicUsize>);
 
 impl Drop for Write {
     fn drop(&mut self) {
@@ -139,7 +139,11 @@ where
     accessor.spawn(move |accessor| {
         Box::pin(async move {
             let result = match sink {
-                Ok(sink) => receive(accessor, bytes, sink, &writes).await.map_err(code),
+                Ok(sink) => {
+                    let end = std::future::pending::<()>();
+                    let received = receive(accessor, bytes, sink, &writes, end).await;
+                    received.map_err(code)
+                }
                 Err(error) => {
                     let _ = accessor.with(|store| bytes.close(store));
                     Err(error)
@@ -189,10 +193,10 @@ impl Step {
 /// The source's.
 pub(crate) async fn send<T: 'static>(
     accessor: &Accessor<T>,
-    mut source: impl Source,
+    source: &mut impl Source,
     mut writer: StreamWriter<u8>,
 ) -> io::Result<()> {
-    let result = send_all(accessor, &mut source, &mut writer).await;
+    let result = send_all(accessor, source, &mut writer).await;
     let _ = accessor.with(|store| writer.close(store));
     result
 }
@@ -261,17 +265,21 @@ fn send_some(
     }
 }
 
-/// Writes the bytes of a stream to `sink` until it is over or the sink fails; closes it.
+/// Writes the bytes of a stream to `sink` until it is over, the sink fails, or `end` comes; closes
+/// it.
 ///
 /// # Errors
-/// The sink's.
+/// The sink's; [`io::ErrorKind::BrokenPipe`] if `end` comes first.
 pub(crate) async fn receive<T: 'static>(
     accessor: &Accessor<T>,
     mut reader: StreamReader<u8>,
     mut sink: impl Sink,
     writes: &Writes,
+    end: impl Future,
 ) -> io::Result<()> {
-    let result = receive_all(accessor, &mut reader, &mut sink, writes).await;
+    let all = receive_all(accessor, &mut reader, &mut sink, writes);
+    let result = unless(all, end).await;
+    let result = result.unwrap_or(Err(io::ErrorKind::BrokenPipe.into()));
     let _ = accessor.with(|store| reader.close(store));
     result
 }

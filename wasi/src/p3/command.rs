@@ -1,11 +1,8 @@
 //! Running programs.
 
-use std::future::poll_fn;
-use std::task::Poll;
-
 use cwasm::{Result, Store};
 
-use super::Command;
+use super::{Command, finish};
 use crate::ctx::WasiCtx;
 
 impl Command {
@@ -23,20 +20,7 @@ impl Command {
         let run =
             store.run_concurrent(async |accessor| self.wasi_cli_run().call_run(accessor).await);
         let result = run.await??;
-        poll_fn(|context| {
-            let is_over = |store: &mut Store<T>| {
-                store.task_count() == 0 && !get(store.data_mut()).writes.any()
-            };
-            if is_over(store) {
-                return Poll::Ready(Ok(()));
-            }
-            let polled = store.poll(context);
-            match is_over(store) {
-                true => Poll::Ready(Ok(())),
-                false => polled,
-            }
-        })
-        .await?;
+        finish(store, get).await?;
         Ok(result)
     }
 }

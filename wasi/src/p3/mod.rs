@@ -32,6 +32,9 @@ mod clocks;
 mod command;
 mod descriptors;
 mod filesystem;
+mod finish;
+#[cfg(feature = "http")]
+pub mod http;
 mod link;
 mod pool;
 mod random;
@@ -40,6 +43,7 @@ pub(crate) use bytes::Writes;
 
 pub use async_io::block_on;
 pub use bindings::command::Command;
+pub use finish::finish;
 pub use link::{
     add_cli_to_linker, add_clocks_to_linker, add_filesystem_to_linker, add_random_to_linker,
     add_to_linker, interfaces,
