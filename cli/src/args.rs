@@ -142,9 +142,17 @@ pub(crate) struct ServeArgs {
     /// The address to listen on; port 0 stands for any that is free.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     pub(crate) addr: std::net::SocketAddr,
-    /// Instances at a time.
+    /// Requests that are answered at a time, each by an instance, unless --concurrent says
+    /// otherwise.
     #[arg(long, value_name = "N", default_value = "256")]
     pub(crate) max_concurrent: NonZeroUsize,
+    /// Requests that one instance answers, one after another, before it is dropped. More than one
+    /// are for components of WASI 0.3 only.
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(crate) reuse: NonZeroUsize,
+    /// Requests that one instance answers at a time, of those of --reuse.
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(crate) concurrent: NonZeroUsize,
     /// Requests that wait for an instance; more are answered by 503.
     #[arg(long, value_name = "N", default_value = "1024")]
     pub(crate) max_queued: usize,

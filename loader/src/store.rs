@@ -217,10 +217,17 @@ impl<T: 'static> Store<T> {
     /// # Errors
     /// If that thread cannot be started: there is no deadline.
     pub fn set_deadline(&mut self, deadline: Option<Instant>) -> Result<()> {
-        self.as_context_mut()
-            .opaque()
-            .interrupts()
-            .set_deadline(deadline)
+        self.as_context_mut().set_deadline(deadline)
+    }
+}
+
+impl<T: 'static> StoreContextMut<'_, T> {
+    /// Sets a deadline: see [`Store::set_deadline`].
+    ///
+    /// # Errors
+    /// As [`Store::set_deadline`].
+    pub fn set_deadline(&mut self, deadline: Option<Instant>) -> Result<()> {
+        self.opaque().interrupts().set_deadline(deadline)
     }
 }
 

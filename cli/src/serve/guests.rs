@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cwasm::{InstancePre, Resource, Result, Store, StoreLimits};
+use cwasm::{
+    AsContextMut as _, InstancePre, Resource, Result, Store, StoreContextMut, StoreLimits,
+};
 use cwasm_wasi::WasiCtx;
 use cwasm_wasi::http::{ErrorCode, HttpClient, IncomingRequest, Proxy, Response, ResponseOutparam};
 use http::uri::Scheme;
@@ -11,26 +13,31 @@ use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::instances::{self, Held, Instances};
 use super::metrics::Metrics;
 use crate::args::ServeArgs;
 use crate::grants::Grants;
 use crate::output;
+use crate::wasi::Version;
 
 /// The longest time for a request: a later end may be none that a clock can show.
 const MAX_TIMEOUT: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 
 /// Makes the instances that answer requests.
 pub(super) struct Guests {
-    linked: InstancePre<WasiCtx>,
+    pub(super) linked: InstancePre<WasiCtx>,
     grants: Grants,
     client: HttpClient,
-    timeout: Duration,
-    is_interruptible: bool,
+    pub(super) timeout: Duration,
+    pub(super) is_interruptible: bool,
     max_memory: Option<u64>,
     /// Instances that there may be now.
     slots: Arc<Semaphore>,
     max_queued: usize,
-    metrics: Arc<Metrics>,
+    pub(super) metrics: Arc<Metrics>,
+    version: Version,
+    /// Instances of WASI 0.3 that can answer more.
+    pub(super) instances: Instances,
 }
 
 /// A request that waits for an instance.
@@ -58,6 +65,7 @@ impl Guests {
         linked: InstancePre<WasiCtx>,
         client: HttpClient,
         metrics: Arc<Metrics>,
+        version: Version,
     ) -> Result<Arc<Guests>> {
         // What cannot be granted is told before the first request.
         let _: cwasm_wasi::WasiCtxBuilder = args.grants.builder()?;
@@ -71,25 +79,42 @@ impl Guests {
             slots: Arc::new(Semaphore::new(max_concurrent)),
             max_queued: args.max_queued,
             metrics,
+            version,
+            instances: Instances::new(args.reuse.get(), args.concurrent.get()),
         }))
     }
 
-    /// Has a request answered by a new instance, once there may be one.
+    /// Has a request answered by an instance, once there may be one: the response, and what is held
+    /// until it is sent.
     ///
     /// # Errors
     /// The status of the answer that the server gives itself.
     pub(super) async fn answer(
         self: &Arc<Guests>,
         request: Request<Incoming>,
-    ) -> Result<Response, StatusCode> {
+    ) -> Result<(Response, Option<Held>), StatusCode> {
         let end = Instant::now() + self.timeout;
         let slot = self.slot(end).await?;
-        let receiver = self.start(request, end, slot).map_err(|error| {
+        let cannot_start = |error: cwasm::Error| {
             output::note(&format!("error: {error}"));
             StatusCode::INTERNAL_SERVER_ERROR
-        })?;
-        match tokio::time::timeout_at(end.into(), receiver).await {
-            Ok(Ok(Ok(response))) => Ok(response),
+        };
+        let answered = match self.version {
+            Version::P2 => {
+                let receiver = self.start(request, end, slot).map_err(cannot_start)?;
+                let answered = tokio::time::timeout_at(end.into(), receiver).await;
+                answered.map(|answered| answered.map(|answer| answer.map(|answer| (answer, None))))
+            }
+            Version::P3 => {
+                let receiver = instances::answer(self, request, end, slot);
+                let answered = tokio::time::timeout_at(end.into(), receiver).await;
+                answered.map(|answered| {
+                    answered.map(|answer| answer.map(|(answer, held)| (answer, Some(held))))
+                })
+            }
+        };
+        match answered {
+            Ok(Ok(Ok(answered))) => Ok(answered),
             Ok(Ok(Err(code))) => Err(status_of(&code)),
             // The guest ended without an answer.
             Ok(Err(_)) if Instant::now() < end => Err(StatusCode::INTERNAL_SERVER_ERROR),
@@ -124,8 +149,7 @@ impl Guests {
         end: Instant,
         slot: OwnedSemaphorePermit,
     ) -> Result<cwasm_wasi::http::ResponseReceiver> {
-        let builder = self.grants.builder()?.inherit_stdout().inherit_stderr();
-        let mut wasi = builder.http_client(self.client.clone()).build();
+        let mut wasi = self.context()?;
         let request = wasi.new_incoming_request(Scheme::HTTP, request, Some(self.timeout))?;
         let (outparam, receiver) = wasi.new_response_outparam()?;
         let guests = Arc::clone(self);
@@ -141,6 +165,36 @@ impl Guests {
         Ok(receiver)
     }
 
+    /// What an instance may do.
+    pub(super) fn context(&self) -> Result<WasiCtx> {
+        let builder = self.grants.builder()?.inherit_stdout().inherit_stderr();
+        Ok(builder.http_client(self.client.clone()).build())
+    }
+
+    /// A store for an instance, which may run until `end`.
+    pub(super) fn store(&self, wasi: WasiCtx, end: Instant) -> Result<Store<WasiCtx>> {
+        let mut store = Store::new(self.linked.component().engine(), wasi);
+        if let Some(bytes) = self.max_memory {
+            let mut limits = StoreLimits::new();
+            limits.memory_size(bytes);
+            store.set_limits(limits);
+        }
+        self.set_end(&mut store.as_context_mut(), end)?;
+        Ok(store)
+    }
+
+    /// Sets the time at which an instance is stopped.
+    pub(super) fn set_end(
+        &self,
+        store: &mut StoreContextMut<'_, WasiCtx>,
+        end: Instant,
+    ) -> Result<()> {
+        match self.is_interruptible {
+            true => store.set_deadline(Some(end)),
+            false => Ok(()),
+        }
+    }
+
     fn run(
         &self,
         mut wasi: WasiCtx,
@@ -149,15 +203,7 @@ impl Guests {
         end: Instant,
     ) -> Result<()> {
         wasi.set_deadline(Some(end.saturating_duration_since(Instant::now())));
-        let mut store = Store::new(self.linked.component().engine(), wasi);
-        if let Some(bytes) = self.max_memory {
-            let mut limits = StoreLimits::new();
-            limits.memory_size(bytes);
-            store.set_limits(limits);
-        }
-        if self.is_interruptible {
-            store.set_deadline(Some(end))?;
-        }
+        let mut store = self.store(wasi, end)?;
         let instance = self.linked.instantiate(&mut store)?;
         let proxy = Proxy::new(&mut store, &instance)?;
         let handler = proxy.wasi_http_incoming_handler();

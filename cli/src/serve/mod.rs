@@ -2,14 +2,18 @@
 //!
 //! ```text
 //! listener -> connection (a task, hyper) -> Guests: queue -> slot -> blocking thread -> instance
-//!                                        <- Response <- response-outparam.set
+//!                                        <- Response <- response-outparam.set      (WASI 0.2)
+//!                                                  slot -> task -> instance
+//!                                        <- Response <- `handle` returns           (WASI 0.3)
 //! ```
 //!
-//! Each request has a store and an instance of its own, in a thread of the runtime's pool for as
-//! long as its `handle` runs. Connections are driven by other threads, so that a slow client holds
-//! no instance that has already answered.
+//! Of WASI 0.2, each request has a store and an instance of its own, in a thread of the runtime's
+//! pool for as long as its `handle` runs. Connections are driven by other threads, so that a slow
+//! client holds no instance that has already answered. Of WASI 0.3, an instance is a task of the
+//! runtime, and answers as many requests as `--reuse` and `--concurrent` say.
 
 mod guests;
+mod instances;
 mod metrics;
 mod observed;
 mod server;
@@ -27,14 +31,18 @@ use tokio::sync::Semaphore;
 use crate::args::ServeArgs;
 use crate::input::Name;
 use crate::load::{linked, open};
+use crate::wasi::Version;
 use crate::{open_files, output};
 
 use self::guests::Guests;
 use self::metrics::Metrics;
 use self::server::Server;
 
-/// The export that answers requests.
+/// The export that answers requests, of WASI 0.2.
 const HANDLER: &str = "wasi:http/incoming-handler@";
+
+/// The same of WASI 0.3.
+const HANDLER_P3: &str = "wasi:http/handler@";
 
 /// Threads that look up names for guests, beside those that run guests.
 const LOOKUP_THREADS: usize = 16;
@@ -56,12 +64,23 @@ pub(crate) fn serve(args: &ServeArgs) -> Result<()> {
         ..Options::default()
     };
     let component = open(&engine, &args.file, &args.limits, &options)?;
-    let mut exports = component.exports();
-    if !exports.any(|(name, _)| name.starts_with(HANDLER)) {
+    let mut names = component.exports().map(|(name, _)| name);
+    let version = names.find_map(|name| {
+        let is_p3 = name.starts_with(HANDLER_P3) && Version::of(name) == Version::P3;
+        let version = is_p3.then_some(Version::P3);
+        version.or_else(|| name.starts_with(HANDLER).then_some(Version::P2))
+    });
+    let Some(version) = version else {
         return Err(Error::msg(format!(
-            "{} does not answer HTTP requests (it does not export `wasi:http/incoming-handler`)",
+            "{} does not answer HTTP requests (it exports neither `wasi:http/incoming-handler` nor \
+             `wasi:http/handler`)",
             Name(&args.file)
         )));
+    };
+    if version == Version::P2 && (args.reuse.get(), args.concurrent.get()) != (1, 1) {
+        return Err(Error::msg(
+            "an instance of WASI 0.2 answers one request: --reuse and --concurrent are for 0.3",
+        ));
     }
     let linked = linked(&engine, &component)?;
     // Connections are files, too.
@@ -70,7 +89,14 @@ pub(crate) fn serve(args: &ServeArgs) -> Result<()> {
     let runtime = runtime.map_err(|error| Error::from(error).context("cannot start"))?;
     let metrics = Arc::new(Metrics::default());
     let client = HttpClient::on(runtime.handle().clone());
-    let guests = Guests::new(args, max_concurrent, linked, client, Arc::clone(&metrics))?;
+    let guests = Guests::new(
+        args,
+        max_concurrent,
+        linked,
+        client,
+        Arc::clone(&metrics),
+        version,
+    )?;
     runtime.block_on(async {
         let listener = listen(args.addr).await?;
         if let Some(address) = args.metrics {

@@ -11,6 +11,7 @@ use http::{Method, StatusCode};
 use http_body_util::{Either, Full};
 use hyper::body::{Body, Frame, SizeHint};
 
+use super::instances::Held;
 use super::metrics::Metrics;
 use crate::output;
 
@@ -22,6 +23,8 @@ pub(super) struct Exchange {
     logged: Option<Logged>,
     status: Option<StatusCode>,
     sent: u64,
+    /// Given back at the end.
+    held: Option<Held>,
 }
 
 struct Logged {
@@ -50,7 +53,13 @@ impl Exchange {
             logged,
             status: None,
             sent: 0,
+            held: None,
         }
+    }
+
+    /// Keeps something until the end.
+    pub(super) fn hold(&mut self, held: Option<Held>) {
+        self.held = held;
     }
 
     /// The body of a response with this status, sent within this exchange.

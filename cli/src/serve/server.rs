@@ -153,10 +153,16 @@ impl Server {
         request: Request<Incoming>,
     ) -> std::result::Result<Response<Observed>, Infallible> {
         let (head, body) = request.into_parts();
-        let exchange = Exchange::start(&self.metrics, self.log, &head);
+        let mut exchange = Exchange::start(&self.metrics, self.log, &head);
         let request = Request::from_parts(head, body);
         let answered = self.guests.answer(request).await;
-        let response = answered.map_or_else(own_answer, |response| response.map(Either::Left));
+        let response = match answered {
+            Ok((response, held)) => {
+                exchange.hold(held);
+                response.map(Either::Left)
+            }
+            Err(status) => own_answer(status),
+        };
         let status = response.status();
         let mut response = response.map(|body| exchange.sends(status, body));
         if *self.phase.borrow() >= Phase::Draining {

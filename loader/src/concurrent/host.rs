@@ -250,13 +250,15 @@ fn detach(run: Run, id: Id, data: NonNull<()>) {
 }
 
 /// Something has trapped: the tasks of all components that cannot be entered any more have ended,
-/// and so have those of the host that they have called.
+/// and so have those of the host that they have called. The caller of the task that trapped gets
+/// its trap, the others learn that their component cannot be entered.
 pub(super) fn fail_closed(run: Run) {
     let is_closed = |instance: Id| {
         let context = run.instance(instance).context;
         // SAFETY: the context of an instance of the store.
         unsafe { context.as_ref() }.closed != 0
     };
+    let failed = run.tasks().failed.take();
     let ids: Vec<Id> = run.tasks().tasks.ids().collect();
     for id in ids {
         let task = run.tasks().tasks.get_mut(id);
@@ -264,7 +266,9 @@ pub(super) fn fail_closed(run: Run) {
             continue;
         };
         if let Caller::Host(call) = std::mem::replace(&mut task.caller, Caller::Nobody) {
-            fail(&call, Error::trapped(TrapCode::CannotEnter));
+            let code = failed.filter(|(failed, _)| *failed == id);
+            let code = code.map_or(TrapCode::CannotEnter, |(_, code)| code);
+            fail(&call, Error::trapped(code));
         }
         // Those that run are over when the code that they have called returns.
         if task.wait != tasks::Wait::Nothing {

@@ -314,7 +314,11 @@ fn take_turn_polled(run: Run) -> Result<Turn> {
     }
     if let Some(task) = run.tasks().next(None) {
         let instance = run.tasks().tasks[task].instance;
-        run.closing(instance, || calls::go_on(run, task))?;
+        run.closing(instance, || calls::go_on(run, task))
+            .inspect_err(|error| {
+                let code = error.trap().map(|trap| trap.code());
+                run.tasks().failed = code.map(|code| (task, code));
+            })?;
         return Ok(Turn::Taken);
     }
     Ok(match run.futures().is_empty() {

@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 use std::ptr::NonNull;
 use std::task::Context;
 
+use cwasm_format::TrapCode;
 use cwasm_format::abi::MAX_FLAT_ASYNC_PARAMS;
 use cwasm_format::concurrent::{ConcurrentRecord, OpRecord, TaskRecord};
 use cwasm_format::describe::Description;
@@ -43,6 +44,8 @@ pub(crate) struct Tasks {
     pub(crate) fibers: usize,
     /// The task that runs.
     pub(crate) current: Option<Id>,
+    /// The task that has just trapped, until the others of its component have ended, and with what.
+    pub(crate) failed: Option<(Id, TrapCode)>,
     /// Tasks that can perhaps go on.
     ready: Ready,
     /// Chooses among them, for tests.

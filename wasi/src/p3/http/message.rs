@@ -46,6 +46,15 @@ fn text_of(text: &Option<Text>) -> Option<String> {
     text.as_ref().map(|text| text.text.clone())
 }
 
+/// A scheme by its case of the WIT, also if the guest has written its name.
+fn known_scheme(scheme: Scheme) -> Scheme {
+    match scheme {
+        Scheme::Other(name) if name.eq_ignore_ascii_case("http") => Scheme::Http,
+        Scheme::Other(name) if name.eq_ignore_ascii_case("https") => Scheme::Https,
+        scheme => scheme,
+    }
+}
+
 /// The body of a message that a guest makes, and the future that says what became of it.
 fn guest_body<T: 'static>(
     access: Access<'_, T, WasiCtx>,
@@ -120,10 +129,10 @@ impl HostRequest for WasiCtx {
     }
 
     fn set_method(&mut self, request: Resource<Request>, method: Method) -> Result<Result<(), ()>> {
-        if method_of(&method).is_none() {
+        let Some(method) = method_of(&method) else {
             return Ok(Err(()));
-        }
-        self.table.get_mut(&request)?.method = method;
+        };
+        self.table.get_mut(&request)?.method = (&method).into();
         Ok(Ok(()))
     }
 
@@ -153,7 +162,7 @@ impl HostRequest for WasiCtx {
         if scheme.as_ref().is_some_and(|scheme| !is_scheme(scheme)) {
             return Ok(Err(()));
         }
-        self.table.get_mut(&request)?.scheme = scheme;
+        self.table.get_mut(&request)?.scheme = scheme.map(known_scheme);
         Ok(Ok(()))
     }
 
@@ -234,9 +243,9 @@ impl HostResponse for WasiCtx {
         status: u16,
     ) -> Result<Result<(), ()>> {
         let response = self.table.get_mut(&response)?;
-        // Informational responses are not final.
+        // One that is not final is an error when the response is sent.
         let status = StatusCode::from_u16(status).ok();
-        let Some(status) = status.filter(|status| !status.is_informational()) else {
+        let Some(status) = status.filter(|status| status.as_u16() < 600) else {
             return Ok(Err(()));
         };
         response.status = status;

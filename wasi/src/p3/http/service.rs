@@ -85,7 +85,15 @@ fn answer<T: 'static>(
     response: Resource<Response>,
 ) -> Result<Result<http::Response<SentBody>, ErrorCode>> {
     let response = access.with(|ctx| ctx.table.delete(response))?;
-    if let Err(code) = declared_size(&response.headers) {
+    let valid = match response.status.is_informational() {
+        true => {
+            let status = response.status.as_u16();
+            let text = format!("the status {status}, which is not final");
+            Err(ErrorCode::InternalError(Some(text)))
+        }
+        false => declared_size(&response.headers).map(drop),
+    };
+    if let Err(code) = valid {
         response.body.close(access.accessor())?;
         return Ok(Err(code));
     }
