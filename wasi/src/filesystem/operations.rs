@@ -47,7 +47,10 @@ impl Descriptor {
             Advice::DontNeed => rustix::fs::Advice::DontNeed,
             Advice::NoReuse => rustix::fs::Advice::NoReuse,
         };
-        fadvise(&*self.file()?.file, offset, NonZeroU64::new(length), advice)?;
+        let Kind::File(file) = &self.0 else {
+            return Err(ErrorCode::BadDescriptor.into());
+        };
+        fadvise(&*file.file, offset, NonZeroU64::new(length), advice)?;
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use tokio::sync::oneshot;
 
 use super::bindings::wasi::http::{client, handler};
 use super::body::{Body, ReceivedBody};
-use super::message::{Request, Response};
+use super::message::{Request, Response, from_root};
 use crate::ctx::WasiCtx;
 use crate::http::{Destination, ErrorCode, Message, Received, method_of, size_of};
 
@@ -28,13 +28,12 @@ async fn send<T: 'static>(
     let mut sent = http::Request::new(body);
     *sent.method_mut() = method;
     *sent.headers_mut() = Arc::unwrap_or_clone(request.headers);
+    let path = request.path_with_query.as_ref();
+    let path = path.map(|text| from_root(&text.text));
     let destination = Destination {
         scheme: request.scheme.as_ref(),
         authority: request.authority.as_ref().map(|text| text.text.as_str()),
-        path: request
-            .path_with_query
-            .as_ref()
-            .map(|text| text.text.as_str()),
+        path: path.as_deref(),
     };
     let exchange = access.with(|ctx| ctx.exchange(sent, destination, options));
     let exchange = match exchange {

@@ -1,5 +1,6 @@
 //! Requests and responses.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use cwasm::{Access, FutureReader, FutureWriter, Resource, Result, StreamReader};
@@ -44,6 +45,14 @@ pub(super) struct Text {
 
 fn text_of(text: &Option<Text>) -> Option<String> {
     text.as_ref().map(|text| text.text.clone())
+}
+
+/// A path as it is sent: from the root.
+pub(super) fn from_root(path: &str) -> Cow<'_, str> {
+    match path.starts_with('/') {
+        true => path.into(),
+        false => format!("/{path}").into(),
+    }
 }
 
 /// A scheme by its case of the WIT, also if the guest has written its name.
@@ -145,7 +154,13 @@ impl HostRequest for WasiCtx {
         request: Resource<Request>,
         path: Option<String>,
     ) -> Result<Result<(), ()>> {
-        self.set_request_text(&request, path, is_path, |request| {
+        // An empty path is that of the root.
+        let path = path.map(|path| match path.is_empty() {
+            true => "/".to_owned(),
+            false => path,
+        });
+        let is_valid = |path: &str| is_path(&from_root(path));
+        self.set_request_text(&request, path, is_valid, |request| {
             &mut request.path_with_query
         })
     }
