@@ -31,6 +31,8 @@ struct State {
     /// The first comes first.
     deadlines: BTreeMap<Deadline, Weak<Interrupts>>,
     last_number: u64,
+    /// When the thread wakes by itself; `None` if it does not.
+    wakes_at: Option<Instant>,
     /// The thread, and the [generation](fork::generation) of the process that it is in.
     thread: Option<(Thread, u32)>,
     /// The engine is gone, and the thread must end.
@@ -57,8 +59,9 @@ impl Timer {
         self.0.ensure_thread()?;
         let mut state = self.0.state();
         state.deadlines.insert(deadline, interrupts);
-        let is_first = state.deadlines.first_key_value().map(|(first, _)| *first) == Some(deadline);
-        if is_first {
+        // Time slices come and go thousands of times a second, and few of them are used up.
+        if state.wakes_at.is_none_or(|wakes_at| deadline.at < wakes_at) {
+            state.wakes_at = Some(deadline.at);
             state.wake();
         }
         Ok(())
@@ -139,8 +142,9 @@ impl Shared {
             if first.is_some_and(|at| at <= now) {
                 return state.deadlines.pop_first();
             }
+            state.wakes_at = first;
             drop(state);
-            // Who changes what is first wakes this thread, whether it waits already or not yet.
+            // Who adds an earlier one wakes this thread, whether it waits already or not yet.
             match first {
                 None => thread::park(),
                 Some(at) => thread::park_timeout(at - now),
