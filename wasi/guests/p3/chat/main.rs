@@ -138,12 +138,13 @@ impl Room {
             drop(self.quit.take());
             return;
         }
-        let line: Line = [format!("{number}: ").as_bytes(), line, b"\n"].concat().into();
+        let line: Line = [format!("{number}: ").as_bytes(), line, b"\n"]
+            .concat()
+            .into();
         let mut clients = self.clients.borrow_mut();
         // Without a place in its queue a client is put out: its queue ends.
-        clients.retain(|client, lines| {
-            *client == number || lines.try_send(Rc::clone(&line)).is_ok()
-        });
+        clients
+            .retain(|client, lines| *client == number || lines.try_send(Rc::clone(&line)).is_ok());
     }
 }
 

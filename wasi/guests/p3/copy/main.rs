@@ -51,8 +51,15 @@ async fn copy() -> Result<(), String> {
     let target = Target::open(to).await?;
     let ends = |read: Ending, written: Ending| {
         try_join(
-            async { read.await.map_err(|error| format!("reading {from}: {error}")) },
-            async { written.await.map_err(|error| format!("writing {to}: {error}")) },
+            async {
+                read.await
+                    .map_err(|error| format!("reading {from}: {error}"))
+            },
+            async {
+                written
+                    .await
+                    .map_err(|error| format!("writing {to}: {error}"))
+            },
         )
     };
     if !through {
