@@ -7,7 +7,7 @@ cd "$(dirname "$0")"
 
 ../../../examples/build-guests.sh "$@"
 built=${CARGO_TARGET_DIR:-target}/wasm32-unknown-unknown/release/examples
-for component in copy service chat; do
+for component in copy service chat middleware mixed cancel; do
     wasm-tools component new "$built/$component.wasm" -o "$component.wasm"
     wasm-tools validate --features cm-async "$component.wasm"
 done
