@@ -11,3 +11,7 @@ for component in copy service chat middleware mixed cancel; do
     wasm-tools component new "$built/$component.wasm" -o "$component.wasm"
     wasm-tools validate --features cm-async "$component.wasm"
 done
+
+# The middleware before the service.
+wasm-tools compose middleware.wasm -d service.wasm -o composed.wasm
+wasm-tools validate --features cm-async composed.wasm

@@ -107,7 +107,9 @@ async fn cancel(name: &str, file: &str) -> Result<usize, String> {
         "stdout-written" => {
             while times.is_next() {
                 let (_sender, receiver) = wit_stream::new();
-                times.begin(stdout::write_via_stream(receiver).into_future()).await;
+                times
+                    .begin(stdout::write_via_stream(receiver).into_future())
+                    .await;
             }
         }
         // Nobody is at the other end: of this component alone.
@@ -134,7 +136,9 @@ async fn cancel(name: &str, file: &str) -> Result<usize, String> {
         }
         "udp-send" => {
             let (socket, other) = (udp()?, udp()?);
-            let to = other.get_local_address().map_err(|error| error.to_string())?;
+            let to = other
+                .get_local_address()
+                .map_err(|error| error.to_string())?;
             while times.is_next() {
                 times.begin(socket.send(vec![0; 512], Some(to))).await;
             }
@@ -174,7 +178,9 @@ async fn files(name: &str, path: &str, times: &mut Times) -> Result<(), String> 
             }
             "file-written" => {
                 let (_sender, receiver) = wit_stream::new();
-                times.begin(file.write_via_stream(receiver, 0).into_future()).await;
+                times
+                    .begin(file.write_via_stream(receiver, 0).into_future())
+                    .await;
             }
             "file-stat" => times.begin(file.stat()).await,
             "file-sync" => times.begin(file.sync()).await,
@@ -242,7 +248,9 @@ async fn tcp(name: &str, times: &mut Times) -> Result<(), String> {
         }
         "tcp-accept" => {
             while times.is_next() {
-                times.begin(server.arrivals.read(Vec::with_capacity(1))).await;
+                times
+                    .begin(server.arrivals.read(Vec::with_capacity(1)))
+                    .await;
             }
         }
         "tcp-receive" => {
@@ -298,11 +306,17 @@ async fn http(name: &str, times: &mut Times) -> Result<(), String> {
             let (request, _sent) = request(&authority, None)?;
             let answer = async {
                 let other = server.arrivals.next().await?;
+                // An answer that comes before the request is none.
+                let (mut asked, asking) = other.receive();
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(asked.next().await?);
+                }
                 let (mut sender, receiver) = wit_stream::new();
                 let sent = other.send(receiver);
                 let head = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";
                 sender.write_all(head.into()).await;
-                Some((other, sender, sent))
+                Some((other, asked, asking, sender, sent))
             };
             let (response, _answer) = join!(client::send(request), answer);
             let response = response.map_err(|error| format!("{error:?}"))?;
