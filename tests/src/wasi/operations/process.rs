@@ -19,6 +19,9 @@ const MAX_OUTPUT: usize = 16 << 20;
 /// How much of the standard error is shown: of its beginning, as a backtrace follows the message.
 const SHOWN: usize = 600;
 
+/// How long a program that still runs has to say why it failed: a server tells others first.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
 /// A command; it is ended when this is dropped.
 pub(super) struct Process {
     child: Child,
@@ -97,6 +100,9 @@ impl Process {
 
     /// What the program says about its failure, on standard error. It is ended, if it is not yet.
     pub(super) fn errors(&mut self) -> String {
+        if let Ok(None) = self.child.try_wait() {
+            thread::sleep(LAST_WORDS);
+        }
         drop(self.child.kill());
         drop(self.child.wait());
         // A process of the program's own may hold the pipe; then this is what is there by now.

@@ -72,15 +72,15 @@ async fn exchange(address: &str, request: &Request) -> Result<Answer, String> {
 impl Answer {
     fn check(&self, request: &Request) -> Result<(), String> {
         let expected = &request.response;
+        let body = String::from_utf8_lossy(&self.body);
         if self.status != expected.status {
             return Err(format!(
-                "found status {}, expected {}",
+                "found status {} and {body:?}, expected status {}",
                 self.status, expected.status
             ));
         }
         contains("header", &self.headers, &expected.headers)?;
         if self.body != expected.body {
-            let body = String::from_utf8_lossy(&self.body);
             return Err(format!(
                 "body: found {body:?}, expected {:?}",
                 expected.body
