@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds the programs for tests, *.wasm in this folder: core modules of WASI preview 1, and
-# components of WASI 0.2.
+# components of WASI 0.2 and, in p3, of WASI 0.3.
 #   ./build.sh [--debian]   as ../../examples/build-guests.sh says
 # The one in C needs clang, wasm-ld and a C library for WASI (Debian: clang lld wasi-libc
 # libclang-rt-14-dev-wasm32); components need wasm-tools, as ../../examples/greet/README.md says.
@@ -18,3 +18,5 @@ for component in http client; do
     wasm-tools component new "$built/$component.wasm" -o "$component.wasm"
     wasm-tools validate "$component.wasm"
 done
+
+(cd p3 && ./build.sh "$@")

@@ -8,6 +8,7 @@ use cwasm::Component;
 
 use super::folder::Folder;
 use super::guest::{self, Found, Setup};
+use super::operations::{Plan, Runner};
 use super::{components, embedder, http};
 use crate::artifact::Workshop;
 
@@ -24,6 +25,8 @@ pub struct Case {
 pub(super) enum How {
     /// Once, by its `run`.
     Command(Box<Command>),
+    /// By a command, as its operations say.
+    Operations(Box<Plan>),
     /// Twice, the output of one is the input of the other.
     Piped,
     /// Its own exports are called.
@@ -74,16 +77,14 @@ impl Case {
     ///
     /// # Errors
     /// What was found, and what was expected.
-    pub(super) fn run(&self, workshop: &Workshop) -> Result<(), String> {
-        if let How::Not(reason) = &self.how {
-            return Err(reason.clone());
-        }
-        let component = self.component(workshop)?;
+    pub(super) fn run(&self, workshop: &Workshop, runner: &Runner) -> Result<(), String> {
+        let component = || self.component(workshop);
         match &self.how {
-            How::Command(command) => command.run(workshop, &component),
-            How::Piped => embedder::run_piped(workshop, &component),
-            How::Reactor => embedder::run_reactor(workshop, &component),
-            How::Proxy => http::ask(workshop, &component),
+            How::Command(command) => command.run(workshop, &component()?),
+            How::Operations(plan) => plan.run(runner, &self.file),
+            How::Piped => embedder::run_piped(workshop, &component()?),
+            How::Reactor => embedder::run_reactor(workshop, &component()?),
+            How::Proxy => http::ask(workshop, &component()?),
             How::Not(reason) => Err(reason.clone()),
         }
     }

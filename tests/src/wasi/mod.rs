@@ -3,6 +3,7 @@
 //! ```text
 //! folder -> suite (finds the kind) -> testsuite, components (what is expected of each) -> Case
 //! Case -> run (a store of its own, a copy of the folder, a thread) -> Outcome -> Report
+//!      -> operations (a command, a copy of the folder, servers) -> Outcome -> Report
 //!      -> beside (two commands, each with a copy of the folder) -> what differs
 //! ```
 
@@ -13,6 +14,7 @@ mod embedder;
 mod folder;
 mod guest;
 mod http;
+mod operations;
 mod suite;
 mod testsuite;
 
@@ -22,6 +24,7 @@ use crate::artifact::Workshop;
 use crate::{Report, Skips};
 pub use beside::{Sides, guests};
 pub use case::Case;
+pub use operations::Runner;
 pub use suite::of_path;
 
 /// The list of programs that are known to fail.
@@ -35,12 +38,13 @@ pub fn skips() -> Skips {
     }
 }
 
-/// Runs a program. One that is listed is run, too: it fails if it passes.
-pub fn run(workshop: &Workshop, case: &Case, skips: &Skips) -> Report {
+/// Runs a program, by `runner` if it is one that a command runs. One that is listed is run, too: it
+/// fails if it passes.
+pub fn run(workshop: &Workshop, runner: &Runner, case: &Case, skips: &Skips) -> Report {
     let mut report = Report::default();
     let file = case.file.display().to_string();
     let listed = skips.of_file(&file, false).whole;
-    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| case.run(workshop)));
+    let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| case.run(workshop, runner)));
     let outcome = outcome.unwrap_or_else(|panic| Err(message_of(&*panic)));
     match (outcome, listed) {
         (Ok(()), None) => report.passed += 1,

@@ -6,8 +6,11 @@ use super::case::{Case, How};
 use super::{components, testsuite};
 use crate::walk::files;
 
-/// The folders of the WASI test suite: of core modules, and of components of WASI 0.3.
-const TESTSUITE: &[&str] = &["wasm32-wasip1", "wasm32-wasip3"];
+/// The folder of the WASI test suite with core modules.
+const MODULES: &str = "wasm32-wasip1";
+
+/// Its folder with components of WASI 0.3.
+const COMPONENTS: &str = "wasm32-wasip3";
 
 /// The program at `path`, or all below it if it is a folder, sorted by path. In folders
 /// `wasm32-wasip1` and `wasm32-wasip3` programs are as the WASI test suite has them, others are
@@ -18,11 +21,11 @@ const TESTSUITE: &[&str] = &["wasm32-wasip1", "wasm32-wasip3"];
 pub fn of_path(path: &Path) -> Result<Vec<Case>, String> {
     let cases = files(path, "wasm")?.into_iter().map(|file| {
         let absolute = std::path::absolute(&file).unwrap_or_else(|_| file.clone());
-        let mut folders = absolute.components().map(|part| part.as_os_str());
-        let is_of_testsuite = folders.any(|folder| TESTSUITE.iter().any(|known| folder == *known));
-        let how = match is_of_testsuite {
-            true => testsuite::how(&file),
-            false => components::how(&file),
+        let is_in = |known: &str| absolute.components().any(|part| part.as_os_str() == known);
+        let how = match () {
+            () if is_in(MODULES) => testsuite::how(&file, false),
+            () if is_in(COMPONENTS) => testsuite::how(&file, true),
+            () => components::how(&file),
         };
         let how = how.unwrap_or_else(How::Not);
         Case { file, how }
