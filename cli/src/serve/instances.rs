@@ -44,12 +44,23 @@ struct Instance {
     pending: AtomicUsize,
 }
 
+/// A request that no instance has yet.
+struct Unplaced {
+    request: http::Request<Incoming>,
+    answer: oneshot::Sender<Result<Answer, ErrorCode>>,
+    end: Instant,
+    slot: OwnedSemaphorePermit,
+}
+
 /// A request on its way.
+#[derive(Debug)]
 struct Request {
     request: http::Request<Incoming>,
     answer: oneshot::Sender<Result<Answer, ErrorCode>>,
     end: Instant,
     held: Held,
+    /// Over when `held` is dropped.
+    sent: oneshot::Receiver<()>,
 }
 
 /// A response, and what is held until it is sent.
@@ -58,8 +69,9 @@ pub(super) type Answer = (Response, Held);
 /// What a request takes until its response is sent.
 #[derive(Debug)]
 pub(super) struct Held {
-    _slot: OwnedSemaphorePermit,
+    slot: OwnedSemaphorePermit,
     place: Place,
+    _sent: oneshot::Sender<()>,
 }
 
 /// A place for a request in an instance, free again when this is dropped.
@@ -85,8 +97,9 @@ impl Instances {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place in an instance: one that was made, or a new one, with its requests.
-    fn place(&self) -> (Place, Option<mpsc::UnboundedReceiver<Request>>) {
+    /// Gives a request to an instance: one that was made, or a new one, with its requests.
+    fn give(&self, unplaced: Unplaced) -> Option<(Arc<Instance>, Requests)> {
+        // Who closes an instance has the lock meanwhile, and so finds this request.
         let mut open = self.lock();
         let has_room =
             |instance: &Arc<Instance>| instance.pending.load(Ordering::Acquire) < self.concurrent;
@@ -97,7 +110,8 @@ impl Instances {
             if instance.given.fetch_add(1, Ordering::Relaxed) + 1 >= self.reuse {
                 open.remove(index);
             }
-            return (Place(instance), None);
+            unplaced.send_to(instance);
+            return None;
         }
         let (requests, receiver) = mpsc::unbounded_channel();
         let instance = Arc::new(Instance {
@@ -108,12 +122,36 @@ impl Instances {
         if self.reuse > 1 {
             open.push(Arc::clone(&instance));
         }
-        (Place(instance), Some(receiver))
+        unplaced.send_to(Arc::clone(&instance));
+        Some((instance, receiver))
     }
 
     /// Gives an instance no more requests.
     fn close(&self, instance: &Arc<Instance>) {
         self.lock().retain(|other| !Arc::ptr_eq(other, instance));
+    }
+}
+
+/// What an instance gets its requests by.
+type Requests = mpsc::UnboundedReceiver<Request>;
+
+impl Unplaced {
+    /// Has an instance answer it, in which it has a place.
+    fn send_to(self, instance: Arc<Instance>) {
+        let (over, sent) = oneshot::channel();
+        let request = Request {
+            request: self.request,
+            answer: self.answer,
+            end: self.end,
+            held: Held {
+                slot: self.slot,
+                place: Place(Arc::clone(&instance)),
+                _sent: over,
+            },
+            sent,
+        };
+        // It is open: it takes requests.
+        let _ = instance.requests.send(request);
     }
 }
 
@@ -125,29 +163,52 @@ pub(super) fn answer(
     slot: OwnedSemaphorePermit,
 ) -> oneshot::Receiver<Result<Answer, ErrorCode>> {
     let (answer, receiver) = oneshot::channel();
-    let (place, requests) = guests.instances.place();
-    let instance = Arc::clone(&place.0);
-    let held = Held { _slot: slot, place };
-    let request = Request {
-        request,
-        answer,
-        end,
-        held,
-    };
-    // One that has ended meanwhile answers nothing, and its client gets an error.
-    let _ = instance.requests.send(request);
-    if let Some(requests) = requests {
-        let guests = Arc::clone(guests);
-        tokio::spawn(async move {
-            guests.metrics.instances.add(1);
-            if let Err(error) = run(&guests, &instance, requests).await {
-                output::note(&format!("error: {error}"));
-            }
-            guests.instances.close(&instance);
-            guests.metrics.instances.sub(1);
-        });
-    }
+    place(
+        guests,
+        Unplaced {
+            request,
+            answer,
+            end,
+            slot,
+        },
+    );
     receiver
+}
+
+/// Has a request answered by an instance that was made, or by a new one.
+fn place(guests: &Arc<Guests>, request: Unplaced) {
+    let Some((instance, mut requests)) = guests.instances.give(request) else {
+        return;
+    };
+    let guests = Arc::clone(guests);
+    tokio::spawn(async move {
+        guests.metrics.instances.add(1);
+        if let Err(error) = run(&guests, &instance, &mut requests).await {
+            output::note(&format!("error: {error}"));
+        }
+        guests.instances.close(&instance);
+        guests.metrics.instances.sub(1);
+        // What it has not begun when it ended by another request is for others.
+        while let Ok(Request {
+            request,
+            answer,
+            end,
+            held,
+            ..
+        }) = requests.try_recv()
+        {
+            let slot = held.slot;
+            place(
+                &guests,
+                Unplaced {
+                    request,
+                    answer,
+                    end,
+                    slot,
+                },
+            );
+        }
+    });
 }
 
 /// Runs an instance until it has answered its last request.
@@ -157,7 +218,7 @@ pub(super) fn answer(
 async fn run(
     guests: &Arc<Guests>,
     instance: &Arc<Instance>,
-    mut requests: mpsc::UnboundedReceiver<Request>,
+    requests: &mut Requests,
 ) -> Result<()> {
     let Some(first) = requests.recv().await else {
         return Ok(());
@@ -186,7 +247,7 @@ async fn run(
                     start(accessor, guests, service, request, answering.clone());
                     next = match left {
                         0 => None,
-                        _ => later(guests, instance, &mut requests).await,
+                        _ => later(guests, instance, requests).await,
                     };
                 }
                 drop(answering);
@@ -214,7 +275,7 @@ async fn run(
 async fn later(
     guests: &Guests,
     instance: &Arc<Instance>,
-    requests: &mut mpsc::UnboundedReceiver<Request>,
+    requests: &mut Requests,
 ) -> Option<Request> {
     if let Ok(request) = timeout(IDLE, requests.recv()).await {
         return request;
@@ -225,7 +286,9 @@ async fn later(
     requests.try_recv().ok()
 }
 
-/// Has a request answered while the instance does something else; `answering` is dropped then.
+/// Has a request answered while the instance does something else; `answering` is dropped when its
+/// response is sent, or when its time is over: the instance gets no more requests then, so that it
+/// ends with those that it has.
 fn start(
     accessor: &Accessor<WasiCtx>,
     guests: &Arc<Guests>,
@@ -239,24 +302,37 @@ fn start(
             let Request {
                 request,
                 answer,
+                end,
                 held,
-                ..
+                sent,
             } = request;
             let name = format!("{} {}", request.method(), request.uri());
-            match handle(accessor, &guests, &service, request).await {
+            let instance = Arc::clone(&held.place.0);
+            let answered = async {
+                let answered = handle(accessor, &guests, &service, request).await?;
                 // The client may be gone.
-                Ok(answered) => drop(answer.send(answered.map(|response| (response, held)))),
-                Err(error) => {
-                    guests.metrics.failures.add(1);
-                    guests.instances.close(&held.place.0);
-                    let trap = error.trap().map(|trap| trap.code());
-                    output::note(&match trap {
-                        Some(TrapCode::CannotEnter) => {
-                            format!("error: {name}: its instance has ended by another request")
-                        }
-                        _ => format!("error: {name}: {error}"),
-                    });
+                drop(answer.send(answered.map(|response| (response, held))));
+                // Nothing is ever sent.
+                let _ = sent.await;
+                Ok::<_, Error>(())
+            };
+            let why = match timeout_at(end.into(), answered).await {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => match error.trap().map(|trap| trap.code()) {
+                    Some(TrapCode::CannotEnter) => {
+                        Some("its instance has ended by another request".to_owned())
+                    }
+                    _ => Some(error.to_string()),
+                },
+                Err(_) => {
+                    let time = guests.timeout;
+                    Some(format!("has not ended after {time:?} (--timeout)"))
                 }
+            };
+            if let Some(why) = why {
+                guests.metrics.failures.add(1);
+                guests.instances.close(&instance);
+                output::note(&format!("error: {name}: {why}"));
             }
             drop(answering);
         })

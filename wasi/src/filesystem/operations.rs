@@ -136,14 +136,13 @@ impl Descriptor {
     /// those that the system opens it with, as far as they are allowed.
     #[cfg(feature = "p3")]
     pub(crate) fn implied_flags(&self, open: OpenFlags, flags: DescriptorFlags) -> DescriptorFlags {
+        let may = |perms| matches!(&self.0, Kind::Dir(dir) if dir.perms.files.contains(perms));
         let mut implied = flags;
-        if !flags.contains(DescriptorFlags::WRITE) {
+        if !flags.contains(DescriptorFlags::WRITE) && may(FilePerms::READ) {
             implied |= DescriptorFlags::READ;
         }
         let writes = open.intersects(OpenFlags::CREATE | OpenFlags::TRUNCATE);
-        let may_write =
-            matches!(&self.0, Kind::Dir(dir) if dir.perms.files.contains(FilePerms::WRITE));
-        if writes && may_write {
+        if writes && may(FilePerms::WRITE) {
             implied |= DescriptorFlags::WRITE;
         }
         implied

@@ -25,7 +25,7 @@
 //! # }
 //! ```
 
-mod bindings;
+pub(crate) mod bindings;
 mod bytes;
 mod cli;
 mod clocks;

@@ -2,6 +2,8 @@
 
 mod client;
 mod limits;
+mod p3;
+mod p3_limits;
 mod serve;
 mod server;
 mod shutdown;

@@ -23,17 +23,21 @@ pub(super) struct Server {
 
 /// The artifact of `http.wasm`, made once.
 pub(super) fn artifact() -> &'static str {
-    static MADE: OnceLock<(TempDir, String)> = OnceLock::new();
-    let (_, path) = MADE.get_or_init(|| {
+    static MADE: Made = Made::new();
+    made(&MADE, "http")
+}
+
+type Made = OnceLock<(TempDir, String)>;
+
+/// The artifact of a guest, made once.
+pub(super) fn made(made: &'static Made, guest: &str) -> &'static str {
+    let (_, path) = made.get_or_init(|| {
         let folder = TempDir::new().unwrap();
-        let path = folder
-            .path()
-            .join("http.cwasm")
-            .to_str()
-            .unwrap()
-            .to_owned();
-        let wasm = concat!(env!("CARGO_MANIFEST_DIR"), "/../wasi/guests/http.wasm");
-        cwasm(&["compile", "--interruptible", wasm, "-o", &path]).prints("");
+        let path = folder.path().join("guest.cwasm");
+        let path = path.to_str().unwrap().to_owned();
+        let guests = concat!(env!("CARGO_MANIFEST_DIR"), "/../wasi/guests");
+        let wasm = format!("{guests}/{guest}.wasm");
+        cwasm(&["compile", "--interruptible", &wasm, "-o", &path]).prints("");
         (folder, path)
     });
     path
@@ -101,6 +105,12 @@ impl Server {
             assert!(start.elapsed() < Duration::from_secs(20), "{name}: {found}");
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    /// How many descriptors are open.
+    pub(super) fn descriptors(&self) -> usize {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", self.child.id()));
+        open.unwrap().count()
     }
 
     /// A number of `/proc/PID/status`.

@@ -183,10 +183,8 @@ fn magic_links_are_not_followed() {
     let mut world = World::free();
     let builder = WasiCtxBuilder::new();
     let (dirs, files) = (DirPerms::all(), FilePerms::all());
-    world.wasi = builder
-        .preopened_dir("/proc/self", "/", dirs, files)
-        .unwrap()
-        .build();
+    let builder = builder.preopened_dir("/proc/self", "/", dirs, files);
+    world.wasi = Guest::new(builder.unwrap().build());
     world.root = world.wasi.get_directories().unwrap()[0].0.rep();
     for path in ["root", "root/etc/passwd", "cwd", "fd/0", "exe"] {
         let opened = world.open(path, OpenFlags::empty(), DescriptorFlags::READ);

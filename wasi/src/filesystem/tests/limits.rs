@@ -1,12 +1,10 @@
 use super::*;
-use crate::bindings::wasi::filesystem::types::HostDirectoryEntryStream as _;
-use crate::bindings::wasi::io::streams::HostInputStream;
 use crate::open_files::OpenFiles;
 
 /// A guest that may have so many files open.
 fn world_with(max: usize) -> World {
     let mut world = World::free();
-    world.wasi.open_files = OpenFiles::new(max);
+    world.wasi.ctx().open_files = OpenFiles::new(max);
     world
 }
 
@@ -18,7 +16,7 @@ fn open(world: &mut World, path: &str) -> Result<Resource<Descriptor>, ErrorCode
 }
 
 fn close(world: &mut World, descriptor: Resource<Descriptor>) {
-    world.wasi.table.delete(descriptor).unwrap();
+    world.wasi.close(descriptor);
 }
 
 #[test]
@@ -54,15 +52,11 @@ fn a_file_is_open_as_long_as_its_streams() {
     let mut world = world_with(1);
     let file = open(&mut world, "inner").unwrap();
     let again = Resource::new_borrow(file.rep());
-    let stream = code(world.wasi.read_via_stream(again, 0)).unwrap();
+    let mut stream = code(world.wasi.read_stream(again)).unwrap();
     close(&mut world, file);
     assert_eq!(open(&mut world, "inner").unwrap_err(), FULL);
-    let again = Resource::new_borrow(stream.rep());
-    assert_eq!(
-        HostInputStream::read(&mut world.wasi, again, 10).unwrap(),
-        b"inner"
-    );
-    world.wasi.table.delete(stream).unwrap();
+    assert_eq!(world.wasi.read_of(&mut stream), b"inner");
+    world.wasi.close_stream(stream);
     assert!(open(&mut world, "inner").is_ok());
 }
 
@@ -70,18 +64,12 @@ fn a_file_is_open_as_long_as_its_streams() {
 fn listings_are_counted() {
     let mut world = world_with(1);
     let entries = world.wasi.read_directory(world.root());
-    let entries = code(entries).unwrap();
+    let mut entries = code(entries).unwrap();
     let second = world.wasi.read_directory(world.root());
-    assert_eq!(code(second).unwrap_err(), FULL);
+    assert_eq!(code(second.map(drop)), Err(FULL));
     assert_eq!(open(&mut world, "inner").unwrap_err(), FULL);
-    let mut names = Vec::new();
-    loop {
-        let again = Resource::new_borrow(entries.rep());
-        match code(world.wasi.read_directory_entry(again)).unwrap() {
-            Some(entry) => names.push(entry.name),
-            None => break,
-        }
-    }
+    let found = world.wasi.rest(&mut entries);
+    let mut names: Vec<_> = found.into_iter().map(Result::unwrap).collect();
     names.sort();
     let mut expected: Vec<_> = fs::read_dir(world.inside())
         .unwrap()
@@ -89,7 +77,7 @@ fn listings_are_counted() {
         .collect();
     expected.sort();
     assert_eq!(names, expected);
-    world.wasi.table.delete(entries).unwrap();
+    world.wasi.close_listing(entries);
     assert!(world.wasi.read_directory(world.root()).is_ok());
 }
 
@@ -102,7 +90,7 @@ fn what_the_host_gives_is_not_counted() {
     }
     assert_eq!(open(&mut world, "inner").unwrap_err(), FULL);
     let entries = code(world.wasi.read_directory(world.root()));
-    assert_eq!(entries.unwrap_err(), FULL);
+    assert_eq!(entries.map(drop), Err(FULL));
 }
 
 #[test]

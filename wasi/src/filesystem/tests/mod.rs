@@ -1,6 +1,9 @@
 //! What guests can reach and change, called as a guest's calls arrive here.
 
 mod escapes;
+mod guest;
+#[cfg(feature = "p3")]
+mod guest_p3;
 mod kernel;
 mod limits;
 mod names;
@@ -16,18 +19,18 @@ use std::path::{Path, PathBuf};
 use cwasm::Resource;
 use tempfile::TempDir;
 
+use self::guest::Guest;
 use super::{Descriptor, DirPerms, FilePerms, FsError};
-use crate::bindings::wasi::filesystem::preopens::Host as _;
+use crate::WasiCtxBuilder;
 use crate::bindings::wasi::filesystem::types::{
-    DescriptorFlags, ErrorCode, HostDescriptor, NewTimestamp, OpenFlags, PathFlags,
+    DescriptorFlags, ErrorCode, NewTimestamp, OpenFlags, PathFlags,
 };
-use crate::{WasiCtx, WasiCtxBuilder};
 
 /// A guest with the folder `box`, which has a file `inner`, a folder `sub` and links. Outside of it
 /// are a file `secret` and a folder `vault`.
 struct World {
     outside: TempDir,
-    wasi: WasiCtx,
+    wasi: Guest,
     root: u32,
 }
 
@@ -63,7 +66,7 @@ impl World {
         symlink(outside.path().join("secret"), inside.join("absolute")).unwrap();
         let builder = WasiCtxBuilder::new();
         let builder = builder.preopened_dir(&inside, "/", dirs, files).unwrap();
-        let mut wasi = builder.build();
+        let mut wasi = Guest::new(builder.build());
         let root = wasi.get_directories().unwrap()[0].0.rep();
         World {
             outside,

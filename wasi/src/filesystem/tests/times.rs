@@ -116,6 +116,10 @@ fn times_that_there_are_not_are_refused() {
         (u64::MAX, 0, ErrorCode::Overflow),
         (1 << 63, 0, ErrorCode::Overflow),
     ] {
+        if guest::is_p3() && i64::try_from(seconds).is_err() {
+            // Times of 0.3 end there.
+            continue;
+        }
         let time = NewTimestamp::Timestamp(Datetime {
             seconds,
             nanoseconds,
