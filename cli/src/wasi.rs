@@ -94,6 +94,13 @@ pub(crate) fn waits(component: &Component) -> bool {
     imports.any(|(name, _)| is_p3(name)) || exports.any(|(name, _)| is_p3(name))
 }
 
+/// Whether a component can wait by WASI 0.2, whose operations block the thread.
+#[cfg(feature = "http")]
+pub(crate) fn blocks(component: &Component) -> bool {
+    let mut imports = component.imports().filter_map(|(name, _)| package_of(name));
+    imports.any(|(_, version)| version == Version::P2)
+}
+
 fn is_p3(name: &str) -> bool {
     package_of(name).is_some_and(|(_, version)| version == Version::P3)
 }

@@ -13,6 +13,7 @@ use cwasm_wasi::p3;
 use cwasm_wasi::p3::http::Service;
 use http::uri::Scheme;
 use hyper::body::Incoming;
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{timeout, timeout_at};
 
@@ -138,14 +139,23 @@ pub(super) fn answer(
     let _ = instance.requests.send(request);
     if let Some(requests) = requests {
         let guests = Arc::clone(guests);
-        tokio::spawn(async move {
+        let blocks = guests.blocks;
+        let run = async move {
             guests.metrics.instances.add(1);
             if let Err(error) = run(&guests, &instance, requests).await {
                 output::note(&format!("error: {error}"));
             }
             guests.instances.close(&instance);
             guests.metrics.instances.sub(1);
-        });
+        };
+        match blocks {
+            false => drop(tokio::spawn(run)),
+            // It may keep its thread, which is one of those that others do not need.
+            true => {
+                let runtime = Handle::current();
+                tokio::task::spawn_blocking(move || runtime.block_on(run));
+            }
+        }
     }
     receiver
 }
