@@ -49,8 +49,12 @@ pub struct WasiCtx {
     pub(crate) wall_clock: Box<dyn WallClock>,
     pub(crate) random: Random,
     pub(crate) network: NetworkPolicy,
+    /// Writes that have taken bytes of the guest's.
     #[cfg(feature = "p3")]
     pub(crate) writes: Writes,
+    /// Bodies of messages that are on their way.
+    #[cfg(all(feature = "http", feature = "p3"))]
+    pub(crate) bodies: Writes,
     /// Streams that the host reads or writes.
     #[cfg(feature = "p3")]
     pub(crate) streams: Quota,
@@ -144,6 +148,8 @@ impl WasiCtxBuilder {
                 network: NetworkPolicy::default(),
                 #[cfg(feature = "p3")]
                 writes: Writes::default(),
+                #[cfg(all(feature = "http", feature = "p3"))]
+                bodies: Writes::default(),
                 #[cfg(feature = "p3")]
                 streams: Quota::new(MAX_RESOURCES),
                 #[cfg(feature = "http")]

@@ -102,7 +102,7 @@ where
     (bytes, outcome)
 }
 
-/// How many writes have taken bytes from guests that are not written yet.
+/// How many writes, or other things that a guest has begun and need not wait for, are not over.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Writes(Arc<AtomicUsize>);
 
@@ -240,7 +240,9 @@ async fn send_all<T: 'static>(
             Step::Over => return Ok(()),
             Step::Failed(error) => return Err(error),
             Step::Asked => {
-                let mut bytes = vec![0; CHUNK];
+                // No more than tells that there is something: the rest is read when it is wanted,
+                // perhaps by somebody else.
+                let mut bytes = vec![0];
                 let count = source.read(&mut bytes);
                 bytes.truncate(*count.as_ref().unwrap_or(&0));
                 match Step::of(count, true) {

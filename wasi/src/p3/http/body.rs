@@ -86,11 +86,12 @@ impl Body {
             Body::Guest(body) => body,
         };
         let (outgoing, sent) = access.with(|ctx| ctx.outgoing_body(message, headers))?;
-        let streaming = access.with(|ctx| ctx.streaming())?;
+        let (streaming, bodies) = access.with(|ctx| (ctx.streaming(), ctx.bodies.clone()));
+        let streaming = streaming?;
         access.spawn(move |access| {
             Box::pin(async move {
                 // The store is needed until it is sent.
-                let _write = streaming.writes.begin();
+                let _sending = bodies.begin();
                 body.write_to(access, outgoing, &streaming.writes).await;
             })
         });
