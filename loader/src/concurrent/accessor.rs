@@ -118,7 +118,28 @@ impl<T: 'static> StoreContextMut<'_, T> {
 /// [`bindgen!`](crate::bindgen!) makes have instead of `&mut self`.
 pub struct Access<'a, T: 'static, H: 'static> {
     accessor: &'a Accessor<T>,
-    get: &'a (dyn Fn(&mut T) -> &mut H + Send + Sync),
+    get: &'a dyn Get<T, H>,
+}
+
+/// Finds the host in the data of a store.
+trait Get<T, H>: Send + Sync {
+    fn get<'a>(&self, data: &'a mut T) -> &'a mut H;
+
+    /// The same, for futures that outlive whoever has this.
+    fn copy(&self) -> Box<dyn Get<T, H>>;
+}
+
+impl<T, H, F> Get<T, H> for F
+where
+    F: Fn(&mut T) -> &mut H + Copy + Send + Sync + 'static,
+{
+    fn get<'a>(&self, data: &'a mut T) -> &'a mut H {
+        self(data)
+    }
+
+    fn copy(&self) -> Box<dyn Get<T, H>> {
+        Box::new(*self)
+    }
 }
 
 impl<T: 'static, H: 'static> Clone for Access<'_, T, H> {
@@ -139,7 +160,7 @@ impl<'a, T: 'static, H: 'static> Access<'a, T, H> {
     /// The host that `get` finds in the data of the accessor's store.
     pub fn new(
         accessor: &'a Accessor<T>,
-        get: &'a (dyn Fn(&mut T) -> &mut H + Send + Sync),
+        get: &'a (impl Fn(&mut T) -> &mut H + Copy + Send + Sync + 'static),
     ) -> Access<'a, T, H> {
         Access { accessor, get }
     }
@@ -155,7 +176,26 @@ impl<'a, T: 'static, H: 'static> Access<'a, T, H> {
     /// As [`Accessor::with`].
     pub fn with<R>(self, body: impl FnOnce(&mut H) -> R) -> R {
         self.accessor
-            .with(|mut store| body((self.get)(store.data_mut())))
+            .with(|mut store| body(self.get.get(store.data_mut())))
+    }
+
+    /// As [`Accessor::spawn`], for a future that has the host as well.
+    ///
+    /// # Panics
+    /// As [`Accessor::with`].
+    pub fn spawn<F>(self, body: F)
+    where
+        F: for<'b> FnOnce(Access<'b, T, H>) -> Pin<Box<dyn Future<Output = ()> + Send + 'b>>
+            + Send
+            + 'static,
+    {
+        let get = self.get.copy();
+        self.accessor.spawn(move |accessor| {
+            Box::pin(async move {
+                let get = &*get;
+                body(Access { accessor, get }).await;
+            })
+        });
     }
 }
 
