@@ -35,6 +35,7 @@ mod filesystem;
 mod link;
 mod pool;
 mod random;
+mod sockets;
 
 pub(crate) use bytes::Writes;
 
@@ -42,5 +43,6 @@ pub use async_io::block_on;
 pub use bindings::command::Command;
 pub use link::{
     add_cli_to_linker, add_clocks_to_linker, add_filesystem_to_linker, add_random_to_linker,
-    add_to_linker, interfaces,
+    add_sockets_to_linker, add_to_linker, interfaces,
 };
+pub use sockets::{TcpSocket, UdpSocket};
