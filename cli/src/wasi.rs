@@ -61,6 +61,9 @@ fn add_p3(linker: &mut Linker<WasiCtx>, needs: impl Fn(&str) -> bool) -> Result<
     if needs("filesystem") {
         p3::add_filesystem_to_linker(linker, |wasi| wasi)?;
     }
+    if needs("sockets") {
+        p3::add_sockets_to_linker(linker, |wasi| wasi)?;
+    }
     #[cfg(feature = "http")]
     if needs("http") {
         p3::http::add_to_linker(linker, |wasi| wasi)?;

@@ -228,8 +228,11 @@ impl<T: Payload> StreamReader<T> {
     ///
     /// # Panics
     /// As [`Accessor::with`].
-    pub async fn closed<D: 'static>(&self, accessor: &Accessor<D>) -> Result<()> {
-        closed(accessor, HostEnd::of(&self.any)).await
+    pub fn closed<'a, D: 'static>(
+        &self,
+        accessor: &'a Accessor<D>,
+    ) -> impl Future<Output = Result<()>> + use<'a, D, T> {
+        closed(accessor, HostEnd::of(&self.any))
     }
 
     /// Reads all payloads, until the writer is closed; closes this end.
@@ -371,13 +374,19 @@ impl<T: Payload> StreamWriter<T> {
 
     /// Waits until the reader is closed. Something else may be done meanwhile: a write goes on.
     ///
+    /// One future at a time waits so, the last that was polled. Its waker is called while the guest
+    /// closes the reader, also if the future was dropped.
+    ///
     /// # Errors
     /// The end is of another store.
     ///
     /// # Panics
     /// As [`Accessor::with`].
-    pub async fn closed<D: 'static>(&self, accessor: &Accessor<D>) -> Result<()> {
-        closed(accessor, self.end).await
+    pub fn closed<'a, D: 'static>(
+        &self,
+        accessor: &'a Accessor<D>,
+    ) -> impl Future<Output = Result<()>> + use<'a, D, T> {
+        closed(accessor, self.end)
     }
 
     async fn write_once<D: 'static>(
@@ -500,8 +509,11 @@ impl<T: Payload> FutureWriter<T> {
     ///
     /// # Panics
     /// As [`Accessor::with`].
-    pub async fn closed<D: 'static>(&self, accessor: &Accessor<D>) -> Result<()> {
-        closed(accessor, self.end).await
+    pub fn closed<'a, D: 'static>(
+        &self,
+        accessor: &'a Accessor<D>,
+    ) -> impl Future<Output = Result<()>> + use<'a, D, T> {
+        closed(accessor, self.end)
     }
 
     /// Writes the value, and waits until it is read: the value, if the reader is closed. Closes

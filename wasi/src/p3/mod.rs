@@ -38,6 +38,7 @@ pub mod http;
 mod link;
 mod pool;
 mod random;
+mod sockets;
 
 pub(crate) use bytes::Writes;
 
@@ -46,5 +47,6 @@ pub use bindings::command::Command;
 pub use finish::finish;
 pub use link::{
     add_cli_to_linker, add_clocks_to_linker, add_filesystem_to_linker, add_random_to_linker,
-    add_to_linker, interfaces,
+    add_sockets_to_linker, add_to_linker, interfaces,
 };
+pub use sockets::{TcpSocket, UdpSocket};
