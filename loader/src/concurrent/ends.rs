@@ -265,10 +265,10 @@ impl<T: Payload> StreamReader<T> {
 }
 
 impl StreamReader<u8> {
-    /// Gives the bytes that are written now to `body`, where they lie in the guest's memory; `body` says
-    /// how many of the first ones it has used. `None` if nothing is being written: that is so until
-    /// [`ready`](StreamReader::ready) has waited for it, or if the writer is closed. There are none
-    /// in a write of nothing.
+    /// Gives the bytes that are written now to `body`, where they lie in the guest's memory; `body`
+    /// says how many of the first ones it has used. `None` if nothing is being written: that is so
+    /// until [`ready`](StreamReader::ready) has waited for it, or if the writer is closed. There
+    /// are none in a write of nothing.
     ///
     /// # Errors
     /// - `body` has used more bytes than there are.
@@ -295,8 +295,8 @@ impl StreamReader<u8> {
 }
 
 impl StreamWriter<u8> {
-    /// Has `body` write bytes to where they are read now, in the guest's memory; `body` says how many
-    /// it has written, from the first on. `None` if nothing is being read: that is so until
+    /// Has `body` write bytes to where they are read now, in the guest's memory; `body` says how
+    /// many it has written, from the first on. `None` if nothing is being read: that is so until
     /// [`ready`](StreamWriter::ready) has waited for it, or if the reader is closed. There is no
     /// room in a read of nothing, which waits for bytes to be written by other means.
     ///

@@ -3,8 +3,9 @@
 //! What a guest may do is said once, by the same [`WasiCtx`](crate::WasiCtx): its folders,
 //! addresses, limits. A linker can have both versions, and a component import both.
 //!
-//! Nothing needs an executor of its own: any polls the guest, or [`block_on`] does. Descriptors and timers are waited for
-//! by `async-io`, which has one thread; what blocks is done by threads of the crate `blocking`.
+//! Nothing needs an executor of its own: any polls the guest, or [`block_on`] does. Descriptors and
+//! timers are waited for by `async-io`, which has one thread; what blocks is done by threads of the
+//! crate `blocking`.
 //!
 //! ```no_run
 //! use cwasm::{Component, Engine, Linker, Store};
