@@ -116,11 +116,32 @@ impl Commands {
     /// # Errors
     /// If a command fails.
     pub(crate) fn compiled(&self, source: &Path, name: &str) -> Result<[PathBuf; 2]> {
+        self.compiled_with(source, name, &[])
+    }
+
+    /// As [`compiled`](Commands::compiled), with flags that Wasmtime needs.
+    ///
+    /// # Errors
+    /// If a command fails.
+    pub(crate) fn compiled_with(
+        &self,
+        source: &Path,
+        name: &str,
+        their_flags: &[&str],
+    ) -> Result<[PathBuf; 2]> {
         let folder = self.folder.path();
         let artifacts = ["cwasm", "wasmtime"].map(|side| folder.join(format!("{name}.{side}")));
-        let commands = [self.our_command(), self.their_command()?];
-        for (mut compile, artifact) in commands.into_iter().zip(&artifacts) {
-            compile.arg("compile").arg(source).arg("-o").arg(artifact);
+        let commands = [
+            (self.our_command(), &[][..]),
+            (self.their_command()?, their_flags),
+        ];
+        for ((mut compile, flags), artifact) in commands.into_iter().zip(&artifacts) {
+            compile
+                .arg("compile")
+                .args(flags)
+                .arg(source)
+                .arg("-o")
+                .arg(artifact);
             output(&mut compile)?;
         }
         Ok(artifacts)

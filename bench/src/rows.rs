@@ -415,6 +415,9 @@ const LAST: &[Row] = &[
     Row::serve("serve.hello.p99", Load::Hello, Figure::P99),
     Row::serve("serve.echo1k", Load::Echo1k, Figure::PerRequest),
     Row::serve("serve.echo1k.p99", Load::Echo1k, Figure::P99),
+    Row::serve("serve.p3-hello", Load::P3Hello, Figure::PerRequest),
+    Row::serve("serve.p3-echo", Load::P3Echo1k, Figure::PerRequest),
+    Row::serve("serve.p3-stream", Load::P3Stream, Figure::PerRequest),
 ];
 
 /// Those about waiting.

@@ -38,7 +38,19 @@ pub(crate) enum Load {
     Hello,
     /// A body of 1 KiB, sent back.
     Echo1k,
+    /// The same by a service of WASI 0.3.
+    P3Hello,
+    P3Echo1k,
+    /// [`STREAMED`] bytes from one of WASI 0.3.
+    P3Stream,
 }
+
+/// The bytes of a streamed answer.
+const STREAMED: usize = 16 << 20;
+
+/// Requests that an instance of WASI 0.3 answers, and at a time: what `wasmtime serve` does unless
+/// it is told otherwise.
+const REUSE: [&str; 4] = ["--reuse", "128", "--concurrent", "16"];
 
 /// The figure of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,7 +65,11 @@ impl Load {
     fn request(self) -> Vec<u8> {
         match self {
             Load::Hello => b"GET /hello HTTP/1.1\r\nhost: bench\r\n\r\n".to_vec(),
-            Load::Echo1k => {
+            Load::P3Hello => b"GET / HTTP/1.1\r\nhost: bench\r\n\r\n".to_vec(),
+            Load::P3Stream => {
+                format!("GET /bytes?n={STREAMED} HTTP/1.1\r\nhost: bench\r\n\r\n").into_bytes()
+            }
+            Load::Echo1k | Load::P3Echo1k => {
                 let head = "POST /echo HTTP/1.1\r\nhost: bench\r\ncontent-length: 1024\r\n\r\n";
                 [head.as_bytes(), &body()].concat()
             }
@@ -63,7 +79,23 @@ impl Load {
     fn answer(self) -> Vec<u8> {
         match self {
             Load::Hello => b"Hello, world!\n".to_vec(),
-            Load::Echo1k => body(),
+            Load::P3Hello => b"hello".to_vec(),
+            Load::Echo1k | Load::P3Echo1k => body(),
+            // Only its end is looked at.
+            Load::P3Stream => Vec::new(),
+        }
+    }
+
+    /// Whether the guest is one of WASI 0.3.
+    fn is_p3(self) -> bool {
+        matches!(self, Load::P3Hello | Load::P3Echo1k | Load::P3Stream)
+    }
+
+    fn connections(self) -> usize {
+        match self {
+            // Their bytes keep both servers busy.
+            Load::P3Stream => 2,
+            _ => CONNECTIONS,
         }
     }
 }
@@ -78,14 +110,24 @@ impl Commands {
     /// # Errors
     /// If a server does not start, or answers wrongly.
     pub(crate) fn measure_servers(&self, load: Load, figure: Figure) -> Result<Pair> {
-        let wasm = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wasi/guests/http.wasm");
-        let [ours, theirs] = self.compiled(&wasm, "http")?;
+        let (wasm, compile, their_flags): (_, &[&str], &[&str]) = match load.is_p3() {
+            false => ("http.wasm", &[], &[]),
+            true => {
+                let flags = &["-W", "component-model-async", "-S", "p3,cli"];
+                ("p3/service.wasm", &flags[..2], flags)
+            }
+        };
+        let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wasi/guests");
+        let [ours, theirs] = self.compiled_with(&guests.join(wasm), "http", compile)?;
         let [our_port, their_port] = [free_port()?, free_port()?];
         let mut serve = self.our_command();
         serve
             .arg("serve")
             .arg(ours)
             .args(["--addr", &our_port.to_string()]);
+        if load.is_p3() {
+            serve.args(REUSE);
+        }
         let ours = Server::start(serve, our_port)?;
         let mut serve = self.their_command()?;
         serve.args([
@@ -94,7 +136,7 @@ impl Commands {
             "--addr",
             &their_port.to_string(),
         ]);
-        serve.arg(theirs);
+        serve.args(their_flags).arg(theirs);
         let theirs = Server::start(serve, their_port)?;
         let (mut our_figures, mut their_figures) = (Vec::new(), Vec::new());
         for turn in 0..=TURNS {
@@ -148,7 +190,7 @@ impl Server {
     fn ask(&self, load: Load, figure: Figure) -> Result<f64> {
         let (request, answer) = (load.request(), load.answer());
         let mut connections = Vec::new();
-        for _ in 0..CONNECTIONS {
+        for _ in 0..load.connections() {
             connections.push(Connection::open(self.address)?);
         }
         let start = Instant::now();
@@ -171,14 +213,19 @@ impl Server {
                 .zip(ready)
                 .filter(|(_, ready)| *ready)
             {
-                if connection.receive(&answer)? {
+                let is_whole = match load {
+                    Load::P3Stream => connection.receive_stream()?,
+                    _ => connection.receive(&answer)?,
+                };
+                if is_whole {
                     times.push(connection.sent.elapsed().as_nanos() as f64);
                     connection.send(&request)?;
                 }
             }
         }
         let time = start.elapsed().as_nanos() as f64;
-        ensure!(times.len() > 100, "{} answers in a turn", times.len());
+        let least = if load == Load::P3Stream { 5 } else { 100 };
+        ensure!(times.len() > least, "{} answers in a turn", times.len());
         Ok(match figure {
             Figure::PerRequest => time / times.len() as f64,
             Figure::P99 => {
@@ -193,6 +240,8 @@ impl Server {
 struct Connection {
     stream: TcpStream,
     received: Vec<u8>,
+    /// Bytes that have come of a streamed answer.
+    streamed: usize,
     sent: Instant,
 }
 
@@ -204,6 +253,7 @@ impl Connection {
         Ok(Connection {
             stream,
             received: Vec::new(),
+            streamed: 0,
             sent: Instant::now(),
         })
     }
@@ -235,6 +285,38 @@ impl Connection {
         Ok(true)
     }
 }
+
+impl Connection {
+    /// Receives what is there of a streamed answer: whether it has all come.
+    fn receive_stream(&mut self) -> Result<bool> {
+        let mut bytes = vec![0; 256 << 10];
+        let count = match self.stream.read(&mut bytes) {
+            Ok(0) => bail!("the server has closed a connection"),
+            Ok(count) => count,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        let is_first = self.streamed == 0;
+        ensure!(
+            !is_first || bytes.starts_with(b"HTTP/1.1 200"),
+            "another answer"
+        );
+        self.streamed += count;
+        // The end alone is kept.
+        self.received.extend_from_slice(&bytes[..count]);
+        let kept = self.received.len().min(STREAM_END.len());
+        self.received.drain(..self.received.len() - kept);
+        if self.streamed < STREAMED || self.received != STREAM_END {
+            return Ok(false);
+        }
+        self.streamed = 0;
+        self.received.clear();
+        Ok(true)
+    }
+}
+
+/// The end of an answer in chunks.
+const STREAM_END: &[u8] = b"\r\n0\r\n\r\n";
 
 /// The body of an answer with status 200, once all of it has come.
 fn whole_body(received: &[u8]) -> Result<Option<Vec<u8>>> {

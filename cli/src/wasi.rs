@@ -61,6 +61,9 @@ fn add_p3(linker: &mut Linker<WasiCtx>, needs: impl Fn(&str) -> bool) -> Result<
     if needs("filesystem") {
         p3::add_filesystem_to_linker(linker, |wasi| wasi)?;
     }
+    if needs("sockets") {
+        p3::add_sockets_to_linker(linker, |wasi| wasi)?;
+    }
     #[cfg(feature = "http")]
     if needs("http") {
         p3::http::add_to_linker(linker, |wasi| wasi)?;
@@ -92,6 +95,13 @@ pub(crate) fn waits(component: &Component) -> bool {
     let mut imports = component.imports();
     let mut exports = component.exports();
     imports.any(|(name, _)| is_p3(name)) || exports.any(|(name, _)| is_p3(name))
+}
+
+/// Whether a component can wait by WASI 0.2, whose operations block the thread.
+#[cfg(feature = "http")]
+pub(crate) fn blocks(component: &Component) -> bool {
+    let mut imports = component.imports().filter_map(|(name, _)| package_of(name));
+    imports.any(|(_, version)| version == Version::P2)
 }
 
 fn is_p3(name: &str) -> bool {

@@ -21,6 +21,8 @@ use crate::io::{Signal, now};
 use crate::open_files::OpenFiles;
 #[cfg(feature = "p3")]
 use crate::p3::Writes;
+#[cfg(feature = "p3")]
+use crate::quota::Quota;
 use crate::random::Random;
 use crate::sockets::{NetworkPolicy, SocketUse};
 
@@ -47,8 +49,15 @@ pub struct WasiCtx {
     pub(crate) wall_clock: Box<dyn WallClock>,
     pub(crate) random: Random,
     pub(crate) network: NetworkPolicy,
+    /// Writes that have taken bytes of the guest's.
     #[cfg(feature = "p3")]
     pub(crate) writes: Writes,
+    /// Bodies of messages that are on their way.
+    #[cfg(all(feature = "http", feature = "p3"))]
+    pub(crate) bodies: Writes,
+    /// Streams that the host reads or writes.
+    #[cfg(feature = "p3")]
+    pub(crate) streams: Quota,
     #[cfg(feature = "http")]
     pub(crate) http: HttpState,
     /// When waits end, by the system's monotonic clock in nanoseconds.
@@ -139,6 +148,10 @@ impl WasiCtxBuilder {
                 network: NetworkPolicy::default(),
                 #[cfg(feature = "p3")]
                 writes: Writes::default(),
+                #[cfg(all(feature = "http", feature = "p3"))]
+                bodies: Writes::default(),
+                #[cfg(feature = "p3")]
+                streams: Quota::new(MAX_RESOURCES),
                 #[cfg(feature = "http")]
                 http: HttpState::default(),
                 deadline: None,
@@ -320,9 +333,13 @@ impl WasiCtxBuilder {
     }
 
     /// Sets how many handles the guest may have at a time: streams, descriptors, pollables,
-    /// sockets. 100,000 at first.
+    /// sockets; and as many streams of WASI 0.3 that the host reads or writes. 100,000 at first.
     pub fn max_resources(mut self, count: usize) -> WasiCtxBuilder {
         self.ctx.table.set_max_capacity(count);
+        #[cfg(feature = "p3")]
+        {
+            self.ctx.streams = Quota::new(count);
+        }
         self
     }
 

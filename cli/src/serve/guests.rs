@@ -18,7 +18,7 @@ use super::metrics::Metrics;
 use crate::args::ServeArgs;
 use crate::grants::Grants;
 use crate::output;
-use crate::wasi::Version;
+use crate::wasi::{self, Version};
 
 /// The longest time for a request: a later end may be none that a clock can show.
 const MAX_TIMEOUT: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
@@ -30,6 +30,8 @@ pub(super) struct Guests {
     client: HttpClient,
     pub(super) timeout: Duration,
     pub(super) is_interruptible: bool,
+    /// Whether instances of WASI 0.3 may block their threads, by operations of 0.2.
+    pub(super) blocks: bool,
     max_memory: Option<u64>,
     /// Instances that there may be now.
     slots: Arc<Semaphore>,
@@ -71,6 +73,7 @@ impl Guests {
         let _: cwasm_wasi::WasiCtxBuilder = args.grants.builder()?;
         Ok(Arc::new(Guests {
             is_interruptible: linked.component().is_interruptible(),
+            blocks: wasi::blocks(linked.component()),
             linked,
             grants: args.grants.clone(),
             client,
@@ -189,6 +192,9 @@ impl Guests {
         store: &mut StoreContextMut<'_, WasiCtx>,
         end: Instant,
     ) -> Result<()> {
+        let left = end.saturating_duration_since(Instant::now());
+        // Operations of 0.2 that wait.
+        store.data_mut().set_deadline(Some(left));
         match self.is_interruptible {
             true => store.set_deadline(Some(end)),
             false => Ok(()),
@@ -197,12 +203,11 @@ impl Guests {
 
     fn run(
         &self,
-        mut wasi: WasiCtx,
+        wasi: WasiCtx,
         request: Resource<IncomingRequest>,
         outparam: Resource<ResponseOutparam>,
         end: Instant,
     ) -> Result<()> {
-        wasi.set_deadline(Some(end.saturating_duration_since(Instant::now())));
         let mut store = self.store(wasi, end)?;
         let instance = self.linked.instantiate(&mut store)?;
         let proxy = Proxy::new(&mut store, &instance)?;

@@ -13,6 +13,7 @@ use cwasm_wasi::p3;
 use cwasm_wasi::p3::http::Service;
 use http::uri::Scheme;
 use hyper::body::Incoming;
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{timeout, timeout_at};
 
@@ -155,6 +156,17 @@ impl Unplaced {
     }
 }
 
+impl Request {
+    fn into_unplaced(self) -> Unplaced {
+        Unplaced {
+            request: self.request,
+            answer: self.answer,
+            end: self.end,
+            slot: self.held.slot,
+        }
+    }
+}
+
 /// Has a request answered by an instance: where its answer comes.
 pub(super) fn answer(
     guests: &Arc<Guests>,
@@ -163,15 +175,13 @@ pub(super) fn answer(
     slot: OwnedSemaphorePermit,
 ) -> oneshot::Receiver<Result<Answer, ErrorCode>> {
     let (answer, receiver) = oneshot::channel();
-    place(
-        guests,
-        Unplaced {
-            request,
-            answer,
-            end,
-            slot,
-        },
-    );
+    let request = Unplaced {
+        request,
+        answer,
+        end,
+        slot,
+    };
+    place(guests, request);
     receiver
 }
 
@@ -181,7 +191,8 @@ fn place(guests: &Arc<Guests>, request: Unplaced) {
         return;
     };
     let guests = Arc::clone(guests);
-    tokio::spawn(async move {
+    let blocks = guests.blocks;
+    let run = async move {
         guests.metrics.instances.add(1);
         if let Err(error) = run(&guests, &instance, &mut requests).await {
             output::note(&format!("error: {error}"));
@@ -189,26 +200,18 @@ fn place(guests: &Arc<Guests>, request: Unplaced) {
         guests.instances.close(&instance);
         guests.metrics.instances.sub(1);
         // What it has not begun when it ended by another request is for others.
-        while let Ok(Request {
-            request,
-            answer,
-            end,
-            held,
-            ..
-        }) = requests.try_recv()
-        {
-            let slot = held.slot;
-            place(
-                &guests,
-                Unplaced {
-                    request,
-                    answer,
-                    end,
-                    slot,
-                },
-            );
+        while let Ok(request) = requests.try_recv() {
+            place(&guests, request.into_unplaced());
         }
-    });
+    };
+    match blocks {
+        false => drop(tokio::spawn(run)),
+        // It may keep its thread, which is one of those that others do not need.
+        true => {
+            let runtime = Handle::current();
+            tokio::task::spawn_blocking(move || runtime.block_on(run));
+        }
+    }
 }
 
 /// Runs an instance until it has answered its last request.

@@ -1,5 +1,6 @@
 //! Emits the artifact: fills its sections from a unit and its linked text.
 
+mod demangle;
 mod images;
 mod modules;
 pub(crate) mod names;

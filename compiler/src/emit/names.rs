@@ -1,8 +1,8 @@
 //! Names of functions: for backtraces, and as symbols for debuggers and profilers.
 //!
 //! A module may give a function any text as its name: an empty one, the name of another function,
-//! or one with control characters. Backtraces have the name as it is; symbols have it in a form
-//! that tools can show.
+//! or one with control characters. Backtraces have the name as people write it; symbols have it as
+//! toolchains encode it, which tools decode, in a form that they can show.
 
 use std::borrow::Cow;
 
@@ -10,6 +10,7 @@ use cwasm_format::header::SectionId;
 use cwasm_format::names;
 use cwasm_format::write::{Contents, Symbol};
 
+use super::demangle::demangle;
 use super::parts::Parts;
 use crate::error::{Error, Result};
 use crate::ir::symbol::Form;
@@ -26,7 +27,7 @@ pub(super) fn set(parts: &Parts<'_, '_>, text: &Text, contents: &mut Contents) -
     // Backtraces only have names that the module gives.
     let known: Vec<Cow<'_, str>> = entries
         .map(|entry| match *entry {
-            Entry::Core { instance, index } => Cow::from(given_name(parts, instance, index)),
+            Entry::Core { instance, index } => demangle(given_name(parts, instance, index)),
             _ => entry_name(parts, entry),
         })
         .collect();

@@ -228,8 +228,11 @@ impl<T: Payload> StreamReader<T> {
     ///
     /// # Panics
     /// As [`Accessor::with`].
-    pub async fn closed<D: 'static>(&self, accessor: &Accessor<D>) -> Result<()> {
-        closed(accessor, HostEnd::of(&self.any)).await
+    pub fn closed<'a, D: 'static>(
+        &self,
+        accessor: &'a Accessor<D>,
+    ) -> impl Future<Output = Result<()>> + use<'a, D, T> {
+        closed(accessor, HostEnd::of(&self.any))
     }
 
     /// Reads all payloads, until the writer is closed; closes this end.
@@ -262,10 +265,10 @@ impl<T: Payload> StreamReader<T> {
 }
 
 impl StreamReader<u8> {
-    /// Gives the bytes that are written now to `body`, where they lie in the guest's memory; `body` says
-    /// how many of the first ones it has used. `None` if nothing is being written: that is so until
-    /// [`ready`](StreamReader::ready) has waited for it, or if the writer is closed. There are none
-    /// in a write of nothing.
+    /// Gives the bytes that are written now to `body`, where they lie in the guest's memory; `body`
+    /// says how many of the first ones it has used. `None` if nothing is being written: that is so
+    /// until [`ready`](StreamReader::ready) has waited for it, or if the writer is closed. There
+    /// are none in a write of nothing.
     ///
     /// # Errors
     /// - `body` has used more bytes than there are.
@@ -292,8 +295,8 @@ impl StreamReader<u8> {
 }
 
 impl StreamWriter<u8> {
-    /// Has `body` write bytes to where they are read now, in the guest's memory; `body` says how many
-    /// it has written, from the first on. `None` if nothing is being read: that is so until
+    /// Has `body` write bytes to where they are read now, in the guest's memory; `body` says how
+    /// many it has written, from the first on. `None` if nothing is being read: that is so until
     /// [`ready`](StreamWriter::ready) has waited for it, or if the reader is closed. There is no
     /// room in a read of nothing, which waits for bytes to be written by other means.
     ///
@@ -371,13 +374,19 @@ impl<T: Payload> StreamWriter<T> {
 
     /// Waits until the reader is closed. Something else may be done meanwhile: a write goes on.
     ///
+    /// One future at a time waits so, the last that was polled. Its waker is called while the guest
+    /// closes the reader, also if the future was dropped.
+    ///
     /// # Errors
     /// The end is of another store.
     ///
     /// # Panics
     /// As [`Accessor::with`].
-    pub async fn closed<D: 'static>(&self, accessor: &Accessor<D>) -> Result<()> {
-        closed(accessor, self.end).await
+    pub fn closed<'a, D: 'static>(
+        &self,
+        accessor: &'a Accessor<D>,
+    ) -> impl Future<Output = Result<()>> + use<'a, D, T> {
+        closed(accessor, self.end)
     }
 
     async fn write_once<D: 'static>(
@@ -500,8 +509,11 @@ impl<T: Payload> FutureWriter<T> {
     ///
     /// # Panics
     /// As [`Accessor::with`].
-    pub async fn closed<D: 'static>(&self, accessor: &Accessor<D>) -> Result<()> {
-        closed(accessor, self.end).await
+    pub fn closed<'a, D: 'static>(
+        &self,
+        accessor: &'a Accessor<D>,
+    ) -> impl Future<Output = Result<()>> + use<'a, D, T> {
+        closed(accessor, self.end)
     }
 
     /// Writes the value, and waits until it is read: the value, if the reader is closed. Closes

@@ -107,6 +107,32 @@ fn any_name_is_a_name_in_backtraces_and_lookups() {
 }
 
 #[test]
+fn backtraces_have_names_as_people_write_them_and_symbols_as_toolchains_do() {
+    let functions = [
+        ("_RNvCs1234_7mycrate3foo", "mycrate::foo"),
+        ("_ZN3foo3bar17h0123456789abcdefE", "foo::bar"),
+        (
+            "_ZN5shape4areaERKNS_6SquareE",
+            "shape::area(shape::Square const&)",
+        ),
+    ];
+    let wasm = module(&functions.map(|(name, _)| name.to_owned()));
+    let workshop = Workshop::new();
+    let bytes = workshop.compile(&wasm).unwrap();
+    let artifact = Artifact::inspect(&bytes).unwrap();
+    let file = object::File::parse(&*bytes).unwrap();
+    let symbols: Vec<_> = file
+        .symbols()
+        .filter_map(|symbol| symbol.name().ok())
+        .collect();
+    for (index, (name, decoded)) in (0..).zip(functions) {
+        let found = names::lookup(artifact.section(SectionId::Names), index);
+        assert_eq!(found, Some(decoded));
+        assert!(symbols.contains(&name), "{name}");
+    }
+}
+
+#[test]
 fn symbols_are_one_line_each_and_not_too_long() {
     let odd = odd_names();
     let wasm = module(&odd);

@@ -17,7 +17,9 @@ use std::task::Poll;
 
 use cwasm::{Accessor, FutureReader, FutureWriter, Payload, StreamReader, StreamWriter};
 
+use crate::ctx::WasiCtx;
 use crate::io::CHUNK;
+use crate::quota::Claim;
 
 /// Where the bytes of a stream come from.
 pub(crate) trait Source: Send + 'static {
@@ -76,6 +78,7 @@ pub(crate) fn read_stream<T: 'static, E: Send + 'static>(
     accessor: &Accessor<T>,
     source: Result<impl Source, E>,
     code: fn(io::Error) -> E,
+    streaming: Streaming,
 ) -> Reading<E>
 where
     Result<(), E>: Payload,
@@ -93,12 +96,13 @@ where
             };
             // Whether somebody wants to know it is the guest's affair.
             let _ = outcome_writer.write(accessor, result).await;
+            drop(streaming);
         })
     });
     (bytes, outcome)
 }
 
-/// How many writes have taken bytes from guests that are not written yet.
+/// How many writes, or other things that a guest has begun and need not wait for, are not over.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Writes(Arc<AtomicUsize>);
 
@@ -111,6 +115,28 @@ impl Writes {
     pub(crate) fn begin(&self) -> Write {
         self.0.fetch_add(1, Ordering::Relaxed);
         Write(Arc::clone(&self.0))
+    }
+}
+
+/// The right to have a stream that the host reads or writes, and what it takes part in.
+#[derive(Debug)]
+pub(crate) struct Streaming {
+    pub(crate) writes: Writes,
+    _claim: Claim,
+}
+
+impl WasiCtx {
+    /// The right to have one more stream of the host's.
+    ///
+    /// # Errors
+    /// The guest has too many.
+    pub(crate) fn streaming(&self) -> cwasm::Result<Streaming> {
+        let claim = self.streams.claim(1);
+        let claim = claim.ok_or_else(|| cwasm::Error::msg("more streams than are allowed"))?;
+        Ok(Streaming {
+            writes: self.writes.clone(),
+            _claim: claim,
+        })
     }
 }
 
@@ -130,7 +156,7 @@ pub(crate) fn write_stream<T: 'static, E: Send + 'static>(
     bytes: StreamReader<u8>,
     sink: Result<impl Sink, E>,
     code: fn(io::Error) -> E,
-    writes: Writes,
+    streaming: Streaming,
 ) -> FutureReader<Result<(), E>>
 where
     Result<(), E>: Payload,
@@ -141,7 +167,7 @@ where
             let result = match sink {
                 Ok(sink) => {
                     let end = std::future::pending::<()>();
-                    let received = receive(accessor, bytes, sink, &writes, end).await;
+                    let received = receive(accessor, bytes, sink, &streaming.writes, end).await;
                     received.map_err(code)
                 }
                 Err(error) => {
@@ -150,6 +176,7 @@ where
                 }
             };
             let _ = outcome_writer.write(accessor, result).await;
+            drop(streaming);
         })
     });
     outcome
@@ -213,7 +240,9 @@ async fn send_all<T: 'static>(
             Step::Over => return Ok(()),
             Step::Failed(error) => return Err(error),
             Step::Asked => {
-                let mut bytes = vec![0; CHUNK];
+                // No more than tells that there is something: the rest is read when it is wanted,
+                // perhaps by somebody else.
+                let mut bytes = vec![0];
                 let count = source.read(&mut bytes);
                 bytes.truncate(*count.as_ref().unwrap_or(&0));
                 match Step::of(count, true) {

@@ -8,7 +8,7 @@ use rustix::stdio;
 
 use super::bindings::wasi::cli as wit;
 use super::bindings::wasi::cli::types::ErrorCode;
-use super::bytes::{Reading, Writes, read_stream, write_stream};
+use super::bytes::{Reading, Streaming, read_stream, write_stream};
 use super::descriptors::{Descriptor, Empty, Shared, Taker};
 use crate::bindings::wasi::cli::{
     environment, exit, terminal_stderr, terminal_stdin, terminal_stdout,
@@ -26,9 +26,9 @@ fn code_of(error: io::Error) -> ErrorCode {
     }
 }
 
-/// What all outputs of a guest share.
-fn shared(ctx: &WasiCtx) -> (OpenFiles, Writes) {
-    (ctx.open_files.clone(), ctx.writes.clone())
+/// What an input or output of a guest takes.
+fn shared(ctx: &WasiCtx) -> Result<(OpenFiles, Streaming)> {
+    Ok((ctx.open_files.clone(), ctx.streaming()?))
 }
 
 impl Stdin {
@@ -36,19 +36,21 @@ impl Stdin {
     fn read<T: 'static>(
         &self,
         accessor: &Accessor<T>,
-        open_files: &OpenFiles,
+        (open_files, streaming): (OpenFiles, Streaming),
     ) -> Reading<ErrorCode> {
         match self {
             Stdin::Inherited => {
-                let source = Descriptor::new(stdio::stdin(), open_files);
-                read_stream(accessor, Ok(source), code_of)
+                let source = Descriptor::new(stdio::stdin(), &open_files);
+                read_stream(accessor, Ok(source), code_of, streaming)
             }
-            Stdin::Closed => read_stream(accessor, Ok(Empty), code_of),
+            Stdin::Closed => read_stream(accessor, Ok(Empty), code_of, streaming),
             Stdin::Descriptor(descriptor) => {
-                let source = Descriptor::new(Arc::clone(descriptor), open_files);
-                read_stream(accessor, Ok(source), code_of)
+                let source = Descriptor::new(Arc::clone(descriptor), &open_files);
+                read_stream(accessor, Ok(source), code_of, streaming)
             }
-            Stdin::Reader(reader) => read_stream(accessor, Ok(Shared(Arc::clone(reader))), code_of),
+            Stdin::Reader(reader) => {
+                read_stream(accessor, Ok(Shared(Arc::clone(reader))), code_of, streaming)
+            }
         }
     }
 }
@@ -59,40 +61,40 @@ impl Stdout {
         &self,
         accessor: &Accessor<T>,
         bytes: StreamReader<u8>,
-        (open_files, writes): (OpenFiles, Writes),
+        (open_files, streaming): (OpenFiles, Streaming),
     ) -> FutureReader<Result<(), ErrorCode>> {
         match self {
             Stdout::InheritedOutput => {
                 let sink = Descriptor::new(stdio::stdout(), &open_files);
-                write_stream(accessor, bytes, Ok(sink), code_of, writes)
+                write_stream(accessor, bytes, Ok(sink), code_of, streaming)
             }
             Stdout::InheritedError => {
                 let sink = Descriptor::new(stdio::stderr(), &open_files);
-                write_stream(accessor, bytes, Ok(sink), code_of, writes)
+                write_stream(accessor, bytes, Ok(sink), code_of, streaming)
             }
             Stdout::Closed => {
                 let sink = Taker(|_: &[u8]| Err(io::ErrorKind::BrokenPipe.into()));
-                write_stream(accessor, bytes, Ok(sink), code_of, writes)
+                write_stream(accessor, bytes, Ok(sink), code_of, streaming)
             }
             Stdout::Discarded => {
                 let sink = Taker(|bytes: &[u8]| Ok(bytes.len()));
-                write_stream(accessor, bytes, Ok(sink), code_of, writes)
+                write_stream(accessor, bytes, Ok(sink), code_of, streaming)
             }
             Stdout::Buffer(buffer) => {
                 let mut buffer = buffer.clone();
                 let sink = Taker(move |bytes: &[u8]| buffer.write(bytes));
-                write_stream(accessor, bytes, Ok(sink), code_of, writes)
+                write_stream(accessor, bytes, Ok(sink), code_of, streaming)
             }
             Stdout::Descriptor(descriptor) => {
                 let sink = Descriptor::new(Arc::clone(descriptor), &open_files);
-                write_stream(accessor, bytes, Ok(sink), code_of, writes)
+                write_stream(accessor, bytes, Ok(sink), code_of, streaming)
             }
             Stdout::Writer(writer) => write_stream(
                 accessor,
                 bytes,
                 Ok(Shared(Arc::clone(writer))),
                 code_of,
-                writes,
+                streaming,
             ),
         }
     }
@@ -124,8 +126,8 @@ impl wit::exit::Host for WasiCtx {
 
 impl wit::stdin::Host for WasiCtx {
     fn read_via_stream<T: 'static>(access: Access<'_, T, WasiCtx>) -> Result<Reading<ErrorCode>> {
-        let (stdin, open_files) = access.with(|ctx| (ctx.stdin.clone(), ctx.open_files.clone()));
-        Ok(stdin.read(access.accessor(), &open_files))
+        let (stdin, shared) = access.with(|ctx| (ctx.stdin.clone(), shared(ctx)));
+        Ok(stdin.read(access.accessor(), shared?))
     }
 }
 
@@ -135,7 +137,7 @@ impl wit::stdout::Host for WasiCtx {
         data: StreamReader<u8>,
     ) -> Result<FutureReader<Result<(), ErrorCode>>> {
         let (stdout, shared) = access.with(|ctx| (ctx.stdout.clone(), shared(ctx)));
-        Ok(stdout.write(access.accessor(), data, shared))
+        Ok(stdout.write(access.accessor(), data, shared?))
     }
 }
 
@@ -145,7 +147,7 @@ impl wit::stderr::Host for WasiCtx {
         data: StreamReader<u8>,
     ) -> Result<FutureReader<Result<(), ErrorCode>>> {
         let (stderr, shared) = access.with(|ctx| (ctx.stderr.clone(), shared(ctx)));
-        Ok(stderr.write(access.accessor(), data, shared))
+        Ok(stderr.write(access.accessor(), data, shared?))
     }
 }
 

@@ -2,7 +2,8 @@
 
 use cwasm::{Result, Store};
 
-use super::{Command, finish};
+use super::Command;
+use super::finish::{finish, written};
 use crate::ctx::WasiCtx;
 
 impl Command {
@@ -19,8 +20,15 @@ impl Command {
     ) -> Result<Result<(), ()>> {
         let run =
             store.run_concurrent(async |accessor| self.wasi_cli_run().call_run(accessor).await);
-        let result = run.await??;
-        finish(store, get).await?;
-        Ok(result)
+        match run.await.and_then(|result| result) {
+            Ok(result) => {
+                finish(store, get).await?;
+                Ok(result)
+            }
+            Err(error) => {
+                written(store, get).await;
+                Err(error)
+            }
+        }
     }
 }

@@ -16,8 +16,32 @@ pub async fn finish<T: Send + 'static>(
     store: &mut Store<T>,
     get: fn(&mut T) -> &mut WasiCtx,
 ) -> Result<()> {
-    let is_over =
-        |store: &mut Store<T>| store.task_count() == 0 && !get(store.data_mut()).writes.any();
+    poll_until(store, |store| {
+        let has_tasks = store.task_count() > 0;
+        let ctx = get(store.data_mut());
+        #[cfg(feature = "http")]
+        let sends = ctx.bodies.any();
+        #[cfg(not(feature = "http"))]
+        let sends = false;
+        !has_tasks && !sends && !ctx.writes.any()
+    })
+    .await
+}
+
+/// Waits until what the guest has written is where it belongs, whatever else it does: it has ended
+/// itself, or trapped.
+pub(crate) async fn written<T: Send + 'static>(
+    store: &mut Store<T>,
+    get: fn(&mut T) -> &mut WasiCtx,
+) {
+    // It has failed already.
+    let _ = poll_until(store, |store| !get(store.data_mut()).writes.any()).await;
+}
+
+async fn poll_until<T: Send + 'static>(
+    store: &mut Store<T>,
+    is_over: impl Fn(&mut Store<T>) -> bool,
+) -> Result<()> {
     poll_fn(|context| {
         if is_over(store) {
             return Poll::Ready(Ok(()));

@@ -17,7 +17,8 @@ pub fn add_to_linker<T: 'static>(
     add_clocks_to_linker(linker, get)?;
     add_random_to_linker(linker, get)?;
     add_cli_to_linker(linker, get)?;
-    add_filesystem_to_linker(linker, get)
+    add_filesystem_to_linker(linker, get)?;
+    add_sockets_to_linker(linker, get)
 }
 
 packages! {
@@ -37,4 +38,7 @@ packages! {
 
     /// Defines `wasi:filesystem`.
     add_filesystem_to_linker: filesystem { types, preopens };
+
+    /// Defines `wasi:sockets`: TCP, UDP, names.
+    add_sockets_to_linker: sockets { types, ip_name_lookup };
 }

@@ -3,8 +3,9 @@
 //! What a guest may do is said once, by the same [`WasiCtx`](crate::WasiCtx): its folders,
 //! addresses, limits. A linker can have both versions, and a component import both.
 //!
-//! Nothing needs an executor of its own: any polls the guest, or [`block_on`] does. Descriptors and timers are waited for
-//! by `async-io`, which has one thread; what blocks is done by threads of the crate `blocking`.
+//! Nothing needs an executor of its own: any polls the guest, or [`block_on`] does. Descriptors and
+//! timers are waited for by `async-io`, which has one thread; what blocks is done by threads of the
+//! crate `blocking`.
 //!
 //! ```no_run
 //! use cwasm::{Component, Engine, Linker, Store};
@@ -38,6 +39,7 @@ pub mod http;
 mod link;
 mod pool;
 mod random;
+mod sockets;
 
 pub(crate) use bytes::Writes;
 
@@ -46,5 +48,6 @@ pub use bindings::command::Command;
 pub use finish::finish;
 pub use link::{
     add_cli_to_linker, add_clocks_to_linker, add_filesystem_to_linker, add_random_to_linker,
-    add_to_linker, interfaces,
+    add_sockets_to_linker, add_to_linker, interfaces,
 };
+pub use sockets::{TcpSocket, UdpSocket};

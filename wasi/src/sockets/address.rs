@@ -10,7 +10,7 @@ use crate::bindings::wasi::sockets::network::{
 
 /// The version of IP that a socket was made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Family {
+pub(crate) enum Family {
     V4,
     V6,
 }

@@ -17,7 +17,7 @@ pub enum SocketError {
 
 impl SocketError {
     /// What the guest is told, if it lives on.
-    pub(super) fn code(self) -> Result<ErrorCode> {
+    pub(crate) fn code(self) -> Result<ErrorCode> {
         match self {
             SocketError::Code(code) => Ok(code),
             SocketError::Trap(error) => Err(error),
@@ -56,12 +56,17 @@ impl From<cwasm::Error> for SocketError {
 }
 
 /// The code of the system's error, where the operation gives it no other meaning.
-pub(super) fn code_of(error: Errno) -> ErrorCode {
+pub(crate) fn code_of(error: Errno) -> ErrorCode {
     match error {
         Errno::ACCESS | Errno::PERM => ErrorCode::AccessDenied,
         Errno::ADDRINUSE => ErrorCode::AddressInUse,
         Errno::ADDRNOTAVAIL => ErrorCode::AddressNotBindable,
-        Errno::AFNOSUPPORT | Errno::OPNOTSUPP | Errno::PROTONOSUPPORT => ErrorCode::NotSupported,
+        Errno::AFNOSUPPORT
+        | Errno::NOPROTOOPT
+        | Errno::OPNOTSUPP
+        | Errno::PFNOSUPPORT
+        | Errno::PROTONOSUPPORT
+        | Errno::SOCKTNOSUPPORT => ErrorCode::NotSupported,
         Errno::AGAIN => ErrorCode::WouldBlock,
         Errno::ALREADY => ErrorCode::ConcurrencyConflict,
         Errno::CONNABORTED => ErrorCode::ConnectionAborted,
@@ -92,7 +97,7 @@ pub(super) fn bind_code(error: Errno) -> ErrorCode {
 }
 
 /// The code of an error of `connect`.
-pub(super) fn connect_code(error: Errno) -> ErrorCode {
+pub(crate) fn connect_code(error: Errno) -> ErrorCode {
     match error {
         Errno::AFNOSUPPORT => ErrorCode::InvalidArgument,
         // No port was free.

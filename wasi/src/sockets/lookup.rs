@@ -7,6 +7,7 @@ use std::vec;
 use cwasm::{Resource, Result};
 use rustix::io::Errno;
 
+use super::NetworkPolicy;
 use super::error::{SocketError, code_of};
 use super::name::to_ascii;
 use super::network::Network;
@@ -39,7 +40,53 @@ impl Subscribe for ResolvedAddresses {
     }
 }
 
-/// An address that is written in place of a name; one of IPv6 may be in brackets, as in URLs.
+/// What a guest wants the addresses of.
+#[derive(Debug)]
+pub(crate) enum Name {
+    /// An address that is written in place of a name.
+    Address(IpAddr),
+    /// In ASCII.
+    Host(String),
+}
+
+impl Name {
+    /// A name, if it can be one and names may be looked up.
+    ///
+    /// # Errors
+    /// [`ErrorCode::InvalidArgument`], [`ErrorCode::AccessDenied`].
+    pub(crate) fn new(name: &str, policy: &NetworkPolicy) -> Result<Name, ErrorCode> {
+        let name = match literal(name) {
+            Some(address) => Name::Address(address.to_canonical()),
+            None => Name::Host(to_ascii(name).ok_or(ErrorCode::InvalidArgument)?),
+        };
+        match policy.name_lookup {
+            true => Ok(name),
+            false => Err(ErrorCode::AccessDenied),
+        }
+    }
+
+    /// The addresses, one at least. The first is the best. Asks the system, which may take long.
+    pub(crate) fn look_up(&self) -> Result<Vec<IpAddr>, ErrorCode> {
+        let name = match self {
+            Name::Address(address) => return Ok(vec![*address]),
+            Name::Host(name) => name,
+        };
+        let found = (name.as_str(), 0).to_socket_addrs();
+        let mut addresses: Vec<IpAddr> = Vec::new();
+        for address in found.map_err(|error| failure(&error))? {
+            let address = address.ip().to_canonical();
+            if !addresses.contains(&address) {
+                addresses.push(address);
+            }
+        }
+        match addresses.is_empty() {
+            true => Err(ErrorCode::NameUnresolvable),
+            false => Ok(addresses),
+        }
+    }
+}
+
+/// An address; one of IPv6 may be in brackets, as in URLs.
 fn literal(name: &str) -> Option<IpAddr> {
     let in_brackets = name
         .strip_prefix('[')
@@ -47,24 +94,6 @@ fn literal(name: &str) -> Option<IpAddr> {
     match in_brackets {
         Some(name) => name.parse::<Ipv6Addr>().ok().map(IpAddr::V6),
         None => name.parse().ok(),
-    }
-}
-
-/// Asks the system, which may take long. The first address is the best.
-fn look_up(name: &str) -> Result<vec::IntoIter<IpAddr>, ErrorCode> {
-    let found = (name, 0)
-        .to_socket_addrs()
-        .map_err(|error| failure(&error))?;
-    let mut addresses: Vec<IpAddr> = Vec::new();
-    for address in found {
-        let address = address.ip().to_canonical();
-        if !addresses.contains(&address) {
-            addresses.push(address);
-        }
-    }
-    match addresses.is_empty() {
-        true => Err(ErrorCode::NameUnresolvable),
-        false => Ok(addresses.into_iter()),
     }
 }
 
@@ -100,19 +129,12 @@ impl ip_name_lookup::Host for WasiCtx {
         name: String,
     ) -> Result<Resource<ResolvedAddresses>, SocketError> {
         self.table.get(&network)?;
-        let literal = literal(&name);
-        let ascii = match literal {
-            Some(_) => name,
-            None => to_ascii(&name).ok_or(ErrorCode::InvalidArgument)?,
-        };
-        // To the guest the network has no names.
-        if !self.network.name_lookup {
-            return Err(ErrorCode::PermanentResolverFailure.into());
-        }
-        let addresses = match literal {
-            Some(address) => Ok(vec![address.to_canonical()].into_iter()),
-            None => look_up(&ascii),
-        };
+        let name = Name::new(&name, &self.network).map_err(|code| match code {
+            // To the guest the network has no names.
+            ErrorCode::AccessDenied => ErrorCode::PermanentResolverFailure,
+            code => code,
+        })?;
+        let addresses = name.look_up().map(Vec::into_iter);
         Ok(self.table.push(ResolvedAddresses(addresses))?)
     }
 }

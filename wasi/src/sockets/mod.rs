@@ -4,11 +4,13 @@
 //! it. Each address is checked here first (`address`), then by the host ([`NetworkPolicy`]).
 
 mod address;
+mod datagram;
 mod error;
 mod lookup;
 mod name;
 mod network;
 mod options;
+mod socket;
 mod tcp;
 mod tcp_host;
 mod tcp_stream;
@@ -17,13 +19,26 @@ mod udp_host;
 mod udp_stream;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::bindings::wasi::sockets::network::ErrorCode;
+
+#[cfg(feature = "p3")]
+pub(crate) use address::Family;
+#[cfg(feature = "p3")]
+pub(crate) use datagram::MAX_SIZE;
+#[cfg(feature = "p3")]
+pub(crate) use error::{code_of, connect_code};
+#[cfg(feature = "p3")]
+pub(crate) use lookup::Name;
+#[cfg(feature = "p3")]
+pub(crate) use options::{SocketOptions, not_zero};
+#[cfg(feature = "p3")]
+pub(crate) use socket::{BACKLOG, Socket};
 
 pub use error::SocketError;
 pub use lookup::ResolvedAddresses;

@@ -35,13 +35,13 @@ pub(super) fn new_socket(family: Family, kind: SocketType) -> Result<OwnedFd, So
 
 /// The options of a socket.
 #[derive(Clone, Copy)]
-pub(super) struct SocketOptions<'a> {
-    pub(super) socket: BorrowedFd<'a>,
+pub(crate) struct SocketOptions<'a> {
+    pub(crate) socket: BorrowedFd<'a>,
     pub(super) family: Family,
 }
 
 impl SocketOptions<'_> {
-    pub(super) fn hop_limit(self) -> Result<u8, SocketError> {
+    pub(crate) fn hop_limit(self) -> Result<u8, SocketError> {
         match self.family {
             Family::V4 => {
                 u8::try_from(sockopt::ip_ttl(self.socket)?).map_err(|_| ErrorCode::Unknown.into())
@@ -50,7 +50,7 @@ impl SocketOptions<'_> {
         }
     }
 
-    pub(super) fn set_hop_limit(self, value: u8) -> Result<(), SocketError> {
+    pub(crate) fn set_hop_limit(self, value: u8) -> Result<(), SocketError> {
         let value = not_zero(value)?;
         match self.family {
             Family::V4 => sockopt::set_ip_ttl(self.socket, value.into())?,
@@ -59,60 +59,60 @@ impl SocketOptions<'_> {
         Ok(())
     }
 
-    pub(super) fn receive_buffer_size(self) -> Result<u64, SocketError> {
+    pub(crate) fn receive_buffer_size(self) -> Result<u64, SocketError> {
         Ok(asked_for(sockopt::socket_recv_buffer_size(self.socket)?))
     }
 
-    pub(super) fn set_receive_buffer_size(self, value: u64) -> Result<(), SocketError> {
+    pub(crate) fn set_receive_buffer_size(self, value: u64) -> Result<(), SocketError> {
         let value = not_zero(value)?.min(MAX_BUFFER) as usize;
         never_fails(sockopt::set_socket_recv_buffer_size(self.socket, value))
     }
 
-    pub(super) fn send_buffer_size(self) -> Result<u64, SocketError> {
+    pub(crate) fn send_buffer_size(self) -> Result<u64, SocketError> {
         Ok(asked_for(sockopt::socket_send_buffer_size(self.socket)?))
     }
 
-    pub(super) fn set_send_buffer_size(self, value: u64) -> Result<(), SocketError> {
+    pub(crate) fn set_send_buffer_size(self, value: u64) -> Result<(), SocketError> {
         let value = not_zero(value)?.min(MAX_BUFFER) as usize;
         never_fails(sockopt::set_socket_send_buffer_size(self.socket, value))
     }
 
-    pub(super) fn keep_alive_enabled(self) -> Result<bool, SocketError> {
+    pub(crate) fn keep_alive_enabled(self) -> Result<bool, SocketError> {
         Ok(sockopt::socket_keepalive(self.socket)?)
     }
 
-    pub(super) fn set_keep_alive_enabled(self, value: bool) -> Result<(), SocketError> {
+    pub(crate) fn set_keep_alive_enabled(self, value: bool) -> Result<(), SocketError> {
         Ok(sockopt::set_socket_keepalive(self.socket, value)?)
     }
 
-    pub(super) fn keep_alive_idle_time(self) -> Result<u64, SocketError> {
+    pub(crate) fn keep_alive_idle_time(self) -> Result<u64, SocketError> {
         Ok(nanoseconds(sockopt::tcp_keepidle(self.socket)?))
     }
 
-    pub(super) fn set_keep_alive_idle_time(self, value: u64) -> Result<(), SocketError> {
+    pub(crate) fn set_keep_alive_idle_time(self, value: u64) -> Result<(), SocketError> {
         Ok(sockopt::set_tcp_keepidle(self.socket, seconds(value)?)?)
     }
 
-    pub(super) fn keep_alive_interval(self) -> Result<u64, SocketError> {
+    pub(crate) fn keep_alive_interval(self) -> Result<u64, SocketError> {
         Ok(nanoseconds(sockopt::tcp_keepintvl(self.socket)?))
     }
 
-    pub(super) fn set_keep_alive_interval(self, value: u64) -> Result<(), SocketError> {
+    pub(crate) fn set_keep_alive_interval(self, value: u64) -> Result<(), SocketError> {
         Ok(sockopt::set_tcp_keepintvl(self.socket, seconds(value)?)?)
     }
 
-    pub(super) fn keep_alive_count(self) -> Result<u32, SocketError> {
+    pub(crate) fn keep_alive_count(self) -> Result<u32, SocketError> {
         Ok(sockopt::tcp_keepcnt(self.socket)?)
     }
 
-    pub(super) fn set_keep_alive_count(self, value: u32) -> Result<(), SocketError> {
+    pub(crate) fn set_keep_alive_count(self, value: u32) -> Result<(), SocketError> {
         let value = not_zero(value)?.min(MAX_PROBES);
         Ok(sockopt::set_tcp_keepcnt(self.socket, value)?)
     }
 }
 
 /// A value that the guest chose, which may be anything but 0.
-pub(super) fn not_zero<T: Default + PartialEq>(value: T) -> Result<T, ErrorCode> {
+pub(crate) fn not_zero<T: Default + PartialEq>(value: T) -> Result<T, ErrorCode> {
     match value == T::default() {
         true => Err(ErrorCode::InvalidArgument),
         false => Ok(value),

@@ -5,29 +5,23 @@ use std::os::fd::AsFd as _;
 use std::sync::Arc;
 
 use rustix::event::PollFlags;
-use rustix::io::{Errno, retry_on_intr};
-use rustix::net::{
-    SocketFlags, SocketType, accept_with, bind, connect, getpeername, getsockname, listen, sockopt,
-};
+use rustix::io::Errno;
 
-use super::address::{Family, check_unicast, from_system};
-use super::error::{SocketError, bind_code, code_of, connect_code};
-use super::options::{SocketOptions, new_socket, not_zero};
+use super::NetworkPolicy;
+use super::address::Family;
+use super::error::{SocketError, connect_code};
+use super::options::{SocketOptions, not_zero};
+use super::socket::{BACKLOG, Socket};
 use super::tcp_stream::Connection;
-use super::{NetworkPolicy, SocketUse};
 use crate::bindings::wasi::sockets::network::ErrorCode;
 use crate::bindings::wasi::sockets::tcp::ShutdownType;
-use crate::io::{InputStream, Interest, OutputStream, Subscribe, is_ready};
+use crate::io::{InputStream, Interest, OutputStream, Subscribe};
 use crate::open_files::Place;
-
-/// How many connections wait to be accepted, unless the guest says otherwise.
-const BACKLOG: i32 = 128;
 
 /// A TCP socket.
 #[derive(Debug)]
 pub struct TcpSocket {
     connection: Arc<Connection>,
-    family: Family,
     state: State,
     backlog: i32,
 }
@@ -49,13 +43,16 @@ enum State {
 
 impl TcpSocket {
     pub(super) fn new(family: Family, place: Place) -> Result<TcpSocket, SocketError> {
-        let socket = new_socket(family, SocketType::STREAM)?;
-        Ok(TcpSocket {
-            connection: Arc::new(Connection::new(place.of(socket))),
-            family,
-            state: State::Unbound,
+        let socket = Socket::tcp(family, place)?;
+        Ok(TcpSocket::with(socket, State::Unbound))
+    }
+
+    fn with(socket: Socket, state: State) -> TcpSocket {
+        TcpSocket {
+            connection: Arc::new(Connection::new(socket)),
+            state,
             backlog: BACKLOG,
-        })
+        }
     }
 
     pub(super) fn start_bind(
@@ -68,14 +65,7 @@ impl TcpSocket {
             State::BindStarted => return Err(ErrorCode::ConcurrencyConflict.into()),
             _ => return Err(ErrorCode::InvalidState.into()),
         }
-        self.family.check_local(address)?;
-        check_unicast(address)?;
-        policy.check(address, SocketUse::TcpBind)?;
-        let socket = &self.connection.socket;
-        // Connections of before that are not quite over are in nobody's way. Of a port that the
-        // system chooses there is none.
-        sockopt::set_socket_reuseaddr(socket, address.port() != 0)?;
-        bind(socket, &address).map_err(bind_code)?;
+        self.connection.socket.bind_tcp(address, policy)?;
         self.state = State::BindStarted;
         Ok(())
     }
@@ -100,13 +90,8 @@ impl TcpSocket {
             }
             _ => return Err(ErrorCode::InvalidState.into()),
         }
-        self.family.check_remote(address)?;
-        check_unicast(address)?;
-        policy.check(address, SocketUse::TcpConnect)?;
-        self.state = State::Connecting(match connect(&self.connection.socket, &address) {
-            Err(Errno::INPROGRESS | Errno::INTR) => None,
-            result => Some(result),
-        });
+        let result = self.connection.socket.connect_tcp(address, policy)?;
+        self.state = State::Connecting(result);
         Ok(())
     }
 
@@ -114,15 +99,8 @@ impl TcpSocket {
         let State::Connecting(result) = self.state else {
             return Err(ErrorCode::NotInProgress.into());
         };
-        let socket = &self.connection.socket;
-        let result = match result {
-            Some(result) => result,
-            None => match is_ready(socket.as_fd(), PollFlags::OUT) {
-                Ok(true) => sockopt::socket_error(socket).and_then(|result| result),
-                Ok(false) => return Err(ErrorCode::WouldBlock.into()),
-                Err(error) => Err(Errno::from_io_error(&error).unwrap_or(Errno::IO)),
-            },
-        };
+        let result = result.or_else(|| self.connection.socket.connected());
+        let result = result.ok_or(ErrorCode::WouldBlock)?;
         match result {
             Ok(()) => {
                 self.state = State::Connected;
@@ -143,7 +121,7 @@ impl TcpSocket {
             }
             _ => return Err(ErrorCode::InvalidState.into()),
         }
-        listen(&self.connection.socket, self.backlog)?;
+        self.connection.socket.listen(self.backlog)?;
         self.state = State::ListenStarted;
         Ok(())
     }
@@ -156,20 +134,13 @@ impl TcpSocket {
         Ok(())
     }
 
-    /// The next connection. The system gives it the options of this socket.
+    /// The next connection.
     pub(super) fn accept(&self, place: Place) -> Result<TcpSocket, SocketError> {
         let State::Listening = self.state else {
             return Err(ErrorCode::InvalidState.into());
         };
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let socket = retry_on_intr(|| accept_with(&self.connection.socket, flags));
-        let socket = socket.map_err(accept_code)?;
-        Ok(TcpSocket {
-            connection: Arc::new(Connection::new(place.of(socket))),
-            family: self.family,
-            state: State::Connected,
-            backlog: BACKLOG,
-        })
+        let socket = self.connection.socket.accept(place)?;
+        Ok(TcpSocket::with(socket, State::Connected))
     }
 
     /// The streams of a connection that was accepted.
@@ -181,16 +152,13 @@ impl TcpSocket {
         match self.state {
             State::Unbound | State::Closed => Err(ErrorCode::InvalidState.into()),
             State::BindStarted => Err(ErrorCode::ConcurrencyConflict.into()),
-            _ => Ok(from_system(getsockname(&self.connection.socket)?)?),
+            _ => self.connection.socket.local_address(),
         }
     }
 
     pub(super) fn remote_address(&self) -> Result<SocketAddr, SocketError> {
         match self.state {
-            State::Connected => match getpeername(&self.connection.socket)? {
-                Some(address) => Ok(from_system(address)?),
-                None => Err(ErrorCode::InvalidState.into()),
-            },
+            State::Connected => self.connection.socket.remote_address(),
             State::Connecting(_) => Err(ErrorCode::ConcurrencyConflict.into()),
             _ => Err(ErrorCode::InvalidState.into()),
         }
@@ -201,7 +169,7 @@ impl TcpSocket {
     }
 
     pub(super) fn family(&self) -> Family {
-        self.family
+        self.connection.socket.family
     }
 
     pub(super) fn set_backlog(&mut self, value: u64) -> Result<(), SocketError> {
@@ -209,7 +177,8 @@ impl TcpSocket {
         match self.state {
             State::Unbound | State::BindStarted | State::Bound => {}
             State::ListenStarted | State::Listening => {
-                listen(&self.connection.socket, backlog).map_err(|_| ErrorCode::NotSupported)?;
+                let listened = self.connection.socket.listen(backlog);
+                listened.map_err(|_| ErrorCode::NotSupported)?;
             }
             State::Connecting(_) | State::Connected | State::Closed => {
                 return Err(ErrorCode::InvalidState.into());
@@ -222,10 +191,7 @@ impl TcpSocket {
     pub(super) fn options(&self) -> Result<SocketOptions<'_>, SocketError> {
         match self.state {
             State::Closed => Err(ErrorCode::InvalidState.into()),
-            _ => Ok(SocketOptions {
-                socket: self.connection.socket.as_fd(),
-                family: self.family,
-            }),
+            _ => Ok(self.connection.socket.options()),
         }
     }
 
@@ -253,20 +219,5 @@ impl Subscribe for TcpSocket {
             State::Listening => Interest::Descriptor(socket, PollFlags::IN),
             _ => Interest::Ready,
         }
-    }
-}
-
-/// The code of an error of `accept`, which also tells what befell a connection that nobody has.
-fn accept_code(error: Errno) -> ErrorCode {
-    match error {
-        Errno::HOSTDOWN
-        | Errno::HOSTUNREACH
-        | Errno::NETDOWN
-        | Errno::NETUNREACH
-        | Errno::NONET
-        | Errno::NOPROTOOPT
-        | Errno::OPNOTSUPP
-        | Errno::PROTO => ErrorCode::ConnectionAborted,
-        error => code_of(error),
     }
 }

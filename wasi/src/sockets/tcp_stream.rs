@@ -1,22 +1,22 @@
 //! The two directions of a TCP connection.
 
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::buffer::spare_capacity;
 use rustix::event::PollFlags;
 use rustix::io::{Errno, retry_on_intr};
-use rustix::net::{RecvFlags, SendFlags, Shutdown, recv, send, shutdown};
+use rustix::net::{RecvFlags, Shutdown, recv};
 
+use super::socket::Socket;
 use crate::io::{InputStream, Interest, OutputStream, Sink, Source};
-use crate::open_files::Counted;
 
 /// A socket, which its streams share. It is closed when the last of them is dropped.
 #[derive(Debug)]
 pub(super) struct Connection {
-    pub(super) socket: Counted<OwnedFd>,
+    pub(super) socket: Socket,
     /// The guest receives nothing more.
     receiving_ended: AtomicBool,
     /// The guest sends nothing more.
@@ -26,7 +26,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(socket: Counted<OwnedFd>) -> Connection {
+    pub(super) fn new(socket: Socket) -> Connection {
         Connection {
             socket,
             receiving_ended: AtomicBool::new(false),
@@ -44,7 +44,7 @@ impl Connection {
     /// Ends the input, with what has come already.
     pub(super) fn end_receiving(&self) -> Result<(), Errno> {
         self.receiving_ended.store(true, Ordering::Relaxed);
-        self.shut_down(Shutdown::Read)
+        self.socket.shut_down(Shutdown::Read)
     }
 
     /// Ends the output, after what the stream keeps.
@@ -52,15 +52,7 @@ impl Connection {
         self.sending_ended.store(true, Ordering::Relaxed);
         match self.is_behind.load(Ordering::Relaxed) {
             true => Ok(()),
-            false => self.shut_down(Shutdown::Write),
-        }
-    }
-
-    fn shut_down(&self, direction: Shutdown) -> Result<(), Errno> {
-        match shutdown(&self.socket, direction) {
-            // The other end has reset the connection: both directions have ended.
-            Ok(()) | Err(Errno::NOTCONN) => Ok(()),
-            Err(error) => Err(error),
+            false => self.socket.shut_down(Shutdown::Write),
         }
     }
 
@@ -70,14 +62,14 @@ impl Connection {
         if has_ended && !self.is_behind.load(Ordering::Relaxed) {
             return Err(io::ErrorKind::BrokenPipe.into());
         }
-        let result = retry_on_intr(|| send(&self.socket, bytes, SendFlags::NOSIGNAL));
+        let result = self.socket.send(bytes);
         let is_behind = match result {
             Ok(count) => count < bytes.len(),
             Err(error) => error == Errno::AGAIN,
         };
         self.is_behind.store(is_behind, Ordering::Relaxed);
         if has_ended && !is_behind {
-            self.shut_down(Shutdown::Write)?;
+            self.socket.shut_down(Shutdown::Write)?;
         }
         Ok(result?)
     }

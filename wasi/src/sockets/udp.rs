@@ -1,17 +1,14 @@
 //! UDP sockets.
 
 use std::net::SocketAddr;
-use std::os::fd::AsFd as _;
 use std::sync::Arc;
 
-use rustix::io::Errno;
-use rustix::net::{SocketType, bind, connect, connect_unspec, getsockname};
-
-use super::address::{Family, from_system};
-use super::error::{SocketError, bind_code, connect_code};
-use super::options::{SocketOptions, new_socket};
+use super::NetworkPolicy;
+use super::address::Family;
+use super::error::SocketError;
+use super::options::SocketOptions;
+use super::socket::Socket;
 use super::udp_stream::{IncomingDatagrams, OutgoingDatagrams, Shared};
-use super::{NetworkPolicy, SocketUse};
 use crate::bindings::wasi::sockets::network::ErrorCode;
 use crate::io::{Interest, Subscribe};
 use crate::open_files::Place;
@@ -20,7 +17,6 @@ use crate::open_files::Place;
 #[derive(Debug)]
 pub struct UdpSocket {
     shared: Arc<Shared>,
-    family: Family,
     state: State,
     remote: Option<SocketAddr>,
 }
@@ -34,10 +30,9 @@ enum State {
 
 impl UdpSocket {
     pub(super) fn new(family: Family, place: Place) -> Result<UdpSocket, SocketError> {
-        let socket = new_socket(family, SocketType::DGRAM)?;
+        let socket = Socket::udp(family, place)?;
         Ok(UdpSocket {
-            shared: Arc::new(Shared::new(place.of(socket))),
-            family,
+            shared: Arc::new(Shared::new(socket)),
             state: State::Unbound,
             remote: None,
         })
@@ -53,10 +48,7 @@ impl UdpSocket {
             State::BindStarted(_) => return Err(ErrorCode::ConcurrencyConflict.into()),
             State::Bound(_) => return Err(ErrorCode::InvalidState.into()),
         }
-        self.family.check_local(address)?;
-        policy.check(address, SocketUse::UdpBind)?;
-        bind(&self.shared.socket, &address).map_err(bind_code)?;
-        let address = from_system(getsockname(&self.shared.socket)?)?;
+        let address = self.shared.socket.bind_udp(address, policy)?;
         self.state = State::BindStarted(address);
         Ok(())
     }
@@ -79,43 +71,27 @@ impl UdpSocket {
             return Err(ErrorCode::InvalidState.into());
         };
         if let Some(remote) = remote {
-            self.family.check_remote(remote)?;
-            policy.check(remote, SocketUse::UdpConnect)?;
+            self.shared.socket.check_peer(remote, policy)?;
         }
         self.shared.end_streams();
         if self.remote.take().is_some() {
-            self.disconnect(local)?;
+            // Another socket may have been faster.
+            self.state = State::Unbound;
+            self.shared.socket.disconnect_udp(local)?;
+            self.state = State::Bound(local);
         }
         if let Some(remote) = remote {
-            connect(&self.shared.socket, &remote).map_err(|error| match error {
-                Errno::CONNRESET => ErrorCode::RemoteUnreachable,
-                error => connect_code(error),
-            })?;
+            self.shared.socket.connect_udp(remote)?;
             self.remote = Some(remote);
         }
-        Ok(self.shared.streams(self.family, remote))
-    }
-
-    /// Makes datagrams of all peers come again, to the address that the socket was bound to.
-    fn disconnect(&mut self, local: SocketAddr) -> Result<(), SocketError> {
-        let socket = &self.shared.socket;
-        connect_unspec(socket)?;
-        // The system has given up a port that it chose itself.
-        if from_system(getsockname(socket)?)?.port() == 0 {
-            bind(socket, &local).map_err(|error| {
-                // Another socket was faster.
-                self.state = State::Unbound;
-                bind_code(error)
-            })?;
-        }
-        Ok(())
+        Ok(self.shared.streams(remote))
     }
 
     pub(super) fn local_address(&self) -> Result<SocketAddr, SocketError> {
         match self.state {
             State::Unbound => Err(ErrorCode::InvalidState.into()),
             State::BindStarted(_) => Err(ErrorCode::ConcurrencyConflict.into()),
-            State::Bound(_) => Ok(from_system(getsockname(&self.shared.socket)?)?),
+            State::Bound(_) => self.shared.socket.local_address(),
         }
     }
 
@@ -124,14 +100,11 @@ impl UdpSocket {
     }
 
     pub(super) fn family(&self) -> Family {
-        self.family
+        self.shared.socket.family
     }
 
     pub(super) fn options(&self) -> SocketOptions<'_> {
-        SocketOptions {
-            socket: self.shared.socket.as_fd(),
-            family: self.family,
-        }
+        self.shared.socket.options()
     }
 }
 

@@ -1,33 +1,28 @@
 //! The streams of a UDP socket's datagrams.
 
 use std::net::SocketAddr;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cwasm::Error;
-use rustix::buffer::spare_capacity;
 use rustix::event::PollFlags;
-use rustix::io::{Errno, retry_on_intr};
-use rustix::net::{RecvFlags, SendFlags, recvfrom, send, sendto};
 
-use super::address::{Family, from_system};
-use super::error::{SocketError, code_of};
-use super::{NetworkPolicy, SocketUse};
+use super::NetworkPolicy;
+use super::datagram::MAX_SIZE;
+use super::error::SocketError;
+use super::socket::Socket;
 use crate::bindings::wasi::sockets::network::ErrorCode;
 use crate::bindings::wasi::sockets::udp::{IncomingDatagram, OutgoingDatagram};
 use crate::io::{Interest, Subscribe, is_ready};
-use crate::open_files::Counted;
 
 /// The most datagrams that one call sends or receives.
 const MAX_DATAGRAMS: usize = 16;
-/// No datagram is larger.
-const MAX_SIZE: usize = 64 << 10;
 
 /// What a socket and its streams share.
 #[derive(Debug)]
 pub(super) struct Shared {
-    pub(super) socket: Counted<OwnedFd>,
+    pub(super) socket: Socket,
     /// How often streams were made: those of the last time are good.
     generation: AtomicU64,
 }
@@ -37,7 +32,6 @@ pub(super) struct Shared {
 struct Stream {
     shared: Arc<Shared>,
     generation: u64,
-    family: Family,
     remote: Option<SocketAddr>,
 }
 
@@ -54,7 +48,7 @@ pub struct OutgoingDatagrams {
 }
 
 impl Shared {
-    pub(super) fn new(socket: Counted<OwnedFd>) -> Shared {
+    pub(super) fn new(socket: Socket) -> Shared {
         Shared {
             socket,
             generation: AtomicU64::new(0),
@@ -69,13 +63,11 @@ impl Shared {
     /// New streams from and to one peer, or all.
     pub(super) fn streams(
         self: &Arc<Shared>,
-        family: Family,
         remote: Option<SocketAddr>,
     ) -> (IncomingDatagrams, OutgoingDatagrams) {
         let stream = Stream {
             shared: self.clone(),
             generation: self.generation.load(Ordering::Relaxed),
-            family,
             remote,
         };
         let outgoing = OutgoingDatagrams {
@@ -101,58 +93,11 @@ impl Stream {
         }
     }
 
-    /// Receives a datagram with an empty buffer; `None` if none is there.
-    fn receive(&self, buffer: &mut Vec<u8>) -> Result<Option<SocketAddr>, SocketError> {
-        loop {
-            buffer.clear();
-            let receive = || {
-                let buffer = spare_capacity(buffer);
-                recvfrom(&self.shared.socket, buffer, RecvFlags::empty())
-            };
-            let sender = match retry_on_intr(receive) {
-                Ok((_, _, sender)) => sender.ok_or(ErrorCode::Unknown)?,
-                Err(Errno::AGAIN) => return Ok(None),
-                Err(error) => return Err(datagram_code(error).into()),
-            };
-            let sender = from_system(sender)?;
-            match self.remote {
-                None => return Ok(Some(sender)),
-                // Others' may have come before this was the only peer.
-                Some(remote) if (remote.ip(), remote.port()) != (sender.ip(), sender.port()) => {}
-                Some(remote) => return Ok(Some(remote)),
-            }
-        }
-    }
-
     fn send(&self, datagram: &OutgoingDatagram, policy: &NetworkPolicy) -> Result<(), SocketError> {
         let socket = &self.shared.socket;
-        let (data, flags) = (&datagram.data, SendFlags::NOSIGNAL);
-        let result = match (self.remote, datagram.remote_address.map(SocketAddr::from)) {
-            (None, Some(address)) => {
-                self.family.check_remote(address)?;
-                policy.check(address, SocketUse::UdpOutgoingDatagram)?;
-                retry_on_intr(|| sendto(socket, data, flags, &address))
-            }
-            (Some(remote), address) if address.is_none_or(|address| address == remote) => {
-                retry_on_intr(|| send(socket, data, flags))
-            }
-            _ => return Err(ErrorCode::InvalidArgument.into()),
-        };
-        match result {
-            Ok(_) => Ok(()),
-            Err(error) => Err(datagram_code(error).into()),
-        }
-    }
-}
-
-/// The code of an error of sending or receiving.
-fn datagram_code(error: Errno) -> ErrorCode {
-    match error {
-        Errno::CONNRESET => ErrorCode::RemoteUnreachable,
-        Errno::AFNOSUPPORT => ErrorCode::InvalidArgument,
-        // No port was free.
-        Errno::ADDRNOTAVAIL => ErrorCode::AddressInUse,
-        error => code_of(error),
+        let to = datagram.remote_address.map(SocketAddr::from);
+        socket.check_destination(to, self.remote, policy)?;
+        socket.send_datagram(&datagram.data, to, self.remote)
     }
 }
 
@@ -162,7 +107,8 @@ impl IncomingDatagrams {
         stream.check()?;
         let (mut datagrams, mut buffer) = (Vec::new(), Vec::with_capacity(MAX_SIZE));
         while datagrams.len() < MAX_DATAGRAMS && (datagrams.len() as u64) < max_results {
-            match stream.receive(&mut buffer) {
+            let socket = &stream.shared.socket;
+            match socket.receive_datagram(&mut buffer, stream.remote) {
                 Ok(Some(remote)) => datagrams.push(IncomingDatagram {
                     data: buffer.clone(),
                     remote_address: remote.into(),

@@ -7,7 +7,7 @@ use super::values::entry_type;
 use crate::filesystem::{Descriptor, Entries, FsResult};
 use crate::open_files::Place;
 use crate::p3::bindings::wasi::filesystem::types::{DirectoryEntry, ErrorCode};
-use crate::p3::bytes::unless;
+use crate::p3::bytes::{Streaming, unless};
 use crate::p3::pool;
 
 /// The most entries that are read before any is asked for.
@@ -17,6 +17,7 @@ const BATCH: usize = 64;
 pub(super) fn read<T: 'static>(
     accessor: &Accessor<T>,
     opened: Result<(Descriptor, Place), ErrorCode>,
+    streaming: Streaming,
 ) -> (
     StreamReader<DirectoryEntry>,
     FutureReader<Result<(), ErrorCode>>,
@@ -33,6 +34,7 @@ pub(super) fn read<T: 'static>(
             if let Ok(result) = result {
                 let _ = outcome_writer.write(accessor, result).await;
             }
+            drop(streaming);
         })
     });
     (entries, outcome)

@@ -74,13 +74,13 @@ fn write<T: 'static>(
     data: StreamReader<u8>,
     position: Option<u64>,
 ) -> Result<FutureReader<Result<(), ErrorCode>>> {
-    let (sink, writes) = access.with(|ctx| {
+    let (sink, streaming) = access.with(|ctx| {
         let file = ctx.descriptor(descriptor).and_then(Descriptor::writable);
         let sink = file.map(|file| FileSink::new(file, position));
-        Ok::<_, cwasm::Error>((found(sink)?, ctx.writes.clone()))
+        Ok::<_, cwasm::Error>((found(sink)?, ctx.streaming()?))
     })?;
     let accessor = access.accessor();
-    Ok(write_stream(accessor, data, sink, io_code, writes))
+    Ok(write_stream(accessor, data, sink, io_code, streaming))
 }
 
 impl Host for WasiCtx {
@@ -95,11 +95,12 @@ impl HostDescriptor for WasiCtx {
         descriptor: Resource<Descriptor>,
         offset: u64,
     ) -> Result<Reading<ErrorCode>> {
-        let source = access.with(|ctx| {
+        let (source, streaming) = access.with(|ctx| {
             let file = ctx.descriptor(&descriptor).and_then(Descriptor::readable);
-            found(file.map(|file| FileSource::new(file, offset)))
+            let source = found(file.map(|file| FileSource::new(file, offset)))?;
+            Ok::<_, cwasm::Error>((source, ctx.streaming()?))
         })?;
-        Ok(read_stream(access.accessor(), source, io_code))
+        Ok(read_stream(access.accessor(), source, io_code, streaming))
     }
 
     fn write_via_stream<T: 'static>(
@@ -177,11 +178,13 @@ impl HostDescriptor for WasiCtx {
         StreamReader<DirectoryEntry>,
         FutureReader<Result<(), ErrorCode>>,
     )> {
-        let opened = access.with(|ctx| {
+        let (opened, streaming) = access.with(|ctx| {
             let descriptor = ctx.descriptor(&descriptor).cloned();
-            found(descriptor.and_then(|descriptor| Ok((descriptor, ctx.open_files.place()?))))
+            let place = |descriptor| Ok((descriptor, ctx.open_files.place()?));
+            let opened = found(descriptor.and_then(place))?;
+            Ok::<_, cwasm::Error>((opened, ctx.streaming()?))
         })?;
-        Ok(directory::read(access.accessor(), opened))
+        Ok(directory::read(access.accessor(), opened, streaming))
     }
 
     async fn sync<T: 'static>(

@@ -86,12 +86,13 @@ impl Body {
             Body::Guest(body) => body,
         };
         let (outgoing, sent) = access.with(|ctx| ctx.outgoing_body(message, headers))?;
-        let writes = access.with(|ctx| ctx.writes.clone());
+        let (streaming, bodies) = access.with(|ctx| (ctx.streaming(), ctx.bodies.clone()));
+        let streaming = streaming?;
         access.spawn(move |access| {
             Box::pin(async move {
                 // The store is needed until it is sent.
-                let _write = writes.begin();
-                body.write_to(access, outgoing, &writes).await;
+                let _sending = bodies.begin();
+                body.write_to(access, outgoing, &streaming.writes).await;
             })
         });
         Ok(sent)
@@ -129,7 +130,13 @@ impl Body {
                 accessor.with(|store| handled.close(store))?;
                 let (writer, contents) = accessor.with(|store| StreamWriter::pair(store));
                 let (trailers_writer, trailers) = accessor.with(|store| FutureWriter::pair(store));
-                access.spawn(move |access| Box::pin(body.read_to(access, writer, trailers_writer)));
+                let streaming = access.with(|ctx| ctx.streaming())?;
+                access.spawn(move |access| {
+                    Box::pin(async move {
+                        body.read_to(access, writer, trailers_writer).await;
+                        drop(streaming);
+                    })
+                });
                 Ok((contents, trailers))
             }
         }

@@ -2,7 +2,7 @@
 
 mod limits;
 mod names;
-mod policy;
+pub(crate) mod policy;
 mod tcp;
 mod tcp_streams;
 mod udp;
