@@ -131,7 +131,13 @@ async fn invoke(
     let func_type = func.ty(&*store)?;
     let params = call.params(&func_type)?;
     let mut results = vec![Val::Bool(false); usize::from(has_result)];
-    func.call_async(store, &params, &mut results).await?;
+    match func.call_async(&mut *store, &params, &mut results).await {
+        Ok(()) => p3::finish(store, |wasi| wasi).await?,
+        Err(error) => {
+            p3::written(store, |wasi| wasi).await;
+            return Err(error);
+        }
+    }
     if let (Some(value), Some(ty)) = (results.pop(), func_type.results().next()) {
         output::print(&format!("{}\n", value::text(value, &ty)?))?;
     }

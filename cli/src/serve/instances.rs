@@ -269,6 +269,8 @@ async fn run(
     let Ok(Err(error)) = finished else {
         return Ok(());
     };
+    // What it has printed is not lost.
+    let _ = timeout_at(end.into(), p3::written(&mut store, |wasi| wasi)).await;
     // Those whose requests have ended with it say so.
     poll_fn(|context| Poll::Ready(drop(store.poll(context)))).await;
     Err(error)

@@ -39,13 +39,15 @@ pub mod http;
 mod link;
 mod pool;
 mod random;
+#[cfg(test)]
+mod tests;
 mod sockets;
 
 pub(crate) use bytes::Writes;
 
 pub use async_io::block_on;
 pub use bindings::command::Command;
-pub use finish::finish;
+pub use finish::{finish, written};
 pub use link::{
     add_cli_to_linker, add_clocks_to_linker, add_filesystem_to_linker, add_random_to_linker,
     add_sockets_to_linker, add_to_linker, interfaces,

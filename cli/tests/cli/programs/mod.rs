@@ -4,6 +4,7 @@ mod files;
 mod greed;
 mod native;
 mod network;
+mod p3;
 mod process;
 mod streams;
 mod watched;

@@ -18,7 +18,7 @@ use crate::ctx::WasiCtx;
 use crate::http::{
     AnyBody, BodyError, ErrorCode, Fields, Message, OutgoingBody, Pipe, SentBody, code_in, size_of,
 };
-use crate::p3::bytes::{Next, Sink, Source, Writes, receive, send, unless};
+use crate::p3::bytes::{Next, Sink, Source, Streaming, receive, send, unless};
 
 /// Trailers, if there are any, or why the body is not whole.
 pub(super) type Trailers = Result<Option<Resource<Fields>>, ErrorCode>;
@@ -38,6 +38,8 @@ pub(super) struct GuestBody {
     pub(super) trailers: FutureReader<Trailers>,
     /// Tells the guest what became of it.
     pub(super) sent: FutureWriter<Sent>,
+    /// Until that was told.
+    pub(super) streaming: Streaming,
 }
 
 /// A body that the host has received.
@@ -65,10 +67,12 @@ impl Body {
             }
             body.trailers.close(store)
         })?;
+        let (sent, streaming) = (body.sent, body.streaming);
         accessor.spawn(move |accessor| {
             Box::pin(async move {
                 let code = ErrorCode::ConnectionTerminated;
-                let _ = body.sent.write(accessor, Err(code)).await;
+                let _ = sent.write(accessor, Err(code)).await;
+                drop(streaming);
             })
         });
         Ok(())
@@ -86,13 +90,12 @@ impl Body {
             Body::Guest(body) => body,
         };
         let (outgoing, sent) = access.with(|ctx| ctx.outgoing_body(message, headers))?;
-        let (streaming, bodies) = access.with(|ctx| (ctx.streaming(), ctx.bodies.clone()));
-        let streaming = streaming?;
+        let bodies = access.with(|ctx| ctx.bodies.clone());
         access.spawn(move |access| {
             Box::pin(async move {
                 // The store is needed until it is sent.
                 let _sending = bodies.begin();
-                body.write_to(access, outgoing, &streaming.writes).await;
+                body.write_to(access, outgoing).await;
             })
         });
         Ok(sent)
@@ -107,13 +110,14 @@ impl Body {
         let accessor = access.accessor();
         match self {
             Body::Guest(body) => {
-                let sent = body.sent;
+                let (sent, streaming) = (body.sent, body.streaming);
                 accessor.spawn(move |accessor| {
                     Box::pin(async move {
                         let handled = handled.read(accessor).await;
                         let terminated = Err(ErrorCode::ConnectionTerminated);
                         let result = handled.ok().flatten().unwrap_or(terminated);
                         let _ = sent.write(accessor, result).await;
+                        drop(streaming);
                     })
                 });
                 let contents = match body.contents {
@@ -149,9 +153,9 @@ impl GuestBody {
         self,
         access: Access<'_, T, WasiCtx>,
         outgoing: OutgoingBody,
-        writes: &Writes,
     ) {
         let accessor = access.accessor();
+        let writes = &self.streaming.writes;
         let pipe = Arc::clone(outgoing.pipe());
         let written = match self.contents {
             None => Ok(()),

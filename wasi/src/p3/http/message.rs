@@ -69,15 +69,17 @@ fn guest_body<T: 'static>(
     access: Access<'_, T, WasiCtx>,
     contents: Option<StreamReader<u8>>,
     trailers: FutureReader<Trailers>,
-) -> (Body, FutureReader<Sent>) {
+) -> Result<(Body, FutureReader<Sent>)> {
+    let streaming = access.with(|ctx| ctx.streaming())?;
     let accessor = access.accessor();
     let (sent, result) = accessor.with(|store| FutureWriter::pair(store));
     let body = Body::Guest(GuestBody {
         contents,
         trailers,
         sent,
+        streaming,
     });
-    (body, result)
+    Ok((body, result))
 }
 
 impl WasiCtx {
@@ -112,7 +114,7 @@ impl HostRequest for WasiCtx {
         trailers: FutureReader<Trailers>,
         options: Option<Resource<RequestOptions>>,
     ) -> Result<(Resource<Request>, FutureReader<Sent>)> {
-        let (body, sent) = guest_body(access, contents, trailers);
+        let (body, sent) = guest_body(access, contents, trailers)?;
         let request = access.with(|ctx| {
             let (headers, claim) = ctx.table.delete(headers)?.into_parts();
             let options = match options {
@@ -235,7 +237,7 @@ impl HostResponse for WasiCtx {
         contents: Option<StreamReader<u8>>,
         trailers: FutureReader<Trailers>,
     ) -> Result<(Resource<Response>, FutureReader<Sent>)> {
-        let (body, sent) = guest_body(access, contents, trailers);
+        let (body, sent) = guest_body(access, contents, trailers)?;
         let response = access.with(|ctx| {
             let (headers, claim) = ctx.table.delete(headers)?.into_parts();
             Ok::<_, cwasm::Error>(ctx.table.push(Response {

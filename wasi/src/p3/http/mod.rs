@@ -8,7 +8,7 @@
 //! Types of fields, errors and the client are those of 0.2. A body that passes through a guest
 //! untouched is not copied.
 
-mod bindings;
+pub(crate) mod bindings;
 mod body;
 mod client;
 mod fields;
