@@ -40,9 +40,9 @@ fn a_component_imports_both() {
     assert_eq!((ran, &*stdout, &*stderr), (Ok(()), lines, ""));
     // One folder, one limit: neither version has more.
     for (dirs, files, max, code) in [
-        (DirPerms::READ, FilePerms::empty(), 8, "NotPermitted"),
-        (DirPerms::empty(), FilePerms::READ, 8, "NotPermitted"),
-        (DirPerms::READ, FilePerms::READ, 0, "InsufficientMemory"),
+        (DirPerms::READ, FilePerms::empty(), 8, "not-permitted"),
+        (DirPerms::empty(), FilePerms::READ, 8, "not-permitted"),
+        (DirPerms::READ, FilePerms::READ, 0, "insufficient-memory"),
     ] {
         let (ran, _, stderr) = run(dirs, files, max);
         assert_eq!(ran, Err(()));

@@ -42,6 +42,10 @@ struct Change<'a> {
     /// The memory that they are counted as, which is kept up to date: to count all entries for each
     /// change would take a guest's host long.
     size: usize,
+    /// The name that is changed, the values that it had if they were removed, and how many it got.
+    name: Option<HeaderName>,
+    removed: Vec<HeaderValue>,
+    appended: usize,
 }
 
 /// Why fields cannot be changed.
@@ -87,11 +91,13 @@ fn size_of_entry(name: &HeaderName, value: &HeaderValue) -> usize {
 impl Change<'_> {
     fn append(&mut self, name: HeaderName, value: HeaderValue) -> Result<(), FieldsError> {
         let size = size_of_entry(&name, &value);
+        self.name = Some(name.clone());
         let appended = self.map.try_append(name, value);
         appended.map_err(|_| {
             FieldsError::TooLarge(Error::msg("more fields than a message can have"))
         })?;
         self.size += size;
+        self.appended += 1;
         Ok(())
     }
 
@@ -99,7 +105,23 @@ impl Change<'_> {
         let values = self.map.get_all(name).iter();
         let sizes = values.map(|value| size_of_entry(name, value));
         self.size -= sizes.sum::<usize>();
+        self.removed = self.map.get_all(name).iter().cloned().collect();
+        self.name = Some(name.clone());
         self.map.remove(name);
+    }
+
+    /// Makes the fields what they were: one name has changed at most, or all are new.
+    fn undo(self) {
+        let Some(name) = self.name else {
+            return;
+        };
+        let mut values: Vec<_> = self.map.get_all(&name).iter().cloned().collect();
+        values.truncate(values.len() - self.appended.min(values.len()));
+        values.extend(self.removed);
+        self.map.remove(&name);
+        for value in values {
+            self.map.append(name.clone(), value);
+        }
     }
 }
 
@@ -144,23 +166,32 @@ impl Fields {
         if !self.is_mutable {
             return Err(types::HeaderError::Immutable.into());
         }
+        // Without a claim they are empty.
+        let before = self.claim.as_ref().map_or(0, Claim::amount);
         let mut changed = Change {
             map: Arc::make_mut(&mut self.map),
-            // Without a claim they are empty.
-            size: self.claim.as_ref().map_or(0, Claim::amount),
+            size: before,
+            name: None,
+            removed: Vec::new(),
+            appended: 0,
         };
         let done = change(&mut changed);
-        let size = changed.size;
         // The old memory is there again first.
         self.claim = None;
-        match http.claim_head(size) {
-            Ok(claim) => self.claim = Some(claim),
-            Err(error) => {
-                // What is not counted is not kept.
-                self.map = Arc::default();
-                return Err(FieldsError::TooLarge(error));
+        let done = match done.and_then(|()| {
+            let claim = http.claim_head(changed.size);
+            claim.map_err(FieldsError::TooLarge)
+        }) {
+            Ok(claim) => {
+                self.claim = Some(claim);
+                Ok(())
             }
-        }
+            Err(error) => {
+                changed.undo();
+                self.claim = Some(http.claim_head(before)?);
+                Err(error)
+            }
+        };
         done
     }
 }

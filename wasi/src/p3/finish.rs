@@ -30,10 +30,7 @@ pub async fn finish<T: Send + 'static>(
 
 /// Waits until what the guest has written is where it belongs, whatever else it does: it has ended
 /// itself, or trapped. `get` finds the state in the store's data.
-pub async fn written<T: Send + 'static>(
-    store: &mut Store<T>,
-    get: fn(&mut T) -> &mut WasiCtx,
-) {
+pub async fn written<T: Send + 'static>(store: &mut Store<T>, get: fn(&mut T) -> &mut WasiCtx) {
     // It has failed already.
     let _ = poll_until(store, |store| !get(store.data_mut()).writes.any()).await;
 }

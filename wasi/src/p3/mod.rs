@@ -39,9 +39,9 @@ pub mod http;
 mod link;
 mod pool;
 mod random;
+mod sockets;
 #[cfg(test)]
 mod tests;
-mod sockets;
 
 pub(crate) use bytes::Writes;
 

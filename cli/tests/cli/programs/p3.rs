@@ -234,7 +234,8 @@ fn a_reader_that_goes_ends_the_program() {
     folder.file("in", bytes(1 << 20));
     for writer in ["copy -- in -", "copy -- --through in -", "yes"] {
         for reader in ["head -c 1", "true"] {
-            let line = format!("$run --dir . $p/{writer} | {reader} > out; echo ${{PIPESTATUS[@]}}");
+            let line =
+                format!("$run --dir . $p/{writer} | {reader} > out; echo ${{PIPESTATUS[@]}}");
             let ran = script(&folder, &line);
             assert_eq!(ran.prints("141 0\n").stderr(), "", "{writer} {reader}");
         }
@@ -262,12 +263,7 @@ fn time_is_limited() {
 #[test]
 fn the_last_output_is_not_lost() {
     let folder = Folder::new();
-    for (name, code) in [
-        ("late", 0),
-        ("exit", 7),
-        ("trap", TRAPPED),
-        ("open", 0),
-    ] {
+    for (name, code) in [("late", 0), ("exit", 7), ("trap", TRAPPED), ("open", 0)] {
         let line = format!(
             "for i in {{1..25}}; do
                 $run $p/{name} 2>> err < <(exec sleep 1 2>&-) | cat > out; echo ${{PIPESTATUS[0]}} $(cat out)
@@ -277,7 +273,8 @@ fn the_last_output_is_not_lost() {
         script(&folder, &line).prints(&format!("{code} text\n").repeat(50));
     }
     // Functions that are called, as well.
-    let invoke = "$run --invoke 'run()' $p/late > out; cat out; $run --invoke 'run()' $p/exit > out;
+    let invoke =
+        "$run --invoke 'run()' $p/late > out; cat out; $run --invoke 'run()' $p/exit > out;
         echo $?; cat out";
     script(&folder, invoke).prints("text\nok\n7\ntext\n");
     folder.file("in", bytes(100_000));
@@ -325,7 +322,12 @@ fn streams_without_end_are_bounded() {
     for name in ["many", "streams"] {
         let (ran, peak) = limited(name);
         assert!(peak < 100 << 10, "{name}: {peak} KiB");
-        assert_eq!(ran.0.status.code(), Some(TRAPPED), "{name}: {}", ran.stderr());
+        assert_eq!(
+            ran.0.status.code(),
+            Some(TRAPPED),
+            "{name}: {}",
+            ran.stderr()
+        );
     }
     let (ran, peak) = limited("patient");
     ran.prints("");

@@ -149,11 +149,7 @@ impl Body {
 
 impl GuestBody {
     /// Writes the body to a connection, and tells the guest what became of it.
-    async fn write_to<T: 'static>(
-        self,
-        access: Access<'_, T, WasiCtx>,
-        outgoing: OutgoingBody,
-    ) {
+    async fn write_to<T: 'static>(self, access: Access<'_, T, WasiCtx>, outgoing: OutgoingBody) {
         let accessor = access.accessor();
         let writes = &self.streaming.writes;
         let pipe = Arc::clone(outgoing.pipe());
