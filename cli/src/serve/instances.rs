@@ -216,7 +216,11 @@ async fn run(
         return Ok(());
     };
     // Those whose requests have ended with it say so.
-    poll_fn(|context| Poll::Ready(drop(store.poll(context)))).await;
+    poll_fn(|context| {
+        let _ = store.poll(context);
+        Poll::Ready(())
+    })
+    .await;
     Err(error)
 }
 
