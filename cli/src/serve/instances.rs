@@ -272,7 +272,11 @@ async fn run(
     // What it has printed is not lost.
     let _ = timeout_at(end.into(), p3::written(&mut store, |wasi| wasi)).await;
     // Those whose requests have ended with it say so.
-    poll_fn(|context| Poll::Ready(drop(store.poll(context)))).await;
+    poll_fn(|context| {
+        let _ = store.poll(context);
+        Poll::Ready(())
+    })
+    .await;
     Err(error)
 }
 

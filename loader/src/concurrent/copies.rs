@@ -43,6 +43,7 @@ pub(super) fn new(run: Run, instance: Id, record: &OpRecord, is_future: bool) ->
     let shared = tasks.streams.add(Shared {
         serial: tasks.serial,
         is_held: false,
+        is_of_host: false,
         is_future,
         payload,
         is_dropped: false,

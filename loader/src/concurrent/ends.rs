@@ -146,6 +146,7 @@ fn make<T: Payload>(run: Run, is_future: bool) -> (HostEnd, StreamAny) {
     let shared = tasks.streams.add(Shared {
         serial,
         is_held: true,
+        is_of_host: true,
         is_future,
         payload: T::HASH,
         is_dropped: false,
@@ -282,6 +283,17 @@ impl StreamReader<u8> {
         let end = HostEnd::of(&self.any);
         end.shared(run)?;
         copies::use_memory(run, (end.shared, true), |bytes| body(bytes))
+    }
+
+    /// Whether the writer is an end of the host's, so that the stream never was in a guest's memory:
+    /// then [`read`](StreamReader::read) is the way to read it, which the writer fills in one copy,
+    /// and [`read_with`](StreamReader::read_with) has nothing before somebody writes.
+    ///
+    /// # Errors
+    /// The end was given away, or is of another store.
+    pub fn is_of_host(&self, mut store: impl AsContextMut) -> Result<bool> {
+        let run = run_of(&mut store.as_context_mut());
+        Ok(HostEnd::of(&self.any).shared(run)?.is_of_host)
     }
 
     /// Whether the writer is closed, so that nothing more can be read.

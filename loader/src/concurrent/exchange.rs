@@ -2,6 +2,7 @@
 //! pass between a buffer of the host and the memory of a guest in one copy.
 
 use std::any::Any;
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,6 +41,11 @@ pub(super) trait Buffer: Send {
 
 /// The most bytes that pass at once between two ends of the host, where they lie.
 const ROOM: usize = 64 << 10;
+
+thread_local! {
+    /// Room of that size, with bytes of earlier uses.
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// What is read.
 pub(super) struct Reading<T> {
@@ -139,23 +145,27 @@ impl Exchange {
     pub(super) fn use_bytes(&self, body: impl FnOnce(&mut [u8]) -> usize) -> Result<Option<usize>> {
         let mut state = self.lock();
         let buffer = state.buffer.as_any();
-        let (items, reads) = if let Some(writing) = buffer.downcast_mut::<Writing<u8>>() {
-            (&mut writing.items, false)
-        } else if let Some(reading) = buffer.downcast_mut::<Reading<u8>>() {
-            reading.items.resize(ROOM.min(reading.max), 0);
-            (&mut reading.items, true)
-        } else {
+        if let Some(Writing { items, .. }) = buffer.downcast_mut::<Writing<u8>>() {
+            let used = body(items);
+            if used > items.len() {
+                return Err(copies::too_many_used(used, items.len()));
+            }
+            items.drain(..used);
+            return Ok(Some(used));
+        }
+        let Some(Reading { items, max, .. }) = buffer.downcast_mut::<Reading<u8>>() else {
             return Ok(None);
         };
-        let len = items.len();
-        let used = body(items);
+        // Room that need not be made anew, since few use all of it.
+        let mut room = SCRATCH.take();
+        room.resize(ROOM, 0);
+        let len = ROOM.min(*max);
+        let used = body(&mut room[..len]);
         if used > len {
             return Err(copies::too_many_used(used, len));
         }
-        match reads {
-            true => items.truncate(used),
-            false => drop(items.drain(..used)),
-        }
+        items.extend_from_slice(&room[..used]);
+        SCRATCH.set(room);
         Ok(Some(used))
     }
 

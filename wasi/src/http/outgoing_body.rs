@@ -224,10 +224,11 @@ impl Pipe {
             state.written = after;
             return Err(BodyError(self.message.wrong_size(after)).into());
         }
-        let count = bytes.len().min(CHUNK.saturating_sub(state.data.len()));
-        if count == 0 {
+        if !Pipe::is_ready(&state) {
             return Err(io::ErrorKind::WouldBlock.into());
         }
+        // One chunk more than what makes it full, so that whole chunks pass.
+        let count = bytes.len().min(2 * CHUNK - state.data.len());
         state.data.extend_from_slice(&bytes[..count]);
         state.written += count as u64;
         let reader = state.reader.take();

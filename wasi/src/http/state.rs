@@ -16,8 +16,8 @@ const MAX_HEAD_BYTES: usize = 16 << 20;
 /// The most connections of a guest at a time.
 const MAX_CONNECTIONS: usize = 128;
 
-/// The most outgoing bodies of a guest at a time: they keep 64 KiB each, and their streams the
-/// same.
+/// The most outgoing bodies of a guest at a time: they keep up to 128 KiB each, and their streams
+/// 64 KiB.
 const MAX_BODIES: usize = 1024;
 
 /// What a guest has of HTTP, and may have.

@@ -319,6 +319,10 @@ async fn receive_all<T: 'static>(
     sink: &mut impl Sink,
     writes: &Writes,
 ) -> io::Result<()> {
+    let is_of_host = accessor.with(|store| reader.is_of_host(store));
+    if is_of_host.map_err(of_store)? {
+        return pass_all(accessor, reader, sink, writes).await;
+    }
     loop {
         reader.ready(accessor).await.map_err(of_store)?;
         match accessor.with(|mut store| receive_some(&mut store, reader, sink)) {
@@ -344,6 +348,40 @@ async fn receive_all<T: 'static>(
                     }
                 }
             },
+        }
+    }
+}
+
+/// As [`receive_all`], of a stream that passes from the host to the host: in a buffer.
+async fn pass_all<T: 'static>(
+    accessor: &Accessor<T>,
+    reader: &mut StreamReader<u8>,
+    sink: &mut impl Sink,
+    writes: &Writes,
+) -> io::Result<()> {
+    loop {
+        let bytes = reader.read(accessor, CHUNK).await.map_err(of_store)?;
+        if bytes.is_empty() {
+            sink.finish();
+            return Ok(());
+        }
+        let _write = writes.begin();
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            match sink.write(rest) {
+                Ok(count) => rest = &rest[count..],
+                Err(error) => match error.kind() {
+                    io::ErrorKind::WouldBlock => match sink.wait().await? {
+                        Next::Write => {}
+                        Next::WriteAll => {
+                            sink.write_all(rest.to_vec()).await?;
+                            break;
+                        }
+                    },
+                    io::ErrorKind::Interrupted => {}
+                    _ => return Err(error),
+                },
+            }
         }
     }
 }

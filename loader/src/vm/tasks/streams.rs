@@ -28,6 +28,8 @@ pub(crate) struct Shared {
     pub(crate) serial: u64,
     /// Whether the host has the readable end.
     pub(crate) is_held: bool,
+    /// Whether the host has the writable end.
+    pub(crate) is_of_host: bool,
     /// How many ends there are.
     pub(crate) ends: u32,
     /// Whether one end is dropped.

@@ -92,9 +92,10 @@ fn echo(request: Request) -> Response {
 fn bytes(mut count: u64) -> Response {
     let (mut sender, body) = wit_stream::new();
     spawn_local(async move {
+        let whole: Vec<u8> = (0..PIECE).map(|place| (place % 251) as u8).collect();
         while count > 0 {
             let length = count.min(PIECE as u64);
-            let piece = (0..length).map(|place| (place % 251) as u8).collect();
+            let piece = whole[..length as usize].to_vec();
             if !sender.write_all(piece).await.is_empty() {
                 break; // Nobody reads any more.
             }
