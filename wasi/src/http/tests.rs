@@ -164,7 +164,7 @@ fn memory_of_heads_is_bounded() {
             Err(error) => break error,
         }
     };
-    assert!(matches!(error, FieldsError::Trap(_)));
+    assert!(matches!(error, FieldsError::TooLarge(_)));
     assert_eq!(all.len(), 15);
     // Paths and authorities count, too; and what is dropped does not.
     let fields = types::HostFields::new(&mut wasi).unwrap();

@@ -142,6 +142,8 @@ fn clients_that_go_end_their_guests() {
         let server = start(&[], kind);
         for _ in 0..20 {
             server.get("/").is(200, "hello");
+            // By the first body there is what waits for time.
+            server.open().post("/echo", b"abc").is(200, "abc");
         }
         server.reaches("cwasm_http_connections", 0.0);
         let before = server.descriptors();
