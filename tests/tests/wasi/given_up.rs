@@ -128,7 +128,7 @@ fn run(workshop: &Workshop, component: &cwasm::Component, name: &str, runs: usiz
     }
     // What was given up goes on when the store is polled.
     let polled = || {
-        let poll = std::future::poll_fn(|context| Poll::Ready(drop(store.poll(context))));
+        let poll = std::future::poll_fn(|context| Poll::Ready(store.poll(context).is_ready()));
         p3::block_on(poll);
         descriptors()
     };

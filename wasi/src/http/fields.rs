@@ -178,7 +178,7 @@ impl Fields {
         let done = change(&mut changed);
         // The old memory is there again first.
         self.claim = None;
-        let done = match done.and_then(|()| {
+        match done.and_then(|()| {
             let claim = http.claim_head(changed.size);
             claim.map_err(FieldsError::TooLarge)
         }) {
@@ -191,8 +191,7 @@ impl Fields {
                 self.claim = Some(http.claim_head(before)?);
                 Err(error)
             }
-        };
-        done
+        }
     }
 }
 

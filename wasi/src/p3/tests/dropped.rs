@@ -141,7 +141,7 @@ fn a_store_can_be_dropped_with_its_streams() {
         let open_files = ctx.open_files.clone();
         let file = open(&mut ctx, root, "file").unwrap();
         let mut store = store(ctx);
-        let kept = run(&mut store, async |accessor| {
+        let _kept = run(&mut store, async |accessor| {
             let access = access(accessor);
             let again = || Resource::new_borrow(file.rep());
             let (mut bytes, ending) = WasiCtx::read_via_stream(access, again(), 0).unwrap();
@@ -171,7 +171,6 @@ fn a_store_can_be_dropped_with_its_streams() {
         }
         assert!(open_files.place().is_ok());
         drop(store);
-        drop(kept);
         has_places(&open_files, 2 * MAX);
     }
 }
