@@ -73,8 +73,8 @@ const BODIES: &[(&str, &str)] = &[
            (call $drop-in (i32.load (i32.const 64)))
            (call $drop-ending (i32.load (i32.const 68)))
            (local.set $count (i32.sub (local.get $count) (i32.const 1)))
-           (if (i32.eqz (i32.rem_u (local.get $count) (i32.const 100)))
-             (then (call $wait (i64.const 1))))
+           (if (i32.eqz (i32.rem_u (local.get $count) (i32.const 10000)))
+             (then (call $wait (i64.const 1000000))))
            (br_if $more (local.get $count)))
          (call $return (i32.const 0))",
     ),
