@@ -10,7 +10,7 @@ use cwasm_format::hash::TypeHash;
 use cwasm_format::types::ValueType;
 use cwasm_format::vmctx::VmHandle;
 
-use super::exchange::{Exchange, bytes_of};
+use super::exchange::{Exchange, bytes_of, too_many_used};
 use super::host::fail_closed;
 use super::{BLOCKED, Run, calls};
 use crate::dynamic::{Copier, Side};
@@ -329,13 +329,6 @@ fn use_buffer(
         end_exchange(run, shared, !is_readable, &other);
     }
     Ok(used)
-}
-
-/// The error of a host that has used more bytes than there are.
-pub(super) fn too_many_used(used: usize, len: usize) -> Error {
-    Error::msg(format_args!(
-        "found {used} used bytes of a stream, expected {len} at most"
-    ))
 }
 
 fn of_any(exchange: Arc<dyn Any + Send + Sync>) -> Arc<Exchange> {

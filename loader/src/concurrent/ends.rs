@@ -285,7 +285,7 @@ impl StreamReader<u8> {
         copies::use_memory(run, (end.shared, true), |bytes| body(bytes))
     }
 
-    /// Whether the writer is an end of the host's, so that the stream never was in a guest's memory:
+    /// Whether the writer is an end of the host's, so that no guest has the bytes in its memory:
     /// then [`read`](StreamReader::read) is the way to read it, which the writer fills in one copy,
     /// and [`read_with`](StreamReader::read_with) has nothing before somebody writes.
     ///

@@ -10,7 +10,7 @@ use std::task::{Poll, Waker};
 
 use cwasm_format::TrapCode;
 
-use super::{Run, copies};
+use super::Run;
 use crate::error::{Error, Result};
 use crate::values::{Lift, LiftContext, Lower, LowerContext, handles};
 use crate::vm::tasks::streams::{CopyResult, Copying};
@@ -148,7 +148,7 @@ impl Exchange {
         if let Some(Writing { items, .. }) = buffer.downcast_mut::<Writing<u8>>() {
             let used = body(items);
             if used > items.len() {
-                return Err(copies::too_many_used(used, items.len()));
+                return Err(too_many_used(used, items.len()));
             }
             items.drain(..used);
             return Ok(Some(used));
@@ -162,7 +162,7 @@ impl Exchange {
         let len = ROOM.min(*max);
         let used = body(&mut room[..len]);
         if used > len {
-            return Err(copies::too_many_used(used, len));
+            return Err(too_many_used(used, len));
         }
         items.extend_from_slice(&room[..used]);
         SCRATCH.set(room);
@@ -177,6 +177,13 @@ impl Exchange {
             waker.wake();
         }
     }
+}
+
+/// The error of a host that has used more bytes than there are.
+pub(super) fn too_many_used(used: usize, len: usize) -> Error {
+    Error::msg(format_args!(
+        "found {used} used bytes of a stream, expected {len} at most"
+    ))
 }
 
 /// The bytes of payloads in a guest's memory.
