@@ -1,6 +1,6 @@
 cwasm::bindgen!({
     inline: "package a:b; world w { import f: func(); }",
-    imports: { default: async | store },
+    imports: { default: async | tracing },
 });
 
 fn main() {}
