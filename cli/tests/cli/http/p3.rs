@@ -46,6 +46,8 @@ fn requests_are_answered() {
     }
     connection.get("/no/such/page").is(404, "no such page\n");
     connection.post("/", b"abc").is(405, "expected GET\n");
+    // A body that nobody has read may close the connection.
+    let mut connection = server.open();
     connection.get("/slow?ms=20").is(200, "slow");
     // Each request has an instance of its own.
     for _ in 0..3 {
