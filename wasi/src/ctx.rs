@@ -20,7 +20,7 @@ use crate::http::HttpState;
 use crate::io::{Signal, now};
 use crate::open_files::OpenFiles;
 #[cfg(feature = "p3")]
-use crate::p3::Writes;
+use crate::p3::{Pool, Writes};
 #[cfg(feature = "p3")]
 use crate::quota::Quota;
 use crate::random::Random;
@@ -49,6 +49,9 @@ pub struct WasiCtx {
     pub(crate) wall_clock: Box<dyn WallClock>,
     pub(crate) random: Random,
     pub(crate) network: NetworkPolicy,
+    /// Threads that may block.
+    #[cfg(feature = "p3")]
+    pub(crate) pool: Pool,
     /// Writes that have taken bytes of the guest's.
     #[cfg(feature = "p3")]
     pub(crate) writes: Writes,
@@ -146,6 +149,8 @@ impl WasiCtxBuilder {
                 wall_clock: Box::new(SystemClocks::new()),
                 random: Random::default(),
                 network: NetworkPolicy::default(),
+                #[cfg(feature = "p3")]
+                pool: Pool::default(),
                 #[cfg(feature = "p3")]
                 writes: Writes::default(),
                 #[cfg(all(feature = "http", feature = "p3"))]

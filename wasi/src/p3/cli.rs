@@ -6,12 +6,14 @@ use std::sync::Arc;
 use cwasm::{Access, Accessor, FutureReader, Resource, Result, StreamReader};
 use rustix::stdio;
 
+use super::Pool;
 use super::bindings::wasi::cli as wit;
 use super::bindings::wasi::cli::types::ErrorCode;
 use super::bytes::{Reading, Streaming, read_stream, write_stream};
 use super::descriptors::{Descriptor, Empty, Shared, Taker};
 use crate::bindings::wasi::cli::{
-    environment, exit, terminal_stderr, terminal_stdin, terminal_stdout,
+    environment, exit, terminal_input, terminal_output, terminal_stderr, terminal_stdin,
+    terminal_stdout,
 };
 use crate::cli::{Stdin, Stdout, TerminalInput, TerminalOutput};
 use crate::ctx::WasiCtx;
@@ -27,29 +29,42 @@ fn code_of(error: io::Error) -> ErrorCode {
 }
 
 /// What an input or output of a guest takes.
-fn shared(ctx: &WasiCtx) -> Result<(OpenFiles, Streaming)> {
-    Ok((ctx.open_files.clone(), ctx.streaming()?))
+struct Means {
+    open_files: OpenFiles,
+    pool: Pool,
+    streaming: Streaming,
+}
+
+impl Means {
+    fn of(ctx: &WasiCtx) -> Result<Means> {
+        Ok(Means {
+            open_files: ctx.open_files.clone(),
+            pool: ctx.pool.clone(),
+            streaming: ctx.streaming()?,
+        })
+    }
 }
 
 impl Stdin {
     /// A stream of the guest's with this input.
-    fn read<T: 'static>(
-        &self,
-        accessor: &Accessor<T>,
-        (open_files, streaming): (OpenFiles, Streaming),
-    ) -> Reading<ErrorCode> {
+    fn read<T: 'static>(&self, accessor: &Accessor<T>, means: Means) -> Reading<ErrorCode> {
+        let Means {
+            open_files,
+            pool,
+            streaming,
+        } = means;
         match self {
             Stdin::Inherited => {
-                let source = Descriptor::new(stdio::stdin(), &open_files);
+                let source = Descriptor::new(stdio::stdin(), &open_files, &pool);
                 read_stream(accessor, Ok(source), code_of, streaming)
             }
             Stdin::Closed => read_stream(accessor, Ok(Empty), code_of, streaming),
             Stdin::Descriptor(descriptor) => {
-                let source = Descriptor::new(Arc::clone(descriptor), &open_files);
+                let source = Descriptor::new(Arc::clone(descriptor), &open_files, &pool);
                 read_stream(accessor, Ok(source), code_of, streaming)
             }
             Stdin::Reader(reader) => {
-                read_stream(accessor, Ok(Shared(Arc::clone(reader))), code_of, streaming)
+                read_stream(accessor, Ok(Shared::new(reader, &pool)), code_of, streaming)
             }
         }
     }
@@ -61,15 +76,20 @@ impl Stdout {
         &self,
         accessor: &Accessor<T>,
         bytes: StreamReader<u8>,
-        (open_files, streaming): (OpenFiles, Streaming),
+        means: Means,
     ) -> FutureReader<Result<(), ErrorCode>> {
+        let Means {
+            open_files,
+            pool,
+            streaming,
+        } = means;
         match self {
             Stdout::InheritedOutput => {
-                let sink = Descriptor::new(stdio::stdout(), &open_files);
+                let sink = Descriptor::new(stdio::stdout(), &open_files, &pool);
                 write_stream(accessor, bytes, Ok(sink), code_of, streaming)
             }
             Stdout::InheritedError => {
-                let sink = Descriptor::new(stdio::stderr(), &open_files);
+                let sink = Descriptor::new(stdio::stderr(), &open_files, &pool);
                 write_stream(accessor, bytes, Ok(sink), code_of, streaming)
             }
             Stdout::Closed => {
@@ -86,13 +106,13 @@ impl Stdout {
                 write_stream(accessor, bytes, Ok(sink), code_of, streaming)
             }
             Stdout::Descriptor(descriptor) => {
-                let sink = Descriptor::new(Arc::clone(descriptor), &open_files);
+                let sink = Descriptor::new(Arc::clone(descriptor), &open_files, &pool);
                 write_stream(accessor, bytes, Ok(sink), code_of, streaming)
             }
             Stdout::Writer(writer) => write_stream(
                 accessor,
                 bytes,
-                Ok(Shared(Arc::clone(writer))),
+                Ok(Shared::new(writer, &pool)),
                 code_of,
                 streaming,
             ),
@@ -126,8 +146,8 @@ impl wit::exit::Host for WasiCtx {
 
 impl wit::stdin::Host for WasiCtx {
     fn read_via_stream<T: 'static>(access: Access<'_, T, WasiCtx>) -> Result<Reading<ErrorCode>> {
-        let (stdin, shared) = access.with(|ctx| (ctx.stdin.clone(), shared(ctx)));
-        Ok(stdin.read(access.accessor(), shared?))
+        let (stdin, means) = access.with(|ctx| (ctx.stdin.clone(), Means::of(ctx)));
+        Ok(stdin.read(access.accessor(), means?))
     }
 }
 
@@ -136,8 +156,8 @@ impl wit::stdout::Host for WasiCtx {
         access: Access<'_, T, WasiCtx>,
         data: StreamReader<u8>,
     ) -> Result<FutureReader<Result<(), ErrorCode>>> {
-        let (stdout, shared) = access.with(|ctx| (ctx.stdout.clone(), shared(ctx)));
-        Ok(stdout.write(access.accessor(), data, shared?))
+        let (stdout, means) = access.with(|ctx| (ctx.stdout.clone(), Means::of(ctx)));
+        Ok(stdout.write(access.accessor(), data, means?))
     }
 }
 
@@ -146,8 +166,8 @@ impl wit::stderr::Host for WasiCtx {
         access: Access<'_, T, WasiCtx>,
         data: StreamReader<u8>,
     ) -> Result<FutureReader<Result<(), ErrorCode>>> {
-        let (stderr, shared) = access.with(|ctx| (ctx.stderr.clone(), shared(ctx)));
-        Ok(stderr.write(access.accessor(), data, shared?))
+        let (stderr, means) = access.with(|ctx| (ctx.stderr.clone(), Means::of(ctx)));
+        Ok(stderr.write(access.accessor(), data, means?))
     }
 }
 
@@ -155,8 +175,7 @@ impl wit::terminal_input::Host for WasiCtx {}
 
 impl wit::terminal_input::HostTerminalInput for WasiCtx {
     fn drop(&mut self, terminal: Resource<TerminalInput>) -> Result<()> {
-        self.table.delete(terminal)?;
-        Ok(())
+        terminal_input::HostTerminalInput::drop(self, terminal)
     }
 }
 
@@ -164,8 +183,7 @@ impl wit::terminal_output::Host for WasiCtx {}
 
 impl wit::terminal_output::HostTerminalOutput for WasiCtx {
     fn drop(&mut self, terminal: Resource<TerminalOutput>) -> Result<()> {
-        self.table.delete(terminal)?;
-        Ok(())
+        terminal_output::HostTerminalOutput::drop(self, terminal)
     }
 }
 

@@ -9,8 +9,8 @@ use rustix::event::PollFlags;
 use rustix::fs::{FileType, fstat};
 use rustix::io::{Errno, ReadWriteFlags, fcntl_dupfd_cloexec, preadv2, pwritev2, retry_on_intr};
 
+use super::Pool;
 use super::bytes::{Next, Sink, Source};
-use super::pool;
 use crate::io::{CHUNK, is_ready};
 use crate::open_files::{Counted, OpenFiles};
 
@@ -28,6 +28,7 @@ pub(crate) struct Descriptor<D> {
     /// Made when it waits for the first time.
     readiness: Option<Async<Counted<OwnedFd>>>,
     open_files: OpenFiles,
+    pool: Pool,
 }
 
 /// How to read and write without waiting.
@@ -42,12 +43,13 @@ enum How {
 }
 
 impl<D: AsFd> Descriptor<D> {
-    pub(crate) fn new(descriptor: D, open_files: &OpenFiles) -> Descriptor<D> {
+    pub(crate) fn new(descriptor: D, open_files: &OpenFiles, pool: &Pool) -> Descriptor<D> {
         Descriptor {
             descriptor,
             how: How::Calls,
             readiness: None,
             open_files: open_files.clone(),
+            pool: pool.clone(),
         }
     }
 
@@ -131,7 +133,7 @@ impl<D: AsFd + Send + Sync + Clone + 'static> Source for Descriptor<D> {
             bytes.truncate(count);
             Ok(Some(bytes))
         };
-        pool::run(read).await
+        self.pool.run(read).await
     }
 }
 
@@ -163,23 +165,36 @@ impl<D: AsFd + Send + Sync + Clone + 'static> Sink for Descriptor<D> {
 
     async fn write_all(&mut self, bytes: Vec<u8>) -> io::Result<()> {
         let descriptor = self.descriptor.clone();
-        pool::run(move || {
-            let mut rest = &bytes[..];
-            while !rest.is_empty() {
-                match retry_on_intr(|| rustix::io::write(&descriptor, rest))? {
-                    0 => return Err(io::ErrorKind::WriteZero.into()),
-                    count => rest = &rest[count..],
+        self.pool
+            .run(move || {
+                let mut rest = &bytes[..];
+                while !rest.is_empty() {
+                    match retry_on_intr(|| rustix::io::write(&descriptor, rest))? {
+                        0 => return Err(io::ErrorKind::WriteZero.into()),
+                        count => rest = &rest[count..],
+                    }
                 }
-            }
-            Ok(())
-        })
-        .await
+                Ok(())
+            })
+            .await
     }
 }
 
 /// A reader or writer of the host's that several streams share. It may wait.
 #[derive(Debug)]
-pub(crate) struct Shared<T: ?Sized>(pub(crate) Arc<Mutex<T>>);
+pub(crate) struct Shared<T: ?Sized> {
+    shared: Arc<Mutex<T>>,
+    pool: Pool,
+}
+
+impl<T: ?Sized> Shared<T> {
+    pub(crate) fn new(shared: &Arc<Mutex<T>>, pool: &Pool) -> Shared<T> {
+        Shared {
+            shared: Arc::clone(shared),
+            pool: pool.clone(),
+        }
+    }
+}
 
 impl Source for Shared<dyn Read + Send> {
     fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
@@ -187,7 +202,7 @@ impl Source for Shared<dyn Read + Send> {
     }
 
     async fn wait(&mut self) -> io::Result<Option<Vec<u8>>> {
-        let reader = Arc::clone(&self.0);
+        let reader = Arc::clone(&self.shared);
         let read = move || {
             let mut bytes = vec![0; CHUNK];
             let mut reader = reader.lock().unwrap_or_else(PoisonError::into_inner);
@@ -200,7 +215,7 @@ impl Source for Shared<dyn Read + Send> {
             bytes.truncate(count);
             Ok(Some(bytes))
         };
-        pool::run(read).await
+        self.pool.run(read).await
     }
 }
 
@@ -214,13 +229,13 @@ impl Sink for Shared<dyn Write + Send> {
     }
 
     async fn write_all(&mut self, bytes: Vec<u8>) -> io::Result<()> {
-        let writer = Arc::clone(&self.0);
+        let writer = Arc::clone(&self.shared);
         let write = move || {
             let mut writer = writer.lock().unwrap_or_else(PoisonError::into_inner);
             writer.write_all(&bytes)?;
             writer.flush()
         };
-        pool::run(write).await
+        self.pool.run(write).await
     }
 }
 

@@ -44,6 +44,7 @@ mod sockets;
 mod tests;
 
 pub(crate) use bytes::Writes;
+pub(crate) use pool::Pool;
 
 pub use async_io::block_on;
 pub use bindings::command::Command;

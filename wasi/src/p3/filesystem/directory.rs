@@ -6,9 +6,9 @@ use super::found;
 use super::values::entry_type;
 use crate::filesystem::{Descriptor, Entries, FsResult};
 use crate::open_files::Place;
+use crate::p3::Pool;
 use crate::p3::bindings::wasi::filesystem::types::{DirectoryEntry, ErrorCode};
 use crate::p3::bytes::{Streaming, unless};
-use crate::p3::pool;
 
 /// The most entries that are read before any is asked for.
 const BATCH: usize = 64;
@@ -18,6 +18,7 @@ pub(super) fn read<T: 'static>(
     accessor: &Accessor<T>,
     opened: Result<(Descriptor, Place), ErrorCode>,
     streaming: Streaming,
+    pool: Pool,
 ) -> (
     StreamReader<DirectoryEntry>,
     FutureReader<Result<(), ErrorCode>>,
@@ -27,7 +28,7 @@ pub(super) fn read<T: 'static>(
     accessor.spawn(move |accessor| {
         Box::pin(async move {
             let result = match opened {
-                Ok((dir, place)) => send(accessor, dir, place, &mut writer).await,
+                Ok((dir, place)) => send(accessor, dir, place, &pool, &mut writer).await,
                 Err(code) => Ok(Err(code)),
             };
             let _ = accessor.with(|store| writer.close(store));
@@ -45,15 +46,16 @@ async fn send<T: 'static>(
     accessor: &Accessor<T>,
     dir: Descriptor,
     place: Place,
+    pool: &Pool,
     writer: &mut StreamWriter<DirectoryEntry>,
 ) -> Result<Result<(), ErrorCode>> {
-    let mut entries = match found(pool::run(move || dir.entries(place)).await)? {
+    let mut entries = match found(pool.run(move || dir.entries(place)).await)? {
         Ok(entries) => entries,
         Err(code) => return Ok(Err(code)),
     };
     loop {
         writer.ready(accessor).await?;
-        let read = pool::run(move || read_batch(entries));
+        let read = pool.run(move || read_batch(entries));
         let Some((rest, batch, result)) = unless(read, writer.closed(accessor)).await else {
             return Ok(Ok(()));
         };

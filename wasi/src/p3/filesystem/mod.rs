@@ -19,7 +19,6 @@ use super::bindings::wasi::filesystem::types::{
     DescriptorStat, DescriptorType, DirectoryEntry, ErrorCode, Host, HostDescriptor, NewTimestamp,
 };
 use super::bytes::{Reading, read_stream, write_stream};
-use super::pool;
 use crate::bindings::wasi::filesystem::types::{
     Advice, DescriptorFlags, MetadataHashValue, OpenFlags, PathFlags,
 };
@@ -32,8 +31,10 @@ async fn on<T: 'static, R: Send + 'static>(
     descriptor: &Resource<Descriptor>,
     work: impl FnOnce(&Descriptor) -> FsResult<R> + Send + 'static,
 ) -> FsResult<R> {
-    let descriptor = access.with(|ctx| ctx.descriptor(descriptor).cloned())?;
-    pool::run(move || work(&descriptor)).await
+    let (descriptor, pool) =
+        access.with(|ctx| (ctx.descriptor(descriptor).cloned(), ctx.pool.clone()));
+    let descriptor = descriptor?;
+    pool.run(move || work(&descriptor)).await
 }
 
 /// As [`on`], with two descriptors.
@@ -76,7 +77,7 @@ fn write<T: 'static>(
 ) -> Result<FutureReader<Result<(), ErrorCode>>> {
     let (sink, streaming) = access.with(|ctx| {
         let file = ctx.descriptor(descriptor).and_then(Descriptor::writable);
-        let sink = file.map(|file| FileSink::new(file, position));
+        let sink = file.map(|file| FileSink::new(file, position, &ctx.pool));
         Ok::<_, cwasm::Error>((found(sink)?, ctx.streaming()?))
     })?;
     let accessor = access.accessor();
@@ -97,7 +98,7 @@ impl HostDescriptor for WasiCtx {
     ) -> Result<Reading<ErrorCode>> {
         let (source, streaming) = access.with(|ctx| {
             let file = ctx.descriptor(&descriptor).and_then(Descriptor::readable);
-            let source = found(file.map(|file| FileSource::new(file, offset)))?;
+            let source = found(file.map(|file| FileSource::new(file, offset, &ctx.pool)))?;
             Ok::<_, cwasm::Error>((source, ctx.streaming()?))
         })?;
         Ok(read_stream(access.accessor(), source, io_code, streaming))
@@ -184,7 +185,8 @@ impl HostDescriptor for WasiCtx {
             let opened = found(descriptor.and_then(place))?;
             Ok::<_, cwasm::Error>((opened, ctx.streaming()?))
         })?;
-        Ok(directory::read(access.accessor(), opened, streaming))
+        let pool = access.with(|ctx| ctx.pool.clone());
+        Ok(directory::read(access.accessor(), opened, streaming, pool))
     }
 
     async fn sync<T: 'static>(

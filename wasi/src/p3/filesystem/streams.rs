@@ -10,8 +10,8 @@ use rustix::io::{Errno, ReadWriteFlags, pread, preadv2, pwrite, pwritev2, retry_
 use crate::filesystem::OpenFile;
 use crate::io::CHUNK;
 use crate::open_files::Counted;
+use crate::p3::Pool;
 use crate::p3::bytes::{Next, Sink, Source};
-use crate::p3::pool;
 
 /// The last position that the system knows: beyond are numbers with another meaning.
 const LAST: u64 = i64::MAX as u64;
@@ -20,25 +20,33 @@ const LAST: u64 = i64::MAX as u64;
 pub(super) struct FileSource {
     file: Arc<Counted<File>>,
     position: u64,
+    pool: Pool,
 }
 
 /// Writes a file from a position on; at its end, if there is none.
 pub(super) struct FileSink {
     file: Arc<Counted<File>>,
     position: Option<u64>,
+    pool: Pool,
 }
 
 impl FileSource {
-    pub(super) fn new(file: &OpenFile, position: u64) -> FileSource {
-        let file = Arc::clone(&file.file);
-        FileSource { file, position }
+    pub(super) fn new(file: &OpenFile, position: u64, pool: &Pool) -> FileSource {
+        FileSource {
+            file: Arc::clone(&file.file),
+            position,
+            pool: pool.clone(),
+        }
     }
 }
 
 impl FileSink {
-    pub(super) fn new(file: &OpenFile, position: Option<u64>) -> FileSink {
-        let file = Arc::clone(&file.file);
-        FileSink { file, position }
+    pub(super) fn new(file: &OpenFile, position: Option<u64>, pool: &Pool) -> FileSink {
+        FileSink {
+            file: Arc::clone(&file.file),
+            position,
+            pool: pool.clone(),
+        }
     }
 }
 
@@ -72,7 +80,7 @@ impl Source for FileSource {
             retry_on_intr(|| pread(&*file, spare_capacity(&mut bytes), position))?;
             Ok::<_, io::Error>(bytes)
         };
-        let bytes = pool::run(read).await?;
+        let bytes = self.pool.run(read).await?;
         self.position += bytes.len() as u64;
         Ok(Some(bytes))
     }
@@ -115,7 +123,7 @@ impl Sink for FileSink {
             }
             Ok::<_, io::Error>(())
         };
-        pool::run(write).await?;
+        self.pool.run(write).await?;
         if let Some(position) = &mut self.position {
             *position += count as u64;
         }

@@ -6,7 +6,6 @@ use super::values::name_code;
 use crate::bindings::wasi::sockets::network::IpAddress;
 use crate::ctx::WasiCtx;
 use crate::p3::bindings::wasi::sockets::ip_name_lookup::{ErrorCode, Host};
-use crate::p3::pool;
 use crate::sockets::{Name, SocketError};
 
 impl Host for WasiCtx {
@@ -18,9 +17,9 @@ impl Host for WasiCtx {
         access: Access<'_, T, WasiCtx>,
         name: String,
     ) -> Result<Vec<IpAddress>, SocketError> {
-        let (name, place) = access.with(|ctx| {
+        let (name, place, pool) = access.with(|ctx| {
             let name = Name::new(&name, &ctx.network)?;
-            Ok::<_, SocketError>((name, ctx.open_files.place()?))
+            Ok::<_, SocketError>((name, ctx.open_files.place()?, ctx.pool.clone()))
         })?;
         // A look-up opens files and sockets itself. It goes on if the guest cancels the call, so
         // that the place is its own.
@@ -29,7 +28,7 @@ impl Host for WasiCtx {
             drop(place);
             found
         };
-        let addresses = pool::run(look_up).await?;
+        let addresses = pool.run(look_up).await?;
         Ok(addresses.into_iter().map(Into::into).collect())
     }
 }
