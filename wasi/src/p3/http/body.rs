@@ -3,7 +3,9 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use async_io::Timer;
@@ -12,7 +14,7 @@ use cwasm::{
     Access, Accessor, FutureReader, FutureWriter, Resource, Result, StreamReader, StreamWriter,
 };
 use http::HeaderMap;
-use http_body::Frame;
+use http_body::{Frame, SizeHint};
 
 use crate::ctx::WasiCtx;
 use crate::http::{
@@ -43,10 +45,64 @@ pub(super) struct GuestBody {
 }
 
 /// A body that the host has received.
-pub(super) struct ReceivedBody {
-    pub(super) body: AnyBody,
-    /// How long each next part may take.
-    pub(super) patience: Option<Duration>,
+pub(super) struct ReceivedBody(AnyBody);
+
+impl ReceivedBody {
+    /// `patience` is how long each next part may take, whoever waits for it.
+    pub(super) fn new(body: AnyBody, patience: Option<Duration>) -> ReceivedBody {
+        ReceivedBody(match patience {
+            None => body,
+            Some(patience) => Box::pin(Patient {
+                body,
+                patience,
+                end: None,
+            }),
+        })
+    }
+}
+
+/// A body of which each part comes in time, or an error in its place.
+struct Patient {
+    body: AnyBody,
+    patience: Duration,
+    /// When the part is late that somebody waits for.
+    end: Option<Timer>,
+}
+
+impl http_body::Body for Patient {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Patient {
+            body,
+            patience,
+            end,
+        } = &mut *self;
+        if let Poll::Ready(frame) = body.as_mut().poll_frame(context) {
+            *end = None;
+            return Poll::Ready(frame);
+        }
+        // A time that no clock can show is never reached.
+        let end = end.get_or_insert_with(|| match Instant::now().checked_add(*patience) {
+            Some(end) => Timer::at(end),
+            None => Timer::never(),
+        });
+        Pin::new(end)
+            .poll(context)
+            .map(|_| Some(Err(BodyError(ErrorCode::ConnectionReadTimeout))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 impl fmt::Debug for Body {
@@ -86,7 +142,7 @@ impl Body {
         headers: &HeaderMap,
     ) -> Result<SentBody> {
         let body = match self {
-            Body::Received(received) => return Ok(SentBody::received(received.body)),
+            Body::Received(ReceivedBody(body)) => return Ok(SentBody::received(body)),
             Body::Guest(body) => body,
         };
         let (outgoing, sent) = access.with(|ctx| ctx.outgoing_body(message, headers))?;
@@ -218,18 +274,6 @@ impl Sink for Piped {
         self.0.ready().await;
         Ok(Next::Write)
     }
-
-    async fn write_all(&mut self, bytes: Vec<u8>) -> io::Result<()> {
-        let mut rest = &bytes[..];
-        while !rest.is_empty() {
-            match self.0.write(rest) {
-                Ok(count) => rest = &rest[count..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.0.ready().await,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
 }
 
 impl ReceivedBody {
@@ -242,8 +286,7 @@ impl ReceivedBody {
     ) {
         let accessor = access.accessor();
         let mut frames = Frames {
-            body: self.body,
-            patience: self.patience,
+            body: self.0,
             data: Bytes::new(),
             trailers: None,
             is_over: false,
@@ -285,7 +328,6 @@ impl WasiCtx {
 /// The frames of a body that is received.
 struct Frames {
     body: AnyBody,
-    patience: Option<Duration>,
     /// What has come and is not read.
     data: Bytes,
     trailers: Option<HeaderMap>,
@@ -296,17 +338,7 @@ impl Frames {
     /// Waits for the next frame, unless there are contents, or the end has come.
     async fn next(&mut self) -> io::Result<()> {
         while self.data.is_empty() && !self.is_over {
-            let frame = poll_fn(|context| self.body.as_mut().poll_frame(context));
-            let frame = match self
-                .patience
-                .and_then(|time| Instant::now().checked_add(time))
-            {
-                Some(end) => match unless(frame, Timer::at(end)).await {
-                    Some(frame) => frame,
-                    None => Some(Err(BodyError(ErrorCode::ConnectionReadTimeout))),
-                },
-                None => frame.await,
-            };
+            let frame = poll_fn(|context| self.body.as_mut().poll_frame(context)).await;
             match frame.transpose() {
                 Ok(frame) => self.take(frame),
                 Err(error) => {
@@ -350,5 +382,47 @@ impl Source for Frames {
     async fn wait(&mut self) -> io::Result<Option<Vec<u8>>> {
         self.next().await?;
         Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt as _;
+
+    use super::*;
+
+    /// A body of which some parts come, and no end.
+    struct Endless(u32);
+
+    impl http_body::Body for Endless {
+        type Data = Bytes;
+        type Error = BodyError;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+            if self.0 == 0 {
+                return Poll::Pending;
+            }
+            self.0 -= 1;
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"part")))))
+        }
+    }
+
+    #[test]
+    fn a_body_that_is_handed_on_comes_in_time_as_well() {
+        let received = ReceivedBody::new(Box::pin(Endless(2)), Some(Duration::from_millis(10)));
+        let mut sent = SentBody::received(received.0);
+        async_io::block_on(async {
+            for _ in 0..2 {
+                let frame = sent.frame().await.unwrap().unwrap();
+                assert_eq!(frame.into_data().unwrap(), "part");
+            }
+            let Some(Err(BodyError(code))) = sent.frame().await else {
+                panic!("it does not come");
+            };
+            assert!(matches!(code, ErrorCode::ConnectionReadTimeout), "{code:?}");
+        });
     }
 }

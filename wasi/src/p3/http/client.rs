@@ -71,10 +71,7 @@ fn response(
     let response = Response {
         status: head.status,
         headers: Arc::new(head.headers),
-        body: Body::Received(ReceivedBody {
-            body,
-            patience: Some(patience),
-        }),
+        body: Body::Received(ReceivedBody::new(body, Some(patience))),
         _claim: Some(claim),
     };
     Ok(Ok(ctx.table.push(response)?))

@@ -51,7 +51,7 @@ impl WasiCtx {
             authority,
             headers: Arc::new(headers),
             options: None,
-            body: Body::Received(ReceivedBody { body, patience }),
+            body: Body::Received(ReceivedBody::new(body, patience)),
             _claim: None,
         };
         Ok(self.table.push(request)?)
