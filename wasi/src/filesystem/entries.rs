@@ -7,8 +7,9 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat};
 
 use super::descriptor::OpenDir;
 use super::error::{FsError, FsResult};
+use super::metadata::type_of;
 use crate::bindings::wasi::filesystem::types::{
-    DescriptorType, DirectoryEntry, ErrorCode, HostDirectoryEntryStream,
+    DirectoryEntry, ErrorCode, HostDirectoryEntryStream,
 };
 use crate::ctx::WasiCtx;
 use crate::open_files::{Counted, Place};
@@ -51,19 +52,6 @@ impl Entries {
 
 /// A stream of a folder's entries.
 pub struct DirectoryEntries(pub(super) Entries);
-
-fn type_of(ty: FileType) -> DescriptorType {
-    match ty {
-        FileType::Directory => DescriptorType::Directory,
-        FileType::Symlink => DescriptorType::SymbolicLink,
-        FileType::RegularFile => DescriptorType::RegularFile,
-        FileType::BlockDevice => DescriptorType::BlockDevice,
-        FileType::CharacterDevice => DescriptorType::CharacterDevice,
-        FileType::Fifo => DescriptorType::Fifo,
-        FileType::Socket => DescriptorType::Socket,
-        FileType::Unknown => DescriptorType::Unknown,
-    }
-}
 
 impl HostDirectoryEntryStream for WasiCtx {
     fn read_directory_entry(

@@ -10,7 +10,7 @@ use rustix::io::{pread, pwrite, retry_on_intr};
 use super::descriptor::Descriptor;
 use super::entries::DirectoryEntries;
 use super::error::FsResult;
-use super::metadata::{hash_of, stat_of, type_of};
+use super::metadata::{hash_of, kind_of, stat_of, type_of};
 use super::times::{NewTime, timestamps};
 use crate::bindings::wasi::filesystem::types::{
     Advice, DescriptorFlags, DescriptorStat, DescriptorType, ErrorCode, HostDescriptor,
@@ -80,7 +80,7 @@ impl HostDescriptor for WasiCtx {
 
     fn get_type(&mut self, descriptor: Resource<Descriptor>) -> FsResult<DescriptorType> {
         let metadata = self.descriptor(&descriptor)?.metadata()?;
-        Ok(type_of(metadata.file_type()))
+        Ok(type_of(kind_of(&metadata)))
     }
 
     fn set_size(&mut self, descriptor: Resource<Descriptor>, size: u64) -> FsResult<()> {

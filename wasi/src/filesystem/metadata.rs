@@ -2,34 +2,33 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use cap_std::fs::{FileType, FileTypeExt as _, Metadata, MetadataExt as _};
+use cap_std::fs::{Metadata, MetadataExt as _};
+use rustix::fs::FileType;
 
 use crate::bindings::wasi::clocks::wall_clock::Datetime;
 use crate::bindings::wasi::filesystem::types::{DescriptorStat, DescriptorType, MetadataHashValue};
 
-pub(super) fn type_of(ty: FileType) -> DescriptorType {
-    if ty.is_dir() {
-        DescriptorType::Directory
-    } else if ty.is_symlink() {
-        DescriptorType::SymbolicLink
-    } else if ty.is_file() {
-        DescriptorType::RegularFile
-    } else if ty.is_block_device() {
-        DescriptorType::BlockDevice
-    } else if ty.is_char_device() {
-        DescriptorType::CharacterDevice
-    } else if ty.is_fifo() {
-        DescriptorType::Fifo
-    } else if ty.is_socket() {
-        DescriptorType::Socket
-    } else {
-        DescriptorType::Unknown
+/// The type of a file, whatever a version of WASI calls it.
+pub(crate) fn kind_of(metadata: &Metadata) -> FileType {
+    FileType::from_raw_mode(metadata.mode())
+}
+
+pub(super) fn type_of(kind: FileType) -> DescriptorType {
+    match kind {
+        FileType::Directory => DescriptorType::Directory,
+        FileType::Symlink => DescriptorType::SymbolicLink,
+        FileType::RegularFile => DescriptorType::RegularFile,
+        FileType::BlockDevice => DescriptorType::BlockDevice,
+        FileType::CharacterDevice => DescriptorType::CharacterDevice,
+        FileType::Fifo => DescriptorType::Fifo,
+        FileType::Socket => DescriptorType::Socket,
+        FileType::Unknown => DescriptorType::Unknown,
     }
 }
 
 pub(super) fn stat_of(metadata: &Metadata) -> DescriptorStat {
     DescriptorStat {
-        r#type: type_of(metadata.file_type()),
+        r#type: type_of(kind_of(metadata)),
         link_count: cap_fs_ext::MetadataExt::nlink(metadata),
         size: metadata.len(),
         data_access_timestamp: datetime(metadata.atime(), metadata.atime_nsec()),

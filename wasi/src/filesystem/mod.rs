@@ -38,7 +38,7 @@ pub(crate) use {
     descriptor::OpenFile,
     entries::Entries,
     error::{FsResult, code_of},
-    metadata::hash_of,
+    metadata::{hash_of, kind_of},
     times::{NewTime, timestamps},
 };
 

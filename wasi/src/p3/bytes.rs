@@ -51,11 +51,14 @@ pub(crate) trait Sink: Send + 'static {
     /// The system's.
     fn wait(&mut self) -> impl Future<Output = io::Result<Next>> + Send;
 
-    /// Writes all of the bytes, if [`wait`](Sink::wait) has asked for them.
+    /// Writes all of the bytes, if [`wait`](Sink::wait) has asked for them: by default it does not.
     ///
     /// # Errors
     /// The system's.
-    fn write_all(&mut self, bytes: Vec<u8>) -> impl Future<Output = io::Result<()>> + Send;
+    fn write_all(&mut self, bytes: Vec<u8>) -> impl Future<Output = io::Result<()>> + Send {
+        drop(bytes);
+        std::future::ready(Err(io::ErrorKind::Unsupported.into()))
+    }
 
     /// All is written.
     fn finish(&mut self) {}

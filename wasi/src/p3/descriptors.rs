@@ -264,13 +264,4 @@ impl<F: FnMut(&[u8]) -> io::Result<usize> + Send + 'static> Sink for Taker<F> {
     async fn wait(&mut self) -> io::Result<Next> {
         Ok(Next::Write)
     }
-
-    async fn write_all(&mut self, bytes: Vec<u8>) -> io::Result<()> {
-        let mut rest = &bytes[..];
-        while !rest.is_empty() {
-            let count = (self.0)(rest)?;
-            rest = &rest[count..];
-        }
-        Ok(())
-    }
 }

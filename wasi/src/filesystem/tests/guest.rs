@@ -2,11 +2,10 @@
 //! all.
 
 use std::env;
-use std::process::Command;
 
 use cwasm::Resource;
 
-use super::{Descriptor, FsError, kernel};
+use super::{Descriptor, FsError};
 use crate::WasiCtx;
 use crate::bindings::wasi::filesystem::preopens::Host as _;
 use crate::bindings::wasi::filesystem::types::{
@@ -18,7 +17,10 @@ use crate::filesystem::entries::DirectoryEntries;
 use crate::io::InputStream;
 
 #[cfg(feature = "p3")]
-use super::guest_p3::Guest3;
+use {
+    super::{guest_p3::Guest3, kernel},
+    std::process::Command,
+};
 
 /// Asks a process of tests to call the functions of 0.3.
 const VARIABLE: &str = "CWASM_TEST_WASI_0_3";
@@ -26,7 +28,10 @@ const VARIABLE: &str = "CWASM_TEST_WASI_0_3";
 type Result<R = ()> = std::result::Result<R, FsError>;
 
 /// A guest of one of the versions.
-#[expect(clippy::large_enum_variant, reason = "there is one for each test")]
+#[cfg_attr(
+    feature = "p3",
+    expect(clippy::large_enum_variant, reason = "there is one for each test")
+)]
 pub(super) enum Guest {
     P2(WasiCtx),
     #[cfg(feature = "p3")]

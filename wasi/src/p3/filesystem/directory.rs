@@ -3,7 +3,7 @@
 use cwasm::{Accessor, FutureReader, FutureWriter, Result, StreamReader, StreamWriter};
 
 use super::found;
-use super::values::entry_type;
+use super::values::descriptor_type;
 use crate::filesystem::{Descriptor, Entries, FsResult};
 use crate::open_files::Place;
 use crate::p3::Pool;
@@ -76,7 +76,7 @@ fn read_batch(mut entries: Entries) -> (Entries, Vec<DirectoryEntry>, FsResult<(
     while batch.len() < BATCH {
         match entries.next() {
             Ok(Some((ty, name))) => batch.push(DirectoryEntry {
-                r#type: entry_type(ty),
+                r#type: descriptor_type(ty),
                 name,
             }),
             Ok(None) => break,

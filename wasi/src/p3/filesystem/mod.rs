@@ -23,7 +23,7 @@ use crate::bindings::wasi::filesystem::types::{
     Advice, DescriptorFlags, MetadataHashValue, OpenFlags, PathFlags,
 };
 use crate::ctx::WasiCtx;
-use crate::filesystem::{Descriptor, FsError, FsResult, code_of, hash_of, timestamps};
+use crate::filesystem::{Descriptor, FsError, FsResult, code_of, hash_of, kind_of, timestamps};
 
 /// Does something with a descriptor on a thread that may block.
 async fn on<T: 'static, R: Send + 'static>(
@@ -151,7 +151,7 @@ impl HostDescriptor for WasiCtx {
         descriptor: Resource<Descriptor>,
     ) -> FsResult<DescriptorType> {
         let metadata = on(access, &descriptor, Descriptor::metadata).await?;
-        Ok(descriptor_type(metadata.file_type()))
+        Ok(descriptor_type(kind_of(&metadata)))
     }
 
     async fn set_size<T: 'static>(

@@ -1,51 +1,31 @@
 //! What 0.3 writes differently from 0.2: types, times, errors.
 
-use cap_std::fs::{FileType, FileTypeExt as _, Metadata, MetadataExt as _};
+use cap_std::fs::{Metadata, MetadataExt as _};
+use rustix::fs::FileType;
 
 use crate::bindings::wasi::filesystem::types::ErrorCode as Code;
-use crate::filesystem::NewTime;
+use crate::filesystem::{NewTime, kind_of};
 use crate::p3::bindings::wasi::clocks::system_clock::Instant;
 use crate::p3::bindings::wasi::filesystem::types::{
     DescriptorStat, DescriptorType, ErrorCode, NewTimestamp,
 };
 
-pub(super) fn descriptor_type(ty: FileType) -> DescriptorType {
-    if ty.is_dir() {
-        DescriptorType::Directory
-    } else if ty.is_symlink() {
-        DescriptorType::SymbolicLink
-    } else if ty.is_file() {
-        DescriptorType::RegularFile
-    } else if ty.is_block_device() {
-        DescriptorType::BlockDevice
-    } else if ty.is_char_device() {
-        DescriptorType::CharacterDevice
-    } else if ty.is_fifo() {
-        DescriptorType::Fifo
-    } else if ty.is_socket() {
-        DescriptorType::Socket
-    } else {
-        DescriptorType::Other(None)
-    }
-}
-
-/// The type of a folder's entry.
-pub(super) fn entry_type(ty: rustix::fs::FileType) -> DescriptorType {
-    match ty {
-        rustix::fs::FileType::Directory => DescriptorType::Directory,
-        rustix::fs::FileType::Symlink => DescriptorType::SymbolicLink,
-        rustix::fs::FileType::RegularFile => DescriptorType::RegularFile,
-        rustix::fs::FileType::BlockDevice => DescriptorType::BlockDevice,
-        rustix::fs::FileType::CharacterDevice => DescriptorType::CharacterDevice,
-        rustix::fs::FileType::Fifo => DescriptorType::Fifo,
-        rustix::fs::FileType::Socket => DescriptorType::Socket,
-        rustix::fs::FileType::Unknown => DescriptorType::Other(None),
+pub(super) fn descriptor_type(kind: FileType) -> DescriptorType {
+    match kind {
+        FileType::Directory => DescriptorType::Directory,
+        FileType::Symlink => DescriptorType::SymbolicLink,
+        FileType::RegularFile => DescriptorType::RegularFile,
+        FileType::BlockDevice => DescriptorType::BlockDevice,
+        FileType::CharacterDevice => DescriptorType::CharacterDevice,
+        FileType::Fifo => DescriptorType::Fifo,
+        FileType::Socket => DescriptorType::Socket,
+        FileType::Unknown => DescriptorType::Other(None),
     }
 }
 
 pub(super) fn stat(metadata: &Metadata) -> DescriptorStat {
     DescriptorStat {
-        r#type: descriptor_type(metadata.file_type()),
+        r#type: descriptor_type(kind_of(metadata)),
         link_count: cap_fs_ext::MetadataExt::nlink(metadata),
         size: metadata.len(),
         data_access_timestamp: instant(metadata.atime(), metadata.atime_nsec()),

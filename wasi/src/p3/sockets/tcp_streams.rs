@@ -48,20 +48,6 @@ impl Sink for TcpSink {
         Ok(Next::Write)
     }
 
-    async fn write_all(&mut self, bytes: Vec<u8>) -> io::Result<()> {
-        let mut rest = &bytes[..];
-        while !rest.is_empty() {
-            match self.write(rest) {
-                Ok(count) => rest = &rest[count..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.0.writable().await?;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
     fn finish(&mut self) {
         // All that was sent is the system's, which has told its errors.
         let _ = self.0.get_ref().shut_down(Shutdown::Write);
