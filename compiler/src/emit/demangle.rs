@@ -11,11 +11,17 @@ use cpp_demangle::{DemangleOptions, ParseOptions, Symbol};
 /// stand for very many.
 const MAX_LEN: usize = 4096;
 
+/// The longest name in bytes that is decoded.
+const MAX_ENCODED: usize = 4 * MAX_LEN;
+
 /// The depth of types in a name that is decoded.
 const MAX_DEPTH: u32 = 64;
 
 /// The name as people write it; as it is, if it is not one that a toolchain encodes.
 pub(super) fn demangle(name: &str) -> Cow<'_, str> {
+    if name.len() > MAX_ENCODED {
+        return name.into();
+    }
     if let Some(plain) = without_hash(name) {
         return plain.into();
     }
@@ -107,7 +113,20 @@ mod tests {
         assert!(demangle(&name).len() <= MAX_LEN.max(name.len()));
         let deep = format!("_Z1f{}i", "P".repeat(100_000));
         assert_eq!(demangle(&deep), deep);
-        let deep = format!("_RIC1a{}", "T".repeat(100_000));
-        assert!(demangle(&deep).len() <= MAX_LEN.max(deep.len()));
+        for (prefix, part) in [
+            ("_Z1f", "P"),
+            ("_Z1f", "N1aI"),
+            ("_Z1f", "St4pairI"),
+            ("_Z1fI", "XL"),
+            ("_ZN", "1a"),
+            ("_RIC1a", "T"),
+            ("_RNv", "B_"),
+            ("_RINv", "RS_"),
+        ] {
+            for count in [10, 1000, MAX_ENCODED / part.len()] {
+                let deep = format!("{prefix}{}", part.repeat(count));
+                assert!(demangle(&deep).len() <= MAX_LEN.max(deep.len()));
+            }
+        }
     }
 }
