@@ -181,6 +181,10 @@ impl Flags {
             if flags.is_sync && flags.is_async {
                 return Err(Error::new(span, "a function is either `async` or `sync`"));
             }
+            if flags.has_store && flags.is_async {
+                let message = "`store` is for functions that do not wait";
+                return Err(Error::new(span, message));
+            }
             if !input.peek(Token![|]) {
                 return Ok(flags);
             }
