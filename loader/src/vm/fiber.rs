@@ -212,8 +212,9 @@ fn give_way(store: NonNull<StoreOpaque>) -> Result<()> {
 }
 
 impl StoreOpaque {
-    /// Whether code that has failed to read the page of the interrupts need not stop: its time slice
-    /// is over, or somebody makes a request at this moment, and has protected the page already.
+    /// Whether code that has failed to read the page of the interrupts need not stop: its time
+    /// slice is over, or somebody makes a request at this moment, and has protected the page
+    /// already.
     /// Safe in signal handlers.
     pub(crate) fn is_slice_over(&self) -> bool {
         let interrupts = self.interrupts_if_any();

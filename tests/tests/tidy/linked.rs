@@ -1,5 +1,5 @@
-//! What our crates link: WASI 0.2 is plain calls of the system, and 0.3 waits by `async-io`, for any
-//! executor; so no async runtime is wanted but for HTTP.
+//! What our crates link: WASI 0.2 is plain calls of the system, and 0.3 waits by `async-io`, for
+//! any executor; so no async runtime is wanted but for HTTP.
 
 use std::process::Command;
 
