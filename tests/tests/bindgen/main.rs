@@ -12,3 +12,4 @@ mod polls;
 mod resources;
 mod waiting;
 mod wasi;
+mod with_store;

@@ -359,3 +359,41 @@ fn long_chains_of_components_do_not_overflow_the_stack() {
         }
     }
 }
+
+#[test]
+fn callers_learn_whose_trap_it_was() {
+    let bench = Bench::new();
+    for n in [0, 5] {
+        let (mut store, [trap, other]) = bench.funcs(["trap", "callback"]);
+        let found = Arc::new(Mutex::new(Vec::new()));
+        let calls = [("trap", trap, n), ("other", other, NEVER)];
+        let (ended, _) = drive(store.run_concurrent(async |accessor| {
+            for (name, func, n) in calls {
+                let found = Arc::clone(&found);
+                accessor.spawn(move |accessor| {
+                    Box::pin(async move {
+                        let error = func.call_concurrent(accessor, (n,)).await.unwrap_err();
+                        let code = error.trap().unwrap().code();
+                        found.lock().unwrap().push((name, code));
+                    })
+                });
+            }
+            After(NEVER).await;
+        }));
+        // After its first wait, a task's trap is that of `run_concurrent` as well.
+        assert_eq!(
+            ended.unwrap_err().trap().unwrap().code(),
+            TrapCode::Unreachable
+        );
+        let mut context = Context::from_waker(Waker::noop());
+        let _ = store.poll(&mut context);
+        let mut found = found.lock().unwrap();
+        found.sort_by_key(|(name, _)| *name);
+        let expected = [
+            ("other", TrapCode::CannotEnter),
+            ("trap", TrapCode::Unreachable),
+        ];
+        assert_eq!(*found, expected, "{n}");
+        assert_eq!(store.task_count(), 0);
+    }
+}
