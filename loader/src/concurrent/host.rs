@@ -259,6 +259,7 @@ pub(super) fn fail_closed(run: Run) {
         unsafe { context.as_ref() }.closed != 0
     };
     let failed = run.tasks().failed.take();
+    let is_idle = run.tasks().current.is_none();
     let ids: Vec<Id> = run.tasks().tasks.ids().collect();
     for id in ids {
         let task = run.tasks().tasks.get_mut(id);
@@ -270,8 +271,9 @@ pub(super) fn fail_closed(run: Run) {
             let code = code.map_or(TrapCode::CannotEnter, |(_, code)| code);
             fail(&call, Error::trapped(code));
         }
-        // Those that run are over when the code that they have called returns.
-        if task.wait != tasks::Wait::Nothing {
+        // Those that run are over when the code that they have called returns; none runs any more,
+        // if it has.
+        if task.wait != tasks::Wait::Nothing || is_idle {
             calls::end(run, id);
         }
     }
