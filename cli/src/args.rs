@@ -308,7 +308,7 @@ impl CompileArgs {
     }
 
     fn features(&self) -> Features {
-        let mut features = Features::default();
+        let mut features = default_features();
         for Feature { name, on } in &self.features {
             // The name is known, because it was parsed.
             let _ = features.set(name, *on);
@@ -340,6 +340,15 @@ impl Emit {
 pub(crate) struct Feature {
     name: String,
     on: bool,
+}
+
+/// What the command takes unless it is switched off: also what WebAssembly has replaced, but
+/// published modules still use.
+fn default_features() -> Features {
+    let mut features = Features::default();
+    // The name is known.
+    let _ = features.set("legacy-exceptions", true);
+    features
 }
 
 fn feature(text: &str) -> Result<Feature, cwasm_compiler::Error> {

@@ -106,8 +106,7 @@ impl CoreTypes {
                         Some(known) => known.hash,
                         None => own(index - self.0.len()),
                     }),
-                    None if ref_type.is_extern_ref() => HeapType::Extern,
-                    None => HeapType::Func,
+                    None => abstract_heap(ref_type),
                 };
                 ValType::Ref(RefType {
                     nullable: ref_type.is_nullable(),
@@ -123,8 +122,10 @@ pub(crate) fn check_ref_type(ty: wasmparser::RefType) -> Result<()> {
     let feature = match ty.heap_type() {
         wasmparser::HeapType::Abstract { shared: true, .. } => "shared-everything-threads",
         wasmparser::HeapType::Abstract { ty, .. } => match ty {
-            AbstractHeapType::Func | AbstractHeapType::Extern => return Ok(()),
-            AbstractHeapType::Exn | AbstractHeapType::NoExn => "exceptions",
+            AbstractHeapType::Func
+            | AbstractHeapType::Extern
+            | AbstractHeapType::Exn
+            | AbstractHeapType::NoExn => return Ok(()),
             AbstractHeapType::Cont | AbstractHeapType::NoCont => "stack-switching",
             _ => "gc",
         },
@@ -133,6 +134,19 @@ pub(crate) fn check_ref_type(ty: wasmparser::RefType) -> Result<()> {
         wasmparser::HeapType::Exact(_) => "custom-descriptors",
     };
     Err(Error::unsupported(feature, None))
+}
+
+/// The referents of a reference type without a type index, which [`check_ref_type`] has seen.
+fn abstract_heap(ty: wasmparser::RefType) -> HeapType {
+    match ty.heap_type() {
+        wasmparser::HeapType::Abstract { ty, .. } => match ty {
+            AbstractHeapType::Extern => HeapType::Extern,
+            AbstractHeapType::Exn => HeapType::Exn,
+            AbstractHeapType::NoExn => HeapType::NoExn,
+            _ => HeapType::Func,
+        },
+        _ => HeapType::Func,
+    }
 }
 
 /// The type index of a reference to a function type.

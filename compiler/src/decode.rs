@@ -173,7 +173,9 @@ fn module_payload<'a>(module: &mut Module<'a>, payload: Payload<'a>) -> Result<(
             }
         }
         Payload::TagSection(reader) => {
-            return Err(Error::unsupported("exceptions", reader.range().start));
+            for tag in reader {
+                module.tags.push(tag?.func_type_idx);
+            }
         }
         Payload::CustomSection(section) if section.name() == "name" => names(module, &section),
         _ => {}
@@ -219,7 +221,10 @@ fn import<'a>(module: &mut Module<'a>, import: wasmparser::Import<'a>, offset: u
             module.globals.push(ty);
             module.imported_globals += 1;
         }
-        TypeRef::Tag(_) => return Err(Error::unsupported("exceptions", offset)),
+        TypeRef::Tag(ty) => {
+            module.tags.push(ty.func_type_idx);
+            module.imported_tags += 1;
+        }
         TypeRef::FuncExact(_) => return Err(Error::unsupported("custom-descriptors", offset)),
     }
     module.imports.push(Import {
@@ -254,19 +259,23 @@ fn element(element: wasmparser::Element<'_>) -> Result<Element<'_>> {
     Ok(Element { mode, items })
 }
 
-/// Reads the names of functions. A name section never makes a module invalid: names that cannot be
+/// Reads the names of functions and tags. A name section never makes a module invalid: names that cannot be
 /// read are left out.
 fn names<'a>(module: &mut Module<'a>, section: &wasmparser::CustomSectionReader<'a>) {
     let wasmparser::KnownCustom::Name(names) = section.as_known() else {
         return;
     };
     for name in names {
-        let Ok(wasmparser::Name::Function(map)) = name else {
-            continue;
+        let (map, names, count) = match name {
+            Ok(wasmparser::Name::Function(map)) => {
+                (map, &mut module.func_names, module.funcs.len())
+            }
+            Ok(wasmparser::Name::Tag(map)) => (map, &mut module.tag_names, module.tags.len()),
+            _ => continue,
         };
-        module.func_names.resize(module.funcs.len(), "");
+        names.resize(count, "");
         for naming in map.into_iter().flatten() {
-            if let Some(place) = module.func_names.get_mut(naming.index as usize) {
+            if let Some(place) = names.get_mut(naming.index as usize) {
                 *place = naming.name;
             }
         }

@@ -14,6 +14,7 @@ pub(crate) struct Env<'a> {
     pub(crate) tables: Vec<TableLoc>,
     pub(crate) memories: Vec<MemoryLoc>,
     pub(crate) globals: Vec<GlobalLoc>,
+    pub(crate) tags: Vec<TagLoc>,
     pub(crate) data: Vec<DataLoc>,
     pub(crate) elements: Vec<ElementLoc>,
     /// The unit's number for each function type, by type index. Equal types have equal numbers.
@@ -33,6 +34,15 @@ pub(crate) enum FuncRefs {
     /// Address of a [`cwasm_format::vmctx::VmFuncRef`]; type numbers are compared through the
     /// array of `u32` at this context offset.
     Open { type_ids: u32 },
+}
+
+/// A tag of the unit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TagLoc {
+    /// Its place in [`UnitLayout::tags`](crate::layout::UnitLayout).
+    pub(crate) number: u32,
+    /// [`TagRecord::slot`](cwasm_format::exceptions::TagRecord::slot).
+    pub(crate) slot: u32,
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,8 @@ use wasmparser::{Operator, Parser, Payload, WasmFeatures};
 use crate::error::{Error, Result};
 
 /// The proposals that the input may use, by the names that WebAssembly gives them. By default, all
-/// that are supported.
+/// that are supported and part of WebAssembly: `legacy-exceptions`, which version 3.0 replaced, is
+/// off.
 ///
 /// ```
 /// let mut features = cwasm_compiler::Features::default();
@@ -31,6 +32,10 @@ const fn feature(
 ) -> Feature {
     Feature { name, flags, needs }
 }
+
+/// The instructions of exceptions before WebAssembly 3.0 (`try`, `catch`, `delegate`, `rethrow`),
+/// the only feature that is off by default.
+const LEGACY_EXCEPTIONS: &str = "legacy-exceptions";
 
 const FEATURES: &[Feature] = &[
     feature("mutable-global", WasmFeatures::MUTABLE_GLOBAL, &[]),
@@ -58,6 +63,12 @@ const FEATURES: &[Feature] = &[
     feature("custom-page-sizes", WasmFeatures::CUSTOM_PAGE_SIZES, &[]),
     feature("wide-arithmetic", WasmFeatures::WIDE_ARITHMETIC, &[]),
     feature("compact-imports", WasmFeatures::COMPACT_IMPORTS, &[]),
+    feature("exceptions", WasmFeatures::EXCEPTIONS, &["reference-types"]),
+    feature(
+        LEGACY_EXCEPTIONS,
+        WasmFeatures::LEGACY_EXCEPTIONS,
+        &["exceptions"],
+    ),
 ];
 
 impl Default for Features {
@@ -71,7 +82,6 @@ impl Default for Features {
 /// async components because a component may declare their types without using them.
 /// [`needs`](crate::needs) has all names.
 const ALL: WasmFeatures = WasmFeatures::WASM3
-    .difference(WasmFeatures::EXCEPTIONS)
     .union(WasmFeatures::CUSTOM_PAGE_SIZES)
     .union(WasmFeatures::WIDE_ARITHMETIC)
     .union(WasmFeatures::COMPACT_IMPORTS)
@@ -118,6 +128,11 @@ impl Features {
     pub fn contains(&self, name: &str) -> bool {
         let feature = FEATURES.iter().find(|feature| feature.name == name);
         feature.is_some_and(|feature| self.0.contains(feature.flags))
+    }
+
+    /// The validator's flags for all that is supported.
+    pub(crate) fn all() -> WasmFeatures {
+        ALL | WasmFeatures::LEGACY_EXCEPTIONS
     }
 
     /// The validator's flags.

@@ -2,17 +2,26 @@
 
 use cwasm_format::code::{EntryRecord, FunctionRecord, function_kind};
 use cwasm_format::concurrent::OpRecord;
-use cwasm_format::header::{SectionId, SectionRange};
+use cwasm_format::exceptions::{CatchList, CatchRecord, CatchSite};
+use cwasm_format::header::{NONE, SectionId, SectionRange};
 use cwasm_format::imports::LowerRecord;
 use cwasm_format::traps::{self, TrapBlock};
 
 use crate::error::{Error, Result};
 use crate::ir::symbol::{FuncId, Symbol};
 use crate::isa::Arch;
-use crate::work::{Compiled, Entry};
+use crate::work::{CatchCall, Compiled, Entry};
 
 /// The largest text, which near calls can reach.
 const MAX_TEXT_SIZE: u64 = 1 << 31;
+
+/// The tables of handlers of exceptions.
+#[derive(Default)]
+pub(crate) struct CatchTables {
+    pub(crate) sites: Vec<CatchSite>,
+    pub(crate) lists: Vec<CatchList>,
+    pub(crate) catches: Vec<CatchRecord>,
+}
 
 /// The functions' places, before relocations are resolved.
 pub(crate) struct Text {
@@ -144,6 +153,42 @@ impl Text {
                 })
             })
             .collect()
+    }
+
+    /// The tables of handlers of exceptions. Neighbouring calls of a function mostly have the same
+    /// handlers, and then share a list.
+    pub(crate) fn catches(&self, compiled: &Compiled<'_>) -> CatchTables {
+        let mut tables = CatchTables::default();
+        for (start, function) in self.offsets.iter().zip(&compiled.functions) {
+            let mut last: Option<&CatchCall> = None;
+            for call in &function.catch_calls {
+                let is_known = last.is_some_and(|last| {
+                    let of = |call: &CatchCall| (call.frame_size, call.context_offset);
+                    of(last) == of(call) && last.catches == call.catches
+                });
+                if !is_known {
+                    tables.lists.push(CatchList {
+                        frame_size: call.frame_size,
+                        context_offset: call.context_offset.unwrap_or(NONE),
+                        first: tables.catches.len() as u32,
+                        count: call.catches.len() as u32,
+                    });
+                    let catches = call.catches.iter();
+                    tables
+                        .catches
+                        .extend(catches.map(|(catches, handler)| CatchRecord {
+                            catches: *catches,
+                            handler: start + handler,
+                        }));
+                    last = Some(call);
+                }
+                tables.sites.push(CatchSite {
+                    return_offset: start + call.return_offset,
+                    list: tables.lists.len() as u32 - 1,
+                });
+            }
+        }
+        tables
     }
 
     /// The trap table.

@@ -5,7 +5,7 @@ use cwasm_format::imports::core_type::{self, Limits};
 use rayon::prelude::*;
 use wasmparser::{
     ConstExpr, ExternalKind, FuncToValidate, FuncType, FunctionBody, GlobalType, MemoryType,
-    TableType, TypeRef, ValidatorResources,
+    TableType, TagKind, TagType, TypeRef, ValidatorResources,
 };
 
 use crate::core_types::CoreTypes;
@@ -27,6 +27,8 @@ pub(crate) struct Module<'a> {
     pub(crate) tables: Vec<TableType>,
     pub(crate) memories: Vec<MemoryType>,
     pub(crate) globals: Vec<GlobalType>,
+    /// Type index of each tag: its parameters are the tag's.
+    pub(crate) tags: Vec<u32>,
     /// Initial values of the globals that are not imported.
     pub(crate) global_inits: Vec<ConstExpr<'a>>,
     /// Initial elements of the tables that are not imported; `None` for null.
@@ -39,10 +41,13 @@ pub(crate) struct Module<'a> {
     pub(crate) bodies: Vec<Body<'a>>,
     /// Names of functions from the name section, by function index; empty where unknown.
     pub(crate) func_names: Vec<&'a str>,
+    /// Those of tags.
+    pub(crate) tag_names: Vec<&'a str>,
     pub(crate) imported_funcs: u32,
     pub(crate) imported_tables: u32,
     pub(crate) imported_memories: u32,
     pub(crate) imported_globals: u32,
+    pub(crate) imported_tags: u32,
 }
 
 pub(crate) struct Import<'a> {
@@ -106,8 +111,25 @@ impl<'a> Module<'a> {
             ExternalKind::Table => TypeRef::Table(self.tables[index]),
             ExternalKind::Memory => TypeRef::Memory(self.memories[index]),
             ExternalKind::Global => TypeRef::Global(self.globals[index]),
-            ExternalKind::Tag => unreachable!("modules with tags are refused when decoded"),
+            ExternalKind::Tag => TypeRef::Tag(tag_type(self.tags[index])),
         }
+    }
+
+    /// A name of each tag, for messages: by which it is exported or imported, or that of the name
+    /// section; may be empty.
+    pub(crate) fn tag_names(&self) -> Vec<&'a str> {
+        let mut names = self.tag_names.clone();
+        names.resize(self.tags.len(), "");
+        let imports = self.imports.iter();
+        let imports = imports.filter(|import| matches!(import.ty, TypeRef::Tag(_)));
+        for (name, import) in names.iter_mut().zip(imports) {
+            *name = import.name;
+        }
+        let exports = self.exports.iter();
+        for export in exports.filter(|export| export.kind == ExternalKind::Tag) {
+            names[export.index as usize] = export.name;
+        }
+        names
     }
 
     /// The kind and encoded type of a core import or export.
@@ -148,21 +170,26 @@ impl<'a> Module<'a> {
                 core_type::encode_global(content, ty.mutable, &mut out);
                 kind::CORE_GLOBAL
             }
-            TypeRef::Tag(_) | TypeRef::FuncExact(_) => {
-                return Err(Error::unsupported("exceptions", offset));
+            TypeRef::Tag(ty) => {
+                let ty = self.core_types.encoded(ty.func_type_idx);
+                return Ok((kind::CORE_TAG, ty.to_vec()));
+            }
+            TypeRef::FuncExact(_) => {
+                return Err(Error::unsupported("custom-descriptors", offset));
             }
         };
         Ok((kind, out))
     }
 
     /// Bytes that each instance of the module adds to the plan and the images, approximately: those
-    /// that active segments write, and a place for each import, global and element.
+    /// that active segments write, and a place for each import, global, tag and element.
     pub(crate) fn instance_size(&self) -> u64 {
         const PLACE_SIZE: u64 = 16;
         let active = |data: &&Data<'_>| matches!(data.mode, SegmentMode::Active { .. });
         let data = self.data.iter().filter(active);
         let elements = self.elements.iter().map(|element| element.items.len());
-        let places = self.imports.len() + self.globals.len() + elements.sum::<usize>();
+        let items = self.imports.len() + self.globals.len() + self.tags.len();
+        let places = items + elements.sum::<usize>();
         data.map(|data| data.bytes.len() as u64).sum::<u64>() + PLACE_SIZE * places as u64
     }
 
@@ -172,6 +199,14 @@ impl<'a> Module<'a> {
             .iter()
             .map(|body| body.body.range().end - body.body.range().start)
             .sum()
+    }
+}
+
+/// The type of a tag whose parameters are those of a function type.
+pub(crate) fn tag_type(func_type_idx: u32) -> TagType {
+    TagType {
+        kind: TagKind::Exception,
+        func_type_idx,
     }
 }
 

@@ -23,8 +23,6 @@ const OTHERS: &[(&str, WasmFeatures)] = &[
     ("component-model", WasmFeatures::COMPONENT_MODEL),
     ("bulk-memory", WasmFeatures::BULK_MEMORY_OPT),
     ("reference-types", WasmFeatures::CALL_INDIRECT_OVERLONG),
-    ("exceptions", WasmFeatures::EXCEPTIONS),
-    ("legacy-exceptions", WasmFeatures::LEGACY_EXCEPTIONS),
     ("gc", WasmFeatures::GC),
     ("custom-descriptors", WasmFeatures::CUSTOM_DESCRIPTORS),
     ("stack-switching", WasmFeatures::STACK_SWITCHING),
@@ -115,7 +113,7 @@ pub(crate) fn refusal(bytes: &[u8], on: Features, error: Error) -> Error {
         Ok(missing) => missing,
         Err(invalid) => return invalid,
     };
-    let supported = Features::default().flags();
+    let supported = Features::all();
     let (off, unsupported): (Vec<_>, Vec<_>) = missing
         .into_iter()
         .partition(|missing| supported.contains(missing.flags));

@@ -208,7 +208,7 @@ fn names(bytes: &[u8], features: WasmFeatures) -> Result<Names> {
                         TypeRef::Table(_) => kind::CORE_TABLE,
                         TypeRef::Memory(_) => kind::CORE_MEMORY,
                         TypeRef::Global(_) => kind::CORE_GLOBAL,
-                        TypeRef::Tag(_) => continue,
+                        TypeRef::Tag(_) => kind::CORE_TAG,
                     };
                     imports.push(item(core_import(import.module, import.name), kind));
                 }
@@ -221,7 +221,7 @@ fn names(bytes: &[u8], features: WasmFeatures) -> Result<Names> {
                         ExternalKind::Table => kind::CORE_TABLE,
                         ExternalKind::Memory => kind::CORE_MEMORY,
                         ExternalKind::Global => kind::CORE_GLOBAL,
-                        ExternalKind::Tag => continue,
+                        ExternalKind::Tag => kind::CORE_TAG,
                     };
                     exports.push(item(export.name.to_owned(), kind));
                 }

@@ -42,6 +42,8 @@ pub mod kind {
     pub const CORE_MEMORY: u32 = 18;
     /// A core global.
     pub const CORE_GLOBAL: u32 = 19;
+    /// A core tag.
+    pub const CORE_TAG: u32 = 20;
 }
 
 /// One export.
@@ -56,6 +58,7 @@ pub mod kind {
 /// | core table | context offset of its `VmTable`, or its import with [`IMPORTED`] set |
 /// | core memory | context offset of its `VmMemory`, or its import with [`IMPORTED`] set |
 /// | core global | context offset of its value, or its import with [`IMPORTED`] set |
+/// | core tag | context offset of its `VmTag`, or its import with [`IMPORTED`] set |
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct ExportRecord {

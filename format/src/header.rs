@@ -28,11 +28,11 @@ pub const MAGIC: [u8; 8] = *b"cwasm\r\n\x1a";
 /// and exports, and its thunks store their context; in version 5 instances may be entered while
 /// they wait; version 6 says which runs of images are mapped, and stores equal names of functions
 /// once; in version 7 memories may have a guard that moves, of which code knows nothing; version 8
-/// has tasks, streams and futures.
-pub const ABI_VERSION: u32 = 8;
+/// has tasks, streams and futures; version 9 has exceptions.
+pub const ABI_VERSION: u32 = 9;
 
 /// The lowest version this crate reads.
-pub const ABI_VERSION_MIN: u32 = 8;
+pub const ABI_VERSION_MIN: u32 = 9;
 
 /// Bytes of a page: the alignment of sections that are mapped, and the granularity of mapped runs.
 pub const PAGE_SIZE: u64 = 4096;
@@ -151,6 +151,14 @@ sections! {
     ModuleArgs = ".cwasm.module_args", size_of::<crate::modules::ModuleArgRecord>();
     /// [`crate::code::EntryRecord`]s, sorted by return address.
     Entries = ".cwasm.entries", size_of::<crate::code::EntryRecord>();
+    /// [`crate::exceptions::TagRecord`]s, by number.
+    Tags = ".cwasm.tags", size_of::<crate::exceptions::TagRecord>();
+    /// [`crate::exceptions::CatchSite`]s, sorted by return address.
+    CatchSites = ".cwasm.catch_sites", size_of::<crate::exceptions::CatchSite>();
+    /// [`crate::exceptions::CatchList`]s.
+    CatchLists = ".cwasm.catch_lists", size_of::<crate::exceptions::CatchList>();
+    /// [`crate::exceptions::CatchRecord`]s.
+    Catches = ".cwasm.catches", size_of::<crate::exceptions::CatchRecord>();
     /// [`crate::code::FunctionRecord`]s, sorted by start.
     Functions = ".cwasm.functions", size_of::<crate::code::FunctionRecord>();
     /// [`crate::traps::TrapBlock`]s.

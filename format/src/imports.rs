@@ -15,7 +15,7 @@ use crate::resources::UseRange;
 /// | resource type | `VmHostImport` | the host's destructor, or zero |
 /// | core module | nothing | |
 /// | core function | `VmFuncImport` | code, context and reference of the callee |
-/// | core table, memory, global | `u64` | address of the `VmTable`, `VmMemory` or value |
+/// | core table, memory, global, tag | `u64` | address of the `VmTable`, `VmMemory`, value, `VmTag` |
 ///
 /// A component's functions inside an imported instance are named by path, as exports are. `slot` is
 /// `NONE` where nothing in the unit uses the import. Core items that a component imports are
@@ -70,10 +70,12 @@ pub struct LowerRecord {
 /// table   valtype, limits
 /// memory  log2 of the page size: u8, limits
 /// global  valtype, 1 if mutable else 0
+/// tag     the func of its parameters
 /// limits  min: u64 LE, max: u64 LE (all ones: none), 1 if 64-bit else 0, 1 if shared else 0
 /// valtype 0x7f i32, 0x7e i64, 0x7d f32, 0x7c f64, 0x7b v128, 0x70 funcref, 0x6f externref,
-///         0x64 heaptype for (ref heaptype), 0x63 0x60 hash for (ref null $t)
-/// heaptype 0x70 func, 0x6f extern, 0x60 hash for a function type
+///         0x69 exnref, 0x74 nullexnref, 0x64 heaptype for (ref heaptype),
+///         0x63 0x60 hash for (ref null $t)
+/// heaptype 0x70 func, 0x6f extern, 0x69 exn, 0x74 noexn, 0x60 hash for a function type
 /// hash    two u64 LE
 /// ```
 ///
@@ -117,12 +119,18 @@ pub mod core_type {
         Func,
         /// Any value of the host.
         Extern,
+        /// Any exception.
+        Exn,
+        /// Nothing: the bottom of the types of exceptions.
+        NoExn,
         /// A function of the type with this hash.
         Concrete(TypeHash),
     }
 
     const FUNC: u8 = 0x70;
     const EXTERN: u8 = 0x6f;
+    const EXN: u8 = 0x69;
+    const NO_EXN: u8 = 0x74;
     const CONCRETE: u8 = 0x60;
     const REF: u8 = 0x64;
     const REF_NULL: u8 = 0x63;
@@ -137,6 +145,16 @@ pub mod core_type {
         pub const EXTERNREF: ValType = ValType::Ref(RefType {
             nullable: true,
             heap: HeapType::Extern,
+        });
+        /// `exnref`: any exception, or null.
+        pub const EXNREF: ValType = ValType::Ref(RefType {
+            nullable: true,
+            heap: HeapType::Exn,
+        });
+        /// `nullexnref`: null.
+        pub const NULLEXNREF: ValType = ValType::Ref(RefType {
+            nullable: true,
+            heap: HeapType::NoExn,
         });
 
         /// Whether each value of this type is also one of `other`.
@@ -157,11 +175,15 @@ pub mod core_type {
                 ValType::V128 => out.push(0x7b),
                 &ValType::FUNCREF => out.push(FUNC),
                 &ValType::EXTERNREF => out.push(EXTERN),
+                &ValType::EXNREF => out.push(EXN),
+                &ValType::NULLEXNREF => out.push(NO_EXN),
                 ValType::Ref(ty) => {
                     out.push(if ty.nullable { REF_NULL } else { REF });
                     match ty.heap {
                         HeapType::Func => out.push(FUNC),
                         HeapType::Extern => out.push(EXTERN),
+                        HeapType::Exn => out.push(EXN),
+                        HeapType::NoExn => out.push(NO_EXN),
                         HeapType::Concrete(hash) => {
                             out.push(CONCRETE);
                             out.extend(hash.to_bytes());
@@ -181,15 +203,19 @@ pub mod core_type {
                 0x7b => return Some(ValType::V128),
                 FUNC => return Some(ValType::FUNCREF),
                 EXTERN => return Some(ValType::EXTERNREF),
+                EXN => return Some(ValType::EXNREF),
+                NO_EXN => return Some(ValType::NULLEXNREF),
                 REF_NULL => true,
                 REF => false,
                 _ => return None,
             };
             let heap = match take(bytes)? {
                 // Only the shorter encoding is valid.
-                FUNC | EXTERN if nullable => return None,
+                FUNC | EXTERN | EXN | NO_EXN if nullable => return None,
                 FUNC => HeapType::Func,
                 EXTERN => HeapType::Extern,
+                EXN => HeapType::Exn,
+                NO_EXN => HeapType::NoExn,
                 CONCRETE => {
                     let (hash, rest) = bytes.split_first_chunk()?;
                     *bytes = rest;
@@ -205,7 +231,7 @@ pub mod core_type {
         /// Whether each reference of this type is also one of `other`.
         pub fn is_subtype_of(&self, other: &RefType) -> bool {
             let heap_matches = match (self.heap, other.heap) {
-                (HeapType::Concrete(_), HeapType::Func) => true,
+                (HeapType::Concrete(_), HeapType::Func) | (HeapType::NoExn, HeapType::Exn) => true,
                 (heap, other) => heap == other,
             };
             heap_matches && (other.nullable || !self.nullable)
@@ -222,6 +248,8 @@ pub mod core_type {
                 ValType::V128 => "v128",
                 &ValType::FUNCREF => "funcref",
                 &ValType::EXTERNREF => "externref",
+                &ValType::EXNREF => "exnref",
+                &ValType::NULLEXNREF => "nullexnref",
                 ValType::Ref(ty) => return ty.fmt(f),
             })
         }
@@ -233,6 +261,8 @@ pub mod core_type {
             match self.heap {
                 HeapType::Func => write!(f, "(ref {null}func)"),
                 HeapType::Extern => write!(f, "(ref {null}extern)"),
+                HeapType::Exn => write!(f, "(ref {null}exn)"),
+                HeapType::NoExn => write!(f, "(ref {null}noexn)"),
                 // Part of the hash is enough to tell types apart.
                 HeapType::Concrete(hash) => write!(f, "(ref {null}func#{:08x})", hash.0[0] as u32),
             }

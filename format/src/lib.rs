@@ -31,6 +31,7 @@ pub mod describe;
 pub mod encoding;
 pub mod error;
 pub mod escape;
+pub mod exceptions;
 pub mod exports;
 pub mod hash;
 pub mod header;

@@ -6,6 +6,7 @@ use crate::code::{CoreTypeRecord, EntryRecord, FuncRefRecord, FunctionRecord, Re
 use crate::concurrent::{ConcurrentRecord, OpRecord, TaskRecord};
 use crate::data::{ImageRecord, MemoryRecord, TableRecord};
 use crate::error::FormatError;
+use crate::exceptions::{CatchList, CatchRecord, CatchSite, TagRecord};
 use crate::exports::{ExportRecord, LiftRecord, StrRef};
 use crate::header::{
     ABI_VERSION, ABI_VERSION_MIN, CHECKSUM_OFFSET, DIGEST_OFFSET, HEADER_END, HEADER_OFFSET,
@@ -295,6 +296,26 @@ impl<'a> Artifact<'a> {
     /// The entries into wasm, sorted by return address.
     pub fn entries(&self) -> &'a [EntryRecord] {
         self.records(SectionId::Entries)
+    }
+
+    /// The tags, by number.
+    pub fn tags(&self) -> &'a [TagRecord] {
+        self.records(SectionId::Tags)
+    }
+
+    /// The calls from which exceptions are caught, sorted by return address.
+    pub fn catch_sites(&self) -> &'a [CatchSite] {
+        self.records(SectionId::CatchSites)
+    }
+
+    /// The lists of handlers of catch sites.
+    pub fn catch_lists(&self) -> &'a [CatchList] {
+        self.records(SectionId::CatchLists)
+    }
+
+    /// The handlers of catch lists.
+    pub fn catches(&self) -> &'a [CatchRecord] {
+        self.records(SectionId::Catches)
     }
 
     /// The functions, sorted by start.

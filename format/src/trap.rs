@@ -136,6 +136,8 @@ trap_codes! {
     StreamOutOfBounds = "stream read or write out of bounds";
     /// Something is nested too deep, or there is too much of it.
     TooManyTasks = "too many tasks, streams or futures";
+    /// The exceptions that references keep take too much memory.
+    TooManyExceptions = "too many exceptions";
 }
 
 impl TrapCode {

@@ -180,6 +180,14 @@ pub struct VmFuncImport {
     pub func_ref: u64,
 }
 
+/// A tag of an open unit: its identity is its address.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct VmTag {
+    /// The engine-wide number of the function type whose parameters are the tag's.
+    pub type_id: u64,
+}
+
 /// A host function of a component, in its context.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]

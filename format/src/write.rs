@@ -143,7 +143,7 @@ impl Contents {
     pub fn new(facts: Facts) -> Contents {
         Contents {
             facts,
-            sections: Default::default(),
+            sections: std::array::from_fn(|_| Vec::new()),
             symbols: Vec::new(),
         }
     }

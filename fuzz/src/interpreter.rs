@@ -256,6 +256,7 @@ fn value_type(ty: Type) -> ValType {
         Type::V128 => ValType::V128,
         Type::Func => ValType::FuncRef,
         Type::Extern => ValType::ExternRef,
+        Type::Exn => unreachable!("it has no exceptions"),
     }
 }
 
@@ -269,6 +270,7 @@ fn to_val(value: Value, store: impl wasmi::AsContextMut) -> Val {
         // No arguments are made of functions.
         Value::Func { .. } => Val::FuncRef(Ref::Null),
         Value::Extern(None) => Val::ExternRef(Ref::Null),
+        Value::Exn { .. } => unreachable!("it has no exceptions"),
         Value::Extern(Some(value)) => Val::ExternRef(ExternRef::new(store, value).into()),
     }
 }

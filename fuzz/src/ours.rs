@@ -196,6 +196,8 @@ impl OurInstance {
                     let nulls = nulls.collect::<cwasm::Result<_>>()?;
                     state.tables.push((name, nulls));
                 }
+                // Nothing can be seen of a tag.
+                Some(Extern::Tag(_)) => {}
                 Some(Extern::Func(_)) | None => {
                     return Err(cwasm::Error::msg(format!("`{name}` is not what it was")));
                 }
@@ -264,6 +266,7 @@ fn value_type(ty: Type) -> ValType {
         Type::V128 => ValType::V128,
         Type::Func => ValType::FUNCREF,
         Type::Extern => ValType::EXTERNREF,
+        Type::Exn => ValType::EXNREF,
     }
 }
 
@@ -274,9 +277,10 @@ fn to_core(value: Value) -> CoreVal {
         Value::F32(bits) => CoreVal::F32(bits),
         Value::F64(bits) => CoreVal::F64(bits),
         Value::V128(bits) => CoreVal::V128(bits),
-        // No arguments are made of functions.
+        // No arguments are made of functions or exceptions.
         Value::Func { .. } => CoreVal::FuncRef(None),
         Value::Extern(value) => CoreVal::ExternRef(value),
+        Value::Exn { .. } => CoreVal::ExnRef(None),
     }
 }
 
@@ -291,9 +295,15 @@ fn from_core(value: CoreVal) -> Value {
             is_null: func.is_none(),
         },
         CoreVal::ExternRef(value) => Value::Extern(value),
+        CoreVal::ExnRef(exception) => Value::Exn {
+            is_null: exception.is_none(),
+        },
     }
 }
 
 fn is_null(value: &CoreVal) -> bool {
-    matches!(value, CoreVal::FuncRef(None) | CoreVal::ExternRef(None))
+    matches!(
+        value,
+        CoreVal::FuncRef(None) | CoreVal::ExternRef(None) | CoreVal::ExnRef(None)
+    )
 }

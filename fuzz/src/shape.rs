@@ -3,7 +3,7 @@
 use wasm_encoder::reencode::{Reencode, RoundtripReencoder};
 use wasm_encoder::{
     ConstExpr, EntityType, ExportKind, ExportSection, GlobalSection, HeapType, Ieee32, Ieee64,
-    MemorySection, TableSection, ValType,
+    MemorySection, RefType, TableSection, TagKind, TagSection, TagType, TypeSection, ValType,
 };
 use wasmparser::{
     BinaryReaderError, CompositeInnerType, ExternalKind, FunctionBody, Operator, Parser, Payload,
@@ -21,6 +21,8 @@ pub(crate) struct Shape {
     pub(crate) exports: Vec<Export>,
     /// Whether it may wait for other threads, of which there are none.
     pub(crate) may_block: bool,
+    /// The function types, which tags refer to.
+    types: Vec<FuncType>,
 }
 
 #[derive(Clone, Debug)]
@@ -43,6 +45,7 @@ pub(crate) enum Kind {
     Table,
     Memory,
     Global,
+    Tag,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +90,6 @@ impl Shape {
 /// The parts of a module that were read so far.
 #[derive(Default)]
 struct Reader {
-    types: Vec<FuncType>,
     /// Types of functions, imported and defined.
     funcs: Vec<u32>,
     shape: Shape,
@@ -102,7 +104,7 @@ impl Reader {
                         let CompositeInnerType::Func(ty) = ty.composite_type.inner else {
                             return Err(NotHere::Other);
                         };
-                        self.types.push(func_type(&ty)?);
+                        self.shape.types.push(func_type(&ty)?);
                     }
                 }
             }
@@ -151,6 +153,7 @@ impl Reader {
             ExternalKind::Table => Kind::Table,
             ExternalKind::Memory => Kind::Memory,
             ExternalKind::Global => Kind::Global,
+            ExternalKind::Tag => Kind::Tag,
             _ => return Err(NotHere::Other),
         };
         let name = export.name.to_owned();
@@ -158,7 +161,8 @@ impl Reader {
     }
 
     fn func(&self, ty: u32) -> Result<FuncType, NotHere> {
-        self.types.get(ty as usize).cloned().ok_or(NotHere::Other)
+        let ty = self.shape.types.get(ty as usize);
+        ty.cloned().ok_or(NotHere::Other)
     }
 }
 
@@ -182,6 +186,7 @@ fn value_type(ty: wasmparser::ValType) -> Result<Type, NotHere> {
         ValType::V128 => Type::V128,
         ValType::FUNCREF => Type::Func,
         ValType::EXTERNREF => Type::Extern,
+        ValType::Ref(ty) if ty == wasmparser::RefType::EXNREF => Type::Exn,
         ValType::Ref(_) => return Err(NotHere::Other),
     })
 }
@@ -206,6 +211,7 @@ pub(crate) fn provider(
     let mut tables = TableSection::new();
     let mut memories = MemorySection::new();
     let mut globals = GlobalSection::new();
+    let (mut types, mut tags) = (TypeSection::new(), TagSection::new());
     let mut exports = ExportSection::new();
     let mut own = Shape::default();
     let mut made: Vec<(EntityType, Kind, ExportKind, u32)> = Vec::new();
@@ -229,8 +235,18 @@ pub(crate) fn provider(
                     globals.global(ty, &constant(ty.val_type, rng));
                     (Kind::Global, ExportKind::Global, globals.len() - 1)
                 }
-                EntityType::Function(_) | EntityType::FunctionExact(_) | EntityType::Tag(_) => {
-                    unreachable!("the host gives functions, and there are no tags")
+                EntityType::Tag(ty) => {
+                    let params = shape.types[ty.func_type_idx as usize].params.iter();
+                    let params = params.map(|ty| encoded(*ty));
+                    types.ty().function(params.collect::<Vec<_>>(), []);
+                    tags.tag(TagType {
+                        kind: TagKind::Exception,
+                        func_type_idx: types.len() - 1,
+                    });
+                    (Kind::Tag, ExportKind::Tag, tags.len() - 1)
+                }
+                EntityType::Function(_) | EntityType::FunctionExact(_) => {
+                    unreachable!("the host gives functions")
                 }
             };
             (ty, kind, export_kind, index)
@@ -245,9 +261,22 @@ pub(crate) fn provider(
         return None;
     }
     let mut module = wasm_encoder::Module::new();
-    module.section(&tables).section(&memories);
-    module.section(&globals).section(&exports);
+    module.section(&types).section(&tables).section(&memories);
+    module.section(&tags).section(&globals).section(&exports);
     Some((module.finish(), own))
+}
+
+fn encoded(ty: Type) -> ValType {
+    match ty {
+        Type::I32 => ValType::I32,
+        Type::I64 => ValType::I64,
+        Type::F32 => ValType::F32,
+        Type::F64 => ValType::F64,
+        Type::V128 => ValType::V128,
+        Type::Func => ValType::FUNCREF,
+        Type::Extern => ValType::EXTERNREF,
+        Type::Exn => ValType::Ref(RefType::EXNREF),
+    }
 }
 
 /// A constant of a global.
@@ -268,5 +297,6 @@ fn constant(ty: ValType, rng: &mut Rng) -> ConstExpr {
         Value::V128(bits) => ConstExpr::v128_const(bits as i128),
         Value::Func { .. } => ConstExpr::ref_null(HeapType::FUNC),
         Value::Extern(_) => ConstExpr::ref_null(HeapType::EXTERN),
+        Value::Exn { .. } => ConstExpr::ref_null(RefType::EXNREF.heap_type),
     }
 }

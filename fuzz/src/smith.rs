@@ -90,7 +90,7 @@ fn switch(config: &mut Config, rng: &mut Rng, proposals: Proposals) {
     config.relaxed_simd_enabled = ours && !config.allow_floats;
     config.threads_enabled = ours && flag();
     config.compact_imports_enabled = ours;
-    config.exceptions_enabled = false;
+    config.exceptions_enabled = ours && flag();
     config.gc_enabled = false;
 }
 

@@ -12,9 +12,11 @@ pub(crate) enum Type {
     V128,
     Func,
     Extern,
+    Exn,
 }
 
-/// A value. Floats are their bits. Of a function only whether there is one can be compared.
+/// A value. Floats are their bits. Of a function or an exception only whether there is one can be
+/// compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Value {
     I32(u32),
@@ -24,6 +26,7 @@ pub(crate) enum Value {
     V128(u128),
     Func { is_null: bool },
     Extern(Option<u32>),
+    Exn { is_null: bool },
 }
 
 /// Floats at which something changes, of both widths.
@@ -73,6 +76,7 @@ impl Value {
                 Value::V128(u128::from(half) << 64 | u128::from(other))
             }
             Type::Func => Value::Func { is_null: true },
+            Type::Exn => Value::Exn { is_null: true },
             Type::Extern if rng.one_in(4) => Value::Extern(None),
             Type::Extern => Value::Extern(Some(rng.next() as u32)),
         }
@@ -84,7 +88,7 @@ impl Value {
             Value::I32(bits) | Value::F32(bits) => u128::from(bits),
             Value::I64(bits) | Value::F64(bits) => u128::from(bits),
             Value::V128(bits) => bits,
-            Value::Func { is_null } => u128::from(is_null),
+            Value::Func { is_null } | Value::Exn { is_null } => u128::from(is_null),
             Value::Extern(value) => value.map_or(0, |value| u128::from(value) + 1),
         };
         let low = mix(digest, bits as u64);

@@ -13,6 +13,8 @@ pub enum ExternType {
     Table(TableType),
     Memory(MemoryType),
     Global(GlobalType),
+    /// The parameters are the tag's.
+    Tag(FuncType),
 }
 
 /// A core function type.
@@ -94,6 +96,7 @@ impl ExternType {
     pub(crate) fn decode(kind: u32, bytes: &[u8]) -> Option<ExternType> {
         Some(match kind {
             kind::CORE_FUNC => ExternType::Func(FuncType::decode(bytes)?),
+            kind::CORE_TAG => ExternType::Tag(FuncType::decode(bytes)?),
             kind::CORE_TABLE => {
                 let (element, limits) = core_type::decode_table(bytes)?;
                 ExternType::Table(TableType { element, limits })
@@ -114,7 +117,8 @@ impl ExternType {
     /// import of type `import`.
     pub(crate) fn matches(&self, import: &ExternType) -> bool {
         match (self, import) {
-            (ExternType::Func(found), ExternType::Func(import)) => found == import,
+            (ExternType::Func(found), ExternType::Func(import))
+            | (ExternType::Tag(found), ExternType::Tag(import)) => found == import,
             (ExternType::Global(found), ExternType::Global(import)) => {
                 let content_matches = match import.mutable {
                     true => found.content == import.content,
@@ -167,6 +171,7 @@ impl fmt::Display for ExternType {
                 write!(f, "mutable global {content}")
             }
             ExternType::Global(ty) => write!(f, "global {}", ty.content),
+            ExternType::Tag(ty) => write!(f, "tag of {ty}"),
         }
     }
 }

@@ -127,8 +127,8 @@ pub use instance::Instance;
 pub use link_error::{ImportError, ImportItem, LinkError};
 pub use linker::{InstancePre, Linker, LinkerInstance};
 pub use module::{
-    CoreFunc, CoreGlobal, CoreMemory, CoreTable, CoreVal, Extern, HeapType, ImportType, Limits,
-    Module, ModuleInstance, RefType, SharedMemory, ValType,
+    CoreException, CoreExnRef, CoreFunc, CoreGlobal, CoreMemory, CoreTable, CoreTag, CoreVal,
+    Extern, HeapType, ImportType, Limits, Module, ModuleInstance, RefType, SharedMemory, ValType,
 };
 pub use resource::{Borrow, Own, Resource, ResourceAny};
 pub use resource_table::{ResourceTable, ResourceTableError};
@@ -145,4 +145,4 @@ pub use vm::limits::StoreLimits;
 pub use vm::recycle::kept::InstanceMetrics;
 pub use vm::resources::ResourceType;
 pub use vm::store_context::{AsContext, AsContextMut, StoreContext, StoreContextMut};
-pub use vm::trap::{Frame, Trap};
+pub use vm::trap::{Frame, ThrownTag, Trap};

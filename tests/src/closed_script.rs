@@ -284,6 +284,7 @@ impl Group {
                 ValType::Ref(ty) if is_func(ty) => {
                     CoreVal::FuncRef((low == 0).then_some(self.some_func))
                 }
+                ValType::Ref(ty) if low == 1 && is_exn(ty) => CoreVal::ExnRef(None),
                 ValType::Ref(_) if low == 1 => CoreVal::ExternRef(None),
                 ValType::Ref(_) => {
                     let message = "an external reference that is not null, but there are none";
@@ -305,10 +306,21 @@ fn is_about_linking(error: &cwasm_compiler::Error) -> bool {
 }
 
 fn is_func(ty: &RefType) -> bool {
-    !matches!(
+    let is_extern = matches!(
         ty.heap_type,
         HeapType::Abstract {
             ty: AbstractHeapType::Extern | AbstractHeapType::NoExtern,
+            ..
+        }
+    );
+    !is_extern && !is_exn(ty)
+}
+
+fn is_exn(ty: &RefType) -> bool {
+    matches!(
+        ty.heap_type,
+        HeapType::Abstract {
+            ty: AbstractHeapType::Exn | AbstractHeapType::NoExn,
             ..
         }
     )
@@ -329,6 +341,7 @@ fn to_slots(params: &[ValType], args: &[CoreVal]) -> Result<Vec<u64>, Stop> {
                 slots.extend([*value as u64, (*value >> 64) as u64]);
             }
             (ValType::Ref(ty), CoreVal::FuncRef(None)) if is_func(ty) => slots.push(0),
+            (ValType::Ref(ty), CoreVal::ExnRef(None)) if is_exn(ty) => slots.push(0),
             (ValType::Ref(ty), CoreVal::ExternRef(None)) if !is_func(ty) => slots.push(0),
             _ => same = false,
         }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use cwasm::{Component, CoreVal, Engine, Instance, Module, ModuleInstance, Store, Val};
+use cwasm::{Component, CoreVal, Engine, Instance, Module, ModuleInstance, Store, TrapCode, Val};
 use cwasm_compiler::{ErrorKind, Features, Need};
 use wast::core::WastRetCore;
 use wast::lexer::Lexer;
@@ -239,7 +239,10 @@ impl<'a> Script<'a> {
                 message,
                 ..
             } => self.check_refused(&mut module, message),
-            WastDirective::AssertException { .. } => Stop::failed("not supported: exceptions"),
+            WastDirective::AssertException { exec, .. } => {
+                let result = self.execute(exec);
+                check_exception(result.map(drop))
+            }
             WastDirective::AssertSuspension { .. } => Stop::failed("not supported: suspensions"),
             WastDirective::Thread(_) | WastDirective::Wait { .. } => {
                 Stop::failed("not supported: threads")
@@ -378,7 +381,7 @@ impl<'a> Script<'a> {
 /// Whether it is no part of WebAssembly: replaced by another proposal, or not accepted yet.
 fn is_no_part(need: &Need) -> bool {
     let proposals = [
-        "legacy-exceptions",
+        "stack-switching",
         "shared-everything-threads",
         "component-model nested names",
     ];
@@ -451,6 +454,17 @@ fn check_trap(result: Result<(), Stop>, expected: &str) -> Result<(), Stop> {
             _ => Stop::failed(format!(
                 "failed with {error:?}\n  expected the trap: {expected}"
             )),
+        },
+        Err(stop) => Err(stop),
+    }
+}
+
+fn check_exception(result: Result<(), Stop>) -> Result<(), Stop> {
+    match result {
+        Ok(()) => Stop::failed("returned, expected an exception"),
+        Err(Stop::Guest(error)) => match error.trap() {
+            Some(trap) if trap.code() == TrapCode::UncaughtException => Ok(()),
+            _ => Stop::failed(format!("failed with {error:?}\n  expected an exception")),
         },
         Err(stop) => Err(stop),
     }

@@ -21,7 +21,7 @@ pub struct Script {
 }
 
 /// The suites of the specification that are complete: the newest version, and what proposals add.
-pub const SPEC: [&str; 17] = [
+pub const SPEC: [&str; 18] = [
     "wasm-latest",
     "mutable-global",
     "nontrapping-float-to-int-conversions",
@@ -39,6 +39,7 @@ pub const SPEC: [&str; 17] = [
     "threads",
     "custom-page-sizes",
     "wide-arithmetic",
+    "exceptions",
 ];
 
 /// The features that a suite may use: all except later ones that would make valid a module that the
@@ -54,6 +55,18 @@ fn features(suite: &str) -> Features {
     let mut features = Features::default();
     for name in later {
         features.set(name, false).expect("the feature is known");
+    }
+    features
+}
+
+/// All features, and in a folder `legacy` also the instructions that WebAssembly has replaced.
+fn with_legacy(file: &Path) -> Features {
+    let mut features = Features::default();
+    let folder = file.parent().and_then(Path::file_name);
+    if folder.is_some_and(|folder| folder == "legacy") {
+        features
+            .set("legacy-exceptions", true)
+            .expect("the feature is known");
     }
     features
 }
@@ -106,7 +119,7 @@ pub fn of_path(path: &Path) -> Result<Vec<Script>, String> {
             Ok(text) => Ok(Script {
                 path: file.display().to_string(),
                 text,
-                features: Features::default(),
+                features: with_legacy(&file),
                 as_component: false,
             }),
             Err(error) => Err(format!("{}: {error}", file.display())),

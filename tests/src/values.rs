@@ -1,6 +1,6 @@
 //! Values of scripts: arguments to pass, and results to compare with.
 
-use cwasm::{CoreVal, Val};
+use cwasm::{CoreVal, Val, ValType};
 use wast::component::WastVal;
 use wast::core::{AbstractHeapType, HeapType, NanPattern, V128Pattern, WastArgCore, WastRetCore};
 use wast::{WastArg, WastRet};
@@ -17,6 +17,7 @@ pub(crate) fn core_arg(arg: &WastArgCore<'_>) -> Option<CoreVal> {
         WastArgCore::RefNull(HeapType::Abstract { ty, .. }) => match ty {
             AbstractHeapType::Func => CoreVal::FuncRef(None),
             AbstractHeapType::Extern => CoreVal::ExternRef(None),
+            AbstractHeapType::Exn | AbstractHeapType::NoExn => CoreVal::ExnRef(None),
             _ => return None,
         },
         _ => return None,
@@ -31,8 +32,10 @@ pub(crate) fn core_matches(expected: &WastRetCore<'_>, found: &CoreVal) -> bool 
         (WastRetCore::F32(expected), CoreVal::F32(found)) => f32_matches(expected, *found),
         (WastRetCore::F64(expected), CoreVal::F64(found)) => f64_matches(expected, *found),
         (WastRetCore::V128(expected), CoreVal::V128(found)) => v128_matches(expected, *found),
-        (WastRetCore::RefNull(ty), CoreVal::FuncRef(None)) => null_matches(ty, false),
-        (WastRetCore::RefNull(ty), CoreVal::ExternRef(None)) => null_matches(ty, true),
+        (
+            WastRetCore::RefNull(ty),
+            CoreVal::FuncRef(None) | CoreVal::ExternRef(None) | CoreVal::ExnRef(None),
+        ) => null_matches(ty, found.ty()),
         (WastRetCore::RefExtern(expected), CoreVal::ExternRef(Some(found))) => {
             expected.is_none_or(|expected| expected == *found)
         }
@@ -42,18 +45,19 @@ pub(crate) fn core_matches(expected: &WastRetCore<'_>, found: &CoreVal) -> bool 
     }
 }
 
-fn null_matches(expected: &Option<HeapType<'_>>, is_extern: bool) -> bool {
-    match expected {
-        None => true,
-        Some(HeapType::Abstract {
-            ty: AbstractHeapType::Func | AbstractHeapType::NoFunc,
-            ..
-        }) => !is_extern,
-        Some(HeapType::Abstract {
-            ty: AbstractHeapType::Extern | AbstractHeapType::NoExtern,
-            ..
-        }) => is_extern,
-        Some(_) => false,
+/// Whether the null reference of a type is the expected one.
+fn null_matches(expected: &Option<HeapType<'_>>, found: ValType) -> bool {
+    let Some(expected) = expected else {
+        return true;
+    };
+    let HeapType::Abstract { ty, .. } = expected else {
+        return false;
+    };
+    match ty {
+        AbstractHeapType::Func | AbstractHeapType::NoFunc => found == ValType::FUNCREF,
+        AbstractHeapType::Extern | AbstractHeapType::NoExtern => found == ValType::EXTERNREF,
+        AbstractHeapType::Exn | AbstractHeapType::NoExn => found == ValType::EXNREF,
+        _ => false,
     }
 }
 

@@ -24,6 +24,7 @@ use cwasm_format::vmctx::{VmHandle, VmHandles};
 
 use super::adapter::{check_leaves, check_nests};
 use super::trampoline;
+use crate::ir::boundary;
 use crate::ir::flags::trusted;
 use crate::ir::function::{begin, declare_function};
 use crate::ir::symbol::{HandleOp, Symbol};
@@ -470,6 +471,6 @@ fn destroy(
         let (id, ty) = unit.resolve(plan, dtor);
         let signature = builder.func.import_signature(core_signature(&ty));
         let dtor = declare_function(builder.func, Symbol::Func(id), signature);
-        builder.ins().call(dtor, &[context, rep]);
+        boundary::call(builder, unit.may_throw, dtor, &[context, rep]);
     }
 }

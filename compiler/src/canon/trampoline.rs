@@ -169,12 +169,20 @@ pub(crate) fn builtin(builder: &mut FunctionBuilder<'_>, builtin: Builtin, mut c
     let mut signature = builtin_signature(builtin);
     signature.call_conv = CallConv::SystemV;
     signature.params[0] = ir::AbiParam::new(types::I64);
+    let throws = matches!(builtin, Builtin::Throw | Builtin::ThrowRef);
+    if throws {
+        signature.params.push(ir::AbiParam::new(types::I64));
+    }
     if builtin.returns() == Returns::Status {
         signature.returns.push(ir::AbiParam::new(types::I64));
     }
     let signature = builder.func.import_signature(signature);
     let code = load_builtin(builder, store, builtin);
-    let call = builder.ins().call_indirect(signature, code, &params);
+    let mut args = params.clone();
+    if throws {
+        args.push(builder.ins().get_frame_pointer(types::I64));
+    }
+    let call = builder.ins().call_indirect(signature, code, &args);
     let returned = builder.inst_results(call).to_vec();
     checks.emit(builder, params[0]);
     match builtin.returns() {

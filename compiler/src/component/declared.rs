@@ -9,7 +9,7 @@ use wasmparser::types::{EntityType, TypesRef};
 use wasmparser::{Export, ExternalKind, FuncType, TypeRef, ValType};
 
 use crate::error::{Error, Result};
-use crate::module::{Import, Module};
+use crate::module::{Import, Module, tag_type};
 
 /// The type of a core module that is imported. Functions refer to its `types` by index.
 #[derive(Default)]
@@ -50,19 +50,22 @@ impl DeclaredModule {
             _ => true,
         };
         let content = match *ty {
-            EntityType::Func(id) => {
+            EntityType::Func(id) | EntityType::Tag(id) => {
                 let group = types.rec_group_elements(types.rec_group_id_of(id));
                 let func = types[id].unwrap_func();
                 if group.len() != 1 || !func.params().iter().chain(func.results()).all(is_plain) {
                     return Err(self.unsupported("function-references"));
                 }
                 self.types.push(func.clone());
-                return Ok(TypeRef::Func(self.types.len() as u32 - 1));
+                let index = self.types.len() as u32 - 1;
+                return Ok(match ty {
+                    EntityType::Tag(_) => TypeRef::Tag(tag_type(index)),
+                    _ => TypeRef::Func(index),
+                });
             }
             EntityType::Table(ty) => ValType::Ref(ty.element_type),
             EntityType::Global(ty) => ty.content_type,
             EntityType::Memory(ty) => return Ok(TypeRef::Memory(ty)),
-            EntityType::Tag(_) => return Err(self.unsupported("exceptions")),
             EntityType::FuncExact(_) => return Err(self.unsupported("custom-descriptors")),
         };
         if !is_plain(&content) {
@@ -122,7 +125,12 @@ impl DeclaredModule {
                     module.imported_globals += 1;
                     (ExternalKind::Global, module.imported_globals)
                 }
-                TypeRef::Tag(_) | TypeRef::FuncExact(_) => {
+                TypeRef::Tag(ty) => {
+                    module.tags.push(ty.func_type_idx);
+                    module.imported_tags += 1;
+                    (ExternalKind::Tag, module.imported_tags)
+                }
+                TypeRef::FuncExact(_) => {
                     unreachable!("refused when the type was taken over")
                 }
             };

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use cwasm_format::abi::{MAX_FLAT_ASYNC_PARAMS, MAX_FLAT_PARAMS, PointerWidth};
 use cwasm_format::code::{CoreTypeRecord, FuncRefRecord, RefSlotRecord};
 use cwasm_format::concurrent::{ConcurrentRecord, Op, OpRecord, PLAIN, TaskRecord};
+use cwasm_format::exceptions::TagRecord;
 use cwasm_format::exports::{CanonOptions, ExportRecord, IMPORTED, LiftRecord, StrRef, kind};
 use cwasm_format::hash::TypeHash;
 use cwasm_format::header::{Kind, NO_INTERRUPTS, NONE, SectionId};
@@ -25,6 +26,7 @@ use cwasm_format::write::{Contents, Facts, Strings};
 use crate::env::MemoryBase;
 use crate::error::{Error, Result};
 use crate::ir::symbol::FuncId;
+use crate::layout::UnitTag;
 use crate::link::Text;
 use crate::outline;
 use crate::plan::concurrent::{OpKind, TypeNumber};
@@ -78,19 +80,46 @@ pub(crate) fn contents(parts: &Parts<'_, '_>, text: &Text) -> Result<Contents> {
         Kind::Component => component_records(parts, text, &mut strings, &mut contents)?,
         Kind::Module => module_records(parts, text, &mut strings, &mut contents)?,
     }
-    contents.set(SectionId::Strings, strings.into_bytes());
     contents.set_records(SectionId::Memories, &unit.memories);
     contents.set_records(SectionId::Tables, &unit.tables);
     contents.set_records(SectionId::Entries, &text.entries(compiled));
     contents.set_records(SectionId::Functions, &text.functions(compiled));
+    contents.set_records(SectionId::Tags, &tags(parts, &mut strings));
+    let catches = text.catches(compiled);
+    contents.set_records(SectionId::CatchSites, &catches.sites);
+    contents.set_records(SectionId::CatchLists, &catches.lists);
+    contents.set_records(SectionId::Catches, &catches.catches);
     let (blocks, bytes) = text.traps(compiled);
     contents.set_records(SectionId::TrapBlocks, &blocks);
     contents.set(SectionId::TrapBytes, bytes);
+    contents.set(SectionId::Strings, strings.into_bytes());
     images::set(unit, text, &mut contents);
     if parts.debug {
         names::set(parts, text, &mut contents)?;
     }
     Ok(contents)
+}
+
+/// The tags of the unit.
+fn tags(parts: &Parts<'_, '_>, strings: &mut Strings) -> Vec<TagRecord> {
+    let unit = parts.unit;
+    let of_instance = |tags: &[UnitTag]| {
+        let env = &unit.envs[tags[0].instance as usize];
+        let names = env.module.tag_names();
+        let record = |tag: &UnitTag| TagRecord {
+            slot: tag.slot,
+            core_instance: tag.instance,
+            index: tag.index,
+            core_type: match unit.is_open {
+                true => tag.type_number,
+                false => NONE,
+            },
+            name: strings.add(names[tag.index as usize].as_bytes()),
+        };
+        tags.iter().map(record).collect::<Vec<_>>()
+    };
+    let tags = unit.tags.chunk_by(|a, b| a.instance == b.instance);
+    tags.flat_map(of_instance).collect()
 }
 
 fn component_records(

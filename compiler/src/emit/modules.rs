@@ -12,12 +12,12 @@ use cwasm_format::write::{Contents, Strings};
 use wasmparser::TypeRef;
 
 use super::parts::{ExportedModule, Parts};
-use super::places::{func_place, global_place, is_checked, memory_place, table_place};
+use super::places::{func_place, global_place, is_checked, memory_place, table_place, tag_place};
 use crate::component::declared::module_type;
 use crate::env::FuncLoc;
 use crate::error::{Error, Result};
 use crate::link::Text;
-use crate::module::Import;
+use crate::module::{Import, tag_type};
 use crate::plan::{CoreDef, CoreFunc, CoreItem, ImportItem, ModuleId};
 
 /// The type of an imported module.
@@ -133,6 +133,14 @@ fn arg(
             let ty = TypeRef::Global(owner.globals[index]);
             (
                 global_place(unit, env.globals[index]),
+                owner.extern_type(ty, None)?,
+            )
+        }
+        CoreDef::Tag(item) => {
+            let (owner, env, index) = owner(item);
+            let ty = TypeRef::Tag(tag_type(owner.tags[index]));
+            (
+                tag_place(unit, env.tags[index]),
                 owner.extern_type(ty, None)?,
             )
         }

@@ -3,7 +3,7 @@
 use cwasm_format::exports::IMPORTED;
 use wasmparser::{ExternalKind, TypeRef};
 
-use crate::env::{FuncLoc, GlobalLoc, MemoryBase, MemoryLoc, TableLoc};
+use crate::env::{FuncLoc, GlobalLoc, MemoryBase, MemoryLoc, TableLoc, TagLoc};
 use crate::layout::UnitLayout;
 
 /// Whether it is a memory all accesses to which are checked: the next of these then.
@@ -23,7 +23,7 @@ pub(super) fn export_place(unit: &UnitLayout<'_>, export: &wasmparser::Export<'_
         ExternalKind::Table => table_place(unit, env.tables[index]),
         ExternalKind::Memory => memory_place(unit, env.memories[index].base),
         ExternalKind::Global => global_place(unit, env.globals[index]),
-        ExternalKind::Tag => unreachable!("modules with tags are refused when decoded"),
+        ExternalKind::Tag => tag_place(unit, env.tags[index]),
     }
 }
 
@@ -59,6 +59,13 @@ pub(super) fn memory_place(unit: &UnitLayout<'_>, memory: MemoryBase) -> u32 {
     match memory {
         MemoryBase::First { desc, .. } | MemoryBase::Own { desc } => desc,
         MemoryBase::Import { slot } => imported(unit, slot),
+    }
+}
+
+pub(super) fn tag_place(unit: &UnitLayout<'_>, TagLoc { slot, .. }: TagLoc) -> u32 {
+    match slot & IMPORTED {
+        0 => slot,
+        _ => imported(unit, slot & !IMPORTED),
     }
 }
 

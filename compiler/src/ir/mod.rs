@@ -1,5 +1,7 @@
-//! The basis of all generated code: symbols, signatures, trap codes, checks and flags.
+//! The basis of all generated code: symbols, signatures, trap codes, checks, calls that exceptions
+//! do not cross, and flags.
 
+pub(crate) mod boundary;
 pub(crate) mod check;
 pub(crate) mod flags;
 pub(crate) mod function;

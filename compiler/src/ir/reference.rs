@@ -9,7 +9,7 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{self, InstBuilder, MemFlagsData, Value};
 use cranelift_frontend::FunctionBuilder;
-use wasmparser::RefType;
+use wasmparser::{AbstractHeapType, HeapType, RefType};
 
 /// A kind of references.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,9 @@ pub(crate) enum Reference {
     Func,
     /// To values of the host: a number whose meaning the host knows.
     Extern,
+    /// To exceptions: a number whose meaning the loader knows. It looks for them where code can
+    /// have them: in frames, globals and tables.
+    Exn,
 }
 
 impl Reference {
@@ -26,16 +29,23 @@ impl Reference {
 
     /// The kind of a type's references.
     pub(crate) fn of(ty: RefType) -> Reference {
-        match ty.is_extern_ref() {
-            true => Reference::Extern,
-            false => Reference::Func,
+        match ty.heap_type() {
+            HeapType::Abstract {
+                ty: AbstractHeapType::Extern,
+                ..
+            } => Reference::Extern,
+            HeapType::Abstract {
+                ty: AbstractHeapType::Exn | AbstractHeapType::NoExn,
+                ..
+            } => Reference::Exn,
+            _ => Reference::Func,
         }
     }
 
     /// The Cranelift type of a reference.
     pub(crate) fn ty(self) -> ir::Type {
         match self {
-            Reference::Func | Reference::Extern => I64,
+            Reference::Func | Reference::Extern | Reference::Exn => I64,
         }
     }
 
@@ -63,7 +73,7 @@ impl Reference {
         (addr, offset): (Value, i32),
     ) {
         match self {
-            Reference::Func | Reference::Extern => {
+            Reference::Func | Reference::Extern | Reference::Exn => {
                 builder.ins().store(flags, value, addr, offset);
             }
         }

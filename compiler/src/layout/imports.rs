@@ -1,5 +1,6 @@
 //! Imports: where the imported items of an instance are, or where the loader puts them.
 
+use cwasm_format::exports::IMPORTED;
 use cwasm_format::vmctx::VmFuncImport;
 
 use super::memories::imported_memory;
@@ -24,6 +25,10 @@ impl<'a> Builder<'a> {
                 CoreDef::Global(CoreItem { instance, index }) => {
                     env.globals
                         .push(self.unit.envs[instance.0 as usize].globals[index as usize]);
+                }
+                CoreDef::Tag(CoreItem { instance, index }) => {
+                    env.tags
+                        .push(self.unit.envs[instance.0 as usize].tags[index as usize]);
                 }
             }
         }
@@ -90,9 +95,12 @@ impl<'a> Builder<'a> {
                 env.globals.push(GlobalLoc::Import { slot });
                 slot
             }
-            wasmparser::TypeRef::Tag(_) | wasmparser::TypeRef::FuncExact(_) => {
-                unreachable!("refused when decoded")
+            wasmparser::TypeRef::Tag(_) => {
+                let slot = self.reserve(8, 8);
+                self.add_tag(env, slot | IMPORTED);
+                slot
             }
+            wasmparser::TypeRef::FuncExact(_) => unreachable!("refused when decoded"),
         };
         self.unit.import_slots.push(slot);
         slot

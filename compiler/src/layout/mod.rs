@@ -17,15 +17,17 @@ mod text_order;
 use std::collections::HashMap;
 
 use cwasm_format::data::{MemoryRecord, TableRecord};
+use cwasm_format::exceptions::catch;
 use cwasm_format::header::{Kind, NONE, PAGE_SIZE};
 use cwasm_format::vmctx::{
-    self, VmConcurrent, VmContext, VmFuncRef, VmHandles, VmHostImport, flags,
+    self, VmConcurrent, VmContext, VmFuncRef, VmHandles, VmHostImport, VmTag, flags,
 };
 use wasmparser::FuncType;
 
 use crate::core_types::CoreTypes;
 use crate::env::{
     ConstRef, ConstValue, Env, FuncLoc, FuncRefs, GlobalLoc, MemoryBase, RefSource, TableLoc,
+    TagLoc,
 };
 use crate::error::{Error, Result};
 use crate::ir::symbol::FuncId;
@@ -90,6 +92,10 @@ pub(crate) struct UnitLayout<'a> {
     pub(crate) handles: Vec<u32>,
     /// Context offset of each component instance's `VmConcurrent`, or [`NONE`].
     pub(crate) concurrent: Vec<u32>,
+    /// The tags, by number.
+    pub(crate) tags: Vec<UnitTag>,
+    /// Whether exceptions may come to the unit's adapters.
+    pub(crate) may_throw: bool,
     /// Function types by number.
     pub(crate) types: Vec<UnitType>,
     /// Context offset of the type ids, or [`NONE`].
@@ -145,6 +151,18 @@ pub(crate) struct UnitType {
     pub(crate) ty: FuncType,
     /// The encoding in the artifact: equal types have equal bytes.
     pub(crate) encoded: Vec<u8>,
+}
+
+/// A tag that an instance defines, or that an open unit imports.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UnitTag {
+    /// As in [`TagLoc`].
+    pub(crate) slot: u32,
+    pub(crate) instance: u32,
+    /// Its index in the instance's module.
+    pub(crate) index: u32,
+    /// The number of its type.
+    pub(crate) type_number: u32,
 }
 
 /// Eight bytes that become a closed function reference.
@@ -240,6 +258,8 @@ pub(crate) fn layout<'a>(
             nests: Vec::new(),
             handles: Vec::new(),
             concurrent: Vec::new(),
+            tags: Vec::new(),
+            may_throw: false,
             types: Vec::new(),
             type_ids: NONE,
             interrupt_slot: None,
@@ -410,6 +430,7 @@ impl<'a> Builder<'a> {
             tables: Vec::new(),
             memories: Vec::new(),
             globals: Vec::new(),
+            tags: Vec::new(),
             data: Vec::new(),
             elements: Vec::new(),
             type_numbers,
@@ -431,6 +452,7 @@ impl<'a> Builder<'a> {
         self.define_memories(&mut env);
         self.define_tables(&mut env)?;
         self.define_globals(&mut env)?;
+        self.define_tags(&mut env)?;
         self.element_segments(&mut env)?;
         self.data_segments(&mut env, module_id)?;
         self.check_data_size()?;
@@ -491,6 +513,36 @@ impl<'a> Builder<'a> {
                 });
             env.funcs.push(FuncLoc::Local { func, func_ref });
         }
+    }
+
+    fn define_tags(&mut self, env: &mut Env<'a>) -> Result<()> {
+        for _ in env.module.imported_tags..env.module.tags.len() as u32 {
+            let slot = match self.unit.is_open {
+                true => self.reserve(size_of::<VmTag>(), 8),
+                false => NONE,
+            };
+            self.add_tag(env, slot);
+        }
+        let (found, limit) = (self.unit.tags.len() as u64, u64::from(catch::TAG));
+        if found > limit {
+            return Err(Error::limit("tags of all core instances", found, limit));
+        }
+        Ok(())
+    }
+
+    /// Gives the next tag of an instance a number.
+    fn add_tag(&mut self, env: &mut Env<'a>, slot: u32) {
+        let index = env.tags.len();
+        env.tags.push(TagLoc {
+            number: self.unit.tags.len() as u32,
+            slot,
+        });
+        self.unit.tags.push(UnitTag {
+            slot,
+            instance: env.instance,
+            index: index as u32,
+            type_number: env.type_numbers[env.module.tags[index] as usize],
+        });
     }
 
     fn evaluate(
@@ -607,6 +659,7 @@ impl<'a> Builder<'a> {
                 .iter_mut()
                 .for_each(|env| env.refs = FuncRefs::Open { type_ids });
         }
+        self.unit.may_throw = self.unit.is_open || !self.unit.tags.is_empty();
         let places = self.place_tables(plan);
         self.check_data_size()?;
         let size = self.context_end.next_multiple_of(PAGE_SIZE);

@@ -76,6 +76,7 @@ pub(crate) enum CoreDef {
     Table(CoreItem),
     Memory(CoreItem),
     Global(CoreItem),
+    Tag(CoreItem),
 }
 
 /// The canonical options of a lift or lower.

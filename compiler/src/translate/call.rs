@@ -34,11 +34,11 @@ pub(super) const REFERENT: MemFlagsData = MemFlagsData::new()
 
 /// A function to call, and the context that it is called with.
 pub(super) struct Callee {
-    code: Code,
+    pub(super) code: Code,
     context: Value,
 }
 
-enum Code {
+pub(super) enum Code {
     Func(FuncRef),
     Address(SigRef, Value),
 }
@@ -65,8 +65,7 @@ impl Emitter<'_, '_> {
     }
 
     pub(super) fn call_callee(&mut self, callee: &Callee, args: &[Value]) -> Inst {
-        self.limit_stack();
-        self.collect_args(callee.context, args);
+        self.begin_call(callee, args);
         match callee.code {
             Code::Func(func) => self.builder.ins().call(func, &self.refs.args),
             Code::Address(signature, code) => {
@@ -74,6 +73,19 @@ impl Emitter<'_, '_> {
                     .ins()
                     .call_indirect(signature, code, &self.refs.args)
             }
+        }
+    }
+
+    /// Prepares a call, and collects its arguments.
+    pub(super) fn begin_call(&mut self, callee: &Callee, args: &[Value]) {
+        self.limit_stack();
+        self.collect_args(callee.context, args);
+    }
+
+    pub(super) fn callee_signature(&self, callee: &Callee) -> SigRef {
+        match callee.code {
+            Code::Func(func) => self.builder.func.dfg.ext_funcs[func].signature,
+            Code::Address(signature, _) => signature,
         }
     }
 
@@ -190,10 +202,7 @@ impl Emitter<'_, '_> {
     fn limit_tail_call(&mut self, callee: &Callee) {
         /// This many parameters fit in registers, beside the context and the address of results.
         const IN_REGISTERS: usize = 4;
-        let signature = match callee.code {
-            Code::Func(func) => self.builder.func.dfg.ext_funcs[func].signature,
-            Code::Address(signature, _) => signature,
-        };
+        let signature = self.callee_signature(callee);
         let func = &*self.builder.func;
         let params = &func.dfg.signatures[signature].params;
         let fits = params.len() <= 1 + IN_REGISTERS || *params == func.signature.params;
@@ -297,15 +306,27 @@ impl Emitter<'_, '_> {
 
     /// Calls a builtin. Its trampoline raises a failure as a trap.
     pub(crate) fn builtin(&mut self, builtin: Builtin, args: &[Value]) -> Inst {
-        let callee = match self.refs.builtins.get(builtin as u32) {
+        let callee = self.builtin_func(builtin);
+        self.collect_args(self.vmctx, args);
+        self.builder.ins().call(callee, &self.refs.args)
+    }
+
+    /// A builtin, to be called as functions are.
+    pub(super) fn builtin_callee(&mut self, builtin: Builtin) -> Callee {
+        Callee {
+            code: Code::Func(self.builtin_func(builtin)),
+            context: self.vmctx,
+        }
+    }
+
+    fn builtin_func(&mut self, builtin: Builtin) -> FuncRef {
+        match self.refs.builtins.get(builtin as u32) {
             Some(known) => known,
             None => {
                 let callee = declare_builtin(self.builder, builtin);
                 self.refs.builtins.insert(builtin as u32, callee)
             }
-        };
-        self.collect_args(self.vmctx, args);
-        self.builder.ins().call(callee, &self.refs.args)
+        }
     }
 
     /// Calls a builtin that returns a value.

@@ -9,12 +9,12 @@ use cranelift_codegen::ir::{Block, BlockArg, BlockCall, Inst, InstBuilder, JumpT
 use cwasm_format::TrapCode;
 use wasmparser::{BlockType, BrTable, BrTableTargets, Operator};
 
+use super::exceptions::ScopeId;
 use super::interrupt::Mark;
 use super::operators::Translator;
 use crate::error::Result;
 use crate::ir::trap::trap_code;
 use crate::ir::types::representation;
-use crate::needs;
 
 /// The most targets of a `br_table` that becomes a single table.
 const MAX_TABLE_LEN: usize = 1_024;
@@ -23,17 +23,19 @@ const TABLE_PART_LEN: usize = 256;
 
 /// A control frame whose start is reachable.
 pub(super) struct Frame {
-    kind: FrameKind,
+    pub(super) kind: FrameKind,
     pub(super) ty: BlockType,
     /// Number of operands below the parameters.
     pub(super) height: usize,
     /// The target of branches: the head of a loop, otherwise the code after the frame.
     pub(super) target: PackedOption<Block>,
+    /// The innermost `try_table` around the operators in it.
+    pub(super) scope: Option<ScopeId>,
     mark: Mark,
 }
 
 #[derive(Clone, Copy)]
-enum FrameKind {
+pub(super) enum FrameKind {
     /// The function's body: branching to it returns.
     Func,
     Block,
@@ -46,6 +48,14 @@ enum FrameKind {
     },
     /// The second part of an `if`.
     Else,
+    TryTable,
+    /// The body of a `try`.
+    Try,
+    /// A clause of a `try`, and the reference to what it has caught if it can be reached.
+    Catch {
+        clause: u32,
+        exception: PackedOption<Value>,
+    },
 }
 
 impl Translator<'_, '_> {
@@ -58,21 +68,29 @@ impl Translator<'_, '_> {
             ty,
             height: 0,
             target: None.into(),
+            scope: None,
             mark: self.budget.mark(),
         });
     }
 
     /// Keeps track of frames in unreachable code, up to the operator from which code is reachable
     /// again.
-    pub(super) fn dead_operator(&mut self, op: &Operator<'_>, offset: u64) -> Result<()> {
+    pub(super) fn dead_operator(&mut self, op: &Operator<'_>) -> Result<()> {
         match op {
-            Operator::Block { .. } | Operator::Loop { .. } | Operator::If { .. } => {
+            Operator::Block { .. }
+            | Operator::Loop { .. }
+            | Operator::If { .. }
+            | Operator::TryTable { .. } => {
                 self.dead_frames += 1;
             }
-            Operator::TryTable { .. } => return Err(needs::operator(op, offset)),
+            Operator::Try { .. } => {
+                self.exceptions.tries.skip();
+                self.dead_frames += 1;
+            }
             Operator::Else if self.dead_frames == 0 => self.else_(),
-            Operator::End if self.dead_frames == 0 => self.end()?,
-            Operator::End => self.dead_frames -= 1,
+            Operator::Catch { .. } | Operator::CatchAll if self.dead_frames == 0 => self.catch(),
+            Operator::End | Operator::Delegate { .. } if self.dead_frames == 0 => self.end()?,
+            Operator::End | Operator::Delegate { .. } => self.dead_frames -= 1,
             _ => {}
         }
         Ok(())
@@ -155,12 +173,14 @@ impl Translator<'_, '_> {
         let Some(frame) = self.frames.last() else {
             unreachable!("`end` is validated")
         };
-        if let FrameKind::Loop = frame.kind
-            && let Some(unrolled) = self.unrolled.take()
-        {
-            return self.end_unrolled(unrolled);
+        match frame.kind {
+            FrameKind::Loop if let Some(unrolled) = self.unrolled.take() => {
+                return self.end_unrolled(unrolled);
+            }
+            FrameKind::TryTable => self.end_try_table(),
+            FrameKind::Try | FrameKind::Catch { .. } => self.end_try(),
+            _ => self.end_innermost(),
         }
-        self.end_innermost();
         Ok(())
     }
 
@@ -243,7 +263,11 @@ impl Translator<'_, '_> {
     }
 
     pub(super) fn br(&mut self, depth: u32) {
-        let index = self.frame_index(depth);
+        self.branch(self.frame_index(depth));
+    }
+
+    /// Branches to a frame.
+    pub(super) fn branch(&mut self, index: usize) {
         let frame = &self.frames[index];
         match frame.kind {
             FrameKind::Func => self.return_values(frame.ty),
@@ -386,9 +410,10 @@ impl Translator<'_, '_> {
         self.reachable = false;
     }
 
-    fn push_frame(&mut self, kind: FrameKind, ty: BlockType, target: Option<Block>) {
+    pub(super) fn push_frame(&mut self, kind: FrameKind, ty: BlockType, target: Option<Block>) {
         let height = self.stack.len() - self.params(ty).len();
         self.frames.push(Frame {
+            scope: self.scope(),
             kind,
             ty,
             height,
@@ -397,12 +422,17 @@ impl Translator<'_, '_> {
         });
     }
 
-    fn frame_index(&self, depth: u32) -> usize {
+    /// Goes on in a part of a frame that is reached from anywhere in the one before.
+    pub(super) fn merge_budget(&mut self, index: usize) {
+        self.budget.merge(self.frames[index].mark);
+    }
+
+    pub(super) fn frame_index(&self, depth: u32) -> usize {
         self.frames.len() - 1 - depth as usize
     }
 
     /// The block that branches to a frame jump to.
-    fn target(&mut self, index: usize) -> Block {
+    pub(super) fn target(&mut self, index: usize) -> Block {
         if let Some(target) = self.frames[index].target.expand() {
             return target;
         }

@@ -18,8 +18,10 @@ mod call;
 mod const_expr;
 mod control;
 mod emit;
+mod exceptions;
 mod global;
 mod interrupt;
+mod legacy;
 mod locals;
 mod memory;
 mod numeric;
@@ -47,6 +49,7 @@ use wasmparser::{
 
 use self::control::Frame;
 pub(crate) use self::emit::Emitter;
+use self::exceptions::Exceptions;
 use self::locals::Locals;
 use self::operators::Translator;
 pub(crate) use self::references::References;
@@ -69,6 +72,7 @@ pub(crate) struct TranslateState {
     frames: Vec<Frame>,
     branch_args: Vec<BlockArg>,
     branch_table: Vec<BlockCall>,
+    exceptions: Exceptions,
 }
 
 /// Translates the body of function `func_index`, which is not imported, into `func`, which is
@@ -146,12 +150,14 @@ fn translate(
         frames: &mut state.frames,
         branch_args: &mut state.branch_args,
         branch_table: &mut state.branch_table,
+        exceptions: &mut state.exceptions,
         reachable: true,
         dead_frames: 0,
         budget: interrupt::CheckBudget::default(),
         loop_body: None,
         unrolled: None,
     };
+    translator.exceptions.clear();
     translator.enter_function(env.module.funcs[func_index as usize]);
     let entry_check = translator.check_entry();
     while !reader.eof() {
@@ -164,6 +170,9 @@ fn translate(
             .set_srcloc(SourceLoc::new((offset - start) as u32));
         if matches!(op, Operator::Loop { .. }) && env.interrupt_slot.is_some() && unrolls {
             translator.loop_body = unroll::small_body(reader.clone());
+        }
+        if matches!(op, Operator::Try { .. }) {
+            translator.exceptions.tries.find(reader.clone());
         }
         translator.operator(&op, offset)?;
         if !in_frame && translator.size.is_exceeded(translator.emit.builder.func) {

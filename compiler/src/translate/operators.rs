@@ -11,6 +11,7 @@ use wasmparser::{BlockType, HeapType, MemArg, Operator, RefType, ValType};
 use super::call::Callee;
 use super::control::Frame;
 use super::emit::Emitter;
+use super::exceptions::Exceptions;
 use super::interrupt::CheckBudget;
 use super::locals::{self, Locals};
 use super::unroll::{Body, Unrolled};
@@ -37,6 +38,8 @@ pub(super) struct Translator<'e, 'f> {
     pub(super) reachable: bool,
     /// The number of control frames that were opened and not yet ended in unreachable code.
     pub(super) dead_frames: u32,
+    /// The `try_table`s around the current operator.
+    pub(super) exceptions: &'e mut Exceptions,
     /// Counts operators up to the next interrupt check.
     pub(super) budget: CheckBudget,
     /// The body of the loop that the current operator begins, if the loop will be unrolled.
@@ -49,7 +52,7 @@ impl Translator<'_, '_> {
     /// Translates an operator that has been validated.
     pub(super) fn operator(&mut self, op: &Operator<'_>, offset: u64) -> Result<()> {
         if !self.reachable {
-            return self.dead_operator(op, offset);
+            return self.dead_operator(op);
         }
         self.count_operator();
         match op {
@@ -78,6 +81,13 @@ impl Translator<'_, '_> {
             } => self.return_call_indirect(*type_index, *table_index),
             Operator::CallRef { type_index } => self.call_ref(*type_index),
             Operator::ReturnCallRef { type_index } => self.return_call_ref(*type_index),
+            Operator::TryTable { try_table } => self.try_table(try_table),
+            Operator::Throw { tag_index } => self.throw(*tag_index),
+            Operator::ThrowRef => self.throw_ref(),
+            Operator::Try { blockty } => self.try_(*blockty),
+            Operator::Catch { .. } | Operator::CatchAll => self.catch(),
+            Operator::Delegate { .. } => self.end()?,
+            Operator::Rethrow { relative_depth } => self.rethrow(*relative_depth),
             Operator::Drop => _ = self.pop(),
             Operator::Select | Operator::TypedSelect { .. } => self.select(),
             Operator::LocalGet { local_index } => self.local_get(*local_index),
@@ -363,12 +373,8 @@ impl<'e> Translator<'e, '_> {
 
     /// Calls with the topmost operands, and replaces them by the results.
     fn call_callee(&mut self, callee: &Callee, type_index: u32) {
-        let first = self.first_arg(type_index);
-        let call = self.emit.call_callee(callee, &self.stack[first..]);
-        self.budget.call();
-        self.stack.truncate(first);
-        self.stack
-            .extend_from_slice(self.emit.builder.inst_results(call));
+        let params = self.emit.env.module.types[type_index as usize].params();
+        self.call_with_operands(callee, params.len());
     }
 
     fn return_call_callee(&mut self, callee: &Callee, type_index: u32) {

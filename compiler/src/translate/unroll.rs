@@ -45,6 +45,10 @@ pub(super) fn small_body<'a>(mut reader: OperatorsReader<'a>) -> Option<Body<'a>
             Operator::End => depth -= 1,
             Operator::Loop { .. }
             | Operator::TryTable { .. }
+            | Operator::Try { .. }
+            | Operator::Rethrow { .. }
+            | Operator::Throw { .. }
+            | Operator::ThrowRef
             | Operator::Call { .. }
             | Operator::CallIndirect { .. }
             | Operator::CallRef { .. } => return None,

@@ -3,7 +3,10 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cranelift_codegen::{FinalizedMachReloc, FinalizedRelocTarget, binemit, ir};
+use cranelift_codegen::{
+    ExceptionContextLoc, FinalizedMachCallSite, FinalizedMachExceptionHandler, FinalizedMachReloc,
+    FinalizedRelocTarget, binemit, ir,
+};
 use cwasm_format::TrapCode;
 use cwasm_format::header::Kind;
 
@@ -114,6 +117,8 @@ pub(crate) struct CompiledFunction {
     pub(crate) traps: Vec<(u32, TrapCode)>,
     /// For thunks: the call into wasm.
     pub(crate) enter: Option<EnterCall>,
+    /// The calls from which exceptions are caught.
+    pub(crate) catch_calls: Vec<CatchCall>,
     /// Whether it was beyond the budget of the backtracking register allocator.
     pub(crate) single_pass: bool,
 }
@@ -132,6 +137,16 @@ pub(crate) struct EnterCall {
     pub(crate) handler_offset: u32,
     pub(crate) frame_size: u32,
     pub(crate) context_offset: u32,
+}
+
+/// A call from which exceptions are caught. Offsets are from the start of the function.
+pub(crate) struct CatchCall {
+    pub(crate) return_offset: u32,
+    pub(crate) frame_size: u32,
+    /// As in [`cwasm_format::exceptions::CatchList`].
+    pub(crate) context_offset: Option<u32>,
+    /// What each handler catches, and its offset.
+    pub(crate) catches: Vec<(u32, u32)>,
 }
 
 /// Compiles all entries, then the functions that they share.
@@ -238,7 +253,7 @@ fn compile_entry(
             .exception_handlers
             .iter()
             .find_map(|handler| match handler {
-                cranelift_codegen::FinalizedMachExceptionHandler::Default(offset) => Some(*offset),
+                FinalizedMachExceptionHandler::Default(offset) => Some(*offset),
                 _ => None,
             })?;
         let layout = buffer.frame_layout();
@@ -264,6 +279,10 @@ fn compile_entry(
             .collect::<Result<_>>()?,
         traps: traps.collect(),
         enter,
+        catch_calls: buffer
+            .call_sites()
+            .filter_map(|site| catch_call(&site))
+            .collect(),
         single_pass: machine.single_pass,
     };
     if job.target.opt != OptLevel::None {
@@ -271,6 +290,32 @@ fn compile_entry(
         relax(&mut function, (blocks, align), job.target);
     }
     Ok(function)
+}
+
+/// A call from which exceptions are caught; `None` if they are not.
+fn catch_call(site: &FinalizedMachCallSite<'_>) -> Option<CatchCall> {
+    let mut call = CatchCall {
+        return_offset: site.ret_addr,
+        frame_size: site.frame_offset.unwrap_or(0),
+        context_offset: None,
+        catches: Vec::new(),
+    };
+    for handler in site.exception_handlers {
+        match handler {
+            FinalizedMachExceptionHandler::Tag(tag, offset) => {
+                call.catches.push((tag.as_u32(), *offset));
+            }
+            FinalizedMachExceptionHandler::Context(ExceptionContextLoc::SPOffset(offset)) => {
+                call.context_offset = Some(*offset);
+            }
+            FinalizedMachExceptionHandler::Context(ExceptionContextLoc::GPR(_)) => {
+                unreachable!("an exception keeps no register, so that the context is in the frame")
+            }
+            // Those of thunks.
+            FinalizedMachExceptionHandler::Default(_) => {}
+        }
+    }
+    (!call.catches.is_empty()).then_some(call)
 }
 
 /// Makes the code of a function shorter.
@@ -295,6 +340,13 @@ fn relax(function: &mut CompiledFunction, (blocks, align): (&[u32], u32), target
     }
     for reloc in &mut function.relocs {
         reloc.offset = relaxed.moved(reloc.offset);
+    }
+    for call in &mut function.catch_calls {
+        // What follows the call may be aligned.
+        call.return_offset = relaxed.moved(call.return_offset - 1) + 1;
+        for (_, handler) in &mut call.catches {
+            *handler = relaxed.moved(*handler);
+        }
     }
     function.code = relaxed.bytes;
 }

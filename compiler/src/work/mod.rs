@@ -23,5 +23,5 @@ mod tests;
 
 pub(crate) use build::Job;
 pub(crate) use clif::clif;
-pub(crate) use compile::{Compiled, compile};
+pub(crate) use compile::{CatchCall, Compiled, compile};
 pub(crate) use list::{Entry, WorkList};

@@ -198,7 +198,7 @@ pub(super) fn consume(ty: Type, rng: &mut Rng, code: &mut Function) {
             let lane = rng.below(2) as u8;
             code.instruction(&I::I64x2ExtractLane(lane));
         }
-        (Type::I64 | Type::Func | Type::Extern, _) => {}
+        (Type::I64 | Type::Func | Type::Extern | Type::Exn, _) => {}
     }
 }
 
@@ -210,7 +210,7 @@ pub(super) fn produce(ty: Type, digest: u32, code: &mut Function) {
         Type::F32 => &[I::I32WrapI64, I::F32ReinterpretI32],
         Type::F64 => &[I::F64ReinterpretI64],
         Type::V128 => &[I::I64x2Splat],
-        Type::I64 | Type::Func | Type::Extern => &[],
+        Type::I64 | Type::Func | Type::Extern | Type::Exn => &[],
     };
     for instruction in conversion {
         code.instruction(instruction);

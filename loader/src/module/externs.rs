@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use cwasm_format::imports::core_type::{Limits, ValType};
 use cwasm_format::vmctx::{VmMemory, VmTable};
 
-use super::{CoreFunc, CoreVal, SharedMemory, check_store};
+use super::{CoreFunc, CoreTag, CoreVal, SharedMemory, check_store};
 use crate::core_types::{ExternType, GlobalType, MemoryType, TableType};
 use crate::error::{Error, Result};
 use crate::vm::items::{GlobalItem, Guard, HostTable, Item, MemoryItem, TableItem};
@@ -29,6 +29,7 @@ pub enum Extern {
     Table(CoreTable),
     Memory(CoreMemory),
     Global(CoreGlobal),
+    Tag(CoreTag),
 }
 
 /// A table in a store.
@@ -60,6 +61,7 @@ impl Extern {
             Item::Table(item) => Extern::Table(CoreTable { store, item }),
             Item::Memory(item) => Extern::Memory(CoreMemory { store, item }),
             Item::Global(item) => Extern::Global(CoreGlobal { store, item }),
+            Item::Tag(item) => Extern::Tag(CoreTag::of_item(store, item)),
         }
     }
 
@@ -70,6 +72,7 @@ impl Extern {
             Extern::Table(table) => Item::Table(table.item),
             Extern::Memory(memory) => Item::Memory(memory.item),
             Extern::Global(global) => Item::Global(global.item),
+            Extern::Tag(tag) => Item::Tag(tag.item()),
         }
     }
 
@@ -102,6 +105,7 @@ impl Extern {
                 check_store(global.store, store)?;
                 ExternType::Global(global.item.ty)
             }
+            Extern::Tag(tag) => ExternType::Tag(tag.ty_in(store)?),
         })
     }
 }
@@ -174,7 +178,7 @@ impl CoreTable {
         Ok(table::range(table, index, 1).map(|element| {
             // SAFETY: inside the table, which nothing writes to meanwhile.
             let bits = unsafe { element.read() };
-            CoreVal::from_bits(self.item.ty.element, bits.into(), self.store)
+            CoreVal::from_bits(self.item.ty.element, bits.into(), context.opaque())
         }))
     }
 
@@ -351,7 +355,9 @@ impl CoreGlobal {
     /// # Errors
     /// If the global belongs to another store.
     pub fn get(&self, store: impl AsContext) -> Result<CoreVal> {
-        check_store(self.store, store.as_context().opaque())?;
+        let context = store.as_context();
+        let store = context.opaque();
+        check_store(self.store, store)?;
         let bits = match size_of_value(self.item.ty.content) {
             // SAFETY: lives as long as the store and has room for its type (as items do).
             4 => unsafe { self.item.address.cast::<u32>().read() }.into(),
@@ -360,7 +366,7 @@ impl CoreGlobal {
             // SAFETY: as above.
             _ => unsafe { self.item.address.cast::<u128>().read() },
         };
-        Ok(CoreVal::from_bits(self.item.ty.content, bits, self.store))
+        Ok(CoreVal::from_bits(self.item.ty.content, bits, store))
     }
 
     /// Sets the value.

@@ -10,6 +10,7 @@ use cwasm_format::imports::core_type::{HeapType, RefType, ValType};
 use cwasm_format::vmctx::{RawReturn, VmFuncRef, VmHostFunc, VmStore};
 
 use super::check_store;
+use super::exception::{self, CoreException, CoreExnRef};
 use crate::artifact::registry;
 use crate::artifact::{Code, Unit};
 use crate::core_types::FuncType;
@@ -40,6 +41,7 @@ pub enum CoreVal {
     V128(u128),
     FuncRef(Option<CoreFunc>),
     ExternRef(Option<u32>),
+    ExnRef(Option<CoreExnRef>),
 }
 
 impl CoreVal {
@@ -53,6 +55,7 @@ impl CoreVal {
             CoreVal::V128(_) => ValType::V128,
             CoreVal::FuncRef(_) => ValType::FUNCREF,
             CoreVal::ExternRef(_) => ValType::EXTERNREF,
+            CoreVal::ExnRef(_) => ValType::EXNREF,
         }
     }
 
@@ -73,7 +76,8 @@ impl CoreVal {
             CoreVal::F32(bits) => bits.into(),
             CoreVal::F64(bits) => bits.into(),
             CoreVal::V128(bits) => bits,
-            CoreVal::FuncRef(None) | CoreVal::ExternRef(None) => 0,
+            CoreVal::FuncRef(None) | CoreVal::ExternRef(None) | CoreVal::ExnRef(None) => 0,
+            CoreVal::ExnRef(Some(exception)) => exception.bits(store)?.into(),
             CoreVal::FuncRef(Some(func)) => func.reference(store)?.into(),
             CoreVal::ExternRef(Some(value)) => u128::from(value) + 1,
         })
@@ -89,9 +93,11 @@ impl CoreVal {
         };
         Ok(match (self, ty.heap) {
             (CoreVal::FuncRef(None), HeapType::Func | HeapType::Concrete(_))
-            | (CoreVal::ExternRef(None), HeapType::Extern) => ty.nullable,
+            | (CoreVal::ExternRef(None), HeapType::Extern)
+            | (CoreVal::ExnRef(None), HeapType::Exn | HeapType::NoExn) => ty.nullable,
             (CoreVal::FuncRef(Some(_)), HeapType::Func)
-            | (CoreVal::ExternRef(Some(_)), HeapType::Extern) => true,
+            | (CoreVal::ExternRef(Some(_)), HeapType::Extern)
+            | (CoreVal::ExnRef(Some(_)), HeapType::Exn) => true,
             (CoreVal::FuncRef(Some(func)), HeapType::Concrete(_)) => {
                 func.ty_in(store)?.reference(false).is_subtype_of(&ty)
             }
@@ -100,7 +106,7 @@ impl CoreVal {
     }
 
     /// The value of these bits, which wasm of the store holds as a `ty`.
-    pub(super) fn from_bits(ty: ValType, bits: u128, store: StoreId) -> CoreVal {
+    pub(super) fn from_bits(ty: ValType, bits: u128, store: &StoreOpaque) -> CoreVal {
         match ty {
             ValType::I32 => CoreVal::I32(bits as u32 as i32),
             ValType::I64 => CoreVal::I64(bits as u64 as i64),
@@ -112,12 +118,18 @@ impl CoreVal {
                 ..
             }) => {
                 let func_ref = std::ptr::with_exposed_provenance_mut(bits as u64 as usize);
-                CoreVal::FuncRef(NonNull::new(func_ref).map(|func| CoreFunc::from_ref(store, func)))
+                CoreVal::FuncRef(
+                    NonNull::new(func_ref).map(|func| CoreFunc::from_ref(store.id(), func)),
+                )
             }
             ValType::Ref(RefType {
                 heap: HeapType::Extern,
                 ..
             }) => CoreVal::ExternRef((bits as u64).checked_sub(1).map(|v| v as u32)),
+            ValType::Ref(RefType {
+                heap: HeapType::Exn | HeapType::NoExn,
+                ..
+            }) => CoreVal::ExnRef(CoreExnRef::of_bits(bits as u64, store)),
         }
     }
 }
@@ -251,12 +263,13 @@ impl CoreFunc {
                 let ready = Ready::new(store)?;
                 // SAFETY: an array thunk for functions of this type, which takes context, code and
                 // values; there is one value for each parameter and result.
-                unsafe { ready.call(thunk, callee, &[func_ref.code, values]) }?;
+                let called = unsafe { ready.call(thunk, callee, &[func_ref.code, values]) };
+                called.map_err(|error| exception::attach(store, error))?;
             }
         }
         let results = ty.results().iter().zip(values);
         Ok(results
-            .map(|(ty, bits)| CoreVal::from_bits(*ty, bits, self.store))
+            .map(|(ty, bits)| CoreVal::from_bits(*ty, bits, store))
             .collect())
     }
 
@@ -339,16 +352,23 @@ unsafe extern "C" fn host_shim(
     // SAFETY: the caller's contract.
     let call = |store: &StoreOpaque| unsafe { call_host(func, store, values) };
     let returned = catch_unwind(AssertUnwindSafe(|| call(store)));
+    let failed = |code: TrapCode| RawReturn {
+        value: 0,
+        status: code.number().into(),
+    };
     let pending = match returned {
         Ok(Ok(())) => return RawReturn::default(),
-        Ok(Err(error)) => HostFailure::Error(error),
+        Ok(Err(error)) => {
+            let thrown = error.downcast_ref::<CoreException>();
+            if thrown.is_some_and(|thrown| thrown.throw(store).is_ok()) {
+                return failed(TrapCode::UncaughtException);
+            }
+            HostFailure::Error(error)
+        }
         Err(payload) => HostFailure::Panic(payload),
     };
     store.set_host_failure(pending);
-    RawReturn {
-        value: 0,
-        status: TrapCode::HostError.number().into(),
-    }
+    failed(TrapCode::HostError)
 }
 
 /// Calls a host function with values as wasm holds them.
@@ -362,7 +382,7 @@ unsafe fn call_host(func: &HostFunc, store: &StoreOpaque, values: *mut u128) -> 
     let values = unsafe { std::slice::from_raw_parts_mut(values, count) };
     let args = params.iter().zip(&*values);
     let args: Vec<_> = args
-        .map(|(ty, bits)| CoreVal::from_bits(*ty, *bits, store.id()))
+        .map(|(ty, bits)| CoreVal::from_bits(*ty, *bits, store))
         .collect();
     let returned = (func.call)(&args)?;
     if returned.len() != results.len() {

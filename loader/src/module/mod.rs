@@ -3,6 +3,7 @@
 //! A component needs none of this; it serves core modules that are compiled on their own.
 #![allow(unsafe_code, reason = "fills in addresses that compiled code follows")]
 
+mod exception;
 mod externs;
 mod func;
 mod linked;
@@ -31,6 +32,7 @@ use crate::vm::type_ids::TypeIds;
 
 use crate::core_types::ExternType;
 pub use cwasm_format::imports::core_type::{HeapType, Limits, RefType, ValType};
+pub use exception::{CoreException, CoreExnRef, CoreTag};
 pub use externs::{CoreGlobal, CoreMemory, CoreTable, Extern};
 pub use func::{CoreFunc, CoreVal};
 pub(crate) use linked::{fill_references, instantiate_imported};
@@ -210,7 +212,8 @@ impl Module {
         // It stays, even if it traps: its functions may be in the tables of others already.
         store.push_instance(Arc::clone(&data), Owner::Store, usage);
         // SAFETY: an instance of this store by this plan, all of whose parts were filled in.
-        unsafe { initialize(context, &data, plan, caller) }?;
+        let initialized = unsafe { initialize(context, &data, plan, caller) };
+        initialized.map_err(|error| exception::attach(context.opaque(), error))?;
         Ok(instance)
     }
 

@@ -4,17 +4,18 @@
 use std::ptr::NonNull;
 
 use cwasm_format::data::{CHECKED_GUARD_SIZE, GUARD_SIZE, RESERVATION_32};
+use cwasm_format::exceptions::TagRecord;
 use cwasm_format::exports::{ExportRecord, IMPORTED};
 use cwasm_format::header::NONE;
 use cwasm_format::imports::ImportRecord;
-use cwasm_format::vmctx::{VmContext, VmFuncImport, VmFuncRef};
+use cwasm_format::vmctx::{VmContext, VmFuncImport, VmFuncRef, VmTag};
 
 use super::extern_type;
 use super::func::set_host_ref;
 use crate::core_types::ExternType;
 use crate::error::{Error, Result};
 use crate::vm::instance::{InstanceData, InstanceKind};
-use crate::vm::items::{FuncItem, GlobalItem, Guard, Item, MemoryItem, TableItem};
+use crate::vm::items::{FuncItem, GlobalItem, Guard, Item, MemoryItem, TableItem, TagItem};
 use crate::vm::store::StoreOpaque;
 
 /// An export of an instance of a module.
@@ -52,6 +53,9 @@ pub(super) fn exported(data: &InstanceData, export: &ExportRecord) -> Item {
             })
         }
         ExternType::Global(ty) => Item::Global(GlobalItem { address, ty }),
+        ExternType::Tag(_) => Item::Tag(TagItem {
+            address: address.cast(),
+        }),
     }
 }
 
@@ -93,7 +97,7 @@ impl Setup<'_> {
         self.fill_ref_slots();
     }
 
-    /// Fills in types, and references to the unit's own functions.
+    /// Fills in types, references to the unit's own functions, and its tags.
     pub(super) fn fill_types(&self) {
         let artifact = self.data.unit().artifact();
         let type_ids = self.data.type_ids();
@@ -112,6 +116,13 @@ impl Setup<'_> {
                 type_id: type_ids[func_ref.core_type as usize].into(),
             };
             self.write(func_ref.slot, value);
+        }
+        let is_own = |tag: &&TagRecord| tag.slot != NONE && tag.slot & IMPORTED == 0;
+        for tag in artifact.tags().iter().filter(is_own) {
+            let value = VmTag {
+                type_id: type_ids[tag.core_type as usize].into(),
+            };
+            self.write(tag.slot, value);
         }
     }
 

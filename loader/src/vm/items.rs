@@ -11,10 +11,11 @@ use std::any::Any;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use cwasm_format::vmctx::{VmFuncRef, VmHostFunc, VmMemory, VmTable};
+use cwasm_format::vmctx::{VmFuncRef, VmHostFunc, VmMemory, VmTable, VmTag};
 
 use super::memory::HostMemory;
 use super::table;
+use super::type_ids::{TypeIds, TypeRegistry};
 use crate::core_types::{GlobalType, MemoryType, TableType};
 
 /// A core item of a store.
@@ -24,6 +25,7 @@ pub(crate) enum Item {
     Table(TableItem),
     Memory(MemoryItem),
     Global(GlobalItem),
+    Tag(TagItem),
 }
 
 /// A function of a store.
@@ -62,6 +64,13 @@ pub(crate) struct GlobalItem {
     pub(crate) ty: GlobalType,
 }
 
+/// A tag of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TagItem {
+    /// Lives as long as the store.
+    pub(crate) address: NonNull<VmTag>,
+}
+
 /// The inaccessible bytes that code which imports a memory may rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Guard {
@@ -89,6 +98,10 @@ unsafe impl Sync for MemoryItem {}
 unsafe impl Send for GlobalItem {}
 // SAFETY: as above.
 unsafe impl Sync for GlobalItem {}
+// SAFETY: as above.
+unsafe impl Send for TagItem {}
+// SAFETY: as above.
+unsafe impl Sync for TagItem {}
 
 impl Item {
     /// The address that code which imports the item has; `None` of functions, which have more than
@@ -99,9 +112,17 @@ impl Item {
             Item::Table(table) => table.address.as_ptr().cast(),
             Item::Memory(memory) => memory.address.as_ptr().cast(),
             Item::Global(global) => global.address.as_ptr(),
+            Item::Tag(tag) => tag.address.as_ptr().cast(),
         };
         Some(address.expose_provenance() as u64)
     }
+}
+
+/// Where references may be that the host has given to code.
+pub(crate) enum HostReferences<'i> {
+    Table(&'i VmTable),
+    /// As bits.
+    Global(&'i u128),
 }
 
 /// The core items that the host defined in a store: they live as long as it.
@@ -132,6 +153,26 @@ impl HostItems {
         let address = owned.as_ptr();
         self.others.push(Box::new(owned));
         address
+    }
+
+    /// Keeps a tag.
+    pub(crate) fn add_tag(&mut self, tag: HostTag) -> TagItem {
+        TagItem {
+            address: self.add(tag).cast(),
+        }
+    }
+
+    /// Gives all tables and values of globals, where references may be.
+    pub(crate) fn references(&self, mut visit: impl FnMut(HostReferences<'_>)) {
+        for item in &self.others {
+            if let Some(found) = item.downcast_ref::<Owned<HostTable>>() {
+                // SAFETY: live as long as its owner; no code of the store uses it meanwhile.
+                visit(HostReferences::Table(&unsafe { found.as_ptr().as_ref() }.0));
+            } else if let Some(found) = item.downcast_ref::<Owned<u128>>() {
+                // SAFETY: as above.
+                visit(HostReferences::Global(unsafe { found.as_ptr().as_ref() }));
+            }
+        }
     }
 
     /// Whether an address is in a memory of these or its guard. Safe in signal handlers.
@@ -185,6 +226,28 @@ impl<T> Drop for Owned<T> {
     fn drop(&mut self) {
         // SAFETY: from a box, and freed here only.
         drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+    }
+}
+
+/// A tag that the host defined.
+#[repr(C)]
+pub(crate) struct HostTag {
+    /// Must be the first field.
+    vm: VmTag,
+    /// Owns the number of the type.
+    _type_ids: TypeIds,
+}
+
+impl HostTag {
+    /// A tag of the parameters of the function type of this encoding.
+    pub(crate) fn new(ty: &[u8], types: &Arc<TypeRegistry>) -> HostTag {
+        let type_ids = TypeIds::new([ty].into_iter(), types);
+        HostTag {
+            vm: VmTag {
+                type_id: type_ids[0].into(),
+            },
+            _type_ids: type_ids,
+        }
     }
 }
 

@@ -27,6 +27,7 @@ pub struct StoreLimits {
     handles: u32,
     tasks: usize,
     async_stacks: usize,
+    exception_size: usize,
 }
 
 impl Default for StoreLimits {
@@ -42,6 +43,7 @@ impl Default for StoreLimits {
             handles: 1 << 20,
             tasks: 1 << 20,
             async_stacks: 10_000,
+            exception_size: 16 << 20,
         }
     }
 }
@@ -136,6 +138,14 @@ impl StoreLimits {
         self
     }
 
+    /// Sets how many bytes of host memory the exceptions may take that guests of the store have
+    /// references to; 16 MiB by default. Each takes 64 bytes, and 16 for each value. A guest that
+    /// needs more traps. Exceptions that are caught without a reference take nothing.
+    pub fn exception_size(&mut self, bytes: usize) -> &mut StoreLimits {
+        self.exception_size = bytes;
+        self
+    }
+
     /// The limit that [`memory_size`](StoreLimits::memory_size) sets.
     pub fn get_memory_size(&self) -> u64 {
         self.memory_size
@@ -184,6 +194,11 @@ impl StoreLimits {
     /// The limit that [`async_stacks`](StoreLimits::async_stacks) sets.
     pub fn get_async_stacks(&self) -> usize {
         self.async_stacks
+    }
+
+    /// The limit that [`exception_size`](StoreLimits::exception_size) sets.
+    pub fn get_exception_size(&self) -> usize {
+        self.exception_size
     }
 
     /// Checks the number of tasks.

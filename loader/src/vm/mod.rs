@@ -7,6 +7,7 @@ pub(crate) mod canon;
 pub(crate) mod deadline;
 pub(crate) mod engine;
 pub(crate) mod enter;
+pub(crate) mod exceptions;
 #[cfg(feature = "async")]
 pub(crate) mod fiber;
 pub(crate) mod handles;

@@ -12,14 +12,13 @@ use std::sync::{Arc, OnceLock};
 use cwasm_format::TrapCode;
 #[cfg(feature = "async")]
 use cwasm_format::concurrent::OpRecord;
-#[cfg(feature = "async")]
-use cwasm_format::vmctx::VmContext;
-use cwasm_format::vmctx::{VmStore, flags};
+use cwasm_format::vmctx::{VmContext, VmStore, flags};
 
 use super::engine::Engine;
 use crate::artifact::Unit;
 use crate::artifact::plan::InstancePlan;
 use crate::error::{Error, Result};
+use crate::vm::exceptions::Exceptions;
 use crate::vm::handles;
 use crate::vm::host_handles::HostHandles;
 use crate::vm::instance::{InstanceData, InstanceKind};
@@ -54,6 +53,7 @@ pub(crate) struct StoreOpaque {
     interrupts: OnceLock<Arc<Interrupts>>,
     /// Core items that the host defined.
     pub(crate) host_items: HostItems,
+    pub(crate) exceptions: Exceptions,
     /// Resources that the host has.
     pub(crate) resources: HostHandles,
     #[cfg(feature = "async")]
@@ -147,6 +147,7 @@ impl StoreOpaque {
             limits: StoreLimits::default(),
             interrupts: OnceLock::new(),
             host_items: HostItems::default(),
+            exceptions: Exceptions::default(),
             resources: HostHandles::default(),
             #[cfg(feature = "async")]
             fibers: Fibers::default(),
@@ -187,6 +188,21 @@ impl StoreOpaque {
         // SAFETY: `VmStore` is the start of the `StoreOpaque` (checked below), which is live and
         // does not change (the caller's contract).
         unsafe { store.as_ref() }
+    }
+
+    /// The store of the code that runs.
+    ///
+    /// # Safety
+    /// - `context` is a `VmContext` or `VmHostFunc` of a store that lives for `'a`; its code has
+    ///   called, and has the store for itself.
+    pub(crate) unsafe fn of_running<'a>(context: NonNull<VmContext>) -> &'a mut StoreOpaque {
+        // Both begin with the address of the store (checked in the format).
+        // SAFETY: live (the caller's contract).
+        let store = unsafe { context.cast::<u64>().read() };
+        let store = std::ptr::with_exposed_provenance_mut::<StoreOpaque>(store as usize);
+        // SAFETY: `VmStore` is the start of the `StoreOpaque` (checked below), which nothing else
+        // uses (the caller's contract).
+        unsafe { &mut *store }
     }
 
     /// Whether code of the store can get to this address, by the kind of access that traps with
@@ -344,6 +360,11 @@ impl StoreOpaque {
             self.usage = youngest.before;
             youngest.retire();
         }
+    }
+
+    /// All instances.
+    pub(crate) fn instances(&self) -> impl Iterator<Item = &InstanceData> {
+        self.instances.iter().map(|owned| &*owned.data)
     }
 
     /// The instance of this index.

@@ -10,6 +10,7 @@ use cwasm_format::{Artifact, TrapCode};
 
 use crate::artifact::registry;
 use crate::error::Error;
+use crate::vm::instance::InstanceData;
 use crate::vm::store::{HostFailure, StoreOpaque};
 use crate::vm::unwind;
 
@@ -22,6 +23,37 @@ pub struct Trap {
     code: TrapCode,
     frames: Box<[Frame]>,
     truncated: bool,
+    tag: Option<Box<ThrownTag>>,
+}
+
+/// The tag of an exception that was not caught.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ThrownTag {
+    /// A name by which the core module imports or exports the tag, or its name in the module's name
+    /// section.
+    pub name: Option<String>,
+    /// The core instance that has thrown the exception, or whose tag it is, in the order of the
+    /// component's core instances.
+    pub core_instance: u32,
+    /// The tag's index in the core module.
+    pub tag_index: u32,
+}
+
+impl fmt::Display for ThrownTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ThrownTag {
+            name,
+            core_instance,
+            tag_index,
+        } = self;
+        write!(f, "tag {tag_index} of core instance {core_instance}")?;
+        match name {
+            // Any text, as that of frames.
+            Some(name) => write!(f, " (`{}`)", escape::name(name)),
+            None => Ok(()),
+        }
+    }
 }
 
 /// The reason in words: the names of all codes are no part of small hosts.
@@ -57,7 +89,14 @@ impl Trap {
             code,
             frames: Box::default(),
             truncated: false,
+            tag: None,
         }
+    }
+
+    /// The tag of the exception, if [`code`](Trap::code) is [`TrapCode::UncaughtException`] and a
+    /// guest has thrown it.
+    pub fn tag(&self) -> Option<&ThrownTag> {
+        self.tag.as_deref()
     }
 
     /// The reason.
@@ -75,6 +114,9 @@ impl Trap {
 impl fmt::Display for Trap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "wasm trap: {}", self.code)?;
+        if let Some(tag) = &self.tag {
+            write!(f, ": {tag}")?;
+        }
         for (index, frame) in self.frames.iter().enumerate() {
             write!(f, "\n  {index:>3}: {:#8x} - {frame}", frame.text_offset)?;
         }
@@ -136,11 +178,28 @@ pub(crate) fn take_trap(store: &mut StoreOpaque, status: u64) -> Error {
         trap.truncated = truncated;
     });
     trap.frames = frames.into();
+    if code == TrapCode::UncaughtException {
+        trap.tag = thrown_tag(store).map(Box::new);
+    }
     match store.take_host_failure() {
         None => Error::new(trap),
         Some(HostFailure::Error(error)) => error.wrap(trap),
         Some(HostFailure::Panic(payload)) => std::panic::resume_unwind(payload),
     }
+}
+
+/// The tag of the exception that was thrown last.
+fn thrown_tag(store: &StoreOpaque) -> Option<ThrownTag> {
+    let origin = store.exceptions.tag()?.origin?;
+    let is_origin = |instance: &&InstanceData| instance.context().addr().get() == origin.context;
+    let artifact = store.instances().find(is_origin)?.unit().artifact();
+    let record = artifact.tags().get(origin.tag as usize)?;
+    let name = artifact.string(record.name).filter(|name| !name.is_empty());
+    Some(ThrownTag {
+        name: name.map(str::to_owned),
+        core_instance: record.core_instance,
+        tag_index: record.index,
+    })
 }
 
 /// The frame whose instruction at `pc` was the last; `None` for thunks, trampolines and the like.

@@ -46,7 +46,7 @@ impl TypeIds {
     }
 
     /// The numbers of types in this encoding; equal types have the same.
-    fn new<'b>(
+    pub(super) fn new<'b>(
         types: impl ExactSizeIterator<Item = &'b [u8]>,
         registry: &Arc<TypeRegistry>,
     ) -> TypeIds {

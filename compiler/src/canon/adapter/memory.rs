@@ -14,6 +14,7 @@ use super::flat::core_type;
 use super::variants::Cases;
 use super::{Copier, Side};
 use crate::env::MemoryBase;
+use crate::ir::boundary;
 use crate::ir::flags::trusted;
 use crate::ir::symbol::{Form, HandleOp};
 use crate::ir::trap::trap_code;
@@ -217,8 +218,7 @@ impl Copier<'_, '_> {
         let align_value = self.pointer_const(align);
         let new_size = self.narrow(size);
         let args = [context, old, old_size, align_value, new_size];
-        let call = self.builder.ins().call(realloc, &args);
-        let pointer = self.builder.inst_results(call)[0];
+        let pointer = boundary::call(self.builder, self.may_throw, realloc, &args)[0];
         let ins = self.builder.ins();
         ins.store(trusted(), side.outer_flags, context, side.flags);
         let place = self.check(side, pointer, size, align, out_of_bounds);

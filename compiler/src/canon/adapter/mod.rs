@@ -47,6 +47,7 @@ use self::memory::{Memory, Place};
 use self::sizes::End;
 pub(crate) use self::sizes::Sharing;
 use super::handles;
+use crate::ir::boundary;
 use crate::ir::check::Checks;
 use crate::ir::flags::trusted;
 use crate::ir::function::{begin, declare_function};
@@ -91,6 +92,8 @@ struct Copier<'c, 'f> {
     direction: u32,
     /// Whether shared functions are called.
     is_large: bool,
+    /// Whether guests may throw.
+    may_throw: bool,
     shared_funcs: HashMap<CopyFunc, ir::FuncRef>,
 }
 
@@ -158,8 +161,7 @@ pub(crate) fn build(
     copier.loans.are_seen = !is_leaf || is_large || takes_and_borrows(&types.types, func);
     copier.begin_loans(func);
     let args = copier.params(func, &params);
-    let call = copier.builder.ins().call(callee, &args);
-    let returned = copier.builder.inst_results(call).to_vec();
+    let returned = boundary::call(copier.builder, unit.may_throw, callee, &args);
     copier.check_borrows();
     let loans = std::mem::take(&mut copier.loans);
     copier.from = callee_side;
@@ -172,7 +174,7 @@ pub(crate) fn build(
         set_flags(builder, context, callee_flags, inside);
         let mut args = vec![context];
         args.extend(&returned);
-        builder.ins().call(post_return, &args);
+        boundary::call(builder, unit.may_throw, post_return, &args);
         set_flags(builder, context, callee_flags, callee_outer);
     }
     loans.end(builder, context, (&caller, &callee_side));
@@ -321,6 +323,7 @@ impl<'c, 'f> Copier<'c, 'f> {
             sharing,
             direction: 0,
             is_large: false,
+            may_throw: unit.may_throw,
             shared_funcs: HashMap::new(),
         }
     }

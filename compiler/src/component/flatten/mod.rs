@@ -78,6 +78,7 @@ struct Places<'a> {
     imported_tables: Vec<usize>,
     imported_memories: Vec<usize>,
     imported_globals: Vec<usize>,
+    imported_tags: Vec<usize>,
 }
 
 impl<'a> Places<'a> {
@@ -89,6 +90,7 @@ impl<'a> Places<'a> {
             imported_tables: Vec::new(),
             imported_memories: Vec::new(),
             imported_globals: Vec::new(),
+            imported_tags: Vec::new(),
         };
         for (place, import) in module.imports.iter().enumerate() {
             match import.ty {
@@ -96,7 +98,7 @@ impl<'a> Places<'a> {
                 TypeRef::Table(_) => places.imported_tables.push(place),
                 TypeRef::Memory(_) => places.imported_memories.push(place),
                 TypeRef::Global(_) => places.imported_globals.push(place),
-                TypeRef::Tag(_) => unreachable!("modules with tags are refused when decoded"),
+                TypeRef::Tag(_) => places.imported_tags.push(place),
             }
         }
         places
@@ -585,7 +587,13 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                     index,
                 }),
             ),
-            ExternalKind::Tag => unreachable!("modules with tags are refused when decoded"),
+            ExternalKind::Tag => (
+                &places.imported_tags,
+                CoreDef::Tag(CoreItem {
+                    instance: id,
+                    index,
+                }),
+            ),
         };
         if module.is_declared {
             return def;
@@ -618,6 +626,7 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                     CoreDef::Table(item) => scope.core_tables.push(item),
                     CoreDef::Memory(item) => scope.core_memories.push(item),
                     CoreDef::Global(item) => scope.core_globals.push(item),
+                    CoreDef::Tag(item) => scope.core_tags.push(item),
                 }
             }
             ComponentAlias::Outer { kind, count, index } => {

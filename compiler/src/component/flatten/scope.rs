@@ -66,6 +66,7 @@ pub(super) struct Scope<'d, 'a> {
     pub(super) core_tables: Vec<CoreItem>,
     pub(super) core_memories: Vec<CoreItem>,
     pub(super) core_globals: Vec<CoreItem>,
+    pub(super) core_tags: Vec<CoreItem>,
     pub(super) core_instances: Vec<CoreInstance<'a>>,
     pub(super) funcs: Vec<Func>,
     pub(super) instances: Vec<Rc<Exports<'d, 'a>>>,
@@ -111,6 +112,7 @@ impl<'d, 'a> Scope<'d, 'a> {
             core_tables: Vec::new(),
             core_memories: Vec::new(),
             core_globals: Vec::new(),
+            core_tags: Vec::new(),
             core_instances: Vec::new(),
             funcs: Vec::new(),
             instances: Vec::new(),
@@ -176,7 +178,7 @@ impl<'d, 'a> Scope<'d, 'a> {
             ExternalKind::Table => CoreDef::Table(self.core_tables[index]),
             ExternalKind::Memory => CoreDef::Memory(self.core_memories[index]),
             ExternalKind::Global => CoreDef::Global(self.core_globals[index]),
-            ExternalKind::Tag => unreachable!("modules with tags are refused when decoded"),
+            ExternalKind::Tag => CoreDef::Tag(self.core_tags[index]),
         }
     }
 }

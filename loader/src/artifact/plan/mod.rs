@@ -19,7 +19,9 @@ use cwasm_format::exports::{ExportRecord, IMPORTED, StrRef, kind};
 use cwasm_format::header::{Kind, NONE, SectionId};
 use cwasm_format::imports::ImportRecord;
 use cwasm_format::imports::core_type::{self, ValType};
-use cwasm_format::vmctx::{VmFuncImport, VmFuncRef, VmHandles, VmHostImport, VmMemory, VmTable};
+use cwasm_format::vmctx::{
+    VmFuncImport, VmFuncRef, VmHandles, VmHostImport, VmMemory, VmTable, VmTag,
+};
 
 use crate::artifact::records::{OptionSlots, RecordId, Records, record_id};
 use crate::artifact::text::Code;
@@ -391,7 +393,7 @@ fn claim(records: &Records<'_>) -> Result<Claims, FormatError> {
                 claims.add::<VmHostImport>(records, record, "slot", slot)?
             }
             kind::CORE_FUNC => claims.add::<VmFuncImport>(records, record, "slot", slot)?,
-            kind::CORE_TABLE | kind::CORE_MEMORY | kind::CORE_GLOBAL => {
+            kind::CORE_TABLE | kind::CORE_MEMORY | kind::CORE_GLOBAL | kind::CORE_TAG => {
                 claims.add::<u64>(records, record, "slot", slot)?;
             }
             _ => {}
@@ -400,6 +402,13 @@ fn claim(records: &Records<'_>) -> Result<Claims, FormatError> {
     for (index, func_ref) in artifact.func_refs().iter().enumerate() {
         let record = record_id(SectionId::FuncRefs, index);
         claims.add::<VmFuncRef>(records, record, "slot", (func_ref.slot, 1))?;
+    }
+    for (index, tag) in artifact.tags().iter().enumerate() {
+        // The slots of imported ones are those of imports.
+        if tag.slot != NONE && tag.slot & IMPORTED == 0 {
+            let record = record_id(SectionId::Tags, index);
+            claims.add::<VmTag>(records, record, "slot", (tag.slot, 1))?;
+        }
     }
     let type_ids = artifact.header().type_ids;
     if type_ids != NONE {
@@ -434,7 +443,8 @@ fn check_component(records: &Records<'_>, claims: &Claims) -> Result<(), FormatE
             }
             kind::MODULE => modules::check_module_type(records, record, import.core_type)?,
             kind::FUNC | kind::INSTANCE | kind::RESOURCE => {}
-            kind::CORE_FUNC | kind::CORE_TABLE | kind::CORE_MEMORY | kind::CORE_GLOBAL => {}
+            kind::CORE_FUNC | kind::CORE_TABLE | kind::CORE_MEMORY => {}
+            kind::CORE_GLOBAL | kind::CORE_TAG => {}
             other => return Err(record.error("kind", other)),
         }
         records.check_uses(record, import.uses)?;
@@ -519,6 +529,8 @@ struct References {
     tables: Vec<u32>,
     /// Those of memories, sorted.
     memories: Vec<u32>,
+    /// Those of tags, sorted.
+    tags: Vec<u32>,
 }
 
 impl References {
@@ -570,6 +582,7 @@ impl References {
             func_refs,
             tables,
             memories,
+            tags: check_tags(records)?,
         })
     }
 
@@ -585,9 +598,37 @@ impl References {
             kind::CORE_FUNC => self.func_refs.binary_search(&item.index).is_ok(),
             kind::CORE_TABLE => self.tables.binary_search(&item.index).is_ok(),
             kind::CORE_MEMORY => self.memories.binary_search(&item.index).is_ok(),
+            kind::CORE_TAG => self.tags.binary_search(&item.index).is_ok(),
             _ => check_global(records, claims, record, item)?,
         })
     }
+}
+
+/// Checks the tags, and returns the context offsets of the unit's own, sorted.
+fn check_tags(records: &Records<'_>) -> Result<Vec<u32>, FormatError> {
+    let artifact = records.artifact;
+    let imports = artifact.imports().iter();
+    let imported = imports.filter(|import| import.kind == kind::CORE_TAG);
+    let mut imported: Vec<u32> = imported.map(|import| import.slot).collect();
+    imported.sort_unstable();
+    let mut own = Vec::new();
+    for (index, tag) in artifact.tags().iter().enumerate() {
+        let record = record_id(SectionId::Tags, index);
+        check_name(records, record, "name", tag.name)?;
+        if tag.slot == NONE {
+            continue;
+        }
+        if tag.core_type as usize >= artifact.core_types().len() {
+            return Err(record.error("core_type", tag.core_type));
+        }
+        match tag.slot & IMPORTED {
+            0 => own.push(tag.slot),
+            _ if imported.binary_search(&(tag.slot & !IMPORTED)).is_ok() => {}
+            _ => return Err(record.error("slot", tag.slot)),
+        }
+    }
+    own.sort_unstable();
+    Ok(own)
 }
 
 /// Checks what describes a core module's imports and exports.

@@ -115,6 +115,11 @@ pub(crate) fn has_room_above(address: usize) -> Option<bool> {
     is_on_stack.then(|| address <= stack_pointer())
 }
 
+/// One past the highest address of this thread's stack, which must have entered wasm.
+pub(crate) fn stack_end() -> usize {
+    BOUNDS.with(|bounds| bounds.high.get())
+}
+
 /// Runs `body` with the stack of these addresses as this thread's: `body` switches to it, and back
 /// before it returns.
 ///

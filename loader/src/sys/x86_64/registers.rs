@@ -60,6 +60,30 @@ pub(crate) fn stack_pointer() -> usize {
     pointer
 }
 
+/// Calls `f` with the stack pointer of a frame that holds the registers which functions leave as
+/// they were (System V ABI, "Registers and the Stack Frame"), so that all that the callers have in
+/// registers is above it.
+#[inline(never)]
+pub(crate) fn with_saved_registers(f: impl FnOnce(usize)) {
+    let mut saved = [0usize; 6];
+    // SAFETY: copies registers to where there is room for them.
+    unsafe {
+        std::arch::asm!(
+            "mov [{to}], rbx",
+            "mov [{to} + 8], rbp",
+            "mov [{to} + 16], r12",
+            "mov [{to} + 24], r13",
+            "mov [{to} + 32], r14",
+            "mov [{to} + 40], r15",
+            to = in(reg) saved.as_mut_ptr(),
+            options(nostack, preserves_flags),
+        );
+    }
+    let pointer = stack_pointer().min(saved.as_ptr().addr());
+    f(pointer);
+    std::hint::black_box(&saved);
+}
+
 /// Continues at `resume`, and forgets all frames below its stack pointer.
 ///
 /// # Safety

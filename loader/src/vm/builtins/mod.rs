@@ -19,6 +19,7 @@ use cwasm_format::vmctx::{VmContext, VmHandles, VmMemory, VmTable};
 
 use crate::parts::{in_parts, in_parts_backwards};
 use crate::sys;
+use crate::vm::exceptions::throw;
 use crate::vm::instance::InstanceData;
 use crate::vm::store::StoreOpaque;
 use crate::vm::{handles, memory, parking, table, unwind};
@@ -47,6 +48,8 @@ pub(crate) fn table_address() -> u64 {
 const fn address(builtin: Builtin) -> *const () {
     match builtin {
         Builtin::Raise => raise as *const (),
+        Builtin::Throw => throw::throw as *const (),
+        Builtin::ThrowRef => throw::throw_ref as *const (),
         Builtin::MemoryGrow => memory_grow as *const (),
         Builtin::MemoryCopy => memory_copy as *const (),
         Builtin::MemoryFill => memory_fill as *const (),
@@ -108,9 +111,18 @@ fn status(result: Result<(), TrapCode>) -> i64 {
 }
 
 /// # Safety
-/// - `frame` is the frame pointer of compiled code that is active on this thread.
-unsafe extern "C" fn raise(_: Context, code: u64, frame: u64) -> ! {
+/// - `frame` is the frame pointer of compiled code that is active on this thread, of the store of
+///   `context`.
+unsafe extern "C" fn raise(context: Context, code: u64, frame: u64) -> ! {
     let code = u8::try_from(code).ok().and_then(TrapCode::from_number);
+    if code == Some(TrapCode::UncaughtException) {
+        // SAFETY: compiled code of the store waits, and nothing else uses it.
+        let store = unsafe { StoreOpaque::of_running(context) };
+        if store.exceptions.take_is_by_host() {
+            // SAFETY: the caller's contract.
+            unsafe { throw::deliver(store, frame as usize) }
+        }
+    }
     // SAFETY: the caller's contract.
     match code.and_then(|code| unsafe { unwind::on_raise(code, frame as usize) }) {
         // SAFETY: a landing pad of the innermost thunk; this frame has nothing to drop.
@@ -334,12 +346,8 @@ unsafe extern "C" fn table_init(
 /// # Safety
 /// - `table` is the handle table of the live instance of `context`.
 unsafe extern "C" fn handles_grow(context: Context, table: NonNull<VmHandles>) -> i64 {
-    // SAFETY: a live context (the caller's contract).
-    let store = unsafe { context.as_ref() }.store;
-    let store = std::ptr::with_exposed_provenance_mut::<StoreOpaque>(store as usize);
-    // SAFETY: a context's store is the `VmStore` of its store, at whose start it is; compiled code
-    // of it waits, and nothing else uses it.
-    let store = unsafe { &mut *store };
+    // SAFETY: compiled code of the store waits, and nothing else uses it.
+    let store = unsafe { StoreOpaque::of_running(context) };
     // SAFETY: the caller's contract; tables are used by one thread alone.
     status(handles::grow(
         unsafe { &mut *table.as_ptr() },
@@ -359,17 +367,13 @@ unsafe extern "C" fn handles_deepen(_: Context, table: NonNull<VmHandles>) -> i6
 /// - `op` is an `OpRecord` of its artifact, and `values` points to as many values as it takes.
 #[cfg(feature = "async")]
 unsafe extern "C" fn concurrent(context: Context, op: u64, values: u64) -> i64 {
-    // SAFETY: the caller's contract.
-    let store = unsafe { context.as_ref() }.store;
-    let store = ptr::with_exposed_provenance_mut::<StoreOpaque>(store as usize);
     let op = NonNull::new(ptr::with_exposed_provenance_mut(op as usize));
     let values = NonNull::new(ptr::with_exposed_provenance_mut(values as usize));
     let (Some(op), Some(values)) = (op, values) else {
         return i64::from(TrapCode::Unreachable.number());
     };
-    // SAFETY: a context's store is the `VmStore` that its `StoreOpaque` begins with, which the
-    // code has for itself (the caller's contract).
-    let store = unsafe { &mut *store };
+    // SAFETY: the caller's contract.
+    let store = unsafe { StoreOpaque::of_running(context) };
     let run = store.task_funcs.run;
     // SAFETY: the caller's contract.
     unsafe { run(store, context, op, values) as i64 }
