@@ -100,13 +100,17 @@ impl Translator<'_, '_> {
     pub(super) fn try_(&mut self, ty: BlockType) {
         let found = self.exceptions.tries.begin();
         if let Some(depth) = found.delegate {
-            let scope = self.frames[self.frame_index(depth)].scope;
+            // A label or tag that is not there is an error where it is validated: later.
+            let target = self.frames.iter().rev().nth(depth as usize);
+            let scope = target.and_then(|target| target.scope);
             self.push_frame(FrameKind::Block, ty, None);
             self.set_scope(scope);
             return;
         }
         let (first, target) = (self.clause_count(), self.frames.len());
-        for tag in found.clauses {
+        let tags = self.emit.env.tags.len();
+        let is_known = |tag: &Option<u32>| tag.is_none_or(|tag| (tag as usize) < tags);
+        for tag in found.clauses.into_iter().take_while(is_known) {
             self.push_clause(tag, catch::REFERENCE, target);
         }
         let scope = self.enter_scope(first);
