@@ -115,7 +115,11 @@ impl<R> Fiber<R> {
     /// Switches to the fiber, and back.
     fn switch(&mut self, store: NonNull<StoreOpaque>, how: Resume) -> Result<Option<Outcome<R>>> {
         let range = self.stack.range();
-        sys::thread::with_stack(range, || {
+        let end = range.end;
+        // SAFETY: the store is ours while the fiber is not running (the contract of `new`).
+        let stacks = || unsafe { (*store.as_ptr()).exceptions.stacks() };
+        let is_noted = stacks().map(|stacks| stacks.resume(end)).is_some();
+        let switched = sys::thread::with_stack(range, || {
             self.exchange(store);
             let result = self.coroutine.resume(how);
             self.exchange(store);
@@ -123,7 +127,14 @@ impl<R> Fiber<R> {
                 CoroutineResult::Yield(()) => None,
                 CoroutineResult::Return(outcome) => Some(outcome),
             }
-        })
+        });
+        if is_noted && let Some(stacks) = stacks() {
+            // SAFETY: the fiber is suspended, so that who has suspended it is on its stack.
+            let pointer = self.suspender.map(|by| unsafe { by.as_ref() }.stack_pointer());
+            let waits = !matches!(switched, Ok(Some(_)));
+            stacks.leave(end, pointer.filter(|_| waits));
+        }
+        switched
     }
 
     /// The stack of a fiber that is over.

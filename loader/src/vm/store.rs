@@ -344,6 +344,7 @@ impl StoreOpaque {
     }
 
     pub(crate) fn push_instance(&mut self, data: Arc<InstanceData>, owner: Owner, usage: Usage) {
+        self.exceptions.add_instance(&data.unit().artifact());
         let before = std::mem::replace(&mut self.usage, usage);
         self.instances.push(Owned {
             data,

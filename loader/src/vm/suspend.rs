@@ -12,6 +12,7 @@ use corosensei::Yielder;
 use super::caller::apart;
 use super::stacks::Stack;
 use crate::error::{Error, Result};
+use crate::sys::registers;
 
 /// What a store knows of its fibers.
 #[derive(Debug, Default)]
@@ -43,6 +44,8 @@ pub(crate) struct Suspender {
     /// Invariant 1: the yielder of the fiber, whose frame is below this one's.
     yielder: NonNull<Yielder<Resume, ()>>,
     resume: Cell<Resume>,
+    /// The stack pointer when it has suspended the fiber.
+    stack_pointer: Cell<usize>,
 }
 
 impl Suspender {
@@ -51,6 +54,7 @@ impl Suspender {
         Suspender {
             yielder: NonNull::from(yielder),
             resume: Cell::new(resume),
+            stack_pointer: Cell::new(0),
         }
     }
 }
@@ -129,11 +133,17 @@ impl Suspender {
         self.pause()
     }
 
+    /// The stack pointer of the suspended fiber.
+    pub(super) fn stack_pointer(&self) -> usize {
+        self.stack_pointer.get()
+    }
+
     /// Suspends the fiber until it is polled or cancelled.
     #[inline(never)]
     fn suspend(&self) {
         // SAFETY: a part of this fiber's stack (invariant 1).
         let yielder = unsafe { self.yielder.as_ref() };
+        self.stack_pointer.set(registers::stack_pointer());
         self.resume.set(yielder.suspend(()));
     }
 }

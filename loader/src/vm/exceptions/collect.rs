@@ -7,6 +7,8 @@
 //! calls have anything to do for it. A word that is none keeps an exception too long, no more.
 #![allow(unsafe_code, reason = "reads stacks and contexts")]
 
+#[cfg(feature = "async")]
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use cwasm_format::vmctx::VmTable;
@@ -17,8 +19,51 @@ use crate::vm::items::HostReferences;
 use crate::vm::store::StoreOpaque;
 use crate::vm::table;
 
-/// The stacks that do not run, on which guests of a store wait: the used part of each.
-pub(crate) type Stacks = Vec<Range<usize>>;
+/// The stacks that do not run, on which guests of the store wait: the used part of each. Only
+/// stores with exceptions keep these.
+#[derive(Debug, Default)]
+pub(crate) struct Stacks {
+    /// Those of suspended fibers: where each begins, by its end.
+    #[cfg(feature = "async")]
+    suspended: BTreeMap<usize, usize>,
+    /// Those that have resumed the fiber that runs, the outermost first.
+    #[cfg(feature = "async")]
+    resuming: Vec<Range<usize>>,
+}
+
+/// Bytes below a stack pointer that may hold registers of its function, saved by what it calls.
+#[cfg(feature = "async")]
+const SAVED: usize = 1024;
+
+#[cfg(feature = "async")]
+impl Stacks {
+    /// The stack of a fiber, which ends here, is switched to.
+    pub(crate) fn resume(&mut self, end: usize) {
+        self.suspended.remove(&end);
+        let start = sys::registers::stack_pointer() - SAVED;
+        self.resuming.push(start..sys::thread::stack_end());
+    }
+
+    /// The fiber is left again: it is over, or waits with this stack pointer.
+    pub(crate) fn leave(&mut self, end: usize, pointer: Option<usize>) {
+        self.resuming.pop();
+        if let Some(pointer) = pointer {
+            self.suspended.insert(end, pointer - SAVED);
+        }
+    }
+
+    fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
+        let suspended = self.suspended.iter().map(|(end, start)| *start..*end);
+        suspended.chain(self.resuming.iter().cloned())
+    }
+}
+
+#[cfg(not(feature = "async"))]
+impl Stacks {
+    fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
+        std::iter::empty()
+    }
+}
 
 /// Words that are read for each exception that is kept, at most, in the long run.
 const WORDS_FOR_EACH: usize = 64;
@@ -86,9 +131,9 @@ impl<'e> Marker<'e> {
     /// Looks at the stacks: the one that runs, and those that wait.
     fn stacks(&mut self) {
         let stacks = std::mem::take(&mut self.exceptions.stacks);
-        for stack in &stacks {
+        for stack in stacks.ranges() {
             // SAFETY: the used part of a stack that does not run.
-            unsafe { self.range(stack.clone()) };
+            unsafe { self.range(stack) };
         }
         self.exceptions.stacks = stacks;
         let thrown = std::mem::take(&mut self.exceptions.thrown.words);

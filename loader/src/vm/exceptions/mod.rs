@@ -18,9 +18,9 @@ pub(crate) mod throw;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use cwasm_format::TrapCode;
+use cwasm_format::{Artifact, TrapCode};
 
-pub(crate) use collect::Stacks;
+use collect::Stacks;
 
 /// The high half of all references, which is unlikely in other words.
 const MARK: u64 = 0x7e5c_e971;
@@ -42,8 +42,9 @@ pub(crate) struct Exceptions {
     bytes: usize,
     /// How many are kept when unused ones are looked for, and how many bytes they take.
     next_collection: Threshold,
-    /// Stacks that do not run, on which guests of the store wait.
-    pub(crate) stacks: Stacks,
+    /// Whether there are any: an instance of the store has tags.
+    is_used: bool,
+    stacks: Stacks,
 }
 
 /// The exception that was thrown last.
@@ -107,6 +108,17 @@ impl Default for Threshold {
 }
 
 impl Exceptions {
+    /// An instance of this artifact becomes one of the store.
+    pub(crate) fn add_instance(&mut self, artifact: &Artifact<'_>) {
+        self.is_used |= !artifact.tags().is_empty();
+    }
+
+    /// The stacks on which guests wait, if there are exceptions.
+    #[cfg(feature = "async")]
+    pub(crate) fn stacks(&mut self) -> Option<&mut Stacks> {
+        self.is_used.then_some(&mut self.stacks)
+    }
+
     /// Makes this the exception that is thrown.
     pub(crate) fn set_thrown(&mut self, tag: Tag, values: &[u128]) {
         self.thrown.tag = Some(tag);
