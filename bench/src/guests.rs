@@ -20,6 +20,8 @@ pub(crate) enum Guest {
     Grown,
     /// Adds.
     Add,
+    /// Throws and catches.
+    Exceptions,
     /// Calls host functions that may wait.
     #[cfg(feature = "async")]
     Waiting,
@@ -133,6 +135,7 @@ impl Guest {
             Guest::Pages => "pages",
             Guest::Grown => "grown",
             Guest::Add => "add",
+            Guest::Exceptions => "exceptions",
             #[cfg(feature = "async")]
             Guest::Waiting => "waiting",
             #[cfg(feature = "async")]
@@ -156,6 +159,7 @@ impl Guest {
             Guest::Pages => include_str!("../guests/pages.wat"),
             Guest::Grown => include_str!("../guests/grown.wat"),
             Guest::Add => include_str!("../guests/add.wat"),
+            Guest::Exceptions => include_str!("../guests/exceptions.wat"),
             #[cfg(feature = "async")]
             Guest::Waiting => include_str!("../guests/waiting.wat"),
             #[cfg(feature = "async")]
@@ -187,7 +191,7 @@ impl Guest {
     /// An argument of the component's `run`, and what it must answer.
     pub(crate) fn run_case(self) -> Option<(u32, u32)> {
         match self {
-            Guest::Add | Guest::Bench | Guest::Pair | Guest::Real(_) => None,
+            Guest::Add | Guest::Bench | Guest::Exceptions | Guest::Pair | Guest::Real(_) => None,
             #[cfg(feature = "async")]
             Guest::Waiting | Guest::Tasks => None,
             // The first byte of the image.

@@ -291,6 +291,24 @@ const FIRST: &[Row] = &[
         work::guest_resource_new::<Theirs>,
     ),
     Row::time(
+        "exceptions.throw-near",
+        OFTEN,
+        work::throw_near::<Ours>,
+        work::throw_near::<Theirs>,
+    ),
+    Row::time(
+        "exceptions.throw-far",
+        OFTEN,
+        work::throw_far::<Ours>,
+        work::throw_far::<Theirs>,
+    ),
+    Row::amount(
+        "exceptions.unused",
+        Quantity::Ratio,
+        work::exceptions_unused::<Ours>,
+        work::exceptions_unused::<Theirs>,
+    ),
+    Row::time(
         "compile.wall",
         SELDOM,
         work::compile_large::<Ours>,

@@ -123,6 +123,7 @@ impl Runtime for Theirs {
         let mut config = Config::new();
         config.cranelift_opt_level(OptLevel::Speed);
         config.epoch_interruption(mode == Mode::Interruptible);
+        config.wasm_exceptions(true);
         #[cfg(feature = "async")]
         config.concurrency_support(mode == Mode::Tasks);
         if mode == Mode::Pooling {

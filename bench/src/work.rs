@@ -343,6 +343,43 @@ fn guest_bytes<'a, R: Runtime>(
     guest_loop(side, name, move |n| answer.wrapping_mul(n))
 }
 
+/// A throw that the caller catches.
+pub(crate) fn throw_near<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
+    throws(side, "throw-near")
+}
+
+/// A throw that a function ten frames away catches.
+pub(crate) fn throw_far<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
+    throws(side, "throw-far")
+}
+
+fn throws<'a, R: Runtime>(side: &'a Side<R>, name: &str) -> Result<Work<'a>> {
+    let artifact = side.artifact(Guest::Exceptions)?;
+    let mut guest = side.runtime.computer(&artifact, name).map_err(failed::<R>)?;
+    Ok(Box::new(move |calls| {
+        let answer = guest.run(black_box(calls as u32)).map_err(failed::<R>)?;
+        check::<R, _>("throw", answer, calls as u32)
+    }))
+}
+
+/// The time of calls in a `try_table` that throw nothing as a multiple of that without.
+pub(crate) fn exceptions_unused<R: Runtime>(side: &Side<R>) -> Result<f64> {
+    const CALLS: u32 = 100_000;
+    let artifact = side.artifact(Guest::Exceptions)?;
+    let open = |name| side.runtime.computer(&artifact, name).map_err(failed::<R>);
+    let (mut guarded, mut plain) = (open("guarded")?, open("plain")?);
+    let expected = plain.run(CALLS).map_err(failed::<R>)?;
+    let work = |guest: &mut R::Computer, calls: u64| {
+        (0..calls).try_for_each(|_| {
+            let answer = guest.run(black_box(CALLS)).map_err(failed::<R>)?;
+            check::<R, _>("calls", answer, expected)
+        })
+    };
+    let with: Work<'_> = Box::new(|calls| work(&mut guarded, calls));
+    let without: Work<'_> = Box::new(|calls| work(&mut plain, calls));
+    Ok(interleaved(with, without, COMPUTATIONS)?.ratio())
+}
+
 pub(crate) fn guest_add<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
     guest_loop(side, "add", |n| n)
 }

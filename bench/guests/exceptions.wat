@@ -1,0 +1,56 @@
+;; Throws and catches in a loop, near and ten frames away, and calls in a `try_table` that nothing
+;; throws in, beside the same without.
+(component
+  (core module $guest
+    (tag $e (param i32))
+    (func $throw (param i32) (throw $e (local.get 0)))
+    ;; Not the last call, so that the frame stays.
+    (func $far1 (param i32) (call $throw (local.get 0)) (call $nothing))
+    (func $far2 (param i32) (call $far1 (local.get 0)) (call $nothing))
+    (func $far3 (param i32) (call $far2 (local.get 0)) (call $nothing))
+    (func $far4 (param i32) (call $far3 (local.get 0)) (call $nothing))
+    (func $far5 (param i32) (call $far4 (local.get 0)) (call $nothing))
+    (func $far6 (param i32) (call $far5 (local.get 0)) (call $nothing))
+    (func $far7 (param i32) (call $far6 (local.get 0)) (call $nothing))
+    (func $far8 (param i32) (call $far7 (local.get 0)) (call $nothing))
+    (func $far9 (param i32) (call $far8 (local.get 0)) (call $nothing))
+    (func $nothing)
+    (func (export "throw-near") (param $n i32) (result i32) (local $sum i32)
+      (loop $l
+        (block $h (result i32)
+          (try_table (catch $e $h) (call $throw (i32.const 1)))
+          unreachable)
+        (local.set $sum (i32.add (local.get $sum)))
+        (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+      (local.get $sum))
+    (func (export "throw-far") (param $n i32) (result i32) (local $sum i32)
+      (loop $l
+        (block $h (result i32)
+          (try_table (catch $e $h) (call $far9 (i32.const 1)))
+          unreachable)
+        (local.set $sum (i32.add (local.get $sum)))
+        (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+      (local.get $sum))
+    ;; Small, but with more than a call around it.
+    (func $step (param $sum i32) (param $n i32) (result i32)
+      (if (i32.eqz (local.get $n)) (then (call $throw (local.get $sum))))
+      (i32.add (i32.mul (local.get $sum) (i32.const 5)) (local.get $n)))
+    (func (export "plain") (param $n i32) (result i32) (local $sum i32)
+      (loop $l
+        (local.set $sum (call $step (local.get $sum) (local.get $n)))
+        (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+      (local.get $sum))
+    (func (export "guarded") (param $n i32) (result i32) (local $sum i32)
+      (block $h (result i32)
+        (loop $l
+          (try_table (catch $e $h)
+            (local.set $sum (call $step (local.get $sum) (local.get $n))))
+          (br_if $l (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+        (local.get $sum))))
+  (core instance $guest (instantiate $guest))
+  (func (export "throw-near") (param "n" u32) (result u32)
+    (canon lift (core func $guest "throw-near")))
+  (func (export "throw-far") (param "n" u32) (result u32)
+    (canon lift (core func $guest "throw-far")))
+  (func (export "plain") (param "n" u32) (result u32) (canon lift (core func $guest "plain")))
+  (func (export "guarded") (param "n" u32) (result u32) (canon lift (core func $guest "guarded"))))
