@@ -130,7 +130,9 @@ impl<R> Fiber<R> {
         });
         if is_noted && let Some(stacks) = stacks() {
             // SAFETY: the fiber is suspended, so that who has suspended it is on its stack.
-            let pointer = self.suspender.map(|by| unsafe { by.as_ref() }.stack_pointer());
+            let pointer = self
+                .suspender
+                .map(|by| unsafe { by.as_ref() }.stack_pointer());
             let waits = !matches!(switched, Ok(Some(_)));
             stacks.leave(end, pointer.filter(|_| waits));
         }

@@ -5,6 +5,7 @@ mod common;
 
 mod bounds;
 mod core_suite;
+mod exceptions;
 mod folding;
 mod threads;
 mod vectors;
