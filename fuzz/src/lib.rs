@@ -12,6 +12,7 @@
 pub mod campaign;
 
 mod accesses;
+mod exceptions;
 mod host;
 mod interpreter;
 mod ours;

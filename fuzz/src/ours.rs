@@ -7,8 +7,10 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
-use cwasm::{CoreFunc, CoreVal, Engine, Extern, Module, ModuleInstance, Store, ValType};
-use cwasm_compiler::{Bounds, ErrorKind, OptLevel, Options};
+use cwasm::{
+    CoreException, CoreFunc, CoreVal, Engine, Extern, Module, ModuleInstance, Store, ValType,
+};
+use cwasm_compiler::{Bounds, ErrorKind, Features, OptLevel, Options};
 use cwasm_format::cpu::CpuLevel;
 
 use crate::host::Host;
@@ -83,12 +85,17 @@ impl Ours {
     }
 
     fn module(&self, wasm: &[u8], settings: Settings) -> Result<Option<Module>, String> {
+        let mut features = Features::default();
+        if let Err(error) = features.set("legacy-exceptions", true) {
+            return Err(error.to_string());
+        }
         let options = Options {
             opt: settings.opt,
             cpu: settings.cpu,
             bounds: settings.bounds,
             alias_analysis: settings.alias_analysis,
             jobs: NonZeroUsize::new(1),
+            features,
             ..Options::default()
         };
         let artifact = match cwasm_compiler::compile(wasm, &options) {
@@ -250,6 +257,10 @@ impl Instance for OurInstance {
 fn stop(error: &cwasm::Error) -> Stop {
     if error.is::<crate::host::Failed>() {
         return Stop::Trap(cwasm::TrapCode::HostError);
+    }
+    if let Some(exception) = error.downcast_ref::<CoreException>() {
+        let values: Vec<_> = exception.values().iter().copied().map(from_core).collect();
+        return Stop::Error(format!("an exception of {values:?}"));
     }
     match error.trap() {
         Some(trap) => Stop::Trap(trap.code()),

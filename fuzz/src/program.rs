@@ -7,7 +7,7 @@ use crate::rng::Rng;
 use crate::shape::{self, Kind, NotHere, Shape};
 use crate::targets::Target;
 use crate::value::Value;
-use crate::{accesses, smith};
+use crate::{accesses, exceptions, smith};
 
 /// The smallest and largest DNA of a case, in bytes.
 const DNA_SIZE: (u64, u64) = (256, 16384);
@@ -30,6 +30,8 @@ pub struct Case {
 pub(crate) struct Program {
     pub(crate) wasm: Vec<u8>,
     pub(crate) shape: Shape,
+    /// The same module with the instructions of exceptions before WebAssembly 3.0.
+    pub(crate) legacy: Option<Vec<u8>>,
     /// The module that exports what it imports, functions aside.
     pub(crate) provider: Option<(Vec<u8>, Shape)>,
     pub(crate) calls: Vec<Call>,
@@ -51,6 +53,8 @@ pub(crate) enum Proposals {
     Ours,
     /// Without what the interpreter has not, or does otherwise.
     Common,
+    /// As `Ours`, in modules that throw and catch.
+    Exceptions,
 }
 
 impl Case {
@@ -127,8 +131,18 @@ impl Case {
     /// The program; `None` if nothing can be made of the case.
     pub(crate) fn program(&self, proposals: Proposals) -> Option<Program> {
         let mut rng = Rng::new(self.choices);
+        let mut legacy = None;
         let wasm = match &self.wasm {
             Some(wasm) => wasm.clone(),
+            None if proposals == Proposals::Exceptions && !rng.one_in(4) => {
+                // The DNA is a seed: such a module is not made smaller by cutting it.
+                let seed = self.dna.iter().fold(self.choices, |seed, byte| {
+                    Rng::new(seed ^ u64::from(*byte)).next()
+                });
+                let forms = exceptions::module(&mut Rng::new(seed));
+                legacy = Some(forms.legacy);
+                forms.new
+            }
             None if rng.one_in(4) => accesses::module(&mut rng, &self.dna, proposals),
             None => smith::module(&mut rng, &self.dna, proposals)?,
         };
@@ -145,6 +159,7 @@ impl Case {
         Some(Program {
             wasm,
             shape,
+            legacy,
             provider,
             calls,
             rng,

@@ -218,7 +218,7 @@ pub(crate) fn provider(
     for (number, ty) in shape.items().enumerate() {
         // Two imports may be one item; the interpreter cannot copy from a memory or table to itself
         // by two names.
-        let may_share = proposals == Proposals::Ours || matches!(ty, EntityType::Global(_));
+        let may_share = proposals != Proposals::Common || matches!(ty, EntityType::Global(_));
         let mut same = made.iter().filter(|(made, ..)| may_share && *made == ty);
         let same = same.next().filter(|_| rng.one_in(2)).cloned();
         let item = same.unwrap_or_else(|| {

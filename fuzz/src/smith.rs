@@ -69,7 +69,7 @@ fn limits(rng: &mut Rng) -> Config {
 
 /// Switches proposals.
 fn switch(config: &mut Config, rng: &mut Rng, proposals: Proposals) {
-    let ours = proposals == Proposals::Ours;
+    let ours = proposals != Proposals::Common;
     let mut flag = || !rng.one_in(3);
     config.simd_enabled = flag();
     config.multi_value_enabled = flag();
@@ -90,7 +90,7 @@ fn switch(config: &mut Config, rng: &mut Rng, proposals: Proposals) {
     config.relaxed_simd_enabled = ours && !config.allow_floats;
     config.threads_enabled = ours && flag();
     config.compact_imports_enabled = ours;
-    config.exceptions_enabled = ours && flag();
+    config.exceptions_enabled = proposals == Proposals::Exceptions || ours && flag();
     config.gc_enabled = false;
 }
 

@@ -17,6 +17,8 @@ pub enum Target {
     Levels,
     /// With and without the alias analysis of Cranelift.
     Alias,
+    /// Exceptions with the instructions of WebAssembly 3.0 and with those before it.
+    Exceptions,
 }
 
 /// State that is kept from case to case.
@@ -45,7 +47,12 @@ pub struct Finding {
 
 impl Target {
     /// All of them.
-    pub const ALL: &'static [Target] = &[Target::Differential, Target::Levels, Target::Alias];
+    pub const ALL: &'static [Target] = &[
+        Target::Differential,
+        Target::Levels,
+        Target::Alias,
+        Target::Exceptions,
+    ];
 
     /// The name on the command line.
     pub fn name(self) -> &'static str {
@@ -53,6 +60,7 @@ impl Target {
             Target::Differential => "differential",
             Target::Levels => "levels",
             Target::Alias => "alias",
+            Target::Exceptions => "exceptions",
         }
     }
 
@@ -66,6 +74,7 @@ impl Target {
         match self {
             Target::Differential => Proposals::Common,
             Target::Levels | Target::Alias => Proposals::Ours,
+            Target::Exceptions => Proposals::Exceptions,
         }
     }
 }
@@ -83,6 +92,7 @@ impl Lab {
             Target::Differential => self.differential(&mut program),
             Target::Levels => self.levels(&mut program),
             Target::Alias => self.alias(&mut program),
+            Target::Exceptions => self.exceptions(&mut program),
         };
         checked.map_err(|message| {
             let wasm = program.wasm;
@@ -129,6 +139,28 @@ impl Lab {
         agree(program, [self.ours(program, on)?, self.ours(program, off)?])
     }
 
+    fn exceptions(&self, program: &mut Program) -> Result<Option<Report>, String> {
+        let low = Settings {
+            opt: OptLevel::None,
+            ..Settings::default()
+        };
+        let any = any_settings(program);
+        let mut sides = vec![
+            self.ours(program, low)?,
+            self.ours(program, Settings::default())?,
+            self.ours(program, any)?,
+        ];
+        if let Some(legacy) = program.legacy.take() {
+            let new = std::mem::replace(&mut program.wasm, legacy);
+            for settings in [low, any] {
+                let (name, log) = self.ours(program, settings)?;
+                sides.push((format!("the legacy form with {name}"), log));
+            }
+            program.legacy = Some(std::mem::replace(&mut program.wasm, new));
+        }
+        agree(program, sides)
+    }
+
     fn ours(&self, program: &Program, settings: Settings) -> Result<(String, Option<Log>), String> {
         let compiled = self.ours.compile(program, settings)?;
         let log = compiled.map(|compiled| run::run(&compiled, program));
@@ -152,9 +184,9 @@ fn any_settings(program: &mut Program) -> Settings {
 }
 
 /// Compares each side's log with the first's. One that has none does not support the program.
-fn agree<const N: usize>(
+fn agree(
     program: &Program,
-    sides: [(String, Option<Log>); N],
+    sides: impl IntoIterator<Item = (String, Option<Log>)>,
 ) -> Result<Option<Report>, String> {
     let mut sides = sides
         .into_iter()

@@ -40,6 +40,11 @@ fn alias() {
 }
 
 #[test]
+fn exceptions() {
+    smoke(Target::Exceptions);
+}
+
+#[test]
 fn a_case_is_the_same_each_time() {
     let case = Case::from_seed(0x1234);
     assert_eq!(Case::from_bytes(&case.to_bytes()).unwrap(), case);

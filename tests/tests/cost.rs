@@ -10,17 +10,21 @@ use std::time::Duration;
 use Instruction::{
     Block, BrIf, BrTable, Call, Else, End, I32Add, I32Const, I32GtS, I32Load, I32LtU, I32Mul,
     I32Store, I32Sub, I32WrapI64, I32x4Add, I32x4ExtractLane, I64Const, If, LocalGet, LocalSet,
-    LocalTee, Loop, V128Const,
+    LocalTee, Loop, Rethrow, Try, TryTable, V128Const,
 };
 use cwasm::{CoreVal, Extern, Store};
-use cwasm_compiler::{Emit, Options, Output, compile_with};
+use cwasm_compiler::{Emit, Features, Options, Output, compile_with};
 use cwasm_tests::artifact::Workshop;
 use wasm_encoder::{
-    BlockType, CodeSection, ExportKind, ExportSection, Function, FunctionSection, Instruction,
-    MemArg, MemArgTarget, MemorySection, MemoryType, TypeSection, ValType,
+    BlockType, Catch as Clause, CodeSection, ExportKind, ExportSection, Function, FunctionSection,
+    Instruction, MemArg, MemArgTarget, MemorySection, MemoryType, TagKind, TagSection, TagType,
+    TypeSection, ValType,
 };
 
 type Body = Vec<Instruction<'static>>;
+
+/// How many tags there are.
+const TAGS: u32 = 100;
 
 /// Held by each test.
 fn alone() -> MutexGuard<'static, ()> {
@@ -30,8 +34,11 @@ fn alone() -> MutexGuard<'static, ()> {
 
 /// Compiles as a build does, on one thread.
 fn compile(module: &[u8], emit: Emit) -> Output {
+    let mut features = Features::default();
+    features.set("legacy-exceptions", true).unwrap();
     let options = Options {
         jobs: std::num::NonZeroUsize::new(1),
+        features,
         ..Options::default()
     };
     compile_with(module, &options, emit, &|_| {}).unwrap()
@@ -41,6 +48,14 @@ fn compile(module: &[u8], emit: Emit) -> Output {
 fn module(locals: u32, body: &[Instruction<'_>]) -> Vec<u8> {
     let mut types = TypeSection::new();
     types.ty().function([ValType::I32], [ValType::I32]);
+    types.ty().function([], []);
+    let mut tags = TagSection::new();
+    for _ in 0..TAGS {
+        tags.tag(TagType {
+            kind: TagKind::Exception,
+            func_type_idx: 1,
+        });
+    }
     let mut funcs = FunctionSection::new();
     funcs.function(0);
     let mut memories = MemorySection::new();
@@ -65,6 +80,7 @@ fn module(locals: u32, body: &[Instruction<'_>]) -> Vec<u8> {
         .section(&types)
         .section(&funcs)
         .section(&memories)
+        .section(&tags)
         .section(&exports)
         .section(&code);
     module.finish()
@@ -279,6 +295,63 @@ fn calls(n: u32) -> (u32, Body) {
     (n, body)
 }
 
+/// `try_table`s in each other, with a call in each.
+fn nested_tries(n: u32) -> (u32, Body) {
+    let mut body = Body::new();
+    for index in 0..n {
+        let tag = index % TAGS;
+        let catches = vec![Clause::One { tag, label: 0 }];
+        body.extend([
+            Block(BlockType::Empty),
+            TryTable(BlockType::Empty, catches.into()),
+            LocalGet(0),
+            Call(0),
+            LocalSet(0),
+        ]);
+    }
+    body.extend(vec![End; 2 * n as usize]);
+    body.push(LocalGet(0));
+    (0, body)
+}
+
+/// A `try_table` with many clauses and many calls.
+fn wide_try(n: u32) -> (u32, Body) {
+    let catches = (0..n).map(|index| Clause::One {
+        tag: index % TAGS,
+        label: 0,
+    });
+    let catches: Vec<Clause> = catches.collect();
+    let mut body = vec![
+        Block(BlockType::Empty),
+        TryTable(BlockType::Empty, catches.into()),
+    ];
+    for _ in 0..n {
+        body.extend([LocalGet(0), Call(0), LocalSet(0)]);
+    }
+    body.extend([End, End, LocalGet(0)]);
+    (0, body)
+}
+
+/// The same in the legacy form, each with a clause that calls and throws again.
+fn legacy_tries(n: u32) -> (u32, Body) {
+    let mut body = Body::new();
+    for _ in 0..n {
+        body.extend([Try(BlockType::Empty), LocalGet(0), Call(0), LocalSet(0)]);
+    }
+    for index in 0..n {
+        body.extend([
+            Instruction::Catch(index % TAGS),
+            LocalGet(0),
+            Call(0),
+            LocalSet(0),
+            Rethrow(0),
+            End,
+        ]);
+    }
+    body.push(LocalGet(0));
+    (0, body)
+}
+
 fn vectors(n: u32) -> (u32, Body) {
     let mut body = vec![V128Const(1)];
     for index in 0..n {
@@ -355,7 +428,7 @@ type Shape = fn(u32) -> (u32, Body);
 #[test]
 fn work_grows_as_the_input_does() {
     let _alone = alone();
-    let shapes: [(&str, Shape, u32); 10] = [
+    let shapes: [(&str, Shape, u32); 13] = [
         ("nested loops", nested_loops, 200),
         ("live values", live_values, 6_000),
         ("a table", table, 6_000),
@@ -366,6 +439,9 @@ fn work_grows_as_the_input_does() {
         ("constants", constants, 5_000),
         ("calls", calls, 4_000),
         ("vectors", vectors, 4_000),
+        ("nested tries", nested_tries, 1_000),
+        ("a wide try", wide_try, 1_000),
+        ("legacy tries", legacy_tries, 1_000),
     ];
     for (name, shape, n) in shapes {
         let time = |n: u32| {

@@ -8,7 +8,6 @@ use crate::support::{Folder, cwasm};
 fn all_that_is_not_supported_is_listed() {
     let folder = Folder::new();
     let text = r#"(component
-      (core module $tags (tag (param i32)))
       (core module $gc (type (struct)))
       (core module $stacks (type $f (func)) (type (cont $f)))
       (core module $m (memory (export "m") 1))
@@ -22,7 +21,6 @@ fn all_that_is_not_supported_is_listed() {
     let ran = cwasm(&["compile", &file]);
     let parts = [
         "not supported yet: ",
-        "exceptions (at offset 0x",
         "gc (at offset 0x",
         "stack-switching (at offset 0x",
         "component-model error-context (error-context.drop, error-context.new) (at offset 0x",
@@ -80,17 +78,17 @@ fn parts_of_components_have_the_names_of_the_field() {
     }
 }
 
-/// `try` and `catch` were WebAssembly once, and are what many toolchains still make.
+/// `try` and `catch` were WebAssembly once, and are what many toolchains still make: the command
+/// takes them unless they are switched off.
 #[test]
-fn legacy_exceptions_are_not_invalid() {
+fn legacy_exceptions_can_be_switched_off() {
     let folder = Folder::new();
     let text = "(module (tag $t) (func try catch $t end) (func try delegate 0) (func try catch_all rethrow 0 end))";
     let file = folder.file("legacy.wat", text);
-    for command in ["compile", "run"] {
-        cwasm(&[command, &file]).fails(
-            1,
-            &["not supported yet: ", "legacy-exceptions", "exceptions ("],
-        );
+    assert!(cwasm(&["compile", &file]).0.status.success());
+    for feature in ["-legacy-exceptions", "-exceptions"] {
+        let command = ["compile", &file, "--feature", feature];
+        cwasm(&command).fails(1, &["exceptions", "switched off"]);
     }
     let ran = cwasm(&["inspect", &file]);
     assert!(

@@ -5,12 +5,14 @@ use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::isa::{self, OwnedTargetIsa};
 use cranelift_codegen::{Context, ir};
 use cwasm_format::cpu::CpuLevel;
+use cwasm_format::exports::IMPORTED;
+use cwasm_format::header::NONE;
 
 use super::{TranslateState, translate_function};
 use crate::decode::decode;
 use crate::env::{
     ConstValue, Env, FuncLoc, FuncRefs, GlobalLoc, MemoryBase, MemoryLoc, SegmentLoc, SegmentStart,
-    TableLoc,
+    TableLoc, TagLoc,
 };
 use crate::error::Result;
 use crate::features::Features;
@@ -89,6 +91,14 @@ pub(crate) fn env<'a>(module: &'a Module<'a>, refs: FuncRefs) -> Env<'a> {
             },
         }
     });
+    let tags = (0..module.tags.len()).map(|index| TagLoc {
+        number: index as u32,
+        slot: match (open, imported(index, module.imported_tags)) {
+            (false, _) => NONE,
+            (true, false) => slot(index),
+            (true, true) => slot(index) | IMPORTED,
+        },
+    });
     let segment = |index: usize, start| {
         Some(SegmentLoc {
             start,
@@ -102,6 +112,7 @@ pub(crate) fn env<'a>(module: &'a Module<'a>, refs: FuncRefs) -> Env<'a> {
         tables: tables.collect(),
         memories: memories.collect(),
         globals: globals.collect(),
+        tags: tags.collect(),
         data: (0..module.data.len())
             .map(|index| segment(index, SegmentStart::Data(64 * index as u32)))
             .collect(),

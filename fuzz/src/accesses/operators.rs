@@ -142,7 +142,7 @@ const ATOMICS: &[Operator] = &[
 /// One of the instructions, plain ones most often.
 pub(super) fn pick(rng: &mut Rng, proposals: Proposals) -> Operator {
     match rng.below(16) {
-        0 if proposals == Proposals::Ours => rng.pick(ATOMICS),
+        0 if proposals != Proposals::Common => rng.pick(ATOMICS),
         1..4 => rng.pick(VECTORS),
         _ => rng.pick(OPERATORS),
     }

@@ -38,6 +38,9 @@ pub struct ThrownTag {
     pub core_instance: u32,
     /// The tag's index in the core module.
     pub tag_index: u32,
+    /// The function that has thrown the exception first: what has caught it since, to clean up,
+    /// has thrown it again.
+    pub thrown_by: Option<Frame>,
 }
 
 impl fmt::Display for ThrownTag {
@@ -46,6 +49,7 @@ impl fmt::Display for ThrownTag {
             name,
             core_instance,
             tag_index,
+            ..
         } = self;
         write!(f, "tag {tag_index} of core instance {core_instance}")?;
         match name {
@@ -123,7 +127,11 @@ impl fmt::Display for Trap {
         if self.truncated {
             f.write_str("\n  ... and more")?;
         }
-        Ok(())
+        let thrown_by = self.tag.as_ref().and_then(|tag| tag.thrown_by.as_ref());
+        match thrown_by.filter(|frame| self.frames.first() != Some(frame)) {
+            Some(frame) => write!(f, "\n  thrown by {:#8x} - {frame}", frame.text_offset),
+            None => Ok(()),
+        }
     }
 }
 
@@ -199,6 +207,7 @@ fn thrown_tag(store: &StoreOpaque) -> Option<ThrownTag> {
         name: name.map(str::to_owned),
         core_instance: record.core_instance,
         tag_index: record.index,
+        thrown_by: resolve_frame(origin.pc),
     })
 }
 
@@ -242,6 +251,7 @@ mod tests {
         };
         let trap = Trap {
             code: TrapCode::Unreachable,
+            tag: None,
             frames: [frame(Some("run")), frame(None)].into(),
             truncated: true,
         };

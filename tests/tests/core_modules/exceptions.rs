@@ -111,6 +111,28 @@ fn what_leaves_a_call_is_a_typed_error() {
 }
 
 #[test]
+fn a_trap_says_who_has_thrown_first() {
+    let text = r#"(module
+        (tag $e)
+        (func $throws (throw $e))
+        (func (export "cleans-up")
+          (block $h (result exnref)
+            (try_table (catch_all_ref $h) (call $throws))
+            (return))
+          throw_ref))"#;
+    let mut guest = Guest::new(text, none);
+    let error = guest.call("cleans-up", &[]).unwrap_err();
+    let trap = error.trap().unwrap();
+    let thrown_by = trap.tag().unwrap().thrown_by.as_ref().unwrap();
+    assert_eq!((thrown_by.func_index, trap.frames()[0].func_index), (0, 1));
+    let text = trap.to_string();
+    assert!(
+        text.contains("\n  thrown by ") && text.ends_with("function 0>"),
+        "{text}"
+    );
+}
+
+#[test]
 fn modules_export_and_import_tags() {
     let workshop = Workshop::new();
     let wasm = wat::parse_str(THROWS).unwrap();
@@ -511,4 +533,52 @@ fn a_table_of_the_host_keeps_exceptions() {
         vec![Extern::Table(table), Extern::Global(global)]
     });
     assert_eq!(guest.number("run", 200_000), 7);
+}
+
+#[test]
+fn code_that_throws_for_ever_is_stopped() {
+    let text = r#"(module
+        (tag $e (param i32))
+        (func $throw (param i32) (throw $e (local.get 0)))
+        (func (export "loop") (param i32)
+          (loop $l
+            (block $h (result i32)
+              (try_table (catch $e $h) (call $throw (local.get 0)))
+              unreachable)
+            (br_if $l)))
+        ;; A handler in each frame goes on in another one: no loop, and no end in this life.
+        (func $both (export "both") (param $n i32)
+          (if (i32.eqz (local.get $n)) (then (throw $e (i32.const 0))))
+          (block $h (result i32)
+            (try_table (catch $e $h) (call $both (i32.sub (local.get $n) (i32.const 1))))
+            (return))
+          drop
+          (call $both (i32.sub (local.get $n) (i32.const 1))))
+        ;; Nothing but handlers that throw again.
+        (func (export "again") (param i32) (local $x exnref)
+          (block $first (result exnref)
+            (try_table (catch_all_ref $first) (call $throw (local.get 0)))
+            unreachable)
+          (loop $l (param exnref)
+            (local.set $x)
+            (try_table (catch_all_ref $l) (throw_ref (local.get $x))))))"#;
+    for (name, argument) in [("loop", 1), ("both", 60), ("again", 1)] {
+        let workshop = Workshop::with_options(Options {
+            interruptible: true,
+            ..Options::default()
+        });
+        let mut guest = Guest::try_new(&workshop, text, none).unwrap();
+        let handle = guest.store.interrupt_handle();
+        let thread = std::thread::spawn(move || {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            handle.interrupt().unwrap();
+        });
+        let error = guest.call(name, &[CoreVal::I32(argument)]).unwrap_err();
+        assert_eq!(
+            error.trap().map(Trap::code),
+            Some(TrapCode::Interrupt),
+            "{name}"
+        );
+        thread.join().unwrap();
+    }
 }

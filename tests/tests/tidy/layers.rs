@@ -133,7 +133,9 @@ const COMPILER_CIRCLES: &[(&[&str], &str)] = &[
     (
         &[
             "translate/control.rs",
+            "translate/exceptions.rs",
             "translate/interrupt.rs",
+            "translate/legacy.rs",
             "translate/mod.rs",
             "translate/operators.rs",
             "translate/unroll.rs",

@@ -73,6 +73,8 @@ pub(crate) struct Origin {
     pub(crate) context: usize,
     /// The number of the tag in its unit.
     pub(crate) tag: u32,
+    /// The address of the call that has thrown it first.
+    pub(crate) pc: usize,
 }
 
 /// An exception that a reference may keep.

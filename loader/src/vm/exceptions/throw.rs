@@ -37,9 +37,12 @@ pub(crate) unsafe extern "C" fn throw(
 ) -> ! {
     // SAFETY: as the caller says.
     let identity = unsafe { identity(context, tag) };
+    // SAFETY: as the caller says.
+    let caller = unsafe { Caller::of_frame(frame) };
     let origin = Origin {
         context: context.addr().get(),
         tag,
+        pc: caller.map_or(0, |caller| caller.return_address - 1),
     };
     let tag = Tag {
         identity,
