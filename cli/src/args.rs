@@ -303,12 +303,12 @@ impl CompileArgs {
                 Bounds::Guard => cwasm_compiler::Bounds::Guard,
                 Bounds::Check => cwasm_compiler::Bounds::Check,
             },
-            ..Options::default()
+            ..default_options()
         }
     }
 
     fn features(&self) -> Features {
-        let mut features = default_features();
+        let mut features = default_options().features;
         for Feature { name, on } in &self.features {
             // The name is known, because it was parsed.
             let _ = features.set(name, *on);
@@ -342,13 +342,13 @@ pub(crate) struct Feature {
     on: bool,
 }
 
-/// What the command takes unless it is switched off: also what WebAssembly has replaced, but
-/// published modules still use.
-fn default_features() -> Features {
-    let mut features = Features::default();
+/// The options of all commands: what WebAssembly has replaced is taken, too, because published
+/// modules still use it.
+pub(crate) fn default_options() -> Options {
+    let mut options = Options::default();
     // The name is known.
-    let _ = features.set("legacy-exceptions", true);
-    features
+    let _ = options.features.set("legacy-exceptions", true);
+    options
 }
 
 fn feature(text: &str) -> Result<Feature, cwasm_compiler::Error> {

@@ -2,12 +2,13 @@
 //! compiled.
 
 use cwasm::Result;
-use cwasm_compiler::{ErrorKind, Need, Options, Outline, OutlineItem};
+use cwasm_compiler::{ErrorKind, Need, Outline, OutlineItem};
 use cwasm_format::escape;
 use cwasm_format::exports::kind;
 use cwasm_format::header::Kind;
 use serde::Serialize;
 
+use crate::args::default_options;
 use crate::input::{self, Name};
 use crate::inspect::{Annotations, Item, component_items, core_type, lines};
 use crate::output;
@@ -37,7 +38,7 @@ struct Feature {
 
 /// Prints the kind, needs, imports and exports of a component or core module.
 pub(crate) fn inspect(name: Name<'_>, wasm: &[u8], json: bool) -> Result<()> {
-    let outline = cwasm_compiler::outline(wasm, &Options::default())
+    let outline = cwasm_compiler::outline(wasm, &default_options())
         .map_err(|error| input::cannot_compile(name, error))?;
     let facts = facts(&outline, wasm.len());
     if json {

@@ -9,7 +9,7 @@ use cwasm_format::types::FuncType;
 use cwasm_format::wit::Wit;
 use cwasm_wasi::{Command, Exit, WasiCtx, p3};
 
-use crate::args::RunArgs;
+use crate::args::{RunArgs, default_options};
 use crate::input::Name;
 use crate::invoke::Call;
 use crate::limits::Timeout;
@@ -27,7 +27,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
     // Backtraces need names.
     let options = Options {
         debug: true,
-        ..Options::default()
+        ..default_options()
     };
     let component = open(&engine, &args.file, &args.limits, &options)?;
     let call = args.invoke.as_deref().map(Call::parse).transpose()?;

@@ -10,7 +10,7 @@ use cwasm_compiler::Options;
 use cwasm_wasi::{Command, Exit, WasiCtx};
 use tempfile::TempDir;
 
-use crate::args::BenchArgs;
+use crate::args::{BenchArgs, default_options};
 use crate::input::{self, Input, Kind, Name};
 use crate::invoke::{self, Call};
 use crate::limits::Limits;
@@ -42,7 +42,7 @@ impl Artifact {
                 let wasm = input.read_program(args.limits.text_limit)?;
                 let options = Options {
                     debug: true,
-                    ..Options::default()
+                    ..default_options()
                 };
                 let start = Instant::now();
                 let compiled = cwasm_compiler::compile(&wasm, &options)

@@ -28,7 +28,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Semaphore;
 
-use crate::args::ServeArgs;
+use crate::args::{ServeArgs, default_options};
 use crate::input::Name;
 use crate::load::{linked, open};
 use crate::wasi::Version;
@@ -61,7 +61,7 @@ pub(crate) fn serve(args: &ServeArgs) -> Result<()> {
     let options = Options {
         debug: true,
         interruptible: true,
-        ..Options::default()
+        ..default_options()
     };
     let component = open(&engine, &args.file, &args.limits, &options)?;
     let mut names = component.exports().map(|(name, _)| name);

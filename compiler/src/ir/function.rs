@@ -1,4 +1,4 @@
-//! Starts functions, and lets them refer to symbols.
+//! Empties and starts functions, and lets them refer to symbols.
 
 use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{
@@ -16,6 +16,13 @@ pub(crate) fn begin(builder: &mut FunctionBuilder<'_>, signature: ir::Signature)
     builder.switch_to_block(entry);
     builder.seal_block(entry);
     entry
+}
+
+/// Makes the function empty. Cranelift's own function leaves the exception tables of the one before
+/// (version 0.135), and its passes go through all of them.
+pub(crate) fn clear(func: &mut ir::Function) {
+    func.clear();
+    func.dfg.exception_tables.clear();
 }
 
 /// Declares that code calls `symbol`.

@@ -191,7 +191,8 @@ impl Translator<'_, '_> {
         let parent = self.scope();
         let around = parent.map_or(0, |ScopeId(id)| self.exceptions.scopes[id as usize].count);
         let clauses = first..self.exceptions.clauses.len();
-        let dispatches = clauses.len() > MAX_CLAUSES || around > MAX_AROUND;
+        let is_large = clauses.len() > MAX_CLAUSES || around > MAX_AROUND;
+        let dispatches = is_large && !clauses.is_empty();
         let scope = Scope {
             parent,
             count: match dispatches {

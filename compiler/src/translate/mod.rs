@@ -55,6 +55,7 @@ use self::operators::Translator;
 pub(crate) use self::references::References;
 use crate::env::Env;
 use crate::error::Result;
+use crate::ir::function::clear;
 use crate::ir::types::{core_signature, value_type};
 
 /// Buffers that translation reuses for the next function; one per thread.
@@ -91,7 +92,7 @@ pub(crate) fn translate_function(
             unrolls: state.unrolls,
             ..TranslateState::default()
         };
-        func.clear();
+        clear(func);
         result = translate(env, func_index, isa, state, func, true);
     }
     if result.is_err() {

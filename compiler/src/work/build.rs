@@ -11,6 +11,7 @@ use crate::canon::adapter::Sharing;
 use crate::canon::{adapter, concurrent, handles, thunk, trampoline};
 use crate::error::Result;
 use crate::ir::check::Checks;
+use crate::ir::function::clear;
 use crate::ir::symbol::Symbol;
 use crate::ir::types::core_signature;
 use crate::isa::Target;
@@ -75,7 +76,9 @@ pub(crate) fn build(
         target,
         sharing,
     } = job;
+    worker.context.clear();
     let func = &mut worker.context.func;
+    clear(func);
     if let Entry::Core { instance, index } = *entry {
         let env = &unit.envs[instance as usize];
         let state = &mut worker.translate;

@@ -13,7 +13,6 @@ pub(crate) fn clif(list: &WorkList, job: Job<'_, '_>) -> Result<String> {
     let mut worker = Worker::new();
     let bodies = leaves::bodies(list, job);
     for (place, entry) in list.entries.iter().enumerate() {
-        worker.context.clear();
         build(entry, job, &bodies, &mut worker)?;
         // Writing to a string cannot fail.
         let _ = writeln!(

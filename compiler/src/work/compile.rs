@@ -235,7 +235,6 @@ fn compile_entry(
     bodies: &Bodies,
     worker: &mut Worker,
 ) -> Result<CompiledFunction> {
-    worker.context.clear();
     build(entry, job, bodies, worker)?;
     let context = &mut worker.context;
     // An item that a component gives to an imported module may come back as that module's export:

@@ -57,7 +57,6 @@ fn add(
     worker: &mut Worker,
     is_fit: impl FnOnce(&ir::Function) -> bool,
 ) {
-    worker.context.clear();
     if build(entry, job, bodies, worker).is_err() {
         *worker = Worker::new();
         return;

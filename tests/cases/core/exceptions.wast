@@ -477,3 +477,17 @@
 (assert_return (invoke "unknown" (i32.const 5)) (i32.const -3))
 (assert_return (invoke "all-at-end" (i32.const 99)) (i32.const -6))
 (assert_return (invoke "all-at-end" (i32.const 39)) (i32.const 1521))
+
+;; Without clauses, inside of more others than the tables have.
+(module
+  (tag $e)
+  (func $throw (throw $e))
+  (func (export "empty") (result i32)
+    (block $h
+      (try_table (catch $e $h) (try_table (catch $e $h) (try_table (catch $e $h)
+      (try_table (catch $e $h) (try_table (catch $e $h) (try_table (catch $e $h)
+      (try_table (catch $e $h) (try_table (catch $e $h) (try_table (catch $e $h)
+      (try_table (catch $e $h) (try_table (try_table (call $throw)))))))))))))
+      (return (i32.const 0)))
+    (i32.const 1)))
+(assert_return (invoke "empty") (i32.const 1))
