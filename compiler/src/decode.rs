@@ -259,8 +259,8 @@ fn element(element: wasmparser::Element<'_>) -> Result<Element<'_>> {
     Ok(Element { mode, items })
 }
 
-/// Reads the names of functions and tags. A name section never makes a module invalid: names that cannot be
-/// read are left out.
+/// Reads the names of functions and tags. A name section never makes a module invalid: names that
+/// cannot be read are left out.
 fn names<'a>(module: &mut Module<'a>, section: &wasmparser::CustomSectionReader<'a>) {
     let wasmparser::KnownCustom::Name(names) = section.as_known() else {
         return;

@@ -62,10 +62,10 @@ builtins! {
     /// Leaves wasm with a trap: resumes the innermost entry thunk above the frame at `frame`.
     Raise = "raise" (code: I64, frame: I64) -> Returns::Never;
     /// Throws an exception of tag `tag` of the unit, whose `count` values are at `values`, 16 bytes
-    /// each. The trampoline adds the frame pointer of its own frame.
+    /// each. The trampoline adds its own frame pointer.
     Throw = "throw" (tag: I32, values: I64, count: I64) -> Returns::Never;
-    /// Throws the exception of a reference, which is not null. The trampoline adds the frame pointer
-    /// of its own frame.
+    /// Throws the exception of a reference, which is not null. The trampoline adds its own frame
+    /// pointer.
     ThrowRef = "throw_ref" (exception: I64) -> Returns::Never;
     /// Grows the memory described at `memory` by `delta` pages; returns the old size in pages,
     /// or -1.

@@ -13,13 +13,13 @@
 //! register the address of the exception's values, which the loader keeps until the next throw:
 //!
 //! ```text
-//! | reference to the exception, if it is caught with one: 16 bytes | value 0: 16 bytes | value 1 ...
+//! | reference, if it is caught with one | tag | value 0: 16 bytes | value 1 ...
 //! ```
 //!
 //! In a closed unit all frames between a throw and a thunk belong to one instance, so that the
-//! number of a tag tells it from all others. Of an open unit, whose tags may come from elsewhere, the
-//! handler's function keeps its context in its frame, through which the numbers become addresses
-//! of [`VmTag`](crate::vmctx::VmTag)s.
+//! number of a tag tells it from all others. Of an open unit, whose tags may come from elsewhere,
+//! the handler's function keeps its context in its frame, through which the numbers become
+//! addresses of [`VmTag`](crate::vmctx::VmTag)s.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -90,7 +90,7 @@ pub mod catch {
     pub const BOUNDARY: u32 = 1 << 26;
 }
 
-/// Bytes of a value of an exception, and of the reference before the first one.
+/// Bytes of a value of an exception, and of reference and tag before the first one.
 pub const VALUE_SIZE: u32 = 16;
 
 const _: () = assert!(size_of::<TagRecord>() == 24 && size_of::<CatchList>() == 16);

@@ -15,7 +15,7 @@ use crate::resources::UseRange;
 /// | resource type | `VmHostImport` | the host's destructor, or zero |
 /// | core module | nothing | |
 /// | core function | `VmFuncImport` | code, context and reference of the callee |
-/// | core table, memory, global, tag | `u64` | address of the `VmTable`, `VmMemory`, value, `VmTag` |
+/// | other core items | `u64` | address of the `VmTable`, `VmMemory`, value or `VmTag` |
 ///
 /// A component's functions inside an imported instance are named by path, as exports are. `slot` is
 /// `NONE` where nothing in the unit uses the import. Core items that a component imports are

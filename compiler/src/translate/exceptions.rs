@@ -11,8 +11,8 @@
 //! ([`cwasm_format::exceptions`]).
 //!
 //! The clauses at a call are bounded, so that the tables are not quadratic in the size of a
-//! function: a `try_table` with many, or in many others, catches all exceptions itself, and its code
-//! compares tags and throws again what none of its clauses catches.
+//! function: a `try_table` with many, or in many others, catches all exceptions itself; its code
+//! compares tags, and throws again what none of its clauses catches.
 
 use std::ops::Range;
 

@@ -144,7 +144,7 @@ impl CoreException {
             identity: self.tag.item.address.as_ptr().expose_provenance() as u64,
             origin: None,
         };
-        store.exceptions.throw_by_host(tag, &values);
+        store.exceptions().throw_by_host(tag, &values);
         Ok(())
     }
 }
@@ -172,7 +172,8 @@ pub struct CoreExnRef {
 impl CoreExnRef {
     /// The reference that wasm of the store holds as these bits; `None` for null.
     pub(super) fn of_bits(bits: u64, store: &StoreOpaque) -> Option<CoreExnRef> {
-        store.exceptions.pin(bits).then(|| CoreExnRef {
+        let exceptions = store.exceptions_if_any()?;
+        exceptions.pin(bits).then(|| CoreExnRef {
             store: store.id(),
             reference: bits,
         })
@@ -192,7 +193,8 @@ impl CoreExnRef {
         let context = store.as_context();
         let store = context.opaque();
         check_store(self.store, store)?;
-        match store.exceptions.kept(self.reference) {
+        let exceptions = store.exceptions_if_any();
+        match exceptions.and_then(|exceptions| exceptions.kept(self.reference)) {
             Some((tag, values)) => CoreException::of(store, tag, values),
             None => Err(Error::msg("the store keeps no such exception")),
         }
@@ -205,8 +207,10 @@ pub(super) fn attach(store: &StoreOpaque, error: Error) -> Error {
     let trap = error
         .trap()
         .filter(|trap| trap.code() == TrapCode::UncaughtException);
-    let exceptions = &store.exceptions;
-    let (Some(trap), Some(tag)) = (trap, exceptions.tag()) else {
+    let (Some(trap), Some(exceptions)) = (trap, store.exceptions_if_any()) else {
+        return error;
+    };
+    let Some(tag) = exceptions.tag() else {
         return error;
     };
     match CoreException::of(store, tag, exceptions.values()) {

@@ -114,11 +114,13 @@ impl<R> Fiber<R> {
 
     /// Switches to the fiber, and back.
     fn switch(&mut self, store: NonNull<StoreOpaque>, how: Resume) -> Result<Option<Outcome<R>>> {
-        let range = self.stack.range();
-        let end = range.end;
         // SAFETY: the store is ours while the fiber is not running (the contract of `new`).
-        let stacks = || unsafe { (*store.as_ptr()).exceptions.stacks() };
-        let is_noted = stacks().map(|stacks| stacks.resume(end)).is_some();
+        let has_exceptions = || unsafe { store.as_ref() }.exceptions_if_any().is_some();
+        let were_there = has_exceptions();
+        if were_there {
+            self.note_resumed(store);
+        }
+        let range = self.stack.range();
         let switched = sys::thread::with_stack(range, || {
             self.exchange(store);
             let result = self.coroutine.resume(how);
@@ -128,15 +130,38 @@ impl<R> Fiber<R> {
                 CoroutineResult::Return(outcome) => Some(outcome),
             }
         });
-        if is_noted && let Some(stacks) = stacks() {
-            // SAFETY: the fiber is suspended, so that who has suspended it is on its stack.
-            let pointer = self
-                .suspender
-                .map(|by| unsafe { by.as_ref() }.stack_pointer());
+        if has_exceptions() {
             let waits = !matches!(switched, Ok(Some(_)));
-            stacks.leave(end, pointer.filter(|_| waits));
+            self.note_left(store, were_there, waits);
         }
         switched
+    }
+
+    /// References to exceptions may be on the stack that runs.
+    #[cold]
+    #[inline(never)]
+    fn note_resumed(&self, store: NonNull<StoreOpaque>) {
+        let end = self.stack.range().end;
+        // SAFETY: the store is ours while the fiber is not running (the contract of `new`).
+        let exceptions = unsafe { &mut *store.as_ptr() }.exceptions();
+        exceptions.stacks.resume(end);
+    }
+
+    /// And on that of the fiber, if it waits.
+    #[cold]
+    #[inline(never)]
+    fn note_left(&self, store: NonNull<StoreOpaque>, was_noted: bool, waits: bool) {
+        let end = self.stack.range().end;
+        // SAFETY: the store is ours while the fiber is not running (the contract of `new`).
+        let stacks = &mut unsafe { &mut *store.as_ptr() }.exceptions().stacks;
+        if was_noted {
+            stacks.leave();
+        }
+        if waits && let Some(suspender) = self.suspender {
+            // SAFETY: the fiber is suspended, so that who has suspended it is on its stack.
+            let pointer = unsafe { suspender.as_ref() }.stack_pointer();
+            stacks.suspend(end, pointer);
+        }
     }
 
     /// The stack of a fiber that is over.

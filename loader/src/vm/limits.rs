@@ -243,6 +243,8 @@ pub(crate) struct Usage {
     mappings: usize,
     /// Handles that the instances' tables have room for.
     pub(crate) handles: u32,
+    /// Whether an instance has tags.
+    pub(crate) has_tags: bool,
 }
 
 impl Usage {
@@ -252,6 +254,7 @@ impl Usage {
     /// The limit that the instance would exceed.
     pub(crate) fn with(&self, plan: &InstancePlan, limits: &StoreLimits) -> Result<Usage> {
         let usage = Usage {
+            has_tags: self.has_tags || plan.has_tags,
             instances: self.instances + 1,
             memories: self.memories + plan.memories.len(),
             tables: self.tables + plan.tables.len(),

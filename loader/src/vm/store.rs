@@ -53,7 +53,7 @@ pub(crate) struct StoreOpaque {
     interrupts: OnceLock<Arc<Interrupts>>,
     /// Core items that the host defined.
     pub(crate) host_items: HostItems,
-    pub(crate) exceptions: Exceptions,
+    exceptions: Option<Box<Exceptions>>,
     /// Resources that the host has.
     pub(crate) resources: HostHandles,
     #[cfg(feature = "async")]
@@ -147,7 +147,7 @@ impl StoreOpaque {
             limits: StoreLimits::default(),
             interrupts: OnceLock::new(),
             host_items: HostItems::default(),
-            exceptions: Exceptions::default(),
+            exceptions: None,
             resources: HostHandles::default(),
             #[cfg(feature = "async")]
             fibers: Fibers::default(),
@@ -344,7 +344,9 @@ impl StoreOpaque {
     }
 
     pub(crate) fn push_instance(&mut self, data: Arc<InstanceData>, owner: Owner, usage: Usage) {
-        self.exceptions.add_instance(&data.unit().artifact());
+        if usage.has_tags {
+            self.exceptions();
+        }
         let before = std::mem::replace(&mut self.usage, usage);
         self.instances.push(Owned {
             data,
@@ -361,6 +363,14 @@ impl StoreOpaque {
             self.usage = youngest.before;
             youngest.retire();
         }
+    }
+
+    pub(crate) fn exceptions(&mut self) -> &mut Exceptions {
+        self.exceptions.get_or_insert_default()
+    }
+
+    pub(crate) fn exceptions_if_any(&self) -> Option<&Exceptions> {
+        self.exceptions.as_deref()
     }
 
     /// All instances.

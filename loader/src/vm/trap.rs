@@ -198,7 +198,7 @@ pub(crate) fn take_trap(store: &mut StoreOpaque, status: u64) -> Error {
 
 /// The tag of the exception that was thrown last.
 fn thrown_tag(store: &StoreOpaque) -> Option<ThrownTag> {
-    let origin = store.exceptions.tag()?.origin?;
+    let origin = store.exceptions_if_any()?.tag()?.origin?;
     let is_origin = |instance: &&InstanceData| instance.context().addr().get() == origin.context;
     let artifact = store.instances().find(is_origin)?.unit().artifact();
     let record = artifact.tags().get(origin.tag as usize)?;

@@ -127,7 +127,7 @@ fn a_trap_says_who_has_thrown_first() {
     assert_eq!((thrown_by.func_index, trap.frames()[0].func_index), (0, 1));
     let text = trap.to_string();
     assert!(
-        text.contains("\n  thrown by ") && text.ends_with("function 0>"),
+        text.contains("\n  thrown by ") && text.ends_with("- throws"),
         "{text}"
     );
 }

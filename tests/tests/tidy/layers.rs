@@ -67,6 +67,10 @@ const LOADER_CIRCLES: &[(&[&str], &str)] = &[
         "a call of the host is a task, which calls the host's futures, which make calls",
     ),
     (
+        &["module/exception.rs", "module/func.rs"],
+        "a value may be a reference to an exception, which has values",
+    ),
+    (
         &[
             "values/lists.rs",
             "values/scalars.rs",

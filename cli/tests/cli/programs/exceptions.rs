@@ -1,4 +1,5 @@
-//! Programs that throw, as compilers of C, C++ and Rust make them, in both forms of the instructions.
+//! Programs that throw, as compilers of C, C++ and Rust make them, in both forms of the
+//! instructions.
 
 use super::guest;
 use crate::support::{Folder, cwasm};

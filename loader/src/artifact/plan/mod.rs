@@ -49,6 +49,8 @@ pub(crate) struct InstancePlan {
     pub(crate) init: Option<Code>,
     /// Context offset of the address of the page that interruptible code checks.
     pub(crate) interrupt_slot: Option<u32>,
+    /// Whether its code throws.
+    pub(crate) has_tags: bool,
 }
 
 /// A memory.
@@ -151,6 +153,7 @@ impl InstancePlan {
             module_instances,
             init,
             interrupt_slot: records.interrupt_slot(),
+            has_tags: !artifact.tags().is_empty(),
         })
     }
 

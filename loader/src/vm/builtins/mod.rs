@@ -118,7 +118,7 @@ unsafe extern "C" fn raise(context: Context, code: u64, frame: u64) -> ! {
     if code == Some(TrapCode::UncaughtException) {
         // SAFETY: compiled code of the store waits, and nothing else uses it.
         let store = unsafe { StoreOpaque::of_running(context) };
-        if store.exceptions.take_is_by_host() {
+        if store.exceptions().take_is_by_host() {
             // SAFETY: the caller's contract.
             unsafe { throw::deliver(store, frame as usize) }
         }

@@ -1,10 +1,11 @@
 //! Which kept exceptions a guest can still throw: those whose references are in memory that
 //! references may be in.
 //!
-//! These are the stacks of the store's guests, contexts (with globals and tables), tables that grew,
-//! and tables and globals of the host. All words there are taken for references that look like one
-//! (Boehm, Weiser: "Garbage Collection in an Uncooperative Environment"), so that neither code nor
-//! calls have anything to do for it. A word that is none keeps an exception too long, no more.
+//! These are the stacks of the store's guests, contexts (with globals and tables), tables that
+//! grew, and tables and globals of the host. All words there are taken for references that look
+//! like one (Boehm, Weiser: "Garbage Collection in an Uncooperative Environment"), so that neither
+//! code nor calls have anything to do for it. A word that is none keeps an exception too long, no
+//! more.
 #![allow(unsafe_code, reason = "reads stacks and contexts")]
 
 #[cfg(feature = "async")]
@@ -44,12 +45,14 @@ impl Stacks {
         self.resuming.push(start..sys::thread::stack_end());
     }
 
-    /// The fiber is left again: it is over, or waits with this stack pointer.
-    pub(crate) fn leave(&mut self, end: usize, pointer: Option<usize>) {
+    /// The fiber that was switched to last is left again.
+    pub(crate) fn leave(&mut self) {
         self.resuming.pop();
-        if let Some(pointer) = pointer {
-            self.suspended.insert(end, pointer - SAVED);
-        }
+    }
+
+    /// A fiber whose stack ends here waits with this stack pointer.
+    pub(crate) fn suspend(&mut self, end: usize, pointer: usize) {
+        self.suspended.insert(end, pointer - SAVED);
     }
 
     fn ranges(&self) -> impl Iterator<Item = Range<usize>> {
@@ -81,7 +84,7 @@ impl StoreOpaque {
     /// Drops kept exceptions that nothing refers to.
     #[cold]
     pub(super) fn collect_exceptions(&mut self) {
-        let mut exceptions = std::mem::take(&mut self.exceptions);
+        let mut exceptions = std::mem::take(self.exceptions());
         let mut marker = Marker::new(&mut exceptions);
         marker.stacks();
         for instance in self.instances() {
@@ -106,7 +109,7 @@ impl StoreOpaque {
         });
         let words = marker.finish();
         exceptions.sweep(words);
-        self.exceptions = exceptions;
+        *self.exceptions() = exceptions;
     }
 }
 

@@ -8,17 +8,17 @@
 //! ```
 //!
 //! What is thrown is copied into one buffer of the store, where its handler finds it
-//! ([`cwasm_format::exceptions`]). Only a handler that asks for a reference makes it one of the kept
-//! exceptions, whose number the reference holds. Nobody counts references: when many exceptions are
-//! kept, those are dropped that no word of memory which a guest's reference may be in looks like
-//! ([`collect`]).
+//! ([`cwasm_format::exceptions`]). Only a handler that asks for a reference makes it one of the
+//! kept exceptions, whose number the reference holds. Nobody counts references: when many
+//! exceptions are kept, those are dropped that no word of memory which a guest's reference may be
+//! in looks like ([`collect`]).
 
 mod collect;
 pub(crate) mod throw;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use cwasm_format::{Artifact, TrapCode};
+use cwasm_format::TrapCode;
 
 use collect::Stacks;
 
@@ -31,7 +31,7 @@ const OVERHEAD: usize = 64;
 /// The part of the limit that must be free after a collection.
 const ROOM: usize = 16;
 
-/// The exceptions of a store.
+/// The exceptions of a store that has any: an instance of it has tags, or the host throws.
 #[derive(Debug, Default)]
 pub(crate) struct Exceptions {
     thrown: Thrown,
@@ -42,9 +42,7 @@ pub(crate) struct Exceptions {
     bytes: usize,
     /// How many are kept when unused ones are looked for, and how many bytes they take.
     next_collection: Threshold,
-    /// Whether there are any: an instance of the store has tags.
-    is_used: bool,
-    stacks: Stacks,
+    pub(crate) stacks: Stacks,
 }
 
 /// The exception that was thrown last.
@@ -110,17 +108,6 @@ impl Default for Threshold {
 }
 
 impl Exceptions {
-    /// An instance of this artifact becomes one of the store.
-    pub(crate) fn add_instance(&mut self, artifact: &Artifact<'_>) {
-        self.is_used |= !artifact.tags().is_empty();
-    }
-
-    /// The stacks on which guests wait, if there are exceptions.
-    #[cfg(feature = "async")]
-    pub(crate) fn stacks(&mut self) -> Option<&mut Stacks> {
-        self.is_used.then_some(&mut self.stacks)
-    }
-
     /// Makes this the exception that is thrown.
     pub(crate) fn set_thrown(&mut self, tag: Tag, values: &[u128]) {
         self.thrown.tag = Some(tag);

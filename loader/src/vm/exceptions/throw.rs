@@ -52,7 +52,7 @@ pub(crate) unsafe extern "C" fn throw(
     let values = unsafe { std::slice::from_raw_parts(values.as_ptr(), count) };
     // SAFETY: as the caller says.
     let store = unsafe { StoreOpaque::of_running(context) };
-    store.exceptions.set_thrown(tag, values);
+    store.exceptions().set_thrown(tag, values);
     // SAFETY: as the caller says.
     unsafe { deliver(store, frame) }
 }
@@ -68,7 +68,7 @@ pub(crate) unsafe extern "C" fn throw_ref(
 ) -> ! {
     // SAFETY: as the caller says.
     let store = unsafe { StoreOpaque::of_running(context) };
-    let code = match store.exceptions.set_thrown_again(reference) {
+    let code = match store.exceptions().set_thrown_again(reference) {
         // SAFETY: as the caller says.
         Some(()) => unsafe { deliver(store, frame) },
         // The code has it from nowhere: the artifact is broken.
@@ -84,7 +84,7 @@ pub(crate) unsafe extern "C" fn throw_ref(
 /// - `frame` is the frame pointer of compiled code that is active on this thread, of the store,
 ///   which nothing else uses.
 pub(crate) unsafe fn deliver(store: &mut StoreOpaque, frame: usize) -> ! {
-    let Some(tag) = store.exceptions.tag() else {
+    let Some(tag) = store.exceptions().tag() else {
         unreachable!("an exception is thrown")
     };
     // SAFETY: the caller's contract.
@@ -110,18 +110,18 @@ pub(crate) unsafe fn deliver(store: &mut StoreOpaque, frame: usize) -> ! {
 /// Gives a handler what it has caught.
 fn prepare(store: &mut StoreOpaque, handler: &Handler) -> Result<Resume, TrapCode> {
     if handler.has_reference {
-        if store.exceptions.should_collect() {
+        if store.exceptions().should_collect() {
             store.collect_exceptions();
         }
         let max = store.limits().get_exception_size();
-        if store.exceptions.keep(max).is_err() {
+        if store.exceptions().keep(max).is_err() {
             store.collect_exceptions();
-            store.exceptions.check_room(max)?;
-            store.exceptions.keep(max)?;
+            store.exceptions().check_room(max)?;
+            store.exceptions().keep(max)?;
         }
     }
     Ok(Resume {
-        value: store.exceptions.address(),
+        value: store.exceptions().address(),
         ..handler.resume
     })
 }
