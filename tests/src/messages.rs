@@ -12,7 +12,8 @@ pub fn trap_matches(code: TrapCode, expected: &str) -> bool {
     let also: &[&str] = match code {
         // 2.0 says this of `call_indirect`, and "out of bounds" of the other table instructions.
         TrapCode::TableOutOfBounds => &["undefined element", "undefined"],
-        TrapCode::NullReference => &["null function reference"],
+        TrapCode::NullReference => &["null function reference", "null exception reference"],
+        TrapCode::UncaughtException => &["thrown Wasm exception"],
         TrapCode::BadSignature => &["indirect call"],
         TrapCode::Unreachable => &["wasm `unreachable` instruction executed"],
         TrapCode::InvalidChar => &["invalid `char` bit pattern"],

@@ -314,6 +314,20 @@ fn nested_tries(n: u32) -> (u32, Body) {
     (0, body)
 }
 
+/// `try_table`s without clauses in each other, and calls in the innermost one.
+fn empty_tries(n: u32) -> (u32, Body) {
+    let mut body = Body::new();
+    for _ in 0..n {
+        body.push(TryTable(BlockType::Empty, [].as_slice().into()));
+    }
+    for _ in 0..n / 10 {
+        body.extend([LocalGet(0), Call(0), LocalSet(0)]);
+    }
+    body.extend(vec![End; n as usize]);
+    body.push(LocalGet(0));
+    (0, body)
+}
+
 /// A `try_table` with many clauses and many calls.
 fn wide_try(n: u32) -> (u32, Body) {
     let catches = (0..n).map(|index| Clause::One {
@@ -428,7 +442,7 @@ type Shape = fn(u32) -> (u32, Body);
 #[test]
 fn work_grows_as_the_input_does() {
     let _alone = alone();
-    let shapes: [(&str, Shape, u32); 13] = [
+    let shapes: [(&str, Shape, u32); 14] = [
         ("nested loops", nested_loops, 200),
         ("live values", live_values, 6_000),
         ("a table", table, 6_000),
@@ -440,6 +454,7 @@ fn work_grows_as_the_input_does() {
         ("calls", calls, 4_000),
         ("vectors", vectors, 4_000),
         ("nested tries", nested_tries, 1_000),
+        ("empty tries", empty_tries, 50_000),
         ("a wide try", wide_try, 1_000),
         ("legacy tries", legacy_tries, 1_000),
     ];

@@ -71,7 +71,7 @@ pub(super) struct Exceptions {
 }
 
 struct Scope {
-    /// The next one outwards.
+    /// The next one outwards that has clauses.
     parent: Option<ScopeId>,
     clauses: Range<usize>,
     /// How many handlers a call in it has.
@@ -105,6 +105,16 @@ impl Exceptions {
             unreachable!("a frame with clauses has a scope")
         };
         (self.clauses[scope.clauses.start + number], scope.is_used)
+    }
+
+    /// This scope, or the next one outwards if it has no clauses.
+    fn with_clauses(&self, scope: Option<ScopeId>) -> Option<ScopeId> {
+        let found = &self.scopes[scope?.0 as usize];
+        if found.clauses.is_empty() {
+            found.parent
+        } else {
+            scope
+        }
     }
 
     /// Forgets the innermost scope.
@@ -188,7 +198,7 @@ impl Translator<'_, '_> {
 
     /// Enters the scope of the clauses from `first` on.
     pub(super) fn enter_scope(&mut self, first: usize) -> ScopeId {
-        let parent = self.scope();
+        let parent = self.exceptions.with_clauses(self.scope());
         let around = parent.map_or(0, |ScopeId(id)| self.exceptions.scopes[id as usize].count);
         let clauses = first..self.exceptions.clauses.len();
         let is_large = clauses.len() > MAX_CLAUSES || around > MAX_AROUND;
