@@ -355,7 +355,10 @@ pub(crate) fn throw_far<R: Runtime>(side: &Side<R>) -> Result<Work<'_>> {
 
 fn throws<'a, R: Runtime>(side: &'a Side<R>, name: &str) -> Result<Work<'a>> {
     let artifact = side.artifact(Guest::Exceptions)?;
-    let mut guest = side.runtime.computer(&artifact, name).map_err(failed::<R>)?;
+    let mut guest = side
+        .runtime
+        .computer(&artifact, name)
+        .map_err(failed::<R>)?;
     Ok(Box::new(move |calls| {
         let answer = guest.run(black_box(calls as u32)).map_err(failed::<R>)?;
         check::<R, _>("throw", answer, calls as u32)
