@@ -276,7 +276,7 @@ fn inspect_shows_an_artifact() {
     for part in [
         "kind          component\n",
         "target        x86_64-unknown-linux-gnu\n",
-        "abi version   8\n",
+        "abi version   9\n",
         "\n.text ",
         "\n.cwasm.exports ",
         "\n  import log: func(message: string);\n",
@@ -290,7 +290,7 @@ fn inspect_shows_an_artifact() {
     let json: serde_json::Value = serde_json::from_str(ran.stdout()).unwrap();
     assert_eq!(json["kind"], "component");
     assert_eq!(json["target"], "x86_64-unknown-linux-gnu");
-    assert_eq!(json["abi_version"], 8);
+    assert_eq!(json["abi_version"], 9);
     assert_eq!(json["size"], fs::metadata(&artifact).unwrap().len());
     assert_eq!(json["imports"][0]["name"], "log");
     assert_eq!(json["exports"][3]["type"], "func(name: string) -> string");
