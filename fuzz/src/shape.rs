@@ -262,7 +262,11 @@ pub(crate) fn provider(
     }
     let mut module = wasm_encoder::Module::new();
     module.section(&types).section(&tables).section(&memories);
-    module.section(&tags).section(&globals).section(&exports);
+    // The interpreter has none, and no such section.
+    if !tags.is_empty() {
+        module.section(&tags);
+    }
+    module.section(&globals).section(&exports);
     Some((module.finish(), own))
 }
 
