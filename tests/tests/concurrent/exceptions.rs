@@ -3,7 +3,7 @@
 
 use cwasm::{StoreLimits, TrapCode};
 
-use crate::{Bench, Func, all, drive};
+use crate::{Bench, Func, NEVER, all, drive, poll_times};
 
 /// `hold(n)` catches an exception, waits, catches many others, and then returns the values of the
 /// first one. `throws(n)` waits, and throws.
@@ -86,4 +86,22 @@ fn an_exception_of_a_task_is_its_callers_trap() {
     let trap = error.trap().unwrap();
     assert_eq!(trap.code(), TrapCode::UncaughtException);
     assert_eq!(trap.tag().unwrap().tag_index, 0);
+}
+
+#[test]
+fn stacks_of_calls_that_were_dropped_are_not_looked_at() {
+    let bench = Bench::of(GUEST);
+    let (mut store, func) = bench.func("hold");
+    for is_forgotten in [false, true, false] {
+        for polls in [1, 3] {
+            let mut call = Box::pin(func.call_async(&mut store, (NEVER,)));
+            poll_times(call.as_mut(), polls);
+            if is_forgotten {
+                std::mem::forget(call);
+            }
+        }
+        // Looks for exceptions at the stacks that are left, with its own beside them.
+        let (result, _) = drive(func.call_async(&mut store, (2,)));
+        assert_eq!(result.unwrap(), (20,));
+    }
 }
