@@ -1,14 +1,14 @@
 //! Calls from one component into another: exceptions do not cross them.
 
 use cranelift_codegen::ir::{
-    self, BlockArg, BlockCall, ExceptionTableData, ExceptionTableItem, ExceptionTag, InstBuilder,
-    Value,
+    self, BlockCall, ExceptionTableItem, ExceptionTag, InstBuilder, Value,
 };
 use cranelift_frontend::FunctionBuilder;
 use cwasm_format::TrapCode;
 use cwasm_format::exceptions::catch;
 
 use super::trap::trap_code;
+use super::try_call::exception_table;
 
 /// Calls a core function of another component instance; returns its results. An exception ends the
 /// walk of its throw here, if the unit has any (`may_throw`).
@@ -22,22 +22,13 @@ pub(crate) fn call(
         let call = builder.ins().call(callee, args);
         return builder.inst_results(call).to_vec();
     }
-    let (returned, thrown) = (builder.create_block(), builder.create_block());
+    let thrown = builder.create_block();
     builder.set_cold_block(thrown);
-    let signature = builder.func.dfg.ext_funcs[callee].signature;
-    let results = builder.func.dfg.signatures[signature].returns.clone();
-    let results = results.iter();
-    let results: Vec<Value> = results
-        .map(|result| builder.append_block_param(returned, result.value_type))
-        .collect();
-    let pool = &mut builder.func.dfg.value_lists;
-    let places = (0..results.len() as u32).map(BlockArg::TryCallRet);
-    let normal = BlockCall::new(returned, places, pool);
-    let handler = BlockCall::new(thrown, [], pool);
+    let handler = BlockCall::new(thrown, [], &mut builder.func.dfg.value_lists);
     let boundary = ExceptionTag::from_u32(catch::BOUNDARY);
-    let items = [ExceptionTableItem::Tag(boundary, handler)];
-    let table = ExceptionTableData::new(signature, normal, items);
-    let table = builder.func.dfg.exception_tables.push(table);
+    let items = vec![ExceptionTableItem::Tag(boundary, handler)];
+    let signature = builder.func.dfg.ext_funcs[callee].signature;
+    let (returned, table) = exception_table(builder, signature, items);
     builder.ins().try_call(callee, args, table);
 
     builder.switch_to_block(thrown);
@@ -48,5 +39,5 @@ pub(crate) fn call(
 
     builder.switch_to_block(returned);
     builder.seal_block(returned);
-    results
+    builder.block_params(returned).to_vec()
 }

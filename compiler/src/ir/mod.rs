@@ -8,4 +8,5 @@ pub(crate) mod function;
 pub(crate) mod reference;
 pub(crate) mod symbol;
 pub(crate) mod trap;
+pub(crate) mod try_call;
 pub(crate) mod types;

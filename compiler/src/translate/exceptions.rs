@@ -19,8 +19,8 @@ use std::ops::Range;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{
-    self, Block, BlockArg, BlockCall, ExceptionTableData, ExceptionTableItem, ExceptionTag,
-    InstBuilder, SigRef, StackSlotData, StackSlotKind, Value,
+    self, Block, BlockArg, BlockCall, ExceptionTableItem, ExceptionTag, InstBuilder, StackSlotData,
+    StackSlotKind, Value,
 };
 use cwasm_format::TrapCode;
 use cwasm_format::builtin::Builtin;
@@ -35,6 +35,7 @@ use super::legacy::Tries;
 use super::operators::Translator;
 use crate::env::{FuncRefs, TagLoc};
 use crate::ir::flags::trusted;
+use crate::ir::try_call::exception_table;
 use crate::ir::types::representation;
 
 /// The most clauses of a `try_table` that tables have.
@@ -421,13 +422,8 @@ impl Emitter<'_, '_> {
         }
         self.begin_call(callee, args);
         let signature = self.callee_signature(callee);
-        let after = self.builder.create_block();
-        let results = self.builder.func.dfg.signatures[signature].returns.clone();
-        for result in &results {
-            self.builder.append_block_param(after, result.value_type);
-        }
-        let table = self.exception_table(signature, after, results.len(), handlers);
-        let table = self.builder.func.dfg.exception_tables.push(table);
+        let items = self.handler_items(handlers);
+        let (after, table) = exception_table(&mut *self.builder, signature, items);
         match callee.code {
             Code::Func(func) => {
                 self.builder.ins().try_call(func, &self.refs.args, table);
@@ -442,26 +438,17 @@ impl Emitter<'_, '_> {
         Called::Before(after)
     }
 
-    fn exception_table(
-        &mut self,
-        signature: SigRef,
-        after: Block,
-        results: usize,
-        handlers: &[Handler],
-    ) -> ExceptionTableData {
-        let pool = &mut self.builder.func.dfg.value_lists;
-        let returns = (0..results as u32).map(BlockArg::TryCallRet);
-        let normal = BlockCall::new(after, returns, pool);
+    fn handler_items(&mut self, handlers: &[Handler]) -> Vec<ExceptionTableItem> {
         let context = match self.env.refs {
             FuncRefs::Closed => None,
             FuncRefs::Open { .. } => Some(ExceptionTableItem::Context(self.vmctx)),
         };
+        let pool = &mut self.builder.func.dfg.value_lists;
         let items = handlers.iter().map(|handler| {
             let block = BlockCall::new(handler.block, [BlockArg::TryCallExn(0)], pool);
             ExceptionTableItem::Tag(ExceptionTag::from_u32(handler.catches), block)
         });
-        let items: Vec<_> = context.into_iter().chain(items).collect();
-        ExceptionTableData::new(signature, normal, items)
+        context.into_iter().chain(items).collect()
     }
 
     /// The reference to what a handler has caught, which asks for one.
