@@ -59,9 +59,12 @@ pub(crate) struct CompileArgs {
     /// The kind of output.
     #[arg(long, value_name = "WHAT", value_enum, default_value = "artifact")]
     pub(crate) emit: Emit,
-    /// Keep the names and symbols of functions.
-    #[arg(long)]
-    pub(crate) debug: bool,
+    /// Keep what debuggers and backtraces need: names and symbols of functions, and the lines that
+    /// code comes from, if the input has DWARF. `split` writes it to a file of its own beside the
+    /// artifact, with `.debug` added to the name.
+    #[arg(long, value_name = "WHERE", value_enum, num_args = 0..=1, require_equals = true)]
+    #[arg(default_value = "none", default_missing_value = "inside")]
+    pub(crate) debug: Debug,
     /// Let hosts stop the code while it runs.
     #[arg(long)]
     pub(crate) interruptible: bool,
@@ -243,6 +246,13 @@ pub(crate) enum Opt {
     Size,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Debug {
+    None,
+    Inside,
+    Split,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Bounds {
     Guard,
@@ -297,7 +307,11 @@ impl CompileArgs {
             },
             features: self.features(),
             jobs: self.jobs,
-            debug: self.debug,
+            debug: match self.debug {
+                Debug::None => cwasm_compiler::Debug::None,
+                Debug::Inside => cwasm_compiler::Debug::Inside,
+                Debug::Split => cwasm_compiler::Debug::Split,
+            },
             interruptible: self.interruptible,
             bounds: match self.bounds {
                 Bounds::Guard => cwasm_compiler::Bounds::Guard,

@@ -8,7 +8,7 @@ use cwasm::{Error, Result};
 use cwasm_format::escape;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::args::{CompileArgs, Emit};
+use crate::args::{CompileArgs, Debug, Emit};
 use crate::input::{self, Input};
 use crate::limits::Limits;
 use crate::output;
@@ -33,6 +33,7 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<()> {
     ) {
         output::check_takes_binary()?;
     }
+    let debug_file = debug_file(args, &target)?;
     let wasm = input.read_program(args.limits.text_limit)?;
     let start = Instant::now();
     let bar = progress_bar();
@@ -44,6 +45,12 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<()> {
     });
     bar.finish_and_clear();
     let compiled = compiled.map_err(|error| input::cannot_compile(name, error))?;
+    for warning in &compiled.warnings {
+        output::note(&format!("warning: {warning}"));
+    }
+    if let (Some(path), Some(bytes)) = (&debug_file, &compiled.debug) {
+        cwasm_compiler::write_file(path, bytes)?;
+    }
     // A file is replaced as a whole or not at all, without a limit. The reader of a stream may be
     // too slow.
     if target.is_replaced() {
@@ -67,6 +74,23 @@ fn write(target: &Target, bytes: &[u8], emit: Emit) -> Result<()> {
         (Target::File(path), _) => Ok(cwasm_compiler::write_file(path, bytes)?),
         (Target::Stdout, Emit::Clif) => output::print(&String::from_utf8_lossy(bytes)),
         (Target::Stdout, Emit::Artifact | Emit::Obj) => output::write_binary(bytes),
+    }
+}
+
+/// The file of debug information, if it is apart: beside the output.
+fn debug_file(args: &CompileArgs, target: &Target) -> Result<Option<PathBuf>> {
+    let apart = args.debug == Debug::Split && matches!(args.emit, Emit::Artifact);
+    match target {
+        _ if !apart => Ok(None),
+        Target::File(path) => {
+            let mut name = path.clone().into_os_string();
+            name.push(".debug");
+            Ok(Some(name.into()))
+        }
+        Target::Stdout => {
+            let message = "--debug=split writes a file beside the artifact, which is no file";
+            Err(Error::msg(message).context("choose an output with -o"))
+        }
     }
 }
 

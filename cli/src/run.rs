@@ -26,7 +26,7 @@ pub(crate) fn run(args: &RunArgs) -> Result<ExitCode> {
     let engine = Engine::new(&cwasm::Config::new())?;
     // Backtraces need names.
     let options = Options {
-        debug: true,
+        debug: cwasm_compiler::Debug::Inside,
         ..default_options()
     };
     let component = open(&engine, &args.file, &args.limits, &options)?;

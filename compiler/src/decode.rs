@@ -7,8 +7,8 @@
 use wasmparser::component_types::ComponentEntityType;
 use wasmparser::types::TypesRef;
 use wasmparser::{
-    ComponentExternalKind, DataKind, ElementKind, Encoding, Parser, Payload, TableInit, TypeRef,
-    ValidPayload, Validator,
+    ComponentAlias, ComponentExternalKind, ComponentName, ComponentOuterAliasKind, DataKind,
+    ElementKind, Encoding, Parser, Payload, TableInit, TypeRef, ValidPayload, Validator,
 };
 
 use crate::component::concurrent;
@@ -20,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::features::Features;
 use crate::module::{Body, Data, Element, ElementItems, Import, Module, SegmentMode};
 use crate::needs;
+use crate::originals::{self, Originals};
 use crate::plan::{ModuleId, ResourceOp};
 
 /// The input, decoded.
@@ -62,9 +63,13 @@ pub(crate) fn decode(bytes: &[u8], features: Features) -> Result<Decoded<'_>> {
         match payload {
             Payload::Version {
                 encoding: Encoding::Module,
+                range,
                 ..
             } => {
-                stack.push(Frame::Module(Box::default()));
+                stack.push(Frame::Module(Box::new(Module {
+                    offset: range.start,
+                    ..Module::default()
+                })));
             }
             Payload::Version {
                 encoding: Encoding::Component,
@@ -77,6 +82,12 @@ pub(crate) fn decode(bytes: &[u8], features: Features) -> Result<Decoded<'_>> {
                 }));
             }
             Payload::End(_) => end(&mut stack, &mut decoded),
+            Payload::CustomSection(section) if section.name() == "component-name" => {
+                let is_nested = stack.len() > 1;
+                if let Some(Frame::Component(component)) = stack.last() {
+                    module_names(component, is_nested, &section, &mut decoded.modules);
+                }
+            }
             payload => match stack.last_mut() {
                 Some(Frame::Module(module)) => module_payload(module, payload)?,
                 Some(Frame::Component(component)) => {
@@ -177,7 +188,20 @@ fn module_payload<'a>(module: &mut Module<'a>, payload: Payload<'a>) -> Result<(
                 module.tags.push(tag?.func_type_idx);
             }
         }
+        Payload::CodeSectionStart {
+            unchecked_range: range,
+            ..
+        } => {
+            module.code_start = range.start;
+            module.code_len = range.end - range.start;
+        }
         Payload::CustomSection(section) if section.name() == "name" => names(module, &section),
+        Payload::CustomSection(section) if section.name() == originals::SECTION => {
+            module.originals = Originals::decode(section.data());
+        }
+        Payload::CustomSection(section) if section.name().starts_with(".debug_") => {
+            module.debug_sections.push((section.name(), section.data()));
+        }
         _ => {}
     }
     Ok(())
@@ -267,6 +291,10 @@ fn names<'a>(module: &mut Module<'a>, section: &wasmparser::CustomSectionReader<
     };
     for name in names {
         let (map, names, count) = match name {
+            Ok(wasmparser::Name::Module { name, .. }) => {
+                module.name = name.to_owned();
+                continue;
+            }
             Ok(wasmparser::Name::Function(map)) => {
                 (map, &mut module.func_names, module.funcs.len())
             }
@@ -280,6 +308,65 @@ fn names<'a>(module: &mut Module<'a>, section: &wasmparser::CustomSectionReader<
             }
         }
     }
+}
+
+/// Names the core modules of a component that have no name of their own. Those of a component that
+/// is nested in another one are told apart by its name.
+fn module_names(
+    component: &Component<'_>,
+    is_nested: bool,
+    section: &wasmparser::CustomSectionReader<'_>,
+    modules: &mut [Module<'_>],
+) {
+    let wasmparser::KnownCustom::ComponentName(names) = section.as_known() else {
+        return;
+    };
+    let mut prefix = String::new();
+    for name in names {
+        let map = match name {
+            Ok(ComponentName::Component { name, .. }) if is_nested => {
+                prefix = format!("{name}/");
+                continue;
+            }
+            Ok(ComponentName::CoreModules(map)) => map,
+            _ => continue,
+        };
+        let ids = core_modules(component);
+        for naming in map.into_iter().flatten() {
+            let id = ids.get(naming.index as usize).copied().flatten();
+            let module = id.and_then(|ModuleId(id)| modules.get_mut(id as usize));
+            if let Some(module) = module.filter(|module| module.name.is_empty()) {
+                module.name = format!("{prefix}{}", naming.name);
+            }
+        }
+    }
+}
+
+/// The core modules of a component by their index in it; `None` for those that are defined elsewhere.
+fn core_modules(component: &Component<'_>) -> Vec<Option<ModuleId>> {
+    let modules = component.items.iter().filter_map(|item| match item {
+        Item::CoreModule(id) => Some(Some(*id)),
+        Item::Import {
+            ty: ImportType::Module(_),
+            ..
+        }
+        | Item::Alias(
+            ComponentAlias::InstanceExport {
+                kind: ComponentExternalKind::Module,
+                ..
+            }
+            | ComponentAlias::Outer {
+                kind: ComponentOuterAliasKind::CoreModule,
+                ..
+            },
+        )
+        | Item::Export {
+            kind: ComponentExternalKind::Module,
+            ..
+        } => Some(None),
+        _ => None,
+    });
+    modules.collect()
 }
 
 fn component_payload<'a>(

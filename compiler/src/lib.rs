@@ -12,6 +12,7 @@
 mod canon;
 mod component;
 mod core_types;
+mod debug;
 mod decode;
 mod emit;
 mod env;
@@ -25,6 +26,7 @@ mod module;
 mod needs;
 mod object;
 mod options;
+mod originals;
 mod outline;
 mod output;
 mod pass_through;
@@ -42,7 +44,7 @@ use cwasm_format::header::Kind;
 pub use cwasm_format::cpu::CpuLevel;
 pub use error::{Error, ErrorKind, Need, Result};
 pub use features::Features;
-pub use options::{Bounds, DEFAULT_TARGET, Limits, OptLevel, Options, Progress};
+pub use options::{Bounds, DEFAULT_TARGET, Debug, Limits, OptLevel, Options, Progress};
 pub use outline::{Outline, OutlineItem};
 pub use output::write_file;
 use plan::{ModuleId, Plan};
@@ -73,6 +75,11 @@ pub enum Emit {
 pub struct Output {
     /// The bytes of the output that [`Emit`] chooses.
     pub bytes: Vec<u8>,
+    /// The bytes of the file of debug information, with [`Debug::Split`]. For core modules that the
+    /// component exports there is none.
+    pub debug: Option<Vec<u8>>,
+    /// What could not be used of the input's debug information, and why.
+    pub warnings: Vec<String>,
     /// Size, and time of compilation.
     pub stats: Stats,
 }
@@ -192,6 +199,7 @@ fn stages(
             modules: front.modules,
             options,
             target: &target,
+            debug: options.debug,
             progress,
         };
         let exported = match emit {
@@ -252,6 +260,7 @@ struct Stage<'s, 'a> {
     modules: &'s [module::Module<'a>],
     options: &'s Options,
     target: &'s isa::Target,
+    debug: Debug,
     progress: &'s (dyn Fn(Progress) + Sync),
 }
 
@@ -259,10 +268,18 @@ impl Stage<'_, '_> {
     /// The artifacts of the modules of the input that the component exports.
     fn exported_modules(&self, plan: &Plan) -> Result<Vec<emit::parts::ExportedModule>> {
         let mut clock = Clock::new();
+        let embedded = Stage {
+            // A file of its own is the component's.
+            debug: match self.debug {
+                Debug::Split => Debug::None,
+                debug => debug,
+            },
+            ..*self
+        };
         let found = plan.exported_modules(self.modules).into_iter();
         let compile = |id| {
             let plan = Plan::of_module(id);
-            let output = self.unit(Kind::Module, &plan, &[], Emit::Artifact, &mut clock)?;
+            let output = embedded.unit(Kind::Module, &plan, &[], Emit::Artifact, &mut clock)?;
             Ok(emit::parts::ExportedModule {
                 id,
                 bytes: output.bytes,
@@ -284,6 +301,7 @@ impl Stage<'_, '_> {
             modules,
             options,
             target,
+            debug,
             progress,
         } = *self;
         let unit = layout::layout(kind, plan, modules, self.options)?;
@@ -301,6 +319,8 @@ impl Stage<'_, '_> {
             let functions = list.entries.len();
             return Ok(Output {
                 bytes,
+                debug: None,
+                warnings: Vec::new(),
                 stats: Stats {
                     functions,
                     ..Stats::default()
@@ -317,10 +337,13 @@ impl Stage<'_, '_> {
             list: &list,
             compiled: &compiled,
             target,
-            debug: options.debug,
+            debug,
         };
-        let bytes = match emit {
-            Emit::Object => object::emit(&parts)?,
+        let emitted = match emit {
+            Emit::Object => emit::Emitted {
+                bytes: object::emit(&parts)?,
+                ..emit::Emitted::default()
+            },
             _ => emit::emit(&parts)?,
         };
         clock.end("emit");
@@ -330,7 +353,12 @@ impl Stage<'_, '_> {
             single_pass: compiled.single_pass(),
             stages: Vec::new(),
         };
-        Ok(Output { bytes, stats })
+        Ok(Output {
+            bytes: emitted.bytes,
+            debug: emitted.debug,
+            warnings: emitted.warnings,
+            stats,
+        })
     }
 }
 

@@ -10,6 +10,7 @@ use wasmparser::{
 
 use crate::core_types::CoreTypes;
 use crate::error::{Error, Result};
+use crate::originals::Originals;
 
 /// A core module. Index spaces list imports first, as the specification numbers them.
 #[derive(Default)]
@@ -39,6 +40,18 @@ pub(crate) struct Module<'a> {
     pub(crate) data: Vec<Data<'a>>,
     /// Bodies of the functions that are not imported.
     pub(crate) bodies: Vec<Body<'a>>,
+    /// Where its binary, and the contents of its code section, start in the input.
+    pub(crate) offset: u64,
+    pub(crate) code_start: u64,
+    /// Bytes of the contents of the code section.
+    pub(crate) code_len: u64,
+    /// The module's name, from its own name section, or that of the component around it; empty if
+    /// it has none.
+    pub(crate) name: String,
+    /// Where its code was before it was rewritten, if it was.
+    pub(crate) originals: Option<Originals>,
+    /// Custom sections with debug information: name and contents.
+    pub(crate) debug_sections: Vec<(&'a str, &'a [u8])>,
     /// Names of functions from the name section, by function index; empty where unknown.
     pub(crate) func_names: Vec<&'a str>,
     /// Those of tags.

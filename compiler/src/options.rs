@@ -22,8 +22,8 @@ pub struct Options {
     pub features: Features,
     /// Threads to compile with, at most one for each processor; `None` for all processors.
     pub jobs: Option<NonZeroUsize>,
-    /// Whether names and symbols of functions are kept.
-    pub debug: bool,
+    /// What is kept for debuggers and backtraces. Machine code does not depend on it.
+    pub debug: Debug,
     /// Whether code checks, in loops and calls, whether the host wants it to stop.
     pub interruptible: bool,
     /// How accesses to memories with 32-bit addresses and usual pages are kept in bounds.
@@ -55,7 +55,7 @@ impl Default for Options {
             opt: OptLevel::default(),
             features: Features::default(),
             jobs: None,
-            debug: false,
+            debug: Debug::default(),
             interruptible: false,
             bounds: Bounds::default(),
             limits: Limits::default(),
@@ -88,6 +88,20 @@ impl Default for Limits {
             adapter_parts: 1_000_000,
         }
     }
+}
+
+/// What is kept for debuggers and backtraces: names and symbols of functions, and where machine code
+/// comes from. If the input has DWARF, that is its lines, else offsets in core modules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Debug {
+    /// Nothing.
+    #[default]
+    None,
+    /// All of it, in the artifact. It is read only when somebody asks.
+    Inside,
+    /// All of it, in a file of its own ([`Output::debug`](crate::Output::debug)), which belongs
+    /// beside the artifact with `.debug` added to its name. Both have the same build id.
+    Split,
 }
 
 /// How generated code is optimised.

@@ -95,6 +95,9 @@ pub enum FormatError {
     },
     /// The descriptions cannot be decoded.
     Describe,
+    /// The tables of lines cannot be decoded.
+    #[cfg(feature = "lines")]
+    Lines,
 }
 
 impl core::fmt::Display for FormatError {
@@ -183,6 +186,10 @@ impl core::fmt::Display for FormatError {
             ),
             FormatError::Describe => {
                 f.write_str("malformed artifact: its descriptions cannot be decoded")
+            }
+            #[cfg(feature = "lines")]
+            FormatError::Lines => {
+                f.write_str("malformed debug information: its lines cannot be decoded")
             }
         }
     }

@@ -27,6 +27,7 @@ pub mod code;
 pub mod concurrent;
 pub mod cpu;
 pub mod data;
+pub mod debug;
 pub mod describe;
 pub mod encoding;
 pub mod error;
@@ -36,6 +37,8 @@ pub mod exports;
 pub mod hash;
 pub mod header;
 pub mod imports;
+#[cfg(feature = "lines")]
+pub mod lines;
 pub mod lookup;
 pub mod modules;
 pub mod names;

@@ -2,9 +2,10 @@
 //!
 //! A lock that another thread held then would never be free again. So the loader's locks are taken
 //! through [`lock`], which a fork waits for: in the child all of them are free, and what they
-//! protect is whole. A thread of ours that the child does not have is started again ([`generation`]
-//! says that it must be). Not covered: the first call of [`install`] itself, and libraries that
-//! make forks wait, too, for locks which they take when memory is allocated.
+//! protect is whole. The same holds for values that are made once ([`Once`]). A thread of ours that
+//! the child does not have is started again ([`generation`] says that it must be). Not covered: the
+//! first call of [`install`] itself, libraries that make forks wait, too, for locks which they take
+//! when memory is allocated, and stores that other threads use at that moment.
 
 use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
@@ -79,6 +80,37 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> Locked<'_, T> {
     Locked {
         guard: mutex.lock().unwrap_or_else(PoisonError::into_inner),
         _held: held,
+    }
+}
+
+/// A value that is made when it is first needed, and that no fork comes between: a child would wait
+/// for ever for the thread that makes it.
+#[derive(Debug)]
+pub(crate) struct Once<T>(OnceLock<T>);
+
+impl<T> Once<T> {
+    pub(crate) const fn new() -> Once<T> {
+        Once(OnceLock::new())
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> Option<&T> {
+        self.0.get()
+    }
+
+    /// The value, made by `new` if there is none. While `new` runs, forks wait.
+    #[inline]
+    pub(crate) fn get_or_init(&self, new: impl FnOnce() -> T) -> &T {
+        match self.0.get() {
+            Some(value) => value,
+            None => self.init(new),
+        }
+    }
+
+    #[cold]
+    fn init(&self, new: impl FnOnce() -> T) -> &T {
+        let _held = Held::new();
+        self.0.get_or_init(new)
     }
 }
 

@@ -138,6 +138,7 @@ pub use val::Val;
 #[doc(hidden)]
 pub use values::derive as __derive;
 pub use values::{ComponentNamedList, ComponentType, Lift, Lower, WasmList, WasmListIter, WasmStr};
+pub use vm::backtrace::{Frame, Location};
 pub use vm::hook::CallHook;
 pub use vm::interrupt::InterruptHandle;
 pub use vm::limits::StoreLimits;
@@ -145,4 +146,4 @@ pub use vm::limits::StoreLimits;
 pub use vm::recycle::kept::InstanceMetrics;
 pub use vm::resources::ResourceType;
 pub use vm::store_context::{AsContext, AsContextMut, StoreContext, StoreContextMut};
-pub use vm::trap::{Frame, ThrownTag, Trap};
+pub use vm::trap::{ThrownTag, Trap};

@@ -18,9 +18,9 @@
 use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
-#[cfg(feature = "recycle")]
-use std::sync::OnceLock;
 
+#[cfg(feature = "recycle")]
+use crate::fork::Once;
 #[cfg(feature = "recycle")]
 use crate::sys::cpu_number;
 
@@ -33,19 +33,19 @@ struct Leaf<T> {
     value: Arc<T>,
     /// Of the first one: what its clones refer to, by CPU.
     #[cfg(feature = "recycle")]
-    clones: Option<OnceLock<ByCpu<Arc<Leaf<T>>>>>,
+    clones: Option<Once<ByCpu<Arc<Leaf<T>>>>>,
 }
 
 /// Values for each CPU, made when they are needed.
 #[cfg(feature = "recycle")]
 #[derive(Debug)]
-pub(crate) struct ByCpu<T>(Box<[OnceLock<T>]>);
+pub(crate) struct ByCpu<T>(Box<[Once<T>]>);
 
 #[cfg(feature = "recycle")]
 impl<T> ByCpu<T> {
     /// A value for each CPU.
     pub(crate) fn new() -> ByCpu<T> {
-        ByCpu((0..cpu_number::count()).map(|_| OnceLock::new()).collect())
+        ByCpu((0..cpu_number::count()).map(|_| Once::new()).collect())
     }
 
     /// The value of the CPU that this runs on, made by `new` if there is none.
@@ -56,7 +56,7 @@ impl<T> ByCpu<T> {
 
     /// All values that were made.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.0.iter().filter_map(OnceLock::get)
+        self.0.iter().filter_map(Once::get)
     }
 }
 
@@ -66,7 +66,7 @@ impl<T> Spread<T> {
         Spread(Arc::new(Leaf {
             value: Arc::new(value),
             #[cfg(feature = "recycle")]
-            clones: Some(OnceLock::new()),
+            clones: Some(Once::new()),
         }))
     }
 

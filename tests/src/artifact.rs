@@ -72,7 +72,7 @@ impl Workshop {
         let folder = TempDir::new().expect("a temporary folder can be made");
         let options = Options {
             jobs: NonZeroUsize::new(1),
-            debug: true,
+            debug: cwasm_compiler::Debug::Inside,
             ..options
         };
         Workshop {

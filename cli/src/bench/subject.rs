@@ -41,7 +41,7 @@ impl Artifact {
             Kind::Wasm | Kind::Text => {
                 let wasm = input.read_program(args.limits.text_limit)?;
                 let options = Options {
-                    debug: true,
+                    debug: cwasm_compiler::Debug::Inside,
                     ..default_options()
                 };
                 let start = Instant::now();

@@ -59,7 +59,7 @@ pub(crate) fn serve(args: &ServeArgs) -> Result<()> {
     let engine = Engine::new(&config)?;
     // A request that computes for too long can be stopped.
     let options = Options {
-        debug: true,
+        debug: cwasm_compiler::Debug::Inside,
         interruptible: true,
         ..default_options()
     };

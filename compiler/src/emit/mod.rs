@@ -1,6 +1,6 @@
 //! Emits the artifact: fills its sections from a unit and its linked text.
 
-mod demangle;
+mod debug;
 mod images;
 mod modules;
 pub(crate) mod names;
@@ -28,6 +28,7 @@ use crate::error::{Error, Result};
 use crate::ir::symbol::FuncId;
 use crate::layout::UnitTag;
 use crate::link::Text;
+use crate::options::Debug;
 use crate::outline;
 use crate::plan::concurrent::{OpKind, TypeNumber};
 use crate::plan::types::FuncTypeId;
@@ -38,8 +39,19 @@ use crate::plan::{
 use parts::Parts;
 use places::{export_place, is_checked};
 
-/// The bytes of the artifact.
-pub(crate) fn emit(parts: &Parts<'_, '_>) -> Result<Vec<u8>> {
+/// What comes out.
+#[derive(Default)]
+pub(crate) struct Emitted {
+    /// The bytes of the artifact.
+    pub(crate) bytes: Vec<u8>,
+    /// The bytes of the file beside it that has its debug information, if that is apart.
+    pub(crate) debug: Option<Vec<u8>>,
+    /// What could not be used of the input's debug information.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// The artifact.
+pub(crate) fn emit(parts: &Parts<'_, '_>) -> Result<Emitted> {
     let compiled = parts.compiled;
     let arch = parts.target.arch;
     let text = Text::place(compiled)?;
@@ -48,7 +60,15 @@ pub(crate) fn emit(parts: &Parts<'_, '_>) -> Result<Vec<u8>> {
     contents.set(SectionId::Text, vec![0; text.size as usize]);
     let linked = text.link(arch, compiled, &contents.place())?;
     contents.set(SectionId::Text, linked);
-    Ok(contents.write())
+    let mut emitted = Emitted::default();
+    if parts.debug != Debug::None {
+        emitted.warnings = debug::set(parts, &text, &mut contents)?;
+    }
+    if parts.debug == Debug::Split {
+        emitted.debug = Some(contents.split());
+    }
+    emitted.bytes = contents.write();
+    Ok(emitted)
 }
 
 /// All sections but the text, which must be placed already.
@@ -94,9 +114,6 @@ pub(crate) fn contents(parts: &Parts<'_, '_>, text: &Text) -> Result<Contents> {
     contents.set(SectionId::TrapBytes, bytes);
     contents.set(SectionId::Strings, strings.into_bytes());
     images::set(unit, text, &mut contents);
-    if parts.debug {
-        names::set(parts, text, &mut contents)?;
-    }
     Ok(contents)
 }
 

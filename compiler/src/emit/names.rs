@@ -10,8 +10,8 @@ use cwasm_format::header::SectionId;
 use cwasm_format::names;
 use cwasm_format::write::{Contents, Symbol};
 
-use super::demangle::demangle;
 use super::parts::Parts;
+use crate::debug::demangle::demangle;
 use crate::error::{Error, Result};
 use crate::ir::symbol::Form;
 use crate::link::Text;

@@ -3,6 +3,7 @@
 use crate::isa::Target;
 use crate::layout::UnitLayout;
 use crate::module::Module;
+use crate::options::Debug;
 use crate::plan::{ModuleId, Plan};
 use crate::work::{Compiled, WorkList};
 
@@ -17,8 +18,8 @@ pub(crate) struct Parts<'p, 'a> {
     pub(crate) list: &'p WorkList,
     pub(crate) compiled: &'p Compiled<'p>,
     pub(crate) target: &'p Target,
-    /// Whether the artifact gets names and symbols.
-    pub(crate) debug: bool,
+    /// What is kept for debuggers and backtraces.
+    pub(crate) debug: Debug,
 }
 
 /// The artifact of a module that the component exports.

@@ -11,7 +11,7 @@ use cwasm_format::cpu::CpuLevel;
 use target_lexicon::Triple;
 
 use crate::error::{Error, Result};
-use crate::options::{DEFAULT_TARGET, OptLevel, Options};
+use crate::options::{DEFAULT_TARGET, Debug, OptLevel, Options};
 
 /// The architectures that are supported.
 static ARCHS: &[&Arch] = &[&x86_64::ARCH];
@@ -97,6 +97,8 @@ pub(crate) struct Target {
     /// Whether Cranelift may replace a load by a value that was stored or loaded before.
     pub(crate) alias_analysis: bool,
     pub(crate) opt: OptLevel,
+    /// Whether it is kept where code comes from.
+    pub(crate) debug: bool,
     /// Whether all functions have their locals in the frame.
     pub(crate) locals_in_frame: bool,
     /// Whether `single_pass` is used for all functions.
@@ -146,6 +148,7 @@ pub(crate) fn target(options: &Options) -> Result<Target> {
         cpu_features: options.cpu.features(),
         alias_analysis: options.alias_analysis,
         opt: options.opt,
+        debug: options.debug != Debug::None,
         locals_in_frame: options.locals_in_frame,
         // Without optimisation register allocation is most of the time.
         is_single_pass: options.single_pass || options.opt == OptLevel::None,

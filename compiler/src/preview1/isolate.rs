@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 
 use wasm_encoder::reencode::{Error as ReencodeError, Reencode, utils};
 use wasm_encoder::{
-    CodeSection, ExportKind, ExportSection, FunctionSection, ImportSection, MemorySection,
-    MemoryType, Module, TypeSection, ValType,
+    CodeSection, CustomSection, Encode as _, ExportKind, ExportSection, FunctionSection,
+    ImportSection, MemorySection, MemoryType, Module, Section as _, TypeSection, ValType,
 };
 use wasmparser::{ExternalKind, FuncType, Parser, Payload, TypeRef};
 
@@ -18,6 +18,7 @@ use super::pointers::Shim;
 use super::shims::{Uses, reserve};
 use super::{PREVIEW1, exit};
 use crate::error::Result;
+use crate::originals;
 
 type Reencoded = Result<(), ReencodeError>;
 
@@ -44,7 +45,20 @@ pub(super) fn isolate(module: &[u8]) -> Result<Vec<u8>> {
     if rewriter.plan.imports.iter().any(Import::is_exit) {
         rewritten.section(&exit::section()?);
     }
-    Ok(rewritten.finish())
+    let rewritten = rewritten.finish();
+    with_originals(module, rewritten)
+}
+
+/// Adds where the code of the module was before.
+fn with_originals(module: &[u8], mut rewritten: Vec<u8>) -> Result<Vec<u8>> {
+    let data = originals::section(module, &rewritten)?;
+    let section = CustomSection {
+        name: originals::SECTION.into(),
+        data: data.into(),
+    };
+    rewritten.push(section.id());
+    section.encode(&mut rewritten);
+    Ok(rewritten)
 }
 
 /// A function that a module imports.

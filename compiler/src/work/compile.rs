@@ -16,6 +16,7 @@ use super::inline::Bodies;
 use super::leaves;
 use super::list::{Entry, WorkList};
 use super::machine;
+use super::origins::Origins;
 use crate::error::{Error, Result};
 use crate::ir::symbol::{FuncId, Symbol};
 use crate::ir::trap::from_trap_code;
@@ -121,6 +122,8 @@ pub(crate) struct CompiledFunction {
     pub(crate) catch_calls: Vec<CatchCall>,
     /// Whether it was beyond the budget of the backtracking register allocator.
     pub(crate) single_pass: bool,
+    /// Of core functions, with debug information: where the code comes from.
+    pub(crate) origins: Option<Origins>,
 }
 
 /// A place in code that depends on the address of a symbol.
@@ -283,6 +286,8 @@ fn compile_entry(
             .filter_map(|site| catch_call(&site))
             .collect(),
         single_pass: machine.single_pass,
+        origins: (job.target.debug && matches!(entry, Entry::Core { .. }))
+            .then(|| Origins::of(buffer)),
     };
     if job.target.opt != OptLevel::None {
         let (blocks, align) = (&machine.code.bb_starts, buffer.alignment);
@@ -346,6 +351,9 @@ fn relax(function: &mut CompiledFunction, (blocks, align): (&[u32], u32), target
         for (_, handler) in &mut call.catches {
             *handler = relaxed.moved(*handler);
         }
+    }
+    if let Some(origins) = &mut function.origins {
+        origins.relax(&relaxed);
     }
     function.code = relaxed.bytes;
 }

@@ -23,6 +23,7 @@
 use std::collections::HashMap;
 
 use cranelift_codegen::inline::{Inline, InlineCommand};
+use cranelift_codegen::ir::SourceLoc;
 use cranelift_codegen::{Context, ir};
 
 use crate::error::{Error, Result};
@@ -55,17 +56,20 @@ impl Bodies {
         if !names.values().any(|name| self.get(name).is_some()) {
             return Ok(());
         }
+        let mut calls = Vec::new();
         let inliner = Inliner {
             bodies: self,
             left: MAX_INLINED,
+            calls: &mut calls,
         };
-        match context.inline(inliner) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(Error::codegen(
+        if let Err(error) = context.inline(inliner) {
+            return Err(Error::codegen(
                 format!("{}", context.func.name),
                 format!("{error:?}"),
-            )),
+            ));
         }
+        set_origins(&mut context.func, &calls);
+        Ok(())
     }
 
     fn get(&self, name: &ir::UserExternalName) -> Option<&ir::Function> {
@@ -81,13 +85,37 @@ struct Inliner<'b> {
     bodies: &'b Bodies,
     /// How many more instructions may be inlined.
     left: usize,
+    calls: &'b mut Vec<InlinedCall>,
+}
+
+/// A call that is inlined.
+struct InlinedCall {
+    /// How many instructions there were before.
+    first: u32,
+    origin: SourceLoc,
+}
+
+/// Gives instructions that were inlined the origin of their call: a backtrace shows that.
+fn set_origins(func: &mut ir::Function, calls: &[InlinedCall]) {
+    let ends = calls.iter().skip(1).map(|call| call.first);
+    let ends = ends.chain([func.dfg.num_insts() as u32]);
+    let ranges: Vec<_> = calls.iter().zip(ends).collect();
+    // What is inlined into an adapter has no origin.
+    for (call, end) in ranges
+        .into_iter()
+        .filter(|(call, _)| !call.origin.is_default())
+    {
+        for inst in call.first..end {
+            func.set_srcloc(ir::Inst::from_u32(inst), call.origin);
+        }
+    }
 }
 
 impl Inline for Inliner<'_> {
     fn inline(
         &mut self,
         caller: &ir::Function,
-        _: ir::Inst,
+        call: ir::Inst,
         _: ir::Opcode,
         callee: ir::FuncRef,
         _: &[ir::Value],
@@ -103,6 +131,10 @@ impl Inline for Inliner<'_> {
             Some(left) => self.left = left,
             None => return InlineCommand::KeepCall,
         }
+        self.calls.push(InlinedCall {
+            first: caller.dfg.num_insts() as u32,
+            origin: caller.srcloc(call),
+        });
         InlineCommand::Inline {
             callee: std::borrow::Cow::Borrowed(callee),
             // The callee's own calls were inlined already.

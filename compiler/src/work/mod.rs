@@ -17,11 +17,12 @@ mod leaves;
 mod list;
 mod loops;
 mod machine;
+mod origins;
 mod peephole;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use build::Job;
 pub(crate) use clif::clif;
-pub(crate) use compile::{CatchCall, Compiled, compile};
+pub(crate) use compile::{CatchCall, Compiled, CompiledFunction, compile};
 pub(crate) use list::{Entry, WorkList};

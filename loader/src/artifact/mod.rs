@@ -7,6 +7,8 @@
 //! addresses, and [`plan`] checks all that instantiation follows, once for each artifact.
 #![allow(unsafe_code, reason = "maps files and hands out addresses in them")]
 
+#[cfg(feature = "backtrace")]
+mod debug;
 pub(crate) mod plan;
 mod records;
 pub(crate) mod registry;
@@ -21,7 +23,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, Weak};
 
 use memmap2::{Mmap, MmapOptions};
 
@@ -29,15 +31,20 @@ use cwasm_format::describe::Description;
 use cwasm_format::exports::{LiftRecord, StrRef, kind};
 use cwasm_format::hash::TypeHash;
 use cwasm_format::header::{Kind, SectionId};
+#[cfg(feature = "backtrace")]
+use cwasm_format::lines::Lines;
 use cwasm_format::lookup::{self, ExportSlot};
+use cwasm_format::names;
 use cwasm_format::read::Host;
 use cwasm_format::resources::{HandleUse, UseRange};
 use cwasm_format::{Artifact, FormatError};
 
 use crate::error::{Context as _, Error, Result};
-use crate::fork;
+use crate::fork::{self, Once};
 use crate::sys;
 
+#[cfg(feature = "backtrace")]
+use debug::DebugInfo;
 use plan::InstancePlan;
 use records::{RecordId, Records, handle_uses, record_id};
 pub(crate) use text::{Code, Text};
@@ -50,8 +57,11 @@ pub(crate) struct Unit {
     /// Sections of the artifact that are wanted often: what finds its exports, and its lifts.
     slots: &'static [ExportSlot],
     lifts: &'static [LiftRecord],
-    plan: OnceLock<InstancePlan>,
-    description: OnceLock<Arc<Description>>,
+    plan: Once<InstancePlan>,
+    description: Once<Arc<Description>>,
+    #[cfg(feature = "backtrace")]
+    debug: Once<DebugInfo>,
+    this: Weak<Unit>,
     id: UnitId,
     /// The modules that the component exports, by their offset in the section, as far as somebody
     /// asked for them.
@@ -174,12 +184,15 @@ impl Unit {
             // SAFETY: whole pages (checked by `open`) of our mapping, which is never written to.
             unsafe { sys::memory::make_executable(text.start(), text.size() as usize) }?;
         }
-        let unit = Arc::new(Unit {
+        let unit = Arc::new_cyclic(|this| Unit {
             records: Records { artifact, text },
             slots: artifact.export_slots(),
             lifts: artifact.lifts(),
-            plan: OnceLock::new(),
-            description: OnceLock::new(),
+            plan: Once::new(),
+            description: Once::new(),
+            #[cfg(feature = "backtrace")]
+            debug: Once::new(),
+            this: Weak::clone(this),
             id: UnitId::next(),
             embedded: Mutex::default(),
             map,
@@ -287,6 +300,34 @@ impl Unit {
         let description = Description::decode(self.records.artifact.section(SectionId::Describe))?;
         self.check_hashes(&description)?;
         Ok(self.description.get_or_init(|| Arc::new(description)))
+    }
+
+    /// Another reference to this; `None` while it is dropped.
+    pub(crate) fn shared(&self) -> Option<Arc<Unit>> {
+        self.this.upgrade()
+    }
+
+    /// The name of the function with this number in the text, if it is known.
+    pub(crate) fn function_name(&self, index: u32) -> Option<&str> {
+        let name = names::lookup(self.artifact().section(SectionId::Names), index);
+        #[cfg(feature = "backtrace")]
+        let name = name.or_else(|| names::lookup(self.debug().names(), index));
+        name
+    }
+
+    /// Where code comes from, if it is known.
+    #[cfg(feature = "backtrace")]
+    pub(crate) fn lines(&self) -> Option<&Lines> {
+        self.debug().lines()
+    }
+
+    #[cfg(feature = "backtrace")]
+    fn debug(&self) -> &DebugInfo {
+        // Read before forks are kept out, which may take long.
+        self.debug.get().unwrap_or_else(|| {
+            let read = DebugInfo::read(self);
+            self.debug.get_or_init(|| read)
+        })
     }
 
     /// The handles of a range; `None` if there is no such range.

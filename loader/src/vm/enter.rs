@@ -42,9 +42,7 @@ pub(crate) enum Failure {
 pub(crate) fn fail(store: &mut StoreOpaque, failure: Failure) -> RawReturn {
     let code = match failure {
         Failure::Guest(error) => {
-            let trap = error
-                .trap()
-                .map(|trap| (trap.code(), trap.frames().is_empty()));
+            let trap = error.trap().map(|trap| (trap.code(), !trap.has_frames()));
             // The trap that the trampoline raises says it all, but for where `realloc` was.
             if !matches!(trap, Some((_, true))) {
                 store.set_host_failure(HostFailure::Error(error));

@@ -3,9 +3,10 @@
 //! the host too.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 
+use crate::fork::Once;
 use crate::sys;
 
 /// Mappings that a reservation is at most: what is accessible, and the rest.
@@ -32,7 +33,7 @@ pub(crate) struct Mappings {
 impl Budget {
     /// A budget of `max` mappings; by default half of what a process may have.
     pub(crate) fn new(max: Option<usize>) -> Arc<Budget> {
-        static OF_PROCESS: OnceLock<usize> = OnceLock::new();
+        static OF_PROCESS: Once<usize> = Once::new();
         let half = || *OF_PROCESS.get_or_init(sys::memory::max_mappings) / 2;
         Arc::new(Budget {
             used: AtomicUsize::new(0),

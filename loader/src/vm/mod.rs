@@ -1,5 +1,6 @@
 //! The run time of compiled code: instances, their memory, traps and interrupts.
 
+pub(crate) mod backtrace;
 pub(crate) mod builtins;
 pub(crate) mod call;
 pub(crate) mod caller;
@@ -21,6 +22,8 @@ pub(crate) mod items;
 pub(crate) mod limits;
 pub(crate) mod mappings;
 pub(crate) mod memory;
+#[cfg(feature = "backtrace")]
+mod noise;
 pub(crate) mod parking;
 pub(crate) mod pool;
 #[cfg(feature = "async")]

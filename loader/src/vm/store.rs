@@ -7,7 +7,7 @@
 
 use std::any::Any;
 use std::ptr::NonNull;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use cwasm_format::TrapCode;
 #[cfg(feature = "async")]
@@ -18,6 +18,7 @@ use super::engine::Engine;
 use crate::artifact::Unit;
 use crate::artifact::plan::InstancePlan;
 use crate::error::{Error, Result};
+use crate::fork::Once;
 use crate::vm::exceptions::Exceptions;
 use crate::vm::handles;
 use crate::vm::host_handles::HostHandles;
@@ -50,7 +51,7 @@ pub(crate) struct StoreOpaque {
     usage: Usage,
     limits: StoreLimits,
     /// Made when someone first asks for it.
-    interrupts: OnceLock<Arc<Interrupts>>,
+    interrupts: Once<Arc<Interrupts>>,
     /// Core items that the host defined.
     pub(crate) host_items: HostItems,
     exceptions: Option<Box<Exceptions>>,
@@ -145,7 +146,7 @@ impl StoreOpaque {
             instances: Vec::new(),
             usage: Usage::default(),
             limits: StoreLimits::default(),
-            interrupts: OnceLock::new(),
+            interrupts: Once::new(),
             host_items: HostItems::default(),
             exceptions: None,
             resources: HostHandles::default(),

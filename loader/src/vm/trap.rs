@@ -1,33 +1,34 @@
 //! Traps: why a guest was stopped, and where it was.
 
 use std::fmt;
+use std::ops::Range;
 
-use cwasm_format::code::function_kind;
+use cwasm_format::TrapCode;
 use cwasm_format::escape;
-use cwasm_format::header::SectionId;
-use cwasm_format::names;
-use cwasm_format::{Artifact, TrapCode};
 
-use crate::artifact::registry;
 use crate::error::Error;
+use crate::vm::backtrace::{Backtrace, Frame};
 use crate::vm::instance::InstanceData;
+#[cfg(feature = "backtrace")]
+use crate::vm::noise::Noise;
 use crate::vm::store::{HostFailure, StoreOpaque};
 use crate::vm::unwind;
 
 /// Why a guest was stopped.
 ///
-/// It prints as `wasm trap: REASON` and one line a frame of the guest, innermost first. Found in an
-/// [`Error`] by [`Error::trap`].
+/// It prints as `wasm trap: REASON` and the frames of the guest, innermost first, each with the
+/// lines of its source as far as the artifact has them (`--debug`). Frames that only begin a program
+/// or end it after a panic are left out, unless it is printed with `{:#}`. Found in an [`Error`] by
+/// [`Error::trap`].
 #[derive(Clone)]
 pub struct Trap {
     code: TrapCode,
-    frames: Box<[Frame]>,
-    truncated: bool,
+    backtrace: Backtrace,
     tag: Option<Box<ThrownTag>>,
 }
 
 /// The tag of an exception that was not caught.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ThrownTag {
     /// A name by which the core module imports or exports the tag, or its name in the module's name
@@ -38,9 +39,15 @@ pub struct ThrownTag {
     pub core_instance: u32,
     /// The tag's index in the core module.
     pub tag_index: u32,
+    thrown_by: Backtrace,
+}
+
+impl ThrownTag {
     /// The function that has thrown the exception first: what has caught it since, to clean up,
     /// has thrown it again.
-    pub thrown_by: Option<Frame>,
+    pub fn thrown_by(&self) -> Option<&Frame> {
+        self.thrown_by.frames().first()
+    }
 }
 
 impl fmt::Display for ThrownTag {
@@ -65,24 +72,10 @@ impl fmt::Debug for Trap {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Trap")
             .field("code", &format_args!("{}", self.code))
-            .field("frames", &self.frames)
-            .field("truncated", &self.truncated)
+            .field("frames", &self.backtrace)
+            .field("truncated", &self.backtrace.is_truncated())
             .finish()
     }
-}
-
-/// A function of a guest that was active when it trapped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Frame {
-    /// The function's name, in an artifact with names (`--debug`).
-    pub name: Option<String>,
-    /// The core instance that it belongs to, in the order of the component's core instances.
-    pub core_instance: u32,
-    /// Its index in the core module.
-    pub func_index: u32,
-    /// Where it was: an offset in the artifact's `.text`.
-    pub text_offset: u32,
 }
 
 impl Trap {
@@ -91,8 +84,7 @@ impl Trap {
     pub(crate) fn new(code: TrapCode) -> Trap {
         Trap {
             code,
-            frames: Box::default(),
-            truncated: false,
+            backtrace: Backtrace::default(),
             tag: None,
         }
     }
@@ -109,9 +101,15 @@ impl Trap {
     }
 
     /// The functions that were active, innermost first. Only those since the guest was entered
-    /// last: what called the host before is not among them.
+    /// last: what called the host before is not among them. Names and lines are looked up the first
+    /// time that somebody asks; until then, and as long as the trap is kept, the artifact is mapped.
     pub fn frames(&self) -> &[Frame] {
-        &self.frames
+        self.backtrace.frames()
+    }
+
+    /// Whether there are frames.
+    pub(crate) fn has_frames(&self) -> bool {
+        !self.backtrace.is_empty()
     }
 }
 
@@ -121,37 +119,49 @@ impl fmt::Display for Trap {
         if let Some(tag) = &self.tag {
             write!(f, ": {tag}")?;
         }
-        for (index, frame) in self.frames.iter().enumerate() {
-            write!(f, "\n  {index:>3}: {:#8x} - {frame}", frame.text_offset)?;
+        let frames = self.frames();
+        let shown = shown(frames, f.alternate());
+        left_out(f, shown.start, "a panic")?;
+        for (index, frame) in shown.clone().zip(&frames[shown.clone()]) {
+            write!(f, "\n  {index:>3}: {frame}")?;
         }
-        if self.truncated {
+        left_out(f, frames.len() - shown.end, "the runtime")?;
+        if self.backtrace.is_truncated() {
             f.write_str("\n  ... and more")?;
         }
-        let thrown_by = self.tag.as_ref().and_then(|tag| tag.thrown_by.as_ref());
-        match thrown_by.filter(|frame| self.frames.first() != Some(frame)) {
-            Some(frame) => write!(f, "\n  thrown by {:#8x} - {frame}", frame.text_offset),
+        let thrown_by = self.tag.as_ref().and_then(|tag| tag.thrown_by());
+        match thrown_by.filter(|frame| frames.first() != Some(frame)) {
+            Some(frame) => write!(f, "\n  thrown by {frame}"),
             None => Ok(()),
         }
     }
 }
 
-impl std::error::Error for Trap {}
+/// Which frames are shown, unless all of them are asked for.
+#[cfg(feature = "backtrace")]
+fn shown(frames: &[Frame], all: bool) -> Range<usize> {
+    let noise = match all {
+        true => Noise::NONE,
+        false => Noise::of(frames),
+    };
+    noise.panic..frames.len() - noise.runtime
+}
 
-impl fmt::Display for Frame {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.name {
-            // Any text: a guest must not make lines of its own in a log.
-            Some(name) => write!(f, "{}", escape::name(name)),
-            None => {
-                write!(
-                    f,
-                    "<core instance {}, function {}>",
-                    self.core_instance, self.func_index
-                )
-            }
-        }
+#[cfg(not(feature = "backtrace"))]
+fn shown(frames: &[Frame], _all: bool) -> Range<usize> {
+    0..frames.len()
+}
+
+/// Says that frames are not shown.
+fn left_out(f: &mut fmt::Formatter<'_>, count: usize, of: &str) -> fmt::Result {
+    match count {
+        0 => Ok(()),
+        1 => write!(f, "\n  ... a frame of {of}"),
+        _ => write!(f, "\n  ... {count} frames of {of}"),
     }
 }
+
+impl std::error::Error for Trap {}
 
 impl Error {
     /// The trap that stopped the guest, if that is what happened.
@@ -180,12 +190,8 @@ pub(crate) fn take_trap(store: &mut StoreOpaque, status: u64) -> Error {
         store.withdraw_interrupts();
     }
     let mut trap = Trap::new(code);
-    let mut frames = Vec::new();
-    unwind::take_backtrace(|pcs, truncated| {
-        frames.extend(pcs.iter().filter_map(|pc| resolve_frame(*pc)));
-        trap.truncated = truncated;
-    });
-    trap.frames = frames.into();
+    // The store still holds the instances whose code has run, and they hold their artifacts.
+    unwind::take_backtrace(|pcs, truncated| trap.backtrace = Backtrace::new(pcs, truncated));
     if code == TrapCode::UncaughtException {
         trap.tag = thrown_tag(store).map(Box::new);
     }
@@ -207,33 +213,7 @@ fn thrown_tag(store: &StoreOpaque) -> Option<ThrownTag> {
         name: name.map(str::to_owned),
         core_instance: record.core_instance,
         tag_index: record.index,
-        thrown_by: resolve_frame(origin.pc),
-    })
-}
-
-/// The frame whose instruction at `pc` was the last; `None` for thunks, trampolines and the like.
-fn resolve_frame(pc: usize) -> Option<Frame> {
-    // The store still holds the instances whose code has run, and they hold their artifacts.
-    registry::with_unit(pc, |unit| {
-        describe_frame(&unit.artifact(), unit.text_offset(pc)?)
-    })?
-}
-
-fn describe_frame(artifact: &Artifact<'_>, text_offset: u32) -> Option<Frame> {
-    let functions = artifact.functions();
-    let index = functions
-        .partition_point(|f| f.start <= text_offset)
-        .checked_sub(1)?;
-    let function = functions[index];
-    if function.kind & 0xff != function_kind::CORE {
-        return None;
-    }
-    let name = names::lookup(artifact.section(SectionId::Names), index as u32);
-    Some(Frame {
-        name: name.map(str::to_owned),
-        core_instance: function.kind >> 8,
-        func_index: function.index,
-        text_offset,
+        thrown_by: Backtrace::new(&[origin.pc], false),
     })
 }
 
@@ -242,28 +222,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn traps_print_their_frames() {
-        let frame = |name: Option<&str>| Frame {
-            name: name.map(str::to_owned),
-            core_instance: 1,
-            func_index: 7,
-            text_offset: 0x1f,
-        };
-        let trap = Trap {
-            code: TrapCode::Unreachable,
-            tag: None,
-            frames: [frame(Some("run")), frame(None)].into(),
-            truncated: true,
-        };
-        let expected = "wasm trap: unreachable\n    0:     0x1f - run\n    1:     0x1f - \
-                        <core instance 1, function 7>\n  ... and more";
-        assert_eq!(trap.to_string(), expected);
+    fn a_trap_outside_of_code_has_no_frames() {
+        let error = Error::trapped(TrapCode::CannotEnter);
+        let trap = error.trap().unwrap();
+        assert_eq!((trap.frames(), trap.has_frames()), (&[][..], false));
         assert_eq!(
-            Error::trapped(TrapCode::CannotEnter)
-                .trap()
-                .unwrap()
-                .frames(),
-            []
+            trap.to_string(),
+            format!("wasm trap: {}", TrapCode::CannotEnter)
         );
     }
 }

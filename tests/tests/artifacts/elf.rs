@@ -13,7 +13,10 @@ fn artifact(input: &[u8], debug: bool) -> Vec<u8> {
     compile(
         &wat::parse_bytes(input).unwrap(),
         &Options {
-            debug,
+            debug: match debug {
+                true => cwasm_compiler::Debug::Inside,
+                false => cwasm_compiler::Debug::None,
+            },
             ..Options::default()
         },
     )
@@ -154,7 +157,7 @@ fn symbols_name_the_functions() {
 #[test]
 fn objects_hold_the_same_functions() {
     let options = Options {
-        debug: true,
+        debug: cwasm_compiler::Debug::Inside,
         ..Options::default()
     };
     let object = compile_with(&common::greet(), &options, Emit::Object, &|_| {}).unwrap();

@@ -71,7 +71,7 @@ fn machine_code_is_as_expected() {
         }
         let source = std::fs::read(&path).unwrap();
         let options = cwasm_compiler::Options {
-            debug: true,
+            debug: cwasm_compiler::Debug::Inside,
             interruptible: source.starts_with(b";;! interruptible\n"),
             bounds: match source.starts_with(b";;! --bounds check\n") {
                 true => cwasm_compiler::Bounds::Check,

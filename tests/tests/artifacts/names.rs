@@ -76,7 +76,7 @@ fn odd_names() -> Vec<String> {
 
 fn options() -> Options {
     Options {
-        debug: true,
+        debug: cwasm_compiler::Debug::Inside,
         ..Options::default()
     }
 }

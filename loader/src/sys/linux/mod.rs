@@ -4,6 +4,8 @@
 pub(crate) mod cpu_number;
 pub(crate) mod file;
 pub(crate) mod fork;
+#[cfg(feature = "backtrace")]
+pub(crate) mod maps;
 pub(crate) mod memory;
 #[cfg(feature = "recycle")]
 pub(crate) mod pagemap;

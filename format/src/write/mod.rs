@@ -1,11 +1,14 @@
 //! Writes an artifact: the counterpart of [`crate::read`].
 
-use object::elf;
-use object::write::elf::{FileHeader, ProgramHeader, SectionHeader, Sym, Writer};
+mod elf;
+
+use object::elf as object_elf;
+use object::write::elf::ProgramHeader;
 use sha2::{Digest, Sha256};
 use zerocopy::{Immutable, IntoBytes};
 
 use crate::data::ImageRecord;
+use crate::debug::{BUILD_ID, BUILD_ID_LEN};
 use crate::exports::{ExportRecord, StrRef, kind};
 use crate::header::{
     ABI_VERSION, CHECKSUM_OFFSET, DIGEST_OFFSET, HEADER_END, HEADER_OFFSET, Header, Kind, MAGIC,
@@ -114,6 +117,15 @@ pub struct Symbol {
     pub size: u32,
 }
 
+/// A section for tools: see [`crate::debug`].
+#[derive(Debug)]
+pub struct DebugSection {
+    /// Its name.
+    pub name: &'static str,
+    /// Its contents.
+    pub bytes: Vec<u8>,
+}
+
 /// The fields of the header that the compiler sets.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs, reason = "documented in Header")]
@@ -136,6 +148,8 @@ pub struct Contents {
     sections: [Vec<u8>; SECTION_COUNT],
     /// Symbols for the ELF symbol table. Without symbols there is no table.
     pub symbols: Vec<Symbol>,
+    /// Sections for tools, which the header does not name.
+    pub debug: Vec<DebugSection>,
 }
 
 impl Contents {
@@ -145,6 +159,7 @@ impl Contents {
             facts,
             sections: std::array::from_fn(|_| Vec::new()),
             symbols: Vec::new(),
+            debug: Vec::new(),
         }
     }
 
@@ -199,6 +214,46 @@ impl Contents {
         ranges
     }
 
+    /// The build id: the start of a digest of all that is mapped. An artifact and its file of debug
+    /// information have the same.
+    pub fn build_id(&self) -> [u8; BUILD_ID_LEN] {
+        let mapped = SectionId::ALL.iter().filter(|id| **id != SectionId::Names);
+        let parts: Vec<&[u8]> = mapped.map(|id| self.get(*id)).collect();
+        let digest = sha256(&parts);
+        std::array::from_fn(|place| digest[place])
+    }
+
+    /// Moves names, symbols and sections for tools to a file of their own: its bytes.
+    pub fn split(&mut self) -> Vec<u8> {
+        let text = self.place()[SectionId::Text as usize];
+        let names = std::mem::take(&mut self.sections[SectionId::Names as usize]);
+        let symbols = std::mem::take(&mut self.symbols);
+        let debug = std::mem::take(&mut self.debug);
+        let text = elf::Section {
+            kind: object_elf::SHT_NOBITS,
+            offset: Some(0),
+            size: text.size,
+            bytes: &[],
+            ..self.section(SectionId::Text, text)
+        };
+        let names = elf::Section::of_tools(SectionId::Names.name(), &names);
+        let sections = debug.iter();
+        let sections = sections.map(|section| elf::Section::of_tools(section.name, &section.bytes));
+        let file = elf::Elf {
+            machine: elf_machine(self.facts.target),
+            segments: Vec::new(),
+            sections: [text, names].into_iter().chain(sections).collect(),
+            placed: 0,
+            symbols: &symbols,
+        };
+        let mut bytes = Vec::new();
+        file.write(&mut bytes, HEADER_OFFSET);
+        // Both have the same id.
+        let is_id = |section: &DebugSection| section.name == BUILD_ID;
+        self.debug.extend(debug.into_iter().filter(is_id));
+        bytes
+    }
+
     /// The bytes of the artifact. The same contents give the same bytes.
     ///
     /// # Panics
@@ -212,121 +267,43 @@ impl Contents {
             self.sections[id as usize].resize(size, fill);
         }
         let mut bytes = Vec::new();
-        self.write_elf(&ranges, &mut bytes);
+        self.elf(&ranges).write(&mut bytes, HEADER_OFFSET);
         self.finish_header(&ranges, &mut bytes);
         bytes
     }
 
-    fn write_elf(&self, ranges: &[SectionRange; SECTION_COUNT], out: &mut Vec<u8>) {
-        let mut writer = Writer::new(object::Endianness::Little, true, out);
-        let segments = segments(ranges);
-        writer.reserve_file_header();
-        writer.reserve_program_headers(segments.len() as u32);
-        let last = ranges[SECTION_COUNT - 1];
-        writer.reserve_until((last.offset + last.size) as usize);
-
-        writer.reserve_null_section_index();
-        let shown: Vec<SectionId> = SectionId::ALL
-            .iter()
-            .copied()
+    fn elf(&self, ranges: &[SectionRange; SECTION_COUNT]) -> elf::Elf<'_> {
+        let shown = SectionId::ALL.iter().copied();
+        let sections = shown
             .filter(|id| ranges[*id as usize].size != 0)
-            .collect();
-        let mut text_index = None;
-        let mut names = Vec::new();
-        for id in &shown {
-            names.push(writer.add_section_name(id.name().as_bytes()));
-            let index = writer.reserve_section_index();
-            if *id == SectionId::Text {
-                text_index = Some(index);
-            }
+            .map(|id| self.section(id, ranges[id as usize]));
+        let last = ranges[SECTION_COUNT - 1];
+        let debug = self.debug.iter();
+        let debug = debug.map(|section| elf::Section::of_tools(section.name, &section.bytes));
+        elf::Elf {
+            machine: elf_machine(self.facts.target),
+            segments: segments(ranges),
+            sections: sections.chain(debug).collect(),
+            placed: last.offset + last.size,
+            symbols: &self.symbols,
         }
-        let symbol_names: Vec<_> = self
-            .symbols
-            .iter()
-            .map(|symbol| writer.add_string(symbol.name.as_bytes()))
-            .collect();
-        if !self.symbols.is_empty() {
-            writer.reserve_null_symbol_index();
-            for _ in &self.symbols {
-                writer.reserve_symbol_index(text_index);
-            }
-            writer.reserve_symtab_section_index();
-            writer.reserve_strtab_section_index();
-        }
-        writer.reserve_shstrtab_section_index();
-        writer.reserve_symtab();
-        writer.reserve_strtab();
-        writer.reserve_shstrtab();
-        writer.reserve_section_headers();
-
-        let header = FileHeader {
-            os_abi: elf::ELFOSABI_NONE,
-            abi_version: 0,
-            e_type: elf::ET_DYN,
-            e_machine: elf_machine(self.facts.target),
-            e_entry: 0,
-            e_flags: 0,
-        };
-        let written = writer.write_file_header(&header);
-        assert!(
-            written.is_ok(),
-            "the file header is well-formed: {written:?}"
-        );
-        writer.write_align_program_headers();
-        segments
-            .iter()
-            .for_each(|segment| writer.write_program_header(segment));
-        assert!(
-            writer.len() <= HEADER_OFFSET,
-            "program headers end before the header"
-        );
-        for id in SectionId::ALL {
-            let range = ranges[*id as usize];
-            writer.pad_until(range.offset as usize);
-            writer.write(&self.sections[*id as usize]);
-            assert_eq!(
-                writer.len() as u64,
-                range.offset + range.size,
-                "{}",
-                id.name()
-            );
-        }
-        self.write_symbols(&mut writer, ranges, &symbol_names, text_index);
-        writer.write_strtab();
-        writer.write_shstrtab();
-        writer.write_null_section_header();
-        for (id, name) in shown.iter().zip(names) {
-            writer.write_section_header(&section_header(*id, ranges[*id as usize], name));
-        }
-        if !self.symbols.is_empty() {
-            writer.write_symtab_section_header(1 + self.symbols.len() as u32);
-            writer.write_strtab_section_header();
-        }
-        writer.write_shstrtab_section_header();
     }
 
-    fn write_symbols(
-        &self,
-        writer: &mut Writer<'_>,
-        ranges: &[SectionRange; SECTION_COUNT],
-        names: &[object::write::StringId],
-        text_index: Option<object::write::elf::SectionIndex>,
-    ) {
-        if self.symbols.is_empty() {
-            return;
-        }
-        writer.write_null_symbol();
-        let text = ranges[SectionId::Text as usize].offset;
-        for (symbol, name) in self.symbols.iter().zip(names) {
-            writer.write_symbol(&Sym {
-                name: Some(*name),
-                section: text_index,
-                st_info: elf::STB_LOCAL << 4 | elf::STT_FUNC,
-                st_other: elf::STV_DEFAULT,
-                st_shndx: 0,
-                st_value: text + u64::from(symbol.offset),
-                st_size: symbol.size.into(),
-            });
+    fn section(&self, id: SectionId, range: SectionRange) -> elf::Section<'_> {
+        let loaded = id != SectionId::Names;
+        elf::Section {
+            name: id.name(),
+            kind: object_elf::SHT_PROGBITS,
+            flags: match id {
+                SectionId::Text => object_elf::SHF_ALLOC | object_elf::SHF_EXECINSTR,
+                _ if loaded => object_elf::SHF_ALLOC,
+                _ => 0,
+            },
+            address: if loaded { range.offset } else { 0 },
+            offset: Some(range.offset),
+            align: if id.is_paged() { PAGE_SIZE } else { 16 },
+            size: range.size,
+            bytes: &self.sections[id as usize],
         }
     }
 
@@ -367,7 +344,7 @@ fn segments(ranges: &[SectionRange; SECTION_COUNT]) -> Vec<ProgramHeader> {
     let text = ranges[SectionId::Text as usize];
     let images = ranges[SectionId::Images as usize];
     let load = |flags, start: u64, end: u64| ProgramHeader {
-        p_type: elf::PT_LOAD,
+        p_type: object_elf::PT_LOAD,
         p_flags: flags,
         p_offset: start,
         p_vaddr: start,
@@ -376,55 +353,34 @@ fn segments(ranges: &[SectionRange; SECTION_COUNT]) -> Vec<ProgramHeader> {
         p_memsz: end - start,
         p_align: PAGE_SIZE,
     };
-    let mut segments = vec![load(elf::PF_R, 0, text.offset)];
+    let mut segments = vec![load(object_elf::PF_R, 0, text.offset)];
     if text.size != 0 {
         segments.push(load(
-            elf::PF_R | elf::PF_X,
+            object_elf::PF_R | object_elf::PF_X,
             text.offset,
             text.offset + text.size,
         ));
     }
     if images.size != 0 {
-        segments.push(load(elf::PF_R, images.offset, images.offset + images.size));
+        segments.push(load(
+            object_elf::PF_R,
+            images.offset,
+            images.offset + images.size,
+        ));
     }
     let modules = ranges[SectionId::Modules as usize];
     if modules.size != 0 {
         segments.push(load(
-            elf::PF_R,
+            object_elf::PF_R,
             modules.offset,
             modules.offset + modules.size,
         ));
     }
     segments.push(ProgramHeader {
-        p_type: elf::PT_GNU_STACK,
-        p_flags: elf::PF_R | elf::PF_W,
+        p_type: object_elf::PT_GNU_STACK,
+        p_flags: object_elf::PF_R | object_elf::PF_W,
         p_align: 16,
         ..load(0, 0, 0)
     });
     segments
-}
-
-fn section_header(
-    id: SectionId,
-    range: SectionRange,
-    name: object::write::StringId,
-) -> SectionHeader {
-    let loaded = id != SectionId::Names;
-    let flags = match id {
-        SectionId::Text => elf::SHF_ALLOC | elf::SHF_EXECINSTR,
-        _ if loaded => elf::SHF_ALLOC,
-        _ => 0,
-    };
-    SectionHeader {
-        name: Some(name),
-        sh_type: elf::SHT_PROGBITS,
-        sh_flags: flags.into(),
-        sh_addr: if loaded { range.offset } else { 0 },
-        sh_offset: range.offset,
-        sh_size: range.size,
-        sh_link: 0,
-        sh_info: 0,
-        sh_addralign: if id.is_paged() { PAGE_SIZE } else { 16 },
-        sh_entsize: 0,
-    }
 }

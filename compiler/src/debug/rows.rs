@@ -1,0 +1,238 @@
+//! The lines of a module's code, from its line number programs.
+
+use std::collections::{HashMap, HashSet};
+
+use gimli::{ColumnType, LineProgramHeader};
+
+use super::budget::{Budget, Refusal};
+use super::dwarf::{Dwarf, Slice, Unit};
+use super::texts::{TextId, Texts};
+
+/// A place in a source file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Place {
+    pub(crate) file: TextId,
+    /// 0 stands for code that no line of the source is the reason of.
+    pub(crate) line: u32,
+    /// From 1 on; 0 is the start of the line.
+    pub(crate) column: u32,
+}
+
+impl Place {
+    pub(crate) const UNKNOWN: Place = Place {
+        file: TextId::NONE,
+        line: 0,
+        column: 0,
+    };
+}
+
+/// A row of a line table: the place of the code from this address on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Row {
+    pub(crate) address: u32,
+    pub(crate) place: Place,
+    /// Whether a debugger may stop here for the line.
+    pub(crate) is_stmt: bool,
+}
+
+/// The rows of code that lies together, sorted by address.
+#[derive(Debug)]
+struct Sequence {
+    start: u32,
+    end: u32,
+    rows: Vec<Row>,
+}
+
+/// The line tables of a module.
+#[derive(Debug, Default)]
+pub(crate) struct Rows {
+    /// Sorted by start, without overlap.
+    sequences: Vec<Sequence>,
+}
+
+impl Rows {
+    /// Reads all line number programs. `code_size` is that of the code section.
+    ///
+    /// # Errors
+    /// If one is not well-formed, or they take too many steps.
+    pub(crate) fn read(
+        dwarf: &Dwarf<'_>,
+        code_size: u32,
+        texts: &mut Texts,
+        budget: &mut Budget,
+    ) -> Result<Rows, Refusal> {
+        let mut sequences = Vec::new();
+        let mut known = HashSet::new();
+        for unit in &dwarf.units {
+            let Some(offset) = unit.lines.filter(|offset| known.insert(offset.0)) else {
+                continue;
+            };
+            program(
+                dwarf,
+                unit,
+                offset,
+                (code_size, texts, budget),
+                &mut sequences,
+            )?;
+        }
+        sequences.sort_by_key(|sequence: &Sequence| sequence.start);
+        let mut end = 0;
+        // Code that two sequences claim is the first one's.
+        sequences.retain(|sequence| {
+            let is_apart = sequence.start >= end;
+            end = end.max(sequence.end);
+            is_apart
+        });
+        Ok(Rows { sequences })
+    }
+
+    /// The row of an address.
+    pub(crate) fn find(&self, address: u32) -> Option<&Row> {
+        let after = self
+            .sequences
+            .partition_point(|found| found.start <= address);
+        let sequence = &self.sequences[after.checked_sub(1)?];
+        if address >= sequence.end {
+            return None;
+        }
+        let after = sequence.rows.partition_point(|row| row.address <= address);
+        sequence.rows.get(after.checked_sub(1)?)
+    }
+}
+
+fn program(
+    dwarf: &Dwarf<'_>,
+    Unit { unit, .. }: &Unit<'_>,
+    offset: gimli::DebugLineOffset,
+    (code_size, texts, budget): (u32, &mut Texts, &mut Budget),
+    sequences: &mut Vec<Sequence>,
+) -> Result<(), Refusal> {
+    let (comp_dir, name) = (unit.comp_dir, unit.name);
+    let address_size = unit.header.encoding().address_size;
+    let section = &dwarf.sections.debug_line;
+    let program = section.program(offset, address_size, comp_dir, name)?;
+    // Programs may begin inside of others, each with a list of files of its own.
+    let header = program.header();
+    budget.take((header.file_names().len() + header.include_directories().len()) as u64)?;
+    let mut files: HashMap<u64, TextId> = HashMap::new();
+    let mut rows: Vec<Row> = Vec::new();
+    let mut program = program.rows();
+    while let Some((header, row)) = program.next_row()? {
+        budget.take(1)?;
+        if row.end_sequence() {
+            let end = row.address();
+            let rows = std::mem::take(&mut rows);
+            sequences.extend(sequence(rows, end, code_size));
+            continue;
+        }
+        // Rows of code that the linker has left out have addresses beyond all code.
+        let address = u32::try_from(row.address()).unwrap_or(u32::MAX);
+        let number = row.file_index();
+        let file = match files.get(&number) {
+            Some(file) => *file,
+            None => {
+                let path = path(dwarf, unit, header, number);
+                let file = texts.add_bytes(&path);
+                files.insert(number, file);
+                file
+            }
+        };
+        let line = row.line().map_or(0, |line| line.get());
+        let column = match row.column() {
+            ColumnType::LeftEdge => 0,
+            ColumnType::Column(column) => column.get(),
+        };
+        rows.push(Row {
+            address,
+            place: Place {
+                file,
+                line: u32::try_from(line).unwrap_or(0),
+                column: u32::try_from(column).unwrap_or(0),
+            },
+            is_stmt: row.is_stmt(),
+        });
+    }
+    Ok(())
+}
+
+/// The sequence of these rows; `None` if it is not of the module's code. No function is at address
+/// 0, where the number of functions is.
+fn sequence(mut rows: Vec<Row>, end: u64, code_size: u32) -> Option<Sequence> {
+    let end = u32::try_from(end).ok().filter(|end| *end <= code_size)?;
+    rows.sort_by_key(|row| row.address);
+    // Of several rows at one address, the last one has code.
+    rows.dedup_by(|next, row| {
+        let is_same = next.address == row.address;
+        if is_same {
+            *row = *next;
+        }
+        is_same
+    });
+    rows.shrink_to_fit();
+    let start = rows.first()?.address;
+    (start != 0 && start < end).then_some(Sequence { start, end, rows })
+}
+
+/// The path of a file of a line number program: absolute, if the debug information says so.
+pub(crate) fn path(
+    dwarf: &Dwarf<'_>,
+    unit: &gimli::Unit<Slice<'_>>,
+    header: &LineProgramHeader<Slice<'_>>,
+    number: u64,
+) -> Vec<u8> {
+    let Some(file) = header.file(number) else {
+        return Vec::new();
+    };
+    let text = |value| dwarf.sections.attr_string(unit, value).ok();
+    let mut path = Vec::new();
+    if let Some(folder) = unit.comp_dir {
+        join(&mut path, folder.slice());
+    }
+    // Folder 0 of version 4 and before is the unit's own.
+    if let Some(folder) = file.directory(header).and_then(text) {
+        join(&mut path, folder.slice());
+    }
+    if let Some(name) = text(file.path_name()) {
+        join(&mut path, name.slice());
+    }
+    path
+}
+
+/// Appends a path, which takes the other's place if it is absolute.
+fn join(path: &mut Vec<u8>, part: &[u8]) {
+    let is_absolute = match part {
+        [b'/' | b'\\', ..] => true,
+        [drive, b':', b'/' | b'\\', ..] => drive.is_ascii_alphabetic(),
+        _ => false,
+    };
+    if is_absolute {
+        path.clear();
+    }
+    if !path.is_empty() && !path.ends_with(b"/") {
+        path.push(b'/');
+    }
+    path.extend_from_slice(part);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn absolute_paths_replace_what_was_before() {
+        for (parts, expected) in [
+            (&["/a", "b", "c.rs"][..], "/a/b/c.rs"),
+            (&["/a/", "c.rs"], "/a/c.rs"),
+            (&["/a", "/b", "c.rs"], "/b/c.rs"),
+            (&["/a", "C:\\b", "c.rs"], "C:\\b/c.rs"),
+            (&["c.rs"], "c.rs"),
+            (&[], ""),
+        ] {
+            let mut path = Vec::new();
+            for part in parts {
+                join(&mut path, part.as_bytes());
+            }
+            assert_eq!(path, expected.as_bytes());
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! The debug information of an artifact: in it, or in a file beside it. Read when somebody asks.
+
+use cwasm_format::debug::{LINES, build_id, section};
+use cwasm_format::header::SectionId;
+use cwasm_format::lines::Lines;
+
+use super::Unit;
+use crate::sys;
+
+/// What is known of the code of an artifact.
+#[derive(Debug, Default)]
+pub(super) struct DebugInfo {
+    lines: Option<Lines>,
+    /// The section of names of the file beside the artifact, or nothing.
+    names: Vec<u8>,
+}
+
+impl DebugInfo {
+    /// Reads it: what is not there, or not as it should be, is unknown.
+    pub(super) fn read(unit: &Unit) -> DebugInfo {
+        let artifact = unit.artifact();
+        let bytes = artifact.bytes();
+        if let Some(lines) = section(bytes, LINES) {
+            return DebugInfo {
+                lines: Lines::decode(lines).ok(),
+                names: Vec::new(),
+            };
+        }
+        beside(bytes).unwrap_or_default()
+    }
+
+    pub(super) fn lines(&self) -> Option<&Lines> {
+        self.lines.as_ref()
+    }
+
+    pub(super) fn names(&self) -> &[u8] {
+        &self.names
+    }
+}
+
+/// What the file beside the artifact says, if it belongs to it.
+fn beside(artifact: &[u8]) -> Option<DebugInfo> {
+    let id = build_id(artifact)?;
+    let path = sys::maps::file_at(artifact.as_ptr().addr())?;
+    let mut name = path.into_os_string();
+    name.push(".debug");
+    let file = std::fs::read(name).ok()?;
+    if build_id(&file)? != id {
+        return None;
+    }
+    let names = section(&file, SectionId::Names.name()).unwrap_or_default();
+    let lines = section(&file, LINES)?;
+    Some(DebugInfo {
+        lines: Lines::decode(lines).ok(),
+        names: names.to_vec(),
+    })
+}
