@@ -59,12 +59,16 @@ pub(crate) struct CompileArgs {
     /// The kind of output.
     #[arg(long, value_name = "WHAT", value_enum, default_value = "artifact")]
     pub(crate) emit: Emit,
-    /// Keep what debuggers and backtraces need: names and symbols of functions, and the lines that
+    /// Keep what backtraces and profilers need: names and symbols of functions, and the lines that
     /// code comes from, if the input has DWARF. `split` writes it to a file of its own beside the
     /// artifact, with `.debug` added to the name.
     #[arg(long, value_name = "WHERE", value_enum, num_args = 0..=1, require_equals = true)]
     #[arg(default_value = "none", default_missing_value = "inside")]
     pub(crate) debug: Debug,
+    /// Also write DWARF for native debuggers, made from that of the input: lines, functions, and
+    /// where variables are. Code is a little slower. Implies --debug.
+    #[arg(long)]
+    pub(crate) dwarf: bool,
     /// Let hosts stop the code while it runs.
     #[arg(long)]
     pub(crate) interruptible: bool,
@@ -307,7 +311,9 @@ impl CompileArgs {
             },
             features: self.features(),
             jobs: self.jobs,
+            dwarf: self.dwarf,
             debug: match self.debug {
+                Debug::None if self.dwarf => cwasm_compiler::Debug::Inside,
                 Debug::None => cwasm_compiler::Debug::None,
                 Debug::Inside => cwasm_compiler::Debug::Inside,
                 Debug::Split => cwasm_compiler::Debug::Split,

@@ -22,8 +22,12 @@ pub struct Options {
     pub features: Features,
     /// Threads to compile with, at most one for each processor; `None` for all processors.
     pub jobs: Option<NonZeroUsize>,
-    /// What is kept for debuggers and backtraces. Machine code does not depend on it.
+    /// What is kept for backtraces and profilers. Machine code does not depend on it.
     pub debug: Debug,
+    /// Whether there is also DWARF for native debuggers, made from that of the input, with the
+    /// places of variables as far as they are known. Code keeps the context for that, and is a
+    /// little slower. Of no effect with [`Debug::None`].
+    pub dwarf: bool,
     /// Whether code checks, in loops and calls, whether the host wants it to stop.
     pub interruptible: bool,
     /// How accesses to memories with 32-bit addresses and usual pages are kept in bounds.
@@ -56,6 +60,7 @@ impl Default for Options {
             features: Features::default(),
             jobs: None,
             debug: Debug::default(),
+            dwarf: false,
             interruptible: false,
             bounds: Bounds::default(),
             limits: Limits::default(),
@@ -90,7 +95,7 @@ impl Default for Limits {
     }
 }
 
-/// What is kept for debuggers and backtraces: names and symbols of functions, and where machine code
+/// What is kept for backtraces and profilers: names and symbols of functions, and where machine code
 /// comes from. If the input has DWARF, that is its lines, else offsets in core modules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Debug {

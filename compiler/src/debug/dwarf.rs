@@ -4,6 +4,7 @@
 //! (<https://yurydelendik.github.io/webassembly-dwarf/>).
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use gimli::{
@@ -65,6 +66,52 @@ impl<'a> Dwarf<'a> {
             dwarf.units.extend(unit);
         }
         Ok(dwarf)
+    }
+
+    /// Sets `found` to the ranges of an entry that are in the module's code.
+    ///
+    /// # Errors
+    /// If they are not well-formed, or take too many steps.
+    pub(super) fn ranges(
+        &self,
+        unit: usize,
+        entry: &Entry<'a>,
+        code_size: u32,
+        budget: &mut Budget,
+        found: &mut Vec<Range<u32>>,
+    ) -> Result<(), Refusal> {
+        found.clear();
+        let (sections, unit) = (&self.sections, &self.units[unit].unit);
+        let mut add = |start: u64, end: u64| {
+            // Code that the linker has left out is at 0 or beyond the end.
+            if 0 < start && start < end && end <= code_size.into() {
+                found.push(start as u32..end as u32);
+            }
+        };
+        if let Some(value) = entry.attr_value(constants::DW_AT_ranges) {
+            let Some(mut ranges) = sections.attr_ranges(unit, value)? else {
+                return Ok(());
+            };
+            while let Some(range) = ranges.next()? {
+                budget.take(1)?;
+                add(range.begin, range.end);
+            }
+            return Ok(());
+        }
+        let low = entry.attr_value(constants::DW_AT_low_pc);
+        let high = entry.attr_value(constants::DW_AT_high_pc);
+        let (Some(low), Some(high)) = (low, high) else {
+            return Ok(());
+        };
+        let Some(start) = sections.attr_address(unit, low)? else {
+            return Ok(());
+        };
+        let end = match high.udata_value() {
+            Some(size) => start.checked_add(size),
+            None => sections.attr_address(unit, high)?,
+        };
+        add(start, end.unwrap_or(0));
+        Ok(())
     }
 
     /// The unit that has an entry, and its offset in there.

@@ -173,8 +173,32 @@ fn sequence(mut rows: Vec<Row>, end: u64, code_size: u32) -> Option<Sequence> {
     (start != 0 && start < end).then_some(Sequence { start, end, rows })
 }
 
+/// The files of a unit, by the number that its entries have for them.
+///
+/// # Errors
+/// If the header of its line number program is not well-formed, or takes too many steps.
+pub(super) fn files(
+    dwarf: &Dwarf<'_>,
+    unit: usize,
+    texts: &mut Texts,
+    budget: &mut Budget,
+) -> Result<Vec<TextId>, Refusal> {
+    let Unit { unit, lines } = &dwarf.units[unit];
+    let Some(offset) = *lines else {
+        return Ok(Vec::new());
+    };
+    let address_size = unit.header.encoding().address_size;
+    let section = &dwarf.sections.debug_line;
+    let program = section.program(offset, address_size, unit.comp_dir, unit.name)?;
+    let header = program.header();
+    let count = header.file_names().len() as u64 + 1;
+    budget.take(count + header.include_directories().len() as u64)?;
+    let paths = (0..count).map(|number| path(dwarf, unit, header, number));
+    Ok(paths.map(|path| texts.add_bytes(&path)).collect())
+}
+
 /// The path of a file of a line number program: absolute, if the debug information says so.
-pub(crate) fn path(
+fn path(
     dwarf: &Dwarf<'_>,
     unit: &gimli::Unit<Slice<'_>>,
     header: &LineProgramHeader<Slice<'_>>,

@@ -9,7 +9,7 @@ use gimli::{AttributeValue, DebugInfoOffset, UnitOffset, constants};
 use super::budget::{Budget, Refusal};
 use super::demangle::demangle;
 use super::dwarf::{Dwarf, Entry, Value};
-use super::rows::{Place, path};
+use super::rows::{Place, files};
 use super::texts::{TextId, Texts};
 
 /// How many references lead to a name at most: from an inlined copy to the function, and from its
@@ -155,7 +155,7 @@ struct Reading<'r, 'a> {
 impl<'a> Reading<'_, 'a> {
     fn unit(&mut self, index: usize) -> Result<(), Refusal> {
         let unit = &self.dwarf.units[index].unit;
-        let files = self.files(index)?;
+        let files = files(self.dwarf, index, self.texts, self.budget)?;
         let mut entries = unit.header.entries_raw(&unit.abbreviations, None)?;
         let mut entry = Entry::null();
         let mut open: Vec<Open> = Vec::new();
@@ -171,7 +171,8 @@ impl<'a> Reading<'_, 'a> {
             }
             match entry.tag() {
                 constants::DW_TAG_subprogram => {
-                    self.ranges(index, &entry, &mut ranges)?;
+                    self.dwarf
+                        .ranges(index, &entry, self.code_size, self.budget, &mut ranges)?;
                     let first = self.scopes.functions.len();
                     if !ranges.is_empty() {
                         let name = self.name(index, &entry)?;
@@ -198,7 +199,8 @@ impl<'a> Reading<'_, 'a> {
                         continue;
                     };
                     let (functions, inlined) = (functions.clone(), *inlined);
-                    self.ranges(index, &entry, &mut ranges)?;
+                    self.dwarf
+                        .ranges(index, &entry, self.code_size, self.budget, &mut ranges)?;
                     if !ranges.is_empty() && inlined < MAX_DEPTH {
                         let name = self.name(index, &entry)?;
                         let call = call_place(&entry, &files);
@@ -240,68 +242,6 @@ impl<'a> Reading<'_, 'a> {
                 call,
             }));
         }
-        Ok(())
-    }
-
-    /// The files of a unit, by the number that entries have for them.
-    fn files(&mut self, index: usize) -> Result<Vec<TextId>, Refusal> {
-        let unit = &self.dwarf.units[index];
-        let Some(offset) = unit.lines else {
-            return Ok(Vec::new());
-        };
-        let (address_size, unit) = (unit.unit.header.encoding().address_size, &unit.unit);
-        let section = &self.dwarf.sections.debug_line;
-        let program = section.program(offset, address_size, unit.comp_dir, unit.name)?;
-        let header = program.header();
-        let count = header.file_names().len() as u64 + 1;
-        self.budget
-            .take(count + header.include_directories().len() as u64)?;
-        let texts = &mut *self.texts;
-        Ok((0..count)
-            .map(|number| texts.add_bytes(&path(self.dwarf, unit, header, number)))
-            .collect())
-    }
-
-    /// Sets `found` to the ranges of an entry that are in the module's code.
-    fn ranges(
-        &mut self,
-        index: usize,
-        entry: &Entry<'a>,
-        found: &mut Vec<Range<u32>>,
-    ) -> Result<(), Refusal> {
-        found.clear();
-        let sections = &self.dwarf.sections;
-        let unit = &self.dwarf.units[index].unit;
-        let code_size = self.code_size;
-        let mut add = |start: u64, end: u64| {
-            // Code that the linker has left out is at 0 or beyond the end.
-            if 0 < start && start < end && end <= code_size.into() {
-                found.push(start as u32..end as u32);
-            }
-        };
-        if let Some(value) = entry.attr_value(constants::DW_AT_ranges) {
-            let Some(mut ranges) = sections.attr_ranges(unit, value)? else {
-                return Ok(());
-            };
-            while let Some(range) = ranges.next()? {
-                self.budget.take(1)?;
-                add(range.begin, range.end);
-            }
-            return Ok(());
-        }
-        let low = entry.attr_value(constants::DW_AT_low_pc);
-        let high = entry.attr_value(constants::DW_AT_high_pc);
-        let (Some(low), Some(high)) = (low, high) else {
-            return Ok(());
-        };
-        let Some(start) = sections.attr_address(unit, low)? else {
-            return Ok(());
-        };
-        let end = match high.udata_value() {
-            Some(size) => start.checked_add(size),
-            None => sections.attr_address(unit, high)?,
-        };
-        add(start, end.unwrap_or(0));
         Ok(())
     }
 

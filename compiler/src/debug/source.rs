@@ -2,7 +2,7 @@
 
 use super::budget::{Budget, Refusal};
 use super::dwarf::Dwarf;
-use super::rows::{Place, Rows};
+use super::rows::{Place, Row, Rows};
 use super::scopes::{Scope, Scopes};
 use super::texts::{TextId, Texts};
 
@@ -36,6 +36,11 @@ impl Source {
             rows: Rows::read(dwarf, code_size, texts, budget)?,
             scopes: Scopes::read(dwarf, code_size, texts, budget)?,
         })
+    }
+
+    /// The row of the line table that an address belongs to.
+    pub(super) fn row(&self, address: u32) -> Option<&Row> {
+        self.rows.find(address)
     }
 
     /// Sets `found` to the functions that an address belongs to, innermost first, each with the

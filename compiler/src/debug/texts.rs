@@ -54,7 +54,6 @@ impl Texts {
         self.all.iter().map(|text| &**text)
     }
 
-    #[cfg(test)]
     pub(crate) fn get(&self, id: TextId) -> &str {
         &self.all[id.0 as usize]
     }

@@ -1,11 +1,14 @@
 //! Sets what is for debuggers and backtraces.
 
 use cwasm_format::debug;
+use cwasm_format::header::SectionId;
 use cwasm_format::write::{Contents, DebugSection};
 
 use super::names;
 use super::parts::Parts;
 use crate::debug::lines::{self, Compiled};
+use crate::debug::modules::Modules;
+use crate::debug::native::{self, Function};
 use crate::error::Result;
 use crate::link::Text;
 use crate::work::Entry;
@@ -18,24 +21,43 @@ pub(super) fn set(
     contents: &mut Contents,
 ) -> Result<Vec<String>> {
     names::set(parts, text, contents)?;
+    let mut modules = Modules::new();
+    let text_start = contents.place()[SectionId::Text as usize].offset;
     let functions = parts.compiled.entries().zip(&parts.compiled.functions);
-    let functions = functions.filter_map(|(entry, code)| match *entry {
-        Entry::Core { instance, index } => Some(Compiled {
-            module: parts.unit.envs[instance as usize].module,
-            index,
+    let functions = functions.zip(&text.offsets);
+    let functions: Vec<Function<'_, '_>> = functions
+        .map(|((entry, code), offset)| Function {
+            address: text_start + u64::from(*offset),
             code,
-        }),
-        _ => None,
+            core: match *entry {
+                Entry::Core { instance, index } => {
+                    Some((&parts.unit.envs[instance as usize], instance, index))
+                }
+                _ => None,
+            },
+        })
+        .collect();
+    let core = functions.iter().filter_map(|function| {
+        let (env, _, index) = function.core?;
+        Some(Compiled {
+            module: env.module,
+            index,
+            code: function.code,
+        })
     });
-    let lines = lines::lines(functions);
+    let lines = lines::section(core, &mut modules);
     contents.debug.push(DebugSection {
         name: debug::LINES,
-        bytes: lines.section,
+        bytes: lines,
     });
+    if parts.target.dwarf {
+        let native = native::sections(&functions, parts.target.arch, &mut modules);
+        contents.debug.extend(native);
+    }
     let id = contents.build_id();
     contents.debug.push(DebugSection {
         name: debug::BUILD_ID,
         bytes: debug::note(&id),
     });
-    Ok(lines.warnings)
+    Ok(modules.warnings)
 }

@@ -5,6 +5,7 @@ pub(crate) mod boundary;
 pub(crate) mod check;
 pub(crate) mod flags;
 pub(crate) mod function;
+pub(crate) mod label;
 pub(crate) mod reference;
 pub(crate) mod symbol;
 pub(crate) mod trap;

@@ -8,6 +8,7 @@ use cranelift_codegen::ir::Opcode;
 use cranelift_codegen::isa::{self, OwnedTargetIsa, TargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
 use cwasm_format::cpu::CpuLevel;
+use gimli::write::{CommonInformationEntry, FrameDescriptionEntry};
 use target_lexicon::Triple;
 
 use crate::error::{Error, Result};
@@ -37,6 +38,10 @@ pub(crate) struct Arch {
     pub(crate) relocate: fn(&mut [u8], u32, Reloc, i64) -> Result<()>,
     /// Makes code shorter, and aligns its loops if the flag says so. `None` if it stays as it is.
     pub(crate) relax: fn(&MachineCode<'_>, bool) -> Option<Relaxed>,
+    /// What debuggers must know of all frames.
+    pub(crate) common_frame: fn(gimli::Encoding) -> CommonInformationEntry,
+    /// What they must know of those of a function, by its address and code.
+    pub(crate) frame: fn(u64, &[u8]) -> FrameDescriptionEntry,
 }
 
 /// Machine code of a function, with the offsets in it that mean something, in order.
@@ -99,6 +104,8 @@ pub(crate) struct Target {
     pub(crate) opt: OptLevel,
     /// Whether it is kept where code comes from.
     pub(crate) debug: bool,
+    /// Whether it is kept where values are.
+    pub(crate) dwarf: bool,
     /// Whether all functions have their locals in the frame.
     pub(crate) locals_in_frame: bool,
     /// Whether `single_pass` is used for all functions.
@@ -149,6 +156,7 @@ pub(crate) fn target(options: &Options) -> Result<Target> {
         alias_analysis: options.alias_analysis,
         opt: options.opt,
         debug: options.debug != Debug::None,
+        dwarf: options.dwarf && options.debug != Debug::None,
         locals_in_frame: options.locals_in_frame,
         // Without optimisation register allocation is most of the time.
         is_single_pass: options.single_pass || options.opt == OptLevel::None,

@@ -2,6 +2,7 @@
 
 mod decode;
 mod relax;
+mod unwind;
 
 use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::ir::Opcode;
@@ -30,6 +31,8 @@ pub(super) static ARCH: Arch = Arch {
     },
     relocate,
     relax: relax::relax,
+    common_frame: unwind::common,
+    frame: unwind::frame,
 };
 
 /// Cranelift's flags for the features of a level.

@@ -7,7 +7,9 @@
 //! frame, where each access is a load or store: code and work are then linear in the function's
 //! size.
 
-use cranelift_codegen::ir::{self, InstBuilder, StackSlot, StackSlotData, StackSlotKind, Value};
+use cranelift_codegen::ir::{
+    self, InstBuilder, StackSlot, StackSlotData, StackSlotKind, Value, ValueLabel,
+};
 use cranelift_frontend::{FunctionBuilder, Variable};
 use wasmparser::{FunctionBody, Operator, ValType};
 
@@ -88,6 +90,7 @@ impl Locals {
             Locals::Variables => {
                 let variable = builder.declare_var(ty);
                 builder.def_var(variable, value);
+                builder.set_val_label(value, ValueLabel::from_u32(variable.as_u32()));
             }
             Locals::Frame { types, .. } => {
                 types.push(ty);
@@ -99,7 +102,12 @@ impl Locals {
 
     pub(super) fn get(&self, builder: &mut FunctionBuilder<'_>, local: u32) -> Value {
         match self {
-            Locals::Variables => builder.use_var(variable(local)),
+            Locals::Variables => {
+                // Where several values meet, there is a new one.
+                let value = builder.use_var(variable(local));
+                builder.set_val_label(value, ValueLabel::from_u32(local));
+                value
+            }
             Locals::Frame {
                 slot,
                 offsets,
@@ -117,7 +125,10 @@ impl Locals {
     /// Sets a local. Does nothing for one in the frame that nothing accesses.
     pub(super) fn set(&self, builder: &mut FunctionBuilder<'_>, local: u32, value: Value) {
         match self {
-            Locals::Variables => builder.def_var(variable(local), value),
+            Locals::Variables => {
+                builder.def_var(variable(local), value);
+                builder.set_val_label(value, ValueLabel::from_u32(local));
+            }
             Locals::Frame { slot, offsets, .. } => {
                 if let Some(offset) = offset(offsets, local) {
                     let ins = builder.ins();

@@ -38,7 +38,7 @@ mod wide;
 use cranelift_codegen::ir::immediates::{Ieee32, Ieee64};
 use cranelift_codegen::ir::types::{F32, F64, I8X16};
 use cranelift_codegen::ir::{
-    self, BlockArg, BlockCall, ConstantData, InstBuilder, SourceLoc, Value,
+    self, BlockArg, BlockCall, ConstantData, InstBuilder, SourceLoc, Value, ValueLabel,
 };
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
@@ -56,6 +56,7 @@ pub(crate) use self::references::References;
 use crate::env::Env;
 use crate::error::Result;
 use crate::ir::function::clear;
+use crate::ir::label;
 use crate::ir::types::{core_signature, value_type};
 
 /// Buffers that translation reuses for the next function; one per thread.
@@ -63,6 +64,8 @@ use crate::ir::types::{core_signature, value_type};
 pub(crate) struct TranslateState {
     /// Whether locals are in the frame whatever the function's size.
     pub(crate) locals_in_frame: bool,
+    /// Whether it is noted where values are.
+    pub(crate) labels: bool,
     /// Whether small loops that check for interrupts are unrolled.
     pub(crate) unrolls: bool,
     pub(crate) builder: FunctionBuilderContext,
@@ -90,6 +93,7 @@ pub(crate) fn translate_function(
     if let Ok(Size::BeyondBudget) = result {
         *state = TranslateState {
             unrolls: state.unrolls,
+            labels: state.labels,
             ..TranslateState::default()
         };
         clear(func);
@@ -125,6 +129,9 @@ fn translate(
         value_type(*ty).map_err(|error| error.at(start))?;
     }
     func.signature = core_signature(ty);
+    if state.labels {
+        func.dfg.collect_debug_info();
+    }
     let allocations = std::mem::take(&mut state.validator);
     let mut validator = body.to_validate().into_validator(allocations);
 
@@ -134,6 +141,7 @@ fn translate(
         false => Locals::Variables,
     };
     let vmctx = enter(&mut builder, &mut locals);
+    builder.set_val_label(vmctx, ValueLabel::from_u32(label::CONTEXT));
     let allocations = std::mem::take(&mut state.reader);
     let mut reader = declare(
         &body.body,

@@ -287,7 +287,7 @@ fn compile_entry(
             .collect(),
         single_pass: machine.single_pass,
         origins: (job.target.debug && matches!(entry, Entry::Core { .. }))
-            .then(|| Origins::of(buffer)),
+            .then(|| Origins::of(&machine.code, &*job.target.isa)),
     };
     if job.target.opt != OptLevel::None {
         let (blocks, align) = (&machine.code.bb_starts, buffer.alignment);

@@ -17,7 +17,7 @@ mod leaves;
 mod list;
 mod loops;
 mod machine;
-mod origins;
+pub(crate) mod origins;
 mod peephole;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,7 @@
 //! Where the machine code of a function comes from: kept with `--debug` only.
 
-use cranelift_codegen::{Final, MachBufferFinalized};
+use cranelift_codegen::isa::TargetIsa;
+use cranelift_codegen::{CompiledCode, LabelValueLoc};
 
 use crate::isa::Relaxed;
 
@@ -11,10 +12,31 @@ pub(crate) struct Origins {
     pub(crate) code: Vec<(u32, Option<u32>)>,
     /// The return addresses of calls, in order.
     pub(crate) returns: Vec<u32>,
+    /// Where values are, by [label](crate::ir::label) and start.
+    pub(crate) values: Vec<Value>,
+}
+
+/// Where a value is while code runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Value {
+    pub(crate) label: u32,
+    /// The code: offsets from the function's start.
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+    pub(crate) at: ValuePlace,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum ValuePlace {
+    /// A register, by its number in DWARF.
+    Register(u16),
+    /// In the frame: bytes from the canonical frame address.
+    Frame(i64),
 }
 
 impl Origins {
-    pub(super) fn of(buffer: &MachBufferFinalized<Final>) -> Origins {
+    pub(super) fn of(compiled: &CompiledCode, isa: &dyn TargetIsa) -> Origins {
+        let buffer = &compiled.buffer;
         let mut code: Vec<(u32, Option<u32>)> = Vec::new();
         let mut end = 0;
         for range in buffer.get_srclocs_sorted() {
@@ -31,6 +53,7 @@ impl Origins {
         Origins {
             code,
             returns: buffer.call_sites().map(|site| site.ret_addr).collect(),
+            values: values(compiled, isa),
         }
     }
 
@@ -49,7 +72,36 @@ impl Origins {
             // What follows the call may be aligned.
             *end = relaxed.moved(*end - 1) + 1;
         }
+        for value in &mut self.values {
+            value.start = relaxed.moved(value.start);
+            value.end = relaxed.moved(value.end);
+        }
     }
+}
+
+fn values(compiled: &CompiledCode, isa: &dyn TargetIsa) -> Vec<Value> {
+    let mut values = Vec::new();
+    for (label, ranges) in &compiled.value_labels_ranges {
+        for range in ranges {
+            let at = match range.loc {
+                LabelValueLoc::Reg(register) => {
+                    let Ok(number) = isa.map_regalloc_reg_to_dwarf(register) else {
+                        continue;
+                    };
+                    ValuePlace::Register(number)
+                }
+                LabelValueLoc::CFAOffset(offset) => ValuePlace::Frame(offset),
+            };
+            values.push(Value {
+                label: label.as_u32(),
+                start: range.start,
+                end: range.end,
+                at,
+            });
+        }
+    }
+    values.sort_unstable();
+    values
 }
 
 fn push(code: &mut Vec<(u32, Option<u32>)>, start: u32, from: Option<u32>) {

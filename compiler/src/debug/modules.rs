@@ -1,0 +1,126 @@
+//! The core modules of a unit, and what their debug information says.
+
+use std::collections::HashMap;
+
+use super::budget::Budget;
+use super::dwarf::Dwarf;
+use super::source::Source;
+use super::texts::{TextId, Texts};
+use crate::module::Module;
+use crate::originals::Originals;
+
+/// What is known of a core module.
+pub(super) struct Known<'a> {
+    pub(super) name: TextId,
+    /// `None` if it has no debug information, or none that is of use.
+    pub(super) dwarf: Option<Dwarf<'a>>,
+    pub(super) source: Source,
+    pub(super) budget: Budget,
+}
+
+/// The modules by number.
+pub(crate) struct Modules<'a> {
+    pub(super) all: Vec<Known<'a>>,
+    /// Their numbers, by address.
+    numbers: HashMap<*const Module<'a>, u32>,
+    pub(super) texts: Texts,
+    /// What could not be used.
+    pub(crate) warnings: Vec<String>,
+}
+
+impl<'a> Modules<'a> {
+    pub(crate) fn new() -> Modules<'a> {
+        Modules {
+            all: Vec::new(),
+            numbers: HashMap::new(),
+            texts: Texts::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// The number of a module, whose debug information is read when it is new.
+    pub(super) fn number(&mut self, module: &Module<'a>) -> u32 {
+        let place = std::ptr::from_ref(module);
+        if let Some(number) = self.numbers.get(&place) {
+            return *number;
+        }
+        let number = self.all.len() as u32;
+        let known = self.read(module);
+        self.all.push(known);
+        self.numbers.insert(place, number);
+        number
+    }
+
+    fn read(&mut self, module: &Module<'a>) -> Known<'a> {
+        let sections = &module.debug_sections;
+        let bytes = sections.iter().map(|(_, bytes)| bytes.len()).sum();
+        let code = Code::of(module);
+        let mut known = Known {
+            name: self.texts.add(&module.name),
+            dwarf: None,
+            source: Source::default(),
+            budget: Budget::new(bytes, code.len.into()),
+        };
+        let budget = &mut known.budget;
+        let read = Dwarf::read(sections, budget).and_then(|dwarf| {
+            let source = Source::read(&dwarf, code.len, &mut self.texts, budget)?;
+            Ok((dwarf, source))
+        });
+        match read {
+            Ok((dwarf, source)) => {
+                known.dwarf = (!dwarf.units.is_empty()).then_some(dwarf);
+                known.source = source;
+            }
+            Err(refusal) => {
+                let module = match &*module.name {
+                    "" => format!("the core module at offset {:#x}", module.offset),
+                    name => format!("core module `{}`", cwasm_format::escape::name(name)),
+                };
+                let warning = format!("the debug information of {module} is left out: {refusal}");
+                self.warnings.push(warning);
+            }
+        }
+        known
+    }
+}
+
+/// The code section of a module, as its debug information knows it.
+pub(super) struct Code<'m> {
+    /// Where its contents start, from the start of the module's binary.
+    pub(super) start: u32,
+    /// Bytes of its contents.
+    pub(super) len: u32,
+    originals: Option<&'m Originals>,
+}
+
+impl<'m> Code<'m> {
+    pub(super) fn of(module: &'m Module<'_>) -> Code<'m> {
+        match &module.originals {
+            Some(originals) => Code {
+                start: originals.code_start,
+                len: originals.code_len,
+                originals: Some(originals),
+            },
+            // Both are less than 4 GiB, as the size of a module is.
+            None => Code {
+                start: (module.code_start - module.offset) as u32,
+                len: module.code_len as u32,
+                originals: None,
+            },
+        }
+    }
+
+    /// Where the body of a function starts, from the start of the module's binary.
+    pub(super) fn start(&self, module: &Module<'_>, body: usize) -> Option<u32> {
+        match self.originals {
+            Some(originals) => originals.start(body),
+            None => Some((module.bodies[body].body.range().start - module.offset) as u32),
+        }
+    }
+
+    /// Where an operator of a body is, from its start.
+    pub(super) fn offset(&self, body: usize, offset: u32) -> u32 {
+        let originals = self.originals;
+        originals.map_or(offset, |originals| originals.offset(body, offset))
+    }
+}

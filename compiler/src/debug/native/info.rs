@@ -1,0 +1,525 @@
+//! The entries of a module's units, with the places of code and values in the text.
+//!
+//! Two walks through all entries: the first makes those that are kept, the second gives them their
+//! attributes, which may refer to entries that come later or are in other units. Left out are
+//! functions that there is no code of, and what is about calls.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use gimli::constants::{self, DwTag};
+use gimli::write::{
+    Address, AttributeValue, DebugInfoRef, Dwarf, Expression, LocationList, Unit, UnitEntryId,
+    UnitId,
+};
+use gimli::{DebugInfoOffset, UnitOffset, read};
+
+use super::super::budget::{Budget, Refusal};
+use super::super::dwarf::{self, Entry, Value};
+use super::super::rows::files;
+use super::super::source::Source;
+use super::super::texts::{TextId, Texts};
+use super::ENCODING;
+use super::lines::Lines;
+use super::places::Places;
+use super::values::Variable;
+use crate::env::MemoryLoc;
+
+/// A core instance whose module has debug information.
+pub(super) struct Instance<'i, 'a> {
+    pub(super) module: &'i dwarf::Dwarf<'a>,
+    pub(super) source: &'i Source,
+    /// The instance's first memory.
+    pub(super) memory: Option<&'i MemoryLoc>,
+    /// Bytes of the module's code section.
+    pub(super) code_len: u32,
+    /// The instance's functions.
+    pub(super) places: &'i [Places<'i>],
+}
+
+/// Adds the units of an instance's module.
+///
+/// # Errors
+/// If they are not well-formed, or take too many steps.
+pub(super) fn add(
+    instance: &Instance<'_, '_>,
+    dwarf: &mut Dwarf,
+    texts: &mut Texts,
+    budget: &mut Budget,
+) -> Result<(), Refusal> {
+    let functions = instance.places.iter().enumerate();
+    let mut adding = Adding {
+        instance,
+        dwarf,
+        texts,
+        budget,
+        functions: functions.map(|(index, of)| (of.start, index)).collect(),
+        kept: HashMap::new(),
+        ranges: Vec::new(),
+    };
+    let mut units = Vec::new();
+    for unit in 0..instance.module.units.len() {
+        units.extend(adding.entries(unit)?);
+    }
+    for unit in units {
+        adding.attributes(unit)?;
+    }
+    Ok(())
+}
+
+/// A unit that is kept.
+struct Kept {
+    /// Its number in the module.
+    from: usize,
+    id: UnitId,
+    /// Which of its entries are kept, in their order.
+    entries: Vec<(UnitOffset, UnitEntryId)>,
+    /// The functions in it that there is code of.
+    functions: Vec<usize>,
+}
+
+struct Adding<'d, 'i, 'a> {
+    instance: &'d Instance<'i, 'a>,
+    dwarf: &'d mut Dwarf,
+    texts: &'d mut Texts,
+    budget: &'d mut Budget,
+    /// The functions by their start in the code section.
+    functions: HashMap<u32, usize>,
+    /// The entries that are kept.
+    kept: HashMap<DebugInfoOffset, (UnitId, UnitEntryId)>,
+    /// A buffer.
+    ranges: Vec<Range<u32>>,
+}
+
+/// What the entries are in that are being read.
+struct Open {
+    depth: isize,
+    /// The function whose code it is about.
+    function: Option<usize>,
+    /// The local that has the address of its frame in memory.
+    frame_base: Option<u32>,
+    /// The code that its variables are for.
+    code: Vec<Range<u64>>,
+}
+
+impl<'a> Adding<'_, '_, 'a> {
+    /// Makes the entries of a unit; `None` if there is no code of it.
+    fn entries(&mut self, from: usize) -> Result<Option<Kept>, Refusal> {
+        let module = self.instance.module;
+        let unit = &module.units[from].unit;
+        let mut entries = unit.header.entries_raw(&unit.abbreviations, None)?;
+        let mut entry = Entry::null();
+        let mut new = Unit::new(ENCODING, gimli::write::LineProgram::none());
+        let mut kept = Vec::new();
+        let mut functions = Vec::new();
+        // Parents, and the depth below which entries are left out.
+        let mut parents: Vec<(isize, UnitEntryId)> = Vec::new();
+        let mut left_out = None;
+        while !entries.is_empty() {
+            let (depth, offset) = (entries.next_depth(), entries.next_offset());
+            if !entries.read_entry(&mut entry)? {
+                continue;
+            }
+            self.budget.take(1 + entry.attrs().len() as u64)?;
+            if left_out.is_some_and(|above| depth > above) {
+                continue;
+            }
+            left_out = None;
+            while parents.last().is_some_and(|(parent, _)| *parent >= depth) {
+                parents.pop();
+            }
+            let is_left_out = match entry.tag() {
+                constants::DW_TAG_subprogram => match self.function(from, &entry)? {
+                    Code::None => false,
+                    Code::Left => true,
+                    Code::Function(function) => {
+                        functions.push(function);
+                        false
+                    }
+                },
+                tag => is_about_calls(tag),
+            };
+            if is_left_out {
+                left_out = Some(depth);
+                continue;
+            }
+            let id = match parents.last() {
+                Some((_, parent)) => new.add(*parent, entry.tag()),
+                None if kept.is_empty() => new.root(),
+                // Only one entry has no parent.
+                None => continue,
+            };
+            parents.push((depth, id));
+            kept.push((offset, id));
+        }
+        if functions.is_empty() {
+            return Ok(None);
+        }
+        let id = self.dwarf.units.add(new);
+        for (offset, entry) in &kept {
+            if let Some(place) = offset.to_debug_info_offset(&unit.header) {
+                self.kept.insert(place, (id, *entry));
+            }
+        }
+        Ok(Some(Kept {
+            from,
+            id,
+            entries: kept,
+            functions,
+        }))
+    }
+
+    /// The code of a function's entry.
+    fn function(&mut self, unit: usize, entry: &Entry<'a>) -> Result<Code, Refusal> {
+        let has_code = |name| entry.attr_value(name).is_some();
+        if !has_code(constants::DW_AT_low_pc) && !has_code(constants::DW_AT_ranges) {
+            return Ok(Code::None);
+        }
+        let Instance {
+            module, code_len, ..
+        } = self.instance;
+        module.ranges(unit, entry, *code_len, self.budget, &mut self.ranges)?;
+        let first = self.ranges.first();
+        let function = first.and_then(|range| self.functions.get(&range.start));
+        Ok(function.map_or(Code::Left, |function| Code::Function(*function)))
+    }
+
+    /// Gives the entries of a unit their attributes, and the unit its lines.
+    fn attributes(&mut self, kept: Kept) -> Result<(), Refusal> {
+        let instance = self.instance;
+        let unit = &instance.module.units[kept.from].unit;
+        let slice = |text: Option<dwarf::Slice<'a>>| text.map_or(&[][..], |text| text.slice());
+        let mut lines = Lines::new(slice(unit.name), slice(unit.comp_dir));
+        let files = files(instance.module, kept.from, self.texts, self.budget)?;
+        let mut entries = unit.header.entries_raw(&unit.abbreviations, None)?;
+        let mut entry = Entry::null();
+        let mut next = kept.entries.iter().peekable();
+        let mut open: Vec<Open> = Vec::new();
+        while !entries.is_empty() {
+            let (depth, offset) = (entries.next_depth(), entries.next_offset());
+            if !entries.read_entry(&mut entry)? {
+                continue;
+            }
+            self.budget.take(1 + entry.attrs().len() as u64)?;
+            let Some((_, id)) = next.next_if(|(kept, _)| *kept == offset) else {
+                continue;
+            };
+            while open.last().is_some_and(|open| open.depth >= depth) {
+                open.pop();
+            }
+            let at = At {
+                from: kept.from,
+                unit: kept.id,
+                entry: *id,
+            };
+            self.plain(at, &entry, (&files, &mut lines))?;
+            self.code(at, &entry, depth, &mut open)?;
+            if let (constants::DW_TAG_variable | constants::DW_TAG_formal_parameter, Some(open)) =
+                (entry.tag(), open.last())
+            {
+                self.variable(at, &entry, open)?;
+            }
+        }
+        for function in &kept.functions {
+            let places = &instance.places[*function];
+            self.budget.take(places.code.len() as u64)?;
+            lines.add(places, instance.source, self.texts);
+        }
+        let unit = self.dwarf.units.get_mut(kept.id);
+        unit.line_program = lines.program;
+        let ranges = kept.functions.iter().map(|function| {
+            let range = &instance.places[*function].native;
+            start_end(range)
+        });
+        let ranges = gimli::write::RangeList(ranges.collect());
+        let ranges = AttributeValue::RangeListRef(unit.ranges.add(ranges));
+        let root = unit.get_mut(unit.root());
+        root.set(constants::DW_AT_ranges, ranges);
+        let start = AttributeValue::Address(Address::Constant(0));
+        root.set(constants::DW_AT_low_pc, start);
+        Ok(())
+    }
+
+    fn set(&mut self, at: At, name: constants::DwAt, value: AttributeValue) {
+        let unit = self.dwarf.units.get_mut(at.unit);
+        unit.get_mut(at.entry).set(name, value);
+    }
+
+    /// Sets the attributes that have nothing to do with code and values.
+    fn plain(
+        &mut self,
+        at: At,
+        entry: &Entry<'a>,
+        (files, lines): (&[TextId], &mut Lines),
+    ) -> Result<(), Refusal> {
+        for attr in entry.attrs() {
+            let name = attr.name();
+            match name {
+                // Set elsewhere, or of no meaning any more.
+                constants::DW_AT_sibling
+                | constants::DW_AT_low_pc
+                | constants::DW_AT_high_pc
+                | constants::DW_AT_entry_pc
+                | constants::DW_AT_ranges
+                | constants::DW_AT_location
+                | constants::DW_AT_frame_base
+                | constants::DW_AT_stmt_list
+                | constants::DW_AT_str_offsets_base
+                | constants::DW_AT_addr_base
+                | constants::DW_AT_loclists_base
+                | constants::DW_AT_rnglists_base
+                | constants::DW_AT_macros
+                | constants::DW_AT_macro_info => {}
+                constants::DW_AT_decl_file | constants::DW_AT_call_file => {
+                    let number = match attr.value() {
+                        read::AttributeValue::FileIndex(index) => Some(index),
+                        value => value.udata_value(),
+                    };
+                    let file = number.and_then(|number| files.get(usize::try_from(number).ok()?));
+                    if let Some(file) = file {
+                        let file = lines.file(*file, self.texts);
+                        self.set(at, name, AttributeValue::FileIndex(Some(file)));
+                    }
+                }
+                _ => {
+                    if let Some(value) = self.value(at, &attr.value())? {
+                        self.set(at, name, value);
+                    }
+                }
+            }
+        }
+        if let constants::DW_TAG_pointer_type
+        | constants::DW_TAG_reference_type
+        | constants::DW_TAG_rvalue_reference_type
+        | constants::DW_TAG_ptr_to_member_type = entry.tag()
+        {
+            // Addresses of the guest are shorter than those of the machine.
+            let unit = &self.instance.module.units[at.from].unit;
+            let size = unit.header.encoding().address_size;
+            self.set(at, constants::DW_AT_byte_size, AttributeValue::Data1(size));
+        }
+        Ok(())
+    }
+
+    /// A value that means the same in the text; `None` if there is none.
+    fn value(&mut self, at: At, value: &Value<'a>) -> Result<Option<AttributeValue>, Refusal> {
+        use read::AttributeValue as From;
+        let module = self.instance.module;
+        let unit = &module.units[at.from].unit;
+        Ok(Some(match *value {
+            From::Block(bytes) => {
+                self.budget.take(bytes.len() as u64)?;
+                AttributeValue::Block(bytes.slice().to_vec())
+            }
+            From::Data1(value) => AttributeValue::Data1(value),
+            From::Data2(value) => AttributeValue::Data2(value),
+            From::Data4(value) => AttributeValue::Data4(value),
+            From::Data8(value) => AttributeValue::Data8(value),
+            From::Sdata(value) => AttributeValue::Sdata(value),
+            From::Udata(value) => AttributeValue::Udata(value),
+            From::Flag(value) => AttributeValue::Flag(value),
+            From::Encoding(value) => AttributeValue::Encoding(value),
+            From::DecimalSign(value) => AttributeValue::DecimalSign(value),
+            From::Endianity(value) => AttributeValue::Endianity(value),
+            From::Accessibility(value) => AttributeValue::Accessibility(value),
+            From::Visibility(value) => AttributeValue::Visibility(value),
+            From::Virtuality(value) => AttributeValue::Virtuality(value),
+            From::Language(value) => AttributeValue::Language(value),
+            From::AddressClass(value) => AttributeValue::AddressClass(value),
+            From::IdentifierCase(value) => AttributeValue::IdentifierCase(value),
+            From::CallingConvention(value) => AttributeValue::CallingConvention(value),
+            From::Inline(value) => AttributeValue::Inline(value),
+            From::Ordering(value) => AttributeValue::Ordering(value),
+            From::UnitRef(offset) => {
+                let place = offset.to_debug_info_offset(&unit.header);
+                let found = place.and_then(|place| self.kept.get(&place));
+                match found {
+                    Some((_, entry)) => AttributeValue::UnitRef(*entry),
+                    None => return Ok(None),
+                }
+            }
+            From::DebugInfoRef(place) => match self.kept.get(&place) {
+                Some((id, entry)) => AttributeValue::DebugInfoRef(DebugInfoRef::Entry(*id, *entry)),
+                None => return Ok(None),
+            },
+            From::String(_)
+            | From::DebugStrRef(_)
+            | From::DebugLineStrRef(_)
+            | From::DebugStrOffsetsIndex(_) => {
+                let text = module.sections.attr_string(unit, *value)?;
+                // Equal ones are there once, but each is compared.
+                self.budget.take(1 + text.len() as u64 / 16)?;
+                AttributeValue::StringRef(self.dwarf.strings.add(text.slice()))
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    /// Sets where the code of an entry is, if it has some, and notes what its children are in.
+    fn code(
+        &mut self,
+        at: At,
+        entry: &Entry<'a>,
+        depth: isize,
+        open: &mut Vec<Open>,
+    ) -> Result<(), Refusal> {
+        let instance = self.instance;
+        match entry.tag() {
+            constants::DW_TAG_subprogram => {
+                let function = match self.function(at.from, entry)? {
+                    Code::Function(function) => Some(function),
+                    Code::None | Code::Left => None,
+                };
+                let mut code = Vec::new();
+                let mut frame_base = None;
+                if let Some(function) = function {
+                    let range = instance.places[function].native.clone();
+                    self.set_code(at, std::slice::from_ref(&range));
+                    code.push(range);
+                    let mut frame = Expression::new();
+                    frame.op(constants::DW_OP_call_frame_cfa);
+                    let frame = AttributeValue::Exprloc(frame);
+                    self.set(at, constants::DW_AT_frame_base, frame);
+                    frame_base = self.frame_base(at.from, entry);
+                }
+                open.push(Open {
+                    depth,
+                    function,
+                    frame_base,
+                    code,
+                });
+            }
+            constants::DW_TAG_inlined_subroutine | constants::DW_TAG_lexical_block => {
+                let Some(outer) = open.last() else {
+                    return Ok(());
+                };
+                let (function, frame_base) = (outer.function, outer.frame_base);
+                let Instance {
+                    module, code_len, ..
+                } = instance;
+                module.ranges(at.from, entry, *code_len, self.budget, &mut self.ranges)?;
+                let mut code = Vec::new();
+                if let Some(function) = function {
+                    for range in &self.ranges {
+                        instance.places[function].find(range, self.budget, &mut code)?;
+                    }
+                }
+                self.set_code(at, &code);
+                open.push(Open {
+                    depth,
+                    function,
+                    frame_base,
+                    code,
+                });
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn set_code(&mut self, at: At, code: &[Range<u64>]) {
+        match code {
+            [] => {}
+            [range] => {
+                let start = AttributeValue::Address(Address::Constant(range.start));
+                self.set(at, constants::DW_AT_low_pc, start);
+                let size = AttributeValue::Udata(range.end - range.start);
+                self.set(at, constants::DW_AT_high_pc, size);
+            }
+            _ => {
+                let list = gimli::write::RangeList(code.iter().map(start_end).collect());
+                let unit = self.dwarf.units.get_mut(at.unit);
+                let list = AttributeValue::RangeListRef(unit.ranges.add(list));
+                self.set(at, constants::DW_AT_ranges, list);
+            }
+        }
+    }
+
+    /// The local that has the address of a function's frame in memory.
+    fn frame_base(&self, unit: usize, entry: &Entry<'a>) -> Option<u32> {
+        let encoding = self.instance.module.units[unit].unit.header.encoding();
+        let value = entry.attr_value(constants::DW_AT_frame_base)?;
+        match Variable::of(value.exprloc_value()?, encoding, None)? {
+            Variable::Local(local) => Some(local),
+            _ => None,
+        }
+    }
+
+    /// Sets where the value of a variable is.
+    fn variable(&mut self, at: At, entry: &Entry<'a>, open: &Open) -> Result<(), Refusal> {
+        let Some(value) = entry.attr_value(constants::DW_AT_location) else {
+            return Ok(());
+        };
+        let instance = self.instance;
+        let Some(places) = open.function.map(|function| &instance.places[function]) else {
+            return Ok(());
+        };
+        let unit = &instance.module.units[at.from].unit;
+        let encoding = unit.header.encoding();
+        let mut found = Vec::new();
+        if let Some(expression) = value.exprloc_value() {
+            if let Some(variable) = Variable::of(expression, encoding, open.frame_base) {
+                let memory = instance.memory;
+                variable.locations(places, memory, &open.code, self.budget, &mut found)?;
+            }
+        } else if let Some(mut list) = instance.module.sections.attr_locations(unit, value)? {
+            let mut code = Vec::new();
+            while let Some(location) = list.next()? {
+                self.budget.take(1)?;
+                let Some(variable) = Variable::of(location.data, encoding, open.frame_base) else {
+                    continue;
+                };
+                let bound = |address: u64| u32::try_from(address).unwrap_or(u32::MAX);
+                let range = bound(location.range.begin)..bound(location.range.end);
+                code.clear();
+                places.find(&range, self.budget, &mut code)?;
+                variable.locations(places, instance.memory, &code, self.budget, &mut found)?;
+            }
+        }
+        if !found.is_empty() {
+            let unit = self.dwarf.units.get_mut(at.unit);
+            let list = unit.locations.add(LocationList(found));
+            let list = AttributeValue::LocationListRef(list);
+            self.set(at, constants::DW_AT_location, list);
+        }
+        Ok(())
+    }
+}
+
+/// An entry that is being made.
+#[derive(Clone, Copy)]
+struct At {
+    /// The number of its unit in the module.
+    from: usize,
+    unit: UnitId,
+    entry: UnitEntryId,
+}
+
+/// Whether there is code of a function.
+enum Code {
+    /// It is a declaration, or one of whose code there are only inlined copies.
+    None,
+    /// Its code was left out.
+    Left,
+    /// It is this function.
+    Function(usize),
+}
+
+/// Whether entries of this kind are about calls, which are not kept.
+fn is_about_calls(tag: DwTag) -> bool {
+    matches!(
+        tag,
+        constants::DW_TAG_call_site
+            | constants::DW_TAG_call_site_parameter
+            | constants::DW_TAG_GNU_call_site
+            | constants::DW_TAG_GNU_call_site_parameter
+            | constants::DW_TAG_dwarf_procedure
+    )
+}
+
+fn start_end(range: &Range<u64>) -> gimli::write::Range {
+    gimli::write::Range::StartEnd {
+        begin: Address::Constant(range.start),
+        end: Address::Constant(range.end),
+    }
+}
