@@ -9,6 +9,8 @@
 
 #[cfg(feature = "backtrace")]
 mod debug;
+#[cfg(feature = "gdb")]
+mod gdb;
 pub(crate) mod plan;
 mod records;
 pub(crate) mod registry;
@@ -62,6 +64,9 @@ pub(crate) struct Unit {
     #[cfg(feature = "backtrace")]
     debug: Once<DebugInfo>,
     this: Weak<Unit>,
+    /// What gdb knows it by.
+    #[cfg(feature = "gdb")]
+    _gdb: Option<sys::jit::Registered>,
     id: UnitId,
     /// The modules that the component exports, by their offset in the section, as far as somebody
     /// asked for them.
@@ -193,6 +198,8 @@ impl Unit {
             #[cfg(feature = "backtrace")]
             debug: Once::new(),
             this: Weak::clone(this),
+            #[cfg(feature = "gdb")]
+            _gdb: gdb::register(artifact.bytes()),
             id: UnitId::next(),
             embedded: Mutex::default(),
             map,

@@ -4,6 +4,8 @@ pub(crate) mod cpu;
 #[cfg(feature = "async")]
 pub(crate) mod detour;
 pub(crate) mod frames;
+#[cfg(feature = "gdb")]
+pub(crate) mod jit;
 pub(crate) mod registers;
 
 /// Bytes of a page.
