@@ -90,8 +90,8 @@ impl<'a> Building<'_, 'a> {
     }
 }
 
-/// The places of a function where a backtrace can be, in order: instructions that trap, and the last
-/// bytes of calls.
+/// The places of a function where a backtrace can be, in order: instructions that trap, and the
+/// last bytes of calls.
 fn places(code: &CompiledFunction) -> Vec<u32> {
     let traps = code.traps.iter().map(|(offset, _)| *offset);
     let returns = code.origins.iter().flat_map(|origins| &origins.returns);

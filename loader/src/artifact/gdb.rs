@@ -8,6 +8,7 @@
 use cwasm_format::debug::{ADDRESSES, addresses, section};
 
 use super::debug::beside;
+use crate::fork;
 use crate::sys::jit::Registered;
 
 /// Bytes of the header of an ELF file, and of that of a section.
@@ -23,15 +24,26 @@ const SHT_STRTAB: u32 = 3;
 const SHT_NOBITS: u32 = 8;
 const SHF_ALLOC: u64 = 2;
 
+/// An artifact that gdb knows, until this is dropped.
+pub(super) struct Known(Option<Registered>);
+
+impl Drop for Known {
+    fn drop(&mut self) {
+        let _held = fork::hold();
+        drop(self.0.take());
+    }
+}
+
 /// Makes an artifact known that is mapped where its bytes are. `None` if it has nothing for
 /// debuggers.
-pub(super) fn register(artifact: &[u8]) -> Option<Registered> {
+pub(super) fn register(artifact: &[u8]) -> Option<Known> {
     let base = artifact.as_ptr().addr() as u64;
     let image = match section(artifact, ".symtab") {
         Some(_) => image(artifact, base)?,
         None => image(&beside(artifact)?, base)?,
     };
-    Some(Registered::new(image.into()))
+    let _held = fork::hold();
+    Some(Known(Some(Registered::new(image.into()))))
 }
 
 /// The file for gdb: `None` if `file` is not such a file.

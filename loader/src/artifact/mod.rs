@@ -66,7 +66,7 @@ pub(crate) struct Unit {
     this: Weak<Unit>,
     /// What gdb knows it by.
     #[cfg(feature = "gdb")]
-    _gdb: Option<sys::jit::Registered>,
+    _gdb: Option<gdb::Known>,
     id: UnitId,
     /// The modules that the component exports, by their offset in the section, as far as somebody
     /// asked for them.

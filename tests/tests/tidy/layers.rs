@@ -94,7 +94,7 @@ const LOADER_CIRCLES: &[(&[&str], &str)] = &[
 const COMPILER: &[&[&str]] = &[
     // The ground.
     &["error", "output"],
-    &["core_types"],
+    &["core_types", "originals"],
     &["module"],
     &["features"],
     &["needs"],
@@ -116,6 +116,7 @@ const COMPILER: &[&[&str]] = &[
     &["work"],
     // The artifact.
     &["link"],
+    &["debug"],
     &["emit"],
     &["object"],
     &["preview1"],

@@ -75,6 +75,7 @@ const UNSAFE_FILES: &[&str] = &[
     "loader/src/sys/linux/thread.rs",
     "loader/src/sys/x86_64/detour.rs",
     "loader/src/sys/x86_64/frames.rs",
+    "loader/src/sys/x86_64/jit.rs",
     "loader/src/sys/x86_64/registers.rs",
     "loader/src/values/context.rs",
     "loader/src/values/lists.rs",

@@ -4,9 +4,7 @@
 
 use std::arch::global_asm;
 use std::ptr;
-use std::sync::Mutex;
-
-use crate::fork;
+use std::sync::{Mutex, PoisonError};
 
 /// An element of the list: `struct jit_code_entry`.
 #[repr(C)]
@@ -58,7 +56,7 @@ unsafe extern "C" {
     fn __jit_debug_register_code();
 }
 
-/// Held while the list is changed.
+/// Held while the list is changed. Callers keep forks out.
 static LIST: Mutex<()> = Mutex::new(());
 
 /// A file that gdb knows, until this is dropped.
@@ -82,7 +80,7 @@ impl Registered {
             file: file.as_ptr(),
             size: file.len() as u64,
         }));
-        let _list = fork::lock(&LIST);
+        let _list = LIST.lock().unwrap_or_else(PoisonError::into_inner);
         let descriptor = &raw mut __jit_debug_descriptor;
         // SAFETY: the list is there for good, and changed with its lock held.
         let first = unsafe { (*descriptor).first };
@@ -102,7 +100,7 @@ impl Registered {
 
 impl Drop for Registered {
     fn drop(&mut self) {
-        let _list = fork::lock(&LIST);
+        let _list = LIST.lock().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: our own entry, which is in the list.
         let Entry { next, previous, .. } = *unsafe { &*self.entry };
         // SAFETY: null, or an entry of the list.
