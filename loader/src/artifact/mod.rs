@@ -63,6 +63,7 @@ pub(crate) struct Unit {
     description: Once<Arc<Description>>,
     #[cfg(feature = "backtrace")]
     debug: Once<DebugInfo>,
+    #[cfg(feature = "backtrace")]
     this: Weak<Unit>,
     /// What gdb knows it by.
     #[cfg(feature = "gdb")]
@@ -189,7 +190,7 @@ impl Unit {
             // SAFETY: whole pages (checked by `open`) of our mapping, which is never written to.
             unsafe { sys::memory::make_executable(text.start(), text.size() as usize) }?;
         }
-        let unit = Arc::new_cyclic(|this| Unit {
+        let new = |_this: &Weak<Unit>| Unit {
             records: Records { artifact, text },
             slots: artifact.export_slots(),
             lifts: artifact.lifts(),
@@ -197,13 +198,18 @@ impl Unit {
             description: Once::new(),
             #[cfg(feature = "backtrace")]
             debug: Once::new(),
-            this: Weak::clone(this),
+            #[cfg(feature = "backtrace")]
+            this: Weak::clone(_this),
             #[cfg(feature = "gdb")]
             _gdb: gdb::register(artifact.bytes()),
             id: UnitId::next(),
             embedded: Mutex::default(),
             map,
-        });
+        };
+        #[cfg(feature = "backtrace")]
+        let unit = Arc::new_cyclic(new);
+        #[cfg(not(feature = "backtrace"))]
+        let unit = Arc::new(new(&Weak::new()));
         registry::register(text.range(), Arc::as_ptr(&unit))?;
         Ok(unit)
     }
@@ -310,6 +316,7 @@ impl Unit {
     }
 
     /// Another reference to this; `None` while it is dropped.
+    #[cfg(feature = "backtrace")]
     pub(crate) fn shared(&self) -> Option<Arc<Unit>> {
         self.this.upgrade()
     }

@@ -130,7 +130,9 @@ impl fmt::Display for Trap {
             f.write_str("\n  ... and more")?;
         }
         let thrown_by = self.tag.as_ref().and_then(|tag| tag.thrown_by());
-        match thrown_by.filter(|frame| frames.first() != Some(frame)) {
+        let place = |frame: &Frame| (frame.text_offset, frame.func_index, frame.core_instance);
+        let first = frames.first().map(place);
+        match thrown_by.filter(|frame| first != Some(place(frame))) {
             Some(frame) => write!(f, "\n  thrown by {frame}"),
             None => Ok(()),
         }

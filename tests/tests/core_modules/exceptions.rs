@@ -123,7 +123,7 @@ fn a_trap_says_who_has_thrown_first() {
     let mut guest = Guest::new(text, none);
     let error = guest.call("cleans-up", &[]).unwrap_err();
     let trap = error.trap().unwrap();
-    let thrown_by = trap.tag().unwrap().thrown_by.as_ref().unwrap();
+    let thrown_by = trap.tag().unwrap().thrown_by().unwrap();
     assert_eq!((thrown_by.func_index, trap.frames()[0].func_index), (0, 1));
     let text = trap.to_string();
     assert!(
