@@ -122,6 +122,10 @@ pub(crate) struct RunArgs {
     /// Let each memory of the program grow to at most so many bytes: `64M`, `2G`.
     #[arg(long, value_name = "BYTES", value_parser = size)]
     pub(crate) max_memory: Option<u64>,
+    /// If the program traps, write its memories, globals and stack to this file, which debuggers of
+    /// WebAssembly read. An artifact must have been compiled with `--debug` to have globals in it.
+    #[arg(long, value_name = "CORE")]
+    pub(crate) coredump: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) limits: BuildLimits,
 }

@@ -259,7 +259,7 @@ fn element(element: wasmparser::Element<'_>) -> Result<Element<'_>> {
     Ok(Element { mode, items })
 }
 
-/// Reads the names of functions and tags. A name section never makes a module invalid: names that
+/// Reads the names of the module, its functions and tags. A name section never makes a module invalid: names that
 /// cannot be read are left out.
 fn names<'a>(module: &mut Module<'a>, section: &wasmparser::CustomSectionReader<'a>) {
     let wasmparser::KnownCustom::Name(names) = section.as_known() else {
@@ -267,6 +267,10 @@ fn names<'a>(module: &mut Module<'a>, section: &wasmparser::CustomSectionReader<
     };
     for name in names {
         let (map, names, count) = match name {
+            Ok(wasmparser::Name::Module { name, .. }) => {
+                module.name = name;
+                continue;
+            }
             Ok(wasmparser::Name::Function(map)) => {
                 (map, &mut module.func_names, module.funcs.len())
             }

@@ -39,6 +39,8 @@ pub(crate) struct Module<'a> {
     pub(crate) data: Vec<Data<'a>>,
     /// Bodies of the functions that are not imported.
     pub(crate) bodies: Vec<Body<'a>>,
+    /// Its name from the name section; empty if it has none.
+    pub(crate) name: &'a str,
     /// Names of functions from the name section, by function index; empty where unknown.
     pub(crate) func_names: Vec<&'a str>,
     /// Those of tags.

@@ -114,6 +114,19 @@ pub struct Symbol {
     pub size: u32,
 }
 
+/// A section that only tools look for, by the ELF section headers: it is in no segment and not in
+/// [`Header::sections`].
+#[derive(Debug)]
+pub struct DebugSection {
+    /// Its name, without zero bytes.
+    pub name: &'static str,
+    /// Its contents; they start at a multiple of [`DEBUG_ALIGN`].
+    pub bytes: Vec<u8>,
+}
+
+/// The alignment of a [`DebugSection`] in the file.
+pub const DEBUG_ALIGN: usize = 16;
+
 /// The fields of the header that the compiler sets.
 #[derive(Clone, Copy, Debug)]
 #[allow(missing_docs, reason = "documented in Header")]
@@ -136,6 +149,8 @@ pub struct Contents {
     sections: [Vec<u8>; SECTION_COUNT],
     /// Symbols for the ELF symbol table. Without symbols there is no table.
     pub symbols: Vec<Symbol>,
+    /// What only tools look for.
+    pub debug: Vec<DebugSection>,
 }
 
 impl Contents {
@@ -145,6 +160,7 @@ impl Contents {
             facts,
             sections: std::array::from_fn(|_| Vec::new()),
             symbols: Vec::new(),
+            debug: Vec::new(),
         }
     }
 
@@ -240,6 +256,13 @@ impl Contents {
                 text_index = Some(index);
             }
         }
+        let mut debug = Vec::new();
+        for section in &self.debug {
+            let name = writer.add_section_name(section.name.as_bytes());
+            writer.reserve_section_index();
+            let offset = writer.reserve(section.bytes.len(), DEBUG_ALIGN);
+            debug.push(debug_header(section, name, offset));
+        }
         let symbol_names: Vec<_> = self
             .symbols
             .iter()
@@ -291,6 +314,10 @@ impl Contents {
                 id.name()
             );
         }
+        for section in &self.debug {
+            writer.write_align(DEBUG_ALIGN);
+            writer.write(&section.bytes);
+        }
         self.write_symbols(&mut writer, ranges, &symbol_names, text_index);
         writer.write_strtab();
         writer.write_shstrtab();
@@ -298,6 +325,9 @@ impl Contents {
         for (id, name) in shown.iter().zip(names) {
             writer.write_section_header(&section_header(*id, ranges[*id as usize], name));
         }
+        debug
+            .iter()
+            .for_each(|header| writer.write_section_header(header));
         if !self.symbols.is_empty() {
             writer.write_symtab_section_header(1 + self.symbols.len() as u32);
             writer.write_strtab_section_header();
@@ -425,6 +455,25 @@ fn section_header(
         sh_link: 0,
         sh_info: 0,
         sh_addralign: if id.is_paged() { PAGE_SIZE } else { 16 },
+        sh_entsize: 0,
+    }
+}
+
+fn debug_header(
+    section: &DebugSection,
+    name: object::write::StringId,
+    offset: usize,
+) -> SectionHeader {
+    SectionHeader {
+        name: Some(name),
+        sh_type: elf::SHT_PROGBITS,
+        sh_flags: 0,
+        sh_addr: 0,
+        sh_offset: offset as u64,
+        sh_size: section.bytes.len() as u64,
+        sh_link: 0,
+        sh_info: 0,
+        sh_addralign: DEBUG_ALIGN as u64,
         sh_entsize: 0,
     }
 }

@@ -17,6 +17,8 @@
 
 // The API of hosts.
 mod component;
+#[cfg(feature = "coredump")]
+mod coredump;
 mod engine;
 mod export_index;
 mod instance;
@@ -119,6 +121,8 @@ pub use concurrent::{
     Access, Accessor, FutureReader, FutureWriter, Payload, StreamReader, StreamWriter,
 };
 pub use core_types::{ExternType, FuncType, GlobalType, MemoryType, TableType};
+#[cfg(feature = "coredump")]
+pub use coredump::{CoreDump, CoreDumpSize};
 pub use engine::{Config, Engine};
 pub use error::{Context, Error, Result};
 pub use export_index::{ComponentExportIndex, ExportLookup};

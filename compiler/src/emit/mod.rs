@@ -6,6 +6,7 @@ mod modules;
 pub(crate) mod names;
 pub(crate) mod parts;
 mod places;
+mod state;
 
 use std::collections::HashMap;
 
@@ -96,6 +97,7 @@ pub(crate) fn contents(parts: &Parts<'_, '_>, text: &Text) -> Result<Contents> {
     images::set(unit, text, &mut contents);
     if parts.debug {
         names::set(parts, text, &mut contents)?;
+        state::set(parts, &mut contents)?;
     }
     Ok(contents)
 }

@@ -1,8 +1,10 @@
 //! Traps: why a guest was stopped, and where it was.
 
 use std::fmt;
+#[cfg(feature = "coredump")]
+use std::sync::Arc;
 
-use cwasm_format::code::function_kind;
+use cwasm_format::code::{FunctionRecord, function_kind};
 use cwasm_format::escape;
 use cwasm_format::header::SectionId;
 use cwasm_format::names;
@@ -11,6 +13,8 @@ use cwasm_format::{Artifact, TrapCode};
 use crate::artifact::registry;
 use crate::error::Error;
 use crate::vm::instance::InstanceData;
+#[cfg(feature = "coredump")]
+use crate::vm::stack::Stack;
 use crate::vm::store::{HostFailure, StoreOpaque};
 use crate::vm::unwind;
 
@@ -24,6 +28,8 @@ pub struct Trap {
     frames: Box<[Frame]>,
     truncated: bool,
     tag: Option<Box<ThrownTag>>,
+    #[cfg(feature = "coredump")]
+    stack: Option<Arc<Stack>>,
 }
 
 /// The tag of an exception that was not caught.
@@ -94,7 +100,15 @@ impl Trap {
             frames: Box::default(),
             truncated: false,
             tag: None,
+            #[cfg(feature = "coredump")]
+            stack: None,
         }
+    }
+
+    /// Which instances were active; `None` if no code was.
+    #[cfg(feature = "coredump")]
+    pub(crate) fn stack(&self) -> Option<&Stack> {
+        self.stack.as_deref()
     }
 
     /// The tag of the exception, if [`code`](Trap::code) is [`TrapCode::UncaughtException`] and a
@@ -181,9 +195,13 @@ pub(crate) fn take_trap(store: &mut StoreOpaque, status: u64) -> Error {
     }
     let mut trap = Trap::new(code);
     let mut frames = Vec::new();
+    #[cfg(feature = "coredump")]
+    let context = unwind::entry_context();
     unwind::take_backtrace(|pcs, truncated| {
         frames.extend(pcs.iter().filter_map(|pc| resolve_frame(*pc)));
         trap.truncated = truncated;
+        #[cfg(feature = "coredump")]
+        (trap.stack = Some(Arc::new(Stack::new(store, context, pcs))));
     });
     trap.frames = frames.into();
     if code == TrapCode::UncaughtException {
@@ -219,16 +237,23 @@ fn resolve_frame(pc: usize) -> Option<Frame> {
     })?
 }
 
-fn describe_frame(artifact: &Artifact<'_>, text_offset: u32) -> Option<Frame> {
+/// The core function at a text offset, and its index among all functions; `None` if another one is
+/// there.
+pub(super) fn core_function<'a>(
+    artifact: &Artifact<'a>,
+    text_offset: u32,
+) -> Option<(u32, &'a FunctionRecord)> {
     let functions = artifact.functions();
     let index = functions
         .partition_point(|f| f.start <= text_offset)
         .checked_sub(1)?;
-    let function = functions[index];
-    if function.kind & 0xff != function_kind::CORE {
-        return None;
-    }
-    let name = names::lookup(artifact.section(SectionId::Names), index as u32);
+    let function = &functions[index];
+    (function.kind & 0xff == function_kind::CORE).then_some((index as u32, function))
+}
+
+fn describe_frame(artifact: &Artifact<'_>, text_offset: u32) -> Option<Frame> {
+    let (index, function) = core_function(artifact, text_offset)?;
+    let name = names::lookup(artifact.section(SectionId::Names), index);
     Some(Frame {
         name: name.map(str::to_owned),
         core_instance: function.kind >> 8,
@@ -252,6 +277,8 @@ mod tests {
         let trap = Trap {
             code: TrapCode::Unreachable,
             tag: None,
+            #[cfg(feature = "coredump")]
+            stack: None,
             frames: [frame(Some("run")), frame(None)].into(),
             truncated: true,
         };

@@ -43,6 +43,7 @@ const LOADER: &[&[&str]] = &[
     // What hosts use.
     &[
         "engine",
+        "coredump",
         "export_index",
         "store",
         "component",
