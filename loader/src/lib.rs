@@ -23,6 +23,8 @@ mod engine;
 mod export_index;
 mod instance;
 mod linker;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod module;
 mod resource_table;
 mod store;
@@ -52,6 +54,8 @@ mod artifact;
 
 // The ground.
 mod core_types;
+#[cfg(feature = "metrics")]
+mod counters;
 mod error;
 mod finally;
 mod fork;
@@ -61,6 +65,7 @@ mod spread;
 #[cfg(feature = "async")]
 mod sync;
 mod sys;
+mod trace;
 mod transcode;
 mod versions;
 
@@ -130,6 +135,8 @@ pub use func::{Deferred, Func, TypedFunc};
 pub use instance::Instance;
 pub use link_error::{ImportError, ImportItem, LinkError};
 pub use linker::{InstancePre, Linker, LinkerInstance};
+#[cfg(feature = "metrics")]
+pub use metrics::EngineMetrics;
 pub use module::{
     CoreException, CoreExnRef, CoreFunc, CoreGlobal, CoreMemory, CoreTable, CoreTag, CoreVal,
     Extern, HeapType, ImportType, Limits, Module, ModuleInstance, RefType, SharedMemory, ValType,

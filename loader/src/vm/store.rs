@@ -18,6 +18,7 @@ use super::engine::Engine;
 use crate::artifact::Unit;
 use crate::artifact::plan::InstancePlan;
 use crate::error::{Error, Result};
+use crate::trace;
 use crate::vm::exceptions::Exceptions;
 use crate::vm::handles;
 use crate::vm::host_handles::HostHandles;
@@ -281,6 +282,7 @@ impl StoreOpaque {
         let slot = Slot::new(&self.engine, &self.limits, unit, plan)?;
         let mut data = InstanceData::new(slot, unit, kind, type_ids);
         self.begin_instance(&mut data, plan)?;
+        trace::event!(DEBUG, reused = false, "instance made");
         Ok(data)
     }
 
@@ -299,6 +301,7 @@ impl StoreOpaque {
             data.set_index(self.id, self.next_instance());
         }
         self.begin_instance(&mut data, plan)?;
+        trace::event!(DEBUG, reused = true, "instance made");
         Ok(data)
     }
 

@@ -12,6 +12,8 @@ use cwasm_format::{Artifact, TrapCode};
 
 use crate::artifact::registry;
 use crate::error::Error;
+#[cfg(feature = "tracing")]
+use crate::trace;
 use crate::vm::instance::InstanceData;
 #[cfg(feature = "coredump")]
 use crate::vm::stack::Stack;
@@ -204,13 +206,47 @@ pub(crate) fn take_trap(store: &mut StoreOpaque, status: u64) -> Error {
         (trap.stack = Some(Arc::new(Stack::new(store, context, pcs))));
     });
     trap.frames = frames.into();
+    #[cfg(feature = "metrics")]
+    store.engine().counters().trap(code);
     if code == TrapCode::UncaughtException {
         trap.tag = thrown_tag(store).map(Box::new);
     }
+    #[cfg(feature = "tracing")]
+    tell(&trap);
     match store.take_host_failure() {
         None => Error::new(trap),
         Some(HostFailure::Error(error)) => error.wrap(trap),
         Some(HostFailure::Panic(payload)) => std::panic::resume_unwind(payload),
+    }
+}
+
+/// Tells of a trap. A host function may fail for any reason, as when a program exits.
+#[cfg(feature = "tracing")]
+fn tell(trap: &Trap) {
+    let frames = InnermostFrames(&trap.frames);
+    match trap.code {
+        TrapCode::HostError => trace::event!(DEBUG, code = %trap.code, %frames, "guest trapped"),
+        _ => trace::event!(WARN, code = %trap.code, %frames, "guest trapped"),
+    }
+}
+
+/// Prints some frames in a line, innermost first.
+#[cfg(feature = "tracing")]
+struct InnermostFrames<'f>(&'f [Frame]);
+
+#[cfg(feature = "tracing")]
+impl fmt::Display for InnermostFrames<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// Frames that are printed.
+        const MAX: usize = 4;
+        for (index, frame) in self.0.iter().take(MAX).enumerate() {
+            let before = if index == 0 { "" } else { " < " };
+            write!(f, "{before}{frame}")?;
+        }
+        match self.0.len() {
+            0..=MAX => Ok(()),
+            _ => f.write_str(" < ..."),
+        }
     }
 }
 

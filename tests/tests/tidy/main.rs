@@ -40,6 +40,7 @@ const LOADER_OFFERS: &[&str] = &[
     "corosensei",
     "object",
     "sha2",
+    "tracing",
     "wasm-encoder",
     "wasm-wave",
 ];
