@@ -174,6 +174,13 @@ pub(crate) struct ServeArgs {
     /// format of Prometheus.
     #[arg(long, value_name = "ADDR")]
     pub(crate) metrics: Option<std::net::SocketAddr>,
+    /// Write a core dump to a file in this folder when an instance traps, as `run --coredump` does:
+    /// its memories, globals and stack, with all secrets in them.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) coredumps: Option<PathBuf>,
+    /// Core dumps that are written, at most.
+    #[arg(long, value_name = "N", default_value = "10")]
+    pub(crate) max_coredumps: usize,
     /// Write a line for each request to standard error.
     #[arg(long)]
     pub(crate) log: bool,
