@@ -14,10 +14,10 @@ use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::coredumps::Folder;
 use super::instances::{self, Held, Instances};
 use super::metrics::Metrics;
 use crate::args::ServeArgs;
-use crate::coredump::Folder;
 use crate::grants::Grants;
 use crate::output;
 use crate::wasi::{self, Version};

@@ -12,6 +12,7 @@
 //! client holds no instance that has already answered. Of WASI 0.3, an instance is a task of the
 //! runtime, and answers as many requests as `--reuse` and `--concurrent` say.
 
+mod coredumps;
 mod engine_metrics;
 mod guests;
 mod instances;
