@@ -129,6 +129,10 @@ pub(crate) struct RunArgs {
     /// Let each memory of the program grow to at most so many bytes: `64M`, `2G`.
     #[arg(long, value_name = "BYTES", value_parser = size)]
     pub(crate) max_memory: Option<u64>,
+    /// If the program traps, write its memories, globals and stack to this file, which debuggers of
+    /// WebAssembly read. An artifact must have been compiled with `--debug` to have globals in it.
+    #[arg(long, value_name = "CORE")]
+    pub(crate) coredump: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) limits: BuildLimits,
 }
@@ -177,6 +181,13 @@ pub(crate) struct ServeArgs {
     /// format of Prometheus.
     #[arg(long, value_name = "ADDR")]
     pub(crate) metrics: Option<std::net::SocketAddr>,
+    /// Write a core dump to a file in this folder when an instance traps, as `run --coredump` does:
+    /// its memories, globals and stack, with all secrets in them.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) coredumps: Option<PathBuf>,
+    /// Core dumps that are written, at most.
+    #[arg(long, value_name = "N", default_value = "10")]
+    pub(crate) max_coredumps: usize,
     /// Write a line for each request to standard error.
     #[arg(long)]
     pub(crate) log: bool,

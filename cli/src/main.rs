@@ -8,6 +8,7 @@ mod allocator;
 mod args;
 mod bench;
 mod compile;
+mod coredump;
 mod grants;
 mod input;
 mod inspect;

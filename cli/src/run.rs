@@ -16,7 +16,7 @@ use crate::limits::Timeout;
 use crate::load::{linked, open};
 use crate::surface::{Surface, functions};
 use crate::wasi::Version;
-use crate::{invoke, open_files, output, value, wasi};
+use crate::{coredump, invoke, open_files, output, value, wasi};
 
 /// The export that makes a component a program.
 pub(crate) const WASI_RUN: &str = "wasi:cli/run@";
@@ -87,6 +87,7 @@ fn started(
         limits.memory_size(bytes);
         store.set_limits(limits);
     }
+    store.keep_failed_instances(args.coredump.is_some());
     let _timeout = args.timeout.map(Timeout::start).transpose()?;
     end_with_a_broken_pipe();
     let component = linked.component();
@@ -96,7 +97,12 @@ fn started(
         Ok(code) => code,
         Err(error) => match error.downcast_ref::<Exit>() {
             Some(exit) => exit.code,
-            None => return Err(error),
+            None => {
+                if let Some(to) = &args.coredump {
+                    coredump::write(&store, &error, &args.file, to);
+                }
+                return Err(error);
+            }
         },
     };
     // The system takes back at once what it would take long to take apart.

@@ -283,7 +283,7 @@ fn element(element: wasmparser::Element<'_>) -> Result<Element<'_>> {
     Ok(Element { mode, items })
 }
 
-/// Reads the names of functions and tags. A name section never makes a module invalid: names that
+/// Reads the names of the module, its functions and tags. A name section never makes a module invalid: names that
 /// cannot be read are left out.
 fn names<'a>(module: &mut Module<'a>, section: &wasmparser::CustomSectionReader<'a>) {
     let wasmparser::KnownCustom::Name(names) = section.as_known() else {

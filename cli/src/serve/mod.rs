@@ -12,6 +12,8 @@
 //! client holds no instance that has already answered. Of WASI 0.3, an instance is a task of the
 //! runtime, and answers as many requests as `--reuse` and `--concurrent` say.
 
+mod coredumps;
+mod engine_metrics;
 mod guests;
 mod instances;
 mod metrics;
@@ -105,7 +107,8 @@ pub(crate) fn serve(args: &ServeArgs) -> Result<()> {
                 "metrics on http://{}/metrics",
                 listener.local_addr()?
             ));
-            tokio::spawn(metrics::serve(listener, Arc::clone(&metrics)));
+            let serving = metrics::serve(listener, Arc::clone(&metrics), engine.clone());
+            tokio::spawn(serving);
         }
         output::note(&format!("listening on http://{}", listener.local_addr()?));
         Server::new(args, guests, metrics).run(listener).await

@@ -2,6 +2,7 @@
 
 mod bench;
 mod command;
+mod coredump;
 mod escapes;
 mod files;
 #[cfg(feature = "http")]

@@ -6,6 +6,7 @@ use cwasm_format::write::{Contents, DebugSection};
 
 use super::names;
 use super::parts::Parts;
+use super::state;
 use crate::debug::lines::{self, Compiled};
 use crate::debug::modules::Modules;
 use crate::debug::native::{self, Function};
@@ -54,6 +55,7 @@ pub(super) fn set(
         let native = native::sections(&functions, parts.target.arch, &mut modules);
         contents.debug.extend(native);
     }
+    state::set(parts, contents)?;
     let id = contents.build_id();
     contents.debug.push(DebugSection {
         name: debug::BUILD_ID,

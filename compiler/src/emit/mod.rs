@@ -6,6 +6,7 @@ mod modules;
 pub(crate) mod names;
 pub(crate) mod parts;
 mod places;
+mod state;
 
 use std::collections::HashMap;
 

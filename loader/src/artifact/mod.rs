@@ -41,9 +41,12 @@ use cwasm_format::read::Host;
 use cwasm_format::resources::{HandleUse, UseRange};
 use cwasm_format::{Artifact, FormatError};
 
+#[cfg(feature = "metrics")]
+use crate::counters::{CountedArtifact, Counters};
 use crate::error::{Context as _, Error, Result};
 use crate::fork::{self, Once};
 use crate::sys;
+use crate::trace;
 
 #[cfg(feature = "backtrace")]
 use debug::DebugInfo;
@@ -72,6 +75,8 @@ pub(crate) struct Unit {
     /// The modules that the component exports, by their offset in the section, as far as somebody
     /// asked for them.
     embedded: Mutex<HashMap<u32, Arc<Unit>>>,
+    #[cfg(feature = "metrics")]
+    counted: Once<CountedArtifact>,
     /// Unmapped when the last unit in it is dropped.
     map: Arc<Mmap>,
 }
@@ -98,6 +103,7 @@ impl Unit {
     /// - The file is an artifact whose machine code may be run, and nobody changes or truncates it
     ///   while it is mapped.
     pub(crate) unsafe fn map(host: &Host, path: &Path, kind: Kind) -> Result<Arc<Unit>> {
+        trace::enter!(DEBUG, "load", path = %path.display(), %kind);
         let open = || {
             let file = File::open(path)?;
             let size = file.metadata()?.len();
@@ -118,6 +124,7 @@ impl Unit {
         digest: &[u8; 32],
         kind: Kind,
     ) -> Result<Arc<Unit>> {
+        trace::enter!(DEBUG, "load", path = %path.display(), %kind);
         let open = || {
             let (file, size) = verify::copy(File::open(path)?, digest)?;
             // SAFETY: nobody else has the file, and its code is what the digest was made of, which
@@ -135,6 +142,7 @@ impl Unit {
     /// # Safety
     /// - The machine code of the artifact may be run.
     pub(crate) unsafe fn from_bytes(host: &Host, bytes: &[u8], kind: Kind) -> Result<Arc<Unit>> {
+        trace::enter!(DEBUG, "load", %kind);
         let open = || {
             let file = sys::file::in_memory(bytes)?;
             // SAFETY: nobody else has the file.
@@ -157,7 +165,9 @@ impl Unit {
         let range = 0..map.len();
         // SAFETY: the caller's contract.
         let unit = unsafe { Unit::in_map(host, map, range, kind) };
-        unit.map_err(|error| explain_denial(file, error))
+        let unit = unit.map_err(|error| explain_denial(file, error))?;
+        trace::event!(DEBUG, bytes = size, "artifact mapped");
+        Ok(unit)
     }
 
     /// The unit of a part of a mapping, which starts at a page.
@@ -204,6 +214,8 @@ impl Unit {
             _gdb: gdb::register(artifact.bytes()),
             id: UnitId::next(),
             embedded: Mutex::default(),
+            #[cfg(feature = "metrics")]
+            counted: Once::new(),
             map,
         };
         #[cfg(feature = "backtrace")]
@@ -219,6 +231,13 @@ impl Unit {
         let name_of = |index| self.records.artifact.export_name(index);
         let slot = lookup::find(self.slots, name.as_bytes(), name_of)?;
         self.lifts.get(slot.lift as usize)
+    }
+
+    /// Has the artifact counted until it is unmapped.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn count(&self, counters: &Arc<Counters>) {
+        let bytes = self.records.artifact.bytes().len() as u64;
+        self.counted.get_or_init(|| counters.artifact(bytes));
     }
 
     /// The artifact's records.

@@ -148,7 +148,7 @@ fn frame(pc: usize) -> Option<Frame> {
 }
 
 /// The index of the core function that has an offset of the text.
-fn core_function(unit: &Unit, text_offset: u32) -> Option<usize> {
+pub(super) fn core_function(unit: &Unit, text_offset: u32) -> Option<usize> {
     let functions = unit.artifact().functions();
     let after = functions.partition_point(|function| function.start <= text_offset);
     let index = after.checked_sub(1)?;

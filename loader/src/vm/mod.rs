@@ -34,7 +34,11 @@ pub(crate) mod resources;
 #[cfg(feature = "recycle")]
 pub(crate) mod slabs;
 pub(crate) mod slot;
+#[cfg(feature = "coredump")]
+pub(crate) mod snapshot;
 mod space;
+#[cfg(feature = "coredump")]
+pub(crate) mod stack;
 #[cfg(feature = "async")]
 pub(crate) mod stacks;
 pub(crate) mod store;

@@ -35,7 +35,15 @@ const DIRECTION: &[(&str, &[&str])] = &[
 /// The dependencies of the loader besides `format`. It stays small.
 const LOADER_NEEDS: &[&str] = &["memmap2", "rustix", "libc", "simdutf8"];
 /// Its dependencies under features that are off by default.
-const LOADER_OFFERS: &[&str] = &["anyhow", "corosensei", "sha2", "wasm-wave"];
+const LOADER_OFFERS: &[&str] = &[
+    "anyhow",
+    "corosensei",
+    "object",
+    "sha2",
+    "tracing",
+    "wasm-encoder",
+    "wasm-wave",
+];
 
 /// The files that may contain `unsafe`, tests aside. The compiler and the format have none; outside
 /// of the loader it is mapping artifacts.
@@ -99,6 +107,7 @@ const UNSAFE_FILES: &[&str] = &[
     "loader/src/vm/recycle/reset.rs",
     "loader/src/vm/slabs.rs",
     "loader/src/vm/slot.rs",
+    "loader/src/vm/snapshot.rs",
     "loader/src/vm/stacks.rs",
     "loader/src/vm/store.rs",
     "loader/src/vm/store_context.rs",
