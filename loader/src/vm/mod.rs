@@ -23,6 +23,8 @@ pub(crate) mod mappings;
 pub(crate) mod memory;
 pub(crate) mod parking;
 pub(crate) mod pool;
+#[cfg(feature = "profile")]
+pub(crate) mod profile;
 #[cfg(feature = "async")]
 pub(crate) mod random;
 #[cfg(feature = "recycle")]

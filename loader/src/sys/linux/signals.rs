@@ -138,7 +138,7 @@ pub(crate) fn check_unblocked() -> Result<()> {
 }
 
 /// The default action.
-const EMPTY: libc::sigaction = libc::sigaction {
+pub(super) const EMPTY: libc::sigaction = libc::sigaction {
     sa_sigaction: libc::SIG_DFL,
     // SAFETY: a signal set is plain bits, and the empty one is all zeros.
     sa_mask: unsafe { MaybeUninit::zeroed().assume_init() },
@@ -148,7 +148,7 @@ const EMPTY: libc::sigaction = libc::sigaction {
 
 /// Sets the action of a signal, if one is given, and returns the one before. Safe in signal
 /// handlers.
-fn replace_action(signal: c_int, action: Option<&libc::sigaction>) -> io::Result<libc::sigaction> {
+pub(super) fn replace_action(signal: c_int, action: Option<&libc::sigaction>) -> io::Result<libc::sigaction> {
     let mut previous = EMPTY;
     let action = action.map_or(ptr::null(), ptr::from_ref);
     // SAFETY: both point to actions or are null; handlers given here are of the right signature.
@@ -183,7 +183,12 @@ unsafe extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, contex
             registers: Registers::of_signal(machine),
             cause,
         };
-        match (installed.handler)(&fault) {
+        #[cfg(feature = "profile")]
+        super::sampling::note_fault(Some(fault.registers));
+        let answer = (installed.handler)(&fault);
+        #[cfg(feature = "profile")]
+        super::sampling::note_fault(None);
+        match answer {
             #[cfg(feature = "recycle")]
             Some(Answer::Again) => return,
             Some(Answer::Resume(resume)) => return resume.set(machine),
@@ -211,7 +216,7 @@ unsafe extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, contex
 /// # Safety
 /// - `info` and `context` are what the kernel passed for `signal`.
 /// - `previous` was installed for this signal.
-unsafe fn chain(
+pub(super) unsafe fn chain(
     previous: &libc::sigaction,
     signal: c_int,
     info: *mut libc::siginfo_t,
