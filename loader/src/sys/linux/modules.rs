@@ -30,11 +30,7 @@ pub(crate) fn loaded() -> Vec<LoadedModule> {
 ///
 /// # Safety
 /// - `info` describes a loaded module, and `data` is a `Vec<LoadedModule>` that is ours.
-unsafe extern "C" fn add(
-    info: *mut libc::dl_phdr_info,
-    _size: usize,
-    data: *mut c_void,
-) -> c_int {
+unsafe extern "C" fn add(info: *mut libc::dl_phdr_info, _size: usize, data: *mut c_void) -> c_int {
     // SAFETY: a description that the C library made (the caller's contract).
     let info = unsafe { &*info };
     // SAFETY: ours (the caller's contract).
@@ -58,17 +54,28 @@ unsafe fn describe(base: usize, headers: &[libc::Elf64_Phdr]) -> Option<LoadedMo
         let start = base.wrapping_add(header.p_vaddr as usize);
         start..start.saturating_add(header.p_memsz as usize)
     };
-    let loads = || headers.iter().filter(|header| header.p_type == libc::PT_LOAD);
+    let loads = || {
+        headers
+            .iter()
+            .filter(|header| header.p_type == libc::PT_LOAD)
+    };
     let code = loads().filter(|header| header.p_flags & libc::PF_X != 0);
-    let code = code.map(range).reduce(|all, one| all.start.min(one.start)..all.end.max(one.end));
-    let index = headers.iter().find(|header| header.p_type == libc::PT_GNU_EH_FRAME)?;
+    let code = code
+        .map(range)
+        .reduce(|all, one| all.start.min(one.start)..all.end.max(one.end));
+    let index = headers
+        .iter()
+        .find(|header| header.p_type == libc::PT_GNU_EH_FRAME)?;
     let index = range(index);
     // SAFETY: a part of the module (the caller's contract), which is readable.
     let index_bytes = unsafe { copy(&index) };
     let frames = frames_address(index.start, &index_bytes)?;
     // How long they are, nothing says; they end with a record that is empty.
     let readable = loads().filter(|header| header.p_flags & libc::PF_R != 0);
-    let end = readable.map(range).find(|range| range.contains(&frames))?.end;
+    let end = readable
+        .map(range)
+        .find(|range| range.contains(&frames))?
+        .end;
     // SAFETY: as above.
     let frames_bytes = unsafe { copy(&(frames..end)) };
     Some(LoadedModule {
@@ -87,7 +94,9 @@ fn frames_address(address: usize, index: &[u8]) -> Option<usize> {
         return None;
     };
     let distance = i32::from_le_bytes([a, b, c, d]);
-    address.checked_add(4)?.checked_add_signed(distance as isize)
+    address
+        .checked_add(4)?
+        .checked_add_signed(distance as isize)
 }
 
 /// Copies bytes of a module.

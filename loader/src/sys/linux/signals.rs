@@ -148,7 +148,10 @@ pub(super) const EMPTY: libc::sigaction = libc::sigaction {
 
 /// Sets the action of a signal, if one is given, and returns the one before. Safe in signal
 /// handlers.
-pub(super) fn replace_action(signal: c_int, action: Option<&libc::sigaction>) -> io::Result<libc::sigaction> {
+pub(super) fn replace_action(
+    signal: c_int,
+    action: Option<&libc::sigaction>,
+) -> io::Result<libc::sigaction> {
     let mut previous = EMPTY;
     let action = action.map_or(ptr::null(), ptr::from_ref);
     // SAFETY: both point to actions or are null; handlers given here are of the right signature.

@@ -137,7 +137,11 @@ mod tests {
             assert_eq!(found, (1234, 200, 96), "{offset}");
         }
         // In its body the frame pointer is its own.
-        let registers = Registers { pc: 0, sp: 0, fp: 80 };
+        let registers = Registers {
+            pc: 0,
+            sp: 0,
+            fp: 80,
+        };
         let (caller, sp) = caller(&registers, (&[0x90], 0), word).unwrap();
         assert_eq!((caller.return_address, caller.fp, sp), (1234, 200, 96));
     }

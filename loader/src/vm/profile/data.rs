@@ -102,7 +102,6 @@ pub enum ProfileClock {
 
 /// A function on a stack.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub struct ProfileFrame {
     /// What kind of function it is.
     pub kind: FrameKind,
@@ -132,7 +131,6 @@ pub enum FrameKind {
 
 /// A stack: a frame and its callers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
 pub struct ProfileStack {
     /// The innermost frame: an index in [`Profile::frames`].
     pub frame: u32,
@@ -141,7 +139,7 @@ pub struct ProfileStack {
 }
 
 /// A thread that has run guests.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct ProfileThread {
     /// Its number (`gettid`).
@@ -160,7 +158,6 @@ pub struct ProfileThread {
 
 /// A stack, and the time that it stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 pub struct ProfileSample {
     /// An index in [`Profile::stacks`].
     pub stack: u32,
@@ -169,6 +166,21 @@ pub struct ProfileSample {
     pub time: u64,
     /// The time since the thread's sample before, in nanoseconds of the profile's clock.
     pub weight: u64,
+}
+
+/// A profile of no time.
+impl Default for Profile {
+    fn default() -> Profile {
+        Profile {
+            started: SystemTime::UNIX_EPOCH,
+            duration: Duration::ZERO,
+            interval: ProfileConfig::default().interval,
+            clock: ProfileClock::default(),
+            frames: Vec::new(),
+            stacks: Vec::new(),
+            threads: Vec::new(),
+        }
+    }
 }
 
 impl Profile {

@@ -28,10 +28,16 @@ pub(super) fn is_thunk(artifact: &Artifact<'_>, index: usize) -> bool {
 /// The function at this place of the artifact's functions.
 pub(super) fn describe(artifact: &Artifact<'_>, index: usize) -> Option<ProfileFrame> {
     let function = artifact.functions().get(index)?;
-    let name = names::lookup(artifact.section(SectionId::Names), u32::try_from(index).ok()?);
+    let name = names::lookup(
+        artifact.section(SectionId::Names),
+        u32::try_from(index).ok()?,
+    );
     let kind = function.kind & 0xff;
     let (kind, name) = match kind {
-        function_kind::CORE => (FrameKind::Guest, name.map_or_else(|| core(function), str::to_owned)),
+        function_kind::CORE => (
+            FrameKind::Guest,
+            name.map_or_else(|| core(function), str::to_owned),
+        ),
         function_kind::TRAMPOLINE => (FrameKind::Host, host(function, name)),
         function_kind::BUILTIN => (FrameKind::Builtin, builtin(function)),
         _ => {
@@ -55,7 +61,9 @@ fn host(function: &FunctionRecord, name: Option<&str>) -> String {
     let Some(name) = name else {
         return format!("host[{}]", function.index);
     };
-    let import = name.strip_prefix("lower[").and_then(|rest| rest.strip_suffix(']'));
+    let import = name
+        .strip_prefix("lower[")
+        .and_then(|rest| rest.strip_suffix(']'));
     import.unwrap_or(name).to_owned()
 }
 
@@ -99,11 +107,17 @@ mod tests {
         assert_eq!(core(&of_core), "core[2].func[7]");
         let trampoline = function(function_kind::TRAMPOLINE, 3);
         assert_eq!(host(&trampoline, None), "host[3]");
-        assert_eq!(host(&trampoline, Some("lower[a:b/c#[method]d]")), "a:b/c#[method]d");
+        assert_eq!(
+            host(&trampoline, Some("lower[a:b/c#[method]d]")),
+            "a:b/c#[method]d"
+        );
         assert_eq!(host(&trampoline, Some("stream.read[1]")), "stream.read[1]");
         let grow = function(function_kind::BUILTIN, Builtin::MemoryGrow as u32);
         assert_eq!(builtin(&grow), "builtin[memory_grow]");
-        assert_eq!(builtin(&function(function_kind::BUILTIN, 999)), "builtin[999]");
+        assert_eq!(
+            builtin(&function(function_kind::BUILTIN, 999)),
+            "builtin[999]"
+        );
     }
 
     #[test]

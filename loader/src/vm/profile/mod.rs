@@ -92,7 +92,8 @@ impl Profiler {
 
     /// Ends the profile.
     pub fn stop(mut self) -> Profile {
-        self.end().unwrap_or_else(|| unreachable!("it runs until it is stopped"))
+        self.end()
+            .unwrap_or_else(|| unreachable!("it runs until it is stopped"))
     }
 
     /// Ends the profile, the first time.

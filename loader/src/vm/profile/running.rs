@@ -73,7 +73,9 @@ pub(crate) fn install() {
 pub(crate) fn after_fork() {
     let mut state = state();
     let own = threads::current();
-    state.threads.retain(|thread| own.as_ref().is_some_and(|own| Arc::ptr_eq(own, thread)));
+    state
+        .threads
+        .retain(|thread| own.as_ref().is_some_and(|own| Arc::ptr_eq(own, thread)));
     if let Some(own) = own {
         own.renew();
         own.set_sampler(None);
@@ -195,31 +197,36 @@ impl Running {
             cache: HostCache::new(),
             frames: Frames::new(),
         }));
-        let ticks = match Ticks::start(id, clock, self.config.interval) {
-            Ok(ticks) => ticks,
+        let ticks = Ticks::start(id, clock, self.config.interval);
+        let (live, result) = match ticks {
+            Ok(ticks) => {
+                let thread = Arc::clone(thread);
+                (
+                    Some(Live {
+                        thread,
+                        ticks,
+                        ring,
+                    }),
+                    Ok(()),
+                )
+            }
             Err(error) => {
                 thread.set_sampler(None);
                 let name = thread.name.as_deref().unwrap_or("a thread");
-                return Err(error).context(format!("cannot make a timer for {name}"));
+                let context = format!("cannot make a timer for {name}");
+                (None, Err(error).context(context))
             }
         };
         self.threads.push(Sampled {
             thread: ProfileThread {
                 id: id.id,
                 name: thread.name.clone(),
-                samples: Vec::new(),
-                outside: Duration::ZERO,
-                unknown: Duration::ZERO,
-                dropped: Duration::ZERO,
+                ..ProfileThread::default()
             },
             samples: Samples::default(),
-            live: Some(Live {
-                thread: Arc::clone(thread),
-                ticks,
-                ring,
-            }),
+            live,
         });
-        Ok(())
+        result
     }
 
     /// Ends the sampling of some threads.
