@@ -1,4 +1,5 @@
-//! Flame graphs as SVG: a frame is as wide as the time in it, and stands on its caller.
+//! Flame graphs as SVG: a frame is as wide as the time in it, and hangs below its caller, so that what
+//! is deep does not hide what is not.
 //!
 //! The graph is whole without its script, which lets a reader choose a frame, to see it and what it
 //! calls in full width, and search for names.
@@ -29,8 +30,7 @@ const LEAST: f64 = 1.0 / 20_000.0;
 /// The flame graph of all threads.
 pub(crate) fn svg(profile: &Profile, program: &str) -> String {
     let tree = tree(profile);
-    let rows = depth(&tree, 0);
-    let height = TOP + rows * ROW + BORDER;
+    let height = TOP + depth(&tree, 0) * ROW + BORDER;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" class=\"flame\" width=\"100%\" \
          height=\"{height}\">\n<style><![CDATA[\n{STYLE}]]></style>\n\
@@ -47,7 +47,6 @@ pub(crate) fn svg(profile: &Profile, program: &str) -> String {
     if tree[0].total != 0 {
         Drawing {
             tree: &tree,
-            rows,
             svg: &mut svg,
         }
         .draw(0, 0, 0);
@@ -73,7 +72,6 @@ fn is_drawn(tree: &[Node<'_>], at: usize) -> bool {
 /// A graph that is drawn.
 struct Drawing<'d, 'p> {
     tree: &'d [Node<'p>],
-    rows: usize,
     svg: &'d mut String,
 }
 
@@ -95,7 +93,7 @@ impl Drawing<'_, '_> {
         let all = self.tree[0].total;
         let part = |nanos: u64| nanos as f64 / all as f64;
         let (x, width) = (part(start), part(node.total));
-        let y = (self.rows - 1 - row) * ROW;
+        let y = row * ROW;
         let name = plain(node.name);
         let shares = format!("{}, {}", percent(node.total, all), time(node.total));
         let own = match node.own {

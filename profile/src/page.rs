@@ -17,7 +17,7 @@ body { font: 14px sans-serif; margin: 8px; background: #fdfdfc; color: #1b1b1a; 
 h1 { font-size: 16px; margin: 24px 8px 8px; }
 table { border-collapse: collapse; margin: 0 8px; }
 th, td { padding: 2px 14px 2px 0; text-align: right; white-space: nowrap; }
-th:nth-child(n + 5), td:nth-child(n + 5) { text-align: left; }
+th:nth-child(n + 3), td:nth-child(n + 5) { text-align: left; }
 td:last-child { font-family: monospace; white-space: normal; overflow-wrap: anywhere; }
 tr + tr { border-top: 1px solid #8884; }
 @media (prefers-color-scheme: dark) { body { background: #1d1d1f; color: #eeeeec; } }
