@@ -69,8 +69,8 @@ impl Drop for Limits {
 }
 
 impl Timeout {
-    /// Exits, as the command `timeout` does, if this is not dropped in time; but calls `before_exit`
-    /// first.
+    /// Exits, as the command `timeout` does, if this is not dropped in time. Calls `before_exit`
+    /// before.
     ///
     /// # Errors
     /// As [`Limits::start`].

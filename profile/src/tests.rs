@@ -12,7 +12,7 @@ fn profile() -> Profile {
         name: name.to_owned(),
     };
     let stack = |frame, caller| ProfileStack { frame, caller };
-    let sample = |stack, time, weight: u64| ProfileSample {
+    let sample = |stack, time: u64, weight: u64| ProfileSample {
         stack,
         time: time * 1_000_000,
         weight: weight * 1000,

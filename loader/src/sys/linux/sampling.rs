@@ -5,7 +5,6 @@
 //! may be rarer than was asked for: whoever is interrupted asks how much time has passed.
 #![allow(unsafe_code, reason = "makes timers and handles their signal")]
 
-use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;
@@ -32,11 +31,6 @@ static INSTALLED: OnceLock<Installed> = OnceLock::new();
 
 /// Its address marks our timers.
 static MARK: u8 = 0;
-
-thread_local! {
-    /// The code that raised the signal whose handler runs.
-    static FAULT: Cell<Option<Registers>> = const { Cell::new(None) };
-}
 
 /// Installs the signal handler, once in a process. Signals that no timer of ours has sent go to the
 /// handler that was there before.
@@ -84,16 +78,6 @@ unsafe extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, contex
     }
     // SAFETY: these are the arguments of the kernel, and the action was installed for them.
     unsafe { chain(&installed.previous, signal, info, context) };
-}
-
-/// Notes whose fault is looked at on this thread, by a signal handler, or that none is.
-pub(crate) fn note_fault(registers: Option<Registers>) {
-    FAULT.with(|fault| fault.set(registers));
-}
-
-/// The code whose fault is looked at. Safe in signal handlers.
-pub(crate) fn noted_fault() -> Option<Registers> {
-    FAULT.with(Cell::get)
 }
 
 /// A clock of the kernel.

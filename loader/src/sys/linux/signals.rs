@@ -7,6 +7,8 @@
     reason = "handles signals and changes the interrupted context"
 )]
 
+#[cfg(feature = "profile")]
+use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;
@@ -68,6 +70,18 @@ struct Installed {
 }
 
 static INSTALLED: OnceLock<Installed> = OnceLock::new();
+
+#[cfg(feature = "profile")]
+thread_local! {
+    /// The code whose fault the handler looks at.
+    static FAULT: Cell<Option<Registers>> = const { Cell::new(None) };
+}
+
+/// The code of this thread whose fault is looked at, on another stack. Safe in signal handlers.
+#[cfg(feature = "profile")]
+pub(crate) fn noted_fault() -> Option<Registers> {
+    FAULT.with(Cell::get)
+}
 
 /// Installs the signal handlers, once in a process.
 ///
@@ -187,10 +201,10 @@ unsafe extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, contex
             cause,
         };
         #[cfg(feature = "profile")]
-        super::sampling::note_fault(Some(fault.registers));
+        FAULT.with(|noted| noted.set(Some(fault.registers)));
         let answer = (installed.handler)(&fault);
         #[cfg(feature = "profile")]
-        super::sampling::note_fault(None);
+        FAULT.with(|noted| noted.set(None));
         match answer {
             #[cfg(feature = "recycle")]
             Some(Answer::Again) => return,

@@ -18,7 +18,7 @@ use crate::sys::frames::Caller;
 use crate::sys::host_frames::{HostCache, HostFrames, HostPlace, Stopped};
 use crate::sys::interrupted;
 use crate::sys::registers::Registers;
-use crate::sys::sampling;
+use crate::sys::signals;
 use crate::sys::thread::StackInUse;
 
 /// Frames of the host that are passed at most, in all.
@@ -78,7 +78,7 @@ pub(super) fn walk(
         Some(stack) => (*interrupted, stack),
         // Perhaps it is the handler of a trap, on its own stack.
         None => {
-            let fault = sampling::noted_fault();
+            let fault = signals::noted_fault();
             let found = fault.and_then(|fault| Some((fault, StackInUse::above(fault.sp)?)));
             let Some(found) = found else {
                 return Walked::Unknown;
