@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
 use cwasm_compiler::{DEFAULT_TARGET, Features, OptLevel, Options};
 use cwasm_format::cpu::CpuLevel;
@@ -97,6 +97,35 @@ pub(crate) struct BuildLimits {
     pub(crate) text_limit: u64,
 }
 
+// Profiles. (Documentation would become that of each command.)
+#[derive(Debug, clap::Args)]
+pub(crate) struct ProfileArgs {
+    /// Write a profile of the guest's functions: `.json` (for profiler.firefox.com and
+    /// speedscope.app), `.svg` (a flame graph), `.html` (a page with it) or `.folded` (a line for
+    /// each stack). Artifacts have the names of functions if they were compiled with `--debug`.
+    #[arg(long, value_name = "FILE", value_parser = profile_file())]
+    pub(crate) profile: Option<PathBuf>,
+    /// The time between samples of the profile: `1ms`, `0.5ms`.
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1ms", requires = "profile")]
+    pub(crate) profile_interval: Duration,
+    /// The time that the profile measures: `cpu`, in which threads run, or `wall`, also that in
+    /// which they wait.
+    #[arg(
+        long,
+        value_name = "CLOCK",
+        value_enum,
+        default_value = "cpu",
+        requires = "profile"
+    )]
+    pub(crate) profile_clock: ProfileClock,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum ProfileClock {
+    Cpu,
+    Wall,
+}
+
 /// Run a program (a component that exports `wasi:cli/run`), or call a function of a component.
 ///
 /// A program has the command's standard input, output and error, and its exit code becomes the
@@ -133,6 +162,8 @@ pub(crate) struct RunArgs {
     /// WebAssembly read. An artifact must have been compiled with `--debug` to have globals in it.
     #[arg(long, value_name = "CORE")]
     pub(crate) coredump: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) profile: ProfileArgs,
     #[command(flatten)]
     pub(crate) limits: BuildLimits,
 }
@@ -191,6 +222,8 @@ pub(crate) struct ServeArgs {
     /// Write a line for each request to standard error.
     #[arg(long)]
     pub(crate) log: bool,
+    #[command(flatten)]
+    pub(crate) profile: ProfileArgs,
     #[command(flatten)]
     pub(crate) grants: Grants,
     #[command(flatten)]
@@ -429,6 +462,20 @@ fn size(text: &str) -> Result<u64, String> {
     number
         .checked_mul(scale)
         .ok_or_else(|| "more bytes than can be counted".to_owned())
+}
+
+/// A file whose extension says the format of a profile.
+fn profile_file() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| match cwasm_profile::Format::of(&path) {
+        Some(_) => Ok(path),
+        None => {
+            let known = cwasm_profile::Format::ALL.iter();
+            let known: Vec<_> = known
+                .map(|(extension, _)| format!(".{extension}"))
+                .collect();
+            Err(format!("expected a file that ends in {}", known.join(", ")))
+        }
+    })
 }
 
 fn cpu_level() -> impl TypedValueParser<Value = CpuLevel> {

@@ -18,6 +18,7 @@ mod load;
 mod open_files;
 mod outline;
 mod output;
+mod profile;
 mod run;
 #[cfg(feature = "http")]
 mod serve;

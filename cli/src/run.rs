@@ -14,6 +14,7 @@ use crate::input::Name;
 use crate::invoke::Call;
 use crate::limits::Timeout;
 use crate::load::{linked, open};
+use crate::profile::Profiling;
 use crate::surface::{Surface, functions};
 use crate::wasi::Version;
 use crate::{coredump, invoke, open_files, output, value, wasi};
@@ -88,11 +89,26 @@ fn started(
         store.set_limits(limits);
     }
     store.keep_failed_instances(args.coredump.is_some());
-    let _timeout = args.timeout.map(Timeout::start).transpose()?;
+    let profiling = Profiling::start(&args.profile, &args.file)?;
+    if let Some(profiling) = &profiling {
+        profiling.end_on_signals()?;
+    }
+    let _timeout = args.timeout.map(|limit| {
+        let profiling = profiling.clone();
+        Timeout::start(limit, move || {
+            if let Some(profiling) = profiling {
+                profiling.end();
+            }
+        })
+    });
+    let _timeout = _timeout.transpose()?;
     end_with_a_broken_pipe();
     let component = linked.component();
     let result = wait(component, linked.instantiate_async(&mut store));
     let result = result.and_then(|instance| run(&mut store, instance));
+    if let Some(profiling) = profiling {
+        profiling.end();
+    }
     let code = match result {
         Ok(code) => code,
         Err(error) => match error.downcast_ref::<Exit>() {

@@ -153,6 +153,11 @@ pub use vm::backtrace::{Frame, Location};
 pub use vm::hook::CallHook;
 pub use vm::interrupt::InterruptHandle;
 pub use vm::limits::StoreLimits;
+#[cfg(feature = "profile")]
+pub use vm::profile::{
+    FrameKind, Profile, ProfileClock, ProfileConfig, ProfileFrame, ProfileSample, ProfileStack,
+    ProfileThread, Profiler,
+};
 #[cfg(feature = "recycle")]
 pub use vm::recycle::kept::InstanceMetrics;
 pub use vm::resources::ResourceType;

@@ -33,6 +33,7 @@ use tokio::sync::Semaphore;
 use crate::args::{ServeArgs, default_options};
 use crate::input::Name;
 use crate::load::{linked, open};
+use crate::profile::Profiling;
 use crate::wasi::Version;
 use crate::{open_files, output};
 
@@ -99,7 +100,8 @@ pub(crate) fn serve(args: &ServeArgs) -> Result<()> {
         Arc::clone(&metrics),
         version,
     )?;
-    runtime.block_on(async {
+    let profiling = Profiling::start(&args.profile, &args.file)?;
+    let served = runtime.block_on(async {
         let listener = listen(args.addr).await?;
         if let Some(address) = args.metrics {
             let listener = listen(address).await?;
@@ -112,7 +114,11 @@ pub(crate) fn serve(args: &ServeArgs) -> Result<()> {
         }
         output::note(&format!("listening on http://{}", listener.local_addr()?));
         Server::new(args, guests, metrics).run(listener).await
-    })?;
+    });
+    if let Some(profiling) = profiling {
+        profiling.end();
+    }
+    served?;
     // Guests that cannot be stopped have had their time.
     runtime.shutdown_background();
     Ok(())

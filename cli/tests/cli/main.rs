@@ -9,6 +9,7 @@ mod files;
 mod http;
 mod limits;
 mod needs;
+mod profile;
 mod programs;
 mod streams;
 mod support;

@@ -371,8 +371,24 @@ impl Unit {
 
 impl Drop for Unit {
     fn drop(&mut self) {
-        registry::unregister(self.records.text.range());
+        let unregister = || registry::unregister(self.records.text.range());
+        #[cfg(feature = "profile")]
+        if let Some(before) = BEFORE_DROP.get() {
+            return before(self, &unregister);
+        }
+        unregister();
     }
+}
+
+/// What is done with a unit before it is unregistered, which the function must do.
+#[cfg(feature = "profile")]
+static BEFORE_DROP: Once<fn(&Unit, &dyn Fn())> = Once::new();
+
+/// Calls this function with each unit that is dropped, once in a process: it calls its argument,
+/// which unregisters the unit.
+#[cfg(feature = "profile")]
+pub(crate) fn before_drop(function: fn(&Unit, &dyn Fn())) {
+    let _ = BEFORE_DROP.set(function);
 }
 
 impl std::fmt::Debug for Unit {

@@ -26,6 +26,8 @@ pub(crate) mod memory;
 mod noise;
 pub(crate) mod parking;
 pub(crate) mod pool;
+#[cfg(feature = "profile")]
+pub(crate) mod profile;
 #[cfg(feature = "async")]
 pub(crate) mod random;
 #[cfg(feature = "recycle")]
