@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::args::{CompileArgs, Emit};
 use crate::input::{self, Input};
 use crate::limits::Limits;
-use crate::output;
+use crate::{output, time};
 
 /// The destination of the output.
 enum Target {
@@ -33,6 +33,10 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<()> {
     ) {
         output::check_takes_binary()?;
     }
+    if args.json && matches!(target, Target::Stdout) {
+        let message = "found -o -, expected another output: standard output is for JSON (--json)";
+        return Err(Error::msg(message));
+    }
     let wasm = input.read_program(args.limits.text_limit)?;
     let start = Instant::now();
     let bar = progress_bar();
@@ -44,6 +48,7 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<()> {
     });
     bar.finish_and_clear();
     let compiled = compiled.map_err(|error| input::cannot_compile(name, error))?;
+    let taken = start.elapsed();
     // A file is replaced as a whole or not at all, without a limit. The reader of a stream may be
     // too slow.
     if target.is_replaced() {
@@ -59,7 +64,15 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<()> {
         compiled.bytes.len(),
         start.elapsed().as_secs_f64(),
     ));
-    Ok(())
+    match (args.time, args.json, &target) {
+        (false, ..) => Ok(()),
+        (true, true, _) => output::print_json(&time::json(&compiled.stats, taken)?),
+        (true, false, Target::File(_)) => output::print(&time::table(&compiled.stats, taken)),
+        (true, false, Target::Stdout) => {
+            output::note(time::table(&compiled.stats, taken).trim_end());
+            Ok(())
+        }
+    }
 }
 
 fn write(target: &Target, bytes: &[u8], emit: Emit) -> Result<()> {

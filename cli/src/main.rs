@@ -7,7 +7,10 @@
 mod allocator;
 mod args;
 mod bench;
+mod code;
 mod compile;
+mod disassemble;
+mod elf;
 mod grants;
 mod input;
 mod inspect;
@@ -20,7 +23,9 @@ mod output;
 mod run;
 #[cfg(feature = "http")]
 mod serve;
+mod sizes;
 mod surface;
+mod time;
 mod value;
 mod wasi;
 mod world;

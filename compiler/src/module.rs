@@ -1,5 +1,7 @@
 //! A decoded core module: its index spaces and bodies, as the binary has them.
 
+use std::ops::Range;
+
 use cwasm_format::exports::kind;
 use cwasm_format::imports::core_type::{self, Limits};
 use rayon::prelude::*;
@@ -39,6 +41,10 @@ pub(crate) struct Module<'a> {
     pub(crate) data: Vec<Data<'a>>,
     /// Bodies of the functions that are not imported.
     pub(crate) bodies: Vec<Body<'a>>,
+    /// Its byte range in the input.
+    pub(crate) range: Range<u64>,
+    /// Its name for tools, which the component around it or its name section gives; may be empty.
+    pub(crate) name: &'a str,
     /// Names of functions from the name section, by function index; empty where unknown.
     pub(crate) func_names: Vec<&'a str>,
     /// Those of tags.

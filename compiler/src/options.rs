@@ -24,6 +24,9 @@ pub struct Options {
     pub jobs: Option<NonZeroUsize>,
     /// Whether names and symbols of functions are kept.
     pub debug: bool,
+    /// Whether the time that each function takes is measured, for
+    /// [`Stats::timings`](crate::Stats::timings).
+    pub time: bool,
     /// Whether code checks, in loops and calls, whether the host wants it to stop.
     pub interruptible: bool,
     /// How accesses to memories with 32-bit addresses and usual pages are kept in bounds.
@@ -56,6 +59,7 @@ impl Default for Options {
             features: Features::default(),
             jobs: None,
             debug: false,
+            time: false,
             interruptible: false,
             bounds: Bounds::default(),
             limits: Limits::default(),

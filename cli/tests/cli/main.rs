@@ -2,6 +2,7 @@
 
 mod bench;
 mod command;
+mod disassemble;
 mod escapes;
 mod files;
 #[cfg(feature = "http")]
@@ -9,6 +10,8 @@ mod http;
 mod limits;
 mod needs;
 mod programs;
+mod sizes;
 mod streams;
 mod support;
+mod time;
 mod wit;

@@ -18,7 +18,7 @@ const MAX_ENCODED: usize = 4 * MAX_LEN;
 const MAX_DEPTH: u32 = 64;
 
 /// The name as people write it; as it is, if it is not one that a toolchain encodes.
-pub(super) fn demangle(name: &str) -> Cow<'_, str> {
+pub(crate) fn demangle(name: &str) -> Cow<'_, str> {
     if name.len() > MAX_ENCODED {
         return name.into();
     }

@@ -6,6 +6,7 @@ mod modules;
 pub(crate) mod names;
 pub(crate) mod parts;
 mod places;
+mod timings;
 
 use std::collections::HashMap;
 
@@ -35,8 +36,10 @@ use crate::plan::{
     CanonicalOptions, ComponentInstanceId, ExportItem, ImportItem, Plan, PlanExport, ResourceOrigin,
 };
 
+pub(crate) use demangle::demangle;
 use parts::Parts;
 use places::{export_place, is_checked};
+pub(crate) use timings::timings;
 
 /// The bytes of the artifact.
 pub(crate) fn emit(parts: &Parts<'_, '_>) -> Result<Vec<u8>> {

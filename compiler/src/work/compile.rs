@@ -16,6 +16,7 @@ use super::inline::Bodies;
 use super::leaves;
 use super::list::{Entry, WorkList};
 use super::machine;
+use super::timing::{Times, Watch};
 use crate::error::{Error, Result};
 use crate::ir::symbol::{FuncId, Symbol};
 use crate::ir::trap::from_trap_code;
@@ -121,6 +122,8 @@ pub(crate) struct CompiledFunction {
     pub(crate) catch_calls: Vec<CatchCall>,
     /// Whether it was beyond the budget of the backtracking register allocator.
     pub(crate) single_pass: bool,
+    /// What it took, if that was measured.
+    pub(crate) times: Times,
 }
 
 /// A place in code that depends on the address of a symbol.
@@ -235,7 +238,9 @@ fn compile_entry(
     bodies: &Bodies,
     worker: &mut Worker,
 ) -> Result<CompiledFunction> {
+    let mut watch = Watch::start(job.is_timed);
     build(entry, job, bodies, worker)?;
+    watch.end_translate();
     let context = &mut worker.context;
     // An item that a component gives to an imported module may come back as that module's export:
     // then two slots refer to it.
@@ -243,7 +248,7 @@ fn compile_entry(
     if is_aliased || !job.target.alias_analysis {
         barriers::insert(&mut context.func);
     }
-    let machine = machine::generate(context, &mut worker.registers, job.target)
+    let machine = machine::generate(context, &mut worker.registers, job.target, &mut watch)
         .map_err(|error| Error::codegen(format!("{entry:?}"), format!("{error:?}")))?;
     let buffer = &machine.code.buffer;
     assert!(buffer.alignment <= job.target.arch.function_align);
@@ -283,11 +288,13 @@ fn compile_entry(
             .filter_map(|site| catch_call(&site))
             .collect(),
         single_pass: machine.single_pass,
+        times: Times::default(),
     };
     if job.target.opt != OptLevel::None {
         let (blocks, align) = (&machine.code.bb_starts, buffer.alignment);
         relax(&mut function, (blocks, align), job.target);
     }
+    function.times = watch.end();
     Ok(function)
 }
 

@@ -18,10 +18,11 @@ mod list;
 mod loops;
 mod machine;
 mod peephole;
+mod timing;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use build::Job;
+pub(crate) use build::{Job, size_hint};
 pub(crate) use clif::clif;
 pub(crate) use compile::{CatchCall, Compiled, compile};
 pub(crate) use list::{Entry, WorkList};

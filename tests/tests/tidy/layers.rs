@@ -93,7 +93,7 @@ const LOADER_CIRCLES: &[(&[&str], &str)] = &[
 /// The layers of the compiler, the lowest first: its stages, and below them what they pass on.
 const COMPILER: &[&[&str]] = &[
     // The ground.
-    &["error", "output"],
+    &["error", "output", "stats"],
     &["core_types"],
     &["module"],
     &["features"],
@@ -117,6 +117,7 @@ const COMPILER: &[&[&str]] = &[
     // The artifact.
     &["link"],
     &["emit"],
+    &["source"],
     &["object"],
     &["preview1"],
     &["lib"],
