@@ -1,5 +1,6 @@
 //! The functions of an artifact's text, for commands that show them.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -12,6 +13,9 @@ use crate::elf::Tail;
 
 /// What the compiler puts between functions, and after the last: `int3`.
 const PADDING: u8 = 0xcc;
+
+/// The bytes of a name that are looked at.
+const MAX_NAME: usize = 4096;
 
 /// The functions, and where each is.
 pub(crate) struct Code<'a> {
@@ -107,7 +111,7 @@ impl<'a> Code<'a> {
             kind: FunctionKind::of_number(record.kind & 0xff),
             core_instance: record.kind >> 8,
             index: record.index,
-            name: names::lookup(known, number).or_else(|| exported.get(&record.start).copied()),
+            name: name(known, number).or_else(|| exported.get(&record.start).copied()),
             range,
         });
         let functions = function.collect();
@@ -125,9 +129,9 @@ impl<'a> Code<'a> {
     }
 
     /// The name to show of a function.
-    pub(crate) fn shown(&self, function: &Function<'a>) -> String {
+    pub(crate) fn shown(&self, function: &Function<'a>) -> Cow<'a, str> {
         if let Some(name) = function.name {
-            return name.to_owned();
+            return name.into();
         }
         let Function {
             kind,
@@ -136,8 +140,8 @@ impl<'a> Code<'a> {
             ..
         } = function;
         match kind {
-            FunctionKind::Core => format!("core[{core_instance}].func[{index}]"),
-            kind => format!("{}[{index}]", kind.name()),
+            FunctionKind::Core => format!("core[{core_instance}].func[{index}]").into(),
+            kind => format!("{}[{index}]", kind.name()).into(),
         }
     }
 
@@ -171,7 +175,7 @@ impl<'a> Code<'a> {
         let known = self.artifact.section(SectionId::Names);
         let name = |more: u32| {
             let index = place.checked_mul(2)?.checked_add(more)?;
-            names::lookup(known, index.checked_add(self.functions.len() as u32)?)
+            self::name(known, index.checked_add(self.functions.len() as u32)?)
         };
         Owner {
             component: name(0),
@@ -191,13 +195,33 @@ fn end_of_code(text: &[u8], range: Range<u32>, tail: &Tail) -> u32 {
     range.start + code.map_or(0, |last| last as u32 + 1)
 }
 
+/// The name at this place of the section of names.
+fn name(known: &[u8], place: u32) -> Option<&str> {
+    known.get(names::range(known, place)?).and_then(text)
+}
+
+/// The text of these bytes, or its start: functions of a hostile file may all share a name of many
+/// megabytes.
+pub(crate) fn text(bytes: &[u8]) -> Option<&str> {
+    let start = &bytes[..bytes.len().min(MAX_NAME)];
+    let text = match str::from_utf8(start) {
+        Ok(text) => text,
+        // Cut within a character.
+        Err(error) if start.len() < bytes.len() && error.error_len().is_none() => {
+            str::from_utf8(&start[..error.valid_up_to()]).ok()?
+        }
+        Err(_) => return None,
+    };
+    (!text.is_empty()).then_some(text)
+}
+
 /// The names of exported functions, by the text offsets of their thunks.
 fn exported<'a>(artifact: &Artifact<'a>) -> HashMap<u32, &'a str> {
     let mut found = HashMap::new();
     for export in artifact.exports() {
         if export.kind == kind::FUNC
             && let Some(lift) = artifact.lifts().get(export.index as usize)
-            && let Some(name) = artifact.string(export.name)
+            && let Some(name) = artifact.string_bytes(export.name).and_then(text)
         {
             found.entry(lift.thunk).or_insert(name);
         }

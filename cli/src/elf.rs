@@ -64,7 +64,10 @@ impl Tail {
             tail.add_names(strings, bytes);
             let strings = strings.data(ENDIAN, bytes).unwrap_or_default();
             let zeros = strings.iter().zip(0..);
-            tail.ends = zeros.filter(|(byte, _)| **byte == 0).map(|at| at.1).collect();
+            tail.ends = zeros
+                .filter(|(byte, _)| **byte == 0)
+                .map(|at| at.1)
+                .collect();
         }
         if let Some(table) = table {
             tail.add_symbols(table, artifact);

@@ -80,11 +80,12 @@ pub(crate) fn table(stats: &Stats, total: Duration) -> String {
     if timings.is_empty() {
         return text;
     }
-    let sum = |part: fn(&FunctionTiming) -> Duration| timings.iter().map(|timing| part(timing)).sum();
+    let sum =
+        |part: fn(&FunctionTiming) -> Duration| timings.iter().map(|timing| part(timing)).sum();
     let all: Duration = sum(FunctionTiming::total);
     let _ = writeln!(
         text,
-        "\n{:>9}  {:>7} {:>9} {:>9} {:>9} {:>9} {:>9}  function (time of all threads)",
+        "\n{:>9}  {:>7} {:>9} {:>9} {:>9} {:>9} {:>9}  function (processor time)",
         "time", "share", "translate", "optimize", "generate", "wasm", "code"
     );
     for timing in timings.iter().take(TOP) {

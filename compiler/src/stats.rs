@@ -19,7 +19,7 @@ pub struct Stats {
     pub timings: Vec<FunctionTiming>,
 }
 
-/// What compiling a function took, on the thread that compiled it.
+/// What compiling a function took: processor time of the thread that compiled it.
 #[derive(Clone, Debug)]
 pub struct FunctionTiming {
     /// Its name as people write it; `core[instance].func[index]` if its module gives it none.
@@ -28,12 +28,11 @@ pub struct FunctionTiming {
     pub wasm_size: u64,
     /// Bytes of its machine code.
     pub code_size: usize,
-    /// Wall time from WebAssembly to IR, with validation and inlining.
+    /// From WebAssembly to IR, with validation and inlining.
     pub translate: Duration,
-    /// Wall time of passes over the IR.
+    /// Passes over the IR.
     pub optimize: Duration,
-    /// Wall time from IR to machine code: selection of instructions, allocation of registers,
-    /// encoding.
+    /// From IR to machine code: selection of instructions, allocation of registers, encoding.
     pub generate: Duration,
 }
 

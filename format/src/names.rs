@@ -68,8 +68,11 @@ mod tests {
         for (index, name) in (0..).zip(names) {
             let expected = (!name.is_empty()).then_some(name);
             assert_eq!(lookup(&bytes, index), expected);
+            let range = range(&bytes, index).unwrap();
+            assert_eq!(&bytes[range], name.as_bytes());
         }
-        assert_eq!(lookup(&bytes, 6), None);
+        assert_eq!((lookup(&bytes, 6), range(&bytes, 6)), (None, None));
+        assert_eq!((count(&bytes), count(&bytes[..3])), (6, 0));
         let text = bytes.len() - (4 + 8 * names.len());
         assert_eq!(text, "maingrößea\0b\n".len(), "equal names are there once");
         for len in 0..bytes.len() {

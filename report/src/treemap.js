@@ -143,7 +143,7 @@ for (const box of document.querySelectorAll(".treemap")) {
     context.fillStyle = css(light(color) > 0.46 ? dark : bright, isHead ? 0.95 : 0.9);
     const room = width - 9, size = bytes(area.size);
     const line = y + (isHead ? HEAD / 2 + 1 : 10);
-    let text = area.n;
+    let text = area.c ? area.n : short(area.n);
     const both = `${text}  ${size}`;
     if (isHead && context.measureText(both).width <= room) text = both;
     context.save();
@@ -151,11 +151,41 @@ for (const box of document.querySelectorAll(".treemap")) {
     context.rect(x, y, width, height);
     context.clip();
     context.fillText(cut(text, room), x + 5, line);
-    if (!isHead && height > 32) {
+    if (!isHead && height > 32 && context.measureText(size).width <= room) {
       context.globalAlpha *= 0.75;
-      context.fillText(cut(size, room), x + 5, line + 15);
+      context.fillText(size, x + 5, line + 15);
     }
     context.restore();
+  }
+
+  // The last parts of a path, without what generics are given: areas around say the rest.
+  function short(name) {
+    if (name.length > 2000 || !name.includes("::")) return name;
+    let depth = 0, plain = "", start = 0;
+    if (name[0] === "<") {
+      const as = name.indexOf(" as ");
+      start = 1;
+      if (as > 0) {
+        // `<T as Trait>::f` is T's `f`.
+        for (let at = 0; at < name.length; at++) {
+          if (name[at] === "<") depth++;
+          if (name[at] === ">" && name[at - 1] !== "-" && --depth === 0) {
+            name = `<${name.slice(1, as)}>${name.slice(at + 1)}`;
+            break;
+          }
+        }
+        depth = 0;
+      }
+    }
+    for (let at = start; at < name.length; at++) {
+      const c = name[at];
+      if (c === "<" && !plain.endsWith("operator")) depth++;
+      else if (c === ">" && name[at - 1] !== "-" && (depth > 0 || start)) depth = Math.max(0, depth - 1);
+      else if (depth === 0) plain += c;
+    }
+    const parts = plain.split("::").filter((part) => part !== "");
+    const closures = parts.findLastIndex((part) => !part.startsWith("{"));
+    return parts.slice(Math.max(0, Math.min(closures, parts.length - 1) - 1)).join("::") || name;
   }
 
   function cut(text, room) {
@@ -167,7 +197,7 @@ for (const box of document.querySelectorAll(".treemap")) {
       if (context.measureText(`${text.slice(0, middle)}…`).width <= room) low = middle;
       else high = middle - 1;
     }
-    return low < 2 ? "" : `${text.slice(0, low)}…`;
+    return low < 3 ? "" : `${text.slice(0, low)}…`;
   }
 
   function path(area) {
@@ -183,6 +213,7 @@ for (const box of document.querySelectorAll(".treemap")) {
       button.type = "button";
       button.textContent = area.n;
       button.onclick = () => show(area);
+      if (area === view) button.setAttribute("aria-current", "location");
       if (area === root) nav.append(button);
       else {
         const crumb = document.createElement("span");

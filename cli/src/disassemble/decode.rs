@@ -1,6 +1,5 @@
 //! The instructions of a function: decoded, with what its artifact says of them.
 
-use std::collections::BTreeSet;
 use std::ops::Range;
 
 use cwasm_format::header::SectionId;
@@ -43,54 +42,125 @@ pub(super) struct Origin {
     pub(super) source: Option<String>,
 }
 
-/// The instructions at a range of the text. `origin` is asked for the text offset of each.
-pub(super) fn decode(
-    artifact: &Artifact<'_>,
-    code: &Code<'_>,
+/// Where the instruction at a text offset comes from.
+pub(super) type Origins<'o> = &'o dyn Fn(u32) -> Option<Origin>;
+
+/// A function's code. Its instructions are decoded one by one, as there may be very many.
+pub(super) struct Instructions<'a> {
+    artifact: &'a Artifact<'a>,
+    code: &'a Code<'a>,
     range: Range<u32>,
-    origin: impl Fn(u32) -> Option<Origin>,
-) -> Vec<Row> {
-    let text = artifact.section(SectionId::Text);
-    let bytes = &text[range.start as usize..range.end as usize];
-    // In the file, addresses are offsets.
-    let base = artifact.range(SectionId::Text).offset;
-    let start = base + u64::from(range.start);
-    let mut decoder = Decoder::with_ip(64, bytes, start, DecoderOptions::NONE);
-    let instructions: Vec<Instruction> = decoder.iter().collect();
-    let to_text = |address: u64| u32::try_from(address.checked_sub(base)?).ok();
-    let targets = instructions.iter().filter_map(branch_target);
-    let targets = targets.filter_map(to_text);
-    let labels: BTreeSet<u32> = targets.filter(|target| range.contains(target)).collect();
-    let mut formatter = formatter();
-    let mut rows = Vec::new();
-    for instruction in &instructions {
-        let offset = (instruction.ip() - base) as u32;
-        let place = (offset - range.start) as usize;
+    /// Text offsets that instructions of the function jump to, sorted.
+    labels: Vec<u32>,
+    /// The traps of the function, sorted.
+    traps: Vec<(u32, TrapCode)>,
+    /// `None` if the artifact does not say where instructions come from.
+    origins: Option<Origins<'a>>,
+}
+
+impl<'a> Instructions<'a> {
+    /// The instructions at a range of the text.
+    pub(super) fn new(
+        artifact: &'a Artifact<'a>,
+        code: &'a Code<'a>,
+        range: Range<u32>,
+        origins: Option<Origins<'a>>,
+    ) -> Instructions<'a> {
+        let bytes = artifact.section(SectionId::TrapBytes);
+        let traps = traps::iter(artifact.trap_blocks(), bytes);
+        let traps = traps.filter(|trap| range.contains(&trap.offset));
+        let mut traps: Vec<_> = traps.map(|trap| (trap.offset, trap.code)).collect();
+        traps.sort_unstable_by_key(|(offset, _)| *offset);
+        let mut instructions = Instructions {
+            artifact,
+            code,
+            range,
+            labels: Vec::new(),
+            traps,
+            origins,
+        };
+        let targets = instructions.decode().filter_map(|instruction| {
+            let target = instructions.text_offset(branch_target(&instruction)?)?;
+            instructions.range.contains(&target).then_some(target)
+        });
+        let mut labels: Vec<u32> = targets.collect();
+        labels.sort_unstable();
+        labels.dedup();
+        instructions.labels = labels;
+        instructions
+    }
+
+    pub(super) fn has_origins(&self) -> bool {
+        self.origins.is_some()
+    }
+
+    pub(super) fn rows(&self) -> impl Iterator<Item = Row> {
+        let mut formatter = formatter();
+        let instructions = self.decode();
+        instructions.map(move |instruction| self.row(&instruction, &mut formatter))
+    }
+
+    /// In a file, addresses are offsets.
+    fn base(&self) -> u64 {
+        self.artifact.range(SectionId::Text).offset
+    }
+
+    fn bytes(&self) -> &'a [u8] {
+        let text = self.artifact.section(SectionId::Text);
+        &text[self.range.start as usize..self.range.end as usize]
+    }
+
+    fn decode(&self) -> impl Iterator<Item = Instruction> {
+        let start = self.base() + u64::from(self.range.start);
+        Decoder::with_ip(64, self.bytes(), start, DecoderOptions::NONE).into_iter()
+    }
+
+    fn text_offset(&self, address: u64) -> Option<u32> {
+        u32::try_from(address.checked_sub(self.base())?).ok()
+    }
+
+    fn row(&self, instruction: &Instruction, formatter: &mut IntelFormatter) -> Row {
+        let offset = (instruction.ip() - self.base()) as u32;
+        let place = (offset - self.range.start) as usize;
         let mut text = String::new();
         formatter.format(instruction, &mut text);
         if let Some(target) = branch_target(instruction) {
             let mnemonic = text.split_whitespace().next().unwrap_or_default();
-            let target = to_text(target).map(|target| place_name(code, &range, target));
+            let target = self.text_offset(target).map(|target| self.name(target));
             text = format!("{mnemonic} {}", target.as_deref().unwrap_or("(bad)"));
         }
-        let trap = traps::lookup(
-            artifact.trap_blocks(),
-            artifact.section(SectionId::TrapBytes),
+        let trap = self.traps.binary_search_by_key(&offset, |(at, _)| *at);
+        let is_data = instruction.is_ip_rel_memory_operand();
+        let address = instruction.ip_rel_memory_address();
+        Row {
             offset,
-        );
-        let data = instruction.is_ip_rel_memory_operand();
-        let data = data.then(|| section_at(artifact, instruction.ip_rel_memory_address()));
-        rows.push(Row {
-            offset,
-            bytes: hex(&bytes[place..place + instruction.len()]),
+            bytes: hex(&self.bytes()[place..place + instruction.len()]),
             text,
-            is_label: labels.contains(&offset),
-            trap: trap.map(TrapCode::message),
-            data: data.flatten(),
-            origin: origin(offset),
-        });
+            is_label: self.labels.binary_search(&offset).is_ok(),
+            trap: trap.ok().map(|place| self.traps[place].1.message()),
+            data: is_data
+                .then(|| section_at(self.artifact, address))
+                .flatten(),
+            origin: self.origins.and_then(|origin| origin(offset)),
+        }
     }
-    rows
+
+    /// What a jump or call to a text offset is shown as: a label of the function, or another
+    /// function.
+    fn name(&self, target: u32) -> String {
+        if self.range.contains(&target) && target != self.range.start {
+            return label(target);
+        }
+        let Some(number) = self.code.at(target) else {
+            return format!("{target:#x}");
+        };
+        let function = &self.code.functions[number as usize];
+        let name = self.code.shown(function);
+        match target - function.range.start {
+            0 => name.into_owned(),
+            more => format!("{name}+{more:#x}"),
+        }
+    }
 }
 
 fn formatter() -> IntelFormatter {
@@ -109,22 +179,6 @@ fn branch_target(instruction: &Instruction) -> Option<u64> {
     is_branch.then(|| instruction.near_branch_target())
 }
 
-/// What a jump or call to a text offset is shown as: a label of the function, or another function.
-fn place_name(code: &Code<'_>, range: &Range<u32>, target: u32) -> String {
-    if range.contains(&target) && target != range.start {
-        return label(target);
-    }
-    let Some(number) = code.at(target) else {
-        return format!("{target:#x}");
-    };
-    let function = &code.functions[number as usize];
-    let name = code.shown(function);
-    match target - function.range.start {
-        0 => name,
-        more => format!("{name}+{more:#x}"),
-    }
-}
-
 pub(super) fn label(offset: u32) -> String {
     format!(".{offset:x}")
 }
@@ -132,12 +186,11 @@ pub(super) fn label(offset: u32) -> String {
 /// The section that has an address, and the offset in it.
 fn section_at(artifact: &Artifact<'_>, address: u64) -> Option<String> {
     let mut sections = SectionId::ALL.iter();
-    let (id, range) = sections.find_map(|id| {
+    sections.find_map(|id| {
         let range = artifact.range(*id);
-        let is_inside = address >= range.offset && address - range.offset < range.size;
-        is_inside.then_some((id, range))
-    })?;
-    Some(format!("{}+{:#x}", id.name(), address - range.offset))
+        let offset = address.checked_sub(range.offset)?;
+        (offset < range.size).then(|| format!("{}+{offset:#x}", id.name()))
+    })
 }
 
 fn hex(bytes: &[u8]) -> String {

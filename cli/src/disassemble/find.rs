@@ -21,7 +21,7 @@ pub(super) fn find(code: &Code<'_>, query: &str) -> Result<u32> {
     if let Some(digits) = query.strip_prefix("0x") {
         return by_offset(code, query, digits);
     }
-    let names: Vec<String> = code.functions.iter().map(|func| code.shown(func)).collect();
+    let names: Vec<_> = code.functions.iter().map(|func| code.shown(func)).collect();
     let matching = |is_match: &dyn Fn(&str) -> bool| -> Vec<u32> {
         let found = (0..).zip(&names).filter(|(_, name)| is_match(name));
         found.map(|(number, _)| number).collect()
@@ -75,11 +75,17 @@ fn nothing(code: &Code<'_>, query: &str) -> Error {
         false => "the artifact has no names: compile with --debug, or give #NUMBER",
     };
     let (query, count) = (escape::name(query), code.functions.len());
-    Error::msg(format!("none of {count} functions has `{query}` in its name; {hint}"))
+    Error::msg(format!(
+        "none of {count} functions has `{query}` in its name; {hint}"
+    ))
 }
 
 fn several(code: &Code<'_>, query: &str, found: &[u32]) -> Error {
-    let mut message = format!("`{}` may be {} functions:", escape::name(query), found.len());
+    let mut message = format!(
+        "`{}` may be {} functions:",
+        escape::name(query),
+        found.len()
+    );
     for number in found.iter().take(MAX_CANDIDATES) {
         let function: &Function<'_> = &code.functions[*number as usize];
         let name = short_name(&code.shown(function));

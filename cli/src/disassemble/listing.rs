@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use cwasm_format::escape;
 
-use super::Listing;
+use super::Head;
 use super::decode::{Origin, Row, label};
 use super::operators::Operator;
 
@@ -13,48 +13,51 @@ const WIDTH: usize = 44;
 
 /// The listing. Operators come before the first instruction that says it is of them; if none says
 /// where it comes from, they come first.
-pub(super) fn text(listing: &Listing) -> String {
-    let mut text = format!("#{} {}\n", listing.number, escape::name(&listing.name));
+pub(super) fn text(
+    head: &Head,
+    operators: &[Operator],
+    rows: impl Iterator<Item = Row>,
+    has_origins: bool,
+) -> String {
+    let mut text = format!("#{} {}\n", head.number, escape::name(&head.name));
+    let end = u64::from(head.offset) + u64::from(head.size);
     let _ = writeln!(
         text,
-        "{}, text {:#x} to {:#x}: {} bytes, {} instructions",
-        what(listing),
-        listing.offset,
-        u64::from(listing.offset) + listing.size,
-        listing.size,
-        listing.instructions.len(),
+        "{}, text {:#x} to {end:#x}: {} bytes",
+        what(head),
+        head.offset,
+        head.size,
     );
-    let mut operators = &listing.operators[..];
-    let has_origins = listing.instructions.iter().any(|row| row.origin.is_some());
+    let mut operators = operators;
     if !operators.is_empty() && !has_origins {
         text.push('\n');
         write_operators(operators, &mut text);
         operators = &[];
     }
     text.push('\n');
-    let mut last: Option<&Origin> = None;
-    for row in &listing.instructions {
-        if let Some(origin) = &row.origin
-            && last != Some(origin)
-        {
-            operators = up_to(operators, origin, &mut text);
-            if let Some(source) = &origin.source {
-                let _ = writeln!(text, "{:>8}; {}", "", escape::name(source));
+    let mut last: Option<Origin> = None;
+    for row in rows {
+        if row.origin.is_some() && row.origin != last {
+            if let Some(origin) = &row.origin {
+                operators = up_to(operators, origin, &mut text);
+                if let Some(source) = &origin.source {
+                    let _ = writeln!(text, "{:>8}; {}", "", escape::name(source));
+                }
             }
-            last = Some(origin);
+            last = row.origin.clone();
         }
-        write_row(row, &mut text);
+        write_row(&row, &mut text);
     }
     // Those after the last instruction with an origin, such as `end`.
     write_operators(operators, &mut text);
     text
 }
 
-fn what(listing: &Listing) -> String {
-    match listing.kind {
+fn what(head: &Head) -> String {
+    match head.kind {
         "core" => format!(
             "function {} of core instance {}",
-            listing.index, listing.core_instance
+            head.index, head.core_instance
         ),
         kind => kind.to_owned(),
     }
@@ -109,37 +112,41 @@ mod tests {
         }
     }
 
-    fn listing(instructions: Vec<Row>) -> Listing {
-        let operators = [(10, "local.get 0"), (12, "i32.load"), (15, "unreachable"), (16, "end")];
+    fn listed(rows: Vec<Row>, has_origins: bool) -> String {
+        let operators = [
+            (10, "local.get 0"),
+            (12, "i32.load"),
+            (15, "unreachable"),
+            (16, "end"),
+        ];
         let operators = operators.map(|(offset, text)| Operator {
             offset,
             text: text.to_owned(),
         });
-        Listing {
+        let head = Head {
             number: 7,
             name: "f\u{1b}".to_owned(),
             kind: "core",
             core_instance: 1,
             index: 2,
             offset: 0,
-            size: 4,
-            instructions,
-            operators: operators.to_vec(),
-        }
+            size: 5,
+        };
+        text(&head, &operators, rows.into_iter(), has_origins)
     }
 
     #[test]
     fn operators_are_where_their_instructions_are() {
-        let found = text(&listing(vec![
+        let rows = vec![
             row(0, None),
             row(1, Some((12, "a.rs:3"))),
             row(2, Some((12, "a.rs:3"))),
             row(3, Some((15, ""))),
             // Moved here.
             row(4, Some((10, "a.rs:2"))),
-        ]));
+        ];
         let expected = "#7 f\\u{1b}
-function 2 of core instance 1, text 0x0 to 0x4: 4 bytes, 5 instructions
+function 2 of core instance 1, text 0x0 to 0x5: 5 bytes
 
      0  instruction 0
         | local.get 0
@@ -154,12 +161,12 @@ function 2 of core instance 1, text 0x0 to 0x4: 4 bytes, 5 instructions
      4  instruction 4
         | end
 ";
-        assert_eq!(found, expected);
+        assert_eq!(listed(rows, true), expected);
     }
 
     #[test]
     fn operators_come_first_where_nothing_is_known() {
-        let found = text(&listing(vec![row(0, None)]));
+        let found = listed(vec![row(0, None)], false);
         let (operators, code) = (found.find("| end\n"), found.find("instruction 0"));
         assert!(operators.is_some() && operators < code, "{found}");
     }

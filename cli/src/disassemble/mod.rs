@@ -11,16 +11,28 @@ use cwasm_format::header::{TARGET_X86_64_LINUX, target_name};
 use serde::{Serialize, Serializer};
 
 use crate::args::{InspectArgs, default_options};
-use crate::code::{Code, Function, FunctionKind};
+use crate::code::{self, Code, Function, FunctionKind};
 use crate::elf::Tail;
 use crate::input::{Input, Name};
 use crate::output;
-use decode::Row;
+use decode::Instructions;
 use operators::Operator;
 
 /// A function and its code.
 #[derive(Serialize)]
-struct Listing {
+struct Listing<'a> {
+    #[serde(flatten)]
+    head: Head,
+    #[serde(serialize_with = "serialize_instructions")]
+    instructions: Instructions<'a>,
+    /// What it was compiled from; empty if that is not known.
+    #[serde(serialize_with = "serialize_operators")]
+    operators: Vec<Operator>,
+}
+
+/// What function it is.
+#[derive(Serialize)]
+struct Head {
     /// Its place in the artifact's table of functions.
     number: u32,
     name: String,
@@ -29,11 +41,8 @@ struct Listing {
     index: u32,
     /// Text offset.
     offset: u32,
-    size: u64,
-    instructions: Vec<Row>,
-    /// What it was compiled from; empty if that is not known.
-    #[serde(serialize_with = "serialize_operators")]
-    operators: Vec<Operator>,
+    /// Bytes.
+    size: u32,
 }
 
 /// Prints the machine code of the function that `query` means. `wasm` is what the artifact was
@@ -44,56 +53,75 @@ pub(crate) fn disassemble(
     wasm: Option<&[u8]>,
     args: &InspectArgs,
 ) -> Result<()> {
-    let context = || format!("cannot disassemble {name}");
-    let listing = listing(artifact, query, wasm, args).map_err(|error| error.context(context()))?;
-    match args.json {
-        true => output::print_json(&serde_json::to_string_pretty(&listing)?),
-        false => output::print(&listing::text(&listing)),
+    let context = |error: Error| error.context(format!("cannot disassemble {name}"));
+    check_target(artifact).map_err(context)?;
+    let code = Code::read(*artifact, &Tail::read(artifact));
+    let number = find::find(&code, query).map_err(context)?;
+    let function = &code.functions[number as usize];
+    let operators = known_operators(function, wasm, args).map_err(context)?;
+    let listing = Listing {
+        head: Head {
+            number,
+            name: code.shown(function).into_owned(),
+            kind: function.kind.name(),
+            core_instance: function.core_instance,
+            index: function.index,
+            offset: function.range.start,
+            size: function.range.end - function.range.start,
+        },
+        // Artifacts do not say where instructions come from.
+        instructions: Instructions::new(artifact, &code, function.range.clone(), None),
+        operators,
+    };
+    if args.json {
+        return output::print_json(&serde_json::to_string_pretty(&listing)?);
     }
+    let Listing {
+        head,
+        instructions,
+        operators,
+    } = &listing;
+    let has_origins = instructions.has_origins();
+    output::print(&listing::text(
+        head,
+        operators,
+        instructions.rows(),
+        has_origins,
+    ))
 }
 
-fn listing(
-    artifact: &Artifact<'_>,
-    query: &str,
+fn check_target(artifact: &Artifact<'_>) -> Result<()> {
+    let target = artifact.header().target;
+    if target == TARGET_X86_64_LINUX {
+        return Ok(());
+    }
+    let (found, expected) = (target_name(target), target_name(TARGET_X86_64_LINUX));
+    Err(Error::msg(format!(
+        "found code for {found}, expected {expected}: no other can be disassembled"
+    )))
+}
+
+/// The operators of a function, if what its artifact was compiled from is known.
+fn known_operators(
+    function: &Function<'_>,
     wasm: Option<&[u8]>,
     args: &InspectArgs,
-) -> Result<Listing> {
-    let target = artifact.header().target;
-    if target != TARGET_X86_64_LINUX {
-        let (found, expected) = (target_name(target), target_name(TARGET_X86_64_LINUX));
-        return Err(Error::msg(format!(
-            "found code for {found}, expected {expected}: no other can be disassembled"
-        )));
-    }
-    let code = Code::read(*artifact, &Tail::read(artifact));
-    let number = find::find(&code, query)?;
-    let function = &code.functions[number as usize];
-    let operators = match (wasm, &args.wasm) {
-        (None, None) => Vec::new(),
+) -> Result<Vec<Operator>> {
+    match (wasm, &args.wasm) {
+        (None, None) => Ok(Vec::new()),
         (Some(_), Some(_)) => {
             let message = "found --wasm, expected it with an artifact only: FILE is WebAssembly";
-            return Err(Error::msg(message));
+            Err(Error::msg(message))
         }
-        (Some(wasm), None) => operators_of(wasm, function)?,
+        (Some(wasm), None) => operators_of(wasm, function),
         (None, Some(file)) => {
             let input = Input::open(file)?;
             let name = input.name;
             let wasm = input.read_program(args.limits.text_limit)?;
             operators_of(&wasm, function)
-                .map_err(|error| error.context(format!("cannot use {name} (--wasm)")))?
+                .map_err(|error| error.context(format!("cannot use {name} (--wasm)")))
         }
-    };
-    Ok(Listing {
-        number,
-        name: code.shown(function),
-        kind: function.kind.name(),
-        core_instance: function.core_instance,
-        index: function.index,
-        offset: function.range.start,
-        size: u64::from(function.range.end - function.range.start),
-        instructions: decode::decode(artifact, &code, function.range.clone(), |_| None),
-        operators,
-    })
+    }
 }
 
 /// The operators of a function, in what its artifact was compiled from; none if the compiler has
@@ -107,11 +135,11 @@ fn operators_of(wasm: &[u8], function: &Function<'_>) -> Result<Vec<Operator>> {
     let Some(source) = found else {
         return Err(Error::msg(format!(
             "found no function {index} of core instance {instance}: the artifact was compiled from \
-             another file"
+             another file, or the compiler has added the function"
         )));
     };
     if let Some(name) = function.name
-        && name != source.name
+        && code::text(source.name.as_bytes()) != Some(name)
     {
         let found = cwasm_format::escape::name(&source.name);
         return Err(Error::msg(format!(
@@ -123,10 +151,21 @@ fn operators_of(wasm: &[u8], function: &Function<'_>) -> Result<Vec<Operator>> {
     operators::operators(wasm, &source)
 }
 
+fn serialize_instructions<S: Serializer>(
+    instructions: &Instructions<'_>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(instructions.rows())
+}
+
 /// Operators as pairs of offset and text.
 fn serialize_operators<S: Serializer>(
     operators: &[Operator],
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(operators.iter().map(|operator| (operator.offset, &operator.text)))
+    serializer.collect_seq(
+        operators
+            .iter()
+            .map(|operator| (operator.offset, &operator.text)),
+    )
 }

@@ -33,7 +33,17 @@ pub(super) fn operators(wasm: &[u8], source: &FunctionSource) -> Result<Vec<Oper
     Config::new()
         .print(module, &mut picked)
         .map_err(|error| Error::msg(format!("cannot print the WebAssembly: {error}")))?;
-    Ok(picked.lines)
+    Ok(without_indent(picked.lines))
+}
+
+/// The lines without the spaces that all of them begin with: those of the module around them.
+fn without_indent(mut lines: Vec<Operator>) -> Vec<Operator> {
+    let indent = |line: &Operator| line.text.len() - line.text.trim_start_matches(' ').len();
+    let common = lines.iter().map(indent).min().unwrap_or(0);
+    for line in &mut lines {
+        line.text.drain(..common);
+    }
+    lines
 }
 
 /// Keeps the lines of a range of the binary.

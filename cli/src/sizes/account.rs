@@ -9,7 +9,7 @@ use cwasm_format::{Artifact, names, traps};
 use serde::Serialize;
 
 use super::claims::Claims;
-use crate::code::{Code, Owner};
+use crate::code::{self, Code, Owner};
 use crate::elf::Tail;
 
 /// What bytes are for.
@@ -98,7 +98,11 @@ impl<'a> Account<'a> {
             parts: Vec::new(),
             modules: Vec::new(),
         };
-        account.part(Use::Headers, "ELF header and artifact header", HEADER_END as u64);
+        account.part(
+            Use::Headers,
+            "ELF header and artifact header",
+            HEADER_END as u64,
+        );
         account.gaps(&artifact);
         account.text(&artifact);
         account.images(&artifact);
@@ -286,7 +290,12 @@ impl<'a> Account<'a> {
             (Use::Debug, "symbols", tail.symbol_table.clone(), 0),
             (Use::Debug, "names of symbols", tail.name_table(0), 0),
             (Use::Headers, "names of sections", tail.name_table(1), 0),
-            (Use::Headers, "ELF section headers", tail.section_headers.clone(), 0),
+            (
+                Use::Headers,
+                "ELF section headers",
+                tail.section_headers.clone(),
+                0,
+            ),
         ];
         let mut padding = 0;
         for range in left {
@@ -367,14 +376,17 @@ fn modules<'a>(artifact: &Artifact<'a>) -> (Vec<(&'a str, Account<'a>)>, u64) {
     let (mut found, mut end, mut left) = (Vec::new(), 0, section.len());
     for (offset, len, name) in ranges {
         let (offset, len) = (offset as usize, len as usize);
-        let bytes = offset.checked_add(len).and_then(|end| section.get(offset..end));
+        let bytes = offset
+            .checked_add(len)
+            .and_then(|end| section.get(offset..end));
         // A module may be exported twice; those of a damaged file may be anything.
         if let Some(bytes) = bytes
             && offset >= end
             && offset % size_of::<u128>() == 0
             && let Ok(module) = Artifact::inspect(bytes)
         {
-            let name = artifact.string(name).unwrap_or("?");
+            let name = artifact.string_bytes(name).and_then(code::text);
+            let name = name.unwrap_or("?");
             let mut account = Account::without_modules(module);
             // Modules have none: only a damaged file does.
             let inner = module.range(SectionId::Modules).size;

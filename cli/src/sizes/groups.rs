@@ -19,6 +19,16 @@ pub(super) struct Group {
     pub(super) bytes: Bytes,
 }
 
+/// By component, if there are several; what is no component's is left out.
+pub(super) fn by_component(items: &[Item<'_>]) -> Vec<Group> {
+    let owned = items.iter().filter(|item| !item.component.is_empty());
+    let groups = sums(owned.map(|item| ("", &*item.component, item)));
+    match groups.len() {
+        0 | 1 => Vec::new(),
+        _ => groups,
+    }
+}
+
 /// By component and module; what is no module's is left out.
 pub(super) fn by_module(items: &[Item<'_>]) -> Vec<Group> {
     let owned = items.iter().filter(|item| !item.module.is_empty());
@@ -64,5 +74,7 @@ fn sums<'i>(items: impl Iterator<Item = (&'i str, &'i str, &'i Item<'i>)>) -> Ve
 }
 
 fn add(sum: &mut Bytes, bytes: &Bytes) {
-    sum.iter_mut().zip(bytes).for_each(|(sum, bytes)| *sum += bytes);
+    sum.iter_mut()
+        .zip(bytes)
+        .for_each(|(sum, bytes)| *sum += bytes);
 }

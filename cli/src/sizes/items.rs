@@ -188,6 +188,8 @@ pub(super) fn serialize_bytes<S: serde::Serializer>(
     bytes: &Bytes,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    let used = Use::ALL.iter().map(|used| (used.name(), bytes[*used as usize]));
+    let used = Use::ALL
+        .iter()
+        .map(|used| (used.name(), bytes[*used as usize]));
     serializer.collect_map(used.filter(|(_, bytes)| *bytes > 0))
 }

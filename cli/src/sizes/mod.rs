@@ -36,6 +36,8 @@ struct Report<'a> {
     merges_generics: bool,
     #[serde(serialize_with = "items::serialize_bytes")]
     uses: Bytes,
+    /// If there are several.
+    components: Vec<Group>,
     modules: Vec<Group>,
     namespaces: Vec<Group>,
     /// The largest first.
@@ -79,6 +81,7 @@ fn report<'a>(
     }
     let items = items::items(&account, args.merge_generics);
     let (modules, namespaces) = (groups::by_module(&items), groups::by_namespace(&items));
+    let components = groups::by_component(&items);
     let uses = groups::by_use(&items);
     let (mut functions, mut parts): (Vec<_>, Vec<_>) =
         items.into_iter().partition(|item| item.kind.is_some());
@@ -93,6 +96,7 @@ fn report<'a>(
         size: account.total(),
         merges_generics: args.merge_generics,
         uses,
+        components,
         modules,
         namespaces,
         functions,

@@ -24,11 +24,13 @@ pub(super) fn page(report: &Report<'_>) -> String {
     let sections = vec![
         Section {
             title: "Where the bytes are".to_owned(),
-            text: "Each area is as large as its bytes. Click one to go in, Escape or the path above \
+            text:
+                "Each area is as large as its bytes. Click one to go in, Escape or the path above \
                    to come back; the buttons choose which bytes count."
-                .to_owned(),
+                    .to_owned(),
             blocks: vec![Block::Treemap(treemap(file, report))],
         },
+        groups("Components", &report.components, report),
         groups("Core modules", &report.modules, report),
         groups("Crates and namespaces", &report.namespaces, report),
         items("Functions", &report.functions, report),
@@ -71,16 +73,16 @@ fn tiles(report: &Report<'_>) -> Vec<Tile> {
     for (used, name) in [
         (Use::Code, "machine code"),
         (Use::Images, "images of memories, and data"),
+        (Use::Tables, "tables for traps, exceptions and instances"),
         (Use::Debug, "names and symbols"),
+        (Use::Padding, "padding to pages and between functions"),
     ] {
         let bytes = report.uses[used as usize] as f64;
-        if bytes > 0.0 {
-            let share = Quantity::Share.show(bytes / report.size as f64);
-            tiles.push(Tile {
-                figure: Quantity::Bytes.show(bytes),
-                name: format!("{name}, {share}"),
-            });
-        }
+        let share = Quantity::Share.show(bytes / report.size as f64);
+        tiles.push(Tile {
+            figure: Quantity::Bytes.show(bytes),
+            name: format!("{name}, {share}"),
+        });
     }
     tiles
 }
@@ -117,7 +119,14 @@ fn groups(title: &str, groups: &[Group], report: &Report<'_>) -> Section {
         row
     };
     let head = head(&[
-        "name", "total", "share", "code", "images", "tables", "debug", "functions",
+        "name",
+        "total",
+        "share",
+        "code",
+        "images",
+        "tables",
+        "debug",
+        "functions",
     ]);
     section(title, head, groups.iter().map(row).collect())
 }
@@ -128,7 +137,9 @@ fn items(title: &str, items: &[Item<'_>], report: &Report<'_>) -> Section {
         row.extend(figures(item.total, &item.bytes, report));
         row
     };
-    let head = head(&["name", "total", "share", "code", "images", "tables", "debug"]);
+    let head = head(&[
+        "name", "total", "share", "code", "images", "tables", "debug",
+    ]);
     section(title, head, items.iter().take(ROWS * 5).map(row).collect())
 }
 
@@ -207,7 +218,9 @@ fn treemap(file: &str, report: &Report<'_>) -> Treemap {
                 true => node.at(name),
                 false => node,
             };
-            node.series.get_or_insert(series);
+            if item.module.is_empty() {
+                node.series = Some(series);
+            }
             node.leaves.push(Area {
                 series: Some(series),
                 ..leaf

@@ -23,23 +23,22 @@ struct Row {
 pub(super) fn table(report: &Report<'_>, top: usize) -> String {
     let mut text = format!("{}: {} bytes\n", escape::name(&report.file), report.size);
     uses(report, &mut text);
-    let modules = report.modules.iter().map(|group| Row {
-        functions: Some(group.functions),
-        total: group.total,
-        bytes: group.bytes,
-        name: match &*group.component {
-            "" => group.name.clone(),
-            component => format!("{component} / {}", group.name),
-        },
-    });
-    rows(report, "core module", modules.collect(), top, &mut text);
-    let namespaces = report.namespaces.iter().map(|group| Row {
-        functions: Some(group.functions),
-        total: group.total,
-        bytes: group.bytes,
-        name: group.name.clone(),
-    });
-    rows(report, "crate or namespace", namespaces.collect(), top, &mut text);
+    for (title, groups) in [
+        ("component", &report.components),
+        ("core module", &report.modules),
+        ("crate or namespace", &report.namespaces),
+    ] {
+        let groups = groups.iter().map(|group| Row {
+            functions: Some(group.functions),
+            total: group.total,
+            bytes: group.bytes,
+            name: match &*group.component {
+                "" => group.name.clone(),
+                component => format!("{component} / {}", group.name),
+            },
+        });
+        rows(report, title, groups.collect(), top, &mut text);
+    }
     let functions = report.functions.iter().map(|item| Row {
         functions: report.merges_generics.then_some(item.functions),
         total: item.total,
@@ -113,7 +112,12 @@ fn others(report: &Report<'_>, rows: Vec<Row>, top: usize, text: &mut String) {
     let _ = writeln!(text, "\n{:>10}  {:>7}  other parts", "bytes", "share");
     for row in rows.iter().take(top) {
         let share = share(row.total, report.size);
-        let _ = writeln!(text, "{:>10}  {share}  {}", row.total, short_name(&row.name));
+        let _ = writeln!(
+            text,
+            "{:>10}  {share}  {}",
+            row.total,
+            short_name(&row.name)
+        );
     }
     rest(report, &rows, top, text);
 }

@@ -48,14 +48,37 @@ fn code_is_listed_with_names_labels_and_traps() {
     let folder = Folder::new();
     let (_, artifact) = compiled(&folder, MODULE, &["--debug"]);
     let text = listing(&artifact, "a::loop", &[]);
-    has(&text, &["a::loop\n", "function 1 of core instance 0", "call a::load", "call b::stops"]);
+    has(
+        &text,
+        &[
+            "a::loop\n",
+            "function 1 of core instance 0",
+            "call a::load",
+            "call b::stops",
+        ],
+    );
     // A jump back to a label, which is there.
-    let label = text.lines().find_map(|line| line.strip_suffix(':')).unwrap();
-    assert!(label.starts_with('.') && text.matches(label).count() > 1, "{text}");
-    has(&listing(&artifact, "a::load", &[]), &["; trap: out of bounds memory access"]);
+    let label = text
+        .lines()
+        .find_map(|line| line.strip_suffix(':'))
+        .unwrap();
+    assert!(
+        label.starts_with('.') && text.matches(label).count() > 1,
+        "{text}"
+    );
+    has(
+        &listing(&artifact, "a::load", &[]),
+        &["; trap: out of bounds memory access"],
+    );
     let stops = listing(&artifact, "stops", &[]);
-    has(&stops, &["ud2", "trap: unreachable", "trap: integer divide by zero"]);
-    assert!(!stops.contains('|'), "nothing says what it was compiled from: {stops}");
+    has(
+        &stops,
+        &["ud2", "trap: unreachable", "trap: integer divide by zero"],
+    );
+    assert!(
+        !stops.contains('|'),
+        "nothing says what it was compiled from: {stops}"
+    );
 }
 
 #[test]
@@ -65,9 +88,16 @@ fn functions_are_found_in_several_ways() {
     let text = listing(&artifact, "last::one", &[]);
     let number = text.split_whitespace().next().unwrap();
     assert_eq!(listing(&artifact, number, &[]), text);
-    let offset = text.split("text ").nth(1).unwrap().split(' ').next().unwrap();
+    let offset = text
+        .split("text ")
+        .nth(1)
+        .unwrap()
+        .split(' ')
+        .next()
+        .unwrap();
     assert_eq!(listing(&artifact, offset, &[]), text);
-    disassemble(&artifact, "a::", &[]).fails(1, &["may be 2 functions", "#0 a::load", "#1 a::loop"]);
+    disassemble(&artifact, "a::", &[])
+        .fails(1, &["may be 2 functions", "#0 a::load", "#1 a::loop"]);
     disassemble(&artifact, "twice", &[]).fails(1, &["may be 2 functions", "#3 twice", "#4 twice"]);
     disassemble(&artifact, "nothing", &[]).fails(1, &["out.cwasm", "`nothing`", "--sizes"]);
     for func in ["#99", "#", "#-1", "#x"] {
@@ -79,7 +109,10 @@ fn functions_are_found_in_several_ways() {
     disassemble(&artifact, "\u{1b}[2J", &[]).fails(1, &[r"\u{1b}[2J"]);
     // Without names, functions have those of their places.
     let (_, artifact) = compiled(&folder, MODULE, &[]);
-    has(&listing(&artifact, "core[0].func[0]", &[]), &["trap: out of bounds"]);
+    has(
+        &listing(&artifact, "core[0].func[0]", &[]),
+        &["trap: out of bounds"],
+    );
     disassemble(&artifact, "a::load", &[]).fails(1, &["no names", "--debug"]);
 }
 
@@ -116,7 +149,10 @@ fn json_has_all_of_it() {
     let (input, artifact) = compiled(&folder, MODULE, &["--debug"]);
     let json = listing(&artifact, "a::load", &["--wasm", &input, "--json"]);
     let json: Value = serde_json::from_str(&json).unwrap();
-    assert_eq!((&json["name"], &json["number"]), (&"a::load".into(), &0.into()));
+    assert_eq!(
+        (&json["name"], &json["number"]),
+        (&"a::load".into(), &0.into())
+    );
     let instructions = json["instructions"].as_array().unwrap();
     let bytes: usize = instructions
         .iter()
@@ -135,7 +171,9 @@ fn any_bytes_are_disassembled() {
     let sound = fs::read(&artifact).unwrap();
     let mut state = 3u64;
     let mut random = |below: usize| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         (state >> 33) as usize % below
     };
     for _ in 0..60 {

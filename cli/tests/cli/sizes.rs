@@ -20,20 +20,28 @@ fn sizes(file: &str, options: &[&str]) -> Value {
     let mut uses: HashMap<&str, u64> = HashMap::new();
     for row in &rows {
         let bytes = row["bytes"].as_object().unwrap();
-        assert_eq!(bytes.values().map(number).sum::<u64>(), number(&row["total"]), "{row}");
+        assert_eq!(
+            bytes.values().map(number).sum::<u64>(),
+            number(&row["total"]),
+            "{row}"
+        );
         for (used, bytes) in bytes {
             *uses.entry(used).or_default() += number(bytes);
         }
     }
     assert_eq!(uses.values().sum::<u64>(), size, "{file}");
     let all = report["uses"].as_object().unwrap();
-    let all = all.iter().map(|(used, bytes)| (used.as_str(), number(bytes)));
+    let all = all
+        .iter()
+        .map(|(used, bytes)| (used.as_str(), number(bytes)));
     assert_eq!(all.collect::<HashMap<_, _>>(), uses);
     report
 }
 
 fn number(value: &Value) -> u64 {
-    value.as_u64().unwrap_or_else(|| panic!("{value} is no number"))
+    value
+        .as_u64()
+        .unwrap_or_else(|| panic!("{value} is no number"))
 }
 
 fn list(value: &Value) -> &[Value] {
@@ -103,15 +111,26 @@ fn all_bytes_are_accounted_for() {
             let args = [&["compile", &*input, "-o", &*artifact], options].concat();
             cwasm(&args).prints("");
             let report = sizes(&artifact, &[]);
-            assert_eq!(number(&report["size"]), fs::metadata(&artifact).unwrap().len());
+            assert_eq!(
+                number(&report["size"]),
+                fs::metadata(&artifact).unwrap().len()
+            );
             let notes = list(&report["notes"]).len();
-            assert_eq!(notes, usize::from(options.is_empty()), "{}", report["notes"]);
+            assert_eq!(
+                notes,
+                usize::from(options.is_empty()),
+                "{}",
+                report["notes"]
+            );
             let merged = sizes(&artifact, &["--merge-generics"]);
             assert_eq!(report["uses"], merged["uses"]);
         }
         // A component is compiled.
         let report = sizes(&input, &[]);
-        assert!(report["notes"][0].as_str().unwrap().contains("compiled"), "{report}");
+        assert!(
+            report["notes"][0].as_str().unwrap().contains("compiled"),
+            "{report}"
+        );
     }
 }
 
@@ -143,12 +162,22 @@ fn functions_belong_to_crates() {
         .iter()
         .find(|row| row["name"].as_str().unwrap().contains("splash"))
         .unwrap();
-    assert_eq!((&splash["namespace"], &splash["kind"]), (&"greet".into(), &"core".into()));
+    assert_eq!(
+        (&splash["namespace"], &splash["kind"]),
+        (&"greet".into(), &"core".into())
+    );
     assert_eq!(splash["module"], "main", "{splash}");
     let namespaces = list(&report["namespaces"]);
     let totals = namespaces.iter().map(|group| number(&group["total"]));
     assert!(totals.rev().is_sorted(), "{namespaces:#?}");
-    for name in ["greet", "core", "alloc", "[thunks]", "[builtins]", "[no namespace]"] {
+    for name in [
+        "greet",
+        "core",
+        "alloc",
+        "[thunks]",
+        "[builtins]",
+        "[no namespace]",
+    ] {
         assert!(number(&row(&report["namespaces"], name)["functions"]) > 0);
     }
     let all = namespaces.iter().map(|group| number(&group["functions"]));
@@ -165,7 +194,10 @@ fn components_and_modules_have_names() {
     assert_eq!(number(&math["functions"]), 2);
     assert_eq!(number(&row(&report["modules"], "thrower")["functions"]), 2);
     let image = row(&report["parts"], "image of memory 0");
-    assert_eq!((&image["component"], &image["module"]), (&"adder".into(), &"math".into()));
+    assert_eq!(
+        (&image["component"], &image["module"]),
+        (&"adder".into(), &"math".into())
+    );
     // Two exports of one module.
     let exported: Vec<_> = list(&report["modules"])
         .iter()
@@ -194,7 +226,10 @@ fn generics_are_merged_on_request() {
     let parts = ["math::add::<u8>", "math::add::<u16>"].map(|name| row(&apart["functions"], name));
     let sum = parts.iter().map(|row| number(&row["total"])).sum::<u64>();
     assert_eq!(number(&both["total"]), sum);
-    assert_eq!(row(&merged["namespaces"], "math"), row(&apart["namespaces"], "math"));
+    assert_eq!(
+        row(&merged["namespaces"], "math"),
+        row(&apart["namespaces"], "math")
+    );
     cwasm(&["inspect", &artifact, "--merge-generics"]).fails(2, &["--sizes"]);
 }
 
@@ -205,10 +240,23 @@ fn tables_are_for_people() {
     let ran = cwasm(&["inspect", &artifact, "--sizes", "--top", "5"]);
     assert_eq!(ran.0.status.code(), Some(0), "{}", ran.stderr());
     for part in [
-        "bytes\n", "what for", "code", "images", "core module", "main", "crate or namespace",
-        "function", "more (--top)", "other parts", "ELF header",
+        "bytes\n",
+        "what for",
+        "code",
+        "images",
+        "core module",
+        "main",
+        "crate or namespace",
+        "function",
+        "more (--top)",
+        "other parts",
+        "ELF header",
     ] {
-        assert!(ran.stdout().contains(part), "no `{part}` in {}", ran.stdout());
+        assert!(
+            ran.stdout().contains(part),
+            "no `{part}` in {}",
+            ran.stdout()
+        );
     }
     assert!(ran.stdout().lines().count() < 60, "{}", ran.stdout());
 }
@@ -224,7 +272,9 @@ fn the_page_needs_nothing_else() {
     let ran = cwasm(&["inspect", &input, "--sizes", "--html", &page]);
     assert_eq!(ran.0.status.code(), Some(0), "{}", ran.stderr());
     let page = fs::read_to_string(page).unwrap();
-    for address in ["http://", "https://", " src=", "href=", "url(", "@import", "<b>", "\u{1b}"] {
+    for address in [
+        "http://", "https://", " src=", "href=", "url(", "@import", "<b>", "\u{1b}",
+    ] {
         assert!(!page.contains(address), "{address}");
     }
     // The data, and the script that draws it.
@@ -249,7 +299,9 @@ fn damaged_artifacts_do_no_harm() {
     let sound = fs::read(&artifact).unwrap();
     let mut state = 7u64;
     let mut random = |below: usize| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
         (state >> 33) as usize % below
     };
     let mut readable = 0;
@@ -258,8 +310,16 @@ fn damaged_artifacts_do_no_harm() {
         // Not in the header, whose checksum would be wrong. Pages of zeros say nothing.
         for _ in 0..200 {
             let at = 0x500 + random(bytes.len() - 0x500);
-            let at = if random(2) == 0 { at } else { 0x500 + random(0x1200) };
-            let at = if round % 3 == 0 { bytes.len() - 1 - random(0x1800) } else { at };
+            let at = if random(2) == 0 {
+                at
+            } else {
+                0x500 + random(0x1200)
+            };
+            let at = if round % 3 == 0 {
+                bytes.len() - 1 - random(0x1800)
+            } else {
+                at
+            };
             bytes[at] = [0, 1, 0x7f, 0x80, 0xff, random(256) as u8][random(6)];
         }
         let file = folder.file("damaged.cwasm", &bytes);

@@ -10,8 +10,21 @@ fn time_goes_to_stages_and_functions() {
     let (input, out) = (folder.greet(), folder.path("out.cwasm"));
     let ran = cwasm(&["compile", &input, "-o", &out, "--time"]);
     assert_eq!(ran.0.status.code(), Some(0), "{}", ran.stderr());
-    for part in ["decode", "flatten", "layout", "compile", "emit", "translate", "greet::", "all"] {
-        assert!(ran.stdout().contains(part), "no `{part}` in {}", ran.stdout());
+    for part in [
+        "decode",
+        "flatten",
+        "layout",
+        "compile",
+        "emit",
+        "translate",
+        "greet::",
+        "all",
+    ] {
+        assert!(
+            ran.stdout().contains(part),
+            "no `{part}` in {}",
+            ran.stdout()
+        );
     }
     // Standard output is the artifact.
     let ran = cwasm(&["compile", &input, "-o", "-", "--time"]);
@@ -34,15 +47,22 @@ fn time_as_json_has_all_functions() {
     let inspected = cwasm(&["inspect", &out, "--json"]);
     let inspected: Value = serde_json::from_str(inspected.stdout()).unwrap();
     assert_eq!(inspected["functions"], functions.len());
-    let totals = functions.iter().map(|function| number(&function["total_ms"]));
+    let totals = functions
+        .iter()
+        .map(|function| number(&function["total_ms"]));
     assert!(totals.rev().is_sorted(), "{functions:#?}");
     for function in functions {
         let parts = ["translate_ms", "optimize_ms", "generate_ms"];
         let sum: f64 = parts.iter().map(|part| number(&function[part])).sum();
-        assert!((sum - number(&function["total_ms"])).abs() < 1e-6 && sum > 0.0, "{function}");
+        assert!(
+            (sum - number(&function["total_ms"])).abs() < 1e-6 && sum > 0.0,
+            "{function}"
+        );
         assert!(number(&function["code_bytes"]) > 0.0, "{function}");
     }
-    let core = functions.iter().filter(|function| number(&function["wasm_bytes"]) > 0.0);
+    let core = functions
+        .iter()
+        .filter(|function| number(&function["wasm_bytes"]) > 0.0);
     assert!(core.count() > 50, "{functions:#?}");
     cwasm(&["compile", &input, "--json"]).fails(2, &["--time"]);
     let both = ["compile", &input, "-o", "-", "--time", "--json"];
@@ -57,7 +77,11 @@ fn time_of_exported_modules_and_of_other_outputs() {
       (export "m" (core module $m)))"#;
     let (input, out) = (folder.file("m.wat", text), folder.path("out"));
     let ran = cwasm(&["compile", &input, "-o", &out, "--time"]);
-    assert!(ran.stdout().contains("modules") && ran.stdout().contains("inner"), "{}", ran.stdout());
+    assert!(
+        ran.stdout().contains("modules") && ran.stdout().contains("inner"),
+        "{}",
+        ran.stdout()
+    );
     let ran = cwasm(&["compile", &input, "-o", &out, "--time", "--emit", "clif"]);
     assert!(ran.stdout().contains("decode"), "{}", ran.stdout());
     assert!(!ran.stdout().contains("translate"), "{}", ran.stdout());
@@ -69,5 +93,9 @@ fn names_in_times_are_escaped() {
     let text = r#"(module (func $"\1b[2J\0a\e2\80\ae" (export "f")))"#;
     let (input, out) = (folder.file("m.wat", text), folder.path("out"));
     let ran = cwasm(&["compile", &input, "-o", &out, "--time"]);
-    assert!(ran.stdout().contains(r"\u{1b}[2J\u{a}\u{202e}"), "{}", ran.stdout());
+    assert!(
+        ran.stdout().contains(r"\u{1b}[2J\u{a}\u{202e}"),
+        "{}",
+        ran.stdout()
+    );
 }

@@ -18,9 +18,9 @@ mod list;
 mod loops;
 mod machine;
 mod peephole;
-mod timing;
 #[cfg(test)]
 mod tests;
+mod timing;
 
 pub(crate) use build::{Job, size_hint};
 pub(crate) use clif::clif;

@@ -1,6 +1,9 @@
-//! The time that each function takes.
+//! The time that each function takes: processor time of its thread, since threads share processors
+//! with each other and with other programs.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// The time of each step of compiling a function.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,14 +18,14 @@ pub(crate) struct Times {
 
 /// Measures them, unless it is switched off: then it does not look at the clock.
 pub(crate) struct Watch {
-    last: Option<Instant>,
+    last: Option<Duration>,
     times: Times,
 }
 
 impl Watch {
     pub(crate) fn start(is_on: bool) -> Watch {
         Watch {
-            last: is_on.then(Instant::now),
+            last: is_on.then(now),
             times: Times::default(),
         }
     }
@@ -45,7 +48,13 @@ impl Watch {
         let Some(last) = &mut self.last else {
             return Duration::ZERO;
         };
-        let now = Instant::now();
-        now - std::mem::replace(last, now)
+        let now = now();
+        now.saturating_sub(std::mem::replace(last, now))
     }
+}
+
+/// The processor time of this thread.
+fn now() -> Duration {
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
 }
