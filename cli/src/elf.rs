@@ -20,8 +20,8 @@ pub(crate) struct Tail {
     /// The symbols, sorted by their text offset. Those of nothing in the text are left out.
     pub(crate) symbols: Vec<Symbol>,
     pub(crate) symbol_table: Range<u64>,
-    /// The tables of names, of symbols first.
-    names: Vec<Range<u64>>,
+    pub(crate) symbol_names: Range<u64>,
+    pub(crate) section_names: Range<u64>,
     pub(crate) section_headers: Range<u64>,
     /// Places of the bytes that end names.
     ends: Vec<u32>,
@@ -60,31 +60,25 @@ impl Tail {
             .iter()
             .find(|header| header.sh_type(ENDIAN) == SHT_SYMTAB);
         let linked = table.map(|table| table.sh_link(ENDIAN) as usize);
-        if let Some(strings) = linked.and_then(|linked| headers.get(linked)) {
-            tail.add_names(strings, bytes);
-            let strings = strings.data(ENDIAN, bytes).unwrap_or_default();
-            let zeros = strings.iter().zip(0..);
-            tail.ends = zeros
-                .filter(|(byte, _)| **byte == 0)
-                .map(|at| at.1)
-                .collect();
+        for (place, header) in headers.iter().enumerate() {
+            let Some((offset, size)) = header.file_range(ENDIAN) else {
+                continue;
+            };
+            let range = tail.inside(offset..offset.saturating_add(size).min(bytes.len() as u64));
+            if Some(place) == linked {
+                let strings = header.data(ENDIAN, bytes).unwrap_or_default();
+                let zeros = strings.iter().take(u32::MAX as usize).zip(0..);
+                let ends = zeros.filter(|(byte, _)| **byte == 0).map(|at| at.1);
+                tail.ends = ends.collect();
+                tail.symbol_names = range;
+            } else if header.sh_type(ENDIAN) == SHT_STRTAB {
+                tail.section_names = range;
+            }
         }
         if let Some(table) = table {
             tail.add_symbols(table, artifact);
         }
-        for (place, header) in headers.iter().enumerate() {
-            if header.sh_type(ENDIAN) == SHT_STRTAB && Some(place) != linked {
-                tail.add_names(header, bytes);
-            }
-        }
         tail
-    }
-
-    fn add_names(&mut self, header: &SectionHeader64<LittleEndian>, bytes: &[u8]) {
-        let (offset, size) = header.file_range(ENDIAN).unwrap_or_default();
-        let end = offset.saturating_add(size).min(bytes.len() as u64);
-        let range = self.inside(offset..end);
-        self.names.push(range);
     }
 
     fn add_symbols(&mut self, table: &SectionHeader64<LittleEndian>, artifact: &Artifact<'_>) {
@@ -123,16 +117,11 @@ impl Tail {
         (symbol.start == offset).then_some(symbol.size)
     }
 
-    /// The table of symbols' names, and the next ones; an empty range if there is none.
-    pub(crate) fn name_table(&self, place: usize) -> Range<u64> {
-        self.names.get(place).cloned().unwrap_or_default()
-    }
-
     /// The range in the file of the symbol's name, with the zero byte that ends it.
     pub(crate) fn name_of(&self, symbol: &Symbol) -> Option<Range<u64>> {
         let next = self.ends.partition_point(|end| *end < symbol.name);
         let end = *self.ends.get(next)? + 1;
-        let table = self.names.first()?.start;
+        let table = self.symbol_names.start;
         Some(table + u64::from(symbol.name)..table + u64::from(end))
     }
 }

@@ -288,8 +288,13 @@ impl<'a> Account<'a> {
         });
         let mut tables = [
             (Use::Debug, "symbols", tail.symbol_table.clone(), 0),
-            (Use::Debug, "names of symbols", tail.name_table(0), 0),
-            (Use::Headers, "names of sections", tail.name_table(1), 0),
+            (Use::Debug, "names of symbols", tail.symbol_names.clone(), 0),
+            (
+                Use::Headers,
+                "names of sections",
+                tail.section_names.clone(),
+                0,
+            ),
             (
                 Use::Headers,
                 "ELF section headers",

@@ -128,7 +128,7 @@ fn declarator(name: &str) -> &str {
     for (at, c) in name.char_indices() {
         match c {
             '(' if depth == 0 && !is_part_of_name(name, at) => return &name[from..at],
-            ' ' if depth == 0 && !name[from..at].ends_with("operator") => from = at + 1,
+            ' ' if depth == 0 && !is_after_operator(name, at, 3) => from = at + 1,
             _ => depth = nested(depth, name, at, c),
         }
     }
@@ -160,11 +160,20 @@ fn segments(path: &str) -> Vec<&str> {
 /// The depth of brackets after a character.
 fn nested(depth: usize, text: &str, at: usize, c: char) -> usize {
     match c {
+        '<' | '>' if is_after_operator(text, at, 2) => depth,
         '<' | '(' | '[' | '{' => depth + 1,
         '>' if text[..at].ends_with('-') => depth,
         '>' | ')' | ']' | '}' => depth.saturating_sub(1),
         _ => depth,
     }
+}
+
+/// Whether `operator` is before `at`, with at most `most` signs of an operator of C++ after it, such
+/// as `<=>`.
+fn is_after_operator(text: &str, at: usize, most: usize) -> bool {
+    let signs = text[..at].bytes().rev().take(most);
+    let signs = signs.take_while(|byte| matches!(byte, b'<' | b'>' | b'=' | b'-'));
+    text[..at - signs.count()].ends_with("operator")
 }
 
 /// The parts of a text around a separator that is not in brackets.
@@ -246,7 +255,7 @@ pub(super) fn without_generics(name: &str) -> Cow<'_, str> {
     kept.push_str(rest);
     // Of a C++ template, parameters and result may be other types in each instance.
     if is_cut && !kept.starts_with('<') {
-        return declarator(&kept).to_owned().into();
+        return declarator(&kept).trim_end().to_owned().into();
     }
     kept.into()
 }
@@ -339,6 +348,9 @@ mod tests {
             ),
             ("a::F::operator()(int) const", "a", "F"),
             ("a::F::operator bool() const", "a", "F"),
+            ("a::F::operator<(int) const", "a", "F"),
+            ("a::F::operator->() const", "a", "F"),
+            ("bool a::operator<=> <b::c>(b::c)", "a", ""),
             ("non-virtual thunk to a::B::f()", "a", "B"),
             ("runtime.alloc", "runtime", ""),
             ("(*internal/task.Stack).Pop", "internal/task", ""),

@@ -17,7 +17,7 @@ const MODULE: &str = r#"(module
   (func $b::stops (param i32) (result i32)
     (if (i32.eqz (local.get 0)) (then unreachable))
     (i32.div_u (i32.const 7) (local.get 0)))
-  (func $twice) (func $"twice") (func $last::one))"#;
+  (func (@name "twice")) (func (@name "twice")) (func $last::one))"#;
 
 fn disassemble(file: &str, func: &str, options: &[&str]) -> Ran {
     cwasm(&[&["inspect", file, "--disassemble", func], options].concat())
@@ -121,7 +121,15 @@ fn webassembly_is_shown_with_its_code() {
     let folder = Folder::new();
     let (input, artifact) = compiled(&folder, MODULE, &["--debug"]);
     let text = listing(&artifact, "a::load", &["--wasm", &input]);
-    has(&text, &["| local.get 0\n", "i32.load offset=8", "trap:"]);
+    has(
+        &text,
+        &[
+            "| (func $a::load",
+            "|   local.get 0\n",
+            "i32.load offset=8",
+            "trap:",
+        ],
+    );
     assert!(!text.contains("i32.div_u"), "of this function only: {text}");
     // What is compiled for this is known.
     assert_eq!(listing(&input, "a::load", &[]), text);
@@ -161,7 +169,7 @@ fn json_has_all_of_it() {
     assert_eq!(Some(bytes as u64), json["size"].as_u64());
     let traps = instructions.iter().filter(|row| row["trap"].is_string());
     assert_eq!(traps.count(), 1);
-    assert_eq!(json["operators"][1][1], "i32.load offset=8");
+    assert_eq!(json["operators"][2][1], "  i32.load offset=8");
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn time_goes_to_stages_and_functions() {
         "compile",
         "emit",
         "translate",
-        "greet::",
+        "dlmalloc",
         "all",
     ] {
         assert!(
