@@ -190,10 +190,21 @@ fn split<'a>(text: &'a str, separator: &str) -> Option<(&'a str, &'a str)> {
 
 /// The place of the bracket that closes the first one.
 fn closing(text: &str) -> Option<usize> {
-    let mut depth = 0;
+    let mut open = Vec::new();
     for (at, c) in text.char_indices() {
-        depth = nested(depth, text, at, c);
-        if depth == 0 {
+        match c {
+            '<' if is_after_operator(text, at, 2) => {}
+            '<' | '(' | '[' | '{' => open.push(c),
+            // Else it is a part of `->`, or compares.
+            '>' if open.last() == Some(&'<') && !text[..at].ends_with('-') => _ = open.pop(),
+            ')' | ']' | '}' => {
+                // What has no end of its own ends here.
+                let start = open.iter().rposition(|open| *open != '<');
+                open.truncate(start.unwrap_or(0));
+            }
+            _ => {}
+        }
+        if open.is_empty() {
             return Some(at);
         }
     }

@@ -139,7 +139,7 @@ fn webassembly_is_shown_with_its_code() {
     let greet = greet();
     let greet = greet.to_str().unwrap();
     let text = listing(greet, "greet::splash", &[]);
-    has(&text, &["call $", "| end", "trap: unreachable"]);
+    has(&text, &["call $", "|   unreachable\n", "trap: unreachable"]);
     // A thunk has none.
     assert!(!listing(greet, "thunk[cabi_realloc]", &[]).contains('|'));
     let other = folder.file("other.wat", r#"(module (func $else) (func) (memory 1))"#);
