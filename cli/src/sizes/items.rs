@@ -12,6 +12,9 @@ use crate::code::{Code, Function, FunctionKind, Owner};
 /// The bytes of a name that are shown: names are shared in a file, but not in what is printed.
 const MAX_NAME: usize = 1000;
 
+/// What stands for the namespace of core functions whose names are not known.
+const NO_NAME: &str = "[no name]";
+
 /// A function, several instances of a generic one, or a part of the file that is no function's.
 #[derive(Serialize)]
 pub(super) struct Item<'a> {
@@ -131,7 +134,7 @@ fn of_function<'a>(
 /// What stands for the namespace of a function that has none.
 fn group(function: &Function<'_>) -> &'static str {
     match function.kind {
-        FunctionKind::Core if function.name.is_none() => "[no name]",
+        FunctionKind::Core if function.name.is_none() => NO_NAME,
         FunctionKind::Core => "[no namespace]",
         FunctionKind::Thunk => "[thunks]",
         FunctionKind::Trampoline => "[trampolines]",
@@ -158,7 +161,7 @@ fn merged(items: Vec<Item<'_>>) -> Vec<Item<'_>> {
     let mut places: HashMap<(Cow<'_, str>, Cow<'_, str>, String), usize> = HashMap::new();
     let mut all: Vec<Item<'_>> = Vec::new();
     for mut item in items {
-        if item.kind != Some(FunctionKind::Core.name()) {
+        if item.kind != Some(FunctionKind::Core.name()) || item.namespace == NO_NAME {
             all.push(item);
             continue;
         }

@@ -168,8 +168,8 @@ fn nested(depth: usize, text: &str, at: usize, c: char) -> usize {
     }
 }
 
-/// Whether `operator` is before `at`, with at most `most` signs of an operator of C++ after it, such
-/// as `<=>`.
+/// Whether `operator` is before `at`, with at most `most` signs of an operator of C++ after it, as
+/// `<=>` is one.
 fn is_after_operator(text: &str, at: usize, most: usize) -> bool {
     let signs = text[..at].bytes().rev().take(most);
     let signs = signs.take_while(|byte| matches!(byte, b'<' | b'>' | b'=' | b'-'));

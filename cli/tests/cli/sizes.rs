@@ -124,6 +124,11 @@ fn all_bytes_are_accounted_for() {
             );
             let merged = sizes(&artifact, &["--merge-generics"]);
             assert_eq!(report["uses"], merged["uses"]);
+            if options.is_empty() {
+                // What has no name is no instance of anything.
+                let count = |report: &Value| list(&report["functions"]).len();
+                assert_eq!(count(&report), count(&merged));
+            }
         }
         // A component is compiled.
         let report = sizes(&input, &[]);
