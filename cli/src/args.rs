@@ -72,6 +72,12 @@ pub(crate) struct CompileArgs {
     /// Let hosts stop the code while it runs.
     #[arg(long)]
     pub(crate) interruptible: bool,
+    /// Show what the time went to, by stage and by function, the slowest first.
+    #[arg(long)]
+    pub(crate) time: bool,
+    /// With --time: print JSON, of all functions.
+    #[arg(long, requires = "time")]
+    pub(crate) json: bool,
     /// How accesses to linear memories are kept in bounds: `guard` reserves more than 4 GiB of
     /// address space for each memory, `check` compares each access with the memory's size.
     #[arg(long, value_name = "HOW", value_enum, default_value = "guard")]
@@ -230,7 +236,7 @@ pub(crate) struct ServeArgs {
     pub(crate) limits: BuildLimits,
 }
 
-/// Show the kind, needs, imports and exports of a file.
+/// Show the kind, needs, imports and exports of a file, what takes its bytes, or its machine code.
 #[derive(Debug, clap::Args)]
 pub(crate) struct InspectArgs {
     /// An artifact, which may be for another machine, or a component or core module (binary or
@@ -240,6 +246,26 @@ pub(crate) struct InspectArgs {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Show what takes the bytes of the artifact: by use, core module, crate or namespace, and
+    /// function. A component is compiled first, with `--debug`.
+    #[arg(long)]
+    pub(crate) sizes: bool,
+    /// Count functions that differ in the arguments of generics or templates only as one.
+    #[arg(long, requires = "sizes")]
+    pub(crate) merge_generics: bool,
+    /// The most rows of each table of --sizes.
+    #[arg(long, value_name = "N", default_value = "20", requires = "sizes")]
+    pub(crate) top: usize,
+    /// Also write a page with a treemap of the sizes, which needs no other file.
+    #[arg(long, value_name = "FILE", requires = "sizes")]
+    pub(crate) html: Option<PathBuf>,
+    /// Show the machine code of a function: its name, a part of one that no other has, its number
+    /// (`#12`) or a text offset in it (`0x1a40`). A component is compiled first, with `--debug`.
+    #[arg(long, value_name = "FUNC", conflicts_with = "sizes")]
+    pub(crate) disassemble: Option<String>,
+    /// What the artifact was compiled from: its operators are shown with the machine code.
+    #[arg(long, value_name = "FILE", requires = "disassemble")]
+    pub(crate) wasm: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) limits: BuildLimits,
 }
@@ -362,6 +388,7 @@ impl CompileArgs {
                 Debug::Inside => cwasm_compiler::Debug::Inside,
                 Debug::Split => cwasm_compiler::Debug::Split,
             },
+            time: self.time,
             interruptible: self.interruptible,
             bounds: match self.bounds {
                 Bounds::Guard => cwasm_compiler::Bounds::Guard,

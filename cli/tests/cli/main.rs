@@ -3,6 +3,7 @@
 mod bench;
 mod command;
 mod coredump;
+mod disassemble;
 mod escapes;
 mod files;
 #[cfg(feature = "http")]
@@ -11,6 +12,8 @@ mod limits;
 mod needs;
 mod profile;
 mod programs;
+mod sizes;
 mod streams;
 mod support;
+mod time;
 mod wit;

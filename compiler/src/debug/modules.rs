@@ -39,13 +39,19 @@ impl<'a> Modules<'a> {
     }
 
     /// The number of a module, whose debug information is read when it is new.
-    pub(super) fn number(&mut self, module: &Module<'a>) -> u32 {
+    ///
+    /// `component` is the name of the component that it is in, if that is nested in another one.
+    pub(super) fn number(&mut self, module: &Module<'a>, component: &str) -> u32 {
         let place = std::ptr::from_ref(module);
         if let Some(number) = self.numbers.get(&place) {
             return *number;
         }
         let number = self.all.len() as u32;
-        let known = self.read(module);
+        let mut known = self.read(module);
+        if !component.is_empty() {
+            let name = format!("{component}/{}", module.name);
+            known.name = self.texts.add(&name);
+        }
         self.all.push(known);
         self.numbers.insert(place, number);
         number
@@ -56,7 +62,7 @@ impl<'a> Modules<'a> {
         let bytes = sections.iter().map(|(_, bytes)| bytes.len()).sum();
         let code = Code::of(module);
         let mut known = Known {
-            name: self.texts.add(&module.name),
+            name: self.texts.add(module.name),
             dwarf: None,
             source: Source::default(),
             budget: Budget::new(bytes, code.len.into()),
@@ -72,8 +78,8 @@ impl<'a> Modules<'a> {
                 known.source = source;
             }
             Err(refusal) => {
-                let module = match &*module.name {
-                    "" => format!("the core module at offset {:#x}", module.offset),
+                let module = match module.name {
+                    "" => format!("the core module at offset {:#x}", module.range.start),
                     name => format!("core module `{}`", cwasm_format::escape::name(name)),
                 };
                 let warning = format!("the debug information of {module} is left out: {refusal}");
@@ -103,7 +109,7 @@ impl<'m> Code<'m> {
             },
             // Both are less than 4 GiB, as the size of a module is.
             None => Code {
-                start: (module.code_start - module.offset) as u32,
+                start: (module.code_start - module.range.start) as u32,
                 len: module.code_len as u32,
                 originals: None,
             },
@@ -114,7 +120,7 @@ impl<'m> Code<'m> {
     pub(super) fn start(&self, module: &Module<'_>, body: usize) -> Option<u32> {
         match self.originals {
             Some(originals) => originals.start(body),
-            None => Some((module.bodies[body].body.range().start - module.offset) as u32),
+            None => Some((module.bodies[body].body.range().start - module.range.start) as u32),
         }
     }
 

@@ -39,9 +39,10 @@ pub(super) fn set(
         })
         .collect();
     let core = functions.iter().filter_map(|function| {
-        let (env, _, index) = function.core?;
+        let (env, instance, index) = function.core?;
         Some(Compiled {
             module: env.module,
+            component: component_of(parts, instance),
             index,
             code: function.code,
         })
@@ -62,4 +63,12 @@ pub(super) fn set(
         bytes: debug::note(&id),
     });
     Ok(modules.warnings)
+}
+
+/// The name of the component that a core instance is in; empty for the outermost one.
+fn component_of<'p>(parts: &Parts<'p, '_>, instance: u32) -> &'p str {
+    let planned = parts.plan.instances.get(instance as usize);
+    let component = planned.map_or(0, |planned| planned.component.0);
+    let name = parts.plan.component_names.get(component as usize);
+    name.filter(|_| component != 0).map_or("", |name| name)
 }

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 pub(super) fn set(parts: &Parts<'_, '_>, contents: &mut Contents) -> Result<()> {
     let mut writer = StateWriter::default();
     for module in parts.modules {
-        writer.module(&module.name);
+        writer.module(module.name);
     }
     for (env, planned) in parts.unit.envs.iter().zip(&parts.plan.instances) {
         // An instance of an imported module is one of another artifact.

@@ -382,7 +382,7 @@ impl Drop for Unit {
 
 /// What is done with a unit before it is unregistered, which the function must do.
 #[cfg(feature = "profile")]
-static BEFORE_DROP: Once<fn(&Unit, &dyn Fn())> = Once::new();
+static BEFORE_DROP: std::sync::OnceLock<fn(&Unit, &dyn Fn())> = std::sync::OnceLock::new();
 
 /// Calls this function with each unit that is dropped, once in a process: it calls its argument,
 /// which unregisters the unit.

@@ -97,7 +97,7 @@ const LOADER_CIRCLES: &[(&[&str], &str)] = &[
 /// The layers of the compiler, the lowest first: its stages, and below them what they pass on.
 const COMPILER: &[&[&str]] = &[
     // The ground.
-    &["error", "output"],
+    &["error", "output", "stats"],
     &["core_types", "originals"],
     &["module"],
     &["features"],
@@ -122,6 +122,7 @@ const COMPILER: &[&[&str]] = &[
     &["link"],
     &["debug"],
     &["emit"],
+    &["source"],
     &["object"],
     &["preview1"],
     &["lib"],

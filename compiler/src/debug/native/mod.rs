@@ -58,7 +58,7 @@ pub(crate) fn sections<'a>(
         let Some((env, ..)) = functions[0].core else {
             continue;
         };
-        let number = modules.number(env.module);
+        let number = modules.number(env.module, "");
         let Modules {
             all,
             texts,
