@@ -12,6 +12,9 @@ use crate::code::{Code, Function, FunctionKind, Owner};
 /// The bytes of a name that are shown: names are shared in a file, but not in what is printed.
 const MAX_NAME: usize = 1000;
 
+/// What stands for the namespace of core functions that have none, as C's.
+pub(super) const NO_NAMESPACE: &str = "[no namespace]";
+
 /// What stands for the namespace of core functions whose names are not known.
 const NO_NAME: &str = "[no name]";
 
@@ -135,7 +138,7 @@ fn of_function<'a>(
 fn group(function: &Function<'_>) -> &'static str {
     match function.kind {
         FunctionKind::Core if function.name.is_none() => NO_NAME,
-        FunctionKind::Core => "[no namespace]",
+        FunctionKind::Core => NO_NAMESPACE,
         FunctionKind::Thunk => "[thunks]",
         FunctionKind::Trampoline => "[trampolines]",
         FunctionKind::Builtin => "[builtins]",

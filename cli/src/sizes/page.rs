@@ -9,7 +9,7 @@ use cwasm_report::{Area, Block, Page, Quantity, Section, Table, Tile, Treemap};
 use super::Report;
 use super::account::{Bytes, Use};
 use super::groups::Group;
-use super::items::Item;
+use super::items::{Item, NO_NAMESPACE};
 use crate::output::short_name;
 
 /// The rows of tables beside the treemap.
@@ -98,12 +98,14 @@ fn head(names: &[&str]) -> Vec<String> {
 
 /// The columns of figures: those of uses that functions have.
 fn figures(total: u64, bytes: &Bytes, report: &Report<'_>) -> Vec<String> {
-    let mut cells = vec![
-        total.to_string(),
-        Quantity::Share.show(total as f64 / report.size as f64),
-    ];
+    let size = |bytes: u64| match bytes {
+        0 => String::new(),
+        bytes => Quantity::Bytes.show(bytes as f64),
+    };
+    let share = Quantity::Share.show(total as f64 / report.size as f64);
+    let mut cells = vec![size(total), share];
     let columns = [Use::Code, Use::Images, Use::Tables, Use::Debug];
-    cells.extend(columns.map(|used| bytes[used as usize].to_string()));
+    cells.extend(columns.map(|used| size(bytes[used as usize])));
     cells
 }
 
@@ -236,12 +238,26 @@ fn treemap(file: &str, report: &Report<'_>) -> Treemap {
         if let Some(inner) = &item.inner {
             node = node.at(inner);
         }
-        node.leaves.push(leaf);
+        let series = (item.namespace == NO_NAMESPACE).then(|| by_prefix(&item.name));
+        node.leaves.push(Area { series, ..leaf });
     }
     Treemap {
         uses: Use::ALL.iter().map(|used| used.name().to_owned()).collect(),
         root: root.into_area(shown(file)),
     }
+}
+
+/// The colour of a function of C, by the first word of its name: libraries begin theirs with it.
+fn by_prefix(name: &str) -> Series {
+    let name = name.trim_start_matches('_');
+    let is_end =
+        |(at, c): &(usize, char)| *at > 0 && !c.is_ascii_lowercase() && !c.is_ascii_digit();
+    let end = name.char_indices().find(is_end);
+    let word = &name[..end.map_or(name.len(), |(at, _)| at)];
+    let sum = word.bytes().fold(0u32, |sum, byte| {
+        sum.wrapping_mul(31).wrapping_add(byte.into())
+    });
+    Series(COLORS[sum as usize % COLORS.len()])
 }
 
 fn leaf(item: &Item<'_>) -> Area {

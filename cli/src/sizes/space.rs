@@ -78,33 +78,27 @@ fn named<'a>(outer: &'a str, inner: Option<&'a str>) -> Space<'a> {
 }
 
 /// The space of `<T as Trait>::f`: that of the type, or of the trait if the type has none.
-fn of_type(name: &str, depth: usize) -> Option<Space<'_>> {
+fn of_type<'a>(name: &'a str, depth: usize) -> Option<Space<'a>> {
     let inside = name.get(1..closing(name)?)?;
     let (ty, of_trait) = match split(inside, " as ") {
         Some((ty, of_trait)) => (ty, Some(of_trait)),
         None => (inside, None),
     };
-    let of_path = |path| match segments(path)[..] {
+    let of_path = |path: &'a str| match segments(path)[..] {
+        _ if path.starts_with('<') && depth < MAX_DEPTH => of_type(path, depth + 1),
         [outer, inner, ..] => Some(named(outer, Some(inner))),
         _ => None,
     };
-    let ty = pointee(ty);
-    let of_type = match ty.starts_with('<') {
-        true if depth < MAX_DEPTH => of_type(ty, depth + 1),
-        true => None,
-        false => of_path(declarator(ty)),
-    };
-    let of_trait = || match of_trait {
+    of_path(declarator(pointee(ty))).or_else(|| match of_trait {
         Some(path) => of_path(path),
         // Only the standard library has functions of types that are part of the language.
         None => Some(named("core", None)),
-    };
-    of_type.or_else(of_trait)
+    })
 }
 
 /// The type behind references and pointers, or that an `impl` is for.
 fn pointee(mut ty: &str) -> &str {
-    loop {
+    for _ in 0..2 * MAX_DEPTH {
         let next = ty
             .trim_start_matches(['&', '[', '(', ' '])
             .trim_start_matches("*const ")
@@ -116,10 +110,11 @@ fn pointee(mut ty: &str) -> &str {
             None => next,
         };
         if next.len() == ty.len() {
-            return ty;
+            break;
         }
         ty = next;
     }
+    ty
 }
 
 /// The qualified name in a function's declaration: without return type and parameters.
@@ -332,6 +327,7 @@ mod tests {
                 "vec",
             ),
             ("<impl a::B for c::D>::e", "c", "D"),
+            ("<&[u8] as <a::b::C>::new::D>::e", "a", "b"),
             (
                 "core::fmt::num::<impl core::fmt::Debug for u32>::fmt",
                 "core",
