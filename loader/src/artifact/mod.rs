@@ -382,12 +382,16 @@ impl Drop for Unit {
 
 /// What is done with a unit before it is unregistered, which the function must do.
 #[cfg(feature = "profile")]
-static BEFORE_DROP: std::sync::OnceLock<fn(&Unit, &dyn Fn())> = std::sync::OnceLock::new();
+static BEFORE_DROP: std::sync::OnceLock<BeforeDrop> = std::sync::OnceLock::new();
+
+/// A function that is called with a unit that is dropped, and with what unregisters it.
+#[cfg(feature = "profile")]
+type BeforeDrop = fn(&Unit, &dyn Fn());
 
 /// Calls this function with each unit that is dropped, once in a process: it calls its argument,
 /// which unregisters the unit.
 #[cfg(feature = "profile")]
-pub(crate) fn before_drop(function: fn(&Unit, &dyn Fn())) {
+pub(crate) fn before_drop(function: BeforeDrop) {
     let _ = BEFORE_DROP.set(function);
 }
 

@@ -24,6 +24,9 @@ use super::collect::{Collected, Global, Memory};
 /// Bytes that are left out if they are all zero.
 const PAGE: usize = 4096;
 
+/// Bytes that are looked at together at the ends of runs.
+const WORD: u64 = 8;
+
 /// Bytes that are written at once.
 const BUFFER: usize = 16 * PAGE;
 
@@ -179,7 +182,27 @@ impl Runs {
                 start = end;
             }
         }
+        found.trim(memories);
         found
+    }
+
+    /// Leaves out zeros at the ends of runs, by words.
+    fn trim(&mut self, memories: &[Memory<'_>]) {
+        self.size = 0;
+        for (memory, bytes) in &mut self.runs {
+            let from = memories[*memory as usize].memory.bytes();
+            while bytes.start + WORD < bytes.end && from.are_zero(bytes.start, WORD as usize) {
+                bytes.start += WORD;
+            }
+            let is_whole = bytes.end.is_multiple_of(WORD);
+            while is_whole
+                && bytes.start + WORD < bytes.end
+                && from.are_zero(bytes.end - WORD, WORD as usize)
+            {
+                bytes.end -= WORD;
+            }
+            self.size += bytes.end - bytes.start;
+        }
     }
 
     /// Adds bytes of a memory, after those that were added before; what they take in the section,

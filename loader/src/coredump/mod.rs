@@ -37,7 +37,7 @@ use collect::Collected;
 /// |---|---|
 /// | modules | those of all components and modules with an instance, by the name in their name section, or `module[N]` |
 /// | instances | each core instance; one without memories and globals stands for an instance of a frame that cannot be told from others of its module |
-/// | memories | as large as they are; pages of 4 KiB of zeros have no data |
+/// | memories | as large as they are; pages of 4 KiB of zeros have no data, nor have zeros beside them |
 /// | globals | immutable, with their values; references are null |
 /// | stack | the frames of [`Trap::frames`] by instance, function index and offset in its body (0 without `--debug`); locals are not known |
 ///

@@ -233,10 +233,10 @@ unsafe fn find_entry(mut caller: Caller, code: TrapCode) -> Option<Entry> {
         })??;
         if let Some(entry) = entry {
             #[cfg(feature = "coredump")]
-            // SAFETY: a word of the thunk's frame, which is active (the caller's contract).
             SITE.with(|site| {
-                site.context
-                    .set(unsafe { read_word(entry.context) }.unwrap_or(0))
+                // SAFETY: a word of the thunk's frame, which is active (the caller's contract).
+                let context = unsafe { read_word(entry.context) };
+                site.context.set(context.unwrap_or(0));
             });
             return Some(entry);
         }

@@ -60,7 +60,10 @@ const GUEST: &str = r#"
 /// The artifact of the guest, with or without names.
 pub(crate) fn artifact(debug: bool) -> Vec<u8> {
     let options = Options {
-        debug,
+        debug: match debug {
+            true => cwasm_compiler::Debug::Inside,
+            false => cwasm_compiler::Debug::None,
+        },
         ..Options::default()
     };
     let wasm = wat::parse_str(GUEST).unwrap();

@@ -13,16 +13,17 @@ fn time_on_fibers_is_attributed() {
     let _alone = alone();
     let engine = Engine::default();
     let mut linker = Linker::new(&engine);
-    let burns = |_: cwasm::StoreContextMut<'_, ()>, (millis,): (u32,)| {
-        let future = async move {
-            burn((millis / 2).into());
-            std::thread::yield_now();
-            burn((millis / 2).into());
-            Ok(())
-        };
-        Box::new(future) as Box<dyn Future<Output = cwasm::Result<()>> + Send>
-    };
-    linker.root().func_wrap_async("burn", burns).unwrap();
+    linker
+        .root()
+        .func_wrap_async("burn", |_, (millis,): (u32,)| {
+            Box::new(async move {
+                burn((millis / 2).into());
+                std::thread::yield_now();
+                burn((millis / 2).into());
+                Ok(())
+            })
+        })
+        .unwrap();
     let mut store = Store::new(&engine, ());
     let profile = profile_of(|| {
         cwasm::block_on(async {

@@ -110,8 +110,11 @@ impl Drop for Registered {
         // SAFETY: null, or an entry of the list.
         match unsafe { previous.as_mut() } {
             Some(previous) => previous.next = next,
-            // SAFETY: the list is there for good, and changed with its lock held.
-            None => unsafe { (*&raw mut __jit_debug_descriptor).first = next },
+            None => {
+                let descriptor = &raw mut __jit_debug_descriptor;
+                // SAFETY: the list is there for good, and changed with its lock held.
+                unsafe { (*descriptor).first = next };
+            }
         }
         // SAFETY: as above.
         unsafe { tell(UNREGISTER, self.entry) };
