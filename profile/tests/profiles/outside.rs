@@ -90,7 +90,9 @@ fn a_child_has_its_own_profiles() {
     let in_child = || {
         split.call(&mut store, (1,)).unwrap();
         let of_parent = profiler.stop();
-        let own_profile = profile_of(|| drop(split.call(&mut store, (4,)).unwrap()));
+        let own_profile = profile_of(|| {
+            let _ = split.call(&mut store, (4,)).unwrap();
+        });
         let stacks = stacks(&own_profile, own(&own_profile));
         let child_is_sampled = (share(&stacks, "split;seventy") - 0.7).abs() < 0.05;
         child_is_sampled && of_parent.threads.len() < 1000

@@ -106,7 +106,10 @@ impl Read {
 
 fn compiled(text: &str, debug: bool) -> Vec<u8> {
     let options = Options {
-        debug,
+        debug: match debug {
+            true => cwasm_compiler::Debug::Inside,
+            false => cwasm_compiler::Debug::None,
+        },
         ..Options::default()
     };
     let wasm = wat::parse_str(text).unwrap();
@@ -405,7 +408,7 @@ fn writes_to_pages(pages: u32) -> String {
 fn memories_are_limited() {
     let engine = Engine::default();
     let mut store = Store::new(&engine, ());
-    run(&engine, &compiled(&writes_to_pages(64), true), &mut store);
+    let _ = run(&engine, &compiled(&writes_to_pages(64), true), &mut store);
     let mut dump = CoreDump::new(&store);
     for (max, expected) in [
         (u64::MAX, 32),
@@ -448,7 +451,7 @@ impl std::io::Write for Full {
 fn what_cannot_be_written_is_an_error() {
     let engine = Engine::default();
     let mut store = Store::new(&engine, ());
-    run(&engine, &compiled(&writes_to_pages(16), true), &mut store);
+    let _ = run(&engine, &compiled(&writes_to_pages(16), true), &mut store);
     let dump = CoreDump::new(&store);
     let size = dump.write(std::io::sink()).unwrap().bytes as usize;
     for room in [0, 1, 50, size / 2, size - 1] {
@@ -464,7 +467,7 @@ fn traps_of_other_stores_are_refused() {
     let artifact = compiled(TWO, true);
     let (mut first, mut second) = (Store::new(&engine, ()), Store::new(&engine, ()));
     let error = run(&engine, &artifact, &mut first);
-    run(&engine, &artifact, &mut second);
+    let _ = run(&engine, &artifact, &mut second);
     let trap = error.trap().unwrap();
     let refused = CoreDump::new(&second).trap(trap).unwrap_err();
     assert!(refused.to_string().contains("another store"), "{refused}");
@@ -496,8 +499,8 @@ fn linked_modules_have_instances_of_their_own() {
         if twice {
             callee.instantiate(&mut store, &[]).unwrap();
         }
-        let export = |name: &str| linked.get(&store, name).unwrap().unwrap();
-        let imports = [export("f"), export("memory"), export("g")];
+        let export = |store: &Store<()>, name: &str| linked.get(store, name).unwrap().unwrap();
+        let imports = ["f", "memory", "g"].map(|name| export(&store, name));
         let instance = caller.instantiate(&mut store, &imports).unwrap();
         let Some(Extern::Func(run)) = instance.get(&store, "run").unwrap() else {
             panic!("no function");
@@ -519,7 +522,7 @@ fn linked_modules_have_instances_of_their_own() {
             "it cannot be told from the other one"
         );
         assert_eq!(read.globals[0], "I64Const { value: 7 }");
-        let Extern::Global(global) = export("g") else {
+        let Extern::Global(global) = export(&store, "g") else {
             panic!("no global");
         };
         global.set(&mut store, CoreVal::I64(-8)).unwrap();
