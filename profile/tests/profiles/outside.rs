@@ -13,16 +13,17 @@ fn time_on_fibers_is_attributed() {
     let _alone = alone();
     let engine = Engine::default();
     let mut linker = Linker::new(&engine);
-    let burns = |_: cwasm::StoreContextMut<'_, ()>, (millis,): (u32,)| {
-        let future = async move {
-            burn((millis / 2).into());
-            std::thread::yield_now();
-            burn((millis / 2).into());
-            Ok(())
-        };
-        Box::new(future) as Box<dyn Future<Output = cwasm::Result<()>> + Send>
-    };
-    linker.root().func_wrap_async("burn", burns).unwrap();
+    linker
+        .root()
+        .func_wrap_async("burn", |_, (millis,): (u32,)| {
+            Box::new(async move {
+                burn((millis / 2).into());
+                std::thread::yield_now();
+                burn((millis / 2).into());
+                Ok(())
+            })
+        })
+        .unwrap();
     let mut store = Store::new(&engine, ());
     let profile = profile_of(|| {
         cwasm::block_on(async {
@@ -89,7 +90,9 @@ fn a_child_has_its_own_profiles() {
     let in_child = || {
         split.call(&mut store, (1,)).unwrap();
         let of_parent = profiler.stop();
-        let own_profile = profile_of(|| drop(split.call(&mut store, (4,)).unwrap()));
+        let own_profile = profile_of(|| {
+            split.call(&mut store, (4,)).unwrap();
+        });
         let stacks = stacks(&own_profile, own(&own_profile));
         let child_is_sampled = (share(&stacks, "split;seventy") - 0.7).abs() < 0.05;
         child_is_sampled && of_parent.threads.len() < 1000
