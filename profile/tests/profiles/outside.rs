@@ -91,7 +91,7 @@ fn a_child_has_its_own_profiles() {
         split.call(&mut store, (1,)).unwrap();
         let of_parent = profiler.stop();
         let own_profile = profile_of(|| {
-            let _ = split.call(&mut store, (4,)).unwrap();
+            split.call(&mut store, (4,)).unwrap();
         });
         let stacks = stacks(&own_profile, own(&own_profile));
         let child_is_sampled = (share(&stacks, "split;seventy") - 0.7).abs() < 0.05;
