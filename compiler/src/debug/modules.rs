@@ -2,12 +2,15 @@
 
 use std::collections::HashMap;
 
-use super::budget::Budget;
+use super::budget::{Budget, Refusal};
 use super::dwarf::Dwarf;
 use super::source::Source;
 use super::texts::{TextId, Texts};
 use crate::module::Module;
 use crate::originals::Originals;
+
+/// Bytes of a component's name that become part of the names of all its core modules.
+const MAX_PREFIX: usize = 256;
 
 /// What is known of a core module.
 pub(super) struct Known<'a> {
@@ -49,7 +52,8 @@ impl<'a> Modules<'a> {
         let number = self.all.len() as u32;
         let mut known = self.read(module);
         if !component.is_empty() {
-            let name = format!("{component}/{}", module.name);
+            let prefix = &component[..component.floor_char_boundary(MAX_PREFIX)];
+            let name = format!("{prefix}/{}", module.name);
             known.name = self.texts.add(&name);
         }
         self.all.push(known);
@@ -77,17 +81,19 @@ impl<'a> Modules<'a> {
                 known.dwarf = (!dwarf.units.is_empty()).then_some(dwarf);
                 known.source = source;
             }
-            Err(refusal) => {
-                let module = match module.name {
-                    "" => format!("the core module at offset {:#x}", module.range.start),
-                    name => format!("core module `{}`", cwasm_format::escape::name(name)),
-                };
-                let warning = format!("the debug information of {module} is left out: {refusal}");
-                self.warnings.push(warning);
-            }
+            Err(refusal) => self.warnings.push(left_out(module, &refusal)),
         }
         known
     }
+}
+
+/// Says that the debug information of a module is not used, and why.
+pub(super) fn left_out(module: &Module<'_>, refusal: &Refusal) -> String {
+    let module = match module.name {
+        "" => format!("the core module at offset {:#x}", module.range.start),
+        name => format!("core module `{}`", cwasm_format::escape::name(name)),
+    };
+    format!("the debug information of {module} is left out: {refusal}")
 }
 
 /// The code section of a module, as its debug information knows it.

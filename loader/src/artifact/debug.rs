@@ -52,6 +52,10 @@ pub(super) fn beside(artifact: &[u8]) -> Option<Vec<u8>> {
     let path = sys::maps::file_at(artifact.as_ptr().addr())?;
     let mut name = path.into_os_string();
     name.push(".debug");
+    // Opening a pipe would wait for who writes to it.
+    if !std::fs::metadata(&name).ok()?.is_file() {
+        return None;
+    }
     let file = std::fs::read(name).ok()?;
     (build_id(&file)? == id).then_some(file)
 }
