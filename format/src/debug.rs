@@ -53,6 +53,19 @@ pub fn build_id(file: &[u8]) -> Option<&[u8]> {
     (note.len() == NOTE_LEN + BUILD_ID_LEN).then_some(&note[NOTE_LEN..])
 }
 
+/// Whether an artifact has anything for tools. Costs next to nothing where it has not: there, the
+/// last section but that of the sections' names is one of the header.
+pub fn is_debuggable(file: &[u8]) -> bool {
+    /// `SHT_STRTAB`, of the names of symbols, and `SHT_NOTE`.
+    const TYPES: [u64; 2] = [3, 7];
+    let last = || {
+        let headers = usize::try_from(number(file, 0x28, 8)?).ok()?;
+        let last = (number(file, 0x3e, 2)? as usize).checked_sub(1)?;
+        number(file, headers.checked_add(last * 0x40 + 4)?, 4)
+    };
+    last().is_some_and(|kind| TYPES.contains(&kind))
+}
+
 /// The contents of a section of an ELF file of 64 bits, by its name. Any bytes may be given: `None`
 /// for what is not such a file, or has no such section.
 pub fn section<'f>(file: &'f [u8], name: &str) -> Option<&'f [u8]> {

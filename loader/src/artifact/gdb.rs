@@ -5,7 +5,7 @@
 //! parts of the artifact, or of the file beside it, that are for debuggers; the others are there in
 //! name only.
 
-use cwasm_format::debug::{ADDRESSES, addresses, section};
+use cwasm_format::debug::{ADDRESSES, addresses, is_debuggable, section};
 
 use super::debug::beside;
 use crate::fork;
@@ -37,6 +37,9 @@ impl Drop for Known {
 /// Makes an artifact known that is mapped where its bytes are. `None` if it has nothing for
 /// debuggers.
 pub(super) fn register(artifact: &[u8]) -> Option<Known> {
+    if !is_debuggable(artifact) {
+        return None;
+    }
     let base = artifact.as_ptr().addr() as u64;
     let image = match section(artifact, ".symtab") {
         Some(_) => image(artifact, base)?,
