@@ -300,8 +300,8 @@ fn frames_are_those_of_the_instance_that_was_entered() {
 #[test]
 fn a_store_without_a_trap_has_no_stack() {
     let text = r#"(component
-      (core module $m (memory 1) (data (i32.const 5) "abc"))
-      (core instance (instantiate $m)))"#;
+      (core module (memory 1) (data (i32.const 5) "abc"))
+      (core instance (instantiate 0)))"#;
     let engine = Engine::default();
     let component = component(&engine, &compiled(text, true));
     let mut store = Store::new(&engine, ());
@@ -496,8 +496,7 @@ fn linked_modules_have_instances_of_their_own() {
         if twice {
             callee.instantiate(&mut store, &[]).unwrap();
         }
-        let export = |name: &str| linked.get(&store, name).unwrap().unwrap();
-        let imports = [export("f"), export("memory"), export("g")];
+        let imports = ["f", "memory", "g"].map(|name| linked.get(&store, name).unwrap().unwrap());
         let instance = caller.instantiate(&mut store, &imports).unwrap();
         let Some(Extern::Func(run)) = instance.get(&store, "run").unwrap() else {
             panic!("no function");
@@ -519,7 +518,7 @@ fn linked_modules_have_instances_of_their_own() {
             "it cannot be told from the other one"
         );
         assert_eq!(read.globals[0], "I64Const { value: 7 }");
-        let Extern::Global(global) = export("g") else {
+        let Extern::Global(global) = imports[2] else {
             panic!("no global");
         };
         global.set(&mut store, CoreVal::I64(-8)).unwrap();
