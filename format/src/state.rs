@@ -59,12 +59,8 @@ pub struct StateMemory {
     /// Context offset of its `VmMemory`, or with [`IMPORTED`](crate::exports::IMPORTED) of the slot
     /// of an import, which holds the address of one.
     pub place: u32,
-    /// Log2 of the page size in bytes.
-    pub page_log2: u8,
     /// 1 if addresses have 64 bits, else 0.
-    pub is_64: u8,
-    /// 1 if other threads may use it at the same time, else 0.
-    pub is_shared: u16,
+    pub is_64: u32,
     /// The declared maximum in pages, or [`NO_MAX`].
     pub max: u64,
 }
@@ -252,9 +248,7 @@ mod tests {
         writer.module("");
         let memory = StateMemory {
             place: 40,
-            page_log2: 16,
             is_64: 0,
-            is_shared: 0,
             max: NO_MAX,
         };
         let global = StateGlobal {

@@ -53,9 +53,7 @@ fn memory(loc: &MemoryLoc, ty: &MemoryType) -> StateMemory {
             MemoryBase::First { desc, .. } | MemoryBase::Own { desc } => desc,
             MemoryBase::Import { slot } => slot | IMPORTED,
         },
-        page_log2: loc.page_log2 as u8,
         is_64: ty.memory64.into(),
-        is_shared: ty.shared.into(),
         max: ty.maximum.unwrap_or(NO_MAX),
     }
 }

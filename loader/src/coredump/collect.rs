@@ -45,10 +45,7 @@ pub(super) struct Instance {
 #[derive(Debug)]
 pub(super) struct Memory<'s> {
     pub(super) memory: MemoryRef<'s>,
-    /// Log2 of the page size in bytes.
-    pub(super) page_log2: u32,
     pub(super) is_64: bool,
-    pub(super) is_shared: bool,
     /// Declared maximum in pages.
     pub(super) max: Option<u64>,
 }
@@ -199,10 +196,7 @@ impl<'s> Collector<'s> {
         let found = MemoryRef::of(data, memory.place)?;
         Some(self.memory(Memory {
             memory: found,
-            // An artifact may say anything.
-            page_log2: u32::from(memory.page_log2).min(63),
             is_64: memory.is_64 != 0,
-            is_shared: memory.is_shared != 0,
             max: (memory.max != NO_MAX).then_some(memory.max),
         }))
     }
@@ -321,9 +315,7 @@ fn bare_memory<'s>(memory: MemoryRef<'s>, record: &MemoryRecord) -> Memory<'s> {
     let most = (RESERVATION_32 >> record.page_log2.min(63)).min(u32::MAX.into());
     Memory {
         memory,
-        page_log2: u32::from(record.page_log2).min(63),
         is_64: record.max > most,
-        is_shared: record.is_shared != 0,
         max: (record.max < most).then_some(record.max),
     }
 }

@@ -110,12 +110,13 @@ fn head(collected: &Collected<'_>, name: &str) -> Vec<u8> {
 
 /// The type, with the size at the moment as the minimum.
 fn memory_type(memory: &Memory<'_>) -> MemoryType {
+    let (page_log2, shared) = memory.memory.page_log2_and_shared();
     MemoryType {
-        minimum: memory.memory.bytes().len() >> memory.page_log2,
+        minimum: memory.memory.bytes().len() >> page_log2,
         maximum: memory.max,
         memory64: memory.is_64,
-        shared: memory.is_shared,
-        page_size_log2: (memory.page_log2 != 16).then_some(memory.page_log2),
+        shared,
+        page_size_log2: (page_log2 != 16).then_some(page_log2),
     }
 }
 

@@ -48,6 +48,13 @@ impl<'s> MemoryRef<'s> {
         self.memory.addr().get()
     }
 
+    /// Log2 of the page size in bytes, and whether other threads may use it at the same time.
+    pub(crate) fn page_log2_and_shared(self) -> (u32, bool) {
+        // SAFETY: live (invariant 1).
+        let fixed = unsafe { Fixed::of(self.memory) };
+        (fixed.page_log2, fixed.is_shared)
+    }
+
     /// The bytes at the moment. Other threads may use a shared memory.
     pub(crate) fn bytes(self) -> Bytes<'s> {
         // SAFETY: live (invariant 1).

@@ -499,8 +499,7 @@ fn linked_modules_have_instances_of_their_own() {
         if twice {
             callee.instantiate(&mut store, &[]).unwrap();
         }
-        let export = |store: &Store<()>, name: &str| linked.get(store, name).unwrap().unwrap();
-        let imports = ["f", "memory", "g"].map(|name| export(&store, name));
+        let imports = ["f", "memory", "g"].map(|name| linked.get(&store, name).unwrap().unwrap());
         let instance = caller.instantiate(&mut store, &imports).unwrap();
         let Some(Extern::Func(run)) = instance.get(&store, "run").unwrap() else {
             panic!("no function");
@@ -522,7 +521,7 @@ fn linked_modules_have_instances_of_their_own() {
             "it cannot be told from the other one"
         );
         assert_eq!(read.globals[0], "I64Const { value: 7 }");
-        let Extern::Global(global) = export(&store, "g") else {
+        let Extern::Global(global) = imports[2] else {
             panic!("no global");
         };
         global.set(&mut store, CoreVal::I64(-8)).unwrap();

@@ -37,7 +37,7 @@ fn artifacts_mappings_and_traps_are_counted() {
     drop(other);
 
     let mut linker = Linker::new(&engine);
-    let refuse = |_: cwasm::StoreContextMut<'_, ()>, (): ()| Err::<(), _>("no".into());
+    let refuse = |_: cwasm::StoreContextMut<'_, ()>, (): ()| Err::<(), cwasm::Error>("no".into());
     linker.root().func_wrap("refuse", refuse).unwrap();
     for (name, count) in [("fine", 3), ("stop", 2), ("refused", 1)] {
         for _ in 0..count {
