@@ -79,12 +79,16 @@ pub(crate) fn decode(bytes: &[u8], features: Features) -> Result<Decoded<'_>> {
                 stack.push(Frame::Component(Component {
                     items: Vec::new(),
                     offset: range.start,
+                    is_named: false,
                 }));
             }
             Payload::End(_) => end(&mut stack, &mut decoded),
             Payload::CustomSection(section) if section.name() == "component-name" => {
                 let is_nested = stack.len() > 1;
-                if let Some(Frame::Component(component)) = stack.last() {
+                if let Some(Frame::Component(component)) = stack.last_mut()
+                    && !component.is_named
+                {
+                    component.is_named = true;
                     module_names(component, is_nested, &section, &mut decoded.modules);
                 }
             }
@@ -310,6 +314,9 @@ fn names<'a>(module: &mut Module<'a>, section: &wasmparser::CustomSectionReader<
     }
 }
 
+/// Bytes of a component's name that become part of the names of all its core modules.
+const MAX_PREFIX: usize = 256;
+
 /// Names the core modules of a component that have no name of their own. Those of a component that
 /// is nested in another one are told apart by its name.
 fn module_names(
@@ -322,16 +329,17 @@ fn module_names(
         return;
     };
     let mut prefix = String::new();
+    let mut ids = None;
     for name in names {
         let map = match name {
             Ok(ComponentName::Component { name, .. }) if is_nested => {
-                prefix = format!("{name}/");
+                prefix = format!("{}/", &name[..name.floor_char_boundary(MAX_PREFIX)]);
                 continue;
             }
             Ok(ComponentName::CoreModules(map)) => map,
             _ => continue,
         };
-        let ids = core_modules(component);
+        let ids = ids.get_or_insert_with(|| core_modules(component));
         for naming in map.into_iter().flatten() {
             let id = ids.get(naming.index as usize).copied().flatten();
             let module = id.and_then(|ModuleId(id)| modules.get_mut(id as usize));

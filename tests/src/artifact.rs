@@ -174,10 +174,18 @@ impl Workshop {
     /// The loader's.
     pub fn map_module(&self, artifact: &[u8]) -> cwasm::Result<Module> {
         let path = self.write(artifact);
-        // SAFETY: as for components.
-        let module = unsafe { Module::map(&self.engine, &path) };
+        let module = self.map_module_at(&path);
         let _ = std::fs::remove_file(path);
         module
+    }
+
+    /// Maps the artifact of a core module that was written before.
+    ///
+    /// # Errors
+    /// The loader's.
+    pub fn map_module_at(&self, path: &Path) -> cwasm::Result<Module> {
+        // SAFETY: as for components.
+        unsafe { Module::map(&self.engine, path) }
     }
 }
 

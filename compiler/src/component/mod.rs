@@ -28,6 +28,8 @@ pub(crate) struct Component<'a> {
     pub(crate) items: Vec<Item<'a>>,
     /// Byte offset in the input.
     pub(crate) offset: u64,
+    /// Whether its section of names was read.
+    pub(crate) is_named: bool,
 }
 
 /// A definition, import or export of a component. Each item adds to one index space. (Of types,

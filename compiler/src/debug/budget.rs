@@ -26,9 +26,15 @@ impl From<gimli::Error> for Refusal {
 
 /// Steps that reading may still take. Parts of debug information refer to others, so that few bytes
 /// may stand for very many.
+///
+/// A step is a part that is looked at, or about 32 bytes that are kept: both time and memory are
+/// linear in the size of the input.
 pub(crate) struct Budget {
     left: u64,
 }
+
+/// Bytes of text for a step.
+const TEXT: usize = 16;
 
 impl Budget {
     /// Steps for `bytes` bytes of debug information about `code` bytes of code.
@@ -36,6 +42,14 @@ impl Budget {
         Budget {
             left: 1_000_000 + 16 * (bytes as u64 + code),
         }
+    }
+
+    /// Takes the steps of a text of so many bytes, which is looked at and maybe kept.
+    ///
+    /// # Errors
+    /// If there are not enough left.
+    pub(crate) fn take_text(&mut self, len: usize) -> Result<(), Refusal> {
+        self.take(1 + (len / TEXT) as u64)
     }
 
     /// Takes so many steps.

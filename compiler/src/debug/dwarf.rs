@@ -62,7 +62,7 @@ impl<'a> Dwarf<'a> {
                     Arc::clone(abbreviations.entry(offset).or_insert(Arc::new(new)))
                 }
             };
-            let unit = read_unit(&dwarf.sections, header, known)?;
+            let unit = read_unit(&dwarf.sections, header, known, budget)?;
             dwarf.units.extend(unit);
         }
         Ok(dwarf)
@@ -159,6 +159,7 @@ fn read_unit<'a>(
     sections: &gimli::Dwarf<Slice<'a>>,
     header: gimli::UnitHeader<Slice<'a>>,
     abbreviations: Arc<Abbreviations>,
+    budget: &mut Budget,
 ) -> Result<Option<Unit<'a>>, Refusal> {
     if !matches!(
         header.type_(),
@@ -196,6 +197,7 @@ fn read_unit<'a>(
             return Ok(None);
         }
     }
+    budget.take(root.attrs().len() as u64)?;
     let mut lines = None;
     for attr in root.attrs() {
         match (attr.name(), attr.value()) {
@@ -220,9 +222,14 @@ fn read_unit<'a>(
     // These need the bases.
     for attr in root.attrs() {
         match attr.name() {
-            constants::DW_AT_name => unit.name = sections.attr_string(&unit, attr.value()).ok(),
-            constants::DW_AT_comp_dir => {
-                unit.comp_dir = sections.attr_string(&unit, attr.value()).ok();
+            constants::DW_AT_name | constants::DW_AT_comp_dir => {
+                let text = sections.attr_string(&unit, attr.value()).ok();
+                // Units may share a long one.
+                budget.take_text(text.map_or(0, |text| text.len()))?;
+                match attr.name() {
+                    constants::DW_AT_name => unit.name = text,
+                    _ => unit.comp_dir = text,
+                }
             }
             constants::DW_AT_low_pc => {
                 let address = sections.attr_address(&unit, attr.value())?;

@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use cwasm_format::lines::{self, Function, Site};
 
-use super::modules::{Code, Modules};
+use super::modules::{Code, Modules, left_out};
 use super::scopes::Scope;
-use super::source::Position;
+use super::source::{Position, Source};
 use crate::module::Module;
 use crate::work::CompiledFunction;
 
@@ -68,14 +68,21 @@ impl<'a> Building<'_, 'a> {
         // What was added to a module is nobody's.
         let start = code.start(module, body);
         let in_code = start.unwrap_or(0).saturating_sub(code.start);
-        let source = &self.modules.all[number as usize].source;
+        let known = &mut self.modules.all[number as usize];
         let mut sites: Vec<Site> = Vec::new();
         for offset in places(compiled).into_iter().filter(|_| start.is_some()) {
             let origins = compiled.origins.as_ref();
             let wasm_offset = origins.and_then(|origins| origins.find(offset));
             let wasm_offset = code.offset(body, wasm_offset.unwrap_or(0));
             let address = in_code.saturating_add(wasm_offset);
+            let source = &known.source;
             source.find(address, &mut self.chain, &mut self.scopes);
+            // Each place may be in many functions that were inlined into each other.
+            if let Err(refusal) = known.budget.take(1 + self.chain.len() as u64) {
+                self.modules.warnings.push(left_out(module, &refusal));
+                known.source = Source::default();
+                self.chain.clear();
+            }
             sites.push(Site {
                 offset,
                 wasm_offset,

@@ -18,3 +18,5 @@ mod rows;
 mod scopes;
 mod source;
 mod texts;
+#[cfg(test)]
+mod tests;

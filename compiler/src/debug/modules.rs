@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::budget::Budget;
+use super::budget::{Budget, Refusal};
 use super::dwarf::Dwarf;
 use super::source::Source;
 use super::texts::{TextId, Texts};
@@ -71,17 +71,19 @@ impl<'a> Modules<'a> {
                 known.dwarf = (!dwarf.units.is_empty()).then_some(dwarf);
                 known.source = source;
             }
-            Err(refusal) => {
-                let module = match &*module.name {
-                    "" => format!("the core module at offset {:#x}", module.offset),
-                    name => format!("core module `{}`", cwasm_format::escape::name(name)),
-                };
-                let warning = format!("the debug information of {module} is left out: {refusal}");
-                self.warnings.push(warning);
-            }
+            Err(refusal) => self.warnings.push(left_out(module, &refusal)),
         }
         known
     }
+}
+
+/// Says that the debug information of a module is not used, and why.
+pub(super) fn left_out(module: &Module<'_>, refusal: &Refusal) -> String {
+    let module = match &*module.name {
+        "" => format!("the core module at offset {:#x}", module.offset),
+        name => format!("core module `{}`", cwasm_format::escape::name(name)),
+    };
+    format!("the debug information of {module} is left out: {refusal}")
 }
 
 /// The code section of a module, as its debug information knows it.

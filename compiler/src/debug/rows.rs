@@ -131,7 +131,7 @@ fn program(
         let file = match files.get(&number) {
             Some(file) => *file,
             None => {
-                let path = path(dwarf, unit, header, number);
+                let path = path(dwarf, unit, header, number, budget)?;
                 let file = texts.add_bytes(&path);
                 files.insert(number, file);
                 file
@@ -193,33 +193,40 @@ pub(super) fn files(
     let header = program.header();
     let count = header.file_names().len() as u64 + 1;
     budget.take(count + header.include_directories().len() as u64)?;
-    let paths = (0..count).map(|number| path(dwarf, unit, header, number));
-    Ok(paths.map(|path| texts.add_bytes(&path)).collect())
+    let mut files = Vec::new();
+    for number in 0..count {
+        let path = path(dwarf, unit, header, number, budget)?;
+        files.push(texts.add_bytes(&path));
+    }
+    Ok(files)
 }
 
 /// The path of a file of a line number program: absolute, if the debug information says so.
+///
+/// # Errors
+/// If it takes too many steps: many files may share a long text.
 fn path(
     dwarf: &Dwarf<'_>,
     unit: &gimli::Unit<Slice<'_>>,
     header: &LineProgramHeader<Slice<'_>>,
     number: u64,
-) -> Vec<u8> {
+    budget: &mut Budget,
+) -> Result<Vec<u8>, Refusal> {
     let Some(file) = header.file(number) else {
-        return Vec::new();
+        return Ok(Vec::new());
     };
     let text = |value| dwarf.sections.attr_string(unit, value).ok();
-    let mut path = Vec::new();
-    if let Some(folder) = unit.comp_dir {
-        join(&mut path, folder.slice());
-    }
     // Folder 0 of version 4 and before is the unit's own.
-    if let Some(folder) = file.directory(header).and_then(text) {
-        join(&mut path, folder.slice());
+    let folder = file.directory(header).and_then(text);
+    let mut path = Vec::new();
+    for part in [unit.comp_dir, folder, text(file.path_name())] {
+        let Some(part) = part else {
+            continue;
+        };
+        budget.take_text(part.len())?;
+        join(&mut path, part.slice());
     }
-    if let Some(name) = text(file.path_name()) {
-        join(&mut path, name.slice());
-    }
-    path
+    Ok(path)
 }
 
 /// Appends a path, which takes the other's place if it is absolute.

@@ -8,7 +8,7 @@ use gimli::{AttributeValue, DebugInfoOffset, UnitOffset, constants};
 
 use super::budget::{Budget, Refusal};
 use super::demangle::demangle;
-use super::dwarf::{Dwarf, Entry, Value};
+use super::dwarf::{Dwarf, Entry, Slice, Value};
 use super::rows::{Place, files};
 use super::texts::{TextId, Texts};
 
@@ -78,6 +78,7 @@ impl Scopes {
             budget,
             scopes: Scopes::default(),
             names: HashMap::new(),
+            decoded: HashMap::new(),
         };
         for unit in 0..dwarf.units.len() {
             reading.unit(unit)?;
@@ -150,6 +151,8 @@ struct Reading<'r, 'a> {
     scopes: Scopes,
     /// The names of entries that others refer to.
     names: HashMap<DebugInfoOffset, TextId>,
+    /// Names as toolchains encode them, decoded.
+    decoded: HashMap<&'a [u8], TextId>,
 }
 
 impl<'a> Reading<'_, 'a> {
@@ -263,8 +266,7 @@ impl<'a> Reading<'_, 'a> {
             match attr.name() {
                 constants::DW_AT_linkage_name | constants::DW_AT_MIPS_linkage_name => {
                     let name = self.dwarf.sections.attr_string(unit, attr.value())?;
-                    let name = name.to_string_lossy();
-                    return Ok(self.texts.add(&demangle(&name)));
+                    return self.demangled(name);
                 }
                 constants::DW_AT_name => plain = Some(attr.value()),
                 constants::DW_AT_abstract_origin | constants::DW_AT_specification => {
@@ -281,10 +283,24 @@ impl<'a> Reading<'_, 'a> {
         match plain {
             Some(plain) if named == TextId::NONE => {
                 let name = self.dwarf.sections.attr_string(unit, plain)?;
+                self.budget.take_text(name.len())?;
                 Ok(self.texts.add_bytes(name.slice()))
             }
             _ => Ok(named),
         }
+    }
+
+    /// A name that the toolchain has encoded, decoded.
+    fn demangled(&mut self, name: Slice<'a>) -> Result<TextId, Refusal> {
+        self.budget.take_text(name.len())?;
+        if let Some(known) = self.decoded.get(name.slice()) {
+            return Ok(*known);
+        }
+        // Much more work than to look at it.
+        self.budget.take(64 + name.len() as u64)?;
+        let text = self.texts.add(&demangle(&name.to_string_lossy()));
+        self.decoded.insert(name.slice(), text);
+        Ok(text)
     }
 
     /// The name of the entry that a value refers to.

@@ -44,6 +44,10 @@ fn beside(artifact: &[u8]) -> Option<DebugInfo> {
     let path = sys::maps::file_at(artifact.as_ptr().addr())?;
     let mut name = path.into_os_string();
     name.push(".debug");
+    // Opening a pipe would wait for who writes to it.
+    if !std::fs::metadata(&name).ok()?.is_file() {
+        return None;
+    }
     let file = std::fs::read(name).ok()?;
     if build_id(&file)? != id {
         return None;

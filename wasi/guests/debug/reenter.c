@@ -5,8 +5,8 @@ __attribute__((import_module("host"), import_name("call"))) int32_t host_call(in
 
 static int32_t calls;
 
-__attribute__((noinline)) static int32_t scaled(int32_t value, int32_t by) {
-    int32_t product = value * by;
+__attribute__((noinline)) int32_t scaled(int32_t value, int32_t by) {
+    volatile int32_t product = value * by;
     if (value < 0)
         __builtin_trap();
     calls += 1;

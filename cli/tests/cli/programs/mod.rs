@@ -1,5 +1,6 @@
 //! Programs of WASI, run by the command: those of `wasi/guests`.
 
+mod debug;
 mod exceptions;
 mod files;
 mod greed;

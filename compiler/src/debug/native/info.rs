@@ -67,6 +67,19 @@ pub(super) fn add(
     Ok(())
 }
 
+/// Entries inside of each other at most, as they are written by a recursive function. Deeper ones
+/// are left out.
+const MAX_NESTING: usize = 512;
+
+/// Steps of an entry that is made.
+const NEW_ENTRY: u64 = 8;
+
+/// Steps of giving an entry so many attributes, each of which is compared with those before.
+fn attributes_steps(count: usize) -> u64 {
+    let count = count as u64;
+    1 + 2 * count + count * count / 32
+}
+
 /// A unit that is kept.
 struct Kept {
     /// Its number in the module.
@@ -120,7 +133,7 @@ impl<'a> Adding<'_, '_, 'a> {
             if !entries.read_entry(&mut entry)? {
                 continue;
             }
-            self.budget.take(1 + entry.attrs().len() as u64)?;
+            self.budget.take(NEW_ENTRY + entry.attrs().len() as u64)?;
             if left_out.is_some_and(|above| depth > above) {
                 continue;
             }
@@ -139,7 +152,7 @@ impl<'a> Adding<'_, '_, 'a> {
                 },
                 tag => is_about_calls(tag),
             };
-            if is_left_out {
+            if is_left_out || parents.len() >= MAX_NESTING {
                 left_out = Some(depth);
                 continue;
             }
@@ -189,7 +202,9 @@ impl<'a> Adding<'_, '_, 'a> {
         let instance = self.instance;
         let unit = &instance.module.units[kept.from].unit;
         let slice = |text: Option<dwarf::Slice<'a>>| text.map_or(&[][..], |text| text.slice());
-        let mut lines = Lines::new(slice(unit.name), slice(unit.comp_dir));
+        let (name, folder) = (slice(unit.name), slice(unit.comp_dir));
+        self.budget.take_text(name.len() + folder.len())?;
+        let mut lines = Lines::new(name, folder);
         let files = files(instance.module, kept.from, self.texts, self.budget)?;
         let mut entries = unit.header.entries_raw(&unit.abbreviations, None)?;
         let mut entry = Entry::null();
@@ -200,7 +215,7 @@ impl<'a> Adding<'_, '_, 'a> {
             if !entries.read_entry(&mut entry)? {
                 continue;
             }
-            self.budget.take(1 + entry.attrs().len() as u64)?;
+            self.budget.take(attributes_steps(entry.attrs().len()))?;
             let Some((_, id)) = next.next_if(|(kept, _)| *kept == offset) else {
                 continue;
             };
@@ -222,8 +237,7 @@ impl<'a> Adding<'_, '_, 'a> {
         }
         for function in &kept.functions {
             let places = &instance.places[*function];
-            self.budget.take(places.code.len() as u64)?;
-            lines.add(places, instance.source, self.texts);
+            lines.add(places, instance.source, self.texts, self.budget)?;
         }
         let unit = self.dwarf.units.get_mut(kept.id);
         unit.line_program = lines.program;
@@ -277,7 +291,7 @@ impl<'a> Adding<'_, '_, 'a> {
                     };
                     let file = number.and_then(|number| files.get(usize::try_from(number).ok()?));
                     if let Some(file) = file {
-                        let file = lines.file(*file, self.texts);
+                        let file = lines.file(*file, self.texts, self.budget)?;
                         self.set(at, name, AttributeValue::FileIndex(Some(file)));
                     }
                 }
@@ -348,7 +362,7 @@ impl<'a> Adding<'_, '_, 'a> {
             | From::DebugStrOffsetsIndex(_) => {
                 let text = module.sections.attr_string(unit, *value)?;
                 // Equal ones are there once, but each is compared.
-                self.budget.take(1 + text.len() as u64 / 16)?;
+                self.budget.take_text(text.len())?;
                 AttributeValue::StringRef(self.dwarf.strings.add(text.slice()))
             }
             _ => return Ok(None),

@@ -5,10 +5,14 @@ use std::collections::HashMap;
 use gimli::LineEncoding;
 use gimli::write::{Address, FileId, LineProgram, LineString};
 
+use super::super::budget::{Budget, Refusal};
 use super::super::source::Source;
 use super::super::texts::{TextId, Texts};
 use super::ENCODING;
 use super::places::Places;
+
+/// Steps of a row of the table.
+const ROW: u64 = 4;
 
 /// The lines of a unit's functions.
 pub(super) struct Lines {
@@ -28,16 +32,38 @@ impl Lines {
     }
 
     /// The number of a file.
-    pub(super) fn file(&mut self, file: TextId, texts: &Texts) -> FileId {
-        let program = &mut self.program;
-        *self.files.entry(file).or_insert_with(|| {
-            let folder = program.default_directory();
-            program.add_file(text(texts.get(file).as_bytes()), folder, None)
-        })
+    ///
+    /// # Errors
+    /// If that takes too many steps: each unit has its own list.
+    pub(super) fn file(
+        &mut self,
+        file: TextId,
+        texts: &Texts,
+        budget: &mut Budget,
+    ) -> Result<FileId, Refusal> {
+        if let Some(known) = self.files.get(&file) {
+            return Ok(*known);
+        }
+        let path = texts.get(file).as_bytes();
+        budget.take_text(path.len())?;
+        let folder = self.program.default_directory();
+        let id = self.program.add_file(text(path), folder, None);
+        self.files.insert(file, id);
+        Ok(id)
     }
 
     /// Adds the lines of a function.
-    pub(super) fn add(&mut self, places: &Places<'_>, source: &Source, texts: &Texts) {
+    ///
+    /// # Errors
+    /// If they take too many steps: many units may say that a function is theirs.
+    pub(super) fn add(
+        &mut self,
+        places: &Places<'_>,
+        source: &Source,
+        texts: &Texts,
+        budget: &mut Budget,
+    ) -> Result<(), Refusal> {
+        budget.take(places.code.len() as u64)?;
         let start = places.native.start;
         self.program.begin_sequence(Some(Address::Constant(start)));
         let mut last = None;
@@ -56,7 +82,8 @@ impl Lines {
                 continue;
             }
             last = Some((row.place, row.is_stmt));
-            let file = self.file(row.place.file, texts);
+            budget.take(ROW)?;
+            let file = self.file(row.place.file, texts, budget)?;
             let next = self.program.row();
             next.address_offset = address - start;
             next.file = file;
@@ -66,6 +93,7 @@ impl Lines {
             self.program.generate_row();
         }
         self.program.end_sequence(places.native.end - start);
+        Ok(())
     }
 }
 

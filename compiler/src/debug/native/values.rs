@@ -16,6 +16,9 @@ use crate::work::origins::{Value, ValuePlace};
 /// Where a `VmMemory` has its address.
 const BASE: u64 = std::mem::offset_of!(VmMemory, base) as u64;
 
+/// Steps of a part of the code in which a variable is somewhere.
+const LOCATION: u64 = 12;
+
 /// Where a module says that a variable is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Variable {
@@ -137,7 +140,7 @@ fn overlaps(
         .map(|other| other.start.max(range.start)..other.end.min(range.end))
         .filter(|part| !part.is_empty())
         .collect();
-    budget.take(1 + found.len() as u64)?;
+    budget.take(1 + LOCATION * found.len() as u64)?;
     Ok(found)
 }
 
