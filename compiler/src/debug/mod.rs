@@ -17,6 +17,6 @@ pub(crate) mod native;
 mod rows;
 mod scopes;
 mod source;
-mod texts;
 #[cfg(test)]
 mod tests;
+mod texts;

@@ -68,9 +68,21 @@ fn what_is_shared_by_thousands_is_refused() {
         ("ranges of functions", hostile::ranges(0x2e), [true, true]),
         ("folders of files", hostile::folders(), [true, true]),
         ("line programs", hostile::line_programs(), [true, true]),
-        ("abbreviations", hostile::abbreviations(), [true, true]),
-        ("attributes without bytes", hostile::attributes(), [true, true]),
-        ("names of attributes", hostile::attribute_names(), [false, true]),
+        (
+            "abbreviations",
+            hostile::overlapping_abbreviations(),
+            [true, true],
+        ),
+        (
+            "attributes without bytes",
+            hostile::attributes(),
+            [true, true],
+        ),
+        (
+            "names of attributes",
+            hostile::attribute_names(),
+            [false, true],
+        ),
     ] {
         assert_eq!(refusals(name, &sections), expected, "{name}");
     }
@@ -106,14 +118,38 @@ fn what_is_not_well_formed_is_left_out() {
         ("version 1", info(&|info| info[4] = 1), true),
         ("version 6", info(&|info| info[4] = 6), true),
         ("an endless unit", info(&|info| info[..4].fill(0xef)), true),
-        ("a reserved length", info(&|info| info[..4].copy_from_slice(&[0xf0, 0xff, 0xff, 0xff])), true),
-        ("a unit without a header", info(&|info| info.truncate(7)), true),
-        ("a unit without entries", info(&|info| info.truncate(11)), true),
+        (
+            "a reserved length",
+            info(&|info| info[..4].copy_from_slice(&[0xf0, 0xff, 0xff, 0xff])),
+            true,
+        ),
+        (
+            "a unit without a header",
+            info(&|info| info.truncate(7)),
+            true,
+        ),
+        (
+            "a unit without entries",
+            info(&|info| info.truncate(11)),
+            true,
+        ),
         ("no abbreviations", plain[1..].to_vec(), true),
-        ("abbreviations elsewhere", info(&|info| info[6] = 0xff), true),
+        (
+            "abbreviations elsewhere",
+            info(&|info| info[6] = 0xff),
+            true,
+        ),
         ("addresses of 3 bytes", info(&|info| info[10] = 3), true),
-        ("an unknown abbreviation", info(&|info| info[11] = 0x7f), true),
-        ("a number without end", info(&|info| info[11..].fill(0xff)), true),
+        (
+            "an unknown abbreviation",
+            info(&|info| info[11] = 0x7f),
+            true,
+        ),
+        (
+            "a number without end",
+            info(&|info| info[11..].fill(0xff)),
+            true,
+        ),
     ] {
         let [lines, native] = refusals(name, &sections);
         assert_eq!((lines, native), (is_refused, is_refused), "{name}");
