@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueEnum};
 use cwasm_compiler::{DEFAULT_TARGET, Features, OptLevel, Options};
 use cwasm_format::cpu::CpuLevel;
@@ -72,6 +72,12 @@ pub(crate) struct CompileArgs {
     /// Let hosts stop the code while it runs.
     #[arg(long)]
     pub(crate) interruptible: bool,
+    /// Show what the time went to, by stage and by function, the slowest first.
+    #[arg(long)]
+    pub(crate) time: bool,
+    /// With --time: print JSON, of all functions.
+    #[arg(long, requires = "time")]
+    pub(crate) json: bool,
     /// How accesses to linear memories are kept in bounds: `guard` reserves more than 4 GiB of
     /// address space for each memory, `check` compares each access with the memory's size.
     #[arg(long, value_name = "HOW", value_enum, default_value = "guard")]
@@ -95,6 +101,35 @@ pub(crate) struct BuildLimits {
     /// Binaries have no such limit.
     #[arg(long, value_name = "BYTES", value_parser = size, default_value = "256K")]
     pub(crate) text_limit: u64,
+}
+
+// Profiles. (Documentation would become that of each command.)
+#[derive(Debug, clap::Args)]
+pub(crate) struct ProfileArgs {
+    /// Write a profile of the guest's functions: `.json` (for profiler.firefox.com and
+    /// speedscope.app), `.svg` (a flame graph), `.html` (a page with it) or `.folded` (a line for
+    /// each stack). Artifacts have the names of functions if they were compiled with `--debug`.
+    #[arg(long, value_name = "FILE", value_parser = profile_file())]
+    pub(crate) profile: Option<PathBuf>,
+    /// The time between samples of the profile: `1ms`, `0.5ms`.
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1ms", requires = "profile")]
+    pub(crate) profile_interval: Duration,
+    /// The time that the profile measures: `cpu`, in which threads run, or `wall`, also that in
+    /// which they wait.
+    #[arg(
+        long,
+        value_name = "CLOCK",
+        value_enum,
+        default_value = "cpu",
+        requires = "profile"
+    )]
+    pub(crate) profile_clock: ProfileClock,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum ProfileClock {
+    Cpu,
+    Wall,
 }
 
 /// Run a program (a component that exports `wasi:cli/run`), or call a function of a component.
@@ -129,6 +164,12 @@ pub(crate) struct RunArgs {
     /// Let each memory of the program grow to at most so many bytes: `64M`, `2G`.
     #[arg(long, value_name = "BYTES", value_parser = size)]
     pub(crate) max_memory: Option<u64>,
+    /// If the program traps, write its memories, globals and stack to this file, which debuggers of
+    /// WebAssembly read. An artifact must have been compiled with `--debug` to have globals in it.
+    #[arg(long, value_name = "CORE")]
+    pub(crate) coredump: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) profile: ProfileArgs,
     #[command(flatten)]
     pub(crate) limits: BuildLimits,
 }
@@ -177,16 +218,25 @@ pub(crate) struct ServeArgs {
     /// format of Prometheus.
     #[arg(long, value_name = "ADDR")]
     pub(crate) metrics: Option<std::net::SocketAddr>,
+    /// Write a core dump to a file in this folder when an instance traps, as `run --coredump` does:
+    /// its memories, globals and stack, with all secrets in them.
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) coredumps: Option<PathBuf>,
+    /// Core dumps that are written, at most.
+    #[arg(long, value_name = "N", default_value = "10")]
+    pub(crate) max_coredumps: usize,
     /// Write a line for each request to standard error.
     #[arg(long)]
     pub(crate) log: bool,
+    #[command(flatten)]
+    pub(crate) profile: ProfileArgs,
     #[command(flatten)]
     pub(crate) grants: Grants,
     #[command(flatten)]
     pub(crate) limits: BuildLimits,
 }
 
-/// Show the kind, needs, imports and exports of a file.
+/// Show the kind, needs, imports and exports of a file, what takes its bytes, or its machine code.
 #[derive(Debug, clap::Args)]
 pub(crate) struct InspectArgs {
     /// An artifact, which may be for another machine, or a component or core module (binary or
@@ -196,6 +246,26 @@ pub(crate) struct InspectArgs {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    /// Show what takes the bytes of the artifact: by use, core module, crate or namespace, and
+    /// function. A component is compiled first, with `--debug`.
+    #[arg(long)]
+    pub(crate) sizes: bool,
+    /// Count functions that differ in the arguments of generics or templates only as one.
+    #[arg(long, requires = "sizes")]
+    pub(crate) merge_generics: bool,
+    /// The most rows of each table of --sizes.
+    #[arg(long, value_name = "N", default_value = "20", requires = "sizes")]
+    pub(crate) top: usize,
+    /// Also write a page with a treemap of the sizes, which needs no other file.
+    #[arg(long, value_name = "FILE", requires = "sizes")]
+    pub(crate) html: Option<PathBuf>,
+    /// Show the machine code of a function: its name, a part of one that no other has, its number
+    /// (`#12`) or a text offset in it (`0x1a40`). A component is compiled first, with `--debug`.
+    #[arg(long, value_name = "FUNC", conflicts_with = "sizes")]
+    pub(crate) disassemble: Option<String>,
+    /// What the artifact was compiled from: its operators are shown with the machine code.
+    #[arg(long, value_name = "FILE", requires = "disassemble")]
+    pub(crate) wasm: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) limits: BuildLimits,
 }
@@ -318,6 +388,7 @@ impl CompileArgs {
                 Debug::Inside => cwasm_compiler::Debug::Inside,
                 Debug::Split => cwasm_compiler::Debug::Split,
             },
+            time: self.time,
             interruptible: self.interruptible,
             bounds: match self.bounds {
                 Bounds::Guard => cwasm_compiler::Bounds::Guard,
@@ -418,6 +489,20 @@ fn size(text: &str) -> Result<u64, String> {
     number
         .checked_mul(scale)
         .ok_or_else(|| "more bytes than can be counted".to_owned())
+}
+
+/// A file whose extension says the format of a profile.
+fn profile_file() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| match cwasm_profile::Format::of(&path) {
+        Some(_) => Ok(path),
+        None => {
+            let known = cwasm_profile::Format::ALL.iter();
+            let known: Vec<_> = known
+                .map(|(extension, _)| format!(".{extension}"))
+                .collect();
+            Err(format!("expected a file that ends in {}", known.join(", ")))
+        }
+    })
 }
 
 fn cpu_level() -> impl TypedValueParser<Value = CpuLevel> {

@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::args::{CompileArgs, Debug, Emit};
 use crate::input::{self, Input};
 use crate::limits::Limits;
-use crate::output;
+use crate::{output, time};
 
 /// The destination of the output.
 enum Target {
@@ -34,6 +34,10 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<()> {
         output::check_takes_binary()?;
     }
     let debug_file = debug_file(args, &target)?;
+    if args.json && matches!(target, Target::Stdout) {
+        let message = "found -o -, expected another output: standard output is for JSON (--json)";
+        return Err(Error::msg(message));
+    }
     let wasm = input.read_program(args.limits.text_limit)?;
     let start = Instant::now();
     let bar = progress_bar();
@@ -45,6 +49,7 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<()> {
     });
     bar.finish_and_clear();
     let compiled = compiled.map_err(|error| input::cannot_compile(name, error))?;
+    let taken = start.elapsed();
     for warning in &compiled.warnings {
         output::note(&format!("warning: {warning}"));
     }
@@ -66,7 +71,15 @@ pub(crate) fn compile(args: &CompileArgs) -> Result<()> {
         compiled.bytes.len(),
         start.elapsed().as_secs_f64(),
     ));
-    Ok(())
+    match (args.time, args.json, &target) {
+        (false, ..) => Ok(()),
+        (true, true, _) => output::print_json(&time::json(&compiled.stats, taken)?),
+        (true, false, Target::File(_)) => output::print(&time::table(&compiled.stats, taken)),
+        (true, false, Target::Stdout) => {
+            output::note(time::table(&compiled.stats, taken).trim_end());
+            Ok(())
+        }
+    }
 }
 
 fn write(target: &Target, bytes: &[u8], emit: Emit) -> Result<()> {

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use cwasm::{Error, Result};
+use cwasm_compiler::Options;
 use cwasm_format::Artifact;
 use cwasm_format::cpu::feature_names;
 use cwasm_format::describe::{Description, Extern};
@@ -13,11 +14,11 @@ use cwasm_format::imports::core_type::{self, Limits};
 use serde::Serialize;
 use zerocopy::IntoBytes as _;
 
-use crate::args::InspectArgs;
-use crate::input::{Input, Kind, Name};
+use crate::args::{InspectArgs, default_options};
+use crate::input::{self, Input, Kind, Name};
 use crate::limits;
 use crate::surface::{self, ItemKind, Surface};
-use crate::{output, world};
+use crate::{disassemble, output, sizes, world};
 
 /// The command's output.
 #[derive(Serialize)]
@@ -74,13 +75,32 @@ impl From<&Extern> for Annotations {
     }
 }
 
-/// Prints the kind, needs, imports and exports of a file.
+/// Prints the kind, needs, imports and exports of a file, or what else is asked for.
 pub(crate) fn inspect(args: &InspectArgs) -> Result<()> {
     let _limits = limits::Limits::start(&args.limits)?;
     let input = Input::open(&args.file)?;
     let name = input.name;
+    let is_inside = args.sizes || args.disassemble.is_some();
     match input.kind() {
-        Kind::Artifact => artifact(name, &input.read()?, args.json),
+        Kind::Artifact => {
+            let bytes = Aligned::new(&input.read()?);
+            let artifact = bytes.artifact(name)?;
+            match is_inside {
+                true => inside(name, &artifact, None, args),
+                false => show(name, &artifact, args.json),
+            }
+        }
+        Kind::Wasm | Kind::Text if is_inside => {
+            let wasm = input.read_program(args.limits.text_limit)?;
+            let options = Options {
+                debug: cwasm_compiler::Debug::Inside,
+                ..default_options()
+            };
+            let compiled = cwasm_compiler::compile(&wasm, &options)
+                .map_err(|error| input::cannot_compile(name, error))?;
+            let bytes = Aligned::new(&compiled.bytes);
+            inside(name, &bytes.artifact(name)?, Some(&wasm), args)
+        }
         Kind::Wasm | Kind::Text => {
             let wasm = input.read_wasm(args.limits.text_limit)?;
             crate::outline::inspect(name, &wasm, args.json)
@@ -88,21 +108,53 @@ pub(crate) fn inspect(args: &InspectArgs) -> Result<()> {
     }
 }
 
-fn artifact(name: Name<'_>, bytes: &[u8], json: bool) -> Result<()> {
+/// Prints sizes or machine code of an artifact; `wasm` is what it was compiled from just now.
+fn inside(
+    name: Name<'_>,
+    artifact: &Artifact<'_>,
+    wasm: Option<&[u8]>,
+    args: &InspectArgs,
+) -> Result<()> {
+    if let Some(func) = &args.disassemble {
+        return disassemble::disassemble((name, artifact), func, wasm, args);
+    }
+    let compiled = "the file was compiled for this, with --debug: sizes are those of its artifact";
+    let notes = wasm.map(|_| compiled.to_owned());
+    sizes::sizes(name, artifact, args, notes.into_iter().collect())
+}
+
+/// The bytes of an artifact, aligned, because records are read in place.
+struct Aligned {
+    words: Vec<u128>,
+    len: usize,
+}
+
+impl Aligned {
+    fn new(bytes: &[u8]) -> Aligned {
+        let mut words = vec![0u128; bytes.len().div_ceil(size_of::<u128>())];
+        words.as_mut_bytes()[..bytes.len()].copy_from_slice(bytes);
+        Aligned {
+            words,
+            len: bytes.len(),
+        }
+    }
+
+    fn artifact(&self, name: Name<'_>) -> Result<Artifact<'_>> {
+        Artifact::inspect(&self.words.as_bytes()[..self.len])
+            .map_err(|error| Error::from(error).context(format!("cannot inspect {name}")))
+    }
+}
+
+fn show(name: Name<'_>, artifact: &Artifact<'_>, json: bool) -> Result<()> {
     let context = || format!("cannot inspect {name}");
-    // Records are read in place, so the bytes must be aligned.
-    let mut aligned = vec![0u128; bytes.len().div_ceil(size_of::<u128>())];
-    aligned.as_mut_bytes()[..bytes.len()].copy_from_slice(bytes);
-    let artifact = Artifact::inspect(&aligned.as_bytes()[..bytes.len()])
-        .map_err(|error| Error::from(error).context(context()))?;
     let description = match artifact.section(SectionId::Describe) {
         [] => Description::default(),
         bytes => {
             Description::decode(bytes).map_err(|error| Error::from(error).context(context()))?
         }
     };
-    let surface = Surface::of_artifact(&artifact, &description);
-    let facts = facts(&artifact, &surface);
+    let surface = Surface::of_artifact(artifact, &description);
+    let facts = facts(artifact, &surface);
     if json {
         return output::print_json(&serde_json::to_string_pretty(&facts)?);
     }

@@ -69,12 +69,17 @@ impl Drop for Limits {
 }
 
 impl Timeout {
-    /// Exits, as the command `timeout` does, if this is not dropped in time.
+    /// Exits, as the command `timeout` does, if this is not dropped in time. Calls `before_exit`
+    /// before.
     ///
     /// # Errors
     /// As [`Limits::start`].
-    pub(crate) fn start(limit: Duration) -> Result<Timeout> {
+    pub(crate) fn start(
+        limit: Duration,
+        before_exit: impl FnOnce() + Send + 'static,
+    ) -> Result<Timeout> {
         let time = Watched::start(limit, move || {
+            before_exit();
             exit_with(
                 EXIT_TIMEOUT,
                 format_args!("the program has not ended after {limit:?} (--timeout)"),

@@ -7,7 +7,11 @@
 mod allocator;
 mod args;
 mod bench;
+mod code;
 mod compile;
+mod coredump;
+mod disassemble;
+mod elf;
 mod grants;
 mod input;
 mod inspect;
@@ -17,10 +21,13 @@ mod load;
 mod open_files;
 mod outline;
 mod output;
+mod profile;
 mod run;
 #[cfg(feature = "http")]
 mod serve;
+mod sizes;
 mod surface;
+mod time;
 mod value;
 mod wasi;
 mod world;

@@ -15,6 +15,9 @@ const EXIT_TRAP: u8 = 134;
 /// The most characters of an error's line that are shown.
 const MAX_LINE: usize = 600;
 
+/// The most characters of a name in a row of a table.
+const MAX_NAME: usize = 100;
+
 /// Prints text to standard output.
 ///
 /// # Errors
@@ -105,6 +108,15 @@ fn shortened(line: &str) -> Cow<'_, str> {
     match line.char_indices().nth(MAX_LINE) {
         Some((end, _)) => format!("{}...", &line[..end]).into(),
         None => line.into(),
+    }
+}
+
+/// A name for a row of a table: on one line, of limited length.
+pub(crate) fn short_name(name: &str) -> String {
+    let escaped = escape::name(name).to_string();
+    match escaped.char_indices().nth(MAX_NAME) {
+        Some((end, _)) => format!("{}...", &escaped[..end]),
+        None => escaped,
     }
 }
 

@@ -14,9 +14,10 @@ use crate::input::Name;
 use crate::invoke::Call;
 use crate::limits::Timeout;
 use crate::load::{linked, open};
+use crate::profile::Profiling;
 use crate::surface::{Surface, functions};
 use crate::wasi::Version;
-use crate::{invoke, open_files, output, value, wasi};
+use crate::{coredump, invoke, open_files, output, value, wasi};
 
 /// The export that makes a component a program.
 pub(crate) const WASI_RUN: &str = "wasi:cli/run@";
@@ -87,16 +88,37 @@ fn started(
         limits.memory_size(bytes);
         store.set_limits(limits);
     }
-    let _timeout = args.timeout.map(Timeout::start).transpose()?;
+    store.keep_failed_instances(args.coredump.is_some());
+    let profiling = Profiling::start(&args.profile, &args.file)?;
+    if let Some(profiling) = &profiling {
+        profiling.end_on_signals()?;
+    }
+    let _timeout = args.timeout.map(|limit| {
+        let profiling = profiling.clone();
+        Timeout::start(limit, move || {
+            if let Some(profiling) = profiling {
+                profiling.end();
+            }
+        })
+    });
+    let _timeout = _timeout.transpose()?;
     end_with_a_broken_pipe();
     let component = linked.component();
     let result = wait(component, linked.instantiate_async(&mut store));
     let result = result.and_then(|instance| run(&mut store, instance));
+    if let Some(profiling) = profiling {
+        profiling.end();
+    }
     let code = match result {
         Ok(code) => code,
         Err(error) => match error.downcast_ref::<Exit>() {
             Some(exit) => exit.code,
-            None => return Err(error),
+            None => {
+                if let Some(to) = &args.coredump {
+                    coredump::write(&store, &error, &args.file, to);
+                }
+                return Err(error);
+            }
         },
     };
     // The system takes back at once what it would take long to take apart.

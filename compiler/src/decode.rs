@@ -7,11 +7,12 @@
 use wasmparser::component_types::ComponentEntityType;
 use wasmparser::types::TypesRef;
 use wasmparser::{
-    ComponentAlias, ComponentExternalKind, ComponentName, ComponentOuterAliasKind, DataKind,
-    ElementKind, Encoding, Parser, Payload, TableInit, TypeRef, ValidPayload, Validator,
+    ComponentExternalKind, DataKind, ElementKind, Encoding, Parser, Payload, TableInit, TypeRef,
+    ValidPayload, Validator,
 };
 
 use crate::component::concurrent;
+use crate::component::debug_names::DebugNames;
 use crate::component::declared::DeclaredModule;
 use crate::component::names::ExternName;
 use crate::component::types::{ResourcePaths, ResourceRef, TypeBuilder};
@@ -35,7 +36,18 @@ pub(crate) struct Decoded<'a> {
 /// A module or component that is being read.
 enum Frame<'a> {
     Module(Box<Module<'a>>),
-    Component(Component<'a>),
+    Component(Component<'a>, Named<'a>),
+}
+
+/// The names that a component gives, and the indices of what has a name. The section of names may
+/// come last.
+#[derive(Default)]
+struct Named<'a> {
+    names: DebugNames<'a>,
+    /// Module index of each core module that is defined here.
+    modules: Vec<(u32, ModuleId)>,
+    /// Component index of each component that is defined here, with its place in the items.
+    components: Vec<(u32, usize)>,
 }
 
 /// Decodes `bytes`, which must outlive what is compiled from them.
@@ -66,37 +78,38 @@ pub(crate) fn decode(bytes: &[u8], features: Features) -> Result<Decoded<'_>> {
                 range,
                 ..
             } => {
-                stack.push(Frame::Module(Box::new(Module {
-                    offset: range.start,
+                let module = Module {
+                    range: range.start..range.end,
                     ..Module::default()
-                })));
+                };
+                stack.push(Frame::Module(Box::new(module)));
             }
             Payload::Version {
                 encoding: Encoding::Component,
                 range,
                 ..
             } => {
-                stack.push(Frame::Component(Component {
+                let component = Component {
                     items: Vec::new(),
+                    name: "",
                     offset: range.start,
-                    is_named: false,
-                }));
+                };
+                stack.push(Frame::Component(component, Named::default()));
             }
-            Payload::End(_) => end(&mut stack, &mut decoded),
-            Payload::CustomSection(section) if section.name() == "component-name" => {
-                let is_nested = stack.len() > 1;
-                if let Some(Frame::Component(component)) = stack.last_mut()
-                    && !component.is_named
-                {
-                    component.is_named = true;
-                    module_names(component, is_nested, &section, &mut decoded.modules);
+            Payload::End(offset) => {
+                if let Some(Frame::Module(module)) = stack.last_mut() {
+                    module.range.end = offset;
                 }
+                end(&mut stack, &mut decoded, &validator);
             }
             payload => match stack.last_mut() {
                 Some(Frame::Module(module)) => module_payload(module, payload)?,
-                Some(Frame::Component(component)) => {
-                    component_payload(component, payload, &validator, &mut decoded.types)?;
-                }
+                Some(Frame::Component(component, named)) => match payload {
+                    Payload::CustomSection(section) => named.names.read(&section),
+                    payload => {
+                        component_payload(component, payload, &validator, &mut decoded.types)?;
+                    }
+                },
                 None => {}
             },
         }
@@ -105,21 +118,52 @@ pub(crate) fn decode(bytes: &[u8], features: Features) -> Result<Decoded<'_>> {
 }
 
 /// Ends a module or component, which becomes an item of the component around it.
-fn end<'a>(stack: &mut Vec<Frame<'a>>, decoded: &mut Decoded<'a>) {
+fn end<'a>(stack: &mut Vec<Frame<'a>>, decoded: &mut Decoded<'a>, validator: &Validator) {
     let item = match stack.pop() {
         Some(Frame::Module(module)) => {
             decoded.modules.push(*module);
             Item::CoreModule(ModuleId(decoded.modules.len() as u32 - 1))
         }
-        Some(Frame::Component(component)) if stack.is_empty() => {
-            decoded.component = Some(component);
-            return;
+        Some(Frame::Component(mut component, named)) => {
+            name_parts(&mut component, &named, &mut decoded.modules);
+            if stack.is_empty() {
+                decoded.component = Some(component);
+                return;
+            }
+            Item::Component(component)
         }
-        Some(Frame::Component(component)) => Item::Component(component),
         None => return,
     };
-    if let Some(Frame::Component(parent)) = stack.last_mut() {
+    if let (Some(Frame::Component(parent, named)), Some(types)) =
+        (stack.last_mut(), validator.types(0))
+    {
+        // The validator has just counted the item.
+        match &item {
+            Item::CoreModule(id) => named.modules.push((types.module_count() - 1, *id)),
+            _ => {
+                let index = types.component_count() - 1;
+                named.components.push((index, parent.items.len()));
+            }
+        }
         parent.items.push(item);
+    }
+}
+
+/// Gives a component, and the modules and components in it, the names that it has for them.
+fn name_parts<'a>(component: &mut Component<'a>, named: &Named<'a>, modules: &mut [Module<'a>]) {
+    let Named { names, .. } = named;
+    component.name = names.own;
+    for (index, id) in &named.modules {
+        if let Some(name) = names.modules.get(index) {
+            modules[id.0 as usize].name = name;
+        }
+    }
+    for (index, place) in &named.components {
+        if let (Some(name), Item::Component(inner)) =
+            (names.components.get(index), &mut component.items[*place])
+        {
+            inner.name = name;
+        }
     }
 }
 
@@ -287,20 +331,20 @@ fn element(element: wasmparser::Element<'_>) -> Result<Element<'_>> {
     Ok(Element { mode, items })
 }
 
-/// Reads the names of functions and tags. A name section never makes a module invalid: names that
-/// cannot be read are left out.
+/// Reads the names of the module, its functions and tags. A name section never makes a module
+/// invalid: names that cannot be read are left out.
 fn names<'a>(module: &mut Module<'a>, section: &wasmparser::CustomSectionReader<'a>) {
     let wasmparser::KnownCustom::Name(names) = section.as_known() else {
         return;
     };
     for name in names {
         let (map, names, count) = match name {
-            Ok(wasmparser::Name::Module { name, .. }) => {
-                module.name = name.to_owned();
-                continue;
-            }
             Ok(wasmparser::Name::Function(map)) => {
                 (map, &mut module.func_names, module.funcs.len())
+            }
+            Ok(wasmparser::Name::Module { name, .. }) => {
+                module.name = name;
+                continue;
             }
             Ok(wasmparser::Name::Tag(map)) => (map, &mut module.tag_names, module.tags.len()),
             _ => continue,
@@ -312,69 +356,6 @@ fn names<'a>(module: &mut Module<'a>, section: &wasmparser::CustomSectionReader<
             }
         }
     }
-}
-
-/// Bytes of a component's name that become part of the names of all its core modules.
-const MAX_PREFIX: usize = 256;
-
-/// Names the core modules of a component that have no name of their own. Those of a component that
-/// is nested in another one are told apart by its name.
-fn module_names(
-    component: &Component<'_>,
-    is_nested: bool,
-    section: &wasmparser::CustomSectionReader<'_>,
-    modules: &mut [Module<'_>],
-) {
-    let wasmparser::KnownCustom::ComponentName(names) = section.as_known() else {
-        return;
-    };
-    let mut prefix = String::new();
-    let mut ids = None;
-    for name in names {
-        let map = match name {
-            Ok(ComponentName::Component { name, .. }) if is_nested => {
-                prefix = format!("{}/", &name[..name.floor_char_boundary(MAX_PREFIX)]);
-                continue;
-            }
-            Ok(ComponentName::CoreModules(map)) => map,
-            _ => continue,
-        };
-        let ids = ids.get_or_insert_with(|| core_modules(component));
-        for naming in map.into_iter().flatten() {
-            let id = ids.get(naming.index as usize).copied().flatten();
-            let module = id.and_then(|ModuleId(id)| modules.get_mut(id as usize));
-            if let Some(module) = module.filter(|module| module.name.is_empty()) {
-                module.name = format!("{prefix}{}", naming.name);
-            }
-        }
-    }
-}
-
-/// The core modules of a component by their index in it; `None` for those that are defined elsewhere.
-fn core_modules(component: &Component<'_>) -> Vec<Option<ModuleId>> {
-    let modules = component.items.iter().filter_map(|item| match item {
-        Item::CoreModule(id) => Some(Some(*id)),
-        Item::Import {
-            ty: ImportType::Module(_),
-            ..
-        }
-        | Item::Alias(
-            ComponentAlias::InstanceExport {
-                kind: ComponentExternalKind::Module,
-                ..
-            }
-            | ComponentAlias::Outer {
-                kind: ComponentOuterAliasKind::CoreModule,
-                ..
-            },
-        )
-        | Item::Export {
-            kind: ComponentExternalKind::Module,
-            ..
-        } => Some(None),
-        _ => None,
-    });
-    modules.collect()
 }
 
 fn component_payload<'a>(

@@ -33,6 +33,8 @@ mod pass_through;
 mod plan;
 #[cfg(feature = "preview1")]
 pub mod preview1;
+mod source;
+mod stats;
 mod translate;
 mod work;
 
@@ -48,6 +50,8 @@ pub use options::{Bounds, DEFAULT_TARGET, Debug, Limits, OptLevel, Options, Prog
 pub use outline::{Outline, OutlineItem};
 pub use output::write_file;
 use plan::{ModuleId, Plan};
+pub use source::FunctionSource;
+pub use stats::{FunctionTiming, Stats};
 
 /// Bytes of stack of a compiling thread. Only the part that is used takes memory.
 const COMPILE_STACK_SIZE: usize = 16 << 20;
@@ -82,20 +86,6 @@ pub struct Output {
     pub warnings: Vec<String>,
     /// Size, and time of compilation.
     pub stats: Stats,
-}
-
-/// Figures of one compilation.
-#[derive(Clone, Debug, Default)]
-pub struct Stats {
-    /// Functions in the text: core functions, thunks, trampolines and adapters.
-    pub functions: usize,
-    /// Bytes of machine code.
-    pub code_size: usize,
-    /// Functions whose registers were allocated in a single pass, because the work of the usual
-    /// allocator grows faster than their size: their code is slower.
-    pub single_pass: usize,
-    /// Wall time of each stage, in order.
-    pub stages: Vec<(&'static str, Duration)>,
 }
 
 /// Compiles the binary of a component or core module into an artifact.
@@ -138,6 +128,26 @@ pub fn outline(input: &[u8], options: &Options) -> Result<Outline> {
             .and_then(|()| known(input, options))
             .map_err(|error| needs::refusal(input, options.features, error));
         outline::outline(input, known)
+    })
+}
+
+/// The core function of index `index` in core instance `instance`, as the records of an artifact
+/// that is compiled from `input` number them; `None` if there is no such function in the input.
+///
+/// # Errors
+/// As [`compile`], as far as the input must be decoded.
+pub fn function_source(
+    input: &[u8],
+    options: &Options,
+    instance: u32,
+    index: u32,
+) -> Result<Option<FunctionSource>> {
+    check_magic(input)?;
+    pool(options, input.len())?.install(|| {
+        with_plan(input, options, &mut Clock::new(), |front, _| {
+            let modules = &front.modules[..front.in_input];
+            Ok(source::find(front.plan, modules, instance, index))
+        })
     })
 }
 
@@ -202,14 +212,17 @@ fn stages(
             debug: options.debug,
             progress,
         };
-        let exported = match emit {
-            Emit::Clif => Vec::new(),
+        let (exported, mut timings) = match emit {
+            Emit::Clif => Default::default(),
             Emit::Artifact | Emit::Object => stage.exported_modules(front.plan)?,
         };
         if !exported.is_empty() {
             clock.end("modules");
         }
-        stage.unit(front.kind, front.plan, &exported, emit, clock)
+        let mut output = stage.unit(front.kind, front.plan, &exported, emit, clock)?;
+        timings.append(&mut output.stats.timings);
+        output.stats.timings = timings;
+        Ok(output)
     });
     let mut output = stages?;
     output.stats.stages = clock.stages;
@@ -220,7 +233,10 @@ fn stages(
 struct Front<'s, 'a> {
     kind: Kind,
     plan: &'s Plan,
+    /// The modules of the input, and those that stand for others.
     modules: &'s [module::Module<'a>],
+    /// How many modules the input has: they come first.
+    in_input: usize,
 }
 
 /// Decodes and flattens an input, and calls `then` with the result.
@@ -232,6 +248,7 @@ fn with_plan<T>(
 ) -> Result<T> {
     let decoded = decode::decode(bytes, options.features)?;
     let mut modules = decoded.modules;
+    let in_input = modules.len();
     for declared in &decoded.types.declared {
         modules.push(declared.module()?);
     }
@@ -251,6 +268,7 @@ fn with_plan<T>(
         kind,
         plan: &plan,
         modules: &modules,
+        in_input,
     };
     then(front, clock)
 }
@@ -265,8 +283,12 @@ struct Stage<'s, 'a> {
 }
 
 impl Stage<'_, '_> {
-    /// The artifacts of the modules of the input that the component exports.
-    fn exported_modules(&self, plan: &Plan) -> Result<Vec<emit::parts::ExportedModule>> {
+    /// The artifacts of the modules of the input that the component exports, and the times of their
+    /// functions.
+    fn exported_modules(
+        &self,
+        plan: &Plan,
+    ) -> Result<(Vec<emit::parts::ExportedModule>, Vec<FunctionTiming>)> {
         let mut clock = Clock::new();
         let embedded = Stage {
             // A file of its own is the component's.
@@ -276,16 +298,19 @@ impl Stage<'_, '_> {
             },
             ..*self
         };
+        let mut timings = Vec::new();
         let found = plan.exported_modules(self.modules).into_iter();
         let compile = |id| {
             let plan = Plan::of_module(id);
-            let output = embedded.unit(Kind::Module, &plan, &[], Emit::Artifact, &mut clock)?;
+            let mut output = embedded.unit(Kind::Module, &plan, &[], Emit::Artifact, &mut clock)?;
+            timings.append(&mut output.stats.timings);
             Ok(emit::parts::ExportedModule {
                 id,
                 bytes: output.bytes,
             })
         };
-        found.map(compile).collect()
+        let exported = found.map(compile).collect::<Result<_>>()?;
+        Ok((exported, timings))
     }
 
     /// Lays out, compiles and emits a unit.
@@ -313,6 +338,7 @@ impl Stage<'_, '_> {
             plan,
             target,
             sharing: &sharing,
+            is_timed: options.time,
         };
         if emit == Emit::Clif {
             let bytes = work::clif(&list, job)?.into_bytes();
@@ -352,6 +378,10 @@ impl Stage<'_, '_> {
             code_size: compiled.code_size(),
             single_pass: compiled.single_pass(),
             stages: Vec::new(),
+            timings: match options.time {
+                true => emit::timings(&parts),
+                false => Vec::new(),
+            },
         };
         Ok(Output {
             bytes: emitted.bytes,

@@ -1,5 +1,7 @@
 //! A decoded core module: its index spaces and bodies, as the binary has them.
 
+use std::ops::Range;
+
 use cwasm_format::exports::kind;
 use cwasm_format::imports::core_type::{self, Limits};
 use rayon::prelude::*;
@@ -40,14 +42,14 @@ pub(crate) struct Module<'a> {
     pub(crate) data: Vec<Data<'a>>,
     /// Bodies of the functions that are not imported.
     pub(crate) bodies: Vec<Body<'a>>,
-    /// Where its binary, and the contents of its code section, start in the input.
-    pub(crate) offset: u64,
+    /// Its byte range in the input.
+    pub(crate) range: Range<u64>,
+    /// Where the contents of its code section start in the input.
     pub(crate) code_start: u64,
-    /// Bytes of the contents of the code section.
+    /// Bytes of these contents.
     pub(crate) code_len: u64,
-    /// The module's name, from its own name section, or that of the component around it; empty if
-    /// it has none.
-    pub(crate) name: String,
+    /// Its name for tools, which the component around it or its name section gives; may be empty.
+    pub(crate) name: &'a str,
     /// Where its code was before it was rewritten, if it was.
     pub(crate) originals: Option<Originals>,
     /// Custom sections with debug information: name and contents.

@@ -28,6 +28,9 @@ pub struct Options {
     /// places of variables as far as they are known. Code keeps the context for that, and is a
     /// little slower. Of no effect with [`Debug::None`].
     pub dwarf: bool,
+    /// Whether the time that each function takes is measured, for
+    /// [`Stats::timings`](crate::Stats::timings).
+    pub time: bool,
     /// Whether code checks, in loops and calls, whether the host wants it to stop.
     pub interruptible: bool,
     /// How accesses to memories with 32-bit addresses and usual pages are kept in bounds.
@@ -61,6 +64,7 @@ impl Default for Options {
             jobs: None,
             debug: Debug::default(),
             dwarf: false,
+            time: false,
             interruptible: false,
             bounds: Bounds::default(),
             limits: Limits::default(),

@@ -122,6 +122,7 @@ fn module(plan: &Plan, passed: &PassThrough) -> Vec<u8> {
     let mut func_names = NameMap::new();
     func_names.append(realloc, "realloc");
     let mut names = NameSection::new();
+    names.module("cwasm-pass-through");
     names.functions(&func_names);
 
     let mut module = wasm_encoder::Module::new();

@@ -8,9 +8,21 @@
 //! | `.note.gnu.build-id` | which artifact it belongs to |
 //! | `.cwasm.names` | the names of functions, see [`crate::names`]; in the artifact the header names it |
 //! | `.cwasm.lines` | where machine code comes from, see `lines` |
+//! | `.debug_info` and the like | with `--dwarf`: DWARF of the machine code |
+//! | `.cwasm.addresses` | with `--dwarf`: where addresses are in these |
+//!
+//! Addresses in DWARF are offsets in the artifact. `.cwasm.addresses` is for who maps the artifact
+//! and knows where; all numbers are LEB128:
+//!
+//! ```text
+//! for each section: bytes of its name, the name; count; offset of each address from the last one
+//! ```
 
 /// The section of lines.
 pub const LINES: &str = ".cwasm.lines";
+
+/// The section of the places of addresses.
+pub const ADDRESSES: &str = ".cwasm.addresses";
 
 /// The section of the build id: a note as the GNU toolchain writes it.
 pub const BUILD_ID: &str = ".note.gnu.build-id";
@@ -39,6 +51,19 @@ pub fn note(id: &[u8; BUILD_ID_LEN]) -> Vec<u8> {
 pub fn build_id(file: &[u8]) -> Option<&[u8]> {
     let note = section(file, BUILD_ID)?;
     (note.len() == NOTE_LEN + BUILD_ID_LEN).then_some(&note[NOTE_LEN..])
+}
+
+/// Whether an artifact has anything for tools. Costs next to nothing where it has not: there, the
+/// last section but that of the sections' names is one of the header.
+pub fn is_debuggable(file: &[u8]) -> bool {
+    /// `SHT_STRTAB`, of the names of symbols, and `SHT_NOTE`.
+    const TYPES: [u64; 2] = [3, 7];
+    let last = || {
+        let headers = usize::try_from(number(file, 0x28, 8)?).ok()?;
+        let last = (number(file, 0x3e, 2)? as usize).checked_sub(1)?;
+        number(file, headers.checked_add(last * 0x40 + 4)?, 4)
+    };
+    last().is_some_and(|kind| TYPES.contains(&kind))
 }
 
 /// The contents of a section of an ELF file of 64 bits, by its name. Any bytes may be given: `None`
@@ -76,4 +101,101 @@ fn number(bytes: &[u8], offset: usize, len: usize) -> Option<u64> {
     let bytes = bytes.get(offset..offset.checked_add(len)?)?;
     let digits = bytes.iter().rev();
     Some(digits.fold(0, |value, byte| value << 8 | u64::from(*byte)))
+}
+
+/// The contents of the section [`ADDRESSES`]: of each section, the offsets of addresses in it.
+#[cfg(feature = "write")]
+pub fn encode_addresses(sections: &[(&str, Vec<u32>)]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let number = |out: &mut Vec<u8>, mut value: u32| {
+        while value >= 0x80 {
+            out.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        out.push(value as u8);
+    };
+    for (name, offsets) in sections.iter().filter(|(_, offsets)| !offsets.is_empty()) {
+        number(&mut out, name.len() as u32);
+        out.extend(name.as_bytes());
+        number(&mut out, offsets.len() as u32);
+        let mut last = 0;
+        for offset in offsets {
+            number(&mut out, offset - last);
+            last = *offset;
+        }
+    }
+    out
+}
+
+/// Calls `each` with a section's name and an offset in it for each address in DWARF. `None` if the
+/// section [`ADDRESSES`] is not as [`encode_addresses`] writes it, after those before the fault.
+pub fn addresses(mut bytes: &[u8], mut each: impl FnMut(&str, u32)) -> Option<()> {
+    while !bytes.is_empty() {
+        let len = leb128(&mut bytes)? as usize;
+        let (name, rest) = bytes.split_at_checked(len)?;
+        bytes = rest;
+        let name = core::str::from_utf8(name).ok()?;
+        let mut offset = 0u32;
+        for _ in 0..leb128(&mut bytes)? {
+            offset = offset.checked_add(leb128(&mut bytes)?)?;
+            each(name, offset);
+        }
+    }
+    Some(())
+}
+
+fn leb128(bytes: &mut &[u8]) -> Option<u32> {
+    let (mut value, mut shift) = (0u32, 0);
+    loop {
+        let (byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        value |= u32::from(byte & 0x7f).checked_shl(shift)?;
+        shift += 7;
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+}
+
+#[cfg(all(test, feature = "write"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_come_back() {
+        let sections = [
+            (".debug_info", vec![3, 300, 70_000]),
+            (".debug_line", vec![]),
+            (".debug_loc", vec![0]),
+        ];
+        let bytes = encode_addresses(&sections);
+        let mut found = Vec::new();
+        let read = addresses(&bytes, |name, offset| found.push((name.to_owned(), offset)));
+        assert_eq!(read, Some(()));
+        let expected = sections.iter().flat_map(|(name, offsets)| {
+            let offsets = offsets.iter();
+            offsets.map(|offset| ((*name).to_owned(), *offset))
+        });
+        assert_eq!(found, expected.collect::<Vec<_>>());
+        for len in 0..bytes.len() {
+            addresses(&bytes[..len], |_, _| {});
+        }
+        assert_eq!(addresses(&[0xff; 40], |_, _| {}), None);
+    }
+
+    #[test]
+    fn no_bytes_make_it_panic() {
+        let mut file = vec![0u8; 0x80];
+        file[..6].copy_from_slice(b"\x7fELF\x02\x01");
+        assert_eq!(section(&file, LINES), None);
+        for place in 0x28..0x40 {
+            for byte in [1, 0x40, 0x7f, 0xff] {
+                let mut file = file.clone();
+                file[place] = byte;
+                file[place + 1] = byte;
+                assert_eq!(section(&file, LINES), None);
+                assert_eq!(build_id(&file), None);
+            }
+        }
+    }
 }

@@ -10,7 +10,7 @@
 //!        data segments and descriptions             describe.rs
 //! page   .text: every function, thunk, trampoline   code.rs
 //! page   .images: context image, memory images      data.rs
-//!        symbols and names (--debug), section headers
+//!        symbols, names and places of state (--debug), section headers
 //! ```
 //!
 //! Virtual addresses in the ELF structures equal file offsets. There are no relocations: code
@@ -44,6 +44,7 @@ pub mod modules;
 pub mod names;
 pub mod read;
 pub mod resources;
+pub mod state;
 pub mod trap;
 pub mod traps;
 pub mod types;

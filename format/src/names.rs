@@ -5,8 +5,9 @@
 //! ```
 //!
 //! The k-th pair is the name of the k-th record of `.cwasm.functions`, as a range of bytes from the
-//! start of the first name. A function with an empty name is unknown. Equal names are stored once.
-//! Any text may be a name.
+//! start of the first name. A function with an empty name is unknown. After the functions come, for
+//! each core instance, the names of its component and of its module; then, for each memory, those
+//! of the core instance that defines it. Equal names are stored once. Any text may be a name.
 
 /// Encodes names; `None` if they are longer than 4 GiB.
 #[cfg(feature = "write")]
@@ -27,8 +28,13 @@ pub fn encode<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> Option<Vec<u
     Some(out)
 }
 
-/// The name of function `index`; `None` where it is unknown or `bytes` are not names.
-pub fn lookup(bytes: &[u8], index: u32) -> Option<&str> {
+/// How many names there are, of functions and of others; 0 where `bytes` are not names.
+pub fn count(bytes: &[u8]) -> u32 {
+    bytes.first_chunk().copied().map_or(0, u32::from_le_bytes)
+}
+
+/// The range of name `index` in `bytes`; `None` where there is none.
+pub fn range(bytes: &[u8], index: u32) -> Option<core::ops::Range<usize>> {
     let word = |place: usize| {
         let bytes = bytes.get(place.checked_mul(4)?..)?.first_chunk::<4>()?;
         Some(u32::from_le_bytes(*bytes) as usize)
@@ -39,8 +45,14 @@ pub fn lookup(bytes: &[u8], index: u32) -> Option<&str> {
     }
     let pair = index.checked_mul(2)?.checked_add(1)?;
     let (offset, len) = (word(pair)?, word(pair.checked_add(1)?)?);
-    let names = bytes.get(count.checked_mul(8)?.checked_add(4)?..)?;
-    let name = names.get(offset..offset.checked_add(len)?)?;
+    let start = count.checked_mul(8)?.checked_add(4)?.checked_add(offset)?;
+    let end = start.checked_add(len)?;
+    (end <= bytes.len()).then_some(start..end)
+}
+
+/// The name of function `index`; `None` where it is unknown or `bytes` are not names.
+pub fn lookup(bytes: &[u8], index: u32) -> Option<&str> {
+    let name = bytes.get(range(bytes, index)?)?;
     let name = core::str::from_utf8(name).ok()?;
     (!name.is_empty()).then_some(name)
 }
@@ -56,8 +68,11 @@ mod tests {
         for (index, name) in (0..).zip(names) {
             let expected = (!name.is_empty()).then_some(name);
             assert_eq!(lookup(&bytes, index), expected);
+            let range = range(&bytes, index).unwrap();
+            assert_eq!(&bytes[range], name.as_bytes());
         }
-        assert_eq!(lookup(&bytes, 6), None);
+        assert_eq!((lookup(&bytes, 6), range(&bytes, 6)), (None, None));
+        assert_eq!((count(&bytes), count(&bytes[..3])), (6, 0));
         let text = bytes.len() - (4 + 8 * names.len());
         assert_eq!(text, "maingrößea\0b\n".len(), "equal names are there once");
         for len in 0..bytes.len() {

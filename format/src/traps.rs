@@ -66,23 +66,55 @@ pub fn lookup(blocks: &[TrapBlock], bytes: &[u8], offset: u32) -> Option<TrapCod
     let mut bytes = bytes.get(position as usize..end)?;
     let mut at = u64::from(first);
     while !bytes.is_empty() {
-        let word = leb128(&mut bytes)?;
-        let code = if word & 1 == 0 {
-            TrapCode::MemoryOutOfBounds
-        } else {
-            let (number, rest) = bytes.split_first()?;
-            bytes = rest;
-            TrapCode::from_number(*number)?
-        };
-        at = at.checked_add(word >> 1)?;
-        if at == u64::from(offset) {
-            return Some(code);
-        }
-        if at > u64::from(offset) {
-            return None;
+        let trap = next(&mut at, &mut bytes)?;
+        if trap.offset >= offset {
+            return (trap.offset == offset).then_some(trap.code);
         }
     }
     None
+}
+
+/// A trap of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trap {
+    /// Text offset of the instruction.
+    pub offset: u32,
+    /// Why it traps.
+    pub code: TrapCode,
+    /// Bytes that it takes in the table's bytes.
+    pub size: u32,
+}
+
+/// All traps, in their order. Ends early where the tables are not sound, and does not panic for any.
+pub fn iter<'a>(blocks: &'a [TrapBlock], bytes: &'a [u8]) -> impl Iterator<Item = Trap> + 'a {
+    let ends = blocks.iter().skip(1).map(|next| next.position as usize);
+    let blocks = blocks.iter().zip(ends.chain([bytes.len()]));
+    blocks
+        .map_while(|(block, end)| {
+            let bytes = bytes.get(block.position as usize..end)?;
+            Some((u64::from(block.first), bytes))
+        })
+        .flat_map(|(mut at, mut bytes)| core::iter::from_fn(move || next(&mut at, &mut bytes)))
+}
+
+/// Reads the trap after the one at offset `at`.
+fn next(at: &mut u64, bytes: &mut &[u8]) -> Option<Trap> {
+    let before = bytes.len();
+    let word = leb128(bytes)?;
+    let code = match word & 1 {
+        0 => TrapCode::MemoryOutOfBounds,
+        _ => {
+            let (number, rest) = bytes.split_first()?;
+            *bytes = rest;
+            TrapCode::from_number(*number)?
+        }
+    };
+    *at = at.checked_add(word >> 1)?;
+    Some(Trap {
+        offset: u32::try_from(*at).ok()?,
+        code,
+        size: u32::try_from(before - bytes.len()).ok()?,
+    })
 }
 
 fn leb128(bytes: &mut &[u8]) -> Option<u64> {
@@ -113,6 +145,10 @@ mod tests {
             })
             .collect();
         let (blocks, bytes) = encode(traps.iter().copied());
+        let listed = iter(&blocks, &bytes).map(|trap| (trap.offset, trap.code));
+        assert!(listed.eq(traps.iter().copied()));
+        let sizes = iter(&blocks, &bytes).map(|trap| trap.size as usize);
+        assert_eq!(sizes.sum::<usize>(), bytes.len());
         let end = traps.last().unwrap().0 + 10;
         let mut expected = traps.iter().peekable();
         for offset in 0..end {
@@ -144,6 +180,7 @@ mod tests {
             for offset in 0..20 {
                 lookup(&blocks, &[byte; 40], offset);
             }
+            assert!(iter(&blocks, &[byte; 40]).count() <= 80);
         }
     }
 }

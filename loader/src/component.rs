@@ -162,6 +162,8 @@ impl Component {
             ));
         }
         let engine = engine.clone();
+        #[cfg(feature = "metrics")]
+        unit.count(engine.counters());
         Ok(Component(Spread::new(Loaded { engine, unit })))
     }
 

@@ -11,6 +11,8 @@ use crate::vm::engine::Rules;
 use crate::vm::mappings::Budget;
 use crate::vm::parking;
 use crate::vm::pool::Pool;
+#[cfg(feature = "profile")]
+use crate::vm::profile;
 #[cfg(feature = "recycle")]
 use crate::vm::recycle::kept::{Kept, Room};
 use crate::vm::unwind;
@@ -182,12 +184,16 @@ impl Engine {
         fork::install(|| {
             parking::after_fork();
             deadline::after_fork();
+            #[cfg(feature = "profile")]
+            profile::after_fork();
             #[cfg(feature = "recycle")]
             sys::pagemap::after_fork();
         })?;
         // A fork must not leave the initialisation of a process half done in the child.
         let _held = fork::hold();
         sys::signals::install(unwind::on_fault)?;
+        #[cfg(feature = "profile")]
+        profile::install();
         let host = Host {
             target: sys::TARGET,
             cpu_features: sys::cpu::features(),

@@ -17,10 +17,14 @@
 
 // The API of hosts.
 mod component;
+#[cfg(feature = "coredump")]
+mod coredump;
 mod engine;
 mod export_index;
 mod instance;
 mod linker;
+#[cfg(feature = "metrics")]
+mod metrics;
 mod module;
 mod resource_table;
 mod store;
@@ -50,6 +54,8 @@ mod artifact;
 
 // The ground.
 mod core_types;
+#[cfg(feature = "metrics")]
+mod counters;
 mod error;
 mod finally;
 mod fork;
@@ -59,6 +65,7 @@ mod spread;
 #[cfg(feature = "async")]
 mod sync;
 mod sys;
+mod trace;
 mod transcode;
 mod versions;
 
@@ -119,6 +126,8 @@ pub use concurrent::{
     Access, Accessor, FutureReader, FutureWriter, Payload, StreamReader, StreamWriter,
 };
 pub use core_types::{ExternType, FuncType, GlobalType, MemoryType, TableType};
+#[cfg(feature = "coredump")]
+pub use coredump::{CoreDump, CoreDumpSize};
 pub use engine::{Config, Engine};
 pub use error::{Context, Error, Result};
 pub use export_index::{ComponentExportIndex, ExportLookup};
@@ -126,6 +135,8 @@ pub use func::{Deferred, Func, TypedFunc};
 pub use instance::Instance;
 pub use link_error::{ImportError, ImportItem, LinkError};
 pub use linker::{InstancePre, Linker, LinkerInstance};
+#[cfg(feature = "metrics")]
+pub use metrics::EngineMetrics;
 pub use module::{
     CoreException, CoreExnRef, CoreFunc, CoreGlobal, CoreMemory, CoreTable, CoreTag, CoreVal,
     Extern, HeapType, ImportType, Limits, Module, ModuleInstance, RefType, SharedMemory, ValType,
@@ -142,6 +153,11 @@ pub use vm::backtrace::{Frame, Location};
 pub use vm::hook::CallHook;
 pub use vm::interrupt::InterruptHandle;
 pub use vm::limits::StoreLimits;
+#[cfg(feature = "profile")]
+pub use vm::profile::{
+    FrameKind, Profile, ProfileClock, ProfileConfig, ProfileFrame, ProfileSample, ProfileStack,
+    ProfileThread, Profiler,
+};
 #[cfg(feature = "recycle")]
 pub use vm::recycle::kept::InstanceMetrics;
 pub use vm::resources::ResourceType;

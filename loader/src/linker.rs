@@ -21,6 +21,7 @@ use crate::link_error::{ImportItem, LinkError, Mismatch};
 use crate::module::Module;
 use crate::signature;
 use crate::spread::{CopyOnWrite, Spread};
+use crate::trace;
 use crate::types::ComponentFunc;
 use crate::val::Val;
 use crate::values::{ComponentNamedList, Lift, Lower};
@@ -212,6 +213,7 @@ impl<T: 'static> Linker<T> {
     }
 
     fn link(&self, component: &Component) -> Result<Arc<Linked>> {
+        trace::enter!(DEBUG, "link");
         if !component.engine().same(&self.engine) {
             return Err(Error::msg(
                 "the component and the linker belong to different engines",
@@ -295,6 +297,11 @@ impl<T: 'static> Linker<T> {
             }
         }
         error.into_result()?;
+        trace::event!(
+            DEBUG,
+            imports = artifact.imports().len(),
+            "component linked"
+        );
         // The plan has checked all slots.
         let imports = ImportTable(imports.into());
         Ok(Arc::new(Linked {
@@ -318,6 +325,7 @@ impl<T: 'static> Linker<T> {
         component: &Component,
     ) -> Result<Instance> {
         let linked = self.link(component)?;
+        trace::enter!(DEBUG, "instantiate");
         Instance::instantiate(store, &linked, Origin::Once(&linked), Caller::Host)
     }
 
@@ -604,6 +612,7 @@ impl<T: 'static> InstancePre<T> {
     /// A [`Trap`](crate::Trap) if the component traps while it is instantiated; or there is not
     /// enough memory or address space.
     pub fn instantiate(&self, store: impl AsContextMut<Data = T>) -> Result<Instance> {
+        trace::enter!(DEBUG, "instantiate");
         Instance::instantiate(store, &self.pre.linked, self.origin(), Caller::Host)
     }
 
@@ -644,12 +653,13 @@ async fn instantiate_async<T: Send + 'static>(
     let mut store = store.as_context_mut();
     let has_slice = store.opaque().fibers.slice.is_some();
     if !linked.is_async && !has_slice && !store.has_async_hook() {
+        trace::enter!(DEBUG, "instantiate");
         return Instance::instantiate(store, linked, origin, Caller::Host);
     }
     let instantiate = move |store: StoreContextMut<'_, T>| {
         Instance::instantiate(store, linked, origin, Caller::Fiber)
     };
-    OnFiber::new(store, instantiate).await
+    trace::in_span!(OnFiber::new(store, instantiate), DEBUG, "instantiate").await
 }
 
 /// The function that a component imports, for errors.

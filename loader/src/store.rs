@@ -201,6 +201,14 @@ impl<T: 'static> Store<T> {
         Ok(())
     }
 
+    /// Sets whether an instance stays in the store that traps while it is instantiated, so that a
+    /// [`CoreDump`](crate::CoreDump) can have it; by default one that no other code may refer to is
+    /// dropped at once. It counts for the store's limits.
+    #[cfg(feature = "coredump")]
+    pub fn keep_failed_instances(&mut self, keep: bool) {
+        self.as_context_mut().opaque().keeps_failed_instances = keep;
+    }
+
     /// Withdraws requests to stop, of handles and the deadline, that have not stopped a call yet.
     pub fn clear_interrupt(&mut self) {
         self.as_context_mut().opaque().withdraw_interrupts();

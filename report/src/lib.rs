@@ -12,6 +12,8 @@ pub mod stats;
 
 mod page;
 mod quantity;
+mod treemap;
 
 pub use page::{Block, Page, Section, Table, Tile};
 pub use quantity::Quantity;
+pub use treemap::{Area, Treemap};

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::plot::{Plot, Series};
+use crate::treemap::Treemap;
 
 /// A page of measurements.
 #[derive(Clone, Debug, Default)]
@@ -52,6 +53,8 @@ pub enum Block {
     Table(Table),
     /// A table that is shown when its title is chosen.
     Folded(String, Table),
+    /// A treemap, which is wider than the text.
+    Treemap(Treemap),
 }
 
 /// A table.
@@ -78,6 +81,9 @@ impl Page {
              <style>\n",
         );
         html.push_str(include_str!("style.css"));
+        if self.has_treemap() {
+            html.push_str(Treemap::STYLE);
+        }
         put(
             &mut html,
             format_args!("</style>\n</head>\n<body>\n<h1>{title}</h1>\n"),
@@ -112,8 +118,21 @@ impl Page {
             let (name, value) = (escaped(name), escaped(value));
             put(&mut html, format_args!("<dt>{name}</dt><dd>{value}</dd>\n"));
         }
-        html.push_str("</dl>\n</footer>\n</body>\n</html>\n");
+        html.push_str("</dl>\n</footer>\n");
+        if self.has_treemap() {
+            put(
+                &mut html,
+                format_args!("<script>\n{}</script>\n", Treemap::SCRIPT),
+            );
+        }
+        html.push_str("</body>\n</html>\n");
         html
+    }
+
+    /// Only then the page has a script.
+    fn has_treemap(&self) -> bool {
+        let mut blocks = self.sections.iter().flat_map(|section| &section.blocks);
+        blocks.any(|block| matches!(block, Block::Treemap(_)))
     }
 }
 
@@ -141,6 +160,7 @@ impl Section {
                     table.write(html);
                     html.push_str("</details>\n");
                 }
+                Block::Treemap(treemap) => treemap.write(html),
             }
         }
         html.push_str("</section>\n");
@@ -213,7 +233,7 @@ pub(crate) fn escaped(text: &str) -> String {
 }
 
 /// Appends; a string takes all that is written.
-fn put(html: &mut String, text: std::fmt::Arguments<'_>) {
+pub(crate) fn put(html: &mut String, text: std::fmt::Arguments<'_>) {
     let _ = html.write_fmt(text);
 }
 

@@ -1,10 +1,11 @@
 //! Instances: how many there are, how many requests wait for one, and what runs in each.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cwasm::{
-    AsContextMut as _, InstancePre, Resource, Result, Store, StoreContextMut, StoreLimits,
+    AsContextMut as _, Error, InstancePre, Resource, Result, Store, StoreContextMut, StoreLimits,
 };
 use cwasm_wasi::WasiCtx;
 use cwasm_wasi::http::{ErrorCode, HttpClient, IncomingRequest, Proxy, Response, ResponseOutparam};
@@ -13,6 +14,7 @@ use http::{Request, StatusCode};
 use hyper::body::Incoming;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::coredumps::Folder;
 use super::instances::{self, Held, Instances};
 use super::metrics::Metrics;
 use crate::args::ServeArgs;
@@ -37,6 +39,9 @@ pub(super) struct Guests {
     slots: Arc<Semaphore>,
     max_queued: usize,
     pub(super) metrics: Arc<Metrics>,
+    /// The name of the component's file.
+    file: PathBuf,
+    dumps: Option<Folder>,
     version: Version,
     /// Instances of WASI 0.3 that can answer more.
     pub(super) instances: Instances,
@@ -60,7 +65,7 @@ impl Drop for Queued<'_> {
 
 impl Guests {
     /// # Errors
-    /// If something that the guests are granted is not there.
+    /// If something that the guests are granted is not there, or no folder for core dumps.
     pub(super) fn new(
         args: &ServeArgs,
         max_concurrent: usize,
@@ -69,6 +74,8 @@ impl Guests {
         metrics: Arc<Metrics>,
         version: Version,
     ) -> Result<Arc<Guests>> {
+        let dumps = args.coredumps.as_deref();
+        let dumps = dumps.map(|path| Folder::new(path, args.max_coredumps));
         // What cannot be granted is told before the first request.
         let _: cwasm_wasi::WasiCtxBuilder = args.grants.builder()?;
         Ok(Arc::new(Guests {
@@ -82,6 +89,8 @@ impl Guests {
             slots: Arc::new(Semaphore::new(max_concurrent)),
             max_queued: args.max_queued,
             metrics,
+            file: args.file.clone(),
+            dumps: dumps.transpose()?,
             version,
             instances: Instances::new(args.reuse.get(), args.concurrent.get()),
         }))
@@ -182,8 +191,16 @@ impl Guests {
             limits.memory_size(bytes);
             store.set_limits(limits);
         }
+        store.keep_failed_instances(self.dumps.is_some());
         self.set_end(&mut store.as_context_mut(), end)?;
         Ok(store)
+    }
+
+    /// Writes a core dump, if an instance has trapped and there are to be dumps.
+    pub(super) fn dump(&self, store: &Store<WasiCtx>, error: &Error) {
+        if let Some(dumps) = &self.dumps {
+            dumps.write(store, error, &self.file);
+        }
     }
 
     /// Sets the time at which an instance is stopped.
@@ -209,10 +226,20 @@ impl Guests {
         end: Instant,
     ) -> Result<()> {
         let mut store = self.store(wasi, end)?;
-        let instance = self.linked.instantiate(&mut store)?;
-        let proxy = Proxy::new(&mut store, &instance)?;
+        let handled = self.handle(&mut store, request, outparam);
+        handled.inspect_err(|error| self.dump(&store, error))
+    }
+
+    fn handle(
+        &self,
+        store: &mut Store<WasiCtx>,
+        request: Resource<IncomingRequest>,
+        outparam: Resource<ResponseOutparam>,
+    ) -> Result<()> {
+        let instance = self.linked.instantiate(&mut *store)?;
+        let proxy = Proxy::new(&mut *store, &instance)?;
         let handler = proxy.wasi_http_incoming_handler();
-        handler.call_handle(&mut store, request, outparam)
+        handler.call_handle(store, request, outparam)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use cwasm::{Accessor, Error, Result, TrapCode};
+use cwasm::{Accessor, Error, Result, Store, TrapCode};
 use cwasm_wasi::WasiCtx;
 use cwasm_wasi::http::{ErrorCode, Response};
 use cwasm_wasi::p3;
@@ -230,7 +230,8 @@ async fn run(
     if guests.is_interruptible {
         store.set_time_slice(Some(SLICE))?;
     }
-    let linked = guests.linked.instantiate_async(&mut store).await?;
+    let linked = guests.linked.instantiate_async(&mut store).await;
+    let linked = linked.inspect_err(|error| dump(guests, &store, error))?;
     let service = Arc::new(Service::new(&mut store, &linked)?);
     let mut end = first.end;
     let served = {
@@ -269,6 +270,7 @@ async fn run(
     let Ok(Err(error)) = finished else {
         return Ok(());
     };
+    dump(guests, &store, &error);
     // What it has printed is not lost.
     let _ = timeout_at(end.into(), p3::written(&mut store, |wasi| wasi)).await;
     // Those whose requests have ended with it say so.
@@ -278,6 +280,11 @@ async fn run(
     })
     .await;
     Err(error)
+}
+
+/// Writes a core dump, if there are to be any. Other tasks of the thread go on on others.
+fn dump(guests: &Guests, store: &Store<WasiCtx>, error: &Error) {
+    tokio::task::block_in_place(|| guests.dump(store, error));
 }
 
 /// The next request of an instance, unless none comes for a while.

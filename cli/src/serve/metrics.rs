@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use cwasm::Engine;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -16,6 +17,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 
+use super::engine_metrics::OfEngine;
 use super::server::{HEAD_TIMEOUT, accept};
 
 /// Upper bounds of the histogram's buckets, in microseconds.
@@ -118,11 +120,11 @@ impl Metrics {
     }
 }
 
-fn head(f: &mut fmt::Formatter<'_>, name: &str, kind: &str, help: &str) -> fmt::Result {
+pub(super) fn head(f: &mut fmt::Formatter<'_>, name: &str, kind: &str, help: &str) -> fmt::Result {
     writeln!(f, "# HELP {name} {help}\n# TYPE {name} {kind}")
 }
 
-fn number(
+pub(super) fn number(
     f: &mut fmt::Formatter<'_>,
     (name, kind, help): (&str, &str, &str),
     value: impl Display,
@@ -222,12 +224,12 @@ impl Display for Metrics {
 }
 
 /// Answers requests for the text.
-pub(super) async fn serve(listener: TcpListener, metrics: Arc<Metrics>) {
+pub(super) async fn serve(listener: TcpListener, metrics: Arc<Metrics>, engine: Engine) {
     loop {
         let stream = accept(&listener).await;
-        let metrics = Arc::clone(&metrics);
+        let (metrics, engine) = (Arc::clone(&metrics), engine.clone());
         let service = service_fn(move |request| {
-            let response = answer(&request, &metrics);
+            let response = answer(&request, &metrics, &engine);
             async { Ok::<_, Infallible>(response) }
         });
         let connection = http1::Builder::new()
@@ -239,7 +241,11 @@ pub(super) async fn serve(listener: TcpListener, metrics: Arc<Metrics>) {
     }
 }
 
-fn answer(request: &Request<Incoming>, metrics: &Metrics) -> Response<Full<Bytes>> {
+fn answer(
+    request: &Request<Incoming>,
+    metrics: &Metrics,
+    engine: &Engine,
+) -> Response<Full<Bytes>> {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     if !is_read || request.uri().path() != "/metrics" {
         let mut response = Response::new(Full::default());
@@ -248,7 +254,7 @@ fn answer(request: &Request<Incoming>, metrics: &Metrics) -> Response<Full<Bytes
     }
     let mut text = String::new();
     // Writing to a string does not fail.
-    let _ = write!(text, "{metrics}");
+    let _ = write!(text, "{metrics}{}", OfEngine(engine));
     let mut response = Response::new(Full::from(text));
     let format = header::HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
     response.headers_mut().insert(header::CONTENT_TYPE, format);

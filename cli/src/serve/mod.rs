@@ -12,6 +12,8 @@
 //! client holds no instance that has already answered. Of WASI 0.3, an instance is a task of the
 //! runtime, and answers as many requests as `--reuse` and `--concurrent` say.
 
+mod coredumps;
+mod engine_metrics;
 mod guests;
 mod instances;
 mod metrics;
@@ -31,6 +33,7 @@ use tokio::sync::Semaphore;
 use crate::args::{ServeArgs, default_options};
 use crate::input::Name;
 use crate::load::{linked, open};
+use crate::profile::Profiling;
 use crate::wasi::Version;
 use crate::{open_files, output};
 
@@ -97,7 +100,8 @@ pub(crate) fn serve(args: &ServeArgs) -> Result<()> {
         Arc::clone(&metrics),
         version,
     )?;
-    runtime.block_on(async {
+    let profiling = Profiling::start(&args.profile, &args.file)?;
+    let served = runtime.block_on(async {
         let listener = listen(args.addr).await?;
         if let Some(address) = args.metrics {
             let listener = listen(address).await?;
@@ -105,11 +109,16 @@ pub(crate) fn serve(args: &ServeArgs) -> Result<()> {
                 "metrics on http://{}/metrics",
                 listener.local_addr()?
             ));
-            tokio::spawn(metrics::serve(listener, Arc::clone(&metrics)));
+            let serving = metrics::serve(listener, Arc::clone(&metrics), engine.clone());
+            tokio::spawn(serving);
         }
         output::note(&format!("listening on http://{}", listener.local_addr()?));
         Server::new(args, guests, metrics).run(listener).await
-    })?;
+    });
+    if let Some(profiling) = profiling {
+        profiling.end();
+    }
+    served?;
     // Guests that cannot be stopped have had their time.
     runtime.shutdown_background();
     Ok(())

@@ -2,13 +2,18 @@
 
 mod bench;
 mod command;
+mod coredump;
+mod disassemble;
 mod escapes;
 mod files;
 #[cfg(feature = "http")]
 mod http;
 mod limits;
 mod needs;
+mod profile;
 mod programs;
+mod sizes;
 mod streams;
 mod support;
+mod time;
 mod wit;

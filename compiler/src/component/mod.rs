@@ -6,6 +6,7 @@
 //! where each of their imports comes from, what the host must provide and what it can call.
 
 pub(crate) mod concurrent;
+pub(crate) mod debug_names;
 pub(crate) mod declared;
 pub(crate) mod flatten;
 pub(crate) mod names;
@@ -26,10 +27,10 @@ use crate::plan::{ModuleId, ResourceOp};
 /// A component's definition.
 pub(crate) struct Component<'a> {
     pub(crate) items: Vec<Item<'a>>,
+    /// The name for tools that the component around it gives to it, or its own; may be empty.
+    pub(crate) name: &'a str,
     /// Byte offset in the input.
     pub(crate) offset: u64,
-    /// Whether its section of names was read.
-    pub(crate) is_named: bool,
 }
 
 /// A definition, import or export of a component. Each item adds to one index space. (Of types,

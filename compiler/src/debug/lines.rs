@@ -13,6 +13,8 @@ use crate::work::CompiledFunction;
 /// A core function, and its module.
 pub(crate) struct Compiled<'c, 'a> {
     pub(crate) module: &'c Module<'a>,
+    /// The name of its component, if that is nested in another one.
+    pub(crate) component: &'c str,
     /// The function's index in the module.
     pub(crate) index: u32,
     pub(crate) code: &'c CompiledFunction,
@@ -59,10 +61,11 @@ impl<'a> Building<'_, 'a> {
     fn function(&mut self, function: &Compiled<'_, 'a>) -> Function {
         let Compiled {
             module,
+            component,
             index,
             code: compiled,
         } = function;
-        let number = self.modules.number(module);
+        let number = self.modules.number(module, component);
         let body = (index - module.imported_funcs) as usize;
         let code = Code::of(module);
         // What was added to a module is nobody's.
@@ -97,8 +100,8 @@ impl<'a> Building<'_, 'a> {
     }
 }
 
-/// The places of a function where a backtrace can be, in order: instructions that trap, and the last
-/// bytes of calls.
+/// The places of a function where a backtrace can be, in order: instructions that trap, and the
+/// last bytes of calls.
 fn places(code: &CompiledFunction) -> Vec<u32> {
     let traps = code.traps.iter().map(|(offset, _)| *offset);
     let returns = code.origins.iter().flat_map(|origins| &origins.returns);

@@ -9,6 +9,9 @@ use super::texts::{TextId, Texts};
 use crate::module::Module;
 use crate::originals::Originals;
 
+/// Bytes of a component's name that become part of the names of all its core modules.
+const MAX_PREFIX: usize = 256;
+
 /// What is known of a core module.
 pub(super) struct Known<'a> {
     pub(super) name: TextId,
@@ -39,13 +42,20 @@ impl<'a> Modules<'a> {
     }
 
     /// The number of a module, whose debug information is read when it is new.
-    pub(super) fn number(&mut self, module: &Module<'a>) -> u32 {
+    ///
+    /// `component` is the name of the component that it is in, if that is nested in another one.
+    pub(super) fn number(&mut self, module: &Module<'a>, component: &str) -> u32 {
         let place = std::ptr::from_ref(module);
         if let Some(number) = self.numbers.get(&place) {
             return *number;
         }
         let number = self.all.len() as u32;
-        let known = self.read(module);
+        let mut known = self.read(module);
+        if !component.is_empty() {
+            let prefix = &component[..component.floor_char_boundary(MAX_PREFIX)];
+            let name = format!("{prefix}/{}", module.name);
+            known.name = self.texts.add(&name);
+        }
         self.all.push(known);
         self.numbers.insert(place, number);
         number
@@ -56,7 +66,7 @@ impl<'a> Modules<'a> {
         let bytes = sections.iter().map(|(_, bytes)| bytes.len()).sum();
         let code = Code::of(module);
         let mut known = Known {
-            name: self.texts.add(&module.name),
+            name: self.texts.add(module.name),
             dwarf: None,
             source: Source::default(),
             budget: Budget::new(bytes, code.len.into()),
@@ -79,8 +89,8 @@ impl<'a> Modules<'a> {
 
 /// Says that the debug information of a module is not used, and why.
 pub(super) fn left_out(module: &Module<'_>, refusal: &Refusal) -> String {
-    let module = match &*module.name {
-        "" => format!("the core module at offset {:#x}", module.offset),
+    let module = match module.name {
+        "" => format!("the core module at offset {:#x}", module.range.start),
         name => format!("core module `{}`", cwasm_format::escape::name(name)),
     };
     format!("the debug information of {module} is left out: {refusal}")
@@ -105,7 +115,7 @@ impl<'m> Code<'m> {
             },
             // Both are less than 4 GiB, as the size of a module is.
             None => Code {
-                start: (module.code_start - module.offset) as u32,
+                start: (module.code_start - module.range.start) as u32,
                 len: module.code_len as u32,
                 originals: None,
             },
@@ -116,7 +126,7 @@ impl<'m> Code<'m> {
     pub(super) fn start(&self, module: &Module<'_>, body: usize) -> Option<u32> {
         match self.originals {
             Some(originals) => originals.start(body),
-            None => Some((module.bodies[body].body.range().start - module.offset) as u32),
+            None => Some((module.bodies[body].body.range().start - module.range.start) as u32),
         }
     }
 

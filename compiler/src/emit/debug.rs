@@ -6,6 +6,7 @@ use cwasm_format::write::{Contents, DebugSection};
 
 use super::names;
 use super::parts::Parts;
+use super::state;
 use crate::debug::lines::{self, Compiled};
 use crate::debug::modules::Modules;
 use crate::debug::native::{self, Function};
@@ -38,9 +39,10 @@ pub(super) fn set(
         })
         .collect();
     let core = functions.iter().filter_map(|function| {
-        let (env, _, index) = function.core?;
+        let (env, instance, index) = function.core?;
         Some(Compiled {
             module: env.module,
+            component: component_of(parts, instance),
             index,
             code: function.code,
         })
@@ -54,10 +56,19 @@ pub(super) fn set(
         let native = native::sections(&functions, parts.target.arch, &mut modules);
         contents.debug.extend(native);
     }
+    state::set(parts, contents)?;
     let id = contents.build_id();
     contents.debug.push(DebugSection {
         name: debug::BUILD_ID,
         bytes: debug::note(&id),
     });
     Ok(modules.warnings)
+}
+
+/// The name of the component that a core instance is in; empty for the outermost one.
+fn component_of<'p>(parts: &Parts<'p, '_>, instance: u32) -> &'p str {
+    let planned = parts.plan.instances.get(instance as usize);
+    let component = planned.map_or(0, |planned| planned.component.0);
+    let name = parts.plan.component_names.get(component as usize);
+    name.filter(|_| component != 0).map_or("", |name| name)
 }

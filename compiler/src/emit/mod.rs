@@ -6,6 +6,8 @@ mod modules;
 pub(crate) mod names;
 pub(crate) mod parts;
 mod places;
+mod state;
+mod timings;
 
 use std::collections::HashMap;
 
@@ -38,6 +40,7 @@ use crate::plan::{
 
 use parts::Parts;
 use places::{export_place, is_checked};
+pub(crate) use timings::timings;
 
 /// What comes out.
 #[derive(Default)]

@@ -5,6 +5,7 @@
 //! toolchains encode it, which tools decode, in a form that they can show.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use cwasm_format::header::SectionId;
 use cwasm_format::names;
@@ -12,6 +13,7 @@ use cwasm_format::write::{Contents, Symbol};
 
 use super::parts::Parts;
 use crate::debug::demangle::demangle;
+use crate::env::MemoryBase;
 use crate::error::{Error, Result};
 use crate::ir::symbol::Form;
 use crate::link::Text;
@@ -25,12 +27,11 @@ const MAX_SYMBOL_LEN: usize = 1000;
 pub(super) fn set(parts: &Parts<'_, '_>, text: &Text, contents: &mut Contents) -> Result<()> {
     let entries = parts.compiled.entries();
     // Backtraces only have names that the module gives.
-    let known: Vec<Cow<'_, str>> = entries
-        .map(|entry| match *entry {
-            Entry::Core { instance, index } => demangle(given_name(parts, instance, index)),
-            _ => entry_name(parts, entry),
-        })
-        .collect();
+    let known = entries.map(|entry| match *entry {
+        Entry::Core { instance, index } => demangle(given_name(parts, instance, index)),
+        _ => entry_name(parts, entry),
+    });
+    let known: Vec<Cow<'_, str>> = known.chain(owners(parts)).collect();
     let Some(section) = names::encode(known.iter().map(|name| &**name)) else {
         let len = known.iter().map(|name| name.len() as u64).sum();
         return Err(Error::limit("bytes of names", len, u32::MAX.into()));
@@ -64,6 +65,50 @@ pub(crate) fn symbol_name(parts: &Parts<'_, '_>, entry: &Entry) -> String {
         }
     }
     symbol
+}
+
+/// The name of an entry as people write it.
+pub(crate) fn shown_name<'a>(parts: &Parts<'_, 'a>, entry: &Entry) -> Cow<'a, str> {
+    match (entry, entry_name(parts, entry)) {
+        (Entry::Core { .. }, Cow::Borrowed(given)) => demangle(given),
+        (_, name) => name,
+    }
+}
+
+/// The names of component and module of each core instance, and then of the core instance that
+/// defines each memory.
+fn owners<'a>(parts: &Parts<'_, 'a>) -> Vec<Cow<'a, str>> {
+    let Parts {
+        unit,
+        plan,
+        modules,
+        ..
+    } = parts;
+    let names = |instance: usize| {
+        let planned = &plan.instances[instance];
+        let component = planned.component.0;
+        let name = plan.component_names.get(component as usize);
+        let component = match name.map_or("", |name| name) {
+            "" if component != 0 => format!("component[{component}]"),
+            name => name.to_owned(),
+        };
+        [
+            Cow::from(component),
+            modules[planned.module.0 as usize].name.into(),
+        ]
+    };
+    let mut owner: HashMap<u32, usize> = HashMap::new();
+    for (instance, env) in unit.envs.iter().enumerate() {
+        for memory in &env.memories {
+            if let MemoryBase::First { desc, .. } | MemoryBase::Own { desc } = memory.base {
+                // Later instances may import it.
+                owner.entry(desc).or_insert(instance);
+            }
+        }
+    }
+    let instances = 0..plan.instances.len();
+    let memories = unit.memories.iter().map(|memory| owner[&memory.slot]);
+    instances.chain(memories).flat_map(names).collect()
 }
 
 /// The name that the module gives to a function; empty if it gives none.

@@ -126,6 +126,8 @@ pub(crate) struct Plan {
     pub(crate) resource_funcs: Vec<ResourceFunc>,
     pub(crate) concurrent: Concurrent,
     pub(crate) component_instances: u32,
+    /// For each component instance, its component's name for tools; may be empty.
+    pub(crate) component_names: Vec<String>,
     /// The types of all functions.
     pub(crate) types: UnitTypes,
     /// The types to which the outermost component gives names, by path.
@@ -144,6 +146,7 @@ impl Plan {
         Plan {
             instances: vec![PlanInstance {
                 module,
+                component: ComponentInstanceId(0),
                 imports: Vec::new(),
             }],
             ..Plan::default()
@@ -247,6 +250,8 @@ impl Plan {
 
 pub(crate) struct PlanInstance {
     pub(crate) module: ModuleId,
+    /// The component instance that it is a part of.
+    pub(crate) component: ComponentInstanceId,
     /// Where each of the module's imports comes from, in their order.
     pub(crate) imports: Vec<CoreDef>,
 }

@@ -28,6 +28,8 @@ pub(crate) struct Job<'j, 'a> {
     pub(crate) plan: &'j Plan,
     pub(crate) target: &'j Target,
     pub(crate) sharing: &'j Sharing,
+    /// Whether it is measured what each entry takes.
+    pub(crate) is_timed: bool,
 }
 
 /// Buffers that a thread keeps from one entry to the next.
@@ -75,6 +77,7 @@ pub(crate) fn build(
         plan,
         target,
         sharing,
+        ..
     } = job;
     worker.context.clear();
     let func = &mut worker.context.func;

@@ -17,6 +17,7 @@ use super::leaves;
 use super::list::{Entry, WorkList};
 use super::machine;
 use super::origins::Origins;
+use super::timing::{Times, Watch};
 use crate::error::{Error, Result};
 use crate::ir::symbol::{FuncId, Symbol};
 use crate::ir::trap::from_trap_code;
@@ -124,6 +125,8 @@ pub(crate) struct CompiledFunction {
     pub(crate) single_pass: bool,
     /// Of core functions, with debug information: where the code comes from.
     pub(crate) origins: Option<Origins>,
+    /// What it took, if that was measured.
+    pub(crate) times: Times,
 }
 
 /// A place in code that depends on the address of a symbol.
@@ -238,7 +241,9 @@ fn compile_entry(
     bodies: &Bodies,
     worker: &mut Worker,
 ) -> Result<CompiledFunction> {
+    let mut watch = Watch::start(job.is_timed);
     build(entry, job, bodies, worker)?;
+    watch.end_translate();
     let context = &mut worker.context;
     // An item that a component gives to an imported module may come back as that module's export:
     // then two slots refer to it.
@@ -246,7 +251,7 @@ fn compile_entry(
     if is_aliased || !job.target.alias_analysis {
         barriers::insert(&mut context.func);
     }
-    let machine = machine::generate(context, &mut worker.registers, job.target)
+    let machine = machine::generate(context, &mut worker.registers, job.target, &mut watch)
         .map_err(|error| Error::codegen(format!("{entry:?}"), format!("{error:?}")))?;
     let buffer = &machine.code.buffer;
     assert!(buffer.alignment <= job.target.arch.function_align);
@@ -288,11 +293,13 @@ fn compile_entry(
         single_pass: machine.single_pass,
         origins: (job.target.debug && matches!(entry, Entry::Core { .. }))
             .then(|| Origins::of(&machine.code, &*job.target.isa)),
+        times: Times::default(),
     };
     if job.target.opt != OptLevel::None {
         let (blocks, align) = (&machine.code.bb_starts, buffer.alignment);
         relax(&mut function, (blocks, align), job.target);
     }
+    function.times = watch.end();
     Ok(function)
 }
 

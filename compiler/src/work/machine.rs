@@ -5,6 +5,7 @@ use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{Function, Value};
 use cranelift_codegen::{CodegenError, CompiledCode, Context};
 
+use super::timing::Watch;
 use super::{cost, extend, loops, peephole};
 use crate::isa::{self, Target};
 use crate::options::OptLevel;
@@ -31,6 +32,7 @@ pub(super) fn generate(
     context: &mut Context,
     registers: &mut Registers,
     target: &Target,
+    watch: &mut Watch,
 ) -> Result<Machine, CodegenError> {
     let mut control = ControlPlane::default();
     context.optimize(&*target.isa, &mut control)?;
@@ -44,6 +46,7 @@ pub(super) fn generate(
     if target.opt == OptLevel::Speed {
         loops::shorten(context);
     }
+    watch.end_optimize();
     let single_pass = target.is_single_pass || cost::exceeds_budget(&context.func);
     let isa = match single_pass {
         true => &target.single_pass,

@@ -21,8 +21,9 @@ pub(crate) mod origins;
 mod peephole;
 #[cfg(test)]
 mod tests;
+mod timing;
 
-pub(crate) use build::Job;
+pub(crate) use build::{Job, size_hint};
 pub(crate) use clif::clif;
 pub(crate) use compile::{CatchCall, Compiled, CompiledFunction, compile};
 pub(crate) use list::{Entry, WorkList};

@@ -49,7 +49,8 @@ impl<'e> Section<'e> {
             flags: 0,
             address: 0,
             offset: None,
-            align: if is_note { 4 } else { 1 },
+            // Records are read in place.
+            align: if is_note { 4 } else { 16 },
             size: bytes.len() as u64,
             bytes,
         }

@@ -26,7 +26,15 @@ impl DebugInfo {
                 names: Vec::new(),
             };
         }
-        beside(bytes).unwrap_or_default()
+        let Some(file) = beside(bytes) else {
+            return DebugInfo::default();
+        };
+        let names = section(&file, SectionId::Names.name()).unwrap_or_default();
+        let lines = section(&file, LINES).unwrap_or_default();
+        DebugInfo {
+            lines: Lines::decode(lines).ok(),
+            names: names.to_vec(),
+        }
     }
 
     pub(super) fn lines(&self) -> Option<&Lines> {
@@ -38,8 +46,8 @@ impl DebugInfo {
     }
 }
 
-/// What the file beside the artifact says, if it belongs to it.
-fn beside(artifact: &[u8]) -> Option<DebugInfo> {
+/// The file of debug information beside an artifact, if there is one that belongs to it.
+pub(super) fn beside(artifact: &[u8]) -> Option<Vec<u8>> {
     let id = build_id(artifact)?;
     let path = sys::maps::file_at(artifact.as_ptr().addr())?;
     let mut name = path.into_os_string();
@@ -49,13 +57,5 @@ fn beside(artifact: &[u8]) -> Option<DebugInfo> {
         return None;
     }
     let file = std::fs::read(name).ok()?;
-    if build_id(&file)? != id {
-        return None;
-    }
-    let names = section(&file, SectionId::Names.name()).unwrap_or_default();
-    let lines = section(&file, LINES)?;
-    Some(DebugInfo {
-        lines: Lines::decode(lines).ok(),
-        names: names.to_vec(),
-    })
+    (build_id(&file)? == id).then_some(file)
 }

@@ -9,6 +9,8 @@
 
 #[cfg(feature = "backtrace")]
 mod debug;
+#[cfg(feature = "gdb")]
+mod gdb;
 pub(crate) mod plan;
 mod records;
 pub(crate) mod registry;
@@ -39,9 +41,12 @@ use cwasm_format::read::Host;
 use cwasm_format::resources::{HandleUse, UseRange};
 use cwasm_format::{Artifact, FormatError};
 
+#[cfg(feature = "metrics")]
+use crate::counters::{CountedArtifact, Counters};
 use crate::error::{Context as _, Error, Result};
 use crate::fork::{self, Once};
 use crate::sys;
+use crate::trace;
 
 #[cfg(feature = "backtrace")]
 use debug::DebugInfo;
@@ -61,11 +66,17 @@ pub(crate) struct Unit {
     description: Once<Arc<Description>>,
     #[cfg(feature = "backtrace")]
     debug: Once<DebugInfo>,
+    #[cfg(feature = "backtrace")]
     this: Weak<Unit>,
+    /// What gdb knows it by.
+    #[cfg(feature = "gdb")]
+    _gdb: Option<gdb::Known>,
     id: UnitId,
     /// The modules that the component exports, by their offset in the section, as far as somebody
     /// asked for them.
     embedded: Mutex<HashMap<u32, Arc<Unit>>>,
+    #[cfg(feature = "metrics")]
+    counted: Once<CountedArtifact>,
     /// Unmapped when the last unit in it is dropped.
     map: Arc<Mmap>,
 }
@@ -92,6 +103,7 @@ impl Unit {
     /// - The file is an artifact whose machine code may be run, and nobody changes or truncates it
     ///   while it is mapped.
     pub(crate) unsafe fn map(host: &Host, path: &Path, kind: Kind) -> Result<Arc<Unit>> {
+        trace::enter!(DEBUG, "load", path = %path.display(), %kind);
         let open = || {
             let file = File::open(path)?;
             let size = file.metadata()?.len();
@@ -112,6 +124,7 @@ impl Unit {
         digest: &[u8; 32],
         kind: Kind,
     ) -> Result<Arc<Unit>> {
+        trace::enter!(DEBUG, "load", path = %path.display(), %kind);
         let open = || {
             let (file, size) = verify::copy(File::open(path)?, digest)?;
             // SAFETY: nobody else has the file, and its code is what the digest was made of, which
@@ -129,6 +142,7 @@ impl Unit {
     /// # Safety
     /// - The machine code of the artifact may be run.
     pub(crate) unsafe fn from_bytes(host: &Host, bytes: &[u8], kind: Kind) -> Result<Arc<Unit>> {
+        trace::enter!(DEBUG, "load", %kind);
         let open = || {
             let file = sys::file::in_memory(bytes)?;
             // SAFETY: nobody else has the file.
@@ -151,7 +165,9 @@ impl Unit {
         let range = 0..map.len();
         // SAFETY: the caller's contract.
         let unit = unsafe { Unit::in_map(host, map, range, kind) };
-        unit.map_err(|error| explain_denial(file, error))
+        let unit = unit.map_err(|error| explain_denial(file, error))?;
+        trace::event!(DEBUG, bytes = size, "artifact mapped");
+        Ok(unit)
     }
 
     /// The unit of a part of a mapping, which starts at a page.
@@ -184,7 +200,7 @@ impl Unit {
             // SAFETY: whole pages (checked by `open`) of our mapping, which is never written to.
             unsafe { sys::memory::make_executable(text.start(), text.size() as usize) }?;
         }
-        let unit = Arc::new_cyclic(|this| Unit {
+        let new = |_this: &Weak<Unit>| Unit {
             records: Records { artifact, text },
             slots: artifact.export_slots(),
             lifts: artifact.lifts(),
@@ -192,11 +208,20 @@ impl Unit {
             description: Once::new(),
             #[cfg(feature = "backtrace")]
             debug: Once::new(),
-            this: Weak::clone(this),
+            #[cfg(feature = "backtrace")]
+            this: Weak::clone(_this),
+            #[cfg(feature = "gdb")]
+            _gdb: gdb::register(artifact.bytes()),
             id: UnitId::next(),
             embedded: Mutex::default(),
+            #[cfg(feature = "metrics")]
+            counted: Once::new(),
             map,
-        });
+        };
+        #[cfg(feature = "backtrace")]
+        let unit = Arc::new_cyclic(new);
+        #[cfg(not(feature = "backtrace"))]
+        let unit = Arc::new(new(&Weak::new()));
         registry::register(text.range(), Arc::as_ptr(&unit))?;
         Ok(unit)
     }
@@ -206,6 +231,13 @@ impl Unit {
         let name_of = |index| self.records.artifact.export_name(index);
         let slot = lookup::find(self.slots, name.as_bytes(), name_of)?;
         self.lifts.get(slot.lift as usize)
+    }
+
+    /// Has the artifact counted until it is unmapped.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn count(&self, counters: &Arc<Counters>) {
+        let bytes = self.records.artifact.bytes().len() as u64;
+        self.counted.get_or_init(|| counters.artifact(bytes));
     }
 
     /// The artifact's records.
@@ -303,6 +335,7 @@ impl Unit {
     }
 
     /// Another reference to this; `None` while it is dropped.
+    #[cfg(feature = "backtrace")]
     pub(crate) fn shared(&self) -> Option<Arc<Unit>> {
         self.this.upgrade()
     }
@@ -338,8 +371,28 @@ impl Unit {
 
 impl Drop for Unit {
     fn drop(&mut self) {
-        registry::unregister(self.records.text.range());
+        let unregister = || registry::unregister(self.records.text.range());
+        #[cfg(feature = "profile")]
+        if let Some(before) = BEFORE_DROP.get() {
+            return before(self, &unregister);
+        }
+        unregister();
     }
+}
+
+/// What is done with a unit before it is unregistered, which the function must do.
+#[cfg(feature = "profile")]
+static BEFORE_DROP: std::sync::OnceLock<BeforeDrop> = std::sync::OnceLock::new();
+
+/// A function that is called with a unit that is dropped, and with what unregisters it.
+#[cfg(feature = "profile")]
+type BeforeDrop = fn(&Unit, &dyn Fn());
+
+/// Calls this function with each unit that is dropped, once in a process: it calls its argument,
+/// which unregisters the unit.
+#[cfg(feature = "profile")]
+pub(crate) fn before_drop(function: BeforeDrop) {
+    let _ = BEFORE_DROP.set(function);
 }
 
 impl std::fmt::Debug for Unit {

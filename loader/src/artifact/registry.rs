@@ -57,6 +57,12 @@ pub(crate) fn with_unit<R>(pc: usize, f: impl FnOnce(&Unit) -> R) -> Option<R> {
     find(pc).map(|unit| f(unsafe { &*unit }))
 }
 
+/// Whether `pc` is in the text of a unit. Safe in signal handlers.
+#[cfg(feature = "profile")]
+pub(crate) fn is_code(pc: usize) -> bool {
+    find(pc).is_some()
+}
+
 /// The unit whose text holds `pc`.
 fn find(pc: usize) -> Option<*const Unit> {
     let middle = ROOT.get(pc >> REGION_BITS)?.load(Ordering::Acquire);

@@ -9,6 +9,8 @@
 //! left in this way ([`Entered`]). An instance that waits for a call of its own may be entered.
 #![allow(unsafe_code, reason = "enters machine code")]
 
+#[cfg(feature = "tracing")]
+mod export;
 #[cfg(feature = "async")]
 mod task;
 #[cfg(test)]
@@ -28,6 +30,7 @@ use crate::dynamic::{self, Check};
 use crate::error::{Error, Result};
 use crate::finally::finally;
 use crate::signature;
+use crate::trace;
 use crate::types::ComponentFunc;
 use crate::val::Val;
 use crate::values::handles::{HandleType, check_handles};
@@ -176,7 +179,9 @@ impl Func {
         params: &[Val],
         results: &mut [Val],
     ) -> Result<()> {
-        self.call_for(&mut store.as_context_mut(), params, results, Caller::Host)
+        let mut store = store.as_context_mut();
+        trace::enter!(TRACE, "call", export = %export::name(store.opaque(), &self.target));
+        self.call_for(&mut store, params, results, Caller::Host)
     }
 
     /// As [`call`](Func::call), of a component whose imports may wait: see
@@ -198,7 +203,13 @@ impl Func {
         check_owner(&self.target, store.opaque())?;
         if self.target.task != 0 {
             let call = task::Dynamic::new(&self.target, store.opaque(), params, results.len())?;
-            let result = task::call_async(store, &self.target, call).await?;
+            let result = trace::in_span!(
+                task::call_async(store.reborrow(), &self.target, call),
+                TRACE,
+                "call",
+                export = %export::name(store.opaque(), &self.target)
+            )
+            .await?;
             results
                 .iter_mut()
                 .zip(result)
@@ -206,13 +217,20 @@ impl Func {
             return Ok(());
         }
         if !store.uses_fiber(self.target.instance) {
+            trace::enter!(TRACE, "call", export = %export::name(store.opaque(), &self.target));
             return self.call_for(&mut store, params, results, Caller::Host);
         }
         let func = *self;
         let call = move |mut store: StoreContextMut<'_, _>| {
             func.call_for(&mut store, params, results, Caller::Fiber)
         };
-        OnFiber::new(store, call).await
+        trace::in_span!(
+            OnFiber::new(store.reborrow(), call),
+            TRACE,
+            "call",
+            export = %export::name(store.opaque(), &self.target)
+        )
+        .await
     }
 
     /// Calls the function beside other calls of the store: see [`TypedFunc::call_concurrent`].
@@ -234,7 +252,13 @@ impl Func {
             let call = accessor.with(|mut store| {
                 task::Dynamic::new(&self.target, store.opaque(), params, results.len())
             })?;
-            let result = task::call_concurrent(accessor, &self.target, call).await?;
+            let result = trace::in_span!(
+                task::call_concurrent(accessor, &self.target, call),
+                TRACE,
+                "call",
+                export = %accessor.with(|mut store| export::name(store.opaque(), &self.target).to_string())
+            )
+            .await?;
             results
                 .iter_mut()
                 .zip(result)

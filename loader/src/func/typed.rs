@@ -8,6 +8,8 @@ use std::ops::Deref;
 use cwasm_format::abi::{MAX_FLAT_PARAMS, MAX_FLAT_RESULTS};
 use cwasm_format::hash::TypeHash;
 
+#[cfg(feature = "tracing")]
+use super::export;
 use super::{Func, OpenCall, check_dropped, check_store, lending, lower_params, post_return};
 #[cfg(feature = "async")]
 use super::{check_owner, task};
@@ -15,6 +17,7 @@ use super::{check_owner, task};
 use crate::concurrent::Accessor;
 use crate::error::{Error, Result};
 use crate::signature;
+use crate::trace;
 use crate::values::{ComponentNamedList, Lift, LiftContext, Lower, LowerContext};
 use crate::vm::call::Ready;
 use crate::vm::caller::Caller;
@@ -119,6 +122,7 @@ where
             )
         };
         let mut store = store.as_context_mut();
+        trace::enter!(TRACE, "call", export = %export::name(store.opaque(), &self.target));
         #[cfg(feature = "async")]
         if check_store(&self.target, store.opaque()).is_err() {
             return self.call_task(store, params);
@@ -157,14 +161,26 @@ where
         let mut store = store.as_context_mut();
         check_owner(&self.target, store.opaque())?;
         if self.target.task != 0 {
-            return task::call_async(store, &self.target, task::Typed::new(params)).await;
+            return trace::in_span!(
+                task::call_async(store.reborrow(), &self.target, task::Typed::new(params)),
+                TRACE,
+                "call",
+                export = %export::name(store.opaque(), &self.target)
+            )
+            .await;
         }
         if !store.uses_fiber(self.target.instance) {
             return self.call(store, params);
         }
         let func = *self;
         let call = move |mut store: StoreContextMut<'_, _>| func.call_on_fiber(&mut store, params);
-        OnFiber::new(store, call).await
+        trace::in_span!(
+            OnFiber::new(store.reborrow(), call),
+            TRACE,
+            "call",
+            export = %export::name(store.opaque(), &self.target)
+        )
+        .await
     }
 
     /// Calls the function beside other calls of the store, in
@@ -188,7 +204,13 @@ where
         accessor.with(|mut store| check_owner(&self.target, store.opaque()))?;
         if self.target.task != 0 {
             let call = task::Typed::new(params);
-            return task::call_concurrent(accessor, &self.target, call).await;
+            return trace::in_span!(
+                task::call_concurrent(accessor, &self.target, call),
+                TRACE,
+                "call",
+                export = %accessor.with(|mut store| export::name(store.opaque(), &self.target).to_string())
+            )
+            .await;
         }
         accessor.with(|mut store| match store.needs_fiber(self.target.instance) {
             true => Err(super::needs_call_async()),
@@ -251,6 +273,7 @@ where
     #[inline]
     pub fn call_deferred(&self, mut store: impl AsContextMut, params: P) -> Result<Deferred<R>> {
         let mut store = store.as_context_mut();
+        trace::enter!(TRACE, "call", export = %export::name(store.opaque(), &self.target));
         check_store(&self.target, store.opaque())?;
         let context = self.target.options.context();
         // SAFETY: the context of an instance of this store, which was just compared.

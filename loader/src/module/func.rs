@@ -15,6 +15,7 @@ use crate::artifact::registry;
 use crate::artifact::{Code, Unit};
 use crate::core_types::FuncType;
 use crate::error::{Error, Result};
+use crate::trace;
 use crate::vm::call::Ready;
 use crate::vm::items::FuncItem;
 use crate::vm::store::{HostFailure, StoreOpaque};
@@ -229,6 +230,7 @@ impl CoreFunc {
     /// If it traps, `args` are not as its type says, or something belongs to another store.
     pub fn call(&self, mut store: impl AsContextMut, args: &[CoreVal]) -> Result<Vec<CoreVal>> {
         let mut context = store.as_context_mut();
+        trace::enter!(TRACE, "call");
         let store = context.opaque();
         let ty = self.ty_in(store)?;
         let params = ty.params();

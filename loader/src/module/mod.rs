@@ -22,6 +22,7 @@ use crate::artifact::Unit;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::link_error::{ImportItem, LinkError, Mismatch};
+use crate::trace;
 use crate::vm::caller::Caller;
 use crate::vm::initialize::initialize;
 use crate::vm::instance::InstanceKind;
@@ -77,10 +78,7 @@ impl Module {
     pub unsafe fn map(engine: &Engine, path: impl AsRef<Path>) -> Result<Module> {
         // SAFETY: the caller's contract.
         let unit = unsafe { Unit::map(engine.host(), path.as_ref(), Kind::Module) }?;
-        Ok(Module {
-            engine: engine.clone(),
-            unit,
-        })
+        Ok(Module::loaded(engine, unit))
     }
 
     /// As [`Component::map_verified`](crate::Component::map_verified), for the artifact of a core
@@ -95,10 +93,7 @@ impl Module {
         digest: &[u8; 32],
     ) -> Result<Module> {
         let unit = Unit::map_verified(engine.host(), path.as_ref(), digest, Kind::Module)?;
-        Ok(Module {
-            engine: engine.clone(),
-            unit,
-        })
+        Ok(Module::loaded(engine, unit))
     }
 
     /// As [`Module::map`], from the bytes of an artifact, which are copied.
@@ -111,10 +106,17 @@ impl Module {
     pub unsafe fn from_bytes(engine: &Engine, bytes: &[u8]) -> Result<Module> {
         // SAFETY: the caller's contract.
         let unit = unsafe { Unit::from_bytes(engine.host(), bytes, Kind::Module) }?;
-        Ok(Module {
+        Ok(Module::loaded(engine, unit))
+    }
+
+    /// The module of an artifact that was mapped for it.
+    fn loaded(engine: &Engine, unit: Arc<Unit>) -> Module {
+        #[cfg(feature = "metrics")]
+        unit.count(engine.counters());
+        Module {
             engine: engine.clone(),
             unit,
-        })
+        }
     }
 
     /// The artifact's records, as [`Component::artifact`](crate::Component::artifact).
@@ -169,6 +171,7 @@ impl Module {
         mut store: impl AsContextMut,
         imports: &[Extern],
     ) -> Result<ModuleInstance> {
+        trace::enter!(DEBUG, "instantiate");
         self.instantiate_for(&mut store.as_context_mut(), imports, Caller::Host)
     }
 

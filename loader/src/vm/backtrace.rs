@@ -1,10 +1,13 @@
 //! Backtraces: the functions of guests that were active.
 //!
 //! When a guest traps, it is noted which places in which artifacts were active. Names and lines are
-//! looked up when somebody asks.
+//! looked up when somebody asks; without the feature `backtrace`, where there is little to look up,
+//! at once.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+#[cfg(feature = "backtrace")]
+use std::sync::OnceLock;
 
 use cwasm_format::code::function_kind;
 use cwasm_format::escape;
@@ -13,17 +16,24 @@ use crate::artifact::{Unit, registry};
 
 /// The functions that were active at a moment, innermost first.
 #[derive(Clone, Default)]
-pub(crate) struct Backtrace(Arc<Noted>);
+pub(crate) struct Backtrace {
+    #[cfg(feature = "backtrace")]
+    noted: Arc<Noted>,
+    #[cfg(not(feature = "backtrace"))]
+    frames: Arc<[Frame]>,
+    /// Whether there were more.
+    truncated: bool,
+}
 
+#[cfg(feature = "backtrace")]
 #[derive(Default)]
 struct Noted {
     places: Box<[Place]>,
-    /// Whether there were more.
-    truncated: bool,
     frames: OnceLock<Box<[Frame]>>,
 }
 
 /// A place in a core function.
+#[cfg(feature = "backtrace")]
 struct Place {
     unit: Arc<Unit>,
     text_offset: u32,
@@ -33,7 +43,7 @@ struct Place {
 ///
 /// With `--debug`, artifacts have names and lines of their functions, or with `--debug=split` the
 /// file beside them, which is opened when it is needed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Frame {
     /// The function's name, as people write it.
@@ -74,89 +84,106 @@ pub struct Location {
 impl Backtrace {
     /// The places of core functions among these program counters. Their artifacts are mapped.
     pub(crate) fn new(pcs: &[usize], truncated: bool) -> Backtrace {
-        Backtrace(Arc::new(Noted {
-            places: pcs.iter().filter_map(|pc| place(*pc)).collect(),
+        Backtrace {
+            #[cfg(feature = "backtrace")]
+            noted: Arc::new(Noted {
+                places: pcs.iter().filter_map(|pc| place(*pc)).collect(),
+                frames: OnceLock::new(),
+            }),
+            #[cfg(not(feature = "backtrace"))]
+            frames: pcs.iter().filter_map(|pc| frame(*pc)).collect(),
             truncated,
-            frames: OnceLock::new(),
-        }))
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.places.is_empty()
+        #[cfg(feature = "backtrace")]
+        return self.noted.places.is_empty();
+        #[cfg(not(feature = "backtrace"))]
+        self.frames.is_empty()
     }
 
     pub(crate) fn is_truncated(&self) -> bool {
-        self.0.truncated
+        self.truncated
     }
 
     /// The functions, with all that is known of them.
     pub(crate) fn frames(&self) -> &[Frame] {
-        let Noted { places, frames, .. } = &*self.0;
-        frames.get_or_init(|| places.iter().map(Place::frame).collect())
+        #[cfg(feature = "backtrace")]
+        {
+            let Noted { places, frames } = &*self.noted;
+            frames.get_or_init(|| {
+                let frames = places.iter();
+                let frames = frames.filter_map(|place| frame_in(&place.unit, place.text_offset));
+                frames.collect()
+            })
+        }
+        #[cfg(not(feature = "backtrace"))]
+        &self.frames
     }
 }
 
 impl fmt::Debug for Backtrace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.frames()).finish()
+        self.frames().fmt(f)
     }
 }
 
 /// The place of an instruction; `None` in thunks, trampolines and the like.
+#[cfg(feature = "backtrace")]
 fn place(pc: usize) -> Option<Place> {
     registry::with_unit(pc, |unit| {
         let text_offset = unit.text_offset(pc)?;
-        let artifact = unit.artifact();
-        let function = artifact.functions().get(function_at(unit, text_offset)?)?;
-        (function.kind & 0xff == function_kind::CORE).then_some(Place {
+        core_function(unit, text_offset)?;
+        Some(Place {
             unit: unit.shared()?,
             text_offset,
         })
     })?
 }
 
-/// The index of the function that has an offset of the text.
-fn function_at(unit: &Unit, text_offset: u32) -> Option<usize> {
-    let functions = unit.artifact().functions();
-    let after = functions.partition_point(|function| function.start <= text_offset);
-    after.checked_sub(1)
+#[cfg(not(feature = "backtrace"))]
+fn frame(pc: usize) -> Option<Frame> {
+    registry::with_unit(pc, |unit| frame_in(unit, unit.text_offset(pc)?))?
 }
 
-impl Place {
-    fn frame(&self) -> Frame {
-        let Place { unit, text_offset } = self;
-        let artifact = unit.artifact();
-        let index = function_at(unit, *text_offset).unwrap_or_default();
-        let mut frame = Frame {
-            name: unit.function_name(index as u32).map(str::to_owned),
-            module: None,
-            core_instance: 0,
-            func_index: 0,
-            text_offset: *text_offset,
-            wasm_offset: None,
-            func_offset: None,
-            locations: Vec::new(),
-        };
-        if let Some(function) = artifact.functions().get(index) {
-            frame.core_instance = function.kind >> 8;
-            frame.func_index = function.index;
-            #[cfg(feature = "backtrace")]
-            lines(&mut frame, unit, index as u32, text_offset - function.start);
-        }
-        frame
-    }
+/// The index of the core function that has an offset of the text.
+pub(super) fn core_function(unit: &Unit, text_offset: u32) -> Option<usize> {
+    let functions = unit.artifact().functions();
+    let after = functions.partition_point(|function| function.start <= text_offset);
+    let index = after.checked_sub(1)?;
+    (functions.get(index)?.kind & 0xff == function_kind::CORE).then_some(index)
+}
+
+/// The frame of a core function that was at an offset of the text.
+fn frame_in(unit: &Unit, text_offset: u32) -> Option<Frame> {
+    let index = core_function(unit, text_offset)?;
+    let function = unit.artifact().functions().get(index)?;
+    let frame = Frame {
+        name: unit.function_name(index as u32).map(str::to_owned),
+        module: None,
+        core_instance: function.kind >> 8,
+        func_index: function.index,
+        text_offset,
+        wasm_offset: None,
+        func_offset: None,
+        locations: Vec::new(),
+    };
+    #[cfg(feature = "backtrace")]
+    let frame = with_lines(frame, unit, index as u32, text_offset - function.start);
+    Some(frame)
 }
 
 /// Adds what the tables of lines say of the place `offset` bytes from the start of a function.
 #[cfg(feature = "backtrace")]
-fn lines(frame: &mut Frame, unit: &Unit, function: u32, offset: u32) {
+fn with_lines(mut frame: Frame, unit: &Unit, function: u32, offset: u32) -> Frame {
     let known = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     let number = |number: u32| (number != 0).then_some(number);
     let Some(lines) = unit.lines() else {
-        return;
+        return frame;
     };
     let Some(found) = lines.find(function, offset) else {
-        return;
+        return frame;
     };
     frame.module = known(found.module);
     frame.wasm_offset = Some(found.start.wrapping_add(found.site.wasm_offset));
@@ -171,16 +198,48 @@ fn lines(frame: &mut Frame, unit: &Unit, function: u32, offset: u32) {
             column: number(position.column),
         })
         .collect();
+    frame
+}
+
+/// As it is displayed.
+impl fmt::Debug for Frame {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 /// As in a backtrace, without its number: where it was, its name, and a line for each place in the
 /// source that is known.
 impl fmt::Display for Frame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.wasm_offset {
-            Some(offset) => write!(f, "{offset:#8x} - ")?,
-            None => write!(f, ".text+{:#x} - ", self.text_offset)?,
+        #[cfg(feature = "backtrace")]
+        if let Some(offset) = self.wasm_offset {
+            write!(f, "{offset:#8x} - ")?;
+            return self.write_places(f);
         }
+        write!(f, ".text+{:#x} - ", self.text_offset)?;
+        self.write_name(f, self.name.as_ref())
+    }
+}
+
+impl Frame {
+    fn write_name(&self, f: &mut fmt::Formatter<'_>, name: Option<&String>) -> fmt::Result {
+        match name {
+            // Any text: a guest must not make lines of its own in a log.
+            Some(name) => write!(f, "{}", escape::name(name)),
+            None => write!(
+                f,
+                "<core instance {}, function {}>",
+                self.core_instance, self.func_index
+            ),
+        }
+    }
+}
+
+#[cfg(feature = "backtrace")]
+impl Frame {
+    /// Writes the names of the functions, and their places in the source.
+    fn write_places(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(module) = &self.module {
             write!(f, "{}!", escape::name(module))?;
         }
@@ -202,20 +261,7 @@ impl fmt::Display for Frame {
     }
 }
 
-impl Frame {
-    fn write_name(&self, f: &mut fmt::Formatter<'_>, name: Option<&String>) -> fmt::Result {
-        match name {
-            // Any text: a guest must not make lines of its own in a log.
-            Some(name) => write!(f, "{}", escape::name(name)),
-            None => write!(
-                f,
-                "<core instance {}, function {}>",
-                self.core_instance, self.func_index
-            ),
-        }
-    }
-}
-
+#[cfg(feature = "backtrace")]
 impl Location {
     fn write_place(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(file) = &self.file else {
@@ -232,7 +278,7 @@ impl Location {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "backtrace"))]
 impl Frame {
     /// The frame of a function of this name.
     pub(super) fn named(name: &str) -> Frame {
@@ -249,7 +295,7 @@ impl Frame {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "backtrace"))]
 mod tests {
     use super::*;
 

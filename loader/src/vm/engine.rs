@@ -11,6 +11,8 @@ use super::recycle::kept::{InstanceMetrics, Kept};
 #[cfg(feature = "async")]
 use super::stacks::Stacks;
 use super::type_ids::TypeRegistry;
+#[cfg(feature = "metrics")]
+use crate::counters::Counters;
 use crate::spread::Spread;
 
 /// The state that components and stores share: options, address space, a timer. Cheap to clone,
@@ -24,6 +26,8 @@ struct EngineInner {
     types: Arc<TypeRegistry>,
     pool: Pool,
     timer: Timer,
+    #[cfg(feature = "metrics")]
+    counters: Arc<Counters>,
     #[cfg(feature = "async")]
     stacks: Stacks,
     rules: Rules,
@@ -61,6 +65,8 @@ impl Engine {
             types: Arc::default(),
             pool,
             timer: Timer::default(),
+            #[cfg(feature = "metrics")]
+            counters: Arc::default(),
             #[cfg(feature = "async")]
             stacks: Stacks::new(rules.max_idle_stacks, rules.async_stack_size),
             rules,
@@ -124,6 +130,12 @@ impl Engine {
     #[cfg(feature = "async")]
     pub(crate) fn stacks(&self) -> &Stacks {
         &self.0.stacks
+    }
+
+    /// What is counted.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
+        &self.0.counters
     }
 
     /// The deadlines of stores.

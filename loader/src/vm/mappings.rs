@@ -61,6 +61,12 @@ impl Budget {
         self.take_of(self.max / 2, count).ok()
     }
 
+    /// How many are taken, and the most that may be.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn level(&self) -> (usize, usize) {
+        (self.used.load(Ordering::Relaxed), self.max)
+    }
+
     /// Whether a half of all is left after so many more.
     #[cfg(feature = "recycle")]
     pub(crate) fn has_spare(&self, count: usize) -> bool {

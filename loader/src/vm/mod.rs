@@ -26,6 +26,8 @@ pub(crate) mod memory;
 mod noise;
 pub(crate) mod parking;
 pub(crate) mod pool;
+#[cfg(feature = "profile")]
+pub(crate) mod profile;
 #[cfg(feature = "async")]
 pub(crate) mod random;
 #[cfg(feature = "recycle")]
@@ -34,7 +36,11 @@ pub(crate) mod resources;
 #[cfg(feature = "recycle")]
 pub(crate) mod slabs;
 pub(crate) mod slot;
+#[cfg(feature = "coredump")]
+pub(crate) mod snapshot;
 mod space;
+#[cfg(feature = "coredump")]
+pub(crate) mod stack;
 #[cfg(feature = "async")]
 pub(crate) mod stacks;
 pub(crate) mod store;

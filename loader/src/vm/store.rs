@@ -19,6 +19,7 @@ use crate::artifact::Unit;
 use crate::artifact::plan::InstancePlan;
 use crate::error::{Error, Result};
 use crate::fork::Once;
+use crate::trace;
 use crate::vm::exceptions::Exceptions;
 use crate::vm::handles;
 use crate::vm::host_handles::HostHandles;
@@ -29,6 +30,8 @@ use crate::vm::limits::{StoreLimits, Usage};
 #[cfg(feature = "recycle")]
 use crate::vm::recycle::home::Home;
 use crate::vm::slot::Slot;
+#[cfg(feature = "coredump")]
+use crate::vm::stack::InstanceNumber;
 use crate::vm::store_id::StoreId;
 #[cfg(feature = "async")]
 use crate::vm::suspend::Fibers;
@@ -48,6 +51,12 @@ pub(crate) struct StoreOpaque {
     engine: Engine,
     host_failure: Option<HostFailure>,
     instances: Vec<Owned>,
+    /// Instances that it has had.
+    #[cfg(feature = "coredump")]
+    instance_count: u64,
+    /// Whether instances stay that could not be instantiated.
+    #[cfg(feature = "coredump")]
+    pub(crate) keeps_failed_instances: bool,
     usage: Usage,
     limits: StoreLimits,
     /// Made when someone first asks for it.
@@ -93,6 +102,8 @@ pub(crate) type RunOp =
 struct Owned {
     data: Arc<InstanceData>,
     owner: Owner,
+    #[cfg(feature = "coredump")]
+    number: InstanceNumber,
     /// What the store's instances had defined before it.
     before: Usage,
 }
@@ -144,6 +155,10 @@ impl StoreOpaque {
             engine: engine.clone(),
             host_failure: None,
             instances: Vec::new(),
+            #[cfg(feature = "coredump")]
+            instance_count: 0,
+            #[cfg(feature = "coredump")]
+            keeps_failed_instances: false,
             usage: Usage::default(),
             limits: StoreLimits::default(),
             interrupts: Once::new(),
@@ -268,6 +283,7 @@ impl StoreOpaque {
         let slot = Slot::new(&self.engine, &self.limits, unit, plan)?;
         let mut data = InstanceData::new(slot, unit, kind, type_ids);
         self.begin_instance(&mut data, plan)?;
+        trace::event!(DEBUG, reused = false, "instance made");
         Ok(data)
     }
 
@@ -286,6 +302,7 @@ impl StoreOpaque {
             data.set_index(self.id, self.next_instance());
         }
         self.begin_instance(&mut data, plan)?;
+        trace::event!(DEBUG, reused = true, "instance made");
         Ok(data)
     }
 
@@ -352,12 +369,20 @@ impl StoreOpaque {
         self.instances.push(Owned {
             data,
             owner,
+            #[cfg(feature = "coredump")]
+            number: InstanceNumber(self.instance_count),
             before,
         });
+        #[cfg(feature = "coredump")]
+        (self.instance_count += 1);
     }
 
     /// Drops the instance of this index if it is the youngest.
     pub(crate) fn pop_instance(&mut self, index: u32) {
+        #[cfg(feature = "coredump")]
+        if self.keeps_failed_instances {
+            return;
+        }
         if self.instances.len() == index as usize + 1
             && let Some(youngest) = self.instances.pop()
         {
@@ -377,6 +402,15 @@ impl StoreOpaque {
     /// All instances.
     pub(crate) fn instances(&self) -> impl Iterator<Item = &InstanceData> {
         self.instances.iter().map(|owned| &*owned.data)
+    }
+
+    /// All instances with their numbers.
+    #[cfg(feature = "coredump")]
+    pub(crate) fn numbered_instances(
+        &self,
+    ) -> impl Iterator<Item = (InstanceNumber, &InstanceData)> {
+        let instances = self.instances.iter();
+        instances.map(|owned| (owned.number, &*owned.data))
     }
 
     /// The instance of this index.

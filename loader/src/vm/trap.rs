@@ -2,15 +2,21 @@
 
 use std::fmt;
 use std::ops::Range;
+#[cfg(feature = "coredump")]
+use std::sync::Arc;
 
 use cwasm_format::TrapCode;
 use cwasm_format::escape;
 
 use crate::error::Error;
+#[cfg(feature = "tracing")]
+use crate::trace;
 use crate::vm::backtrace::{Backtrace, Frame};
 use crate::vm::instance::InstanceData;
 #[cfg(feature = "backtrace")]
 use crate::vm::noise::Noise;
+#[cfg(feature = "coredump")]
+use crate::vm::stack::Stack;
 use crate::vm::store::{HostFailure, StoreOpaque};
 use crate::vm::unwind;
 
@@ -25,6 +31,8 @@ pub struct Trap {
     code: TrapCode,
     backtrace: Backtrace,
     tag: Option<Box<ThrownTag>>,
+    #[cfg(feature = "coredump")]
+    stack: Option<Arc<Stack>>,
 }
 
 /// The tag of an exception that was not caught.
@@ -86,7 +94,15 @@ impl Trap {
             code,
             backtrace: Backtrace::default(),
             tag: None,
+            #[cfg(feature = "coredump")]
+            stack: None,
         }
+    }
+
+    /// Which instances were active; `None` if no code was.
+    #[cfg(feature = "coredump")]
+    pub(crate) fn stack(&self) -> Option<&Stack> {
+        self.stack.as_deref()
     }
 
     /// The tag of the exception, if [`code`](Trap::code) is [`TrapCode::UncaughtException`] and a
@@ -130,7 +146,9 @@ impl fmt::Display for Trap {
             f.write_str("\n  ... and more")?;
         }
         let thrown_by = self.tag.as_ref().and_then(|tag| tag.thrown_by());
-        match thrown_by.filter(|frame| frames.first() != Some(frame)) {
+        let place = |frame: &Frame| (frame.text_offset, frame.func_index, frame.core_instance);
+        let first = frames.first().map(place);
+        match thrown_by.filter(|frame| first != Some(place(frame))) {
             Some(frame) => write!(f, "\n  thrown by {frame}"),
             None => Ok(()),
         }
@@ -190,15 +208,55 @@ pub(crate) fn take_trap(store: &mut StoreOpaque, status: u64) -> Error {
         store.withdraw_interrupts();
     }
     let mut trap = Trap::new(code);
+    #[cfg(feature = "coredump")]
+    let context = unwind::entry_context();
     // The store still holds the instances whose code has run, and they hold their artifacts.
-    unwind::take_backtrace(|pcs, truncated| trap.backtrace = Backtrace::new(pcs, truncated));
+    unwind::take_backtrace(|pcs, truncated| {
+        trap.backtrace = Backtrace::new(pcs, truncated);
+        #[cfg(feature = "coredump")]
+        (trap.stack = Some(Arc::new(Stack::new(store, context, pcs))));
+    });
+    #[cfg(feature = "metrics")]
+    store.engine().counters().trap(code);
     if code == TrapCode::UncaughtException {
         trap.tag = thrown_tag(store).map(Box::new);
     }
+    #[cfg(feature = "tracing")]
+    tell(&trap);
     match store.take_host_failure() {
         None => Error::new(trap),
         Some(HostFailure::Error(error)) => error.wrap(trap),
         Some(HostFailure::Panic(payload)) => std::panic::resume_unwind(payload),
+    }
+}
+
+/// Tells of a trap. A host function may fail for any reason, as when a program exits.
+#[cfg(feature = "tracing")]
+fn tell(trap: &Trap) {
+    let frames = InnermostFrames(trap.frames());
+    match trap.code {
+        TrapCode::HostError => trace::event!(DEBUG, code = %trap.code, %frames, "guest trapped"),
+        _ => trace::event!(WARN, code = %trap.code, %frames, "guest trapped"),
+    }
+}
+
+/// Prints some frames in a line, innermost first.
+#[cfg(feature = "tracing")]
+struct InnermostFrames<'f>(&'f [Frame]);
+
+#[cfg(feature = "tracing")]
+impl fmt::Display for InnermostFrames<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// Frames that are printed.
+        const MAX: usize = 4;
+        for (index, frame) in self.0.iter().take(MAX).enumerate() {
+            let before = if index == 0 { "" } else { " < " };
+            write!(f, "{before}{frame}")?;
+        }
+        match self.0.len() {
+            0..=MAX => Ok(()),
+            _ => f.write_str(" < ..."),
+        }
     }
 }
 

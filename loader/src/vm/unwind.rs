@@ -39,6 +39,9 @@ const MAX_FRAMES: usize = 64;
 struct TrapSite {
     len: Cell<usize>,
     truncated: Cell<bool>,
+    /// The context by which wasm was entered.
+    #[cfg(feature = "coredump")]
+    context: Cell<usize>,
     pcs: [Cell<usize>; MAX_FRAMES],
 }
 
@@ -47,6 +50,8 @@ thread_local! {
         TrapSite {
             len: Cell::new(0),
             truncated: Cell::new(false),
+            #[cfg(feature = "coredump")]
+            context: Cell::new(0),
             pcs: [const { Cell::new(0) }; MAX_FRAMES],
         }
     };
@@ -56,6 +61,8 @@ impl TrapSite {
     fn clear(&self) {
         self.len.set(0);
         self.truncated.set(false);
+        #[cfg(feature = "coredump")]
+        self.context.set(0);
     }
 
     fn push(&self, pc: usize) {
@@ -82,6 +89,13 @@ pub(crate) fn take_backtrace(f: impl FnOnce(&[usize], bool)) {
         result
     });
     f(&pcs[..len], truncated);
+}
+
+/// The address of the context, or host function, by which wasm was entered that this thread's last
+/// trap ended; 0 if there was none, or its backtrace has been taken.
+#[cfg(feature = "coredump")]
+pub(crate) fn entry_context() -> usize {
+    SITE.with(|site| site.context.get())
 }
 
 /// Decides about a fault: whether it is a write to memory that is fenced, or a trap of compiled
@@ -217,8 +231,14 @@ unsafe fn find_entry(mut caller: Caller, code: TrapCode) -> Option<Entry> {
             };
             enter_at(entry, unit.text().range(), caller.fp, code).map(Some)
         })??;
-        if entry.is_some() {
-            return entry;
+        if let Some(entry) = entry {
+            #[cfg(feature = "coredump")]
+            SITE.with(|site| {
+                // SAFETY: a word of the thunk's frame, which is active (the caller's contract).
+                let context = unsafe { read_word(entry.context) };
+                site.context.set(context.unwrap_or(0));
+            });
+            return Some(entry);
         }
         SITE.with(|site| site.push(pc));
         // SAFETY: the return address is in compiled code, so the frame is one of compiled code.

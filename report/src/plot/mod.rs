@@ -26,7 +26,7 @@ pub struct Plot {
 }
 
 /// A colour of the page: one of [`Series::COUNT`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Series(pub u8);
 
 impl Plot {

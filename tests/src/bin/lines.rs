@@ -6,6 +6,10 @@
 //!
 //! Each is compiled at each level. Of every place where a backtrace can be, the functions that were
 //! inlined there and their files, lines and columns must be equal.
+#![allow(
+    clippy::print_stdout,
+    reason = "a runner that answers on standard output"
+)]
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

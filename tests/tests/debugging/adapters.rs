@@ -63,7 +63,8 @@ fn run(workshop: &Workshop, artifact: &Path, value: i32) -> Trap {
         .root()
         .func_wrap("call", |_, (_value,): (i32,)| -> cwasm::Result<(i32,)> {
             Err(cwasm::Error::msg("the host fails"))
-        });
+        })
+        .unwrap();
     let instance = linker.instantiate(&mut store, &component).unwrap();
     let run = instance.get_typed_func::<(i32,), (i32,)>(&mut store, "run");
     let error = run.unwrap().call(&mut store, (value,)).unwrap_err();

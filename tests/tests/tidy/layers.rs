@@ -13,12 +13,14 @@ const LOADER: &[&[&str]] = &[
         "error",
         "link_error",
         "core_types",
+        "counters",
         "finally",
         "fork",
         "parts",
         "spread",
         "block_on",
         "sync",
+        "trace",
         "transcode",
         "versions",
     ],
@@ -43,7 +45,9 @@ const LOADER: &[&[&str]] = &[
     // What hosts use.
     &[
         "engine",
+        "coredump",
         "export_index",
+        "metrics",
         "store",
         "component",
         "module",
@@ -93,8 +97,8 @@ const LOADER_CIRCLES: &[(&[&str], &str)] = &[
 /// The layers of the compiler, the lowest first: its stages, and below them what they pass on.
 const COMPILER: &[&[&str]] = &[
     // The ground.
-    &["error", "output"],
-    &["core_types"],
+    &["error", "output", "stats"],
+    &["core_types", "originals"],
     &["module"],
     &["features"],
     &["needs"],
@@ -116,7 +120,9 @@ const COMPILER: &[&[&str]] = &[
     &["work"],
     // The artifact.
     &["link"],
+    &["debug"],
     &["emit"],
+    &["source"],
     &["object"],
     &["preview1"],
     &["lib"],

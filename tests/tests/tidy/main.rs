@@ -20,9 +20,11 @@ const DIRECTION: &[(&str, &[&str])] = &[
             "cwasm-format",
             "cwasm-compiler",
             "cwasm-wasi",
+            "cwasm-profile",
             "cwasm-report",
         ],
     ),
+    ("profile", &["cwasm"]),
     ("wasi", &["cwasm"]),
     ("report", &[]),
     (
@@ -35,7 +37,15 @@ const DIRECTION: &[(&str, &[&str])] = &[
 /// The dependencies of the loader besides `format`. It stays small.
 const LOADER_NEEDS: &[&str] = &["memmap2", "rustix", "libc", "simdutf8"];
 /// Its dependencies under features that are off by default.
-const LOADER_OFFERS: &[&str] = &["anyhow", "corosensei", "sha2", "wasm-wave"];
+const LOADER_OFFERS: &[&str] = &[
+    "anyhow",
+    "corosensei",
+    "framehop",
+    "sha2",
+    "tracing",
+    "wasm-encoder",
+    "wasm-wave",
+];
 
 /// The files that may contain `unsafe`, tests aside. The compiler and the format have none; outside
 /// of the loader it is mapping artifacts.
@@ -70,11 +80,14 @@ const UNSAFE_FILES: &[&str] = &[
     "loader/src/sys/linux/cpu_number.rs",
     "loader/src/sys/linux/fork.rs",
     "loader/src/sys/linux/memory.rs",
+    "loader/src/sys/linux/modules.rs",
     "loader/src/sys/linux/pagemap.rs",
+    "loader/src/sys/linux/sampling.rs",
     "loader/src/sys/linux/signals.rs",
     "loader/src/sys/linux/thread.rs",
     "loader/src/sys/x86_64/detour.rs",
     "loader/src/sys/x86_64/frames.rs",
+    "loader/src/sys/x86_64/jit.rs",
     "loader/src/sys/x86_64/registers.rs",
     "loader/src/values/context.rs",
     "loader/src/values/lists.rs",
@@ -98,6 +111,7 @@ const UNSAFE_FILES: &[&str] = &[
     "loader/src/vm/recycle/reset.rs",
     "loader/src/vm/slabs.rs",
     "loader/src/vm/slot.rs",
+    "loader/src/vm/snapshot.rs",
     "loader/src/vm/stacks.rs",
     "loader/src/vm/store.rs",
     "loader/src/vm/store_context.rs",

@@ -228,6 +228,32 @@ fn metrics_and_the_log_say_what_happened() {
 }
 
 #[test]
+fn traps_leave_core_dumps_up_to_a_limit() {
+    let folder = Folder::new();
+    let path = folder.path("");
+    let server = Server::start(&["--coredumps", &path, "--max-coredumps", "2"]);
+    for failures in 1..=3 {
+        server.get("/trap");
+        server.get("/hello").is(200, "Hello, world!\n");
+        server.reaches("cwasm_instance_failures_total", f64::from(failures));
+    }
+    assert_eq!(folder.names().len(), 2, "{:?}", folder.names());
+    let core = folder.0.path().join(&folder.names()[0]);
+    assert!(std::fs::read(core).unwrap().starts_with(b"\0asm\x01\0\0\0"));
+    let reasons = server.metric("cwasm_traps_total{reason=\"unreachable\"}");
+    assert_eq!(reasons, 3.0);
+    assert_eq!(server.metric("cwasm_artifacts"), 1.0);
+    assert!(server.metric("cwasm_mappings") <= server.metric("cwasm_mappings_max"));
+    let instances =
+        ["made", "reused"].map(|how| server.metric(&format!("cwasm_instances_{how}_total")));
+    assert_eq!(instances.iter().sum::<f64>(), 6.0);
+
+    let missing = folder.path("missing");
+    let refused = cwasm(&["serve", artifact(), "--coredumps", &missing]);
+    refused.fails(1, &["missing", "No such file"]);
+}
+
+#[test]
 fn what_cannot_be_served_is_named() {
     let greet = greet();
     let greet = greet.to_str().unwrap();

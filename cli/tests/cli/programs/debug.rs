@@ -41,7 +41,8 @@ fn an_artifact_has_the_lines_that_it_was_compiled_with() {
     let artifact = folder.path("places.cwasm");
     let run = || cwasm(&["run", &artifact, "--", "divide"]);
     for options in [&["--debug"][..], &["--debug=inside"], &["--dwarf"]] {
-        let args = [&["compile", &places(), "-o", &artifact], options].concat();
+        let places = places();
+        let args = [&["compile", &places, "-o", &artifact], options].concat();
         cwasm(&args).prints("");
         run().fails(TRAPPED, WHERE);
     }

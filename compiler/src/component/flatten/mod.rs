@@ -169,6 +169,7 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
             return Err(Error::limit("depth of nested components", depth, MAX_DEPTH));
         }
         let id = self.new_component_instance()?;
+        self.plan.component_names.push(def.name.to_owned());
         self.parents.push(parent);
         let mut scope = Scope::new(id, outer);
         for item in &def.items {
@@ -504,7 +505,11 @@ impl<'m, 'a: 'm> Flattener<'m, 'a> {
                         self.core_export(&scope.core_instances[instance], import.name)
                     })
                     .collect();
-                self.plan.instances.push(PlanInstance { module, imports });
+                self.plan.instances.push(PlanInstance {
+                    module,
+                    component: scope.component,
+                    imports,
+                });
                 Ok(CoreInstance::Real(id))
             }
             Instance::FromExports(exports) => {

@@ -152,7 +152,12 @@ fn add_instance(
     };
     let memory = Some(CoreItem { instance, index: 0 });
     let realloc = Some(func(PassThrough::REALLOC));
-    plan.instances.push(PlanInstance { module, imports });
+    let component = lower.component;
+    plan.instances.push(PlanInstance {
+        module,
+        component,
+        imports,
+    });
     lower.options = CanonicalOptions {
         memory,
         realloc,

@@ -1,15 +1,15 @@
 //! The frames of all functions.
 
-use gimli::LittleEndian;
-use gimli::write::{DebugFrame, EndianVec, FrameTable};
+use gimli::write::{DebugFrame, FrameTable};
 
+use super::writer::Section;
 use super::{ENCODING, Function};
 use crate::isa::Arch;
 
 pub(super) fn write(
     functions: &[Function<'_, '_>],
     arch: &Arch,
-    section: &mut DebugFrame<EndianVec<LittleEndian>>,
+    section: &mut DebugFrame<Section>,
 ) {
     let mut table = FrameTable::default();
     let common = table.add_cie((arch.common_frame)(ENCODING));

@@ -14,16 +14,19 @@ mod info;
 mod lines;
 mod places;
 mod values;
+mod writer;
 
+use cwasm_format::debug::{ADDRESSES, encode_addresses};
 use cwasm_format::write::DebugSection;
-use gimli::write::{Dwarf, EndianVec, Sections};
-use gimli::{Encoding, Format, LittleEndian};
+use gimli::write::{DebugFrame, Dwarf, Sections};
+use gimli::{Encoding, Format};
 
 use super::modules::{Code, Modules};
 use crate::env::Env;
 use crate::isa::Arch;
 use crate::work::CompiledFunction;
 use places::Places;
+use writer::Section;
 
 /// What the DWARF is written as: every debugger of today reads version 4.
 const ENCODING: Encoding = Encoding {
@@ -47,7 +50,7 @@ pub(crate) fn sections<'a>(
     arch: &Arch,
     modules: &mut Modules<'a>,
 ) -> Vec<DebugSection> {
-    let mut sections = Sections::new(EndianVec::new(LittleEndian));
+    let mut sections = Sections::new(Section::new());
     frames::write(functions, arch, &mut sections.debug_frame);
     let mut dwarf = Dwarf::new();
     let by_instance = functions.chunk_by(|a, b| instance(a) == instance(b));
@@ -55,7 +58,7 @@ pub(crate) fn sections<'a>(
         let Some((env, ..)) = functions[0].core else {
             continue;
         };
-        let number = modules.number(env.module);
+        let number = modules.number(env.module, "");
         let Modules {
             all,
             texts,
@@ -88,16 +91,14 @@ pub(crate) fn sections<'a>(
         modules
             .warnings
             .push(format!("debuggers will know no lines: {error}"));
-        let frames = std::mem::replace(
-            &mut sections.debug_frame,
-            gimli::write::DebugFrame(EndianVec::new(LittleEndian)),
-        );
-        sections = Sections::new(EndianVec::new(LittleEndian));
+        let frames = std::mem::replace(&mut sections.debug_frame, DebugFrame(Section::new()));
+        sections = Sections::new(Section::new());
         sections.debug_frame = frames;
     }
-    let mut found = Vec::new();
+    let (mut found, mut addresses) = (Vec::new(), Vec::new());
     let _: Result<(), ()> = sections.for_each_mut(|id, section| {
-        let bytes = section.take();
+        let (bytes, at) = section.take();
+        addresses.push((id.name(), at));
         if !bytes.is_empty() {
             found.push(DebugSection {
                 name: id.name(),
@@ -105,6 +106,10 @@ pub(crate) fn sections<'a>(
             });
         }
         Ok(())
+    });
+    found.push(DebugSection {
+        name: ADDRESSES,
+        bytes: encode_addresses(&addresses),
     });
     found
 }

@@ -7,7 +7,11 @@ pub(crate) mod fork;
 #[cfg(feature = "backtrace")]
 pub(crate) mod maps;
 pub(crate) mod memory;
+#[cfg(feature = "profile")]
+pub(crate) mod modules;
 #[cfg(feature = "recycle")]
 pub(crate) mod pagemap;
+#[cfg(feature = "profile")]
+pub(crate) mod sampling;
 pub(crate) mod signals;
 pub(crate) mod thread;

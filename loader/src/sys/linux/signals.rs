@@ -7,6 +7,8 @@
     reason = "handles signals and changes the interrupted context"
 )]
 
+#[cfg(feature = "profile")]
+use std::cell::Cell;
 use std::ffi::{c_int, c_void};
 use std::io;
 use std::mem::MaybeUninit;
@@ -68,6 +70,18 @@ struct Installed {
 }
 
 static INSTALLED: OnceLock<Installed> = OnceLock::new();
+
+#[cfg(feature = "profile")]
+thread_local! {
+    /// The code whose fault the handler looks at.
+    static FAULT: Cell<Option<Registers>> = const { Cell::new(None) };
+}
+
+/// The code of this thread whose fault is looked at, on another stack. Safe in signal handlers.
+#[cfg(feature = "profile")]
+pub(crate) fn noted_fault() -> Option<Registers> {
+    FAULT.with(Cell::get)
+}
 
 /// Installs the signal handlers, once in a process.
 ///
@@ -138,7 +152,7 @@ pub(crate) fn check_unblocked() -> Result<()> {
 }
 
 /// The default action.
-const EMPTY: libc::sigaction = libc::sigaction {
+pub(super) const EMPTY: libc::sigaction = libc::sigaction {
     sa_sigaction: libc::SIG_DFL,
     // SAFETY: a signal set is plain bits, and the empty one is all zeros.
     sa_mask: unsafe { MaybeUninit::zeroed().assume_init() },
@@ -148,7 +162,10 @@ const EMPTY: libc::sigaction = libc::sigaction {
 
 /// Sets the action of a signal, if one is given, and returns the one before. Safe in signal
 /// handlers.
-fn replace_action(signal: c_int, action: Option<&libc::sigaction>) -> io::Result<libc::sigaction> {
+pub(super) fn replace_action(
+    signal: c_int,
+    action: Option<&libc::sigaction>,
+) -> io::Result<libc::sigaction> {
     let mut previous = EMPTY;
     let action = action.map_or(ptr::null(), ptr::from_ref);
     // SAFETY: both point to actions or are null; handlers given here are of the right signature.
@@ -183,7 +200,12 @@ unsafe extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, contex
             registers: Registers::of_signal(machine),
             cause,
         };
-        match (installed.handler)(&fault) {
+        #[cfg(feature = "profile")]
+        FAULT.with(|noted| noted.set(Some(fault.registers)));
+        let answer = (installed.handler)(&fault);
+        #[cfg(feature = "profile")]
+        FAULT.with(|noted| noted.set(None));
+        match answer {
             #[cfg(feature = "recycle")]
             Some(Answer::Again) => return,
             Some(Answer::Resume(resume)) => return resume.set(machine),
@@ -211,7 +233,7 @@ unsafe extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, contex
 /// # Safety
 /// - `info` and `context` are what the kernel passed for `signal`.
 /// - `previous` was installed for this signal.
-unsafe fn chain(
+pub(super) unsafe fn chain(
     previous: &libc::sigaction,
     signal: c_int,
     info: *mut libc::siginfo_t,

@@ -17,12 +17,18 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::ops::Range;
 use std::ptr;
+#[cfg(feature = "profile")]
+use std::sync::OnceLock;
+#[cfg(feature = "profile")]
+use std::sync::atomic::{Ordering, compiler_fence};
 
 use crate::error::{Context as _, Error, Result};
 
 use super::memory::Reservation;
 use super::signals;
 use crate::sys::PAGE_SIZE;
+#[cfg(feature = "profile")]
+use crate::sys::frames::read_word;
 use crate::sys::registers::stack_pointer;
 
 /// Bytes of stack that wasm leaves for the host functions it calls.
@@ -60,13 +66,26 @@ struct Bounds {
     is_grown: Cell<bool>,
 }
 
-#[cfg(feature = "async")]
 impl Bounds {
+    /// Sets both ends. A profiler that interrupts this finds those from before, none, or the new
+    /// ones.
+    fn set_stack(&self, low: usize, high: usize) {
+        #[cfg(feature = "profile")]
+        {
+            self.high.set(0);
+            compiler_fence(Ordering::SeqCst);
+        }
+        self.low.set(low);
+        #[cfg(feature = "profile")]
+        compiler_fence(Ordering::SeqCst);
+        self.high.set(high);
+    }
+
+    #[cfg(feature = "async")]
     fn set(&self, other: &Bounds) {
         self.limit.set(other.limit.get());
         self.room.set(other.room.get());
-        self.low.set(other.low.get());
-        self.high.set(other.high.get());
+        self.set_stack(other.low.get(), other.high.get());
         self.reserve.set(other.reserve.get());
         self.grows.set(other.grows.get());
         self.is_grown.set(other.is_grown.get());
@@ -221,13 +240,56 @@ fn prepare(bounds: &Bounds) -> Result<()> {
     bounds.grows.set(stack.grows);
     bounds.is_grown.set(false);
     set_ends(bounds, stack.low, stack.high);
+    #[cfg(feature = "profile")]
+    if let Some(on_ready) = ON_READY.get() {
+        on_ready();
+    }
     Ok(())
+}
+
+/// What each thread calls when it is about to enter wasm for the first time.
+#[cfg(feature = "profile")]
+static ON_READY: OnceLock<fn()> = OnceLock::new();
+
+/// Makes threads that enter wasm for the first time call this function, once in a process. It may
+/// be called on a thread more than once.
+#[cfg(feature = "profile")]
+pub(crate) fn on_ready(function: fn()) {
+    let _ = ON_READY.set(function);
+}
+
+/// The part of this thread's stack that is in use.
+#[cfg(feature = "profile")]
+pub(crate) struct StackInUse {
+    /// Invariant 1: addresses of this thread's stack, all of which is mapped.
+    range: Range<usize>,
+}
+
+#[cfg(feature = "profile")]
+impl StackInUse {
+    /// The stack above the stack pointer of code that this thread runs, or has interrupted; `None`
+    /// if the thread has not entered wasm, or the code runs on another stack. Safe in signal
+    /// handlers.
+    pub(crate) fn above(pointer: usize) -> Option<StackInUse> {
+        let stack = BOUNDS.with(|bounds| bounds.low.get()..bounds.high.get());
+        let range = pointer..stack.end;
+        stack.contains(&pointer).then_some(StackInUse { range })
+    }
+
+    /// The word at this address; `None` if it is not on the stack.
+    pub(crate) fn word(&self, address: usize) -> Option<usize> {
+        let end = address.checked_add(size_of::<usize>())?;
+        if address < self.range.start || end > self.range.end {
+            return None;
+        }
+        // SAFETY: mapped memory of this thread's stack (invariant 1).
+        unsafe { read_word(address) }
+    }
 }
 
 fn set_ends(bounds: &Bounds, low: usize, high: usize) {
     let limit = low + HOST_STACK.min((high - low) / 4);
-    bounds.low.set(low);
-    bounds.high.set(high);
+    bounds.set_stack(low, high);
     bounds.reserve.set(RESERVE.min((limit - low) / 2));
     bounds.room.set(high - limit);
     bounds.limit.set(limit);

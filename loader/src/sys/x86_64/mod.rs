@@ -4,6 +4,12 @@ pub(crate) mod cpu;
 #[cfg(feature = "async")]
 pub(crate) mod detour;
 pub(crate) mod frames;
+#[cfg(feature = "profile")]
+pub(crate) mod host_frames;
+#[cfg(feature = "profile")]
+pub(crate) mod interrupted;
+#[cfg(feature = "gdb")]
+pub(crate) mod jit;
 pub(crate) mod registers;
 
 /// Bytes of a page.

@@ -39,7 +39,7 @@ pub(crate) struct CallTarget {
     pub(crate) owner: StoreId,
     /// Its index among the tasks of the artifact plus one, if it is called as one, or 0.
     #[cfg_attr(
-        not(feature = "async"),
+        not(any(feature = "async", feature = "tracing")),
         expect(dead_code, reason = "tasks are not called")
     )]
     pub(crate) task: u32,

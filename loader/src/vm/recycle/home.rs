@@ -19,6 +19,7 @@ use std::sync::{Arc, Mutex, Weak};
 use crate::artifact::plan::InstancePlan;
 use crate::fork::{self, Locked};
 use crate::spread::ByCpu;
+use crate::trace;
 use crate::vm::instance::InstanceData;
 use crate::vm::limits::StoreLimits;
 use crate::vm::recycle::crowd::Crowd;
@@ -170,7 +171,10 @@ impl Home {
                     self.clean(grown);
                 }
             }
-            Err(_) => self.state().metrics.dropped += 1,
+            Err(_) => {
+                self.state().metrics.dropped += 1;
+                trace::event!(DEBUG, "instance dropped");
+            }
         }
     }
 
@@ -239,6 +243,14 @@ impl Home {
     /// Keeps an instance that was reset, if there is room; drops it otherwise. Whether those that
     /// are gathered are to be made clean now.
     fn keep(&self, data: Arc<InstanceData>, reset: &Reset) -> bool {
+        trace::event!(
+            TRACE,
+            copied = reset.copied,
+            resident = reset.resident,
+            emptied = reset.emptied,
+            fenced = reset.fenced,
+            "instance recycled"
+        );
         let mut state = self.state();
         state.metrics.copied_bytes += reset.copied as u64;
         state.metrics.emptied += u64::from(reset.emptied);
@@ -267,6 +279,7 @@ impl Home {
                 state.metrics.dropped += 1;
                 drop(state);
                 drop(idle);
+                trace::event!(TRACE, "instance dropped");
                 return false;
             };
             state.room.instances += taken.instances;

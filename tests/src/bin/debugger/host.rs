@@ -87,7 +87,7 @@ fn exported(
     import: CoreFunc,
     name: &str,
 ) -> Result<CoreFunc> {
-    let instance: ModuleInstance = module.instantiate(store, &[Extern::Func(import)])?;
+    let instance: ModuleInstance = module.instantiate(&mut *store, &[Extern::Func(import)])?;
     match instance.get(&*store, name)? {
         Some(Extern::Func(func)) => Ok(func),
         _ => Err(format!("the module does not export `{name}`").into()),
