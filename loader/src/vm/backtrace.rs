@@ -310,7 +310,7 @@ mod tests {
 
     #[test]
     fn frames_print_what_is_known() {
-        assert_eq!(Frame::named("run\n").to_string(), ".text+0x1f - run\\n");
+        assert_eq!(Frame::named("run\n").to_string(), ".text+0x1f - run\\u{a}");
         let nameless = Frame {
             name: None,
             ..Frame::named("")
