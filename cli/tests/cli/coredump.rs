@@ -42,10 +42,15 @@ fn a_trap_leaves_a_core_dump() {
     ran.fails(TRAPPED, &["core dump in ", &said]);
     let (name, stack) = read(&core);
     assert_eq!(name, file);
-    // Each numbered line of the backtrace is a frame.
-    let is_frame = |line: &&str| line.trim_start().starts_with(|c: char| c.is_ascii_digit());
-    let lines = ran.stderr().lines().filter(is_frame).count();
-    assert_eq!(stack.len(), lines, "{}", ran.stderr());
+    // Each numbered line of the backtrace is a frame; others are left out, and counted.
+    let frames = ran.stderr().lines().map(|line| {
+        let line = line.trim_start();
+        match line.strip_prefix("... ") {
+            Some(count) => count.split(' ').next().unwrap().parse().unwrap_or(1),
+            None => usize::from(line.starts_with(|c: char| c.is_ascii_digit())),
+        }
+    });
+    assert_eq!(stack.len(), frames.sum(), "{}", ran.stderr());
     let mode = fs::metadata(&core).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "a guest's memory is nobody else's");
 

@@ -255,7 +255,7 @@ fn tables_are_for_people() {
         "function",
         "more (--top)",
         "other parts",
-        "ELF header",
+        "ELF section headers",
     ] {
         assert!(
             ran.stdout().contains(part),

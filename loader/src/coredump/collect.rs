@@ -199,7 +199,8 @@ impl<'s> Collector<'s> {
         let found = MemoryRef::of(data, memory.place)?;
         Some(self.memory(Memory {
             memory: found,
-            page_log2: memory.page_log2.into(),
+            // An artifact may say anything.
+            page_log2: u32::from(memory.page_log2).min(63),
             is_64: memory.is_64 != 0,
             is_shared: memory.is_shared != 0,
             max: (memory.max != NO_MAX).then_some(memory.max),
@@ -320,7 +321,7 @@ fn bare_memory<'s>(memory: MemoryRef<'s>, record: &MemoryRecord) -> Memory<'s> {
     let most = (RESERVATION_32 >> record.page_log2.min(63)).min(u32::MAX.into());
     Memory {
         memory,
-        page_log2: record.page_log2.into(),
+        page_log2: u32::from(record.page_log2).min(63),
         is_64: record.max > most,
         is_shared: record.is_shared != 0,
         max: (record.max < most).then_some(record.max),

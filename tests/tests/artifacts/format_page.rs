@@ -14,7 +14,7 @@ use cwasm_format::cpu::{CpuLevel, X86_64_FEATURES};
 use cwasm_format::header::SectionId;
 use cwasm_format::{
     code, concurrent, data, exceptions, exports, header, imports, lookup, modules, resources,
-    traps, vmctx,
+    state, traps, vmctx,
 };
 use zerocopy::FromZeros as _;
 
@@ -95,6 +95,13 @@ records! {
     vmctx::VmHostImport { code, data }
     vmctx::VmHostFunc { store, code, data }
     vmctx::RawReturn { value, status }
+    state::StateHeader { instances, memories, globals, modules }
+    state::CoreInstanceRecord {
+        module, memories, memory_count, globals, global_count, reserved
+    }
+    state::StateMemory { place, page_log2, is_64, is_shared, max }
+    state::StateGlobal { value, place, ty }
+    state::ModuleName { name }
 }
 
 /// The comment above the line of `source` that starts with `item` within `scope`, as a table has
