@@ -204,7 +204,7 @@ pub fn save(
 }
 
 /// Of this process, in microseconds.
-fn processor_time() -> u64 {
+pub(crate) fn processor_time() -> u64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1000
 }

@@ -12,6 +12,7 @@
 pub mod campaign;
 
 mod accesses;
+mod dwarf;
 mod exceptions;
 mod host;
 mod interpreter;

@@ -7,7 +7,7 @@ use crate::rng::Rng;
 use crate::shape::{self, Kind, NotHere, Shape};
 use crate::targets::Target;
 use crate::value::Value;
-use crate::{accesses, exceptions, smith};
+use crate::{accesses, dwarf, exceptions, smith};
 
 /// The smallest and largest DNA of a case, in bytes.
 const DNA_SIZE: (u64, u64) = (256, 16384);
@@ -116,8 +116,19 @@ impl Case {
     /// The module that a target runs; `None` if nothing can be made of the case, or making it
     /// panics.
     pub fn wasm(&self, target: Target) -> Option<Vec<u8>> {
+        if target == Target::Dwarf {
+            return Some(self.with_debug_information());
+        }
         let program = catch_unwind(|| self.program(target.proposals()));
         program.ok()?.map(|program| program.wasm)
+    }
+
+    /// The module whose debug information is damaged, if it was not given.
+    pub(crate) fn with_debug_information(&self) -> Vec<u8> {
+        match &self.wasm {
+            Some(wasm) => wasm.clone(),
+            None => dwarf::module(self.choices, &self.dna),
+        }
     }
 
     /// As it is, but with other DNA.

@@ -3,10 +3,10 @@
 use cwasm_compiler::{Bounds, OptLevel};
 use cwasm_format::cpu::CpuLevel;
 
-use crate::interpreter;
 use crate::ours::{Ours, Settings};
 use crate::program::{Case, Program, Proposals};
 use crate::run::{self, Log};
+use crate::{dwarf, interpreter};
 
 /// A comparison.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub enum Target {
     Alias,
     /// Exceptions with the instructions of WebAssembly 3.0 and with those before it.
     Exceptions,
+    /// Damaged debug information, which is compiled and not run.
+    Dwarf,
 }
 
 /// State that is kept from case to case.
@@ -52,6 +54,7 @@ impl Target {
         Target::Levels,
         Target::Alias,
         Target::Exceptions,
+        Target::Dwarf,
     ];
 
     /// The name on the command line.
@@ -61,6 +64,7 @@ impl Target {
             Target::Levels => "levels",
             Target::Alias => "alias",
             Target::Exceptions => "exceptions",
+            Target::Dwarf => "dwarf",
         }
     }
 
@@ -74,7 +78,8 @@ impl Target {
         match self {
             Target::Differential => Proposals::Common,
             Target::Levels | Target::Alias => Proposals::Ours,
-            Target::Exceptions => Proposals::Exceptions,
+            // Nothing that is made of proposals.
+            Target::Exceptions | Target::Dwarf => Proposals::Exceptions,
         }
     }
 }
@@ -85,6 +90,13 @@ impl Lab {
     /// # Errors
     /// Checks a case. The error is the finding.
     pub fn check(&self, target: Target, case: &Case) -> Result<Option<Report>, Box<Finding>> {
+        if target == Target::Dwarf {
+            let wasm = case.with_debug_information();
+            let checked = dwarf::check(case.choices, &wasm);
+            return checked
+                .map(Some)
+                .map_err(|message| Box::new(Finding { message, wasm }));
+        }
         let Some(mut program) = case.program(target.proposals()) else {
             return Ok(None);
         };
@@ -93,6 +105,7 @@ impl Lab {
             Target::Levels => self.levels(&mut program),
             Target::Alias => self.alias(&mut program),
             Target::Exceptions => self.exceptions(&mut program),
+            Target::Dwarf => return Ok(None),
         };
         checked.map_err(|message| {
             let wasm = program.wasm;

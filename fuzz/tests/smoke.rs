@@ -45,6 +45,11 @@ fn exceptions() {
 }
 
 #[test]
+fn dwarf() {
+    smoke(Target::Dwarf);
+}
+
+#[test]
 fn a_case_is_the_same_each_time() {
     let case = Case::from_seed(0x1234);
     assert_eq!(Case::from_bytes(&case.to_bytes()).unwrap(), case);
@@ -62,7 +67,11 @@ fn a_module_is_checked_as_it_is() {
             (i32.store (i32.const 8) (local.get 0))
             (i32.load8_u (i32.const 9))))"#;
     let case = Case::from_bytes(text).unwrap();
-    for target in Target::ALL {
+    // The last one runs nothing.
+    for target in Target::ALL
+        .iter()
+        .filter(|target| **target != Target::Dwarf)
+    {
         let report = Lab::default().check(*target, &case).unwrap().unwrap();
         assert_eq!((report.calls, report.returned), (8, 8));
     }

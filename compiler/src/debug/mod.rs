@@ -17,4 +17,6 @@ pub(crate) mod native;
 mod rows;
 mod scopes;
 mod source;
+#[cfg(test)]
+mod tests;
 mod texts;

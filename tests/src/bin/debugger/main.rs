@@ -176,13 +176,18 @@ fn beside(artifact: &Path) -> PathBuf {
     name.into()
 }
 
-/// Finds texts in lines of an output, each after the one before.
+/// Bytes of an output that are shown when something is not found in it.
+const SHOWN: usize = 4000;
+
+/// Finds texts in an output, each after the one before.
 fn in_order(output: &str, expected: &[&str]) -> Result<()> {
-    let mut lines = output.lines();
+    let mut rest = output;
     for text in expected {
-        if !lines.any(|line| line.contains(text)) {
-            return Err(format!("no `{text}` where it should be in:\n{output}").into());
-        }
+        let Some((_, after)) = rest.split_once(text) else {
+            let shown = &rest[..rest.floor_char_boundary(SHOWN)];
+            return Err(format!("no `{text}` where it should be in:\n{shown}").into());
+        };
+        rest = after;
     }
     Ok(())
 }
