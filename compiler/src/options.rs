@@ -99,8 +99,8 @@ impl Default for Limits {
     }
 }
 
-/// What is kept for backtraces and profilers: names and symbols of functions, and where machine code
-/// comes from. If the input has DWARF, that is its lines, else offsets in core modules.
+/// What is kept for backtraces and profilers: names and symbols of functions, and where machine
+/// code comes from. If the input has DWARF, that is its lines, else offsets in core modules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Debug {
     /// Nothing.

@@ -1,9 +1,9 @@
 //! Where the operators of a core module were before it was rewritten.
 //!
-//! Programs of WASI preview 1 are rewritten before they are compiled (`preview1`), which moves their
-//! code. Their debug information, and the offsets that people know, are those of the module before.
-//! So the rewritten one has a custom section that says where its code was. All numbers are LEB128,
-//! differences as `n << 1 ^ n >> 63`:
+//! Programs of WASI preview 1 are rewritten before they are compiled (`preview1`), which moves
+//! their code. Their debug information, and the offsets that people know, are those of the module
+//! before. So the rewritten one has a custom section that says where its code was. All numbers are
+//! LEB128, differences as `n << 1 ^ n >> 63`:
 //!
 //! ```text
 //! where the contents of the code section started, and how many bytes they were
@@ -42,8 +42,8 @@ struct Original {
     shifts: Vec<(u32, i64)>,
 }
 
-/// The contents of the section for a module whose functions are those of `old`, and maybe more, with
-/// the same operators.
+/// The contents of the section for a module whose functions are those of `old`, and maybe more,
+/// with the same operators.
 #[cfg(any(test, feature = "preview1"))]
 pub(crate) fn section(old: &[u8], new: &[u8]) -> Result<Vec<u8>> {
     let ((code, old), (_, new)) = (bodies(old)?, bodies(new)?);

@@ -1,8 +1,8 @@
 //! Where machine code comes from: offsets in core modules, and lines of their source. Written with
 //! `--debug`.
 //!
-//! The section is a stream in zlib's format (RFC 1950), which is read as a whole when somebody asks.
-//! All numbers in it are LEB128, differences as `n << 1 ^ n >> 63`:
+//! The section is a stream in zlib's format (RFC 1950), which is read as a whole when somebody
+//! asks. All numbers in it are LEB128, differences as `n << 1 ^ n >> 63`:
 //!
 //! ```text
 //! texts:      count, then each: bytes, and so many bytes of UTF-8. The first one is empty.
@@ -266,8 +266,8 @@ impl Lines {
         name.map_or("", |name| self.text(*name))
     }
 
-    /// What is known of the place `offset` bytes from the start of core function `function`, counted
-    /// in the order of the text. If there is no site, it is that of the last site before.
+    /// What is known of the place `offset` bytes from the start of core function `function`,
+    /// counted in the order of the text. If there is no site, it is that of the last site before.
     pub fn find(&self, function: u32, offset: u32) -> Option<Found<'_>> {
         let function = self.function(function)?;
         let after = function.sites.partition_point(|site| site.offset <= offset);

@@ -5,7 +5,8 @@
 //! of it.
 //!
 //! ```text
-//! StateHeader | CoreInstanceRecord ... | StateMemory ... | StateGlobal ... | ModuleName ... | names
+//! StateHeader | CoreInstanceRecord ... | StateMemory ... | StateGlobal ... | ModuleName ... |
+//! names
 //! ```
 //!
 //! For each core instance, in the order of the unit's core instances, its memories and globals are

@@ -85,7 +85,8 @@ pub struct Trap {
     pub size: u32,
 }
 
-/// All traps, in their order. Ends early where the tables are not sound, and does not panic for any.
+/// All traps, in their order. Ends early where the tables are not sound, and does not panic for
+/// any.
 pub fn iter<'a>(blocks: &'a [TrapBlock], bytes: &'a [u8]) -> impl Iterator<Item = Trap> + 'a {
     let ends = blocks.iter().skip(1).map(|next| next.position as usize);
     let blocks = blocks.iter().zip(ends.chain([bytes.len()]));

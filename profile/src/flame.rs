@@ -1,5 +1,5 @@
-//! Flame graphs as SVG: a frame is as wide as the time in it, and hangs below its caller, so that what
-//! is deep does not hide what is not.
+//! Flame graphs as SVG: a frame is as wide as the time in it, and hangs below its caller, so that
+//! what is deep does not hide what is not.
 //!
 //! The graph is whole without its script, which lets a reader choose a frame, to see it and what it
 //! calls in full width, and search for names.

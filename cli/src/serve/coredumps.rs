@@ -33,8 +33,8 @@ impl Folder {
         })
     }
 
-    /// As [`coredump::write`], to a file of its own: `cwasm-PROCESS-NUMBER.core`. Nothing is written
-    /// once there are as many dumps as there may be.
+    /// As [`coredump::write`], to a file of its own: `cwasm-PROCESS-NUMBER.core`. Nothing is
+    /// written once there are as many dumps as there may be.
     pub(super) fn write<T: 'static>(&self, store: &Store<T>, error: &Error, guest: &Path) {
         let next = |count: usize| (count < self.max).then_some(count + 1);
         let (set, fetch) = (Ordering::Relaxed, Ordering::Relaxed);

@@ -53,7 +53,10 @@ impl<'a> Modules<'a> {
         let mut known = self.read(module);
         if !component.is_empty() {
             let prefix = &component[..component.floor_char_boundary(MAX_PREFIX)];
-            let name = format!("{prefix}/{}", module.name);
+            let name = match module.name {
+                "" => prefix.to_owned(),
+                name => format!("{prefix}/{name}"),
+            };
             known.name = self.texts.add(&name);
         }
         self.all.push(known);

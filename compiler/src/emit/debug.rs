@@ -14,8 +14,8 @@ use crate::error::Result;
 use crate::link::Text;
 use crate::work::Entry;
 
-/// Sets names, symbols, lines and the build id of contents that are otherwise complete. Returns what
-/// of the input's debug information could not be used.
+/// Sets names, symbols, lines and the build id of contents that are otherwise complete. Returns
+/// what of the input's debug information could not be used.
 pub(super) fn set(
     parts: &Parts<'_, '_>,
     text: &Text,

@@ -158,8 +158,8 @@ pub(crate) fn target(options: &Options) -> Result<Target> {
         debug: options.debug != Debug::None,
         dwarf: options.dwarf && options.debug != Debug::None,
         locals_in_frame: options.locals_in_frame,
-        // Without optimisation register allocation is most of the time. In a single pass, values are
-        // lost as soon as nothing needs them, and often before: not for who looks at variables.
+        // Without optimisation register allocation is most of the time. In a single pass, values
+        // are lost as soon as nothing needs them, and often before: not for who looks at variables.
         is_single_pass: options.single_pass || options.opt == OptLevel::None && !options.dwarf,
     })
 }

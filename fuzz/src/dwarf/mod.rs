@@ -1,5 +1,5 @@
-//! Modules with damaged debug information: they are compiled as if they had none, in time and memory
-//! that their size explains; what is written is well-formed, and what damages it is found.
+//! Modules with damaged debug information: they are compiled as if they had none, in time and
+//! memory that their size explains; what is written is well-formed, and what damages it is found.
 
 mod damage;
 mod memory;

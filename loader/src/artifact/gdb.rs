@@ -1,9 +1,9 @@
 //! Makes artifacts known to gdb, by the interface that it has for compilers at run time
 //! (<https://sourceware.org/gdb/current/onlinedocs/gdb.html/JIT-Interface.html>).
 //!
-//! gdb wants an ELF file in memory, with the addresses where things are now. So a file is made of the
-//! parts of the artifact, or of the file beside it, that are for debuggers; the others are there in
-//! name only.
+//! gdb wants an ELF file in memory, with the addresses where things are now. So a file is made of
+//! the parts of the artifact, or of the file beside it, that are for debuggers; the others are
+//! there in name only.
 
 use cwasm_format::debug::{ADDRESSES, addresses, is_debuggable, section};
 

@@ -23,9 +23,9 @@ use crate::vm::unwind;
 /// Why a guest was stopped.
 ///
 /// It prints as `wasm trap: REASON` and the frames of the guest, innermost first, each with the
-/// lines of its source as far as the artifact has them (`--debug`). Frames that only begin a program
-/// or end it after a panic are left out, unless it is printed with `{:#}`. Found in an [`Error`] by
-/// [`Error::trap`].
+/// lines of its source as far as the artifact has them (`--debug`). Frames that only begin a
+/// program or end it after a panic are left out, unless it is printed with `{:#}`. Found in an
+/// [`Error`] by [`Error::trap`].
 #[derive(Clone)]
 pub struct Trap {
     code: TrapCode,
@@ -118,7 +118,8 @@ impl Trap {
 
     /// The functions that were active, innermost first. Only those since the guest was entered
     /// last: what called the host before is not among them. Names and lines are looked up the first
-    /// time that somebody asks; until then, and as long as the trap is kept, the artifact is mapped.
+    /// time that somebody asks; until then, and as long as the trap is kept, the artifact is
+    /// mapped.
     pub fn frames(&self) -> &[Frame] {
         self.backtrace.frames()
     }

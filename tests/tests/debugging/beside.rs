@@ -50,8 +50,6 @@ fn only_the_file_that_belongs_to_the_artifact_is_used() {
     let mut files: Vec<(String, Option<Vec<u8>>)> = vec![
         ("no file".into(), None),
         ("another build's".into(), Some(other)),
-        // The same code, but not the same file.
-        ("that with everything inside".into(), Some(inside.bytes)),
         ("the artifact".into(), Some(bytes.clone())),
         ("an empty file".into(), Some(Vec::new())),
         ("text".into(), Some(b"nothing for debuggers\n".repeat(999))),

@@ -84,6 +84,10 @@ const LOADER_CIRCLES: &[(&[&str], &str)] = &[
         "a list of bytes is copied as a scalar is, and strings are lists of bytes",
     ),
     (
+        &["vm/stack.rs", "vm/store.rs"],
+        "a stack is of a store's instances, by the numbers that the store gives them",
+    ),
+    (
         &[
             "vm/deadline.rs",
             "vm/engine.rs",

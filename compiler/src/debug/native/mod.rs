@@ -1,4 +1,5 @@
-//! DWARF of the machine code, for native debuggers and profilers: made from that of the core modules.
+//! DWARF of the machine code, for native debuggers and profilers: made from that of the core
+//! modules.
 //!
 //! ```text
 //! frames   .debug_frame              of all functions: callers and saved registers

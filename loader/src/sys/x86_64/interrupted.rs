@@ -62,8 +62,8 @@ fn is_jump(code: &[u8]) -> bool {
     }
 }
 
-/// The caller of interrupted code, whose next instruction is at this offset of `text`, and its stack
-/// pointer. `word` reads the stack.
+/// The caller of interrupted code, whose next instruction is at this offset of `text`, and its
+/// stack pointer. `word` reads the stack.
 pub(crate) fn caller(
     registers: &Registers,
     (text, offset): (&[u8], usize),

@@ -95,8 +95,8 @@ pub enum ProfileClock {
     /// ticks, which on many systems are 4 ms apart (`CONFIG_HZ`), however short the interval is.
     #[default]
     Cpu,
-    /// The time that passes, also while a thread waits. System calls that wait are interrupted: those
-    /// that the kernel does not continue by itself, as `poll`, fail with `EINTR`.
+    /// The time that passes, also while a thread waits. System calls that wait are interrupted:
+    /// those that the kernel does not continue by itself, as `poll`, fail with `EINTR`.
     Wall,
 }
 

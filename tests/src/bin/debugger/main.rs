@@ -1,8 +1,9 @@
 //! Looks at guests with the tools of native programs: gdb, objdump, llvm-dwarfdump, perf.
 //!
 //! ```text
-//! debugger                      all checks; needs gdb, binutils and llvm, and perf where it can record
-//! debugger --host FILE [HOW]    the program that is looked at: maps an artifact and calls it
+//! debugger                      all checks; needs gdb, binutils and llvm, and perf where it can
+//! record debugger --host FILE [HOW]    the program that is looked at: maps an artifact and calls
+//! it
 //! ```
 //!
 //! Guests are those of `wasi/guests/debug`, compiled with DWARF of the machine code. Each tool is
