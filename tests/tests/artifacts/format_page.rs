@@ -14,7 +14,7 @@ use cwasm_format::cpu::{CpuLevel, X86_64_FEATURES};
 use cwasm_format::header::SectionId;
 use cwasm_format::{
     code, concurrent, data, exceptions, exports, header, imports, lookup, modules, resources,
-    state, traps, vmctx,
+    traps, vmctx,
 };
 use zerocopy::FromZeros as _;
 
@@ -95,13 +95,6 @@ records! {
     vmctx::VmHostImport { code, data }
     vmctx::VmHostFunc { store, code, data }
     vmctx::RawReturn { value, status }
-    state::StateHeader { instances, memories, globals, modules }
-    state::CoreInstanceRecord {
-        module, memories, memory_count, globals, global_count, reserved
-    }
-    state::StateMemory { place, page_log2, is_64, is_shared, max }
-    state::StateGlobal { value, place, ty }
-    state::ModuleName { name }
 }
 
 /// The comment above the line of `source` that starts with `item` within `scope`, as a table has
@@ -397,13 +390,17 @@ fn a_version_of_the_abi_does_not_change() {
     );
 }
 
-/// No record of the format is left out of the page.
+/// No record of the format is left out of the page, but for those that only tools read.
 #[test]
 fn all_records_are_listed() {
     let listed: Vec<&str> = records().iter().map(|record| record.1).collect();
     let mut found = 0;
     for entry in std::fs::read_dir(common::root().join("format/src")).unwrap() {
-        let source = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        let path = entry.unwrap().path();
+        if !path.is_file() || path.ends_with("state.rs") {
+            continue;
+        }
+        let source = std::fs::read_to_string(path).unwrap();
         for (_, rest) in source
             .match_indices("#[repr(C)]\npub struct ")
             .map(|(at, mark)| source.split_at(at + mark.len()))
