@@ -50,7 +50,7 @@ fn a_trap_leaves_a_core_dump() {
             None => usize::from(line.starts_with(|c: char| c.is_ascii_digit())),
         }
     });
-    assert_eq!(stack.len(), frames.sum(), "{}", ran.stderr());
+    assert_eq!(stack.len(), frames.sum::<usize>(), "{}", ran.stderr());
     let mode = fs::metadata(&core).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600, "a guest's memory is nobody else's");
 
