@@ -46,7 +46,6 @@ fn only_the_file_that_belongs_to_the_artifact_is_used() {
     let other = compile(&input(PROGRAM.0), OptLevel::Size, Debug::Split);
     let other = other.debug.unwrap();
     assert_ne!(debug::build_id(&other), id);
-    let inside = compile(&input(PROGRAM.0), OptLevel::Speed, Debug::Inside);
     let mut files: Vec<(String, Option<Vec<u8>>)> = vec![
         ("no file".into(), None),
         ("another build's".into(), Some(other)),

@@ -73,7 +73,8 @@ fn places(frame: &Frame) -> Vec<(&str, &str, u32, u32)> {
 #[test]
 fn frames_say_which_functions_were_inlined() {
     let workshop = Workshop::new();
-    for opt in [OptLevel::Speed] {
+    {
+        let opt = OptLevel::Speed;
         let divide = trap(&workshop, ("places-c", "divide"), opt, Debug::Inside);
         let frames = divide.frames();
         assert_eq!(
