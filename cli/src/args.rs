@@ -11,6 +11,7 @@ use cwasm_compiler::{DEFAULT_TARGET, Features, OptLevel, Options};
 use cwasm_format::cpu::CpuLevel;
 
 use crate::grants::Grants;
+use crate::symbolize;
 
 /// Compiles WebAssembly components ahead of time, runs and inspects them.
 #[derive(Debug, Parser)]
@@ -27,6 +28,7 @@ pub(crate) enum Command {
     #[cfg(feature = "http")]
     Serve(ServeArgs),
     Inspect(InspectArgs),
+    Symbolize(SymbolizeArgs),
     Bench(BenchArgs),
 }
 
@@ -43,19 +45,8 @@ pub(crate) struct CompileArgs {
     /// The machine to compile for.
     #[arg(long, value_name = "TRIPLE", default_value = DEFAULT_TARGET)]
     pub(crate) target: String,
-    /// The lowest CPU level that the code must run on.
-    #[arg(long, value_name = "LEVEL", default_value = CpuLevel::default().name(), value_parser = cpu_level())]
-    pub(crate) cpu: CpuLevel,
-    /// The goal of optimisation.
-    #[arg(short = 'O', value_name = "LEVEL", value_enum, default_value = "speed")]
-    pub(crate) opt: Opt,
-    /// Switch a WebAssembly proposal that the input may use on, or off with `-` before its name;
-    /// all that are supported are on.
-    #[arg(long = "feature", value_name = "[-]NAME", allow_hyphen_values = true, value_parser = feature)]
-    pub(crate) features: Vec<Feature>,
-    /// Threads to compile with, at most one for each processor; by default all processors.
-    #[arg(long, value_name = "N")]
-    pub(crate) jobs: Option<NonZeroUsize>,
+    #[command(flatten)]
+    pub(crate) code: CodeArgs,
     /// The kind of output.
     #[arg(long, value_name = "WHAT", value_enum, default_value = "artifact")]
     pub(crate) emit: Emit,
@@ -69,21 +60,39 @@ pub(crate) struct CompileArgs {
     /// where variables are. Code is a little slower. Implies --debug.
     #[arg(long)]
     pub(crate) dwarf: bool,
-    /// Let hosts stop the code while it runs.
-    #[arg(long)]
-    pub(crate) interruptible: bool,
     /// Show what the time went to, by stage and by function, the slowest first.
     #[arg(long)]
     pub(crate) time: bool,
     /// With --time: print JSON, of all functions.
     #[arg(long, requires = "time")]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) limits: BuildLimits,
+}
+
+// What machine code depends on. (Documentation would become that of each command.)
+#[derive(Debug, clap::Args)]
+pub(crate) struct CodeArgs {
+    /// The lowest CPU level that the code must run on.
+    #[arg(long, value_name = "LEVEL", default_value = CpuLevel::default().name(), value_parser = cpu_level())]
+    pub(crate) cpu: CpuLevel,
+    /// The goal of optimisation.
+    #[arg(short = 'O', value_name = "LEVEL", value_enum, default_value = "speed")]
+    pub(crate) opt: Opt,
+    /// Switch a WebAssembly proposal that the input may use on, or off with `-` before its name;
+    /// all that are supported are on.
+    #[arg(long = "feature", value_name = "[-]NAME", allow_hyphen_values = true, value_parser = feature)]
+    pub(crate) features: Vec<Feature>,
+    /// Threads to compile with, at most one for each processor; by default all processors.
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<NonZeroUsize>,
+    /// Let hosts stop the code while it runs.
+    #[arg(long)]
+    pub(crate) interruptible: bool,
     /// How accesses to linear memories are kept in bounds: `guard` reserves more than 4 GiB of
     /// address space for each memory, `check` compares each access with the memory's size.
     #[arg(long, value_name = "HOW", value_enum, default_value = "guard")]
     pub(crate) bounds: Bounds,
-    #[command(flatten)]
-    pub(crate) limits: BuildLimits,
 }
 
 // Limits for builds of foreign code. (Documentation would become that of each command.)
@@ -270,6 +279,27 @@ pub(crate) struct InspectArgs {
     pub(crate) limits: BuildLimits,
 }
 
+/// Show where offsets in machine code come from: functions, source lines, offsets in WebAssembly.
+///
+/// Backtraces of artifacts without `--debug` have offsets only (`.text+0x1a40`). As machine code
+/// does not depend on `--debug`, compiling the same component with the same options once more says
+/// what they mean.
+#[derive(Debug, clap::Args)]
+pub(crate) struct SymbolizeArgs {
+    /// An artifact that was compiled with `--debug`, or the component or core module (binary or
+    /// .wat) that the artifact was compiled from.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The offsets; by default, standard input is copied, in which lines with `.text+OFFSET` say
+    /// more.
+    #[arg(value_name = "OFFSET", value_parser = symbolize::text_offset)]
+    pub(crate) offsets: Vec<u32>,
+    #[command(flatten)]
+    pub(crate) code: CodeArgs,
+    #[command(flatten)]
+    pub(crate) limits: BuildLimits,
+}
+
 /// Measure what it takes to load, instantiate and call a component, and compare two.
 ///
 /// The function that --invoke names is called, or a program is run: its output is discarded and its
@@ -373,14 +403,6 @@ impl CompileArgs {
     pub(crate) fn options(&self) -> Options {
         Options {
             target: self.target.clone(),
-            cpu: self.cpu,
-            opt: match self.opt {
-                Opt::None => OptLevel::None,
-                Opt::Speed => OptLevel::Speed,
-                Opt::Size => OptLevel::Size,
-            },
-            features: self.features(),
-            jobs: self.jobs,
             dwarf: self.dwarf,
             debug: match self.debug {
                 Debug::None if self.dwarf => cwasm_compiler::Debug::Inside,
@@ -389,6 +411,22 @@ impl CompileArgs {
                 Debug::Split => cwasm_compiler::Debug::Split,
             },
             time: self.time,
+            ..self.code.options()
+        }
+    }
+}
+
+impl CodeArgs {
+    pub(crate) fn options(&self) -> Options {
+        Options {
+            cpu: self.cpu,
+            opt: match self.opt {
+                Opt::None => OptLevel::None,
+                Opt::Speed => OptLevel::Speed,
+                Opt::Size => OptLevel::Size,
+            },
+            features: self.features(),
+            jobs: self.jobs,
             interruptible: self.interruptible,
             bounds: match self.bounds {
                 Bounds::Guard => cwasm_compiler::Bounds::Guard,

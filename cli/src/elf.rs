@@ -1,5 +1,5 @@
-//! What only ELF's own tables describe: symbols, their names, and the tables of sections, which
-//! follow the artifact's last section.
+//! What only ELF's own tables describe: debug information, symbols, their names, and the tables of
+//! sections, which follow the artifact's last section.
 
 use std::ops::Range;
 
@@ -12,6 +12,11 @@ use object::read::elf::{FileHeader as _, SectionHeader as _};
 
 const ENDIAN: LittleEndian = LittleEndian;
 
+/// The sections of debug information that are told apart, and the bytes of their names, at most:
+/// those of damaged files may be very many.
+const MAX_DEBUG: usize = 32;
+const MAX_NAME: usize = 32;
+
 /// The end of an artifact's file. Ranges are offsets in the file, and may be empty.
 #[derive(Default)]
 pub(crate) struct Tail {
@@ -19,6 +24,8 @@ pub(crate) struct Tail {
     pub(crate) start: u64,
     /// The symbols, sorted by their text offset. Those of nothing in the text are left out.
     pub(crate) symbols: Vec<Symbol>,
+    /// The sections of debug information, with their names.
+    pub(crate) debug: Vec<(String, Range<u64>)>,
     pub(crate) symbol_table: Range<u64>,
     pub(crate) symbol_names: Range<u64>,
     pub(crate) section_names: Range<u64>,
@@ -60,6 +67,8 @@ impl Tail {
             .iter()
             .find(|header| header.sh_type(ENDIAN) == SHT_SYMTAB);
         let linked = table.map(|table| table.sh_link(ENDIAN) as usize);
+        let names = header.section_strings(ENDIAN, bytes, headers);
+        let names = names.unwrap_or_default();
         for (place, header) in headers.iter().enumerate() {
             let Some((offset, size)) = header.file_range(ENDIAN) else {
                 continue;
@@ -73,6 +82,13 @@ impl Tail {
                 tail.symbol_names = range;
             } else if header.sh_type(ENDIAN) == SHT_STRTAB {
                 tail.section_names = range;
+            } else if header.sh_type(ENDIAN) != SHT_SYMTAB
+                && !range.is_empty()
+                && tail.debug.len() < MAX_DEBUG
+            {
+                let name = header.name(ENDIAN, names).unwrap_or_default();
+                let name = String::from_utf8_lossy(&name[..name.len().min(MAX_NAME)]);
+                tail.debug.push((name.into_owned(), range));
             }
         }
         if let Some(table) = table {

@@ -27,6 +27,7 @@ mod run;
 mod serve;
 mod sizes;
 mod surface;
+mod symbolize;
 mod time;
 mod value;
 mod wasi;
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         #[cfg(feature = "http")]
         Command::Serve(args) => serve::serve(&args).map(|()| ExitCode::SUCCESS),
         Command::Inspect(args) => inspect::inspect(&args).map(|()| ExitCode::SUCCESS),
+        Command::Symbolize(args) => symbolize::symbolize(&args).map(|()| ExitCode::SUCCESS),
         Command::Bench(args) => bench::bench(&args).map(|()| ExitCode::SUCCESS),
     };
     match result {

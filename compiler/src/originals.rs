@@ -35,9 +35,11 @@ pub(crate) struct Originals {
     functions: Vec<Original>,
 }
 
-#[derive(Debug, Default)]
-struct Original {
-    start: u32,
+/// Where the body of a function was.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Original {
+    /// From the start of the module's binary.
+    pub(crate) start: u32,
     /// From which offset in the new body on what is added to it.
     shifts: Vec<(u32, i64)>,
 }
@@ -131,20 +133,18 @@ impl Originals {
         Some(originals)
     }
 
-    /// Where the body of a function started; `None` for functions that were added.
-    pub(crate) fn start(&self, function: usize) -> Option<u32> {
-        Some(self.functions.get(function)?.start)
+    /// Where the body of a function was; `None` for functions that were added.
+    pub(crate) fn function(&self, function: usize) -> Option<&Original> {
+        self.functions.get(function)
     }
+}
 
-    /// How many bytes after that an operator was that is so many bytes after the start of the new
-    /// body.
-    pub(crate) fn offset(&self, function: usize, new: u32) -> u32 {
-        let shifts = self
-            .functions
-            .get(function)
-            .map_or(&[][..], |of| &of.shifts);
-        let after = shifts.partition_point(|(offset, _)| *offset <= new);
-        let shift = after.checked_sub(1).map_or(0, |place| shifts[place].1);
+impl Original {
+    /// How many bytes after its start an operator was that is so many bytes after the start of the
+    /// new body.
+    pub(crate) fn offset(&self, new: u32) -> u32 {
+        let after = self.shifts.partition_point(|(offset, _)| *offset <= new);
+        let shift = after.checked_sub(1).map_or(0, |place| self.shifts[place].1);
         u32::try_from(i64::from(new).saturating_add(shift)).unwrap_or(new)
     }
 }
@@ -188,11 +188,12 @@ mod tests {
             offsets.collect::<Vec<_>>()
         };
         for (function, (old, new)) in offsets(&old).iter().zip(&offsets(&new)).enumerate() {
-            assert_eq!(originals.start(function), Some(old.0));
-            let found = new.1.iter().map(|new| originals.offset(function, *new));
+            let original = originals.function(function).unwrap();
+            assert_eq!(original.start, old.0);
+            let found = new.1.iter().map(|new| original.offset(*new));
             assert_eq!(found.collect::<Vec<_>>(), old.1);
         }
-        assert_eq!(originals.start(2), None);
+        assert_eq!(originals.function(2), None);
         let end = originals.code_start + originals.code_len;
         assert_eq!(end as usize, old.len());
     }

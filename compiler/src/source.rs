@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::debug::demangle::demangle;
 use crate::module::Module;
+use crate::originals::Original;
 use crate::plan::Plan;
 
 /// The WebAssembly of a core function.
@@ -15,6 +16,24 @@ pub struct FunctionSource {
     pub body: Range<u64>,
     /// Byte range in the input of the core module that it is a part of.
     pub module: Range<u64>,
+    /// Where the body was before the module was rewritten, if it was.
+    original: Option<Original>,
+}
+
+impl FunctionSource {
+    /// Where a byte of the body was in the core module as it was given: in a program of WASI
+    /// preview 1, before it was rewritten. Both are offsets from the start of the module.
+    pub fn original(&self, offset: u64) -> u64 {
+        let start = self.body.start - self.module.start;
+        let inside = offset.checked_sub(start);
+        let inside = inside.and_then(|inside| u32::try_from(inside).ok());
+        match (&self.original, inside) {
+            (Some(original), Some(inside)) => {
+                u64::from(original.start) + u64::from(original.offset(inside))
+            }
+            _ => offset,
+        }
+    }
 }
 
 /// Finds function `index` of core instance `instance`. `modules` are those of the input.
@@ -33,5 +52,9 @@ pub(crate) fn find(
         name: demangle(name.copied().unwrap_or_default()).into_owned(),
         body: body.body.range(),
         module: module.range.clone(),
+        original: module
+            .originals
+            .as_ref()
+            .and_then(|originals| originals.function(place as usize).cloned()),
     })
 }

@@ -124,6 +124,13 @@ pub struct CoreState<'a> {
     names: &'a [u8],
 }
 
+/// A copy of the section that is aligned, with zeros after it.
+pub fn words(section: &[u8]) -> Vec<u64> {
+    let mut words = vec![0; section.len().div_ceil(size_of::<u64>())];
+    words.as_mut_bytes()[..section.len()].copy_from_slice(section);
+    words
+}
+
 impl<'a> CoreState<'a> {
     /// The records in `bytes`, which must be aligned to 8; `None` if they are no such section.
     pub fn read(bytes: &'a [u8]) -> Option<CoreState<'a>> {
@@ -139,6 +146,11 @@ impl<'a> CoreState<'a> {
             modules,
             names,
         })
+    }
+
+    /// As [`read`](CoreState::read), of what [`words`] returned.
+    pub fn read_words(words: &'a [u64]) -> Option<CoreState<'a>> {
+        CoreState::read(words.as_bytes())
     }
 
     /// The name of a module; `None` if it has none, or there is no such module.

@@ -18,6 +18,7 @@ use crate::module::Module;
 use crate::spread::Spread;
 use crate::types::ComponentFunc;
 use crate::versions::are_compatible;
+use crate::vm::backtrace::{self, Frame};
 
 /// A compiled component. Cheap to clone, also on many threads at once; unmapped when the last clone
 /// and the last instance go.
@@ -305,6 +306,14 @@ impl Component {
     #[doc(hidden)]
     pub fn describe(&self) -> Result<&Description> {
         Ok(self.unit().description()?)
+    }
+
+    /// What is known of the core function at an offset in `.text`, as frames of backtraces have it;
+    /// `None` if there is none. Tells later what [`Frame::text_offset`] was of an artifact without
+    /// debug information: the same input, compiled with the same options and `--debug`, has the
+    /// same machine code.
+    pub fn frame_at(&self, text_offset: u32) -> Option<Frame> {
+        backtrace::frame_in(self.unit(), text_offset)
     }
 
     /// Whether its code can be stopped by an [`InterruptHandle`](crate::InterruptHandle).

@@ -7,6 +7,7 @@ use cwasm_format::{Artifact, TrapCode, traps};
 use iced_x86::{Decoder, DecoderOptions, Formatter as _, Instruction, IntelFormatter, OpKind};
 use serde::Serialize;
 
+use super::origins::Origins;
 use crate::code::Code;
 
 /// An instruction.
@@ -42,9 +43,6 @@ pub(super) struct Origin {
     pub(super) source: Option<String>,
 }
 
-/// Where the instruction at a text offset comes from.
-pub(super) type Origins<'o> = &'o dyn Fn(u32) -> Option<Origin>;
-
 /// A function's code. Its instructions are decoded one by one, as there may be very many.
 pub(super) struct Instructions<'a> {
     artifact: &'a Artifact<'a>,
@@ -55,7 +53,7 @@ pub(super) struct Instructions<'a> {
     /// The traps of the function, sorted.
     traps: Vec<(u32, TrapCode)>,
     /// `None` if the artifact does not say where instructions come from.
-    origins: Option<Origins<'a>>,
+    origins: Option<Origins>,
 }
 
 impl<'a> Instructions<'a> {
@@ -64,7 +62,7 @@ impl<'a> Instructions<'a> {
         artifact: &'a Artifact<'a>,
         code: &'a Code<'a>,
         range: Range<u32>,
-        origins: Option<Origins<'a>>,
+        origins: Option<Origins>,
     ) -> Instructions<'a> {
         let bytes = artifact.section(SectionId::TrapBytes);
         let traps = traps::iter(artifact.trap_blocks(), bytes);
@@ -141,7 +139,10 @@ impl<'a> Instructions<'a> {
             data: is_data
                 .then(|| section_at(self.artifact, address))
                 .flatten(),
-            origin: self.origins.and_then(|origin| origin(offset)),
+            origin: self
+                .origins
+                .as_ref()
+                .and_then(|origins| origins.of(offset..offset + instruction.len() as u32)),
         }
     }
 

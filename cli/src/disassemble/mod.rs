@@ -4,6 +4,7 @@ mod decode;
 mod find;
 mod listing;
 mod operators;
+mod origins;
 
 use cwasm::{Error, Result};
 use cwasm_format::Artifact;
@@ -17,6 +18,7 @@ use crate::input::{Input, Name};
 use crate::output;
 use decode::Instructions;
 use operators::Operator;
+use origins::Origins;
 
 /// A function and its code.
 #[derive(Serialize)]
@@ -59,6 +61,7 @@ pub(crate) fn disassemble(
     let number = find::find(&code, query).map_err(context)?;
     let function = &code.functions[number as usize];
     let operators = known_operators(function, wasm, args).map_err(context)?;
+    let origins = Origins::read(artifact, &code, number).map_err(context)?;
     let listing = Listing {
         head: Head {
             number,
@@ -69,8 +72,7 @@ pub(crate) fn disassemble(
             offset: function.range.start,
             size: function.range.end - function.range.start,
         },
-        // Artifacts do not say where instructions come from.
-        instructions: Instructions::new(artifact, &code, function.range.clone(), None),
+        instructions: Instructions::new(artifact, &code, function.range.clone(), origins),
         operators,
     };
     if args.json {

@@ -10,7 +10,7 @@ use wasmprinter::{Config, Print};
 /// A line of text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Operator {
-    /// Byte offset in the core module.
+    /// Byte offset in the core module, as it was before it was rewritten.
     pub(super) offset: u64,
     pub(super) text: String,
 }
@@ -33,6 +33,9 @@ pub(super) fn operators(wasm: &[u8], source: &FunctionSource) -> Result<Vec<Oper
     Config::new()
         .print(module, &mut picked)
         .map_err(|error| Error::msg(format!("cannot print the WebAssembly: {error}")))?;
+    for line in &mut picked.lines {
+        line.offset = source.original(line.offset);
+    }
     Ok(without_indent(picked.lines))
 }
 

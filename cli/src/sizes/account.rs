@@ -24,7 +24,7 @@ pub(super) enum Use {
     Tables,
     /// Imports and exports with their types and names.
     Interface,
-    /// Names and symbols.
+    /// Names, symbols, lines and DWARF.
     Debug,
     /// Headers and tables of the file.
     Headers,
@@ -286,22 +286,15 @@ impl<'a> Account<'a> {
         let left = claims.settle(tail.start..artifact.bytes().len() as u64, |owner, bytes| {
             given[owner as usize][Use::Debug as usize] += bytes;
         });
-        let mut tables = [
-            (Use::Debug, "symbols", tail.symbol_table.clone(), 0),
-            (Use::Debug, "names of symbols", tail.symbol_names.clone(), 0),
-            (
-                Use::Headers,
-                "names of sections",
-                tail.section_names.clone(),
-                0,
-            ),
-            (
-                Use::Headers,
-                "ELF section headers",
-                tail.section_headers.clone(),
-                0,
-            ),
+        let (debug, headers) = (Use::Debug, Use::Headers);
+        let mut tables = vec![
+            (debug, "symbols", &tail.symbol_table, 0),
+            (debug, "names of symbols", &tail.symbol_names, 0),
+            (headers, "names of sections", &tail.section_names, 0),
+            (headers, "ELF section headers", &tail.section_headers, 0),
         ];
+        let sections = tail.debug.iter();
+        tables.extend(sections.map(|(name, range)| (debug, name.as_str(), range, 0)));
         let mut padding = 0;
         for range in left {
             let mut claims = Claims::new();

@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
+use crate::programs::guest;
 use crate::support::{Folder, Ran, cwasm, greet};
 
 const MODULE: &str = r#"(module
@@ -149,6 +150,48 @@ fn webassembly_is_shown_with_its_code() {
     disassemble(&artifact, "a::load", &["--wasm", &small]).fails(1, &["no function 0"]);
     disassemble(&artifact, "a::load", &["--wasm", "no-such-file"]).fails(1, &["no-such-file"]);
     cwasm(&["inspect", &artifact, "--wasm", &input]).fails(2, &["--disassemble"]);
+}
+
+#[test]
+fn lines_are_those_of_the_source() {
+    let folder = Folder::new();
+    let input = guest("debug/places-c.wasm");
+    let input = input.to_str().unwrap();
+    let artifact = folder.path("out.cwasm");
+    cwasm(&["compile", input, "--debug", "-o", &artifact]).prints("");
+    let text = listing(&artifact, "divide", &["--wasm", input]);
+    // The division is in a function that was inlined.
+    let before_the_division = text.split("idiv").next().unwrap();
+    let last = before_the_division.rsplit(';').next().unwrap();
+    let expected = " /guest/places.c:15, inlined at /guest/places.c:23\n";
+    assert!(last.starts_with(expected), "{text}");
+    // Its operator is above it, though the program was rewritten before it was compiled.
+    let operators = before_the_division.matches("i32.div_s").count();
+    assert_eq!(
+        (operators, text.matches("i32.div_s").count()),
+        (1, 1),
+        "{text}"
+    );
+    let json = listing(&artifact, "divide", &["--wasm", input, "--json"]);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let rows = json["instructions"].as_array().unwrap();
+    let offsets: Vec<_> = rows
+        .iter()
+        .filter_map(|row| row["wasm_offset"].as_u64())
+        .collect();
+    let operators = json["operators"].as_array().unwrap();
+    let known: Vec<_> = operators
+        .iter()
+        .filter_map(|operator| operator[0].as_u64())
+        .collect();
+    assert!(!offsets.is_empty(), "{json:#}");
+    for offset in offsets {
+        assert!(known.contains(&offset), "{offset:#x} in {json:#}");
+    }
+    // Without lines there are none.
+    cwasm(&["compile", input, "-o", &artifact]).prints("");
+    let text = listing(&artifact, "#0", &[]);
+    assert!(!text.contains("places.c"), "{text}");
 }
 
 #[test]

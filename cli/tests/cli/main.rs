@@ -15,5 +15,6 @@ mod programs;
 mod sizes;
 mod streams;
 mod support;
+mod symbolize;
 mod time;
 mod wit;

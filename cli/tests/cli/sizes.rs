@@ -160,6 +160,33 @@ fn code_is_that_of_symbols() {
 }
 
 #[test]
+fn debug_information_is_told_apart() {
+    let folder = Folder::new();
+    let input = guest("debug/places-c.wasm");
+    let input = input.to_str().unwrap();
+    let artifact = folder.path("dwarf.cwasm");
+    cwasm(&["compile", input, "--debug", "--dwarf", "-o", &artifact]).prints("");
+    let dwarf = sizes(&artifact, &[]);
+    let lines = sizes(&debug(&folder, input), &[]);
+    for (report, name, is_there) in [
+        (&dwarf, ".cwasm.lines", true),
+        (&dwarf, ".debug_info", true),
+        (&lines, ".cwasm.lines", true),
+        (&lines, ".debug_info", false),
+    ] {
+        let mut parts = list(&report["parts"]).iter();
+        let part = parts.find(|part| part["name"] == name);
+        assert_eq!(part.is_some(), is_there, "{name} in {report:#}");
+        if let Some(part) = part {
+            assert!(number(&part["bytes"]["debug"]) > 100, "{part}");
+        }
+    }
+    // The page at which code starts, and words that start where words do.
+    let padding = |report: &Value| number(&report["uses"]["padding"]);
+    assert!(padding(&dwarf) < padding(&lines) + 200, "{dwarf:#}");
+}
+
+#[test]
 fn functions_belong_to_crates() {
     let folder = Folder::new();
     let report = sizes(&debug(&folder, greet().to_str().unwrap()), &[]);

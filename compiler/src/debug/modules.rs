@@ -128,14 +128,14 @@ impl<'m> Code<'m> {
     /// Where the body of a function starts, from the start of the module's binary.
     pub(super) fn start(&self, module: &Module<'_>, body: usize) -> Option<u32> {
         match self.originals {
-            Some(originals) => originals.start(body),
+            Some(originals) => Some(originals.function(body)?.start),
             None => Some((module.bodies[body].body.range().start - module.range.start) as u32),
         }
     }
 
     /// Where an operator of a body is, from its start.
     pub(super) fn offset(&self, body: usize, offset: u32) -> u32 {
-        let originals = self.originals;
-        originals.map_or(offset, |originals| originals.offset(body, offset))
+        let original = self.originals.and_then(|all| all.function(body));
+        original.map_or(offset, |original| original.offset(offset))
     }
 }

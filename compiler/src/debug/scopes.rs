@@ -327,19 +327,29 @@ impl<'a> Reading<'_, 'a> {
         if let Some(name) = self.names.get(&place) {
             return Ok(*name);
         }
-        let entry = self.entry(index, offset)?;
-        let name = self.name_in(index, &entry, references)?;
+        let name = match self.entry(index, offset)? {
+            Some(entry) => self.name_in(index, &entry, references)?,
+            None => TextId::NONE,
+        };
         self.names.insert(place, name);
         Ok(name)
     }
 
-    fn entry(&mut self, index: usize, offset: UnitOffset) -> Result<Entry<'a>, Refusal> {
+    /// `None` if a reference leads to what is no entry.
+    fn entry(&mut self, index: usize, offset: UnitOffset) -> Result<Option<Entry<'a>>, Refusal> {
         let unit = &self.dwarf.units[index].unit;
-        let mut entries = unit.header.entries_raw(&unit.abbreviations, Some(offset))?;
+        let Ok(mut entries) = unit.header.entries_raw(&unit.abbreviations, Some(offset)) else {
+            return Ok(None);
+        };
+        // Taken before the attributes are read, as reading them may fail at the last one.
+        let Ok(Some(abbreviation)) = entries.clone().read_abbreviation() else {
+            return Ok(None);
+        };
+        self.budget
+            .take(1 + abbreviation.attributes().len() as u64)?;
         let mut entry = Entry::null();
-        entries.read_entry(&mut entry)?;
-        self.budget.take(1 + entry.attrs().len() as u64)?;
-        Ok(entry)
+        let is_whole = entries.read_entry(&mut entry).is_ok();
+        Ok(is_whole.then_some(entry))
     }
 }
 

@@ -3,6 +3,8 @@
 use cwasm_format::debug::{LINES, build_id, section};
 use cwasm_format::header::SectionId;
 use cwasm_format::lines::Lines;
+#[cfg(feature = "coredump")]
+use cwasm_format::state;
 
 use super::Unit;
 use crate::sys;
@@ -13,6 +15,10 @@ pub(super) struct DebugInfo {
     lines: Option<Lines>,
     /// The section of names of the file beside the artifact, or nothing.
     names: Vec<u8>,
+    /// The section of the state of core instances of that file, or nothing. Its records are read in
+    /// place.
+    #[cfg(feature = "coredump")]
+    state: Vec<u64>,
 }
 
 impl DebugInfo {
@@ -23,7 +29,7 @@ impl DebugInfo {
         if let Some(lines) = section(bytes, LINES) {
             return DebugInfo {
                 lines: Lines::decode(lines).ok(),
-                names: Vec::new(),
+                ..DebugInfo::default()
             };
         }
         let Some(file) = beside(bytes) else {
@@ -34,6 +40,8 @@ impl DebugInfo {
         DebugInfo {
             lines: Lines::decode(lines).ok(),
             names: names.to_vec(),
+            #[cfg(feature = "coredump")]
+            state: state::words(section(&file, state::SECTION).unwrap_or_default()),
         }
     }
 
@@ -43,6 +51,12 @@ impl DebugInfo {
 
     pub(super) fn names(&self) -> &[u8] {
         &self.names
+    }
+
+    /// Where the state of core instances is, as the file beside the artifact says.
+    #[cfg(feature = "coredump")]
+    pub(super) fn state(&self) -> Option<state::CoreState<'_>> {
+        state::CoreState::read_words(&self.state)
     }
 }
 

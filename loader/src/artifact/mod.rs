@@ -29,6 +29,8 @@ use std::sync::{Arc, Mutex, Weak};
 
 use memmap2::{Mmap, MmapOptions};
 
+#[cfg(feature = "coredump")]
+use cwasm_format::debug::section;
 use cwasm_format::describe::Description;
 use cwasm_format::exports::{LiftRecord, StrRef, kind};
 use cwasm_format::hash::TypeHash;
@@ -39,6 +41,8 @@ use cwasm_format::lookup::{self, ExportSlot};
 use cwasm_format::names;
 use cwasm_format::read::Host;
 use cwasm_format::resources::{HandleUse, UseRange};
+#[cfg(feature = "coredump")]
+use cwasm_format::state::{self, CoreState};
 use cwasm_format::{Artifact, FormatError};
 
 #[cfg(feature = "metrics")]
@@ -352,6 +356,16 @@ impl Unit {
     #[cfg(feature = "backtrace")]
     pub(crate) fn lines(&self) -> Option<&Lines> {
         self.debug().lines()
+    }
+
+    /// Where the state of core instances is; `None` if that is not known.
+    #[cfg(feature = "coredump")]
+    pub(crate) fn core_state(&self) -> Option<CoreState<'_>> {
+        let inside = section(self.records.artifact.bytes(), state::SECTION);
+        let state = inside.and_then(CoreState::read);
+        #[cfg(feature = "backtrace")]
+        let state = state.or_else(|| self.debug().state());
+        state
     }
 
     #[cfg(feature = "backtrace")]

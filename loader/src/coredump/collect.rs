@@ -9,13 +9,12 @@ use std::collections::{BTreeSet, HashMap};
 use cwasm_format::Artifact;
 use cwasm_format::code::function_kind;
 use cwasm_format::data::{MemoryRecord, RESERVATION_32};
-use cwasm_format::debug;
 use cwasm_format::header::NONE;
 use cwasm_format::state::{
-    self, CoreInstanceRecord, CoreState, NO_MAX, StateGlobal, StateMemory, global_type,
+    CoreInstanceRecord, CoreState, NO_MAX, StateGlobal, StateMemory, global_type,
 };
 
-use crate::artifact::UnitId;
+use crate::artifact::{self, UnitId};
 use crate::vm::backtrace;
 use crate::vm::instance::InstanceData;
 use crate::vm::snapshot::{MemoryRef, global_address, global_bits};
@@ -110,7 +109,7 @@ impl<'s> Collector<'s> {
         let unit = match self.units.get(&id) {
             Some(unit) => *unit,
             None => {
-                let unit = self.unit(data.unit().artifact());
+                let unit = self.unit(data.unit());
                 *self.units.entry(id).or_insert(unit)
             }
         };
@@ -122,8 +121,8 @@ impl<'s> Collector<'s> {
     }
 
     /// Adds the modules of an artifact.
-    fn unit(&mut self, artifact: Artifact<'s>) -> Unit<'s> {
-        let state = core_state(artifact.bytes());
+    fn unit(&mut self, unit: &'s artifact::Unit) -> Unit<'s> {
+        let state = unit.core_state();
         let modules = self.found.modules.len() as u32;
         match state {
             Some(state) => {
@@ -132,7 +131,7 @@ impl<'s> Collector<'s> {
                 }
             }
             // Each core instance may be of a module of its own.
-            None => core_instances(&artifact).iter().for_each(|_| {
+            None => core_instances(&unit.artifact()).iter().for_each(|_| {
                 self.module(None);
             }),
         }
@@ -296,11 +295,6 @@ impl<'s> Collector<'s> {
         let instance = instances.get(&frame.core_instance)?;
         Some(self.found.instances[*instance as usize].module)
     }
-}
-
-/// What the artifact says of the places of state; `None` if it was compiled without `--debug`.
-fn core_state(bytes: &[u8]) -> Option<CoreState<'_>> {
-    CoreState::read(debug::section(bytes, state::SECTION)?)
 }
 
 /// The core instances that have functions.

@@ -23,6 +23,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::link_error::{ImportItem, LinkError, Mismatch};
 use crate::trace;
+use crate::vm::backtrace::{self, Frame};
 use crate::vm::caller::Caller;
 use crate::vm::initialize::initialize;
 use crate::vm::instance::InstanceKind;
@@ -154,6 +155,14 @@ impl Module {
                 (string(&self.unit, export.name), ty)
             })
             .collect())
+    }
+
+    /// What is known of the core function at an offset in `.text`, as frames of backtraces have it;
+    /// `None` if there is none. Tells later what [`Frame::text_offset`] was of an artifact without
+    /// debug information: the same input, compiled with the same options and `--debug`, has the
+    /// same machine code.
+    pub fn frame_at(&self, text_offset: u32) -> Option<Frame> {
+        backtrace::frame_in(&self.unit, text_offset)
     }
 
     /// Whether its code can be stopped by an [`InterruptHandle`](crate::InterruptHandle).

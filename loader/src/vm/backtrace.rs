@@ -156,7 +156,7 @@ pub(super) fn core_function(unit: &Unit, text_offset: u32) -> Option<usize> {
 }
 
 /// The frame of a core function that was at an offset of the text.
-fn frame_in(unit: &Unit, text_offset: u32) -> Option<Frame> {
+pub(crate) fn frame_in(unit: &Unit, text_offset: u32) -> Option<Frame> {
     let index = core_function(unit, text_offset)?;
     let function = unit.artifact().functions().get(index)?;
     let frame = Frame {

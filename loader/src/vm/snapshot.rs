@@ -9,6 +9,8 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use cwasm_format::exports::{IMPORTED, kind};
+use cwasm_format::imports::ImportRecord;
+use cwasm_format::imports::core_type::{self, ValType};
 use cwasm_format::state::global_type;
 use cwasm_format::vmctx::{VmContext, VmMemory};
 
@@ -35,7 +37,8 @@ impl<'s> MemoryRef<'s> {
             unsafe { data.slot::<VmMemory>(place) }
         } else {
             // The item lives as long as the store.
-            NonNull::new(imported(data, kind::CORE_MEMORY, place)?.cast())?
+            let (_, item) = imported(data, kind::CORE_MEMORY, place)?;
+            item.cast()
         };
         Some(MemoryRef {
             memory,
@@ -132,7 +135,11 @@ impl Bytes<'_> {
 /// linked yet.
 pub(crate) fn global_address(data: &InstanceData, place: u32, ty: u32) -> Option<usize> {
     if place & IMPORTED != 0 {
-        return Some(imported(data, kind::CORE_GLOBAL, place)?.addr());
+        let (import, item) = imported(data, kind::CORE_GLOBAL, place)?;
+        let declared = data.unit().artifact().string_bytes(import.core_type)?;
+        let (declared, _) = core_type::decode_global(declared)?;
+        let fits = size_of_value(declared) == size_of_global(ty);
+        return fits.then_some(item.addr().get());
     }
     let (offset, size) = (place as usize, size_of_global(ty));
     let context_size = data.unit().artifact().header().context_size as usize;
@@ -145,8 +152,8 @@ pub(crate) fn global_bits(data: &InstanceData, place: u32, ty: u32) -> Option<u1
     let address = global_address(data, place, ty)?;
     let address = std::ptr::with_exposed_provenance::<u8>(address);
     Some(match size_of_global(ty) {
-        // SAFETY: in the context, and aligned (checked above), or an item of a type that the plan
-        // or the linker has compared; no code that could write to it runs.
+        // SAFETY: in the context, and aligned (checked above), or an item of the declared type, of
+        // which the linker or the compiler made sure; no code that could write to it runs.
         4 => unsafe { address.cast::<u32>().read() }.into(),
         // SAFETY: as above.
         8 => unsafe { address.cast::<u64>().read() }.into(),
@@ -164,15 +171,25 @@ const fn size_of_global(ty: u32) -> usize {
     }
 }
 
-/// The address of an item that a unit imports, by its slot with [`IMPORTED`]; `None` if there is no
-/// such import, or it was not linked yet.
-fn imported(data: &InstanceData, kind: u32, place: u32) -> Option<*mut u8> {
+/// Bytes of a value of a global.
+const fn size_of_value(ty: ValType) -> usize {
+    match ty {
+        ValType::I32 | ValType::F32 => 4,
+        ValType::I64 | ValType::F64 | ValType::Ref(_) => 8,
+        ValType::V128 => 16,
+    }
+}
+
+/// An item that a unit imports, by its slot with [`IMPORTED`]; `None` if there is no such import,
+/// or it was not linked yet.
+fn imported(data: &InstanceData, kind: u32, place: u32) -> Option<(&ImportRecord, NonNull<u8>)> {
     let slot = place & !IMPORTED;
     let mut imports = data.unit().artifact().imports().iter();
-    imports.find(|import| import.kind == kind && import.slot == slot)?;
+    let import = imports.find(|import| import.kind == kind && import.slot == slot)?;
     // SAFETY: the plan, which the instance was made by, has checked the slots of imports.
     let slot = unsafe { data.slot::<u64>(slot) };
     // SAFETY: as above; no code that could write to it runs.
     let address = unsafe { slot.read() } as usize;
-    (address != 0).then(|| std::ptr::with_exposed_provenance_mut(address))
+    let item = NonNull::new(std::ptr::with_exposed_provenance_mut(address))?;
+    Some((import, item))
 }

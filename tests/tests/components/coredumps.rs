@@ -251,6 +251,59 @@ fn an_artifact_without_debug_data_has_memories_and_a_stack() {
     assert_eq!(read.stack(), [(0, 0), (0, 1), (0, 2)]);
 }
 
+#[test]
+#[allow(unsafe_code, reason = "maps an artifact that the test just compiled")]
+fn debug_data_may_be_in_a_file_beside_the_artifact() {
+    let options = Options {
+        debug: cwasm_compiler::Debug::Split,
+        ..Options::default()
+    };
+    let output = cwasm_compiler::compile(&wat::parse_str(TWO).unwrap(), &options).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("two.cwasm");
+    let trap_with = |debug: Option<&[u8]>| {
+        // A new file: the one before is mapped.
+        let _ = std::fs::remove_file(&path);
+        std::fs::write(&path, &output.bytes).unwrap();
+        let beside = folder.path().join("two.cwasm.debug");
+        match debug {
+            Some(debug) => std::fs::write(&beside, debug).unwrap(),
+            None => _ = std::fs::remove_file(&beside),
+        }
+        let engine = Engine::default();
+        // SAFETY: the artifact comes from this compiler.
+        let component = unsafe { Component::map(&engine, &path) }.unwrap();
+        let mut store = Store::new(&engine, ());
+        let instance = Linker::new(&engine).instantiate(&mut store, &component);
+        let run = instance
+            .unwrap()
+            .get_typed_func::<(), ()>(&mut store, "run");
+        let error = run.unwrap().call(&mut store, ()).unwrap_err();
+        (store, error)
+    };
+    let debug = output.debug.unwrap();
+    let (store, error) = trap_with(Some(&debug));
+    let read = dump(&store, Some(&error));
+    assert_eq!(read.modules, ["libc", "main"]);
+    let globals: Vec<_> = read.instances.iter().map(|at| at.globals.len()).collect();
+    assert_eq!(globals, [2, 6]);
+    let (store, error) = trap_with(None);
+    assert!(dump(&store, Some(&error)).globals.is_empty());
+    // Altered places of state are no harm there, either.
+    let state = cwasm_format::debug::section(&debug, cwasm_format::state::SECTION).unwrap();
+    let place = state.as_ptr().addr() - debug.as_ptr().addr();
+    for at in (place..place + state.len()).step_by(4) {
+        for byte in [0, 1, 0x7f, 0xff] {
+            let mut damaged = debug.clone();
+            damaged[at..at + 4].fill(byte);
+            let (store, error) = trap_with(Some(&damaged));
+            let mut dump = CoreDump::new(&store);
+            dump.trap(error.trap().unwrap()).unwrap();
+            dump.write(std::io::sink()).unwrap();
+        }
+    }
+}
+
 /// Artifacts without `--debug` have nothing for dumps.
 #[test]
 fn places_of_state_are_debug_data() {

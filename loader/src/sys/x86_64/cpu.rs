@@ -1,18 +1,27 @@
 //! The features of the CPU.
 
-use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use cwasm_format::cpu;
 
 /// The features of this machine's CPU: bits of [`cpu::X86_64_FEATURES`].
 pub(crate) fn features() -> u64 {
-    static FEATURES: OnceLock<u64> = OnceLock::new();
-    *FEATURES.get_or_init(|| {
-        let found = cpu::X86_64_FEATURES
-            .iter()
-            .filter(|(name, _)| is_detected(name));
-        found.fold(0, |bits, (_, bit)| bits | bit)
-    })
+    /// No feature of ours; set when they are known.
+    const KNOWN: u64 = 1 << 63;
+    /// Threads may look at once, and find the same. A lock would stay taken in a child of a fork.
+    static FEATURES: AtomicU64 = AtomicU64::new(0);
+    let found = match FEATURES.load(Ordering::Relaxed) {
+        0 => {
+            let found = cpu::X86_64_FEATURES
+                .iter()
+                .filter(|(name, _)| is_detected(name))
+                .fold(KNOWN, |bits, (_, bit)| bits | bit);
+            FEATURES.store(found, Ordering::Relaxed);
+            found
+        }
+        found => found,
+    };
+    found & !KNOWN
 }
 
 fn is_detected(name: &str) -> bool {

@@ -128,12 +128,13 @@ fn drop_unit(unit: &Unit, unregister: &dyn Fn()) {
 /// # Errors
 /// If one runs already, or the operating system refuses timers.
 pub(super) fn start(config: &ProfileConfig) -> Result<()> {
-    sampling::install(on_interrupt)?;
     let hosts = Arc::new(HostFrames::new());
     let mut state = state();
     if state.running.is_some() {
         return Err(Error::msg("a profile of this process runs already"));
     }
+    // With the lock: forks do not happen meanwhile.
+    sampling::install(on_interrupt)?;
     let mut running = Running {
         config: config.clone(),
         started: SystemTime::now(),
