@@ -442,10 +442,11 @@ type Shape = fn(u32) -> (u32, Body);
 #[test]
 fn work_grows_as_the_input_does() {
     let _alone = alone();
-    let shapes: [(&str, Shape, u32); 14] = [
+    let shapes: [(&str, Shape, u32); 15] = [
         ("nested loops", nested_loops, 200),
         ("live values", live_values, 6_000),
         ("a table", table, 6_000),
+        ("a wide table", table, 24_000),
         ("ifs", ifs, 1_000),
         ("nested ifs", nested_ifs, 2_000),
         ("blocks", blocks, 4_000),

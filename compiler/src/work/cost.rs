@@ -11,13 +11,18 @@
 //! bytes.
 
 use cranelift_codegen::entity::SecondaryMap;
-use cranelift_codegen::ir::{Block, Function, Value};
+use cranelift_codegen::entity::packed_option::PackedOption;
+use cranelift_codegen::ir::{Block, BlockArg, Function, Value};
 
 /// The largest area for which backtracking is always used: about a second.
 const MAX_AREA: u64 = 25_000_000;
 /// In functions with a larger area, the most values that may live at once, on average over the
 /// function.
 const MAX_MEAN_LIVE: u64 = 250;
+/// The most values that may be one variable: parameters of blocks, and what branches pass to them.
+/// The allocator puts their ranges together, and looks for a place among them from the start each
+/// time it splits them, which for twice as many takes four times as long.
+const MAX_SAME: u32 = 16_000;
 
 /// Whether the function is beyond the budget of the backtracking allocator.
 pub(super) fn exceeds_budget(func: &Function) -> bool {
@@ -27,7 +32,66 @@ pub(super) fn exceeds_budget(func: &Function) -> bool {
         return false;
     }
     let (area, insts) = area(func);
-    area > MAX_AREA.max(insts.saturating_mul(MAX_MEAN_LIVE))
+    area > MAX_AREA.max(insts.saturating_mul(MAX_MEAN_LIVE)) || most_same(func) > MAX_SAME
+}
+
+/// The most values that are one variable.
+fn most_same(func: &Function) -> u32 {
+    let (tables, exceptions) = (&func.dfg.jump_tables, &func.dfg.exception_tables);
+    let pool = &func.dfg.value_lists;
+    let mut variables = Variables::default();
+    let lasts = func.layout.blocks();
+    for last in lasts.filter_map(|block| func.layout.last_inst(block)) {
+        for target in func.dfg.insts[last].branch_destination(tables, exceptions) {
+            let params = func.dfg.block_params(target.block(pool));
+            for (param, passed) in params.iter().zip(target.args(pool)) {
+                if let BlockArg::Value(passed) = passed {
+                    variables.join(*param, func.dfg.resolve_aliases(passed));
+                }
+            }
+        }
+    }
+    variables.most
+}
+
+/// Sets of values.
+#[derive(Default)]
+struct Variables {
+    /// Another value of the same set; none for the one that stands for it.
+    parents: SecondaryMap<Value, PackedOption<Value>>,
+    /// How many more values the set has that a value stands for.
+    more: SecondaryMap<Value, u32>,
+    /// The size of the largest set.
+    most: u32,
+}
+
+impl Variables {
+    /// Joins the sets of two values.
+    fn join(&mut self, a: Value, b: Value) {
+        let (a, b) = (self.root(a), self.root(b));
+        if a == b {
+            return;
+        }
+        let (small, large) = if self.more[a] < self.more[b] {
+            (a, b)
+        } else {
+            (b, a)
+        };
+        self.parents[small] = large.into();
+        self.more[large] += self.more[small] + 1;
+        self.most = self.most.max(self.more[large] + 1);
+    }
+
+    /// The value that stands for the set of another one.
+    fn root(&mut self, mut value: Value) -> Value {
+        while let Some(parent) = self.parents[value].expand() {
+            // Shortens the way for the next time.
+            let next = self.parents[parent].expand().unwrap_or(parent);
+            self.parents[value] = next.into();
+            value = parent;
+        }
+        value
+    }
 }
 
 /// The area of all live ranges, and the number of instructions.
