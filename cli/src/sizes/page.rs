@@ -74,7 +74,7 @@ fn tiles(report: &Report<'_>) -> Vec<Tile> {
         (Use::Code, "machine code"),
         (Use::Images, "images of memories, and data"),
         (Use::Tables, "tables for traps, exceptions and instances"),
-        (Use::Debug, "names and symbols"),
+        (Use::Debug, "names, symbols and lines"),
         (Use::Padding, "padding to pages and between functions"),
     ] {
         let bytes = report.uses[used as usize] as f64;
