@@ -95,7 +95,7 @@ impl Profiling {
     fn write(&self, profile: &Profile) -> Result<()> {
         let Inner { file, program, .. } = &*self.0;
         // The extension is known, because it was parsed.
-        let format = Format::of(file).unwrap_or(Format::Firefox);
+        let format = Format::of(file).unwrap_or(Format::Json);
         let written = std::fs::write(file, format.write(profile, program));
         written.map_err(|error| {
             let file = file.display();

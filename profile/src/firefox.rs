@@ -1,4 +1,4 @@
-//! The processed profile format of the Firefox Profiler, which speedscope reads as well.
+//! The processed profile format of the Firefox Profiler.
 
 use cwasm::{FrameKind, Profile, ProfileThread};
 use fxprof_processed_profile as fxprof;
@@ -7,10 +7,10 @@ use fxprof_processed_profile::{
     SamplingInterval, StackHandle, ThreadHandle, Timestamp, WeightType,
 };
 
-use crate::text::plain;
+use crate::text::{name_of, plain};
 
-/// The profile as JSON.
-pub(crate) fn json(profile: &Profile, program: &str) -> Vec<u8> {
+/// The profile in that format.
+pub(crate) fn profile(profile: &Profile, program: &str) -> fxprof::Profile {
     let mut out = fxprof::Profile::new(
         &plain(program),
         profile.started.into(),
@@ -28,8 +28,7 @@ pub(crate) fn json(profile: &Profile, program: &str) -> Vec<u8> {
         out.set_thread_end_time(handle, end);
         add_samples(&mut out, handle, (profile, thread), &categories);
     }
-    // Strings and numbers always are JSON.
-    serde_json::to_vec(&out).unwrap_or_default()
+    out
 }
 
 fn add_thread(
@@ -40,10 +39,7 @@ fn add_thread(
     let is_main = thread.id == std::process::id();
     let start = Timestamp::from_nanos_since_reference(0);
     let handle = out.add_thread(process, thread.id, start, is_main);
-    match &thread.name {
-        Some(name) => out.set_thread_name(handle, &plain(name)),
-        None => out.set_thread_name(handle, &format!("thread {}", thread.id)),
-    }
+    out.set_thread_name(handle, &name_of(thread));
     out.set_thread_samples_weight_type(handle, WeightType::Samples);
     handle
 }

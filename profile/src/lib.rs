@@ -1,9 +1,10 @@
 //! Writes [profiles](cwasm::Profile) of guests to files that people look at.
 //!
 //! ```text
-//! Profile --firefox--> .json     for profiler.firefox.com and speedscope.app
-//!         --folded---> .folded   a line for each stack, for other tools
-//!         --tree--flame--> .svg  a flame graph
+//! Profile --firefox------> .json  for profiler.firefox.com and speedscope.app
+//!         \-speedscope-/
+//!         --folded---> .folded    a line for each stack, for other tools
+//!         --tree--flame--> .svg   a flame graph
 //!                   \-page---> .html  the same, and a table of functions
 //! ```
 //!
@@ -24,7 +25,9 @@
 mod firefox;
 mod flame;
 mod folded;
+mod json;
 mod page;
+mod speedscope;
 mod text;
 mod tree;
 
@@ -39,7 +42,7 @@ pub use text::summary;
 #[non_exhaustive]
 pub enum Format {
     /// JSON that the Firefox Profiler and speedscope read: all samples, with their times.
-    Firefox,
+    Json,
     /// A line for each stack: `caller;callee MICROSECONDS`.
     Folded,
     /// A flame graph, which can be looked at in a browser: frames can be chosen and searched.
@@ -51,7 +54,7 @@ pub enum Format {
 impl Format {
     /// All formats, with the extensions of their files.
     pub const ALL: &'static [(&'static str, Format)] = &[
-        ("json", Format::Firefox),
+        ("json", Format::Json),
         ("svg", Format::Svg),
         ("html", Format::Html),
         ("folded", Format::Folded),
@@ -67,7 +70,7 @@ impl Format {
     /// The profile of a program of this name as bytes of a file.
     pub fn write(self, profile: &Profile, program: &str) -> Vec<u8> {
         match self {
-            Format::Firefox => firefox::json(profile, program),
+            Format::Json => json::json(profile, program),
             Format::Folded => folded::lines(profile).into_bytes(),
             Format::Svg => flame::svg(profile, program).into_bytes(),
             Format::Html => page::html(profile, program).into_bytes(),

@@ -50,7 +50,7 @@ fn profile() -> Profile {
 #[test]
 fn extensions_say_the_format() {
     let of = |name| Format::of(Path::new(name));
-    assert_eq!(of("a/b.json"), Some(Format::Firefox));
+    assert_eq!(of("a/b.json"), Some(Format::Json));
     assert_eq!(of("b.svg"), Some(Format::Svg));
     assert_eq!(
         (of("b"), of("b.SVG"), of(".svg"), of("")),
@@ -102,7 +102,7 @@ fn trees_and_functions_have_all_time() {
 #[test]
 fn firefox_profiles_have_all_samples_of_each_thread() {
     let json: serde_json::Value =
-        serde_json::from_slice(&Format::Firefox.write(&profile(), "p\u{1b}")).unwrap();
+        serde_json::from_slice(&Format::Json.write(&profile(), "p\u{1b}")).unwrap();
     assert_eq!(json["meta"]["product"], "p\\u{1b}");
     assert_eq!(json["meta"]["interval"], 1.0);
     let threads = json["threads"].as_array().unwrap();
@@ -123,6 +123,79 @@ fn firefox_profiles_have_all_samples_of_each_thread() {
     ] {
         assert!(text.contains(name), "{name}");
     }
+}
+
+#[test]
+fn speedscope_is_told_when_functions_are_entered_and_left() {
+    let bytes = Format::Json.write(&profile(), "p\u{1b}");
+    let json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!(
+        json["$schema"],
+        "https://www.speedscope.app/file-format-schema.json"
+    );
+    assert_eq!(json["name"], "p\\u{1b}");
+    let frames = json["shared"]["frames"].as_array().unwrap();
+    assert_eq!(frames[1]["name"], "parse<'a;b>\\u{1b}\\u{a}");
+    let thread = &json["profiles"][0];
+    assert_eq!(
+        (&thread["name"], &thread["type"]),
+        (&"main".into(), &"evented".into())
+    );
+    assert_eq!(
+        (&thread["startValue"], &thread["endValue"]),
+        (&0.into(), &10_000_000.into())
+    );
+    let events = thread["events"].as_array().unwrap().iter();
+    let events: Vec<String> = events
+        .map(|event| {
+            format!(
+                "{}{} {}",
+                event["type"].as_str().unwrap(),
+                event["frame"],
+                event["at"]
+            )
+        })
+        .collect();
+    let expected = [
+        "O0 0",
+        "O1 0",
+        "O1 4000000",
+        "O2 5500000",
+        "C2 6000000",
+        "C1 6000000",
+        "C1 10000000",
+        "C0 10000000",
+    ];
+    assert_eq!(events, expected);
+    // Each member of the object is one format's.
+    let text = String::from_utf8(bytes).unwrap();
+    let mut reader = serde_json::Deserializer::from_str(&text);
+    let members: Vec<(String, serde_json::Value)> = members(&mut reader);
+    assert_eq!(members.len(), json.as_object().unwrap().len());
+}
+
+/// The members of an object, also those whose name is there twice.
+fn members<'de>(reader: impl serde::Deserializer<'de>) -> Vec<(String, serde_json::Value)> {
+    struct Members;
+    impl<'de> serde::de::Visitor<'de> for Members {
+        type Value = Vec<(String, serde_json::Value)>;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: serde::de::MapAccess<'de>>(
+            self,
+            mut map: A,
+        ) -> Result<Self::Value, A::Error> {
+            let mut found = Vec::new();
+            while let Some(member) = map.next_entry()? {
+                found.push(member);
+            }
+            Ok(found)
+        }
+    }
+    reader.deserialize_map(Members).unwrap()
 }
 
 #[test]

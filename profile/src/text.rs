@@ -2,11 +2,19 @@
 
 use std::time::Duration;
 
-use cwasm::{Profile, ProfileClock, escape};
+use cwasm::{Profile, ProfileClock, ProfileThread, escape};
 
 /// A name without control characters, on one line.
 pub(crate) fn plain(name: &str) -> String {
     escape::name(name).to_string()
+}
+
+/// The name of a thread.
+pub(crate) fn name_of(thread: &ProfileThread) -> String {
+    match &thread.name {
+        Some(name) => plain(name),
+        None => format!("thread {}", thread.id),
+    }
 }
 
 /// A name in XML or HTML.
@@ -49,7 +57,7 @@ pub(crate) fn percent(part: u64, whole: u64) -> String {
 
 /// What was measured, and what is not in its stacks, in a line.
 pub fn summary(profile: &Profile) -> String {
-    let sum = |time: fn(&cwasm::ProfileThread) -> Duration| {
+    let sum = |time: fn(&ProfileThread) -> Duration| {
         let sum: Duration = profile.threads.iter().map(time).sum();
         sum.as_nanos() as u64
     };
