@@ -7,7 +7,10 @@
 //! the order of the layout. The range of a value that is defined before a loop and used in it
 //! extends to the loop's end.
 //!
-//! The estimate depends on the function alone, never on time, so that the same input gives the same
+//! Ranges of values that are one variable are put together, and searched from their start: there is
+//! a limit for these, too.
+//!
+//! The estimates depend on the function alone, never on time, so that the same input gives the same
 //! bytes.
 
 use cranelift_codegen::entity::SecondaryMap;
