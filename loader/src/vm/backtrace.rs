@@ -223,7 +223,11 @@ impl fmt::Display for Frame {
 }
 
 impl Frame {
-    fn write_name(&self, f: &mut fmt::Formatter<'_>, name: Option<&String>) -> fmt::Result {
+    pub(super) fn write_name(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        name: Option<&String>,
+    ) -> fmt::Result {
         match name {
             // Any text: a guest must not make lines of its own in a log.
             Some(name) => write!(f, "{}", escape::name(name)),

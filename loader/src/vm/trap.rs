@@ -234,7 +234,8 @@ pub(crate) fn take_trap(store: &mut StoreOpaque, status: u64) -> Error {
 /// Tells of a trap. A host function may fail for any reason, as when a program exits.
 #[cfg(feature = "tracing")]
 fn tell(trap: &Trap) {
-    let frames = InnermostFrames(trap.frames());
+    // Looked up only if somebody wants to know.
+    let frames = InnermostFrames(trap);
     match trap.code {
         TrapCode::HostError => trace::event!(DEBUG, code = %trap.code, %frames, "guest trapped"),
         _ => trace::event!(WARN, code = %trap.code, %frames, "guest trapped"),
@@ -243,18 +244,19 @@ fn tell(trap: &Trap) {
 
 /// Prints some frames in a line, innermost first.
 #[cfg(feature = "tracing")]
-struct InnermostFrames<'f>(&'f [Frame]);
+struct InnermostFrames<'t>(&'t Trap);
 
 #[cfg(feature = "tracing")]
 impl fmt::Display for InnermostFrames<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         /// Frames that are printed.
         const MAX: usize = 4;
-        for (index, frame) in self.0.iter().take(MAX).enumerate() {
-            let before = if index == 0 { "" } else { " < " };
-            write!(f, "{before}{frame}")?;
+        let frames = self.0.frames();
+        for (index, frame) in frames.iter().take(MAX).enumerate() {
+            f.write_str(if index == 0 { "" } else { " < " })?;
+            frame.write_name(f, frame.name.as_ref())?;
         }
-        match self.0.len() {
+        match frames.len() {
             0..=MAX => Ok(()),
             _ => f.write_str(" < ..."),
         }
