@@ -57,7 +57,7 @@ fn the_log_of_an_artifact_without_debug_information_is_understood_later() {
         let ran = cwasm(&["run", &debug, "--", "divide"]);
         let frame = |text: &str| text.split("    1: ").next().unwrap().to_owned();
         assert_eq!(frame(&text), frame(ran.stderr()));
-        // Other code says other things, or nothing: it is not known which code a log is of.
+        // So does a single offset.
         let offset = log
             .split(".text+")
             .nth(1)
