@@ -1,6 +1,6 @@
 //! `cwasm symbolize`: where offsets in machine code come from.
 
-use std::io::{self, BufRead as _};
+use std::io::{self, BufRead, Read as _};
 
 use cwasm::{Config, Context as _, Engine, Frame, Result};
 use cwasm_compiler::{Debug, Options};
@@ -11,6 +11,9 @@ use crate::output;
 
 /// What backtraces write before an offset.
 const MARK: &str = ".text+";
+
+/// Bytes of a line that are read at once; a longer line is copied in parts.
+const MAX_LINE: u64 = 64 << 10;
 
 /// Prints what is known of each offset; of those in a log, if there are none.
 pub(crate) fn symbolize(args: &SymbolizeArgs) -> Result<()> {
@@ -38,16 +41,37 @@ pub(crate) fn symbolize(args: &SymbolizeArgs) -> Result<()> {
 
 /// Copies standard input, with what is known in the place of offsets.
 fn log(frame_at: impl Fn(u32) -> Option<Frame>) -> Result<()> {
-    for line in io::stdin().lock().split(b'\n') {
-        let line = line?;
-        let line = String::from_utf8_lossy(&line);
-        let known = found(&line).and_then(|(before, offset)| {
+    let mut input = io::stdin().lock();
+    let mut line = Vec::new();
+    while next_line(&mut input, &mut line)? {
+        let text = String::from_utf8_lossy(&line);
+        let known = found(&text).and_then(|(before, offset)| {
             let frame = frame_at(offset)?;
-            Some(format!("{before}{frame}\n"))
+            let end = if text.ends_with('\n') { "\n" } else { "" };
+            Some(format!("{before}{frame}{end}"))
         });
-        output::print(&known.unwrap_or_else(|| format!("{line}\n")))?;
+        output::print(known.as_deref().unwrap_or(&text))?;
     }
     Ok(())
+}
+
+/// Reads a line with its end, or the next part of it; false after the last one.
+fn next_line(input: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<bool> {
+    line.clear();
+    input.by_ref().take(MAX_LINE).read_until(b'\n', line)?;
+    // The character at the end of a part is read whole: it has at most three more bytes.
+    for _ in 0..3 {
+        let next = match line.ends_with(b"\n") {
+            true => None,
+            false => input.fill_buf()?.first().copied(),
+        };
+        let Some(byte @ 0x80..0xc0) = next else {
+            break;
+        };
+        line.push(byte);
+        input.consume(1);
+    }
+    Ok(!line.is_empty())
 }
 
 /// The offset in a line of a backtrace, and what stands before it.
@@ -83,6 +107,29 @@ mod tests {
         ] {
             assert_eq!(found(line), expected, "{line}");
         }
+    }
+
+    #[test]
+    fn long_lines_are_read_in_parts() {
+        let max = usize::try_from(MAX_LINE).unwrap();
+        let bytes = |byte: u8, count: usize| vec![byte; count];
+        let parts: [Vec<u8>; 6] = [
+            b"one\n".to_vec(),
+            bytes(b'a', max),
+            b"aa\n".to_vec(),
+            // Its last byte would be in the next part.
+            [bytes(b'b', max - 2), "\u{20ac}".into()].concat(),
+            // No text, and without end.
+            [b"x".to_vec(), bytes(0x80, max + 2)].concat(),
+            b"end".to_vec(),
+        ];
+        let mut input = io::Cursor::new(parts.concat());
+        let mut line = Vec::new();
+        for part in parts {
+            assert!(next_line(&mut input, &mut line).unwrap());
+            assert!(line == part, "{} and {} bytes", line.len(), part.len());
+        }
+        assert!(!next_line(&mut input, &mut line).unwrap());
     }
 
     #[test]

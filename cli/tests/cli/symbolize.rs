@@ -78,16 +78,45 @@ fn what_is_no_offset_is_copied() {
     let expected = "a log\n\n.text+0x0\n.text+0xffffff00 - f\n\u{fffd}     ";
     let text = filtered(log, &[&module]);
     assert!(
-        text.starts_with(expected) && text.ends_with("- f\n"),
+        text.starts_with(expected) && text.ends_with("- f"),
         "{text}"
     );
     cwasm(&["symbolize", &module, "0xffffff00"])
         .fails(1, &["no core function is at .text+0xffffff00"]);
     cwasm(&["symbolize", &module, "12"]).fails(2, &["expected an offset, such as 0x1a40"]);
     cwasm(&["symbolize", "no-such-file", "0x1"]).fails(1, &["no-such-file"]);
+    // No end is added, and a line may be as long as it likes.
+    assert_eq!(filtered(b"no end", &[&module]), "no end");
+    let long = [vec![b'a'; 100_000], b" .text+0x4 - g\n".to_vec()].concat();
+    assert!(filtered(&long, &[&module]).starts_with("aaa"));
     // An artifact without debug information knows the function.
     let artifact = folder.path("m.cwasm");
     cwasm(&["compile", &module, "-o", &artifact]).prints("");
     let found = cwasm(&["symbolize", &artifact, ".text+0x4"]);
     found.prints(".text+0x4 - <core instance 0, function 0>\n");
+}
+
+#[test]
+fn damaged_artifacts_answer_or_say_what_is_wrong() {
+    let folder = Folder::new();
+    let module = folder.file("m.wat", "(module (func $f (export \"f\") unreachable))");
+    let artifact = folder.path("m.cwasm");
+    cwasm(&["compile", "--debug", &module, "-o", &artifact]).prints("");
+    let bytes = std::fs::read(&artifact).unwrap();
+    let damaged = folder.path("damaged.cwasm");
+    let step = bytes.len() / 60;
+    for at in (0..bytes.len()).step_by(step) {
+        // Some bytes are others; or the file ends there.
+        let mut changed = bytes.clone();
+        let end = bytes.len().min(at + 4);
+        changed[at..end].fill(0xa5);
+        for bytes in [&changed[..], &bytes[..at]] {
+            std::fs::write(&damaged, bytes).unwrap();
+            let output = cwasm(&["symbolize", &damaged, "0x4"]).0;
+            let said = String::from_utf8_lossy(&output.stderr);
+            let is_known = output.status.success() && said.is_empty();
+            let is_error = output.status.code() == Some(1) && said.starts_with("error: ");
+            assert!(is_known || is_error, "{at}: {output:?}");
+        }
+    }
 }

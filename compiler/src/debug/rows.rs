@@ -1,6 +1,8 @@
 //! The lines of a module's code, from its line number programs.
 
-use std::collections::{HashMap, HashSet};
+use std::cmp::Reverse;
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Range;
 
 use gimli::{ColumnType, LineProgramHeader};
 
@@ -46,8 +48,9 @@ struct Sequence {
 /// The line tables of a module.
 #[derive(Debug, Default)]
 pub(crate) struct Rows {
-    /// Sorted by start, without overlap.
     sequences: Vec<Sequence>,
+    /// Code, and the number of the sequence that it is in: sorted, without overlap.
+    parts: Vec<(Range<u32>, usize)>,
 }
 
 impl Rows {
@@ -75,29 +78,54 @@ impl Rows {
                 &mut sequences,
             )?;
         }
-        sequences.sort_by_key(|sequence: &Sequence| sequence.start);
-        let mut end = 0;
-        // Code that two sequences claim is the first one's.
-        sequences.retain(|sequence| {
-            let is_apart = sequence.start >= end;
-            end = end.max(sequence.end);
-            is_apart
-        });
-        Ok(Rows { sequences })
+        let parts = parts(&sequences);
+        Ok(Rows { sequences, parts })
     }
 
     /// The row of an address.
     pub(crate) fn find(&self, address: u32) -> Option<&Row> {
         let after = self
-            .sequences
-            .partition_point(|found| found.start <= address);
-        let sequence = &self.sequences[after.checked_sub(1)?];
-        if address >= sequence.end {
+            .parts
+            .partition_point(|(code, _)| code.start <= address);
+        let (code, number) = &self.parts[after.checked_sub(1)?];
+        if address >= code.end {
             return None;
         }
+        let sequence = self.sequences.get(*number)?;
         let after = sequence.rows.partition_point(|row| row.address <= address);
         sequence.rows.get(after.checked_sub(1)?)
     }
+}
+
+/// The code of each sequence. Linkers keep one of several equal functions, and let the lines of all
+/// refer to it, though a unit may have compiled its own to more code, or less. So where several
+/// claim the same, it is that of the one that starts last; of several that start there, of the first
+/// one, as for LLVM's tools.
+fn parts(sequences: &[Sequence]) -> Vec<(Range<u32>, usize)> {
+    let mut bounds: Vec<(u32, usize, bool)> = Vec::with_capacity(2 * sequences.len());
+    for (number, sequence) in sequences.iter().enumerate() {
+        bounds.push((sequence.start, number, true));
+        bounds.push((sequence.end, number, false));
+    }
+    bounds.sort_unstable();
+    let mut claims = BTreeSet::new();
+    let mut parts: Vec<(Range<u32>, usize)> = Vec::new();
+    let mut from = 0;
+    for (at, number, is_start) in bounds {
+        if let Some((_, owner)) = claims.first().filter(|_| from < at) {
+            match parts.last_mut() {
+                Some((code, last)) if last == owner && code.end == from => code.end = at,
+                _ => parts.push((from..at, *owner)),
+            }
+        }
+        from = at;
+        let claim = (Reverse(sequences[number].start), number);
+        match is_start {
+            true => claims.insert(claim),
+            false => claims.remove(&claim),
+        };
+    }
+    parts
 }
 
 fn program(
@@ -248,6 +276,41 @@ fn join(path: &mut Vec<u8>, part: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn code_that_several_claim_is_that_of_the_last_start() {
+        for (sequences, expected) in [
+            (&[][..], &[][..]),
+            (&[(5, 9), (1, 5)], &[(1, 5, 1), (5, 9, 0)]),
+            // Another unit's longer copy of a function, and the function after that.
+            (&[(10, 20), (10, 16), (17, 40)], &[(10, 17, 0), (17, 40, 2)]),
+            (
+                &[(10, 16), (17, 40), (10, 20)],
+                &[(10, 16, 0), (16, 17, 2), (17, 40, 1)],
+            ),
+            // One around others, and one inside of others.
+            (
+                &[(3, 4), (7, 8), (1, 9)],
+                &[(1, 3, 2), (3, 4, 0), (4, 7, 2), (7, 8, 1), (8, 9, 2)],
+            ),
+            (&[(1, 9), (3, 4)], &[(1, 3, 0), (3, 4, 1), (4, 9, 0)]),
+            (&[(2, 3), (2, 3), (2, 3)], &[(2, 3, 0)]),
+        ] {
+            let sequences: Vec<Sequence> = sequences
+                .iter()
+                .map(|(start, end)| Sequence {
+                    start: *start,
+                    end: *end,
+                    rows: Vec::new(),
+                })
+                .collect();
+            let expected: Vec<(Range<u32>, usize)> = expected
+                .iter()
+                .map(|(start, end, number)| (*start..*end, *number))
+                .collect();
+            assert_eq!(parts(&sequences), expected, "{sequences:?}");
+        }
+    }
 
     #[test]
     fn absolute_paths_replace_what_was_before() {

@@ -95,6 +95,8 @@ impl Scopes {
             let end = self.inlined.partition_point(|inlined| of(inlined) <= index);
             function.inlined = start..end;
         }
+        // Of several that start together the first one is found, as in line tables.
+        self.functions.reverse();
         self.functions.sort_by_key(|function| function.start);
         self
     }

