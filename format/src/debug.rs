@@ -50,7 +50,8 @@ pub fn note(id: &[u8; BUILD_ID_LEN]) -> Vec<u8> {
 /// The build id of an ELF file; `None` if it has none that is ours.
 pub fn build_id(file: &[u8]) -> Option<&[u8]> {
     let note = section(file, BUILD_ID)?;
-    (note.len() == NOTE_LEN + BUILD_ID_LEN).then_some(&note[NOTE_LEN..])
+    let id = note.get(NOTE_LEN..)?;
+    (id.len() == BUILD_ID_LEN).then_some(id)
 }
 
 /// Whether an artifact has anything for tools. Costs next to nothing where it has not: there, the
@@ -181,6 +182,24 @@ mod tests {
             addresses(&bytes[..len], |_, _| {});
         }
         assert_eq!(addresses(&[0xff; 40], |_, _| {}), None);
+    }
+
+    #[test]
+    fn build_ids_have_one_length() {
+        for len in 0..60 {
+            // Two sections after the header: the note, and the names of sections.
+            let mut file = vec![0u8; 0xc0];
+            file[..6].copy_from_slice(b"\x7fELF\x02\x01");
+            for (place, byte) in [(0x28, 0x40), (0x3a, 0x40), (0x3c, 2), (0x3e, 1)] {
+                file[place] = byte;
+            }
+            let name = [BUILD_ID.as_bytes(), b"\0"].concat();
+            (file[0x40 + 0x18], file[0x40 + 0x20]) = (0xc0, len);
+            (file[0x80 + 0x18], file[0x80 + 0x20]) = (0xc0 + len, name.len() as u8);
+            file.extend((0..len).chain(name));
+            let id: Vec<u8> = (16..36).collect();
+            assert_eq!(build_id(&file), (len == 36).then_some(&id[..]), "{len}");
+        }
     }
 
     #[test]

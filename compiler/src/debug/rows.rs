@@ -99,7 +99,7 @@ impl Rows {
 
 /// The code of each sequence. Linkers keep one of several equal functions, and let the lines of all
 /// refer to it, though a unit may have compiled its own to more code, or less. So where several
-/// claim the same, it is that of the one that starts last; of several that start there, of the first
+/// claim the same, it is that of the one that starts last; of those that start there, of the first
 /// one, as for LLVM's tools.
 fn parts(sequences: &[Sequence]) -> Vec<(Range<u32>, usize)> {
     let mut bounds: Vec<(u32, usize, bool)> = Vec::with_capacity(2 * sequences.len());
