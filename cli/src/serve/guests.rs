@@ -8,7 +8,9 @@ use cwasm::{
     AsContextMut as _, Error, InstancePre, Resource, Result, Store, StoreContextMut, StoreLimits,
 };
 use cwasm_wasi::WasiCtx;
-use cwasm_wasi::http::{ErrorCode, HttpClient, IncomingRequest, Proxy, Response, ResponseOutparam};
+use cwasm_wasi::http::{
+    ErrorCode, HttpClient, IncomingRequest, Proxy, Response, ResponseOutparam, ResponseReceiver,
+};
 use http::uri::Scheme;
 use http::{Request, StatusCode};
 use hyper::body::Incoming;
@@ -17,6 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::coredumps::Folder;
 use super::instances::{self, Held, Instances};
 use super::metrics::Metrics;
+use super::observed::RequestName;
 use crate::args::ServeArgs;
 use crate::grants::Grants;
 use crate::output;
@@ -55,6 +58,15 @@ impl<'a> Queued<'a> {
         let has_room = guests.metrics.queued.enter(guests.max_queued);
         has_room.then(|| Queued(guests))
     }
+}
+
+/// What an instance of WASI 0.2 begins with.
+struct Given {
+    wasi: WasiCtx,
+    request: Resource<IncomingRequest>,
+    outparam: Resource<ResponseOutparam>,
+    /// Where its answer comes.
+    receiver: ResponseReceiver,
 }
 
 impl Drop for Queued<'_> {
@@ -107,13 +119,9 @@ impl Guests {
     ) -> Result<(Response, Option<Held>), StatusCode> {
         let end = Instant::now() + self.timeout;
         let slot = self.slot(end).await?;
-        let cannot_start = |error: cwasm::Error| {
-            output::note(&format!("error: {error}"));
-            StatusCode::INTERNAL_SERVER_ERROR
-        };
         let answered = match self.version {
             Version::P2 => {
-                let receiver = self.start(request, end, slot).map_err(cannot_start)?;
+                let receiver = self.start(request, end, slot)?;
                 let answered = tokio::time::timeout_at(end.into(), receiver).await;
                 answered.map(|answered| answered.map(|answer| answer.map(|answer| (answer, None))))
             }
@@ -155,26 +163,50 @@ impl Guests {
     }
 
     /// Starts an instance in another thread: where its answer comes.
+    ///
+    /// # Errors
+    /// The status of the answer if the instance cannot have the request.
     fn start(
         self: &Arc<Guests>,
         request: Request<Incoming>,
         end: Instant,
         slot: OwnedSemaphorePermit,
-    ) -> Result<cwasm_wasi::http::ResponseReceiver> {
-        let mut wasi = self.context()?;
-        let request = wasi.new_incoming_request(Scheme::HTTP, request, Some(self.timeout))?;
-        let (outparam, receiver) = wasi.new_response_outparam()?;
+    ) -> Result<ResponseReceiver, StatusCode> {
+        let name = RequestName::new(request.method(), request.uri());
+        let given = self.give(request).map_err(|error| {
+            output::note(&format!("error: {name}: {error}"));
+            StatusCode::INTERNAL_SERVER_ERROR
+        })?;
+        let Given {
+            wasi,
+            request,
+            outparam,
+            receiver,
+        } = given;
         let guests = Arc::clone(self);
         tokio::task::spawn_blocking(move || {
             guests.metrics.instances.add(1);
             if let Err(error) = guests.run(wasi, request, outparam, end) {
                 guests.metrics.failures.add(1);
-                output::note(&format!("error: {error}"));
+                output::note(&format!("error: {name}: {error}"));
             }
             guests.metrics.instances.sub(1);
             drop(slot);
         });
         Ok(receiver)
+    }
+
+    /// Puts a request in the resources of an instance to come.
+    fn give(&self, request: Request<Incoming>) -> Result<Given> {
+        let mut wasi = self.context()?;
+        let request = wasi.new_incoming_request(Scheme::HTTP, request, Some(self.timeout))?;
+        let (outparam, receiver) = wasi.new_response_outparam()?;
+        Ok(Given {
+            wasi,
+            request,
+            outparam,
+            receiver,
+        })
     }
 
     /// What an instance may do.

@@ -18,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{timeout, timeout_at};
 
 use super::guests::Guests;
+use super::observed::RequestName;
 use crate::output;
 
 /// How long a guest computes before other tasks of the runtime have their turn.
@@ -322,7 +323,7 @@ fn start(
                 held,
                 sent,
             } = request;
-            let name = format!("{} {}", request.method(), request.uri());
+            let name = RequestName::new(request.method(), request.uri());
             let instance = Arc::clone(&held.place.0);
             let answered = async {
                 let answered = handle(accessor, &guests, &service, request).await?;

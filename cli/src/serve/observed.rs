@@ -1,5 +1,6 @@
 //! Responses as they are sent, which are counted and logged at their end.
 
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -7,7 +8,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use cwasm_wasi::http::SentBody;
-use http::{Method, StatusCode};
+use http::{Method, StatusCode, Uri};
 use http_body_util::{Either, Full};
 use hyper::body::{Body, Frame, SizeHint};
 
@@ -19,17 +20,38 @@ use crate::output;
 pub(super) struct Exchange {
     metrics: Arc<Metrics>,
     started: Instant,
-    /// What the log says of it, if there is a log.
-    logged: Option<Logged>,
+    /// The name of the request, if there is a log.
+    logged: Option<RequestName>,
     status: Option<StatusCode>,
     sent: u64,
     /// Given back at the end.
     held: Option<Held>,
 }
 
-struct Logged {
+/// What the log calls a request.
+pub(super) struct RequestName {
     method: Method,
-    path: String,
+    uri: Uri,
+}
+
+impl RequestName {
+    pub(super) fn new(method: &Method, uri: &Uri) -> RequestName {
+        RequestName {
+            method: method.clone(),
+            uri: uri.clone(),
+        }
+    }
+}
+
+impl fmt::Display for RequestName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RequestName { method, uri } = self;
+        match uri.path_and_query() {
+            Some(path) => write!(f, "{method} {path}"),
+            // Of `CONNECT` there is a host only.
+            None => write!(f, "{method} {uri}"),
+        }
+    }
 }
 
 impl Exchange {
@@ -39,14 +61,7 @@ impl Exchange {
         request: &http::request::Parts,
     ) -> Exchange {
         metrics.in_flight.add(1);
-        let logged = log.then(|| Logged {
-            method: request.method.clone(),
-            path: request
-                .uri
-                .path_and_query()
-                .map_or("", |path| path.as_str())
-                .to_owned(),
-        });
+        let logged = log.then(|| RequestName::new(&request.method, &request.uri));
         Exchange {
             metrics: Arc::clone(metrics),
             started: Instant::now(),
@@ -77,7 +92,7 @@ impl Drop for Exchange {
         let took = self.started.elapsed();
         self.metrics.done(self.status, took);
         self.metrics.in_flight.sub(1);
-        let Some(Logged { method, path }) = &self.logged else {
+        let Some(name) = &self.logged else {
             return;
         };
         let status = match &self.status {
@@ -86,9 +101,7 @@ impl Drop for Exchange {
             None => "-",
         };
         let (sent, took) = (self.sent, took.as_secs_f64() * 1e3);
-        output::note(&format!(
-            "{method} {path} {status} {sent} bytes {took:.3} ms"
-        ));
+        output::note(&format!("{name} {status} {sent} bytes {took:.3} ms"));
     }
 }
 

@@ -236,23 +236,28 @@ fn the_log_has_the_source_lines_of_a_trap() {
         let artifact = folder.path("service.cwasm");
         cwasm(&["compile", debug, &wasm, "-o", &artifact]).prints("");
         let server = Server::of(&artifact, &["--log"]);
-        for _ in 0..2 {
-            server.get("/x").is(500, "Internal Server Error\n");
+        for path in ["/first", "/second"] {
+            server.get(path).is(500, "Internal Server Error\n");
         }
         server.signal(Signal::INT);
         let (_, said) = server.end();
-        let frames = [
-            "integer divide by zero\n",
-            " - service!answer\n",
-            "service.wat:12:8\n",
-            " - service!handle\n",
-            "service.wat:10:8\n",
-            "GET /x 500 22 bytes ",
-        ];
-        let mut rest = &said[..];
-        for expected in [frames, frames].concat() {
-            let found = rest.split_once(expected);
-            (_, rest) = found.unwrap_or_else(|| panic!("no `{expected}` in {said}"));
+        for path in ["/first", "/second"] {
+            let error = format!("error: GET {path}: wasm trap: integer divide by zero\n");
+            let (_, mut rest) = said.split_once(&error).expect(&said);
+            rest = rest.split("\nerror: ").next().unwrap();
+            for expected in [
+                " - service!answer\n",
+                "service.wat:12:8\n",
+                " - service!handle\n",
+                "service.wat:10:8\n",
+            ] {
+                let found = rest.split_once(expected);
+                (_, rest) = found.unwrap_or_else(|| panic!("no `{expected}` in {said}"));
+            }
+            assert!(
+                said.contains(&format!("GET {path} 500 22 bytes ")),
+                "{said}"
+            );
         }
     }
 }
