@@ -208,6 +208,12 @@ impl<'a> Module<'a> {
         data.map(|data| data.bytes.len() as u64).sum::<u64>() + PLACE_SIZE * places as u64
     }
 
+    /// Whether it has DWARF.
+    pub(crate) fn has_dwarf(&self) -> bool {
+        let mut sections = self.debug_sections.iter();
+        sections.any(|(name, _)| *name == ".debug_info")
+    }
+
     /// Bytes of all function bodies.
     pub(crate) fn code_size(&self) -> u64 {
         self.bodies

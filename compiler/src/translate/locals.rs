@@ -14,6 +14,7 @@ use cranelift_frontend::{FunctionBuilder, Variable};
 use wasmparser::{FunctionBody, Operator, ValType};
 
 use crate::error::Result;
+use crate::ir::label::FrameLocals;
 
 /// The most locals that a function has: validation refuses more.
 const MAX_LOCALS: usize = 50_000;
@@ -81,6 +82,14 @@ impl Locals {
             offsets,
             types: Vec::new(),
         })
+    }
+
+    /// Where they are in the frame, if they are there.
+    pub(super) fn into_frame(self) -> Option<FrameLocals> {
+        match self {
+            Locals::Variables => None,
+            Locals::Frame { slot, offsets, .. } => Some(FrameLocals { slot, offsets }),
+        }
     }
 
     /// Declares the next local with its first value.

@@ -25,6 +25,7 @@ mod legacy;
 mod locals;
 mod memory;
 mod numeric;
+pub(crate) mod operands;
 mod operators;
 mod reference;
 mod references;
@@ -51,12 +52,13 @@ use self::control::Frame;
 pub(crate) use self::emit::Emitter;
 use self::exceptions::Exceptions;
 use self::locals::Locals;
+use self::operands::Operands;
 use self::operators::Translator;
 pub(crate) use self::references::References;
 use crate::env::Env;
 use crate::error::Result;
 use crate::ir::function::clear;
-use crate::ir::label;
+use crate::ir::label::{self, FrameLocals};
 use crate::ir::types::{core_signature, value_type};
 
 /// Buffers that translation reuses for the next function; one per thread.
@@ -77,6 +79,10 @@ pub(crate) struct TranslateState {
     branch_args: Vec<BlockArg>,
     branch_table: Vec<BlockCall>,
     exceptions: Exceptions,
+    /// If it is noted where values are.
+    pub(crate) operands: Operands,
+    /// The locals of the function, if they are in its frame.
+    pub(crate) frame_locals: Option<FrameLocals>,
 }
 
 /// Translates the body of function `func_index`, which is not imported, into `func`, which is
@@ -129,6 +135,7 @@ fn translate(
         value_type(*ty).map_err(|error| error.at(start))?;
     }
     func.signature = core_signature(ty);
+    state.operands.clear();
     if state.labels {
         func.dfg.collect_debug_info();
     }
@@ -184,12 +191,18 @@ fn translate(
             translator.exceptions.tries.find(reader.clone());
         }
         translator.operator(&op, offset)?;
+        if state.labels && translator.reachable {
+            let builder = &mut *translator.emit.builder;
+            let offset = (offset - start) as u32;
+            state.operands.note(builder, translator.stack, offset);
+        }
         if !in_frame && translator.size.is_exceeded(translator.emit.builder.func) {
             return Ok(Size::BeyondBudget);
         }
     }
     translator.finish_entry(entry_check);
     reader.finish()?;
+    state.frame_locals = translator.locals.into_frame();
     if !in_frame
         && translator
             .size

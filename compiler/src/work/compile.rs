@@ -292,7 +292,7 @@ fn compile_entry(
             .collect(),
         single_pass: machine.single_pass,
         origins: (job.target.debug && matches!(entry, Entry::Core { .. }))
-            .then(|| Origins::of(&machine.code, &*job.target.isa)),
+            .then(|| Origins::of(&machine.code, &*job.target.isa, &worker.translate)),
         times: Times::default(),
     };
     if job.target.opt != OptLevel::None {

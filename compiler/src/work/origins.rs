@@ -3,7 +3,13 @@
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::{CompiledCode, LabelValueLoc};
 
+use crate::ir::label::{FrameLocals, Operand};
 use crate::isa::Relaxed;
+use crate::translate::TranslateState;
+
+/// Bytes between the address in the frame pointer and the canonical frame address: the caller's
+/// frame pointer, and where it goes on.
+const SAVED: i32 = 16;
 
 /// Where the machine code of a core function comes from. Offsets in code are bytes from its start.
 pub(crate) struct Origins {
@@ -14,6 +20,8 @@ pub(crate) struct Origins {
     pub(crate) returns: Vec<u32>,
     /// Where values are, by [label](crate::ir::label) and start.
     pub(crate) values: Vec<Value>,
+    /// What has been left on the operand stack, by number.
+    pub(crate) operands: Vec<Operand>,
 }
 
 /// Where a value is while code runs.
@@ -31,11 +39,15 @@ pub(crate) enum ValuePlace {
     /// A register, by its number in DWARF.
     Register(u16),
     /// In the frame: bytes from the canonical frame address.
-    Frame(i64),
+    Frame(i32),
 }
 
 impl Origins {
-    pub(super) fn of(compiled: &CompiledCode, isa: &dyn TargetIsa) -> Origins {
+    pub(super) fn of(
+        compiled: &CompiledCode,
+        isa: &dyn TargetIsa,
+        translated: &TranslateState,
+    ) -> Origins {
         let buffer = &compiled.buffer;
         let mut code: Vec<(u32, Option<u32>)> = Vec::new();
         let mut end = 0;
@@ -53,7 +65,8 @@ impl Origins {
         Origins {
             code,
             returns: buffer.call_sites().map(|site| site.ret_addr).collect(),
-            values: values(compiled, isa),
+            values: values(compiled, isa, translated),
+            operands: translated.operands.left.clone(),
         }
     }
 
@@ -79,7 +92,7 @@ impl Origins {
     }
 }
 
-fn values(compiled: &CompiledCode, isa: &dyn TargetIsa) -> Vec<Value> {
+fn values(compiled: &CompiledCode, isa: &dyn TargetIsa, translated: &TranslateState) -> Vec<Value> {
     let mut values = Vec::new();
     for (label, ranges) in &compiled.value_labels_ranges {
         for range in ranges {
@@ -90,7 +103,12 @@ fn values(compiled: &CompiledCode, isa: &dyn TargetIsa) -> Vec<Value> {
                     };
                     ValuePlace::Register(number)
                 }
-                LabelValueLoc::CFAOffset(offset) => ValuePlace::Frame(offset),
+                LabelValueLoc::CFAOffset(offset) => {
+                    let Ok(offset) = i32::try_from(offset) else {
+                        continue;
+                    };
+                    ValuePlace::Frame(offset)
+                }
             };
             values.push(Value {
                 label: label.as_u32(),
@@ -100,8 +118,31 @@ fn values(compiled: &CompiledCode, isa: &dyn TargetIsa) -> Vec<Value> {
             });
         }
     }
+    if let (true, Some(locals)) = (translated.labels, &translated.frame_locals) {
+        values.extend(in_frame(compiled, locals));
+    }
     values.sort_unstable();
     values
+}
+
+/// The places of locals that are in the frame.
+fn in_frame(compiled: &CompiledCode, locals: &FrameLocals) -> impl Iterator<Item = Value> {
+    let layout = compiled.buffer.frame_layout();
+    let end = compiled.buffer.data().len() as u32;
+    let slot = layout.map(|layout| {
+        // Frames are much smaller than 2 GiB.
+        let slot = layout.stackslots[locals.slot].offset as i32;
+        slot - layout.frame_to_fp_offset as i32 - SAVED
+    });
+    let offsets = (0..).zip(&locals.offsets);
+    offsets.filter_map(move |(label, offset)| {
+        Some(Value {
+            label,
+            start: 0,
+            end,
+            at: ValuePlace::Frame(slot? + (*offset)?),
+        })
+    })
 }
 
 fn push(code: &mut Vec<(u32, Option<u32>)>, start: u32, from: Option<u32>) {

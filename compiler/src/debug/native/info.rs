@@ -9,8 +9,8 @@ use std::ops::Range;
 
 use gimli::constants::{self, DwTag};
 use gimli::write::{
-    Address, AttributeValue, DebugInfoRef, Dwarf, Expression, LocationList, Unit, UnitEntryId,
-    UnitId,
+    Address, AttributeValue, DebugInfoRef, Dwarf, Expression, Location, LocationList, Unit,
+    UnitEntryId, UnitId,
 };
 use gimli::{DebugInfoOffset, UnitOffset, read};
 
@@ -20,9 +20,10 @@ use super::super::rows::files;
 use super::super::source::Source;
 use super::super::texts::{TextId, Texts};
 use super::ENCODING;
+use super::expression::{Steps, Surroundings, Variable};
 use super::lines::Lines;
 use super::places::Places;
-use super::values::Variable;
+use super::values::Function;
 use crate::env::MemoryLoc;
 
 /// A core instance whose module has debug information.
@@ -33,8 +34,44 @@ pub(super) struct Instance<'i, 'a> {
     pub(super) memory: Option<&'i MemoryLoc>,
     /// Bytes of the module's code section.
     pub(super) code_len: u32,
-    /// The instance's functions.
+    /// The instance's functions, in the order of the text, where no others are between them.
     pub(super) places: &'i [Places<'i>],
+}
+
+impl<'i, 'a> Instance<'i, 'a> {
+    fn function(&self, index: usize) -> Function<'i> {
+        Function {
+            places: &self.places[index],
+            memory: self.memory,
+        }
+    }
+
+    /// Where a variable at an address in memory is: in functions of the instance, whose frame base
+    /// is the start of the memory. Those of others have another.
+    fn global(&self, address: i64) -> LocationList {
+        let mut data = Expression::new();
+        data.op_fbreg(address);
+        let (first, last) = (self.places.first(), self.places.last());
+        let location = first.zip(last).map(|(first, last)| Location::StartEnd {
+            begin: Address::Constant(first.native.start),
+            end: Address::Constant(last.native.end),
+            data,
+        });
+        LocationList(location.into_iter().collect())
+    }
+
+    fn surroundings<'s>(
+        &'s self,
+        unit: usize,
+        frame_base: Option<&'s Steps>,
+    ) -> Surroundings<'s, 'a> {
+        Surroundings {
+            sections: &self.module.sections,
+            unit: &self.module.units[unit].unit,
+            frame_base,
+            place: None,
+        }
+    }
 }
 
 /// Adds the units of an instance's module.
@@ -70,6 +107,9 @@ pub(super) fn add(
 /// Entries inside of each other at most, as they are written by a recursive function. Deeper ones
 /// are left out.
 const MAX_NESTING: usize = 512;
+
+/// The name of the variable that is an instance's memory, for `docs/gdb/cwasm.py`.
+const MEMORY: &str = "__cwasm_memory";
 
 /// Steps of an entry that is made.
 const NEW_ENTRY: u64 = 8;
@@ -109,8 +149,8 @@ struct Open {
     depth: isize,
     /// The function whose code it is about.
     function: Option<usize>,
-    /// The local that has the address of its frame in memory.
-    frame_base: Option<u32>,
+    /// What leaves the address of its frame in memory.
+    frame_base: Option<Steps>,
     /// The code that its variables are for.
     code: Vec<Range<u64>>,
 }
@@ -229,15 +269,19 @@ impl<'a> Adding<'_, '_, 'a> {
             };
             self.plain(at, &entry, (&files, &mut lines))?;
             self.code(at, &entry, depth, &mut open)?;
-            if let (constants::DW_TAG_variable | constants::DW_TAG_formal_parameter, Some(open)) =
-                (entry.tag(), open.last())
-            {
-                self.variable(at, &entry, open)?;
+            if let constants::DW_TAG_variable | constants::DW_TAG_formal_parameter = entry.tag() {
+                match open.last() {
+                    Some(open) => self.variable(at, &entry, open)?,
+                    None => self.global(at, &entry),
+                }
             }
         }
         for function in &kept.functions {
             let places = &instance.places[*function];
             lines.add(places, instance.source, self.texts, self.budget)?;
+        }
+        if instance.memory.is_some() {
+            self.memory(kept.id);
         }
         let unit = self.dwarf.units.get_mut(kept.id);
         unit.line_program = lines.program;
@@ -252,6 +296,28 @@ impl<'a> Adding<'_, '_, 'a> {
         let start = AttributeValue::Address(Address::Constant(0));
         root.set(constants::DW_AT_low_pc, start);
         Ok(())
+    }
+
+    /// Adds a variable to a unit that is the first byte of the memory of the instance whose code
+    /// runs: what addresses of the guest count from.
+    fn memory(&mut self, unit: UnitId) {
+        let unit = self.dwarf.units.get_mut(unit);
+        let byte = unit.add(unit.root(), constants::DW_TAG_base_type);
+        let variable = unit.add(unit.root(), constants::DW_TAG_variable);
+        let name = |name: &str| AttributeValue::String(name.as_bytes().to_vec());
+        let entry = unit.get_mut(byte);
+        entry.set(constants::DW_AT_name, name("unsigned char"));
+        entry.set(constants::DW_AT_byte_size, AttributeValue::Data1(1));
+        let encoding = AttributeValue::Encoding(constants::DW_ATE_unsigned_char);
+        entry.set(constants::DW_AT_encoding, encoding);
+        let location = self.instance.global(0);
+        let location = unit.locations.add(location);
+        let entry = unit.get_mut(variable);
+        entry.set(constants::DW_AT_name, name(MEMORY));
+        entry.set(constants::DW_AT_type, AttributeValue::UnitRef(byte));
+        entry.set(constants::DW_AT_artificial, AttributeValue::Flag(true));
+        let location = AttributeValue::LocationListRef(location);
+        entry.set(constants::DW_AT_location, location);
     }
 
     fn set(&mut self, at: At, name: constants::DwAt, value: AttributeValue) {
@@ -390,10 +456,7 @@ impl<'a> Adding<'_, '_, 'a> {
                     let range = instance.places[function].native.clone();
                     self.set_code(at, std::slice::from_ref(&range));
                     code.push(range);
-                    let mut frame = Expression::new();
-                    frame.op(constants::DW_OP_call_frame_cfa);
-                    let frame = AttributeValue::Exprloc(frame);
-                    self.set(at, constants::DW_AT_frame_base, frame);
+                    self.memory_base(at, function)?;
                     frame_base = self.frame_base(at.from, entry);
                 }
                 open.push(Open {
@@ -407,7 +470,7 @@ impl<'a> Adding<'_, '_, 'a> {
                 let Some(outer) = open.last() else {
                     return Ok(());
                 };
-                let (function, frame_base) = (outer.function, outer.frame_base);
+                let (function, frame_base) = (outer.function, outer.frame_base.clone());
                 let Instance {
                     module, code_len, ..
                 } = instance;
@@ -449,14 +512,21 @@ impl<'a> Adding<'_, '_, 'a> {
         }
     }
 
-    /// The local that has the address of a function's frame in memory.
-    fn frame_base(&self, unit: usize, entry: &Entry<'a>) -> Option<u32> {
-        let encoding = self.instance.module.units[unit].unit.header.encoding();
+    /// Sets the frame base of a function, which is the start of its memory here: so variables that
+    /// are in no function have a place in the frame of any.
+    fn memory_base(&mut self, at: At, function: usize) -> Result<(), Refusal> {
+        let mut found = Vec::new();
+        let function = self.instance.function(function);
+        function.memory_locations(self.budget, &mut found)?;
+        self.set_locations(at, constants::DW_AT_frame_base, found);
+        Ok(())
+    }
+
+    /// What leaves the address of a function's frame in memory.
+    fn frame_base(&self, unit: usize, entry: &Entry<'a>) -> Option<Steps> {
         let value = entry.attr_value(constants::DW_AT_frame_base)?;
-        match Variable::of(value.exprloc_value()?, encoding, None)? {
-            Variable::Local(local) => Some(local),
-            _ => None,
-        }
+        let around = self.instance.surroundings(unit, None);
+        Variable::of(value.exprloc_value()?, &around)?.into_value()
     }
 
     /// Sets where the value of a variable is.
@@ -465,38 +535,57 @@ impl<'a> Adding<'_, '_, 'a> {
             return Ok(());
         };
         let instance = self.instance;
-        let Some(places) = open.function.map(|function| &instance.places[function]) else {
+        let Some(function) = open.function else {
             return Ok(());
         };
-        let unit = &instance.module.units[at.from].unit;
-        let encoding = unit.header.encoding();
+        let function = instance.function(function);
+        let mut around = instance.surroundings(at.from, open.frame_base.as_ref());
         let mut found = Vec::new();
         if let Some(expression) = value.exprloc_value() {
-            if let Some(variable) = Variable::of(expression, encoding, open.frame_base) {
-                let memory = instance.memory;
-                variable.locations(places, memory, &open.code, self.budget, &mut found)?;
+            if let Some(variable) = Variable::of(expression, &around) {
+                function.locations(&variable, &open.code, self.budget, &mut found)?;
             }
-        } else if let Some(mut list) = instance.module.sections.attr_locations(unit, value)? {
+        } else if let Some(mut list) =
+            (instance.module.sections).attr_locations(around.unit, value)?
+        {
             let mut code = Vec::new();
             while let Some(location) = list.next()? {
-                self.budget.take(1)?;
-                let Some(variable) = Variable::of(location.data, encoding, open.frame_base) else {
-                    continue;
-                };
+                self.budget.take(1 + location.data.0.len() as u64)?;
                 let bound = |address: u64| u32::try_from(address).unwrap_or(u32::MAX);
                 let range = bound(location.range.begin)..bound(location.range.end);
+                around.place = Some((function.places, range.start));
+                let Some(variable) = Variable::of(location.data, &around) else {
+                    continue;
+                };
                 code.clear();
-                places.find(&range, self.budget, &mut code)?;
-                variable.locations(places, instance.memory, &code, self.budget, &mut found)?;
+                function.places.find(&range, self.budget, &mut code)?;
+                function.locations(&variable, &code, self.budget, &mut found)?;
             }
         }
+        self.set_locations(at, constants::DW_AT_location, found);
+        Ok(())
+    }
+
+    fn set_locations(&mut self, at: At, name: constants::DwAt, found: Vec<Location>) {
         if !found.is_empty() {
             let unit = self.dwarf.units.get_mut(at.unit);
             let list = unit.locations.add(LocationList(found));
-            let list = AttributeValue::LocationListRef(list);
-            self.set(at, constants::DW_AT_location, list);
+            self.set(at, name, AttributeValue::LocationListRef(list));
         }
-        Ok(())
+    }
+
+    /// Sets where a variable is that is in no function.
+    fn global(&mut self, at: At, entry: &Entry<'a>) {
+        let around = self.instance.surroundings(at.from, None);
+        let value = entry.attr_value(constants::DW_AT_location);
+        let expression = value.and_then(|value| value.exprloc_value());
+        let variable = expression.and_then(|expression| Variable::of(expression, &around));
+        if let Some(address) = variable.and_then(Variable::into_address)
+            && self.instance.memory.is_some()
+        {
+            let LocationList(found) = self.instance.global(address);
+            self.set_locations(at, constants::DW_AT_location, found);
+        }
     }
 }
 

@@ -2,14 +2,20 @@
 //! modules.
 //!
 //! ```text
-//! frames   .debug_frame              of all functions: callers and saved registers
-//! info     .debug_info and the like  entries of the modules, where their code and values are now
-//! lines    .debug_line               of each unit of the modules
+//! frames     .debug_frame              of all functions: callers and saved registers
+//! info       .debug_info and the like  entries of the modules: where code and values are now
+//! expression                           what a module says of where a variable is
+//! values                               where that is in the machine code
+//! lines      .debug_line               of each unit of the modules
 //! ```
+//!
+//! The frame base of a function is the start of its instance's memory, where its context says it:
+//! variables outside of functions are at an offset from it.
 //!
 //! Addresses are those of the artifact's ELF file, which are its offsets. What the machine code has
 //! nothing of is left out.
 
+mod expression;
 mod frames;
 mod info;
 mod lines;

@@ -1,13 +1,14 @@
 //! Where the values of variables are.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use cwasm_format::vmctx::VmMemory;
 use gimli::write::{Address, Expression, Location};
-use gimli::{Operation, Register};
+use gimli::{Register, constants};
 
 use super::super::budget::{Budget, Refusal};
-use super::super::dwarf::Slice;
+use super::expression::{Place, Step, Steps, Variable};
 use super::places::Places;
 use crate::env::{MemoryBase, MemoryLoc};
 use crate::ir::label;
@@ -19,176 +20,310 @@ const BASE: u64 = std::mem::offset_of!(VmMemory, base) as u64;
 /// Steps of a part of the code in which a variable is somewhere.
 const LOCATION: u64 = 12;
 
-/// Where a module says that a variable is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Variable {
-    /// It is the value of a local.
-    Local(u32),
-    /// In memory, at the address that a local has, plus the offset.
-    Memory { local: u32, offset: i64 },
-    /// In memory, at this address.
-    Static { address: u64 },
+/// The function that a variable is in.
+#[derive(Clone, Copy)]
+pub(super) struct Function<'f> {
+    pub(super) places: &'f Places<'f>,
+    /// The first memory of its instance.
+    pub(super) memory: Option<&'f MemoryLoc>,
 }
 
-impl Variable {
-    /// What an expression means in a function whose frame is at the address that the local
-    /// `frame_base` has. `None` for all that is not known here.
-    pub(super) fn of(
-        expression: gimli::Expression<Slice<'_>>,
-        encoding: gimli::Encoding,
-        frame_base: Option<u32>,
-    ) -> Option<Variable> {
-        let mut operations = expression.operations(encoding);
-        let first = operations.next().ok()??;
-        let second = operations.next().ok()?;
-        let third = operations.next().ok()?;
-        if third.is_some() {
-            return None;
-        }
-        match (first, second) {
-            (Operation::WasmLocal { index }, Some(Operation::StackValue)) => {
-                Some(Variable::Local(index))
-            }
-            (Operation::FrameOffset { offset }, None) => Some(Variable::Memory {
-                local: frame_base?,
-                offset,
-            }),
-            (Operation::WasmLocal { index }, Some(Operation::PlusConstant { value })) => {
-                Some(Variable::Memory {
-                    local: index,
-                    offset: i64::try_from(value).ok()?,
-                })
-            }
-            (Operation::Address { address }, None) => Some(Variable::Static { address }),
-            _ => None,
-        }
-    }
+/// A part of the code, and where the values with certain labels are in it.
+struct Span<'f> {
+    code: Range<u64>,
+    values: Vec<&'f Value>,
+}
 
-    /// Where it is in the code of a function, while code of `ranges` runs.
+impl<'f> Function<'f> {
+    /// Where a variable is while code of `ranges` runs.
     ///
     /// # Errors
     /// If that takes too many steps.
     pub(super) fn locations(
         self,
-        places: &Places<'_>,
-        memory: Option<&MemoryLoc>,
+        variable: &Variable,
         ranges: &[Range<u64>],
         budget: &mut Budget,
         found: &mut Vec<Location>,
     ) -> Result<(), Refusal> {
-        let mut add = |range: Range<u64>, data: Expression| {
+        let mut add = |code: &Range<u64>, data: Expression| {
             found.push(Location::StartEnd {
-                begin: Address::Constant(range.start),
-                end: Address::Constant(range.end),
+                begin: Address::Constant(code.start),
+                end: Address::Constant(code.end),
                 data,
             });
         };
-        match self {
-            Variable::Local(local) => {
-                for (range, value) in places.values(local) {
-                    for part in overlaps(&range, ranges, budget)? {
-                        add(part, value_place(value));
-                    }
-                }
-            }
-            Variable::Memory { local, offset } => {
-                let Some(memory) = memory else {
+        let pieces = match variable {
+            Variable::Whole(place) => {
+                let Some(labels) = self.labels(place) else {
                     return Ok(());
                 };
-                for (context_range, context) in places.values(label::CONTEXT) {
-                    let inside = overlaps(&context_range, ranges, budget)?;
-                    for (range, value) in places.values(local) {
-                        for part in overlaps(&range, &inside, budget)? {
-                            let address = |expression: &mut Expression| {
-                                push(expression, value);
-                                expression.op_constu(u32::MAX.into());
-                                expression.op(gimli::DW_OP_and);
-                                expression.op_consts(offset);
-                                expression.op(gimli::DW_OP_plus);
-                            };
-                            add(part, in_memory(memory, context, address));
-                        }
-                    }
+                for span in self.spans(&labels, ranges, budget)? {
+                    budget.take(place.len() as u64)?;
+                    let mut expression = Expression::new();
+                    self.write(place, &labels, &span, &mut expression);
+                    add(&span.code, expression);
                 }
+                return Ok(());
             }
-            Variable::Static { address } => {
-                let Some(memory) = memory else {
-                    return Ok(());
-                };
-                for (range, context) in places.values(label::CONTEXT) {
-                    for part in overlaps(&range, ranges, budget)? {
-                        let constant = |expression: &mut Expression| expression.op_constu(address);
-                        add(part, in_memory(memory, context, constant));
-                    }
+            Variable::Pieces(pieces) => pieces,
+        };
+        let mut known = Vec::new();
+        for piece in pieces {
+            known.push(match self.labels(&piece.place) {
+                Some(labels) => {
+                    let spans = self.spans(&labels, ranges, budget)?;
+                    (labels, spans)
                 }
+                None => Default::default(),
+            });
+        }
+        let spans = known.iter().flat_map(|(_, spans)| spans);
+        let bounds = spans.flat_map(|span| [span.code.start, span.code.end]);
+        let bounds: BTreeSet<u64> = bounds.collect();
+        let mut next = vec![0; pieces.len()];
+        for (start, end) in bounds.iter().zip(bounds.iter().skip(1)) {
+            budget.take(LOCATION * pieces.len() as u64)?;
+            let mut expression = Expression::new();
+            let mut is_somewhere = false;
+            for ((piece, (labels, spans)), next) in pieces.iter().zip(&known).zip(&mut next) {
+                while spans.get(*next).is_some_and(|span| span.code.end <= *start) {
+                    *next += 1;
+                }
+                if let Some(span) = spans.get(*next)
+                    && span.code.start <= *start
+                {
+                    budget.take(piece.place.len() as u64)?;
+                    self.write(&piece.place, labels, span, &mut expression);
+                    is_somewhere = true;
+                }
+                expression.op_piece(piece.size);
+            }
+            if is_somewhere {
+                add(&(*start..*end), expression);
             }
         }
         Ok(())
     }
-}
 
-/// The parts of sorted ranges that overlap with a range.
-fn overlaps(
-    range: &Range<u64>,
-    ranges: &[Range<u64>],
-    budget: &mut Budget,
-) -> Result<Vec<Range<u64>>, Refusal> {
-    let first = ranges.partition_point(|other| other.end <= range.start);
-    let others = ranges[first..].iter();
-    let found: Vec<_> = others
-        .take_while(|other| other.start < range.end)
-        .map(|other| other.start.max(range.start)..other.end.min(range.end))
-        .filter(|part| !part.is_empty())
-        .collect();
-    budget.take(1 + LOCATION * found.len() as u64)?;
-    Ok(found)
-}
-
-/// The place that a value is in, as that of a variable.
-fn value_place(value: &Value) -> Expression {
-    let mut expression = Expression::new();
-    match value.at {
-        ValuePlace::Register(number) => expression.op_reg(Register(number)),
-        ValuePlace::Frame(offset) => expression.op_fbreg(offset),
+    /// Where the first byte of the memory is.
+    ///
+    /// # Errors
+    /// If that takes too many steps.
+    pub(super) fn memory_locations(
+        self,
+        budget: &mut Budget,
+        found: &mut Vec<Location>,
+    ) -> Result<(), Refusal> {
+        let start = Variable::Whole(Place::Memory(Steps {
+            steps: vec![Step::Constant(0)],
+            width: None,
+        }));
+        let code = [self.places.native.clone()];
+        self.locations(&start, &code, budget, found)
     }
-    expression
+
+    /// The labels of the values that a piece is made from; `None` if it is nowhere.
+    fn labels(self, place: &Place) -> Option<BTreeSet<u32>> {
+        let (steps, is_in_memory) = match place {
+            Place::Nowhere => return None,
+            Place::Label(label) => return Some(BTreeSet::from([*label])),
+            Place::Bytes(_) => return Some(BTreeSet::new()),
+            Place::Value(steps) => (steps, steps.reads_memory()),
+            Place::Memory(steps) => (steps, true),
+        };
+        let mut labels = steps.labels();
+        for label in &labels {
+            // Nothing can be calculated with what is in other registers.
+            let bytes = self.places.int_bytes(*label)?;
+            if steps.width.is_some_and(|width| width != bytes) {
+                return None;
+            }
+        }
+        if is_in_memory {
+            self.memory?;
+            labels.insert(label::CONTEXT);
+        }
+        Some(labels)
+    }
+
+    /// The parts of `ranges` in which all values with these labels are somewhere.
+    fn spans(
+        self,
+        labels: &BTreeSet<u32>,
+        ranges: &[Range<u64>],
+        budget: &mut Budget,
+    ) -> Result<Vec<Span<'f>>, Refusal> {
+        budget.take(1 + ranges.len() as u64)?;
+        let mut spans: Vec<Span<'f>> = ranges
+            .iter()
+            .map(|range| Span {
+                code: range.clone(),
+                values: Vec::new(),
+            })
+            .collect();
+        for label in labels {
+            let values: Vec<_> = self.places.values(*label).collect();
+            budget.take(1 + values.len() as u64)?;
+            let mut first = 0;
+            let mut parts = Vec::new();
+            for span in spans {
+                while values
+                    .get(first)
+                    .is_some_and(|(code, _)| code.end <= span.code.start)
+                {
+                    first += 1;
+                }
+                // Where a value is in two places, the first is as good.
+                let mut start = span.code.start;
+                for (code, value) in &values[first..] {
+                    if code.start >= span.code.end {
+                        break;
+                    }
+                    let part = code.start.max(start)..code.end.min(span.code.end);
+                    budget.take(1)?;
+                    if part.is_empty() {
+                        continue;
+                    }
+                    budget.take(LOCATION)?;
+                    start = part.end;
+                    let mut values = span.values.clone();
+                    values.push(*value);
+                    parts.push(Span { code: part, values });
+                }
+            }
+            spans = parts;
+        }
+        Ok(spans)
+    }
+
+    /// Writes where a piece is.
+    fn write(
+        self,
+        place: &Place,
+        labels: &BTreeSet<u32>,
+        span: &Span<'_>,
+        expression: &mut Expression,
+    ) {
+        let known = Known { labels, span };
+        match place {
+            Place::Nowhere => {}
+            Place::Label(label) => match known.place(*label) {
+                Some(ValuePlace::Register(number)) => expression.op_reg(Register(number)),
+                Some(ValuePlace::Frame(offset)) => in_frame(offset, expression),
+                None => {}
+            },
+            Place::Value(steps) => {
+                self.steps(steps, &known, expression);
+                expression.op(constants::DW_OP_stack_value);
+            }
+            Place::Memory(steps) => {
+                self.steps(steps, &known, expression);
+                self.native_address(&known, expression);
+            }
+            Place::Bytes(bytes) => expression.op_implicit_value(bytes.clone().into()),
+        }
+    }
+
+    fn steps(self, steps: &Steps, known: &Known<'_>, expression: &mut Expression) {
+        for step in &steps.steps {
+            match *step {
+                Step::Label(label) => known.push(label, expression),
+                Step::Constant(value) => expression.op_constu(value),
+                Step::Add(value) => match i64::try_from(value) {
+                    Ok(_) => expression.op_plus_uconst(value),
+                    Err(_) => {
+                        expression.op_consts(value as i64);
+                        expression.op(constants::DW_OP_plus);
+                    }
+                },
+                Step::Pick(index) => expression.op_pick(index),
+                Step::Operator(op) => expression.op(op),
+                Step::Load(bytes) => {
+                    self.native_address(known, expression);
+                    match bytes {
+                        8 => expression.op_deref(),
+                        _ => expression.op_deref_size(bytes),
+                    }
+                }
+                Step::Extend { bytes: 8, .. } => {}
+                Step::Extend {
+                    bytes,
+                    is_signed: false,
+                } => {
+                    expression.op_constu((1 << (8 * bytes)) - 1);
+                    expression.op(constants::DW_OP_and);
+                }
+                Step::Extend {
+                    bytes,
+                    is_signed: true,
+                } => {
+                    for op in [constants::DW_OP_shl, constants::DW_OP_shra] {
+                        expression.op_constu(64 - 8 * u64::from(bytes));
+                        expression.op(op);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes an address in the first memory of the instance a native one.
+    fn native_address(self, known: &Known<'_>, expression: &mut Expression) {
+        let Some(memory) = self.memory else {
+            return;
+        };
+        if !memory.is_64 {
+            expression.op_constu(u32::MAX.into());
+            expression.op(constants::DW_OP_and);
+        }
+        known.push(label::CONTEXT, expression);
+        match memory.base {
+            MemoryBase::First { context_size, .. } => {
+                expression.op_plus_uconst(context_size.into());
+            }
+            MemoryBase::Own { desc } => {
+                expression.op_plus_uconst(u64::from(desc) + BASE);
+                expression.op_deref();
+            }
+            MemoryBase::Import { slot } => {
+                expression.op_plus_uconst(slot.into());
+                expression.op_deref();
+                expression.op_plus_uconst(BASE);
+                expression.op_deref();
+            }
+        }
+        expression.op(constants::DW_OP_plus);
+    }
 }
 
-/// Pushes a value.
-fn push(expression: &mut Expression, value: &Value) {
-    match value.at {
-        ValuePlace::Register(number) => expression.op_breg(Register(number), 0),
-        ValuePlace::Frame(offset) => {
-            expression.op_fbreg(offset);
-            expression.op_deref();
+/// Where values with labels are.
+struct Known<'k> {
+    labels: &'k BTreeSet<u32>,
+    span: &'k Span<'k>,
+}
+
+impl Known<'_> {
+    fn place(&self, label: u32) -> Option<ValuePlace> {
+        let place = self.labels.iter().position(|known| *known == label)?;
+        Some(self.span.values[place].at)
+    }
+
+    /// Pushes a value.
+    fn push(&self, label: u32, expression: &mut Expression) {
+        match self.place(label) {
+            Some(ValuePlace::Register(number)) => expression.op_breg(Register(number), 0),
+            Some(ValuePlace::Frame(offset)) => {
+                in_frame(offset, expression);
+                expression.op_deref();
+            }
+            None => {}
         }
     }
 }
 
-/// The native address of an address in the first memory of an instance.
-fn in_memory(
-    memory: &MemoryLoc,
-    context: &Value,
-    address: impl FnOnce(&mut Expression),
-) -> Expression {
-    let mut expression = Expression::new();
-    push(&mut expression, context);
-    match memory.base {
-        MemoryBase::First { context_size, .. } => {
-            expression.op_plus_uconst(context_size.into());
-        }
-        MemoryBase::Own { desc } => {
-            expression.op_plus_uconst(u64::from(desc) + BASE);
-            expression.op_deref();
-        }
-        MemoryBase::Import { slot } => {
-            expression.op_plus_uconst(slot.into());
-            expression.op_deref();
-            expression.op_plus_uconst(BASE);
-            expression.op_deref();
-        }
-    }
-    address(&mut expression);
-    expression.op(gimli::DW_OP_plus);
-    expression
+/// Pushes the address of a place in the frame: frame bases are something else here.
+fn in_frame(offset: i32, expression: &mut Expression) {
+    expression.op(constants::DW_OP_call_frame_cfa);
+    expression.op_consts(offset.into());
+    expression.op(constants::DW_OP_plus);
 }

@@ -3,6 +3,7 @@
 
 mod hostile;
 mod module;
+mod values;
 
 use std::time::{Duration, Instant};
 
