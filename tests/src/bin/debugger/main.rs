@@ -27,12 +27,35 @@ type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 /// The modules of `wasi/guests/debug`.
 const GUESTS: [&str; 4] = ["places-c", "shapes", "places", "reenter"];
 
-/// All levels of optimisation, and their names.
-const LEVELS: [(OptLevel, &str); 3] = [
-    (OptLevel::None, "none"),
-    (OptLevel::Speed, "speed"),
-    (OptLevel::Size, "size"),
+/// How guests are compiled.
+#[derive(Clone, Copy)]
+struct Level {
+    name: &'static str,
+    opt: OptLevel,
+    /// As functions are that are too large otherwise.
+    locals_in_frame: bool,
+}
+
+const SPEED: Level = Level::new("speed", OptLevel::Speed);
+const LEVELS: [Level; 4] = [
+    Level::new("none", OptLevel::None),
+    SPEED,
+    Level::new("size", OptLevel::Size),
+    Level {
+        locals_in_frame: true,
+        ..Level::new("frame", OptLevel::Speed)
+    },
 ];
+
+impl Level {
+    const fn new(name: &'static str, opt: OptLevel) -> Level {
+        Level {
+            name,
+            opt,
+            locals_in_frame: false,
+        }
+    }
+}
 
 /// Seconds that a tool may take.
 const TIME_LIMIT: &str = "300";
@@ -112,18 +135,19 @@ impl Workbench {
                 true => preview1::componentize(&module)?,
                 false => module,
             };
-            for (opt, _) in LEVELS {
-                workbench.compile(name, &wasm, opt)?;
+            for level in LEVELS {
+                workbench.compile(name, &wasm, level)?;
             }
         }
         Ok(workbench)
     }
 
     /// Compiles a guest: an artifact with everything inside, and one with a file beside it.
-    fn compile(&self, name: &str, wasm: &[u8], opt: OptLevel) -> Result<()> {
+    fn compile(&self, name: &str, wasm: &[u8], level: Level) -> Result<()> {
         for debug in [Debug::Inside, Debug::Split] {
             let options = Options {
-                opt,
+                opt: level.opt,
+                locals_in_frame: level.locals_in_frame,
                 debug,
                 dwarf: true,
                 ..Options::default()
@@ -132,7 +156,7 @@ impl Workbench {
             if let Some(warning) = output.warnings.first() {
                 return Err(format!("{name}: {warning}").into());
             }
-            let path = self.artifact(name, opt, debug);
+            let path = self.artifact(name, level, debug);
             std::fs::write(&path, output.bytes)?;
             if let Some(debug) = output.debug {
                 std::fs::write(beside(&path), debug)?;
@@ -142,14 +166,13 @@ impl Workbench {
     }
 
     /// The path of an artifact.
-    fn artifact(&self, guest: &str, opt: OptLevel, debug: Debug) -> PathBuf {
-        let level = LEVELS.iter().find(|(level, _)| *level == opt);
-        let level = level.map_or("", |(_, name)| name);
+    fn artifact(&self, guest: &str, level: Level, debug: Debug) -> PathBuf {
         let place = match debug {
             Debug::Split => "split",
             _ => "inside",
         };
-        self.folder.join(format!("{guest}-{level}-{place}.cwasm"))
+        self.folder
+            .join(format!("{guest}-{}-{place}.cwasm", level.name))
     }
 
     /// Runs a tool in the folder of the artifacts: what it prints, and whether it succeeds.

@@ -1,28 +1,24 @@
 //! Sessions of gdb, in which guests are stopped and looked at.
 
-use cwasm_compiler::{Debug, OptLevel};
+use cwasm_compiler::Debug;
 
-use crate::{Check, LEVELS, Result, Workbench, in_order};
+use crate::{Check, LEVELS, Level, Result, Workbench, in_order};
 
 /// A session.
 struct Session {
     what: &'static str,
     guest: &'static str,
     how: &'static str,
-    levels: &'static [OptLevel],
     commands: &'static [&'static str],
     /// Texts in lines of the output, each after the one before.
     expected: &'static [&'static str],
 }
-
-const ALL: &[OptLevel] = &[OptLevel::None, OptLevel::Speed, OptLevel::Size];
 
 const SESSIONS: &[Session] = &[
     Session {
         what: "stops at a line, steps and finishes",
         guest: "places-c",
         how: "callback",
-        levels: ALL,
         commands: &[
             "break places.c:20",
             "continue",
@@ -48,7 +44,6 @@ const SESSIONS: &[Session] = &[
         what: "sees inlined functions and locals of callers",
         guest: "places-c",
         how: "callback",
-        levels: ALL,
         commands: &[
             "break places.c:15",
             "continue",
@@ -71,10 +66,52 @@ const SESSIONS: &[Session] = &[
         ],
     },
     Session {
+        what: "shows what pointers point to, and variables that are in no function",
+        guest: "places-c",
+        how: "callback",
+        commands: &[
+            "break places.c:20",
+            "continue",
+            "print $guest(at)",
+            "print $guest($guest(at).name)",
+            "print $guest($guest(at).name, 5)",
+            "x/s $guest_address($guest(at).name)",
+            "print $guest(at, 0)",
+            "print $guest(by)",
+            "print $guest((struct point *)0x7ffffff0)",
+            "print table",
+            "print table[2] + by",
+            "up",
+            "print table",
+            "print $guest(left).name",
+            // A function of the host that has called the guest.
+            "up 20",
+            "print table",
+        ],
+        expected: &[
+            "Breakpoint 2, divide (at=0x",
+            "$1 = {x = 7, y = 9, name = 0x",
+            " \"third\"}",
+            "$2 = 116 't'",
+            "$3 = \"third\"",
+            "\"third\"",
+            "$4 = {3, 1, 4, 1}",
+            "$5 = 5",
+            "#1 ",
+            "$6 = {3, 1, 4, 1}",
+            "$7 = 0x",
+            " \"third\"",
+            "$8 = <optimized out>",
+            // Errors come after all other output.
+            "expected a count of 1 or more, found 0",
+            "expected a pointer, found a value of type int32_t",
+            "0x7ffffff0 is outside of the guest's memory of 0x",
+        ],
+    },
+    Session {
         what: "sees a guest, its host and the guest again",
         guest: "reenter",
         how: "",
-        levels: ALL,
         commands: &[
             "break scaled",
             "continue",
@@ -102,13 +139,15 @@ const SESSIONS: &[Session] = &[
         what: "knows methods and types of C++",
         guest: "shapes",
         how: "large",
-        levels: ALL,
         commands: &[
             "break shapes::Square<long long>::area",
             "continue",
             "info args",
             "bt 3",
+            "print $guest(this)",
             "ptype this",
+            "up",
+            "print shape",
         ],
         expected: &[
             "Breakpoint 2, shapes::Square<long long>::area",
@@ -120,15 +159,24 @@ const SESSIONS: &[Session] = &[
             "shapes.cpp:30",
             "#2 ",
             "shapes.cpp:46",
+            "$1 = {<shapes::Shape> = {_vptr$Shape = 0x",
+            "side = 4}",
             "struct shapes::Square<long long>",
             "T side;",
+            "$2 = {_vptr$Shape = 0x",
         ],
+    },
+    Session {
+        what: "knows a variable that is on the operand stack only",
+        guest: "shapes",
+        how: "",
+        commands: &["break shapes.cpp:47", "continue", "print result"],
+        expected: &["Breakpoint 2, ", "shapes.cpp:47", "$1 = 6"],
     },
     Session {
         what: "knows functions and types of Rust",
         guest: "places",
         how: "panic",
-        levels: ALL,
         commands: &[
             "break places::pick",
             "continue",
@@ -141,6 +189,7 @@ const SESSIONS: &[Session] = &[
         expected: &[
             "Breakpoint 2, places::pick",
             "43\t    items[index]",
+            "items = &[u32] of 3 = {0, 1, 2}",
             "index = 7",
             "$1 = 8",
             "#1 ",
@@ -165,21 +214,19 @@ pub(crate) fn checks() -> Vec<Check> {
 }
 
 impl Session {
-    /// Holds the session at all its levels, with the debug information inside and in a file beside.
+    /// Holds the session at all levels, with the debug information inside and in a file beside.
     fn check(&self, workbench: &Workbench) -> Result<String> {
-        for opt in self.levels {
+        for level in LEVELS {
             for debug in [Debug::Inside, Debug::Split] {
-                let level = LEVELS.iter().find(|(level, _)| level == opt);
-                let level = level.map_or("", |(_, name)| name);
-                self.hold(workbench, *opt, debug)
-                    .map_err(|error| format!("-O {level}, {debug:?}: {error}"))?;
+                self.hold(workbench, level, debug)
+                    .map_err(|error| format!("{}, {debug:?}: {error}", level.name))?;
             }
         }
-        Ok(format!("{} sessions", 2 * self.levels.len()))
+        Ok(format!("{} sessions", 2 * LEVELS.len()))
     }
 
-    fn hold(&self, workbench: &Workbench, opt: OptLevel, debug: Debug) -> Result<()> {
-        let artifact = workbench.artifact(self.guest, opt, debug);
+    fn hold(&self, workbench: &Workbench, level: Level, debug: Debug) -> Result<()> {
+        let artifact = workbench.artifact(self.guest, level, debug);
         let script = format!("source {}", workbench.script.display());
         let sources = match self.guest {
             "places" => workbench.sources.join("rust"),

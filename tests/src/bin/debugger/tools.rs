@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use cwasm_compiler::{Debug, OptLevel};
+use cwasm_compiler::Debug;
 
-use crate::{Check, GUESTS, LEVELS, Result, Workbench, beside, in_order};
+use crate::{Check, GUESTS, LEVELS, Result, SPEED, Workbench, beside, in_order};
 
 pub(crate) fn checks() -> Vec<Check> {
     vec![
@@ -23,14 +23,14 @@ fn text(path: &Path) -> Result<&str> {
 fn verify(workbench: &Workbench) -> Result<String> {
     let mut units = 0;
     for guest in GUESTS {
-        for (opt, level) in LEVELS {
-            let inside = workbench.artifact(guest, opt, Debug::Inside);
-            let apart = beside(&workbench.artifact(guest, opt, Debug::Split));
+        for level in LEVELS {
+            let inside = workbench.artifact(guest, level, Debug::Inside);
+            let apart = beside(&workbench.artifact(guest, level, Debug::Split));
             for file in [inside, apart] {
                 let args = ["--verify", text(&file)?];
                 let (output, succeeds) = workbench.run("llvm-dwarfdump", &args)?;
                 if !succeeds || !output.contains("No errors.") {
-                    return Err(format!("{guest}, -O {level}: {output}").into());
+                    return Err(format!("{guest}, {}: {output}", level.name).into());
                 }
                 units += output.matches("Verifying unit:").count();
             }
@@ -44,7 +44,7 @@ fn verify(workbench: &Workbench) -> Result<String> {
 
 /// Machine code is shown with the lines that it comes from.
 fn disassemble(workbench: &Workbench) -> Result<String> {
-    let artifact = workbench.artifact("places-c", OptLevel::Speed, Debug::Inside);
+    let artifact = workbench.artifact("places-c", SPEED, Debug::Inside);
     // The sources are not at /guest.
     let prefix = format!("--prefix={}", workbench.sources.display());
     let args = ["-dlS", &prefix, "--prefix-strip=1", text(&artifact)?];
@@ -66,7 +66,7 @@ fn disassemble(workbench: &Workbench) -> Result<String> {
             "ud2",
         ],
     )?;
-    let artifact = workbench.artifact("places", OptLevel::Speed, Debug::Inside);
+    let artifact = workbench.artifact("places", SPEED, Debug::Inside);
     let rust = workbench.sources.join("rust");
     let prefix = format!("--prefix={}", rust.display());
     let args = ["-dlSC", &prefix, "--prefix-strip=1", text(&artifact)?];
@@ -77,8 +77,8 @@ fn disassemble(workbench: &Workbench) -> Result<String> {
 
 /// Addresses have the functions that were inlined there.
 fn lines_of_addresses(workbench: &Workbench) -> Result<String> {
-    for (opt, level) in LEVELS {
-        let artifact = workbench.artifact("places-c", opt, Debug::Inside);
+    for level in LEVELS {
+        let artifact = workbench.artifact("places-c", level, Debug::Inside);
         let (code, _) = workbench.run("objdump", &["-d", text(&artifact)?])?;
         let divide = code.split("<divide>:").nth(1).unwrap_or_default();
         let division = divide.lines().find(|line| line.contains("idiv"));
@@ -92,14 +92,14 @@ fn lines_of_addresses(workbench: &Workbench) -> Result<String> {
             "divide",
             "/guest/places.c:23",
         ];
-        in_order(&output, &expected).map_err(|error| format!("-O {level}: {error}"))?;
+        in_order(&output, &expected).map_err(|error| format!("{}: {error}", level.name))?;
     }
     Ok("knows what was inlined".to_owned())
 }
 
 /// A profile names functions of a guest, and the lines that take the time.
 fn profile(workbench: &Workbench) -> Result<String> {
-    let artifact = workbench.artifact("reenter", OptLevel::Speed, Debug::Inside);
+    let artifact = workbench.artifact("reenter", SPEED, Debug::Inside);
     let program = text(&workbench.program)?;
     let record = [
         "record",
