@@ -21,11 +21,19 @@ import os
 import gdb
 
 ADDED = set()
+# The mappings of processes while they stand still.
+MAPS = {}
 
 
 def maps():
     """The mappings of the process: start, end, rights, and offset and path of what is mapped."""
     pid = gdb.selected_inferior().pid
+    if pid not in MAPS:
+        MAPS[pid] = list(read_maps(pid))
+    return MAPS[pid]
+
+
+def read_maps(pid):
     if pid == 0:
         return
     try:
@@ -84,7 +92,6 @@ def start():
     ADDED.clear()
     gdb.execute("starti", to_string=True)
     gdb.execute("catch syscall mprotect", to_string=True)
-    catchpoint = gdb.breakpoints()[-1] if gdb.breakpoints() else None
     number = gdb.parse_and_eval("$bpnum")
     try:
         while gdb.selected_inferior().pid != 0:
@@ -329,6 +336,7 @@ def rust(value, kind):
     return None
 
 
+gdb.events.cont.connect(lambda _: MAPS.clear())
 Cwasm()
 Guest()
 GuestAddress()

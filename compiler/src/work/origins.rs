@@ -18,7 +18,7 @@ pub(crate) struct Origins {
     pub(crate) code: Vec<(u32, Option<u32>)>,
     /// The return addresses of calls, in order.
     pub(crate) returns: Vec<u32>,
-    /// Where values are, by [label](crate::ir::label) and start.
+    /// Where values are, by [label](crate::ir::label) and start: in one place at a time.
     pub(crate) values: Vec<Value>,
     /// What has been left on the operand stack, by number.
     pub(crate) operands: Vec<Operand>,
@@ -122,6 +122,16 @@ fn values(compiled: &CompiledCode, isa: &dyn TargetIsa, translated: &TranslateSt
         values.extend(in_frame(compiled, locals));
     }
     values.sort_unstable();
+    // Where a value is in two places, the first is as good.
+    let (mut label, mut end) = (0, 0);
+    values.retain_mut(|value| {
+        if value.label != label {
+            (label, end) = (value.label, 0);
+        }
+        value.start = value.start.max(end);
+        end = end.max(value.end);
+        value.start < value.end
+    });
     values
 }
 

@@ -125,18 +125,23 @@ impl<'f> Places<'f> {
         Ok(())
     }
 
-    /// Where the value with this label is, by address.
-    pub(super) fn values(&self, label: u32) -> impl Iterator<Item = (Range<u64>, &'f Value)> {
-        let values = &self.origins.values;
-        let first = values.partition_point(|value| value.label < label);
-        let values = values[first..].iter();
+    /// Where the value with this label is while code of a range runs, by address.
+    pub(super) fn values(
+        &self,
+        label: u32,
+        code: &Range<u64>,
+    ) -> impl Iterator<Item = (Range<u64>, &'f Value)> {
         let start = self.native.start;
-        values
-            .take_while(move |value| value.label == label)
-            .map(move |value| {
-                let range = start + u64::from(value.start)..start + u64::from(value.end);
-                (range, value)
-            })
+        let place =
+            move |value: &Value| start + u64::from(value.start)..start + u64::from(value.end);
+        let values = &self.origins.values;
+        let (first, end) = (code.start, code.end);
+        let first =
+            values.partition_point(|value| (value.label, place(value).end) <= (label, first));
+        let values = values[first..]
+            .iter()
+            .map(move |value| (place(value), value));
+        values.take_while(move |(range, value)| value.label == label && range.start < end)
     }
 }
 

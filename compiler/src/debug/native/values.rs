@@ -163,33 +163,17 @@ impl<'f> Function<'f> {
             })
             .collect();
         for label in labels {
-            let values: Vec<_> = self.places.values(*label).collect();
-            budget.take(1 + values.len() as u64)?;
-            let mut first = 0;
             let mut parts = Vec::new();
             for span in spans {
-                while values
-                    .get(first)
-                    .is_some_and(|(code, _)| code.end <= span.code.start)
-                {
-                    first += 1;
-                }
-                // Where a value is in two places, the first is as good.
-                let mut start = span.code.start;
-                for (code, value) in &values[first..] {
-                    if code.start >= span.code.end {
-                        break;
-                    }
-                    let part = code.start.max(start)..code.end.min(span.code.end);
-                    budget.take(1)?;
-                    if part.is_empty() {
-                        continue;
-                    }
+                budget.take(1)?;
+                for (code, value) in self.places.values(*label, &span.code) {
                     budget.take(LOCATION)?;
-                    start = part.end;
-                    let mut values = span.values.clone();
-                    values.push(*value);
-                    parts.push(Span { code: part, values });
+                    let code = code.start.max(span.code.start)..code.end.min(span.code.end);
+                    if !code.is_empty() {
+                        let mut values = span.values.clone();
+                        values.push(value);
+                        parts.push(Span { code, values });
+                    }
                 }
             }
             spans = parts;
