@@ -1,5 +1,5 @@
 //! Labels of values whose places debuggers want to know: the locals of a function by their index,
-//! its context, and what its operators leave on the operand stack.
+//! its context, what its operators leave on the operand stack, and what locals are sums of.
 
 use cranelift_codegen::ir::StackSlot;
 
@@ -8,6 +8,9 @@ pub(crate) const CONTEXT: u32 = 1 << 20;
 
 /// The label of the first value on the operand stack.
 const OPERANDS: u32 = 1 << 21;
+
+/// The label of what the first local is a sum of. There are fewer values on the operand stack.
+const SUMS: u32 = 1 << 25;
 
 /// A value that an operator has left on the operand stack.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +35,11 @@ pub(crate) struct FrameLocals {
 /// A body has fewer bytes than there are labels.
 pub(crate) fn operand(number: usize) -> u32 {
     OPERANDS + number as u32
+}
+
+/// The label of the value that a local is the sum of, with a constant.
+pub(crate) fn sum(local: u32) -> u32 {
+    SUMS + local
 }
 
 /// The number of the value on the operand stack with this label; `None` if it is a local or the

@@ -1,6 +1,7 @@
 //! The target: Cranelift's settings for a triple, CPU level and optimisation level, and all that
 //! depends on the architecture ([`Arch`], one file each).
 
+mod saved;
 mod x86_64;
 
 use cranelift_codegen::binemit::Reloc;
@@ -11,6 +12,7 @@ use cwasm_format::cpu::CpuLevel;
 use gimli::write::{CommonInformationEntry, FrameDescriptionEntry};
 use target_lexicon::Triple;
 
+pub(crate) use self::saved::Saved;
 use crate::error::{Error, Result};
 use crate::options::{DEFAULT_TARGET, Debug, OptLevel, Options};
 
@@ -41,7 +43,7 @@ pub(crate) struct Arch {
     /// What debuggers must know of all frames.
     pub(crate) common_frame: fn(gimli::Encoding) -> CommonInformationEntry,
     /// What they must know of those of a function, by its address and code.
-    pub(crate) frame: fn(u64, &[u8]) -> FrameDescriptionEntry,
+    pub(crate) frame: fn(u64, &[u8], &Saved) -> FrameDescriptionEntry,
 }
 
 /// Machine code of a function, with the offsets in it that mean something, in order.
@@ -209,7 +211,9 @@ fn shared_settings(options: &Options, arch: &Arch) -> Result<settings::Builder> 
     set(&mut builder, "is_pic", "false")?;
     // Where blocks start, for `Arch::relax`.
     enable(&mut builder, "machine_code_cfg_info")?;
-    set(&mut builder, "unwind_info", "false")?;
+    // It changes nothing in the code.
+    let unwind_info = if options.dwarf { "true" } else { "false" };
+    set(&mut builder, "unwind_info", unwind_info)?;
     Ok(builder)
 }
 

@@ -21,11 +21,11 @@ mod emit;
 mod exceptions;
 mod global;
 mod interrupt;
+pub(crate) mod labels;
 mod legacy;
 mod locals;
 mod memory;
 mod numeric;
-pub(crate) mod operands;
 mod operators;
 mod reference;
 mod references;
@@ -51,8 +51,8 @@ use wasmparser::{
 use self::control::Frame;
 pub(crate) use self::emit::Emitter;
 use self::exceptions::Exceptions;
+use self::labels::Labels;
 use self::locals::Locals;
-use self::operands::Operands;
 use self::operators::Translator;
 pub(crate) use self::references::References;
 use crate::env::Env;
@@ -67,7 +67,7 @@ pub(crate) struct TranslateState {
     /// Whether locals are in the frame whatever the function's size.
     pub(crate) locals_in_frame: bool,
     /// Whether it is noted where values are.
-    pub(crate) labels: bool,
+    pub(crate) is_labeled: bool,
     /// Whether small loops that check for interrupts are unrolled.
     pub(crate) unrolls: bool,
     pub(crate) builder: FunctionBuilderContext,
@@ -80,7 +80,7 @@ pub(crate) struct TranslateState {
     branch_table: Vec<BlockCall>,
     exceptions: Exceptions,
     /// If it is noted where values are.
-    pub(crate) operands: Operands,
+    pub(crate) labels: Labels,
     /// The locals of the function, if they are in its frame.
     pub(crate) frame_locals: Option<FrameLocals>,
 }
@@ -99,7 +99,7 @@ pub(crate) fn translate_function(
     if let Ok(Size::BeyondBudget) = result {
         *state = TranslateState {
             unrolls: state.unrolls,
-            labels: state.labels,
+            is_labeled: state.is_labeled,
             ..TranslateState::default()
         };
         clear(func);
@@ -135,8 +135,8 @@ fn translate(
         value_type(*ty).map_err(|error| error.at(start))?;
     }
     func.signature = core_signature(ty);
-    state.operands.clear();
-    if state.labels {
+    state.labels.start(ty.params().len());
+    if state.is_labeled {
         func.dfg.collect_debug_info();
     }
     let allocations = std::mem::take(&mut state.validator);
@@ -191,10 +191,14 @@ fn translate(
             translator.exceptions.tries.find(reader.clone());
         }
         translator.operator(&op, offset)?;
-        if state.labels && translator.reachable {
+        if state.is_labeled && translator.reachable {
             let builder = &mut *translator.emit.builder;
             let offset = (offset - start) as u32;
-            state.operands.note(builder, translator.stack, offset);
+            let is_in_block = translator.frames.len() > 1;
+            let done = (&op, offset);
+            state
+                .labels
+                .note(builder, done, is_in_block, translator.stack);
         }
         if !in_frame && translator.size.is_exceeded(translator.emit.builder.func) {
             return Ok(Size::BeyondBudget);

@@ -21,7 +21,7 @@ use super::timing::{Times, Watch};
 use crate::error::{Error, Result};
 use crate::ir::symbol::{FuncId, Symbol};
 use crate::ir::trap::from_trap_code;
-use crate::isa::{MachineCode, Target};
+use crate::isa::{MachineCode, Saved, Target};
 use crate::options::{OptLevel, Progress};
 
 /// All functions of the text, compiled: those of the work list, then those that they share.
@@ -125,6 +125,8 @@ pub(crate) struct CompiledFunction {
     pub(crate) single_pass: bool,
     /// Of core functions, with debug information: where the code comes from.
     pub(crate) origins: Option<Origins>,
+    /// The registers that it saves for its caller.
+    pub(crate) saved: Saved,
     /// What it took, if that was measured.
     pub(crate) times: Times,
 }
@@ -293,6 +295,7 @@ fn compile_entry(
         single_pass: machine.single_pass,
         origins: (job.target.debug && matches!(entry, Entry::Core { .. }))
             .then(|| Origins::of(&machine.code, &*job.target.isa, &worker.translate)),
+        saved: Saved::of(&machine.code, &*job.target.isa),
         times: Times::default(),
     };
     if job.target.opt != OptLevel::None {
@@ -362,6 +365,7 @@ fn relax(function: &mut CompiledFunction, (blocks, align): (&[u32], u32), target
     if let Some(origins) = &mut function.origins {
         origins.relax(&relaxed);
     }
+    function.saved.relax(&relaxed);
     function.code = relaxed.bytes;
 }
 

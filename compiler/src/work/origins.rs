@@ -22,6 +22,9 @@ pub(crate) struct Origins {
     pub(crate) values: Vec<Value>,
     /// What has been left on the operand stack, by number.
     pub(crate) operands: Vec<Operand>,
+    /// Locals that are always the value with the label [`label::sum`](crate::ir::label::sum) and a
+    /// number, by index.
+    pub(crate) sums: Vec<(u32, i64)>,
 }
 
 /// Where a value is while code runs.
@@ -66,7 +69,8 @@ impl Origins {
             code,
             returns: buffer.call_sites().map(|site| site.ret_addr).collect(),
             values: values(compiled, isa, translated),
-            operands: translated.operands.left.clone(),
+            operands: translated.labels.operands.clone(),
+            sums: translated.labels.sums().collect(),
         }
     }
 
@@ -118,7 +122,7 @@ fn values(compiled: &CompiledCode, isa: &dyn TargetIsa, translated: &TranslateSt
             });
         }
     }
-    if let (true, Some(locals)) = (translated.labels, &translated.frame_locals) {
+    if let (true, Some(locals)) = (translated.is_labeled, &translated.frame_locals) {
         values.extend(in_frame(compiled, locals));
     }
     values.sort_unstable();

@@ -8,7 +8,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use cwasm::{Frame, Location, Trap};
+use cwasm::{CoreVal, Extern, Frame, Location, Store, Trap};
 use cwasm_compiler::{Debug, OptLevel};
 use cwasm_tests::artifact::Workshop;
 
@@ -120,6 +120,30 @@ fn frames_say_which_functions_were_inlined() {
             )
         );
     }
+}
+
+#[test]
+fn code_beside_a_function_of_several_units_has_its_own_lines() {
+    let workshop = Workshop::new();
+    let output = compile(&input("twice/twice"), OptLevel::Speed, Debug::Inside);
+    let module = workshop.map_module(&output.bytes).unwrap();
+    let mut store = Store::new(workshop.engine(), ());
+    let instance = module.instantiate(&mut store, &[]).unwrap();
+    let Some(Extern::Func(run)) = instance.get(&store, "run").unwrap() else {
+        panic!("the module exports `run`")
+    };
+    let sum = run.call(&mut store, &[CoreVal::I32(3)]).unwrap();
+    assert!(matches!(sum[..], [CoreVal::I32(15)]), "{sum:?}");
+    let error = run.call(&mut store, &[CoreVal::I32(0)]).unwrap_err();
+    let frames = error.trap().unwrap().frames();
+    // The unit that is not optimised says of the first that it is a part of `Sum::up_to`.
+    assert_eq!(
+        [places(&frames[0]), places(&frames[1])],
+        [
+            [("quotient(int, int)", "/guest/twice/twice.cpp", 5, 14)],
+            [("run", "/guest/twice/twice.cpp", 12, 29)]
+        ]
+    );
 }
 
 /// What is known of frames without names.

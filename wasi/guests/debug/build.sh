@@ -20,6 +20,11 @@ mkdir -p "$objects"
     clang-14 $link "$objects/places.o" -o places-c.wasm
     clang++-14 $common -std=c++17 -fno-exceptions -c shapes.cpp -o "$objects/shapes.o"
     clang++-14 $link "$objects/shapes.o" -o shapes.wasm
+    # One function in two units: -O says which has more code.
+    clang++-14 $common -std=c++17 -Os -c twice/twice.cpp -o "$objects/twice.o"
+    clang++-14 $common -std=c++17 -O0 -c twice/large.cpp -o "$objects/large.o"
+    clang++-14 $link -nostdlib -Wl,--no-entry "$objects/twice.o" "$objects/large.o" \
+        -o twice/twice.wasm
     clang-14 $common -c reenter.c -o "$objects/reenter.o"
     clang-14 $link -nostdlib -Wl,--no-entry "$objects/reenter.o" -o reenter.wasm
 }

@@ -13,8 +13,12 @@ pub(super) fn write(
 ) {
     let mut table = FrameTable::default();
     let common = table.add_cie((arch.common_frame)(ENCODING));
+    let frame = |function: &Function<'_, '_>| {
+        let code = function.code;
+        (arch.frame)(function.address, &code.code, &code.saved)
+    };
     for function in functions {
-        table.add_fde(common, (arch.frame)(function.address, &function.code.code));
+        table.add_fde(common, frame(function));
     }
     let written = table.write_debug_frame(section);
     assert!(written.is_ok(), "frames are well-formed: {written:?}");

@@ -83,6 +83,14 @@ impl<'f> Places<'f> {
         }
     }
 
+    /// What is added to the value with the label [`label::sum`] for this local, if it is always
+    /// such a sum.
+    pub(super) fn added(&self, local: u32) -> Option<i64> {
+        let sums = &self.origins.sums;
+        let place = sums.binary_search_by_key(&local, |(local, _)| *local);
+        Some(sums[place.ok()?].1)
+    }
+
     /// The label of the value on the operand stack that so many are below, before the operator at
     /// this place in the code section.
     pub(super) fn operand(&self, depth: u32, before: u32) -> Option<u32> {

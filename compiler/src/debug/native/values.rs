@@ -29,9 +29,17 @@ pub(super) struct Function<'f> {
 }
 
 /// A part of the code, and where the values with certain labels are in it.
-struct Span<'f> {
+struct Span {
     code: Range<u64>,
-    values: Vec<&'f Value>,
+    values: Vec<Known>,
+}
+
+/// A value that is somewhere.
+#[derive(Clone, Copy)]
+struct Known {
+    at: ValuePlace,
+    /// What is added to the value that is there.
+    added: i64,
 }
 
 impl<'f> Function<'f> {
@@ -153,9 +161,9 @@ impl<'f> Function<'f> {
         labels: &BTreeSet<u32>,
         ranges: &[Range<u64>],
         budget: &mut Budget,
-    ) -> Result<Vec<Span<'f>>, Refusal> {
+    ) -> Result<Vec<Span>, Refusal> {
         budget.take(1 + ranges.len() as u64)?;
-        let mut spans: Vec<Span<'f>> = ranges
+        let mut spans: Vec<Span> = ranges
             .iter()
             .map(|range| Span {
                 code: range.clone(),
@@ -164,21 +172,37 @@ impl<'f> Function<'f> {
             .collect();
         for label in labels {
             let mut parts = Vec::new();
-            for span in spans {
-                budget.take(1)?;
+            for span in &spans {
+                let mut start = span.code.start;
                 for (code, value) in self.places.values(*label, &span.code) {
-                    budget.take(LOCATION)?;
-                    let code = code.start.max(span.code.start)..code.end.min(span.code.end);
-                    if !code.is_empty() {
-                        let mut values = span.values.clone();
-                        values.push(value);
-                        parts.push(Span { code, values });
-                    }
+                    self.from_sum(*label, (span, start..code.start), budget, &mut parts)?;
+                    start = code.end;
+                    span.add(code, (value, 0), budget, &mut parts)?;
                 }
+                self.from_sum(*label, (span, start..span.code.end), budget, &mut parts)?;
             }
             spans = parts;
         }
         Ok(spans)
+    }
+
+    /// The parts of a range in which a local is nowhere, but what it is the sum of is somewhere.
+    fn from_sum(
+        self,
+        label: u32,
+        (span, code): (&Span, Range<u64>),
+        budget: &mut Budget,
+        parts: &mut Vec<Span>,
+    ) -> Result<(), Refusal> {
+        budget.take(1)?;
+        let Some(added) = self.places.added(label) else {
+            return Ok(());
+        };
+        for (found, value) in self.places.values(label::sum(label), &code) {
+            let found = found.start.max(code.start)..found.end.min(code.end);
+            span.add(found, (value, added), budget, parts)?;
+        }
+        Ok(())
     }
 
     /// Writes where a piece is.
@@ -186,16 +210,21 @@ impl<'f> Function<'f> {
         self,
         place: &Place,
         labels: &BTreeSet<u32>,
-        span: &Span<'_>,
+        span: &Span,
         expression: &mut Expression,
     ) {
-        let known = Known { labels, span };
+        let known = Values { labels, span };
         match place {
             Place::Nowhere => {}
-            Place::Label(label) => match known.place(*label) {
-                Some(ValuePlace::Register(number)) => expression.op_reg(Register(number)),
-                Some(ValuePlace::Frame(offset)) => in_frame(offset, expression),
-                None => {}
+            Place::Label(label) => match known.get(*label) {
+                Some(Known { at, added: 0 }) => match at {
+                    ValuePlace::Register(number) => expression.op_reg(Register(number)),
+                    ValuePlace::Frame(offset) => in_frame(offset, expression),
+                },
+                _ => {
+                    known.push(*label, expression);
+                    expression.op(constants::DW_OP_stack_value);
+                }
             },
             Place::Value(steps) => {
                 self.steps(steps, &known, expression);
@@ -209,7 +238,7 @@ impl<'f> Function<'f> {
         }
     }
 
-    fn steps(self, steps: &Steps, known: &Known<'_>, expression: &mut Expression) {
+    fn steps(self, steps: &Steps, known: &Values<'_>, expression: &mut Expression) {
         for step in &steps.steps {
             match *step {
                 Step::Label(label) => known.push(label, expression),
@@ -252,7 +281,7 @@ impl<'f> Function<'f> {
     }
 
     /// Makes an address in the first memory of the instance a native one.
-    fn native_address(self, known: &Known<'_>, expression: &mut Expression) {
+    fn native_address(self, known: &Values<'_>, expression: &mut Expression) {
         let Some(memory) = self.memory else {
             return;
         };
@@ -280,27 +309,56 @@ impl<'f> Function<'f> {
     }
 }
 
-/// Where values with labels are.
-struct Known<'k> {
-    labels: &'k BTreeSet<u32>,
-    span: &'k Span<'k>,
+impl Span {
+    /// Adds the part of it in which another value is somewhere, too.
+    fn add(
+        &self,
+        code: Range<u64>,
+        (value, added): (&Value, i64),
+        budget: &mut Budget,
+        parts: &mut Vec<Span>,
+    ) -> Result<(), Refusal> {
+        budget.take(LOCATION)?;
+        let code = code.start.max(self.code.start)..code.end.min(self.code.end);
+        if !code.is_empty() {
+            let mut values = self.values.clone();
+            values.push(Known {
+                at: value.at,
+                added,
+            });
+            parts.push(Span { code, values });
+        }
+        Ok(())
+    }
 }
 
-impl Known<'_> {
-    fn place(&self, label: u32) -> Option<ValuePlace> {
+/// The values with labels in a part of the code.
+struct Values<'k> {
+    labels: &'k BTreeSet<u32>,
+    span: &'k Span,
+}
+
+impl Values<'_> {
+    fn get(&self, label: u32) -> Option<Known> {
         let place = self.labels.iter().position(|known| *known == label)?;
-        Some(self.span.values[place].at)
+        Some(self.span.values[place])
     }
 
     /// Pushes a value.
     fn push(&self, label: u32, expression: &mut Expression) {
-        match self.place(label) {
-            Some(ValuePlace::Register(number)) => expression.op_breg(Register(number), 0),
-            Some(ValuePlace::Frame(offset)) => {
+        let Some(Known { at, added }) = self.get(label) else {
+            return;
+        };
+        match at {
+            ValuePlace::Register(number) => expression.op_breg(Register(number), added),
+            ValuePlace::Frame(offset) => {
                 in_frame(offset, expression);
                 expression.op_deref();
+                if added != 0 {
+                    expression.op_consts(added);
+                    expression.op(constants::DW_OP_plus);
+                }
             }
-            None => {}
         }
     }
 }

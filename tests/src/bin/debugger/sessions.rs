@@ -167,11 +167,23 @@ const SESSIONS: &[Session] = &[
         ],
     },
     Session {
-        what: "knows a variable that is on the operand stack only",
+        what: "knows variables that are in no local",
         guest: "shapes",
         how: "",
-        commands: &["break shapes.cpp:47", "continue", "print result"],
-        expected: &["Breakpoint 2, ", "shapes.cpp:47", "$1 = 6"],
+        commands: &[
+            "break shapes.cpp:47",
+            "continue",
+            "print result",
+            "print small",
+        ],
+        expected: &[
+            "Breakpoint 2, ",
+            "shapes.cpp:47",
+            "$1 = 6",
+            // The address of the frame is known from where the one before ends.
+            "$2 = {<shapes::Shape> = {_vptr$Shape = 0x",
+            "side = 3}",
+        ],
     },
     Session {
         what: "knows functions and types of Rust",

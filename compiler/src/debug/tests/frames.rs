@@ -1,0 +1,88 @@
+//! How debuggers find what a function's caller had in its registers.
+
+use cwasm_format::debug;
+use gimli::{
+    BaseAddresses, CfaRule, CieOrFde, DebugFrame, LittleEndian, RegisterRule, UnwindContext,
+    UnwindSection as _, X86_64,
+};
+
+use crate::{Debug, OptLevel, Options};
+
+/// A function that needs its parameters after a call.
+const MODULE: &str = "(module (memory 1)
+    (func $other (param i32) (result i32)
+        (i32.load (i32.load (local.get 0))))
+    (func (export \"f\") (param i32 i32 i32 i32) (result i32)
+        (call $other (i32.add (call $other (local.get 0))
+            (i32.mul (local.get 1) (i32.sub (local.get 2) (local.get 3)))))))";
+
+/// Registers that functions save for their callers.
+const SAVED: [gimli::Register; 5] = [
+    X86_64::RBX,
+    X86_64::R12,
+    X86_64::R13,
+    X86_64::R14,
+    X86_64::R15,
+];
+
+/// The most registers of its caller that a function has saved, as the debug information says.
+fn most_saved(opt: OptLevel) -> usize {
+    let wasm = wat::parse_str(MODULE).unwrap();
+    let options = Options {
+        opt,
+        debug: Debug::Inside,
+        dwarf: true,
+        ..Options::default()
+    };
+    let output = crate::compile(&wasm, &options).unwrap();
+    let section = debug::section(&output.bytes, ".debug_frame").unwrap();
+    let section = DebugFrame::new(section, LittleEndian);
+    let bases = BaseAddresses::default();
+    let mut entries = section.entries(&bases);
+    let mut most = 0;
+    while let Some(entry) = entries.next().unwrap() {
+        let CieOrFde::Fde(partial) = entry else {
+            continue;
+        };
+        let fde = partial.parse(DebugFrame::cie_from_offset).unwrap();
+        let mut context = UnwindContext::new();
+        let mut rows = fde.rows(&section, &bases, &mut context).unwrap();
+        let mut made = false;
+        while let Some(row) = rows.next_row().unwrap() {
+            let places = SAVED.map(|register| row.register(register));
+            let mut places: Vec<i64> = places
+                .into_iter()
+                .filter_map(|rule| match rule {
+                    Some(RegisterRule::Offset(place)) => Some(place),
+                    None => None,
+                    rule => panic!("{rule:?}"),
+                })
+                .collect();
+            let count = places.len();
+            places.sort_unstable();
+            places.dedup();
+            assert_eq!(places.len(), count, "each has a place of its own");
+            // Below what the caller has: where it goes on, and its frame.
+            assert!(places.iter().all(|place| *place <= -24 && place % 8 == 0));
+            let frame = CfaRule::RegisterAndOffset {
+                register: X86_64::RBP,
+                offset: 16,
+            };
+            made |= *row.cfa() == frame;
+            assert!(
+                made || count == 0,
+                "nothing is saved before there is a frame"
+            );
+            most = most.max(count);
+        }
+    }
+    most
+}
+
+#[test]
+fn registers_of_callers_are_found() {
+    for opt in [OptLevel::None, OptLevel::Speed, OptLevel::Size] {
+        // Those that hold what is added and multiplied, and the context.
+        assert!(most_saved(opt) >= 4, "{opt:?}");
+    }
+}
