@@ -1,7 +1,6 @@
 //! The target: Cranelift's settings for a triple, CPU level and optimisation level, and all that
 //! depends on the architecture ([`Arch`], one file each).
 
-mod saved;
 mod x86_64;
 
 use cranelift_codegen::binemit::Reloc;
@@ -12,8 +11,8 @@ use cwasm_format::cpu::CpuLevel;
 use gimli::write::{CommonInformationEntry, FrameDescriptionEntry};
 use target_lexicon::Triple;
 
-pub(crate) use self::saved::Saved;
 use crate::error::{Error, Result};
+use crate::ir::saved::Saved;
 use crate::options::{DEFAULT_TARGET, Debug, OptLevel, Options};
 
 /// The architectures that are supported.

@@ -19,9 +19,10 @@ use super::machine;
 use super::origins::Origins;
 use super::timing::{Times, Watch};
 use crate::error::{Error, Result};
+use crate::ir::saved::Saved;
 use crate::ir::symbol::{FuncId, Symbol};
 use crate::ir::trap::from_trap_code;
-use crate::isa::{MachineCode, Saved, Target};
+use crate::isa::{MachineCode, Target};
 use crate::options::{OptLevel, Progress};
 
 /// All functions of the text, compiled: those of the work list, then those that they share.
@@ -365,7 +366,7 @@ fn relax(function: &mut CompiledFunction, (blocks, align): (&[u32], u32), target
     if let Some(origins) = &mut function.origins {
         origins.relax(&relaxed);
     }
-    function.saved.relax(&relaxed);
+    function.saved.relax(|offset| relaxed.moved(offset));
     function.code = relaxed.bytes;
 }
 

@@ -114,7 +114,7 @@ impl<'f> Function<'f> {
         Ok(())
     }
 
-    /// Where the first byte of the memory is.
+    /// Where the first byte of the memory is, in all of the function's code.
     ///
     /// # Errors
     /// If that takes too many steps.
@@ -175,11 +175,11 @@ impl<'f> Function<'f> {
             for span in &spans {
                 let mut start = span.code.start;
                 for (code, value) in self.places.values(*label, &span.code) {
-                    self.from_sum(*label, (span, start..code.start), budget, &mut parts)?;
+                    self.sum_parts(*label, (span, start..code.start), budget, &mut parts)?;
                     start = code.end;
                     span.add(code, (value, 0), budget, &mut parts)?;
                 }
-                self.from_sum(*label, (span, start..span.code.end), budget, &mut parts)?;
+                self.sum_parts(*label, (span, start..span.code.end), budget, &mut parts)?;
             }
             spans = parts;
         }
@@ -187,7 +187,7 @@ impl<'f> Function<'f> {
     }
 
     /// The parts of a range in which a local is nowhere, but what it is the sum of is somewhere.
-    fn from_sum(
+    fn sum_parts(
         self,
         label: u32,
         (span, code): (&Span, Range<u64>),
@@ -195,7 +195,8 @@ impl<'f> Function<'f> {
         parts: &mut Vec<Span>,
     ) -> Result<(), Refusal> {
         budget.take(1)?;
-        let Some(added) = self.places.added(label) else {
+        let added = self.places.added(label);
+        let Some(added) = added.filter(|_| !code.is_empty()) else {
             return Ok(());
         };
         for (found, value) in self.places.values(label::sum(label), &code) {

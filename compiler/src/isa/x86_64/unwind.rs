@@ -6,7 +6,7 @@
 use gimli::write::{Address, CallFrameInstruction, CommonInformationEntry, FrameDescriptionEntry};
 use gimli::{Encoding, Register, X86_64};
 
-use crate::isa::Saved;
+use crate::ir::saved::Saved;
 
 /// `push rbp; mov rbp, rsp`.
 const PROLOGUE: [u8; 4] = [0x55, 0x48, 0x89, 0xe5];

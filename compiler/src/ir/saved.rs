@@ -4,10 +4,8 @@ use cranelift_codegen::CompiledCode;
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::isa::unwind::UnwindInst;
 
-use super::Relaxed;
-
-/// The registers that a function saves for its caller, with [`Target::dwarf`](super::Target). Places are bytes from
-/// the canonical frame address; offsets in code are from its start.
+/// The registers that a function saves for its caller, if that is noted. Places are bytes from the
+/// canonical frame address; offsets in code are from its start.
 #[derive(Debug, Default)]
 pub(crate) struct Saved {
     /// Where its frame is made in the code.
@@ -48,10 +46,10 @@ impl Saved {
     }
 
     /// Follows the code when it is made shorter.
-    pub(crate) fn relax(&mut self, relaxed: &Relaxed) {
-        self.at = relaxed.moved(self.at);
+    pub(crate) fn relax(&mut self, moved: impl Fn(u32) -> u32) {
+        self.at = moved(self.at);
         for (at, ..) in &mut self.registers {
-            *at = relaxed.moved(*at);
+            *at = moved(*at);
         }
     }
 }
