@@ -1,7 +1,6 @@
 //! Debug information that guests should not have: compilation goes on, in time and memory that are
 //! linear in its size.
 
-mod frames;
 mod hostile;
 mod module;
 mod values;

@@ -72,3 +72,6 @@ fn find(code: &[u8], pattern: &[u8]) -> Option<usize> {
     let mut windows = code.windows(pattern.len());
     windows.position(|window| window == pattern)
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,7 @@ use gimli::{
     UnwindSection as _, X86_64,
 };
 
-use crate::{Debug, OptLevel, Options};
+use crate::options::{Debug, OptLevel, Options};
 
 /// A function that needs its parameters after a call.
 const MODULE: &str = "(module (memory 1)
