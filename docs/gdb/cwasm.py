@@ -15,7 +15,6 @@ nearest one outwards that is the guest's. Strings of C and Rust, slices and vect
 what references of C++ refer to, are shown with their contents.
 """
 
-import json
 import os
 
 import gdb
@@ -174,7 +173,11 @@ def target(pointer):
         pointer = pointer.address
     elif kind.code != gdb.TYPE_CODE_PTR:
         raise gdb.GdbError(f"expected a pointer, found a value of type {pointer.type}")
-    return kind.target(), int(pointer) & (1 << 8 * kind.sizeof) - 1
+    return kind.target(), offset_of(pointer)
+
+
+def offset_of(pointer):
+    return int(pointer) & (1 << 8 * pointer.type.sizeof) - 1
 
 
 class Guest(gdb.Function):
@@ -222,8 +225,23 @@ def text_at(offset, length):
         is_whole = bool(rest)
     else:
         is_whole = length <= count
-    text = data.decode("utf-8", "backslashreplace")
-    return json.dumps(text, ensure_ascii=False) + ("" if is_whole else "...")
+    return quoted(data) + ("" if is_whole else "...")
+
+
+def quoted(data):
+    """A guest's text in quotes, without what a terminal would take for a command."""
+    text = data.decode("utf-8", "surrogateescape")
+    return '"' + "".join(map(escaped, text)) + '"'
+
+
+def escaped(char):
+    if char in '"\\':
+        return "\\" + char
+    if char.isprintable():
+        return char
+    # Bytes that are no text have become surrogates.
+    byte = ord(char) - 0xDC00
+    return f"\\x{byte:02x}" if 0x80 <= byte < 0x100 else char.encode("unicode_escape").decode()
 
 
 class CString:
@@ -233,7 +251,7 @@ class CString:
         self.value = value
 
     def to_string(self):
-        offset = int(self.value) & 0xFFFFFFFF
+        offset = offset_of(self.value)
         if offset == 0:
             return "0x0"
         try:
@@ -246,7 +264,7 @@ class Text:
     """A string of Rust: where it is, and its bytes."""
 
     def __init__(self, pointer, length):
-        self.offset, self.length = int(pointer) & 0xFFFFFFFF, int(length)
+        self.offset, self.length = offset_of(pointer), int(length)
 
     def to_string(self):
         return text_at(self.offset, self.length)
@@ -257,7 +275,7 @@ class Elements:
 
     def __init__(self, value, kind, pointer, length):
         self.name, self.kind = value.type.name, kind
-        self.offset, self.length = int(pointer) & 0xFFFFFFFF, int(length)
+        self.offset, self.length = offset_of(pointer), int(length)
 
     def to_string(self):
         return f"{self.name} of {self.length}"
@@ -273,13 +291,22 @@ class Elements:
 
 
 class Reference:
-    """A reference of C++: what it refers to."""
+    """A reference of C++: what it refers to, unless that is part of what another refers to: they
+    may go in circles."""
+
+    nesting = 0
 
     def __init__(self, value):
         self.kind, self.offset = target(value)
 
     def to_string(self):
-        return read(self.offset, self.kind).format_string()
+        if Reference.nesting > 0:
+            return f"@{self.offset:#x}"
+        Reference.nesting += 1
+        try:
+            return read(self.offset, self.kind).format_string()
+        finally:
+            Reference.nesting -= 1
 
 
 def pointer_in(value):
@@ -299,38 +326,40 @@ def pointer_in(value):
 def printer(value):
     """What prints a value of the guest's; None for all that gdb prints well itself."""
     try:
-        kind = value.type.strip_typedefs()
-        if is_pointer(kind):
-            pointee = kind.target().unqualified().strip_typedefs()
-            # Characters of Rust have four bytes, and its bytes are no strings.
-            is_char = pointee.sizeof == 1 and (pointee.name or "").endswith("char")
-            return CString(value) if is_char else None
-        if kind.code in REFERENCES and kind.sizeof == POINTER_SIZE:
-            return Reference(value) if memory() else None
-        if kind.code != gdb.TYPE_CODE_STRUCT or not kind.name:
-            return None
-        return rust(value, kind)
+        found = printer_of(value, value.type.strip_typedefs())
+        # Raises where no guest is: it has no values then.
+        return found if found is None or memory() else None
     except (gdb.error, gdb.GdbError, KeyError):
         # Values that are not there.
         return None
+
+
+def printer_of(value, kind):
+    if is_pointer(kind):
+        pointee = kind.target().unqualified().strip_typedefs()
+        # Characters of Rust have four bytes, and its bytes are no strings.
+        is_char = pointee.sizeof == 1 and (pointee.name or "").endswith("char")
+        return CString(value) if is_char else None
+    if kind.code in REFERENCES and kind.sizeof == POINTER_SIZE:
+        return Reference(value)
+    if kind.code == gdb.TYPE_CODE_STRUCT and kind.name:
+        return rust(value, kind)
+    return None
 
 
 def rust(value, kind):
     names = [field.name for field in kind.fields()]
     if names == ["data_ptr", "length"] and is_pointer(value["data_ptr"].type):
         pointer, length = value["data_ptr"], value["length"]
-        memory()
         if kind.name.endswith("str") or kind.name.endswith("str>"):
             return Text(pointer, length)
         return Elements(value, pointer.type.target(), pointer, length)
     if kind.name == "alloc::string::String":
         bytes_of = value["vec"]
         pointer = pointer_in(bytes_of["buf"])
-        memory()
         return Text(pointer, bytes_of["len"]) if pointer is not None else None
     if kind.name.startswith("alloc::vec::Vec<"):
         pointer = pointer_in(value["buf"])
-        memory()
         if pointer is not None:
             return Elements(value, kind.template_argument(0), pointer, value["len"])
     return None

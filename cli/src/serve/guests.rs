@@ -60,6 +60,12 @@ impl<'a> Queued<'a> {
     }
 }
 
+impl Drop for Queued<'_> {
+    fn drop(&mut self) {
+        self.0.metrics.queued.sub(1);
+    }
+}
+
 /// What an instance of WASI 0.2 begins with.
 struct Given {
     wasi: WasiCtx,
@@ -67,12 +73,6 @@ struct Given {
     outparam: Resource<ResponseOutparam>,
     /// Where its answer comes.
     receiver: ResponseReceiver,
-}
-
-impl Drop for Queued<'_> {
-    fn drop(&mut self) {
-        self.0.metrics.queued.sub(1);
-    }
 }
 
 impl Guests {

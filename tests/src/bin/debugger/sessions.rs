@@ -76,6 +76,8 @@ const SESSIONS: &[Session] = &[
             "print $guest($guest(at).name)",
             "print $guest($guest(at).name, 5)",
             "x/s $guest_address($guest(at).name)",
+            // What a guest's text would do to a terminal.
+            "python print(quoted(b'\"\\x1b[2J\\xc2\\x9b\\xff'))",
             "print $guest(at, 0)",
             "print $guest(by)",
             "print $guest((struct point *)0x7ffffff0)",
@@ -95,6 +97,7 @@ const SESSIONS: &[Session] = &[
             "$2 = 116 't'",
             "$3 = \"third\"",
             "\"third\"",
+            r#""\"\x1b[2J\x9b\xff""#,
             "$4 = {3, 1, 4, 1}",
             "$5 = 5",
             "#1 ",
