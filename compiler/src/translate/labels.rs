@@ -9,7 +9,7 @@ use cranelift_codegen::ir::{
 use cranelift_frontend::FunctionBuilder;
 use wasmparser::Operator;
 
-use crate::ir::label::{self, Operand};
+use crate::ir::label::{self, FrameLocals, Operand};
 
 /// The lowest places of the stack have labels: compilers leave variables in the first few.
 const MAX_DEPTH: usize = 64;
@@ -23,6 +23,8 @@ pub(crate) struct Labels {
     pub(crate) operands: Vec<Operand>,
     /// The locals that were set: what is added to another value, if they were set once, to a sum.
     sums: BTreeMap<u32, Option<i64>>,
+    /// The function's locals, if they are in its frame.
+    pub(crate) in_frame: Option<FrameLocals>,
 }
 
 impl Labels {
@@ -31,6 +33,7 @@ impl Labels {
         self.last.clear();
         self.operands.clear();
         self.sums = (0..params as u32).map(|local| (local, None)).collect();
+        self.in_frame = None;
     }
 
     /// Each local that is always the value with the label [`label::sum`] and this number.
@@ -115,15 +118,14 @@ fn sum(dfg: &DataFlowGraph, value: Value) -> Option<(Value, i64)> {
 
 fn constant(dfg: &DataFlowGraph, value: Value) -> Option<i64> {
     let inst = dfg.value_def(dfg.resolve_aliases(value)).inst()?;
-    match dfg.insts[inst] {
-        InstructionData::UnaryImm {
-            opcode: Opcode::Iconst,
-            imm,
-        } if dfg.value_type(value) == I32 => Some(imm.bits() as i32 as i64),
-        InstructionData::UnaryImm {
-            opcode: Opcode::Iconst,
-            imm,
-        } => Some(imm.bits()),
-        _ => None,
-    }
+    let InstructionData::UnaryImm {
+        opcode: Opcode::Iconst,
+        imm,
+    } = dfg.insts[inst]
+    else {
+        return None;
+    };
+    let bits = imm.bits();
+    let is_short = dfg.value_type(value) == I32;
+    Some(if is_short { bits as i32 as i64 } else { bits })
 }

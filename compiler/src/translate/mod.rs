@@ -58,7 +58,7 @@ pub(crate) use self::references::References;
 use crate::env::Env;
 use crate::error::Result;
 use crate::ir::function::clear;
-use crate::ir::label::{self, FrameLocals};
+use crate::ir::label;
 use crate::ir::types::{core_signature, value_type};
 
 /// Buffers that translation reuses for the next function; one per thread.
@@ -66,8 +66,6 @@ use crate::ir::types::{core_signature, value_type};
 pub(crate) struct TranslateState {
     /// Whether locals are in the frame whatever the function's size.
     pub(crate) locals_in_frame: bool,
-    /// Whether it is noted where values are.
-    pub(crate) is_labeled: bool,
     /// Whether small loops that check for interrupts are unrolled.
     pub(crate) unrolls: bool,
     pub(crate) builder: FunctionBuilderContext,
@@ -80,9 +78,7 @@ pub(crate) struct TranslateState {
     branch_table: Vec<BlockCall>,
     exceptions: Exceptions,
     /// If it is noted where values are.
-    pub(crate) labels: Labels,
-    /// The locals of the function, if they are in its frame.
-    pub(crate) frame_locals: Option<FrameLocals>,
+    pub(crate) labels: Option<Labels>,
 }
 
 /// Translates the body of function `func_index`, which is not imported, into `func`, which is
@@ -99,7 +95,7 @@ pub(crate) fn translate_function(
     if let Ok(Size::BeyondBudget) = result {
         *state = TranslateState {
             unrolls: state.unrolls,
-            is_labeled: state.is_labeled,
+            labels: state.labels.take(),
             ..TranslateState::default()
         };
         clear(func);
@@ -135,8 +131,8 @@ fn translate(
         value_type(*ty).map_err(|error| error.at(start))?;
     }
     func.signature = core_signature(ty);
-    state.labels.start(ty.params().len());
-    if state.is_labeled {
+    if let Some(labels) = &mut state.labels {
+        labels.start(ty.params().len());
         func.dfg.collect_debug_info();
     }
     let allocations = std::mem::take(&mut state.validator);
@@ -191,14 +187,13 @@ fn translate(
             translator.exceptions.tries.find(reader.clone());
         }
         translator.operator(&op, offset)?;
-        if state.is_labeled && translator.reachable {
+        if let Some(labels) = &mut state.labels
+            && translator.reachable
+        {
             let builder = &mut *translator.emit.builder;
-            let offset = (offset - start) as u32;
+            let done = (&op, (offset - start) as u32);
             let is_in_block = translator.frames.len() > 1;
-            let done = (&op, offset);
-            state
-                .labels
-                .note(builder, done, is_in_block, translator.stack);
+            labels.note(builder, done, is_in_block, translator.stack);
         }
         if !in_frame && translator.size.is_exceeded(translator.emit.builder.func) {
             return Ok(Size::BeyondBudget);
@@ -206,7 +201,9 @@ fn translate(
     }
     translator.finish_entry(entry_check);
     reader.finish()?;
-    state.frame_locals = translator.locals.into_frame();
+    if let Some(labels) = &mut state.labels {
+        labels.in_frame = translator.locals.into_frame();
+    }
     if !in_frame
         && translator
             .size

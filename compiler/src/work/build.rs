@@ -87,7 +87,8 @@ pub(crate) fn build(
         let state = &mut worker.translate;
         state.locals_in_frame = target.locals_in_frame;
         state.unrolls = target.opt != OptLevel::Size;
-        state.is_labeled = target.dwarf && env.module.has_dwarf();
+        let is_labeled = target.dwarf && env.module.has_dwarf();
+        state.labels = is_labeled.then(|| state.labels.take().unwrap_or_default());
         translate::translate_function(env, index, &*target.isa, state, func)?;
         return bodies.inline_into(&mut worker.context);
     }

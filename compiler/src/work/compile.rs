@@ -281,6 +281,8 @@ fn compile_entry(
     let traps = buffer.traps().iter();
     let traps = traps.map(|trap| (trap.offset, from_trap_code(trap.code)));
     let relocs = buffer.relocs().iter();
+    let saved = Saved::of(&machine.code, &*job.target.isa);
+    let labels = worker.translate.labels.as_ref();
     let mut function = CompiledFunction {
         code: buffer.data().to_vec(),
         align: buffer.alignment.max(job.target.function_align()),
@@ -295,8 +297,8 @@ fn compile_entry(
             .collect(),
         single_pass: machine.single_pass,
         origins: (job.target.debug && matches!(entry, Entry::Core { .. }))
-            .then(|| Origins::of(&machine.code, &*job.target.isa, &worker.translate)),
-        saved: Saved::of(&machine.code, &*job.target.isa),
+            .then(|| Origins::of(&machine.code, &*job.target.isa, labels, &saved)),
+        saved,
         times: Times::default(),
     };
     if job.target.opt != OptLevel::None {

@@ -4,12 +4,9 @@ use cranelift_codegen::isa::TargetIsa;
 use cranelift_codegen::{CompiledCode, LabelValueLoc};
 
 use crate::ir::label::{FrameLocals, Operand};
+use crate::ir::saved::Saved;
 use crate::isa::Relaxed;
-use crate::translate::TranslateState;
-
-/// Bytes between the address in the frame pointer and the canonical frame address: the caller's
-/// frame pointer, and where it goes on.
-const SAVED: i32 = 16;
+use crate::translate::labels::Labels;
 
 /// Where the machine code of a core function comes from. Offsets in code are bytes from its start.
 pub(crate) struct Origins {
@@ -49,7 +46,8 @@ impl Origins {
     pub(super) fn of(
         compiled: &CompiledCode,
         isa: &dyn TargetIsa,
-        translated: &TranslateState,
+        labels: Option<&Labels>,
+        saved: &Saved,
     ) -> Origins {
         let buffer = &compiled.buffer;
         let mut code: Vec<(u32, Option<u32>)> = Vec::new();
@@ -65,12 +63,14 @@ impl Origins {
         if (end as usize) < buffer.data().len() {
             push(&mut code, end, None);
         }
+        let in_frame = labels.and_then(|labels| labels.in_frame.as_ref());
+        let in_frame = in_frame.map(|locals| (locals, saved));
         Origins {
             code,
             returns: buffer.call_sites().map(|site| site.ret_addr).collect(),
-            values: values(compiled, isa, translated),
-            operands: translated.labels.operands.clone(),
-            sums: translated.labels.sums().collect(),
+            values: values(compiled, isa, in_frame),
+            operands: labels.map_or_else(Vec::new, |labels| labels.operands.clone()),
+            sums: labels.into_iter().flat_map(Labels::sums).collect(),
         }
     }
 
@@ -96,7 +96,11 @@ impl Origins {
     }
 }
 
-fn values(compiled: &CompiledCode, isa: &dyn TargetIsa, translated: &TranslateState) -> Vec<Value> {
+fn values(
+    compiled: &CompiledCode,
+    isa: &dyn TargetIsa,
+    locals: Option<(&FrameLocals, &Saved)>,
+) -> Vec<Value> {
     let mut values = Vec::new();
     for (label, ranges) in &compiled.value_labels_ranges {
         for range in ranges {
@@ -122,8 +126,8 @@ fn values(compiled: &CompiledCode, isa: &dyn TargetIsa, translated: &TranslateSt
             });
         }
     }
-    if let (true, Some(locals)) = (translated.is_labeled, &translated.frame_locals) {
-        values.extend(in_frame(compiled, locals));
+    if let Some((locals, saved)) = locals {
+        values.extend(in_frame(compiled, locals, saved));
     }
     values.sort_unstable();
     // Where a value is in two places, the first is as good.
@@ -140,13 +144,17 @@ fn values(compiled: &CompiledCode, isa: &dyn TargetIsa, translated: &TranslateSt
 }
 
 /// The places of locals that are in the frame.
-fn in_frame(compiled: &CompiledCode, locals: &FrameLocals) -> impl Iterator<Item = Value> {
+fn in_frame(
+    compiled: &CompiledCode,
+    locals: &FrameLocals,
+    saved: &Saved,
+) -> impl Iterator<Item = Value> {
     let layout = compiled.buffer.frame_layout();
     let end = compiled.buffer.data().len() as u32;
     let slot = layout.map(|layout| {
         // Frames are much smaller than 2 GiB.
         let slot = layout.stackslots[locals.slot].offset as i32;
-        slot - layout.frame_to_fp_offset as i32 - SAVED
+        slot - layout.frame_to_fp_offset as i32 - saved.above
     });
     let offsets = (0..).zip(&locals.offsets);
     offsets.filter_map(move |(label, offset)| {
