@@ -41,7 +41,7 @@ pub(crate) struct Arch {
     pub(crate) relax: fn(&MachineCode<'_>, bool) -> Option<Relaxed>,
     /// What debuggers must know of all frames.
     pub(crate) common_frame: fn(gimli::Encoding) -> CommonInformationEntry,
-    /// What they must know of those of a function, by its address and code.
+    /// What they must know of those of a function, by its address, its code and what it saves.
     pub(crate) frame: fn(u64, &[u8], &Saved) -> FrameDescriptionEntry,
 }
 

@@ -241,7 +241,8 @@ impl<'s, 'a> Reading<'s, 'a> {
         let (takes, steps) = match operands {
             Operands::One => (1, vec![extend(true)]),
             Operands::Both => (2, vec![extend(true), swap, extend(true), swap]),
-            Operands::Shifted { is_signed } => (2, vec![swap, extend(is_signed), swap]),
+            Operands::Bits => (2, vec![swap, extend(false), swap]),
+            Operands::Number => (2, vec![swap, extend(true), swap]),
         };
         if self.address_size() != 8 {
             self.steps.steps.extend(steps);
@@ -315,14 +316,8 @@ impl<'s, 'a> Reading<'s, 'a> {
             Operation::Gt => self.sized(constants::DW_OP_gt, Operands::Both),
             Operation::Le => self.sized(constants::DW_OP_le, Operands::Both),
             Operation::Lt => self.sized(constants::DW_OP_lt, Operands::Both),
-            Operation::Shr => {
-                let operands = Operands::Shifted { is_signed: false };
-                self.sized(constants::DW_OP_shr, operands)
-            }
-            Operation::Shra => {
-                let operands = Operands::Shifted { is_signed: true };
-                self.sized(constants::DW_OP_shra, operands)
-            }
+            Operation::Shr => self.sized(constants::DW_OP_shr, Operands::Bits),
+            Operation::Shra => self.sized(constants::DW_OP_shra, Operands::Number),
             Operation::Deref {
                 base_type: UnitOffset(0),
                 size,
@@ -381,12 +376,12 @@ impl<'s, 'a> Reading<'s, 'a> {
     }
 }
 
-/// The operands of an operator.
+/// Which operands of an operator are extended, and those with a sign but for `Bits`.
 enum Operands {
     One,
     Both,
-    /// The upper one is how far the other is shifted.
-    Shifted {
-        is_signed: bool,
-    },
+    /// The lower one, whose bits are shifted.
+    Bits,
+    /// The lower one, which is shifted as a number with a sign.
+    Number,
 }

@@ -54,31 +54,16 @@ impl<'f> Function<'f> {
         budget: &mut Budget,
         found: &mut Vec<Location>,
     ) -> Result<(), Refusal> {
-        let mut add = |code: &Range<u64>, data: Expression| {
-            found.push(Location::StartEnd {
-                begin: Address::Constant(code.start),
-                end: Address::Constant(code.end),
-                data,
-            });
-        };
-        let pieces = match variable {
-            Variable::Whole(place) => {
-                let Some(labels) = self.labels(place) else {
-                    return Ok(());
-                };
-                for span in self.spans(&labels, ranges, budget)? {
-                    budget.take(place.len() as u64)?;
-                    let mut expression = Expression::new();
-                    self.write(place, &labels, &span, &mut expression);
-                    add(&span.code, expression);
-                }
-                return Ok(());
+        let pieces: Vec<(Option<u64>, &Place)> = match variable {
+            Variable::Whole(place) => vec![(None, place)],
+            Variable::Pieces(pieces) => {
+                let pieces = pieces.iter().map(|piece| (Some(piece.size), &piece.place));
+                pieces.collect()
             }
-            Variable::Pieces(pieces) => pieces,
         };
         let mut known = Vec::new();
-        for piece in pieces {
-            known.push(match self.labels(&piece.place) {
+        for (_, place) in &pieces {
+            known.push(match self.labels(place) {
                 Some(labels) => {
                     let spans = self.spans(&labels, ranges, budget)?;
                     (labels, spans)
@@ -92,23 +77,30 @@ impl<'f> Function<'f> {
         let mut next = vec![0; pieces.len()];
         for (start, end) in bounds.iter().zip(bounds.iter().skip(1)) {
             budget.take(LOCATION * pieces.len() as u64)?;
-            let mut expression = Expression::new();
+            let mut data = Expression::new();
             let mut is_somewhere = false;
-            for ((piece, (labels, spans)), next) in pieces.iter().zip(&known).zip(&mut next) {
+            for (((size, place), (labels, spans)), next) in pieces.iter().zip(&known).zip(&mut next)
+            {
                 while spans.get(*next).is_some_and(|span| span.code.end <= *start) {
                     *next += 1;
                 }
                 if let Some(span) = spans.get(*next)
                     && span.code.start <= *start
                 {
-                    budget.take(piece.place.len() as u64)?;
-                    self.write(&piece.place, labels, span, &mut expression);
+                    budget.take(place.len() as u64)?;
+                    self.write(place, labels, span, &mut data);
                     is_somewhere = true;
                 }
-                expression.op_piece(piece.size);
+                if let Some(size) = size {
+                    data.op_piece(*size);
+                }
             }
             if is_somewhere {
-                add(&(*start..*end), expression);
+                found.push(Location::StartEnd {
+                    begin: Address::Constant(*start),
+                    end: Address::Constant(*end),
+                    data,
+                });
             }
         }
         Ok(())
