@@ -19,7 +19,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::coredumps::Folder;
 use super::instances::{self, Held, Instances};
 use super::metrics::Metrics;
-use super::observed::RequestName;
+use super::name::RequestName;
 use crate::args::ServeArgs;
 use crate::grants::Grants;
 use crate::output;

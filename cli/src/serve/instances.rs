@@ -18,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 use tokio::time::{timeout, timeout_at};
 
 use super::guests::Guests;
-use super::observed::RequestName;
+use super::name::RequestName;
 use crate::output;
 
 /// How long a guest computes before other tasks of the runtime have their turn.

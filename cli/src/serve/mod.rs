@@ -17,6 +17,7 @@ mod engine_metrics;
 mod guests;
 mod instances;
 mod metrics;
+mod name;
 mod observed;
 mod server;
 

@@ -1,6 +1,5 @@
 //! Responses as they are sent, which are counted and logged at their end.
 
-use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -8,12 +7,13 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use cwasm_wasi::http::SentBody;
-use http::{Method, StatusCode, Uri};
+use http::StatusCode;
 use http_body_util::{Either, Full};
 use hyper::body::{Body, Frame, SizeHint};
 
 use super::instances::Held;
 use super::metrics::Metrics;
+use super::name::RequestName;
 use crate::output;
 
 /// A request that is being answered. Dropping this ends it.
@@ -26,32 +26,6 @@ pub(super) struct Exchange {
     sent: u64,
     /// Given back at the end.
     held: Option<Held>,
-}
-
-/// What the log calls a request.
-pub(super) struct RequestName {
-    method: Method,
-    uri: Uri,
-}
-
-impl RequestName {
-    pub(super) fn new(method: &Method, uri: &Uri) -> RequestName {
-        RequestName {
-            method: method.clone(),
-            uri: uri.clone(),
-        }
-    }
-}
-
-impl fmt::Display for RequestName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let RequestName { method, uri } = self;
-        match uri.path_and_query() {
-            Some(path) => write!(f, "{method} {path}"),
-            // Of `CONNECT` there is a host only.
-            None => write!(f, "{method} {uri}"),
-        }
-    }
 }
 
 impl Exchange {
