@@ -79,21 +79,45 @@ pub(super) fn unit_names() -> Sections {
     all
 }
 
-/// Variables that share a list of places.
+/// Where local 0 says.
+const LOCAL_0: [u8; 4] = [0xed, 0, 0, 0x9f];
+
+/// Variables that share a list of places, each four bytes after the start of the frame.
 pub(super) fn locations() -> Sections {
+    places(&LOCAL_0, &[0x91, 4])
+}
+
+/// The same, in two pieces.
+pub(super) fn pieces() -> Sections {
+    places(&LOCAL_0, &[0x91, 4, 0x93, 4, 0xed, 0, 0, 0x9f, 0x93, 4])
+}
+
+/// The same, on the operand stack.
+pub(super) fn operands() -> Sections {
+    places(&LOCAL_0, &[0xed, 2, 0, 0x9f])
+}
+
+/// Variables in a frame whose start takes a hundred steps.
+pub(super) fn long_frame() -> Sections {
+    let steps = [0x23, 1].repeat(100);
+    places(&[&LOCAL_0[..3], &steps, &[0x9f]].concat(), &[0x91, 4])
+}
+
+/// Variables that share a list of places, all of them the same, in a frame that starts somewhere.
+fn places(frame: &[u8], place: &[u8]) -> Sections {
     let function = &[(LOW, ADDRESS), (HIGH, DATA4), (FRAME_BASE, EXPRESSION)];
     let table = abbreviations(&[
         (1, UNIT, true, &[(LOW, ADDRESS)]),
         (2, FUNCTION, true, function),
         (3, VARIABLE, false, &[(LOCATION, OFFSET)]),
     ]);
-    // The frame is where local 0 says; variables are 4 bytes after that.
-    let frame = [4, 0xed, 0, 0, 0x9f];
+    let frame = [&leb(frame.len() as u64), frame].concat();
     let variables = many(&[3, 0, 0, 0, 0]);
     let function = [&[2][..], &code(), &frame, &variables, &[0]].concat();
     let info = unit(0, &[&[1, 0, 0, 0, 0][..], &function, &[0]].concat());
     let range = words(&[CODE_START, CODE_START + CODE_LEN]);
-    let list = many(&[&range[..], &[2, 0, 0x91, 4]].concat());
+    let len = [place.len() as u8, 0];
+    let list = many(&[&range[..], &len, place].concat());
     let mut all = sections(table, info);
     all.push((".debug_loc", [list, vec![0; 8]].concat()));
     all

@@ -65,6 +65,13 @@ fn what_is_shared_by_thousands_is_refused() {
         ("names", hostile::long_names(0x03), [true, true]),
         ("names of units", hostile::unit_names(), [true, true]),
         ("locations", hostile::locations(), [false, true]),
+        ("locations in pieces", hostile::pieces(), [false, true]),
+        ("operands", hostile::operands(), [false, true]),
+        (
+            "a long way to the frame",
+            hostile::long_frame(),
+            [false, true],
+        ),
         ("ranges", hostile::ranges(0x1d), [true, true]),
         ("ranges of functions", hostile::ranges(0x2e), [true, true]),
         ("folders of files", hostile::folders(), [true, true]),

@@ -440,16 +440,14 @@ fn memory_is_that_of_the_guest() {
     assert_eq!(is(|to| to.op_fbreg(-16)), at(0x7f0));
     assert_eq!(is(|to| to.op_addr(Address::Constant(0x400))), at(0x400));
     let word = contents(v, 4);
-    let found = value(|to| {
-        to.op_wasm_local(0);
-        to.op_deref();
-    });
-    assert_eq!(found, Some(vec![Found::Value(word as u32)]));
-    let found = value(|to| {
-        to.op_wasm_local(0);
-        to.op_deref_size(1);
-    });
-    assert_eq!(found, Some(vec![Found::Value(contents(v, 1) as u32)]));
+    for (size, expected) in [(4, word), (1, contents(v, 1))] {
+        let found = value(|to| {
+            to.op_wasm_local(0);
+            to.op_deref_size(size);
+        });
+        assert_eq!(found, Some(vec![Found::Value(expected as u32)]));
+    }
+    // As many bytes as addresses have.
     let found = is(|to| {
         to.op_wasm_local(0);
         to.op_deref();
