@@ -8,13 +8,20 @@ use gimli::{
 
 use crate::options::{Debug, OptLevel, Options};
 
-/// A function that needs its parameters after a call.
+/// `f` needs its parameters after a call; `tail` makes room for those of the function that it
+/// returns to.
 const MODULE: &str = "(module (memory 1)
     (func $other (param i32) (result i32)
         (i32.load (i32.load (local.get 0))))
     (func (export \"f\") (param i32 i32 i32 i32) (result i32)
         (call $other (i32.add (call $other (local.get 0))
-            (i32.mul (local.get 1) (i32.sub (local.get 2) (local.get 3)))))))";
+            (i32.mul (local.get 1) (i32.sub (local.get 2) (local.get 3))))))
+    (func $tail (export \"tail\") (param i32) (result i32)
+        (return_call $wide (local.get 0) (local.get 0) (local.get 0) (local.get 0)
+            (local.get 0) (local.get 0) (local.get 0) (local.get 0) (local.get 0)
+            (local.get 0) (local.get 0) (call $other (local.get 0))))
+    (func $wide (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)
+        (i32.load (i32.add (local.get 10) (local.get 11)))))";
 
 /// Registers that functions save for their callers.
 const SAVED: [gimli::Register; 5] = [
@@ -25,8 +32,9 @@ const SAVED: [gimli::Register; 5] = [
     X86_64::R15,
 ];
 
-/// How many registers each function saves, as the debug information says: core functions are first.
-fn saved(opt: OptLevel) -> Vec<usize> {
+/// How many registers each function saves, and how far above its frame pointer the caller's frame
+/// ends, as the debug information says: core functions are first.
+fn saved(opt: OptLevel) -> Vec<(usize, i64)> {
     let wasm = wat::parse_str(MODULE).unwrap();
     let options = Options {
         opt,
@@ -47,7 +55,7 @@ fn saved(opt: OptLevel) -> Vec<usize> {
         let fde = partial.parse(DebugFrame::cie_from_offset).unwrap();
         let mut context = UnwindContext::new();
         let mut rows = fde.rows(&section, &bases, &mut context).unwrap();
-        let (mut made, mut most) = (false, 0);
+        let (mut above, mut most) = (0, 0);
         while let Some(row) = rows.next_row().unwrap() {
             let places = SAVED.map(|register| row.register(register));
             let mut places: Vec<i64> = places
@@ -64,18 +72,26 @@ fn saved(opt: OptLevel) -> Vec<usize> {
             assert_eq!(places.len(), count, "each has a place of its own");
             // Below what the caller has: where it goes on, and its frame.
             assert!(places.iter().all(|place| *place <= -24 && place % 8 == 0));
-            let frame = CfaRule::RegisterAndOffset {
+            if let CfaRule::RegisterAndOffset {
                 register: X86_64::RBP,
-                offset: 16,
-            };
-            made |= *row.cfa() == frame;
+                offset,
+            } = *row.cfa()
+            {
+                above = offset;
+                // The caller's frame pointer, and where it goes on.
+                let record = [(X86_64::RBP, 0), (X86_64::RA, 8)];
+                for (register, place) in record {
+                    let place = RegisterRule::Offset(place - above);
+                    assert_eq!(row.register(register), Some(place));
+                }
+            }
             assert!(
-                made || count == 0,
+                above != 0 || count == 0,
                 "nothing is saved before there is a frame"
             );
             most = most.max(count);
         }
-        all.push(most);
+        all.push((most, above));
     }
     all
 }
@@ -85,7 +101,9 @@ fn registers_of_callers_are_found() {
     for opt in [OptLevel::None, OptLevel::Speed, OptLevel::Size] {
         // `other` needs none; `f` those of the context and the product.
         let saved = saved(opt);
-        assert_eq!(saved[0], 0, "{opt:?}");
-        assert!(saved[1] >= 2, "{opt:?}: {saved:?}");
+        assert_eq!(saved[0], (0, 16), "{opt:?}");
+        assert!(saved[1].0 >= 2 && saved[1].1 == 16, "{opt:?}: {saved:?}");
+        // What is in no register: `tail` has less room for it than it passes on.
+        assert!(saved[2].1 > 16, "{opt:?}: {saved:?}");
     }
 }
