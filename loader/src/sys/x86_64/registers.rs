@@ -90,15 +90,17 @@ pub(crate) fn with_saved_registers(f: impl FnOnce(usize)) {
 /// - `resume` is a landing pad of compiled code whose frame is live on this thread's stack.
 /// - The frames between have nothing to drop.
 pub(crate) unsafe fn resume(resume: &Resume) -> ! {
+    // Registers by name: where a register may be any, it may be the one for frame pointers, which
+    // is written to before the jump.
     // SAFETY: the landing pad takes these registers and nothing else (the caller's contract).
     unsafe {
         std::arch::asm!(
-            "mov rsp, {sp}",
-            "mov rbp, {fp}",
-            "jmp {pc}",
-            sp = in(reg) resume.sp,
-            fp = in(reg) resume.fp,
-            pc = in(reg) resume.pc,
+            "mov rsp, rcx",
+            "mov rbp, rdx",
+            "jmp rsi",
+            in("rcx") resume.sp,
+            in("rdx") resume.fp,
+            in("rsi") resume.pc,
             in("rax") resume.value,
             options(noreturn),
         )
