@@ -103,6 +103,7 @@ impl Runtime for Ours {
             opt: OptLevel::Speed,
             jobs: threads,
             interruptible: self.interruptible,
+            features: Features::all(),
             ..Options::default()
         };
         Ok(cwasm_compiler::compile(wasm, &options)?.bytes)

@@ -79,8 +79,9 @@ pub(crate) struct CodeArgs {
     /// The goal of optimisation.
     #[arg(short = 'O', value_name = "LEVEL", value_enum, default_value = "speed")]
     pub(crate) opt: Opt,
-    /// Switch a WebAssembly proposal that the input may use on, or off with `-` before its name;
-    /// all that are supported are on.
+    /// Switch a WebAssembly proposal that the input may use on, or off with `-` before its name.
+    /// All that are supported are on, but for component-model-async-stackful,
+    /// component-model-more-async-builtins and component-model-error-context.
     #[arg(long = "feature", value_name = "[-]NAME", allow_hyphen_values = true, value_parser = feature)]
     pub(crate) features: Vec<Feature>,
     /// Threads to compile with, at most one for each processor; by default all processors.

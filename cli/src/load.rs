@@ -7,8 +7,8 @@
 use std::path::Path;
 
 use cwasm::types::{ComponentFunc, Type};
-use cwasm::{Component, Engine, FormatError, InstancePre, Linker, Module, Result};
-use cwasm_compiler::Options;
+use cwasm::{Component, Engine, Error, FormatError, InstancePre, Linker, Module, Result};
+use cwasm_compiler::{ErrorKind, Options};
 use cwasm_wasi::WasiCtx;
 
 use crate::args::BuildLimits;
@@ -36,9 +36,7 @@ impl Source<'_> {
             Kind::Wasm | Kind::Text => {
                 let wasm = input.read_program(limits.text_limit)?;
                 let compiled = cwasm_compiler::compile(&wasm, options);
-                compiled
-                    .map_err(|error| input::cannot_compile(name, error))?
-                    .bytes
+                compiled.map_err(|error| cannot_compile(name, error))?.bytes
             }
         };
         Ok(Source::Bytes(name, artifact))
@@ -65,6 +63,21 @@ impl Source<'_> {
                 .map_err(|error| error.context(format!("cannot load {name}"))),
         }
     }
+}
+
+/// Why an input cannot be compiled, and how else it can.
+fn cannot_compile(name: Name<'_>, error: cwasm_compiler::Error) -> Error {
+    let advice = match error.kind() {
+        ErrorKind::Disabled { feature, .. } => Some(format!(
+            "`cwasm compile --feature {feature}` switches it on"
+        )),
+        _ => None,
+    };
+    let error = match advice {
+        Some(advice) => Error::msg(format!("{error}; {advice}")),
+        None => error.into(),
+    };
+    input::cannot_compile(name, error)
 }
 
 /// Maps an artifact; compiles and loads anything else.

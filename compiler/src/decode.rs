@@ -485,7 +485,7 @@ fn canonical<'a>(
             options,
         } => {
             let ty = types.component_any_type_at(type_index).unwrap_func();
-            let ty = builder.func(ty, types, offset)?;
+            let ty = builder.func(ty, types);
             Item::Lift {
                 core_func: core_func_index,
                 ty,
@@ -510,7 +510,7 @@ fn canonical<'a>(
         CanonicalFunction::ResourceRep { resource } => {
             resource_func(ResourceOp::Rep, resource, types, builder)
         }
-        other => match concurrent::built_in(&other, offset, types, builder)? {
+        other => match concurrent::built_in(&other, offset, types, builder) {
             Some(found) => Item::BuiltIn(found),
             None => return Err(needs::definition(&other, offset)),
         },
@@ -578,7 +578,7 @@ fn import_type(
     builder: &mut TypeBuilder,
 ) -> Result<ImportType> {
     Ok(match *ty {
-        ComponentEntityType::Func(ty) => ImportType::Func(builder.func(ty, types, offset)?),
+        ComponentEntityType::Func(ty) => ImportType::Func(builder.func(ty, types)),
         ComponentEntityType::Instance(ty) => {
             let mut exports = Vec::new();
             for (name, item) in &types[ty].exports {

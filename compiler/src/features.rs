@@ -5,8 +5,11 @@ use wasmparser::{Operator, Parser, Payload, WasmFeatures};
 use crate::error::{Error, Result};
 
 /// The proposals that the input may use, by the names that WebAssembly gives them. By default, all
-/// that are supported and part of WebAssembly: `legacy-exceptions`, which version 3.0 replaced, is
-/// off.
+/// that are supported and part of WebAssembly and of the component model that WASI 0.3 uses. Off
+/// are `legacy-exceptions`, which WebAssembly 3.0 replaced, and of the component model
+/// `component-model-async-stackful` (functions lifted with `async` without a callback),
+/// `component-model-more-async-builtins` (reads and writes of streams and futures that wait, and
+/// cancels that do not) and `component-model-error-context`.
 ///
 /// ```
 /// let mut features = cwasm_compiler::Features::default();
@@ -32,10 +35,6 @@ const fn feature(
 ) -> Feature {
     Feature { name, flags, needs }
 }
-
-/// The instructions of exceptions before WebAssembly 3.0 (`try`, `catch`, `delegate`, `rethrow`),
-/// the only feature that is off by default.
-const LEGACY_EXCEPTIONS: &str = "legacy-exceptions";
 
 const FEATURES: &[Feature] = &[
     feature("mutable-global", WasmFeatures::MUTABLE_GLOBAL, &[]),
@@ -65,15 +64,36 @@ const FEATURES: &[Feature] = &[
     feature("compact-imports", WasmFeatures::COMPACT_IMPORTS, &[]),
     feature("exceptions", WasmFeatures::EXCEPTIONS, &["reference-types"]),
     feature(
-        LEGACY_EXCEPTIONS,
+        "legacy-exceptions",
         WasmFeatures::LEGACY_EXCEPTIONS,
         &["exceptions"],
     ),
+    feature(
+        "component-model-async-stackful",
+        WasmFeatures::CM_ASYNC_STACKFUL,
+        &[],
+    ),
+    feature(
+        "component-model-more-async-builtins",
+        WasmFeatures::CM_MORE_ASYNC_BUILTINS,
+        &[],
+    ),
+    feature(
+        "component-model-error-context",
+        WasmFeatures::CM_ERROR_CONTEXT,
+        &[],
+    ),
 ];
+
+/// What is supported, and off by default.
+const OFF: WasmFeatures = WasmFeatures::LEGACY_EXCEPTIONS
+    .union(WasmFeatures::CM_ASYNC_STACKFUL)
+    .union(WasmFeatures::CM_MORE_ASYNC_BUILTINS)
+    .union(WasmFeatures::CM_ERROR_CONTEXT);
 
 impl Default for Features {
     fn default() -> Features {
-        Features(ALL)
+        Features(ALL.difference(OFF))
     }
 }
 
@@ -81,15 +101,13 @@ impl Default for Features {
 /// rest where they meet it. Garbage collection is here because its recursion groups are supported,
 /// async components because a component may declare their types without using them.
 /// [`needs`](crate::needs) has all names.
-const ALL: WasmFeatures = WasmFeatures::WASM3
+const ALL: WasmFeatures = OFF
+    .union(WasmFeatures::WASM3)
     .union(WasmFeatures::CUSTOM_PAGE_SIZES)
     .union(WasmFeatures::WIDE_ARITHMETIC)
     .union(WasmFeatures::COMPACT_IMPORTS)
     .union(WasmFeatures::COMPONENT_MODEL)
     .union(WasmFeatures::CM_ASYNC)
-    .union(WasmFeatures::CM_ASYNC_STACKFUL)
-    .union(WasmFeatures::CM_MORE_ASYNC_BUILTINS)
-    .union(WasmFeatures::CM_ERROR_CONTEXT)
     .union(WasmFeatures::CM_FIXED_LENGTH_LISTS)
     .union(WasmFeatures::CM_MAP)
     .union(WasmFeatures::CM64)
@@ -97,6 +115,11 @@ const ALL: WasmFeatures = WasmFeatures::WASM3
     .union(WasmFeatures::CM_CANON_NAMES);
 
 impl Features {
+    /// All proposals that are supported.
+    pub fn all() -> Features {
+        Features(ALL)
+    }
+
     /// The names of all proposals that can be switched on or off.
     pub fn names() -> impl Iterator<Item = &'static str> {
         FEATURES.iter().map(|feature| feature.name)
@@ -128,11 +151,6 @@ impl Features {
     pub fn contains(&self, name: &str) -> bool {
         let feature = FEATURES.iter().find(|feature| feature.name == name);
         feature.is_some_and(|feature| self.0.contains(feature.flags))
-    }
-
-    /// The validator's flags for all that is supported.
-    pub(crate) fn all() -> WasmFeatures {
-        ALL | WasmFeatures::LEGACY_EXCEPTIONS
     }
 
     /// The validator's flags.

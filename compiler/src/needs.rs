@@ -46,22 +46,10 @@ const OTHERS: &[(&str, WasmFeatures)] = &[
     ),
     ("component-model async", WasmFeatures::CM_ASYNC),
     (
-        "component-model async, stackful",
-        WasmFeatures::CM_ASYNC_STACKFUL,
-    ),
-    (
-        "component-model async, more built-ins",
-        WasmFeatures::CM_MORE_ASYNC_BUILTINS,
-    ),
-    (
         "component-model async, forwarding",
         WasmFeatures::CM_FORWARD,
     ),
     ("component-model threads", WasmFeatures::CM_THREADING),
-    (
-        "component-model error-context",
-        WasmFeatures::CM_ERROR_CONTEXT,
-    ),
     (
         "component-model fixed-length lists",
         WasmFeatures::CM_FIXED_LENGTH_LISTS,
@@ -113,7 +101,7 @@ pub(crate) fn refusal(bytes: &[u8], on: Features, error: Error) -> Error {
         Ok(missing) => missing,
         Err(invalid) => return invalid,
     };
-    let supported = Features::all();
+    let supported = Features::all().flags();
     let (off, unsupported): (Vec<_>, Vec<_>) = missing
         .into_iter()
         .partition(|missing| supported.contains(missing.flags));
@@ -123,8 +111,13 @@ pub(crate) fn refusal(bytes: &[u8], on: Features, error: Error) -> Error {
         offset: Some(missing.offset),
     });
     let own = own.unwrap_or_default();
-    for need in found.chain(gc(bytes)).chain(component(bytes)).chain(own) {
-        // The feature at which a stage stopped may be in the list already, with all its parts.
+    for need in component(bytes)
+        .into_iter()
+        .chain(found)
+        .chain(gc(bytes))
+        .chain(own)
+    {
+        // A feature may be in the list already, with all its parts.
         if !needs
             .iter()
             .any(|known| need.proposal().starts_with(known.proposal()))
@@ -391,7 +384,6 @@ impl Parts {
 const FORWARDING: &str = "component-model async, forwarding";
 const THREADS: &str = "component-model threads";
 const SHARED: &str = "shared-everything-threads";
-const ERROR_CONTEXT: &str = "component-model error-context";
 const VALUES: &str = "component-model values";
 
 /// The parts of proposals that a canonical definition uses.
@@ -404,9 +396,6 @@ fn canonical(func: &CanonicalFunction) -> Vec<(&'static str, &'static str)> {
         F::ThreadAvailableParallelism => (SHARED, "thread.available-parallelism"),
         F::StreamForward { .. } => (FORWARDING, "stream.forward"),
         F::FutureForward { .. } => (FORWARDING, "future.forward"),
-        F::ErrorContextNew { .. } => (ERROR_CONTEXT, "error-context.new"),
-        F::ErrorContextDebugMessage { .. } => (ERROR_CONTEXT, "error-context.debug-message"),
-        F::ErrorContextDrop => (ERROR_CONTEXT, "error-context.drop"),
         F::ThreadIndex => (THREADS, "thread.index"),
         F::ThreadNewIndirect { .. } => (THREADS, "thread.new-indirect"),
         F::ThreadResumeLater => (THREADS, "thread.resume-later"),

@@ -2,8 +2,9 @@
 //! and the built-in functions that they import.
 //!
 //! A component instance is *concurrent* if it has an async lift or lower, or an async built-in
-//! function, or a function with streams or futures. Its calls, and those of its built-in functions,
-//! go through the loader, which runs tasks; all others are as without this module.
+//! function, or a function with streams, futures or error contexts, or a built-in function on error
+//! contexts. Its calls, and those of its built-in functions, go through the loader, which runs
+//! tasks; all others are as without this module.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -164,6 +165,12 @@ ops! {
     FutureDropReadable = "future.drop-readable";
     /// `future.drop-writable`.
     FutureDropWritable = "future.drop-writable";
+    /// `error-context.new`.
+    ErrorContextNew = "error-context.new";
+    /// `error-context.debug-message`.
+    ErrorContextDebugMessage = "error-context.debug-message";
+    /// `error-context.drop`.
+    ErrorContextDrop = "error-context.drop";
 }
 
 const _: () = assert!(size_of::<ConcurrentRecord>() == 16);

@@ -59,6 +59,7 @@ pub enum Tag {
     Future,
     /// As `Func`, of an async function.
     AsyncFunc,
+    ErrorContext,
 }
 
 impl TypeHash {

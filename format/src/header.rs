@@ -28,8 +28,8 @@ pub const MAGIC: [u8; 8] = *b"cwasm\r\n\x1a";
 /// and exports, and its thunks store their context; in version 5 instances may be entered while
 /// they wait; version 6 says which runs of images are mapped, and stores equal names of functions
 /// once; in version 7 memories may have a guard that moves, of which code knows nothing; version 8
-/// has tasks, streams and futures; version 9 has exceptions.
-pub const ABI_VERSION: u32 = 9;
+/// has tasks, streams and futures; version 9 has exceptions; version 10 has error contexts.
+pub const ABI_VERSION: u32 = 10;
 
 /// The lowest version this crate reads.
 pub const ABI_VERSION_MIN: u32 = 9;

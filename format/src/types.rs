@@ -75,6 +75,8 @@ pub enum TypeDef {
     Stream(Option<ValueType>),
     /// `future<T>`, or `future`: the readable end.
     Future(Option<ValueType>),
+    /// `error-context`: an error with a message for people who debug.
+    ErrorContext,
 }
 
 /// The number of a resource type: in an artifact, the place of its
@@ -107,10 +109,10 @@ pub struct TypeAbi {
     pub flat: Flat,
     /// Its structural hash.
     pub hash: TypeHash,
-    /// Whether it contains handles: of resources, streams or futures.
+    /// Whether it contains handles: of resources, streams, futures or error contexts.
     pub has_handles: bool,
-    /// Whether it contains streams or futures.
-    pub has_streams: bool,
+    /// Whether it contains streams, futures or error contexts, which only the loader passes on.
+    pub needs_loader: bool,
     /// Whether values can be copied as bytes: numbers, and what consists of them.
     pub is_plain: bool,
 }
@@ -121,7 +123,7 @@ impl TypeAbi {
         flat: Flat::POINTER_PAIR,
         hash: TypeHash::primitive(Tag::String),
         has_handles: false,
-        has_streams: false,
+        needs_loader: false,
         is_plain: false,
     };
 
@@ -132,7 +134,7 @@ impl TypeAbi {
             flat: Flat::one(flat),
             hash: TypeHash::primitive(tag),
             has_handles: false,
-            has_streams: false,
+            needs_loader: false,
             is_plain: !matches!(tag, Tag::Bool | Tag::Char),
         }
     }
@@ -350,10 +352,11 @@ impl Types {
         params.any(|ty| self.has_handles(ty)) || func.result.is_some_and(|ty| self.has_handles(ty))
     }
 
-    /// Whether the parameters or the result contain streams or futures.
-    pub fn func_has_streams(&self, func: &FuncType) -> bool {
+    /// Whether the parameters or the result contain what only the loader passes on.
+    pub fn func_needs_loader(&self, func: &FuncType) -> bool {
         let params = func.params.iter().map(|(_, ty)| *ty);
-        params.chain(func.result).any(|ty| self.abi(ty).has_streams)
+        let mut all = params.chain(func.result);
+        all.any(|ty| self.abi(ty).needs_loader)
     }
 
     fn hash_or_none(&self, ty: Option<ValueType>) -> TypeHash {
@@ -393,7 +396,11 @@ impl Types {
             | TypeDef::Option(_)
             | TypeDef::Result { .. } => (Layout::variant(&layouts), Flat::variant(&flats)),
             TypeDef::Flags(names) => (Layout::flags(names.len()), Flat::one(FlatType::I32)),
-            TypeDef::Own(_) | TypeDef::Borrow(_) | TypeDef::Stream(_) | TypeDef::Future(_) => (
+            TypeDef::Own(_)
+            | TypeDef::Borrow(_)
+            | TypeDef::Stream(_)
+            | TypeDef::Future(_)
+            | TypeDef::ErrorContext => (
                 Layout::scalar(HANDLE_SIZE),
                 const { Flat::one(FlatType::I32) },
             ),
@@ -402,14 +409,17 @@ impl Types {
             def,
             TypeDef::Record(_) | TypeDef::Tuple(_) | TypeDef::FixedList(..)
         );
-        let is_stream = matches!(def, TypeDef::Stream(_) | TypeDef::Future(_));
-        let is_handle = is_stream || matches!(def, TypeDef::Own(_) | TypeDef::Borrow(_));
+        let is_loaders = matches!(
+            def,
+            TypeDef::Stream(_) | TypeDef::Future(_) | TypeDef::ErrorContext
+        );
+        let is_handle = is_loaders || matches!(def, TypeDef::Own(_) | TypeDef::Borrow(_));
         TypeAbi {
             layout,
             flat,
             hash: self.compute_hash(def),
             has_handles: is_handle || def.parts().any(|ty| self.has_handles(ty)),
-            has_streams: is_stream || def.parts().any(|ty| self.abi(ty).has_streams),
+            needs_loader: is_loaders || def.parts().any(|ty| self.abi(ty).needs_loader),
             is_plain: is_product && def.parts().all(|ty| self.abi(ty).is_plain),
         }
     }
@@ -448,6 +458,7 @@ impl Types {
             }
             TypeDef::Stream(ty) => TypeHash::of_parts(Tag::Stream, &[self.hash_or_none(*ty)]),
             TypeDef::Future(ty) => TypeHash::of_parts(Tag::Future, &[self.hash_or_none(*ty)]),
+            TypeDef::ErrorContext => const { TypeHash::primitive(Tag::ErrorContext) },
             // The resource and its owner are not part of the structure: see `Types::handles`.
             TypeDef::Own(_) | TypeDef::Borrow(_) => const { TypeHash::primitive(Tag::Handle) },
         }
@@ -483,7 +494,11 @@ impl TypeDef {
             TypeDef::Variant(cases) => cases.iter().filter_map(|(_, ty)| *ty).collect(),
             TypeDef::Result { ok, err } => ok.iter().chain(err).copied().collect(),
             TypeDef::Stream(ty) | TypeDef::Future(ty) => ty.iter().copied().collect(),
-            TypeDef::Enum(_) | TypeDef::Flags(_) | TypeDef::Own(_) | TypeDef::Borrow(_) => vec![],
+            TypeDef::Enum(_)
+            | TypeDef::Flags(_)
+            | TypeDef::Own(_)
+            | TypeDef::Borrow(_)
+            | TypeDef::ErrorContext => vec![],
         };
         parts.into_iter()
     }
@@ -500,7 +515,11 @@ impl TypeDef {
             TypeDef::Variant(cases) => cases.iter_mut().filter_map(|(_, ty)| ty.as_mut()).collect(),
             TypeDef::Result { ok, err } => ok.iter_mut().chain(err).collect(),
             TypeDef::Stream(ty) | TypeDef::Future(ty) => ty.iter_mut().collect(),
-            TypeDef::Enum(_) | TypeDef::Flags(_) | TypeDef::Own(_) | TypeDef::Borrow(_) => vec![],
+            TypeDef::Enum(_)
+            | TypeDef::Flags(_)
+            | TypeDef::Own(_)
+            | TypeDef::Borrow(_)
+            | TypeDef::ErrorContext => vec![],
         };
         parts.into_iter()
     }
@@ -511,7 +530,11 @@ impl TypeDef {
             TypeDef::List(_) | TypeDef::Map(_) | TypeDef::Option(_) | TypeDef::Result { .. } => {
                 true
             }
-            TypeDef::Own(_) | TypeDef::Borrow(_) | TypeDef::Stream(_) | TypeDef::Future(_) => true,
+            TypeDef::Own(_)
+            | TypeDef::Borrow(_)
+            | TypeDef::Stream(_)
+            | TypeDef::Future(_)
+            | TypeDef::ErrorContext => true,
             TypeDef::FixedList(_, len) => *len != 0,
             TypeDef::Record(fields) => !fields.is_empty(),
             TypeDef::Tuple(fields) => !fields.is_empty(),

@@ -150,6 +150,8 @@ impl VmHandle {
     pub const WAITABLE_SET: u32 = u32::MAX - 2;
     /// The [`ty`](VmHandle::ty) of an end of a stream or future.
     pub const END: u32 = u32::MAX - 3;
+    /// The [`ty`](VmHandle::ty) of an error context.
+    pub const ERROR_CONTEXT: u32 = u32::MAX - 4;
     /// The [`ty`](VmHandle::ty) of a free entry.
     pub const FREE: u32 = u32::MAX;
 }

@@ -273,6 +273,7 @@ impl Text<'_> {
             TypeDef::Stream(Some(payload)) => self.generic("stream", &[*payload], f),
             TypeDef::Future(None) => f.write_str("future"),
             TypeDef::Future(Some(payload)) => self.generic("future", &[*payload], f),
+            TypeDef::ErrorContext => f.write_str("error-context"),
             TypeDef::Own(resource) => write!(f, "own<{}>", id(self.resource(*resource))),
             TypeDef::Borrow(resource) => write!(f, "borrow<{}>", id(self.resource(*resource))),
             TypeDef::Record(_) | TypeDef::Variant(_) | TypeDef::Enum(_) | TypeDef::Flags(_) => {

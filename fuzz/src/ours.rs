@@ -85,17 +85,13 @@ impl Ours {
     }
 
     fn module(&self, wasm: &[u8], settings: Settings) -> Result<Option<Module>, String> {
-        let mut features = Features::default();
-        if let Err(error) = features.set("legacy-exceptions", true) {
-            return Err(error.to_string());
-        }
         let options = Options {
             opt: settings.opt,
             cpu: settings.cpu,
             bounds: settings.bounds,
             alias_analysis: settings.alias_analysis,
             jobs: NonZeroUsize::new(1),
-            features,
+            features: Features::all(),
             ..Options::default()
         };
         let artifact = match cwasm_compiler::compile(wasm, &options) {

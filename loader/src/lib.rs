@@ -150,6 +150,7 @@ pub use val::Val;
 pub use values::derive as __derive;
 pub use values::{ComponentNamedList, ComponentType, Lift, Lower, WasmList, WasmListIter, WasmStr};
 pub use vm::backtrace::{Frame, Location};
+pub use vm::error_context::ErrorContext;
 pub use vm::hook::CallHook;
 pub use vm::interrupt::InterruptHandle;
 pub use vm::limits::StoreLimits;

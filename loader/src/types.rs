@@ -176,6 +176,8 @@ types! {
     Stream(StreamType),
     /// `future<T>`.
     Future(FutureType),
+    /// `error-context`.
+    ErrorContext(ErrorContextType),
 }
 
 impl Type {
@@ -202,6 +204,7 @@ impl Type {
             TypeDef::Borrow(_) => Type::Borrow(Borrow(def)),
             TypeDef::Stream(_) => Type::Stream(StreamType(def)),
             TypeDef::Future(_) => Type::Future(FutureType(def)),
+            TypeDef::ErrorContext => Type::ErrorContext(ErrorContextType(def)),
         }
     }
 }

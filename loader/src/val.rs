@@ -5,6 +5,7 @@ use std::fmt;
 use crate::resource::ResourceAny;
 use crate::stream_any::StreamAny;
 use crate::sys;
+use crate::vm::error_context::ErrorContext;
 
 /// A component value.
 ///
@@ -45,6 +46,7 @@ pub enum Val {
     Resource(ResourceAny),
     /// `stream<T>` or `future<T>`.
     Stream(StreamAny),
+    ErrorContext(ErrorContext),
 }
 
 /// As derived, but for values that nest deeper than this thread's stack lasts: they are `...`.
@@ -78,6 +80,8 @@ impl fmt::Debug for Val {
             Val::Flags(names) => ("Flags", [Some(names), None]),
             Val::Resource(resource) => ("Resource", [Some(resource), None]),
             Val::Stream(stream) => ("Stream", [Some(stream), None]),
+            // It has its own name in it.
+            Val::ErrorContext(context) => return context.fmt(f),
         };
         let mut tuple = f.debug_tuple(name);
         for field in fields.into_iter().flatten() {
@@ -116,6 +120,7 @@ impl Val {
             Val::Resource(_) => "a resource",
             Val::Stream(stream) if stream.is_future => "a future",
             Val::Stream(_) => "a stream",
+            Val::ErrorContext(_) => "an error context",
         }
     }
 }

@@ -122,9 +122,11 @@ impl WasmType for Type {
             Type::Option(_) => WasmTypeKind::Option,
             Type::Result(_) => WasmTypeKind::Result,
             Type::Flags(_) => WasmTypeKind::Flags,
-            Type::Own(_) | Type::Borrow(_) | Type::Stream(_) | Type::Future(_) => {
-                WasmTypeKind::Unsupported
-            }
+            Type::Own(_)
+            | Type::Borrow(_)
+            | Type::Stream(_)
+            | Type::Future(_)
+            | Type::ErrorContext(_) => WasmTypeKind::Unsupported,
         }
     }
 
@@ -262,7 +264,7 @@ impl WasmValue for Val {
             Val::Option(_) => WasmTypeKind::Option,
             Val::Result(_) => WasmTypeKind::Result,
             Val::Flags(_) => WasmTypeKind::Flags,
-            Val::Resource(_) | Val::Stream(_) => WasmTypeKind::Unsupported,
+            Val::Resource(_) | Val::Stream(_) | Val::ErrorContext(_) => WasmTypeKind::Unsupported,
         }
     }
 

@@ -64,7 +64,8 @@ impl Workshop {
         }
     }
 
-    /// A workshop that compiles with these options, but with one thread, and keeps names.
+    /// A workshop that compiles with these options, but with one thread and all features, and keeps
+    /// names.
     ///
     /// # Panics
     /// As [`Workshop::new`].
@@ -72,6 +73,7 @@ impl Workshop {
         let folder = TempDir::new().expect("a temporary folder can be made");
         let options = Options {
             jobs: NonZeroUsize::new(1),
+            features: Features::all(),
             debug: cwasm_compiler::Debug::Inside,
             ..options
         };

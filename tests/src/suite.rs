@@ -59,15 +59,16 @@ fn features(suite: &str) -> Features {
     features
 }
 
-/// All features, and in a folder `legacy` also the instructions that WebAssembly has replaced.
-fn with_legacy(file: &Path) -> Features {
-    let mut features = Features::default();
+/// All features, but the instructions that WebAssembly has replaced only in a folder `legacy`.
+fn features_of(file: &Path) -> Features {
+    let mut features = Features::all();
     let folder = file.parent().and_then(Path::file_name);
-    if folder.is_some_and(|folder| folder == "legacy") {
-        features
-            .set("legacy-exceptions", true)
-            .expect("the feature is known");
-    }
+    features
+        .set(
+            "legacy-exceptions",
+            folder.is_some_and(|folder| folder == "legacy"),
+        )
+        .expect("the feature is known");
     features
 }
 
@@ -119,7 +120,7 @@ pub fn of_path(path: &Path) -> Result<Vec<Script>, String> {
             Ok(text) => Ok(Script {
                 path: file.display().to_string(),
                 text,
-                features: with_legacy(&file),
+                features: features_of(&file),
                 as_component: false,
             }),
             Err(error) => Err(format!("{}: {error}", file.display())),

@@ -276,7 +276,7 @@ fn inspect_shows_an_artifact() {
     for part in [
         "kind          component\n",
         "target        x86_64-unknown-linux-gnu\n",
-        "abi version   9\n",
+        "abi version   10\n",
         "\n.text ",
         "\n.cwasm.exports ",
         "\n  import log: func(message: string);\n",

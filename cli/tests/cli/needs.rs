@@ -10,24 +10,24 @@ fn all_that_is_not_supported_is_listed() {
     let text = r#"(component
       (core module $gc (type (struct)))
       (core module $stacks (type $f (func)) (type (cont $f)))
-      (core module $m (memory (export "m") 1))
-      (core instance $i (instantiate $m))
-      (alias core export $i "m" (core memory $m'))
-      (core func $a (canon error-context.new (memory $m')))
-      (core func $b (canon error-context.drop))
-      (core func $c (canon error-context.new (memory $m')))
-      (core func $d (canon waitable-set.new)))"#;
+      (core func $a (canon thread.index))
+      (core func $b (canon thread.resume-later))
+      (core func $c (canon thread.index))
+      (core func $d (canon error-context.drop))
+      (core func $e (canon waitable-set.new)))"#;
     let file = folder.file("many.wat", text);
     let ran = cwasm(&["compile", &file]);
     let parts = [
         "not supported yet: ",
         "gc (at offset 0x",
         "stack-switching (at offset 0x",
-        "component-model error-context (error-context.drop, error-context.new) (at offset 0x",
+        "component-model threads (thread.index, thread.resume-later) (at offset 0x",
     ];
     ran.fails(1, &parts);
-    // What is supported is not among them.
-    assert!(!ran.stderr().contains("async"), "{}", ran.stderr());
+    // What is supported is not among them, switched on or off.
+    for supported in ["async", "error-context"] {
+        assert!(!ran.stderr().contains(supported), "{}", ran.stderr());
+    }
     for part in &parts[1..] {
         assert_eq!(
             ran.stderr().matches(part).count(),
@@ -51,30 +51,60 @@ fn all_that_is_not_supported_is_listed() {
 fn parts_of_components_have_the_names_of_the_field() {
     let folder = Folder::new();
     let text = r#"(component
-      (core module $m
-        (memory (export "m") 1)
-        (func (export "realloc") (param i32 i32 i32 i32) (result i32) unreachable))
-      (core instance $i (instantiate $m))
-      (alias core export $i "m" (core memory $m'))
-      (alias core export $i "realloc" (core func $realloc))
-      (core func (canon error-context.new (memory $m')))
-      (core func
-        (canon error-context.debug-message (memory $m') (realloc (core func $realloc))))
-      (core func (canon error-context.drop))
       (type $stream (stream u8))
       (core func (canon stream.forward $stream))
+      (type $future (future u8))
+      (core func (canon future.forward $future))
       (core func (canon thread.index)))"#;
     let ran = cwasm(&["compile", &folder.file("parts.wat", text)]);
     let parts = [
-        "component-model error-context (error-context.debug-message, error-context.drop, \
-         error-context.new)",
-        "component-model async, forwarding",
-        "component-model threads",
+        "component-model async, forwarding (future.forward, stream.forward)",
+        "component-model threads (thread.index)",
     ];
     ran.fails(1, &parts);
     // No name of a parser.
-    for internal in ["ErrorContext", "StreamForward", "ThreadIndex", "CM_"] {
+    for internal in ["StreamForward", "ThreadIndex", "CM_"] {
         assert!(!ran.stderr().contains(internal), "{}", ran.stderr());
+    }
+}
+
+/// What the component model has beyond what WASI 0.3 uses is switched on by name.
+#[test]
+fn parts_of_async_are_switched_on() {
+    let folder = Folder::new();
+    let module = r#"(core module $m (func (export "f") unreachable))
+      (core instance $i (instantiate $m))"#;
+    for (feature, text) in [
+        (
+            "component-model-async-stackful",
+            r#"(func (export "f") async (canon lift (core func $i "f") async))"#,
+        ),
+        (
+            "component-model-more-async-builtins",
+            "(core func (canon subtask.cancel async))",
+        ),
+        (
+            "component-model-more-async-builtins",
+            "(type $s (stream)) (core func (canon stream.read $s))",
+        ),
+        (
+            "component-model-error-context",
+            "(core func (canon error-context.drop))",
+        ),
+        (
+            "component-model-error-context",
+            r#"(import "f" (func (param "e" error-context)))"#,
+        ),
+    ] {
+        let file = folder.file("part.wat", &format!("(component {module} {text})"));
+        let named = format!("needs the feature `{feature}`, which is off");
+        cwasm(&["compile", &file]).fails(1, &[&named]);
+        let advice = format!("`cwasm compile --feature {feature}` switches it on");
+        cwasm(&["run", &file, "--invoke", "f()"]).fails(1, &[&named, &advice]);
+        let ran = cwasm(&["compile", &file, "--feature", feature]);
+        assert!(ran.0.status.success(), "{text}: {}", ran.stderr());
+        let ran = cwasm(&["inspect", &file]);
+        assert!(ran.stdout().contains(feature), "{}", ran.stdout());
     }
 }
 

@@ -6,7 +6,6 @@ use wasmparser::types::TypesRef;
 use wasmparser::{CanonicalFunction, CanonicalOption, ComponentValType, ValType};
 
 use super::types::TypeBuilder;
-use crate::error::Result;
 
 /// A built-in function.
 pub(crate) struct BuiltIn {
@@ -35,7 +34,7 @@ pub(crate) fn built_in(
     offset: u64,
     types: TypesRef<'_>,
     builder: &mut TypeBuilder,
-) -> Result<Option<BuiltIn>> {
+) -> Option<BuiltIn> {
     use CanonicalFunction as F;
 
     let (mut ty, mut result, mut options) = (None, None, Box::default());
@@ -64,24 +63,24 @@ pub(crate) fn built_in(
                 is_64: is_64(*ty),
                 slot: *slot,
             };
-            return Ok(Some(BuiltIn {
+            return Some(BuiltIn {
                 func,
                 options,
                 ty: None,
                 offset,
-            }));
+            });
         }
         F::ContextSet { ty, slot } => {
             let func = Func::ContextSet {
                 is_64: is_64(*ty),
                 slot: *slot,
             };
-            return Ok(Some(BuiltIn {
+            return Some(BuiltIn {
                 func,
                 options,
                 ty: None,
                 offset,
-            }));
+            });
         }
         F::ThreadYield => Op::ThreadYield,
         F::SubtaskDrop => Op::SubtaskDrop,
@@ -100,6 +99,15 @@ pub(crate) fn built_in(
         }
         F::WaitableSetDrop => Op::WaitableSetDrop,
         F::WaitableJoin => Op::WaitableJoin,
+        F::ErrorContextNew { options: given } => {
+            options = given.clone();
+            Op::ErrorContextNew
+        }
+        F::ErrorContextDebugMessage { options: given } => {
+            options = given.clone();
+            Op::ErrorContextDebugMessage
+        }
+        F::ErrorContextDrop => Op::ErrorContextDrop,
         other => {
             let (op, index) = match other {
                 F::StreamNew { ty } => (Op::StreamNew, ty),
@@ -140,22 +148,22 @@ pub(crate) fn built_in(
                     options = with(*async_);
                     (Op::FutureCancelWrite, ty)
                 }
-                _ => return Ok(None),
+                _ => return None,
             };
-            ty = Some(builder.type_at(*index, types, offset)?);
+            ty = Some(builder.type_at(*index, types));
             op
         }
     };
     if let Some(found) = result {
         ty = Some(match found {
-            ComponentValType::Primitive(ty) => super::types::primitive(ty, offset)?,
-            ComponentValType::Type(index) => builder.type_at(index, types, offset)?,
+            ComponentValType::Primitive(ty) => builder.primitive(ty),
+            ComponentValType::Type(index) => builder.type_at(index, types),
         });
     }
-    Ok(Some(BuiltIn {
+    Some(BuiltIn {
         func: Func::Op(op),
         options,
         ty,
         offset,
-    }))
+    })
 }

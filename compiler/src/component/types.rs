@@ -11,7 +11,6 @@ use wasmparser::component_types::{
 use wasmparser::types::TypesRef;
 
 use super::declared::DeclaredModule;
-use crate::error::{Error, Result};
 
 /// Index of a function type of a component's definition in [`TypeBuilder::funcs`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,6 +34,7 @@ pub(crate) struct TypeBuilder {
     known: HashMap<ComponentDefinedTypeId, ValueType>,
     known_funcs: HashMap<ComponentFuncTypeId, FuncDefId>,
     known_resources: HashMap<ResourceId, ResourceRef>,
+    error_context: Option<ValueType>,
     /// Core modules that are imported: each import has its own.
     pub(crate) declared: Vec<DeclaredModule>,
 }
@@ -102,26 +102,18 @@ impl TypeBuilder {
         }
     }
 
-    /// Converts a function type. `offset` is where it is used, for errors.
-    pub(crate) fn func(
-        &mut self,
-        id: ComponentFuncTypeId,
-        types: TypesRef<'_>,
-        offset: u64,
-    ) -> Result<FuncDefId> {
+    /// Converts a function type.
+    pub(crate) fn func(&mut self, id: ComponentFuncTypeId, types: TypesRef<'_>) -> FuncDefId {
         if let Some(known) = self.known_funcs.get(&id) {
-            return Ok(*known);
+            return *known;
         }
         let func = &types[id];
         let params = func
             .params
             .iter()
-            .map(|(name, ty)| Ok((name.to_string(), self.value(*ty, types, offset)?)))
-            .collect::<Result<_>>()?;
-        let result = func
-            .result
-            .map(|ty| self.value(ty, types, offset))
-            .transpose()?;
+            .map(|(name, ty)| (name.to_string(), self.value(*ty, types)))
+            .collect();
+        let result = func.result.map(|ty| self.value(ty, types));
         self.funcs.push(FuncType {
             params,
             result,
@@ -129,97 +121,77 @@ impl TypeBuilder {
         });
         let known = FuncDefId(self.funcs.len() as u32 - 1);
         self.known_funcs.insert(id, known);
-        Ok(known)
+        known
     }
 
-    /// Converts a type to which the component gives a name. `None` if it is not a value type, or
-    /// not a supported one (which is an error only where a function uses it).
+    /// Converts a type to which the component gives a name. `None` if it is not a value type.
     pub(crate) fn any(&mut self, id: ComponentAnyTypeId, types: TypesRef<'_>) -> Option<ValueType> {
         match id {
-            ComponentAnyTypeId::Defined(id) => self.defined(id, types, 0).ok(),
+            ComponentAnyTypeId::Defined(id) => Some(self.defined(id, types)),
             _ => None,
         }
     }
 
     /// Converts the value type of this index in the component's index space of types.
-    pub(crate) fn type_at(
-        &mut self,
-        index: u32,
-        types: TypesRef<'_>,
-        offset: u64,
-    ) -> Result<ValueType> {
+    pub(crate) fn type_at(&mut self, index: u32, types: TypesRef<'_>) -> ValueType {
         match types.component_any_type_at(index) {
-            ComponentAnyTypeId::Defined(id) => self.defined(id, types, offset),
+            ComponentAnyTypeId::Defined(id) => self.defined(id, types),
             _ => unreachable!("the validator has seen that it is a value type"),
         }
     }
 
-    fn value(
-        &mut self,
-        ty: ComponentValType,
-        types: TypesRef<'_>,
-        offset: u64,
-    ) -> Result<ValueType> {
+    fn value(&mut self, ty: ComponentValType, types: TypesRef<'_>) -> ValueType {
         match ty {
-            ComponentValType::Primitive(ty) => primitive(ty, offset),
-            ComponentValType::Type(id) => self.defined(id, types, offset),
+            ComponentValType::Primitive(ty) => self.primitive(ty),
+            ComponentValType::Type(id) => self.defined(id, types),
         }
     }
 
     /// Converts a defined type, parts first. The validator bounds how deep types nest.
-    fn defined(
-        &mut self,
-        id: ComponentDefinedTypeId,
-        types: TypesRef<'_>,
-        offset: u64,
-    ) -> Result<ValueType> {
+    fn defined(&mut self, id: ComponentDefinedTypeId, types: TypesRef<'_>) -> ValueType {
         let id = resolve_alias(id, types);
         if let Some(known) = self.known.get(&id) {
-            return Ok(*known);
+            return *known;
         }
-        let value = |builder: &mut Self, ty| builder.value(ty, types, offset);
+        let value = |builder: &mut Self, ty| builder.value(ty, types);
         let def = match &types[id] {
-            ComponentDefinedType::Primitive(ty) => return primitive(*ty, offset),
-            ComponentDefinedType::List { element, .. } => TypeDef::List(value(self, *element)?),
+            ComponentDefinedType::Primitive(ty) => return self.primitive(*ty),
+            ComponentDefinedType::List { element, .. } => TypeDef::List(value(self, *element)),
             ComponentDefinedType::FixedLengthList {
                 element, length, ..
-            } => TypeDef::FixedList(value(self, *element)?, *length),
+            } => TypeDef::FixedList(value(self, *element), *length),
             ComponentDefinedType::Map {
                 key, value: held, ..
             } => {
-                let (key, held) = (value(self, *key)?, value(self, *held)?);
+                let (key, held) = (value(self, *key), value(self, *held));
                 let ty = ValueType::Def(self.types.push_map(key, held));
                 self.known.insert(id, ty);
-                return Ok(ty);
+                return ty;
             }
-            ComponentDefinedType::Option { ty, .. } => TypeDef::Option(value(self, *ty)?),
+            ComponentDefinedType::Option { ty, .. } => TypeDef::Option(value(self, *ty)),
             ComponentDefinedType::Result { ok, err, .. } => TypeDef::Result {
-                ok: ok.map(|ty| value(self, ty)).transpose()?,
-                err: err.map(|ty| value(self, ty)).transpose()?,
+                ok: ok.map(|ty| value(self, ty)),
+                err: err.map(|ty| value(self, ty)),
             },
             ComponentDefinedType::Record(record) => TypeDef::Record(
                 record
                     .fields
                     .iter()
-                    .map(|(name, ty)| Ok((name.to_string(), value(self, *ty)?)))
-                    .collect::<Result<_>>()?,
+                    .map(|(name, ty)| (name.to_string(), value(self, *ty)))
+                    .collect(),
             ),
-            ComponentDefinedType::Tuple(tuple) => TypeDef::Tuple(
-                tuple
-                    .types
-                    .iter()
-                    .map(|ty| value(self, *ty))
-                    .collect::<Result<_>>()?,
-            ),
+            ComponentDefinedType::Tuple(tuple) => {
+                TypeDef::Tuple(tuple.types.iter().map(|ty| value(self, *ty)).collect())
+            }
             ComponentDefinedType::Variant(variant) => TypeDef::Variant(
                 variant
                     .cases
                     .iter()
                     .map(|(name, case)| {
-                        let ty = case.ty.map(|ty| value(self, ty)).transpose()?;
-                        Ok((name.to_string(), ty))
+                        let ty = case.ty.map(|ty| value(self, ty));
+                        (name.to_string(), ty)
                     })
-                    .collect::<Result<_>>()?,
+                    .collect(),
             ),
             ComponentDefinedType::Enum(names) => {
                 TypeDef::Enum(names.iter().map(|name| name.to_string()).collect())
@@ -234,15 +206,39 @@ impl TypeBuilder {
                 TypeDef::Borrow(ResourceNumber(self.resource(id.resource()).0))
             }
             ComponentDefinedType::Future { ty, .. } => {
-                TypeDef::Future(ty.map(|ty| value(self, ty)).transpose()?)
+                TypeDef::Future(ty.map(|ty| value(self, ty)))
             }
             ComponentDefinedType::Stream { ty, .. } => {
-                TypeDef::Stream(ty.map(|ty| value(self, ty)).transpose()?)
+                TypeDef::Stream(ty.map(|ty| value(self, ty)))
             }
         };
         let ty = ValueType::Def(self.types.push(def));
         self.known.insert(id, ty);
-        Ok(ty)
+        ty
+    }
+
+    /// Converts a type without parts.
+    pub(super) fn primitive(&mut self, ty: PrimitiveValType) -> ValueType {
+        match ty {
+            PrimitiveValType::Bool => ValueType::Bool,
+            PrimitiveValType::S8 => ValueType::S8,
+            PrimitiveValType::U8 => ValueType::U8,
+            PrimitiveValType::S16 => ValueType::S16,
+            PrimitiveValType::U16 => ValueType::U16,
+            PrimitiveValType::S32 => ValueType::S32,
+            PrimitiveValType::U32 => ValueType::U32,
+            PrimitiveValType::S64 => ValueType::S64,
+            PrimitiveValType::U64 => ValueType::U64,
+            PrimitiveValType::F32 => ValueType::F32,
+            PrimitiveValType::F64 => ValueType::F64,
+            PrimitiveValType::Char => ValueType::Char,
+            PrimitiveValType::String => ValueType::String,
+            PrimitiveValType::ErrorContext => {
+                let types = &mut self.types;
+                let push = || ValueType::Def(types.push(TypeDef::ErrorContext));
+                *self.error_context.get_or_insert_with(push)
+            }
+        }
     }
 }
 
@@ -257,25 +253,4 @@ fn resolve_alias(id: ComponentDefinedTypeId, types: TypesRef<'_>) -> ComponentDe
         ComponentAnyTypeId::Defined(id) => id,
         _ => unreachable!("an alias of a defined type is one"),
     }
-}
-
-pub(super) fn primitive(ty: PrimitiveValType, offset: u64) -> Result<ValueType> {
-    Ok(match ty {
-        PrimitiveValType::Bool => ValueType::Bool,
-        PrimitiveValType::S8 => ValueType::S8,
-        PrimitiveValType::U8 => ValueType::U8,
-        PrimitiveValType::S16 => ValueType::S16,
-        PrimitiveValType::U16 => ValueType::U16,
-        PrimitiveValType::S32 => ValueType::S32,
-        PrimitiveValType::U32 => ValueType::U32,
-        PrimitiveValType::S64 => ValueType::S64,
-        PrimitiveValType::U64 => ValueType::U64,
-        PrimitiveValType::F32 => ValueType::F32,
-        PrimitiveValType::F64 => ValueType::F64,
-        PrimitiveValType::Char => ValueType::Char,
-        PrimitiveValType::String => ValueType::String,
-        PrimitiveValType::ErrorContext => {
-            return Err(Error::unsupported("component-model error-context", offset));
-        }
-    })
 }

@@ -203,7 +203,10 @@ impl PlanOp {
                 Op::StreamDropReadable
                 | Op::StreamDropWritable
                 | Op::FutureDropReadable
-                | Op::FutureDropWritable => (vec![i32], vec![]),
+                | Op::FutureDropWritable
+                | Op::ErrorContextDrop => (vec![i32], vec![]),
+                Op::ErrorContextNew => (vec![pointer, pointer], vec![i32]),
+                Op::ErrorContextDebugMessage => (vec![i32, pointer], vec![]),
             },
         };
         wasmparser::FuncType::new(params, results)
@@ -219,7 +222,7 @@ impl Plan {
         let types = &self.types;
         let needs_tasks = |ty: FuncTypeId, options: &CanonicalOptions| {
             let func = types.get(ty);
-            options.is_async || func.is_async || types.types.func_has_streams(func)
+            options.is_async || func.is_async || types.types.func_needs_loader(func)
         };
         let mut found = vec![false; self.component_instances as usize];
         let mut mark = |id: ComponentInstanceId| found[id.0 as usize] = true;

@@ -21,6 +21,7 @@ mod accessor;
 mod calls;
 mod copies;
 mod ends;
+mod error_contexts;
 mod exchange;
 mod futures;
 mod host;

@@ -10,7 +10,7 @@ use cwasm_format::resources::HandleUse;
 use cwasm_format::types::ResourceNumber;
 use cwasm_format::vmctx::{RawReturn, VmConcurrent, VmContext, VmHandle, VmHostImport, flags};
 
-use super::{BLOCKED, Run, calls, copies, imports, values};
+use super::{BLOCKED, Run, calls, copies, error_contexts, imports, values};
 use crate::error::{Error, Result};
 use crate::values::LowerContext;
 use crate::vm::call::Ready;
@@ -123,6 +123,9 @@ pub(super) fn run(
         | Op::StreamDropWritable
         | Op::FutureDropReadable
         | Op::FutureDropWritable => copies::drop_end(run, instance, record, what, arg(0)),
+        Op::ErrorContextNew => error_contexts::new(run, instance, record, args),
+        Op::ErrorContextDebugMessage => error_contexts::debug_message(run, instance, record, args),
+        Op::ErrorContextDrop => error_contexts::drop(run, instance, arg(0)),
     }
 }
 

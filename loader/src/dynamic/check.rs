@@ -96,6 +96,7 @@ impl Check<'_> {
             }
             (TypeDef::Stream(_), Val::Stream(stream)) if !stream.is_future => Ok(()),
             (TypeDef::Future(_), Val::Stream(stream)) if stream.is_future => Ok(()),
+            (TypeDef::ErrorContext, Val::ErrorContext(_)) => Ok(()),
             (def, Val::Resource(resource)) => match handle_of(def) {
                 Some(handle) => (self.handle)(handle, resource),
                 None => Err(mismatch()),

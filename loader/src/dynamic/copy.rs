@@ -316,9 +316,14 @@ impl<'t> Copier<'t> {
                 self.write_number(source.number(size as usize) & mask, size as usize, target);
                 Ok(())
             }
-            (TypeDef::Own(_) | TypeDef::Borrow(_) | TypeDef::Stream(_) | TypeDef::Future(_), _) => {
-                self.handle(pair, source, target)
-            }
+            (
+                TypeDef::Own(_)
+                | TypeDef::Borrow(_)
+                | TypeDef::Stream(_)
+                | TypeDef::Future(_)
+                | TypeDef::ErrorContext,
+                _,
+            ) => self.handle(pair, source, target),
             (from, to) => self.case((from, to), pair, source, target),
         }
     }

@@ -12,6 +12,7 @@ use crate::val::Val;
 use crate::values::{
     Lift, LiftContext, block_size, elements_extent, pair_of_bytes, pair_of_flat, reserve,
 };
+use crate::vm::error_context::ErrorContext;
 
 macro_rules! lift_primitives {
     ($($name:ident: $rust:ty),*) => {
@@ -69,6 +70,7 @@ pub(crate) fn lift_flat(
         def @ (TypeDef::Stream(payload) | TypeDef::Future(payload)) => {
             lift_stream(types, (def, *payload), cx, flat[0] as u32)
         }
+        TypeDef::ErrorContext => ErrorContext::lift_flat(cx, flat).map(Val::ErrorContext),
         def => lift_case(def, flat[0] as u32, |ty| {
             lift_flat(types, ty, cx, &flat[1..=types.abi(ty).flat.count()])
         }),
@@ -110,6 +112,7 @@ pub(crate) fn load(
         def @ (TypeDef::Stream(payload) | TypeDef::Future(payload)) => {
             lift_stream(types, (def, *payload), cx, number(&bytes[..4]))
         }
+        TypeDef::ErrorContext => ErrorContext::load(cx, bytes).map(Val::ErrorContext),
         def => {
             let count = case_count(def);
             let case = number(&bytes[..discriminant_size(count) as usize]);
@@ -216,7 +219,8 @@ fn own_size(def: &TypeDef) -> usize {
         | TypeDef::Own(_)
         | TypeDef::Borrow(_)
         | TypeDef::Stream(_)
-        | TypeDef::Future(_) => 0,
+        | TypeDef::Future(_)
+        | TypeDef::ErrorContext => 0,
         TypeDef::FixedList(_, len) => block_size(*len as usize * size_of::<Val>()),
         TypeDef::Record(fields) => {
             let names = fields.iter().map(|(name, _)| name_size(name));

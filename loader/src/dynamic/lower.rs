@@ -67,6 +67,10 @@ pub(crate) fn lower_flat(
             out[0] = flag_bits(names, val)?.into();
             Ok(())
         }
+        TypeDef::ErrorContext => match val {
+            Val::ErrorContext(given) => given.lower_flat(cx, out),
+            _ => Err(unchecked()),
+        },
         TypeDef::Stream(payload) | TypeDef::Future(payload) => {
             out[0] = lower_stream(types, *payload, val, cx)?.into();
             Ok(())
@@ -123,6 +127,10 @@ pub(crate) fn store(
             cx.write(offset, &bits[..size as usize]);
             Ok(())
         }
+        TypeDef::ErrorContext => match val {
+            Val::ErrorContext(given) => given.store(cx, offset),
+            _ => Err(unchecked()),
+        },
         TypeDef::Stream(payload) | TypeDef::Future(payload) => {
             let handle = lower_stream(types, *payload, val, cx)?;
             cx.write(offset, &handle.to_le_bytes());

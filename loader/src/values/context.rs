@@ -18,6 +18,7 @@ use cwasm_format::vmctx::VmHandle;
 use crate::error::{Error, Result};
 use crate::stream_any::StreamAny;
 use crate::vm::canon::CanonOptions;
+use crate::vm::error_context::ErrorContext;
 use crate::vm::handles;
 use crate::vm::host_handles::{Entry, HostHandle, HostHandles};
 use crate::vm::instance::InstanceData;
@@ -174,6 +175,30 @@ impl<'a> LiftContext<'a> {
         }
     }
 
+    /// The error context of a guest's handle.
+    ///
+    /// # Errors
+    /// [`TrapCode::UnknownHandle`]; [`TrapCode::WrongHandleKind`].
+    pub(crate) fn error_context(&mut self, handle: u32) -> Result<ErrorContext> {
+        #[cfg(feature = "async")]
+        {
+            // SAFETY: no wasm runs, and nothing else uses the table (contract of `with_handles`).
+            let table = unsafe { self.options.handles() };
+            let tasks = self.tasks.as_deref_mut().and_then(tasks::those_of);
+            let (Some(table), Some(tasks)) = (table, tasks) else {
+                return Err(Error::trapped(TrapCode::UnknownHandle));
+            };
+            let number = handles::number(table, handle, VmHandle::ERROR_CONTEXT);
+            let number = number.map_err(Error::trapped)?;
+            Ok(tasks.error_contexts[tasks::slab::Id(number)].clone())
+        }
+        #[cfg(not(feature = "async"))]
+        {
+            let _ = handle;
+            Err(no_handles())
+        }
+    }
+
     /// From now on, handles that are lent are added to these, and stay lent.
     #[cfg(feature = "async")]
     pub(crate) fn keep_loans(&mut self, loans: &'a mut Vec<u32>) {
@@ -296,6 +321,29 @@ impl LowerContext<'_> {
         #[cfg(not(feature = "async"))]
         {
             let _ = payload;
+            Err(no_handles())
+        }
+    }
+
+    /// Gives an error context to the guest: its handle.
+    ///
+    /// # Errors
+    /// [`TrapCode::TableFull`].
+    pub(crate) fn add_error_context(&mut self, given: &ErrorContext) -> Result<u32> {
+        #[cfg(feature = "async")]
+        {
+            // SAFETY: the instance is live, and nothing else uses the table (contract of `new`).
+            let Some(table) = (unsafe { self.options.handles() }) else {
+                return Err(no_handles());
+            };
+            let id = tasks::of(self.store).error_contexts.add(given.clone());
+            let room = self.store.handle_room();
+            let kind = HandleUse(VmHandle::ERROR_CONTEXT);
+            handles::add(table, id.0, kind, room).map_err(Error::trapped)
+        }
+        #[cfg(not(feature = "async"))]
+        {
+            let _ = given;
             Err(no_handles())
         }
     }

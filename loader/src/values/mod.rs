@@ -22,6 +22,7 @@
 mod arrays;
 mod context;
 pub mod derive;
+mod error_contexts;
 pub(crate) mod handles;
 mod lists;
 mod maps;
@@ -53,7 +54,7 @@ pub use strings::WasmStr;
 
 pub(crate) use lists::{elements_extent, reserve};
 #[cfg(feature = "async")]
-pub(crate) use strings::copy_string;
+pub(crate) use strings::{copy_string, lift_short_string};
 pub(crate) use strings::{pair_of_bytes, pair_of_flat, pair_to_flat, pair_to_memory};
 
 /// A Rust type that stands for a component type.

@@ -142,6 +142,23 @@ fn lift_string(cx: &mut LiftContext<'_>, pair: (u64, u64)) -> Result<String> {
     transcode::decode_owned(transcode::bytes(cx, place)?, place.units)
 }
 
+/// Reads a string that takes at most `max` bytes of the host's memory; `None` if it may take more.
+///
+/// # Errors
+/// If it is not in the memory, too long for a string, or not well-formed.
+#[cfg(feature = "async")]
+pub(crate) fn lift_short_string(
+    cx: &LiftContext<'_>,
+    pair: (u64, u64),
+    max: usize,
+) -> Result<Option<String>> {
+    let place = StrPlace::new(cx, pair)?;
+    if place.byte_len as usize * utf8_growth(place.units) > max {
+        return Ok(None);
+    }
+    transcode::decode_owned(transcode::bytes(cx, place)?, place.units).map(Some)
+}
+
 /// Copies a string from one guest's memory to another's: pointer and length.
 #[cfg(feature = "async")]
 pub(crate) fn copy_string(

@@ -28,6 +28,7 @@ pub struct StoreLimits {
     tasks: usize,
     async_stacks: usize,
     exception_size: usize,
+    error_context_size: usize,
 }
 
 impl Default for StoreLimits {
@@ -44,6 +45,7 @@ impl Default for StoreLimits {
             tasks: 1 << 20,
             async_stacks: 10_000,
             exception_size: 16 << 20,
+            error_context_size: 1 << 20,
         }
     }
 }
@@ -146,6 +148,14 @@ impl StoreLimits {
         self
     }
 
+    /// Sets how many bytes of host memory the messages of [error
+    /// contexts](crate::ErrorContext) may take that guests of the store have made; 1 MiB by
+    /// default. A message that would exceed it is left out as a whole, as the specification allows.
+    pub fn error_context_size(&mut self, bytes: usize) -> &mut StoreLimits {
+        self.error_context_size = bytes;
+        self
+    }
+
     /// The limit that [`memory_size`](StoreLimits::memory_size) sets.
     pub fn get_memory_size(&self) -> u64 {
         self.memory_size
@@ -199,6 +209,11 @@ impl StoreLimits {
     /// The limit that [`exception_size`](StoreLimits::exception_size) sets.
     pub fn get_exception_size(&self) -> usize {
         self.exception_size
+    }
+
+    /// The limit that [`error_context_size`](StoreLimits::error_context_size) sets.
+    pub fn get_error_context_size(&self) -> usize {
+        self.error_context_size
     }
 
     /// Checks the number of tasks.
@@ -312,7 +327,8 @@ mod tests {
             .tables(default.get_tables() + 5)
             .mappings(default.get_mappings() + 6)
             .lift_size(default.get_lift_size() + 7)
-            .handles(default.get_handles() + 8);
+            .handles(default.get_handles() + 8)
+            .error_context_size(default.get_error_context_size() + 9);
         assert_eq!(limits.get_memory_size() - default.get_memory_size(), 1);
         let table_elements = limits.get_table_elements() - default.get_table_elements();
         assert_eq!(table_elements, 2);
@@ -322,5 +338,7 @@ mod tests {
         assert_eq!(limits.get_mappings() - default.get_mappings(), 6);
         assert_eq!(limits.get_lift_size() - default.get_lift_size(), 7);
         assert_eq!(limits.get_handles() - default.get_handles(), 8);
+        let size = limits.get_error_context_size() - default.get_error_context_size();
+        assert_eq!(size, 9);
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod canon;
 pub(crate) mod deadline;
 pub(crate) mod engine;
 pub(crate) mod enter;
+pub(crate) mod error_context;
 pub(crate) mod exceptions;
 #[cfg(feature = "async")]
 pub(crate) mod fiber;

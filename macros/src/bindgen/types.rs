@@ -86,7 +86,14 @@ impl TypeWriter<'_> {
             Type::Char => quote!(char),
             Type::String if mode == Mode::Borrowed => quote!(&str),
             Type::String => quote!(::std::string::String),
-            Type::ErrorContext => return Err(unsupported("error-context")),
+            Type::ErrorContext => {
+                self.uses_async(true);
+                let krate = self.krate;
+                match mode {
+                    Mode::Owned => quote!(#krate::ErrorContext),
+                    Mode::Borrowed => quote!(&#krate::ErrorContext),
+                }
+            }
             Type::Id(id) => return self.def(*id, mode, scope),
         })
     }

@@ -266,6 +266,10 @@ fn constants() -> String {
         vmctx::VmHandle::WAITABLE_SET.into(),
     );
     number("`VmHandle::END`", vmctx::VmHandle::END.into());
+    number(
+        "`VmHandle::ERROR_CONTEXT`",
+        vmctx::VmHandle::ERROR_CONTEXT.into(),
+    );
     number("`VmHandle::FREE`", vmctx::VmHandle::FREE.into());
     number("flag `MAY_LEAVE`", vmctx::flags::MAY_LEAVE.into());
     number("flag `MAY_NEST`", vmctx::flags::MAY_NEST.into());

@@ -39,6 +39,7 @@ pub(crate) fn text(types: &Types, ty: ValueType, defined: &mut String) -> String
         TypeDef::Own(_) | TypeDef::Borrow(_) => {
             unreachable!("handles need a resource of the component")
         }
+        TypeDef::ErrorContext => return "error-context".to_owned(),
         TypeDef::Stream(payload) => {
             let payload = payload.as_ref().map(&mut part).unwrap_or_default();
             return format!("(stream {payload})");

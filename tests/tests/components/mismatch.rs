@@ -49,6 +49,7 @@ fn shape(types: &Types, ty: ValueType) -> String {
         TypeDef::Own(_) | TypeDef::Borrow(_) => "handle".to_owned(),
         TypeDef::Stream(some) => format!("stream<{}>", payload(some)),
         TypeDef::Future(some) => format!("future<{}>", payload(some)),
+        TypeDef::ErrorContext => "error-context".to_owned(),
     }
 }
 

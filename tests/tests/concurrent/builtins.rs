@@ -212,6 +212,22 @@ pub(crate) const BUILT_INS: &[BuiltIn<'static>] = &[
         "(param i32 i32) (result i32)",
         "future.write $FS async (memory $mem)",
     ),
+    (
+        "error.new",
+        "(param i32 i32) (result i32)",
+        "error-context.new (memory $mem)",
+    ),
+    (
+        "error.new-utf16",
+        "(param i32 i32) (result i32)",
+        "error-context.new (memory $mem) string-encoding=utf16",
+    ),
+    (
+        "error.message",
+        "(param i32 i32)",
+        r#"error-context.debug-message (memory $mem) (realloc (core func $alloc "realloc"))"#,
+    ),
+    ("error.drop", "(param i32)", "error-context.drop"),
 ];
 
 /// Functions of the core module, and the ends of the stream or future that it made last.
@@ -234,6 +250,8 @@ pub(crate) const HELPERS: &str = r#"
       (i32.shr_u (local.get 0) (i32.const 4)))
     ;; Starts what is never over: its handle.
     (func $never (result i32) (call $started (call $wait (i32.const -1) (i32.const 64))))
+    ;; An error context without a message.
+    (func $error (result i32) (call $error.new (i32.const 0) (i32.const 0)))
     ;; A new set that has this waitable.
     (func $set-of (param i32) (result i32) (local $set i32)
       (local.set $set (call $set.new))

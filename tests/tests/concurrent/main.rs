@@ -10,6 +10,7 @@ mod builtins;
 mod calls;
 mod crowds;
 mod dropped;
+mod error_contexts;
 mod exceptions;
 mod faults;
 mod handles;

@@ -17,7 +17,10 @@ fn programs() -> &'static Path {
         let compile = |name: &str, from: &Path| {
             let artifact = folder.join(name);
             let (from, to) = (from.to_str().unwrap(), artifact.to_str().unwrap());
-            cwasm(&["compile", from, "-o", to]).prints("");
+            // Some wait in the middle, also where they write.
+            let stackful = "--feature=component-model-async-stackful";
+            let built_ins = "--feature=component-model-more-async-builtins";
+            cwasm(&["compile", from, "-o", to, stackful, built_ins]).prints("");
         };
         for name in ["copy", "mixed", "cancel"] {
             compile(name, &guest(&format!("p3/{name}.wasm")));

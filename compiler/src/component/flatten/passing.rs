@@ -188,6 +188,7 @@ fn is_inline(def: &TypeDef) -> bool {
             | TypeDef::Flags(_)
             | TypeDef::Own(_)
             | TypeDef::Borrow(_)
+            | TypeDef::ErrorContext
     )
 }
 

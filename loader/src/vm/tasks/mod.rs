@@ -11,6 +11,8 @@ pub(crate) mod waitables;
 use std::any::Any;
 use std::collections::VecDeque;
 use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::task::Context;
 
 use cwasm_format::TrapCode;
@@ -19,6 +21,7 @@ use cwasm_format::concurrent::{ConcurrentRecord, OpRecord, TaskRecord};
 use cwasm_format::describe::Description;
 use cwasm_format::vmctx::VmContext;
 
+use super::error_context::ErrorContext;
 use super::fiber::Fiber;
 use super::random::Random;
 use super::store::StoreOpaque;
@@ -38,6 +41,10 @@ pub(crate) struct Tasks {
     pub(crate) sets: Slab<Set>,
     pub(crate) streams: Slab<Shared>,
     pub(crate) ends: Slab<End>,
+    /// One for each handle; those of the same error context are clones.
+    pub(crate) error_contexts: Slab<ErrorContext>,
+    /// The bytes of all messages that guests have made.
+    pub(crate) message_bytes: Arc<AtomicUsize>,
     /// How many streams and futures there have been.
     pub(crate) serial: u64,
     /// How many tasks have stacks.

@@ -116,6 +116,16 @@ const OTHERS: &[(&str, &str, &str)] = &[
         r#"lower (func $other "take-future") async (memory $mem)"#,
     ),
     (
+        "take-error",
+        "(param i32) (result i32)",
+        "lower (func $take-error) async (memory $mem)",
+    ),
+    (
+        "other.take-error",
+        "(param i32) (result i32)",
+        r#"lower (func $other "take-error") async (memory $mem)"#,
+    ),
+    (
         "many",
         "(param i32) (result i32)",
         "lower (func $many) async (memory $mem)",
@@ -169,6 +179,7 @@ const IMPORTS: &str = r#"
   (import "wait" (func $wait async (param "n" u32) (result u32)))
   (import "take" (func $take async (param "s" (stream u8))))
   (import "take-future" (func $take-future async (param "f" (future u8))))
+  (import "take-error" (func $take-error async (param "e" error-context)))
   (import "many" (func $many async (param "a" u32) (param "b" u32) (param "c" u32) (param "d" u32)
     (param "e" u32)))
   (import "say" (func $say async (param "text" string) (param "c" char)))
@@ -177,7 +188,7 @@ const IMPORTS: &str = r#"
 
 /// What an instance of [`IMPORTS`] is made with.
 const WITH: &str = r#"(with "r" (type $H)) (with "wait" (func $wait)) (with "take" (func $take))
-  (with "take-future" (func $take-future)) (with "many" (func $many)) (with "say" (func $say))
+  (with "take-future" (func $take-future)) (with "take-error" (func $take-error)) (with "many" (func $many)) (with "say" (func $say))
   (with "hold" (func $hold))"#;
 
 /// A component that does what the host's functions do.
@@ -192,6 +203,7 @@ fn other() -> String {
     (core func $return-nothing (canon task.return))
     (core func $drop-stream (canon stream.drop-readable $S))
     (core func $drop-future (canon future.drop-readable $F))
+    (core func $error.drop (canon error-context.drop))
     (core func $h.drop (canon resource.drop $H))
     (core module $m
       (import "" "wait-sync" (func $wait-sync (param i32) (result i32)))
@@ -199,12 +211,15 @@ fn other() -> String {
       (import "" "return-nothing" (func $return-nothing))
       (import "" "drop-stream" (func $drop-stream (param i32)))
       (import "" "drop-future" (func $drop-future (param i32)))
+      (import "" "error.drop" (func $error.drop (param i32)))
       (import "" "h.drop" (func $h.drop (param i32)))
       (func (export "wait") (param i32) (call $return (call $wait-sync (local.get 0))))
       (func (export "take") (param i32)
         (call $drop-stream (local.get 0)) (call $return-nothing))
       (func (export "take-future") (param i32)
         (call $drop-future (local.get 0)) (call $return-nothing))
+      (func (export "take-error") (param i32)
+        (call $error.drop (local.get 0)) (call $return-nothing))
       (func (export "many") (param i32 i32 i32 i32 i32) (call $return-nothing))
       (func (export "say") (param i32 i32 i32) (call $return-nothing))
       (func (export "hold") (param i32)
@@ -214,12 +229,15 @@ fn other() -> String {
       (export "wait-sync" (func $wait-sync)) (export "return" (func $return))
       (export "return-nothing" (func $return-nothing))
       (export "drop-stream" (func $drop-stream)) (export "drop-future" (func $drop-future))
+      (export "error.drop" (func $error.drop))
       (export "h.drop" (func $h.drop))))))
     (func (export "wait") async (param "n" u32) (result u32)
       (canon lift (core func $i "wait") async))
     (func (export "take") async (param "s" $S) (canon lift (core func $i "take") async))
     (func (export "take-future") async (param "f" $F)
       (canon lift (core func $i "take-future") async))
+    (func (export "take-error") async (param "e" error-context)
+      (canon lift (core func $i "take-error") async))
     (func (export "many") async (param "a" u32) (param "b" u32) (param "c" u32) (param "d" u32)
       (param "e" u32) (canon lift (core func $i "many") async))
     (func (export "say") async (param "text" string) (param "c" char)
@@ -375,6 +393,7 @@ fn callee<E>(returns: Returns, rows: &[Row<E>]) -> String {
             (export "wait" (func async (param "n" u32) (result u32)))
             (export "take" (func async (param "s" (stream u8))))
             (export "take-future" (func async (param "f" (future u8))))
+            (export "take-error" (func async (param "e" error-context)))
             (export "many" (func async (param "a" u32) (param "b" u32) (param "c" u32)
               (param "d" u32) (param "e" u32)))
             (export "say" (func async (param "text" string) (param "c" char)))

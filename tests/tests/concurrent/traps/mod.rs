@@ -5,6 +5,7 @@
 mod cancels;
 mod defined;
 mod ends;
+mod error_contexts;
 mod guest;
 mod page;
 mod payloads;
@@ -94,7 +95,7 @@ impl<'a, E> Bench<'a, E> {
         })
         .unwrap();
         root.func_wrap_concurrent("wait", wait).unwrap();
-        for name in ["take", "take-future", "many", "say"] {
+        for name in ["take", "take-future", "take-error", "many", "say"] {
             root.func_new_concurrent(name, |_, _, _, _| Box::pin(async { Ok(()) }))
                 .unwrap();
         }
@@ -292,7 +293,7 @@ fn poll_once<F: Future>(future: F) {
 
 /// Checks the rows of tasks that return a number.
 fn check_tasks(caller: Caller) {
-    for rows in [tasks::ROWS, ends::ROWS] {
+    for rows in [tasks::ROWS, ends::ROWS, error_contexts::ROWS] {
         check_traps::<u32>(rows, NUMBER, caller);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use cwasm::TrapCode;
 
-use super::{cancels, defined, ends, payloads, rejected, results, tasks};
+use super::{cancels, defined, ends, error_contexts, payloads, rejected, results, tasks};
 
 /// A row: how it ends, by the names of trap codes.
 type Rows = BTreeMap<String, BTreeSet<String>>;
@@ -49,6 +49,7 @@ fn tested() -> Rows {
     let tables = [
         tasks::ROWS,
         ends::ROWS,
+        error_contexts::ROWS,
         results::STREAM_ROWS,
         results::FUTURE_ROWS,
         results::CHAR_ROWS,

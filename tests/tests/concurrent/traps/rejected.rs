@@ -125,16 +125,6 @@ pub(super) const ROWS: &[(&str, &[Case])] = &[
             ("(core func (canon thread.suspend))", "threads"),
         ],
     ),
-    (
-        "R11",
-        &[
-            ("(core func (canon error-context.drop))", "error-context"),
-            (
-                "(import \"f\" (func (param \"e\" error-context)))",
-                "error-context",
-            ),
-        ],
-    ),
 ];
 
 #[test]

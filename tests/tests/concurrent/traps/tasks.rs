@@ -724,6 +724,15 @@ const LEAVING: Cases<TrapCode> = &[
     ("(call $task.cancel) (i32.const 0)", CannotLeave),
     ("(call $yield)", CannotLeave),
     ("(call $set.new)", CannotLeave),
+    ("(call $error)", CannotLeave),
+    (
+        "(call $error.message (i32.const 0) (i32.const 0)) (i32.const 0)",
+        CannotLeave,
+    ),
+    (
+        "(call $error.drop (i32.const 0)) (i32.const 0)",
+        CannotLeave,
+    ),
     ("(call $set.wait (i32.const 0) (i32.const 0))", CannotLeave),
     ("(call $set.poll (i32.const 0) (i32.const 0))", CannotLeave),
     ("(call $set.drop (i32.const 0)) (i32.const 0)", CannotLeave),
