@@ -4,6 +4,7 @@
 mod common;
 
 mod concurrent;
+mod error_contexts;
 mod handles;
 mod items;
 mod labels;
