@@ -33,6 +33,7 @@ use crate::error::{Error, Result};
 use crate::ir::symbol::FuncId;
 use crate::module::Module;
 use crate::options::{Bounds, Options};
+use crate::plan::concurrent::OpKind;
 use crate::plan::{CoreFunc, CoreItem, ModuleId, Plan, PlanInstance, ResourceOp, ResourceOrigin};
 pub(crate) use image::Image;
 use order::{Order, Target};
@@ -92,6 +93,9 @@ pub(crate) struct UnitLayout<'a> {
     pub(crate) handles: Vec<u32>,
     /// Context offset of each component instance's `VmConcurrent`, or [`NONE`].
     pub(crate) concurrent: Vec<u32>,
+    /// Context offset of the storage of each component instance's running task, if its code uses
+    /// that.
+    pub(crate) storage: Vec<Option<u32>>,
     /// The tags, by number.
     pub(crate) tags: Vec<UnitTag>,
     /// Whether exceptions may come to the unit's adapters.
@@ -258,6 +262,7 @@ pub(crate) fn layout<'a>(
             nests: Vec::new(),
             handles: Vec::new(),
             concurrent: Vec::new(),
+            storage: Vec::new(),
             tags: Vec::new(),
             may_throw: false,
             types: Vec::new(),
@@ -386,6 +391,13 @@ impl<'a> Builder<'a> {
                 false => NONE,
             };
             self.unit.concurrent.push(offset);
+        }
+        self.unit.storage = vec![None; plan.concurrent.instances.len()];
+        for op in &plan.concurrent.ops {
+            if let OpKind::ContextGet { .. } | OpKind::ContextSet { .. } = op.kind {
+                let component = op.component.0 as usize;
+                self.unit.storage[component] = Some(self.unit.concurrent[component]);
+            }
         }
         let mut used = vec![false; plan.imports.len()];
         plan.lowers

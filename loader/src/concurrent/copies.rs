@@ -553,7 +553,7 @@ pub(super) fn cancel(
         return Err(Error::trapped(TrapCode::NoCopy));
     }
     // The specification traps if a synchronous cancel is of an end in a set, since it might wait
-    // there. This never waits, and guests of wit-bindgen do that.
+    // there. This never waits, and guests of wit-bindgen that are older than the trap do that.
     end.state = EndState::Cancelling;
     let (shared, has_event) = (end.shared, end.waitable.has_event());
     let end = &mut run.tasks().ends[id];

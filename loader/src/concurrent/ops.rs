@@ -8,7 +8,7 @@ use cwasm_format::concurrent::{Op, OpRecord};
 use cwasm_format::header::NONE;
 use cwasm_format::resources::HandleUse;
 use cwasm_format::types::ResourceNumber;
-use cwasm_format::vmctx::{RawReturn, VmConcurrent, VmContext, VmHandle, VmHostImport, flags};
+use cwasm_format::vmctx::{RawReturn, VmContext, VmHandle, VmHostImport, flags};
 
 use super::{BLOCKED, Run, calls, copies, error_contexts, imports, values};
 use crate::error::{Error, Result};
@@ -218,10 +218,10 @@ fn task_return(run: Run, instance: Id, record: &OpRecord, args: &[u64]) -> Resul
     if of.is_async == 0 {
         return Err(Error::trapped(TrapCode::SyncTask));
     }
-    // Where nothing of the result is in memory, either may have none.
+    // Where nothing of the result is in memory, `task.return` need not have one.
     let (lifted, returned) = (of.options.memory, record.options.memory);
     let same = of.result == record.ty
-        && (lifted == returned || lifted == NONE || returned == NONE)
+        && (lifted == returned || returned == NONE)
         && of.options.string_encoding == record.options.string_encoding;
     if !same {
         return Err(Error::trapped(TrapCode::InvalidTaskReturn));
@@ -417,18 +417,11 @@ fn without_task<R>(
     flags: u32,
     body: impl FnOnce() -> Result<R>,
 ) -> Result<R> {
-    let records = data.unit().artifact().concurrent();
-    let slot = records.iter().find(|record| record.flags == flags);
-    let slot = slot.map(|record| {
-        // SAFETY: the plan has checked the record.
-        unsafe { data.slot::<VmConcurrent>(record.slot) }
-    });
-    let exchange = |storage: [u64; 2]| {
-        slot.map_or(storage, |slot| {
-            // SAFETY: the store is ours, and so the contexts of its instances.
-            let shared = unsafe { &mut *slot.as_ptr() };
-            std::mem::replace(&mut shared.storage, storage)
-        })
+    let storage = data.storage(flags);
+    let exchange = |with: [u64; 2]| match storage {
+        // SAFETY: the store is ours, and so the contexts of its instances.
+        Some(storage) => unsafe { storage.replace(with) },
+        None => with,
     };
     let outer = run.tasks().current.take();
     let before = exchange([0; 2]);

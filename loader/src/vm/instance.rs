@@ -7,6 +7,8 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use cwasm_format::types::ResourceNumber;
+#[cfg(feature = "async")]
+use cwasm_format::vmctx::VmConcurrent;
 use cwasm_format::vmctx::{VmContext, VmFuncRef, VmHandles, VmTable};
 
 use super::handles;
@@ -193,6 +195,20 @@ impl InstanceData {
     /// The host's resource of this number.
     pub(crate) fn host_resource(&self, resource: ResourceNumber) -> Option<&HostResource> {
         self.host_resources().get(resource.0 as usize)?.as_ref()
+    }
+
+    /// The storage of the running task (`context.get`, `context.set`) of the component instance
+    /// whose flags are at this context offset, if it has tasks.
+    #[cfg(feature = "async")]
+    pub(crate) fn storage(&self, flags: u32) -> Option<NonNull<[u64; 2]>> {
+        const { assert!(std::mem::offset_of!(VmConcurrent, storage) == 0) };
+        // The compiler writes both in the order of the component instances.
+        let records = self.unit().artifact().concurrent();
+        let place = records.binary_search_by_key(&flags, |record| record.flags);
+        let record = &records[place.ok()?];
+        // SAFETY: the plan has checked the record.
+        let shared = unsafe { self.slot::<VmConcurrent>(record.slot) };
+        Some(shared.cast())
     }
 
     /// The address of a part of the context.

@@ -197,7 +197,7 @@ impl Copier<'_, '_> {
     }
 
     /// Calls the destination's `realloc`. Sizes have 64 bits and are below 2^32. The instance
-    /// cannot be left during the call.
+    /// cannot be left during the call, which is as a task of its own.
     pub(super) fn reallocate(
         &mut self,
         old: Value,
@@ -218,11 +218,33 @@ impl Copier<'_, '_> {
         let align_value = self.pointer_const(align);
         let new_size = self.narrow(size);
         let args = [context, old, old_size, align_value, new_size];
+        let storage = side
+            .storage
+            .map(|offset| self.exchange_storage(offset, None));
         let pointer = boundary::call(self.builder, self.may_throw, realloc, &args)[0];
+        if let (Some(offset), Some(before)) = (side.storage, storage) {
+            self.exchange_storage(offset, Some(before));
+        }
         let ins = self.builder.ins();
         ins.store(trusted(), side.outer_flags, context, side.flags);
         let place = self.check(side, pointer, size, align, out_of_bounds);
         (pointer, place)
+    }
+
+    /// Sets the storage of a task at this context offset, zero unless it is given: what it was.
+    fn exchange_storage(&mut self, offset: i32, with: Option<[Value; 2]>) -> [Value; 2] {
+        let context = self.context;
+        [0, 1].map(|slot| {
+            let place = offset + 8 * slot as i32;
+            let ins = self.builder.ins();
+            let before = ins.load(types::I64, trusted(), context, place);
+            let new = match with {
+                Some(values) => values[slot],
+                None => self.builder.ins().iconst(types::I64, 0),
+            };
+            self.builder.ins().store(trusted(), new, context, place);
+            before
+        })
     }
 }
 

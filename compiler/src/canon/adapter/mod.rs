@@ -68,6 +68,8 @@ struct Side {
     encoding: StringEncoding,
     /// The width of pointers and lengths.
     width: PointerWidth,
+    /// Context offset of the storage of the instance's running task, if its code uses that.
+    storage: Option<i32>,
     /// Context offset of the instance's flags.
     flags: i32,
     /// The flags outside of `realloc` and post-return.
@@ -211,6 +213,7 @@ fn side(
         realloc: realloc.map(|func| declare(builder, unit, plan, func)),
         encoding: options.string_encoding,
         width: options.width,
+        storage: unit.storage[component.0 as usize].map(|offset| offset as i32),
         flags: unit.flags[component.0 as usize] as i32,
         outer_flags,
     }

@@ -203,6 +203,19 @@ impl CanonOptions {
         Some(unsafe { table.cast::<VmHandles>().as_mut() })
     }
 
+    /// The storage of the instance's running task, if it has tasks.
+    #[cfg(feature = "async")]
+    fn storage(&self) -> Option<NonNull<[u64; 2]>> {
+        // One that has tasks has a table of handles.
+        if self.handles == NONE {
+            return None;
+        }
+        // SAFETY: live (invariant 1), and used here only.
+        let instance = unsafe { self.instance() };
+        let flags = self.flags.addr().get() - self.context.addr().get();
+        instance.storage(flags as u32)
+    }
+
     /// Whether these options are of the component instance whose flags are at this context offset.
     pub(crate) fn is_instance(&self, flags: u32) -> bool {
         let address = self.context.addr().get().wrapping_add(flags as usize);
@@ -316,9 +329,20 @@ impl CanonOptions {
         let flags = unsafe { self.flags() };
         // SAFETY: as above.
         unsafe { self.set_flags(0) };
+        // It runs as a task of its own, of which nothing is left.
+        #[cfg(feature = "async")]
+        let storage = self.storage().map(|storage| {
+            // SAFETY: in the context of an instance of the store, whose code does not run.
+            (storage, unsafe { storage.replace([0; 2]) })
+        });
         let args = [old as u64, old_size as u64, align as u64, new_size as u64];
         // SAFETY: a thunk of four arguments of this instance (invariant 3).
         let value = unsafe { ready.call(code, self.context, &args) }?;
+        #[cfg(feature = "async")]
+        if let Some((storage, before)) = storage {
+            // SAFETY: as above.
+            unsafe { storage.write(before) };
+        }
         // SAFETY: as above.
         unsafe { self.set_flags(flags) };
         let pointer = self.pointer(value) as usize;
