@@ -96,7 +96,7 @@ fn parts_of_async_are_switched_on() {
             r#"(import "f" (func (param "e" error-context)))"#,
         ),
     ] {
-        let file = folder.file("part.wat", &format!("(component {module} {text})"));
+        let file = folder.file("part.wat", format!("(component {module} {text})"));
         let named = format!("needs the feature `{feature}`, which is off");
         cwasm(&["compile", &file]).fails(1, &[&named]);
         let advice = format!("`cwasm compile --feature {feature}` switches it on");
