@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use cwasm_format::header::ABI_VERSION;
+
 use crate::support::{Folder, TRAPPED, cwasm, greet};
 
 #[test]
@@ -273,10 +275,11 @@ fn inspect_shows_an_artifact() {
     let artifact = folder.compiled();
     let ran = cwasm(&["inspect", &artifact]);
     let text = ran.stdout();
+    let abi = format!("abi version   {ABI_VERSION}\n");
     for part in [
         "kind          component\n",
         "target        x86_64-unknown-linux-gnu\n",
-        "abi version   10\n",
+        abi.as_str(),
         "\n.text ",
         "\n.cwasm.exports ",
         "\n  import log: func(message: string);\n",
@@ -290,7 +293,7 @@ fn inspect_shows_an_artifact() {
     let json: serde_json::Value = serde_json::from_str(ran.stdout()).unwrap();
     assert_eq!(json["kind"], "component");
     assert_eq!(json["target"], "x86_64-unknown-linux-gnu");
-    assert_eq!(json["abi_version"], 9);
+    assert_eq!(json["abi_version"], ABI_VERSION);
     assert_eq!(json["size"], fs::metadata(&artifact).unwrap().len());
     assert_eq!(json["imports"][0]["name"], "log");
     assert_eq!(json["exports"][3]["type"], "func(name: string) -> string");
