@@ -10,7 +10,7 @@ use std::path::Path;
 use cwasm::{
     Component, Config, Engine, InstancePre, Linker, Result, Store, StoreContextMut, TypedFunc,
 };
-use cwasm_compiler::{CpuLevel, OptLevel, Options};
+use cwasm_compiler::{CpuLevel, Features, OptLevel, Options};
 use cwasm_wasi::{WasiCtx, WasiCtxBuilder};
 
 use crate::runtime::{self, Instance, Mode, Record, Runtime, host_add, host_len, host_nop};
