@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use cwasm_format::escape;
+
 /// An error with a message for people who debug: `error-context` of the component model.
 ///
 /// Clones are the same error context, and only they are equal. A program must not depend on the
@@ -70,10 +72,10 @@ impl fmt::Debug for ErrorContext {
     }
 }
 
-/// The message.
+/// The message, with all control characters escaped but `\n` and `\t`: it may be a guest's.
 impl fmt::Display for ErrorContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.debug_message())
+        escape::text(self.debug_message()).fmt(f)
     }
 }
 

@@ -318,6 +318,19 @@ fn messages_have_a_limit() {
     assert_eq!(error.trap().unwrap().code(), cwasm::TrapCode::TableFull);
 }
 
+/// Hosts print them as errors.
+#[test]
+fn messages_do_not_command_terminals() {
+    let (mut store, instance) = instance(&maker("", "i32"));
+    let text = "red \u{1b}[31m\nsecond line \u{9b}2J \u{202e}";
+    let made: ErrorContext = call!(store, instance, "make", (text,)).unwrap();
+    assert_eq!(made.debug_message(), text);
+    for printed in [format!("{made}"), format!("{made:?}")] {
+        let controls = |c: char| c != '\n' && cwasm::escape::is_control(c);
+        assert!(!printed.contains(controls), "{printed:?}");
+    }
+}
+
 /// What a host keeps of a store that is gone stays what it is.
 #[test]
 fn error_contexts_outlive_their_store() {
