@@ -3,7 +3,8 @@
 use cwasm::types::Type;
 use cwasm::{Result, Val};
 
-/// The text of a value of type `ty`. A handle is shown as `own<name>` or `borrow<name>`.
+/// The text of a value of type `ty`. A handle is shown as `own<name>` or `borrow<name>`, an error
+/// context as its message.
 ///
 /// # Errors
 /// If the value is not of the type.
@@ -11,7 +12,7 @@ pub(crate) fn text(value: Val, ty: &Type) -> Result<String> {
     shown(value, ty).to_wave()
 }
 
-/// The value with a name in place of each handle.
+/// The value with a name in place of each handle, and a message in place of an error context.
 fn shown(value: Val, ty: &Type) -> Val {
     let boxed = |value: Option<Box<Val>>, ty: Option<Type>| match (value, ty) {
         (Some(value), Some(ty)) => Some(Box::new(shown(*value, &ty))),
@@ -20,6 +21,7 @@ fn shown(value: Val, ty: &Type) -> Val {
     match (value, ty) {
         (Val::Resource(_), Type::Own(own)) => handle("own", own.resource()),
         (Val::Resource(_), Type::Borrow(borrow)) => handle("borrow", borrow.resource()),
+        (Val::ErrorContext(error), _) => Val::String(error.debug_message().to_owned()),
         (Val::List(values), Type::List(list)) => Val::List(all(values, &list.ty())),
         (Val::List(values), Type::FixedLengthList(list)) => Val::List(all(values, &list.ty())),
         (Val::Map(entries), Type::Map(map)) => {

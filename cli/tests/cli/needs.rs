@@ -108,6 +108,24 @@ fn parts_of_async_are_switched_on() {
     }
 }
 
+#[test]
+fn an_error_context_is_shown_as_its_message() {
+    let folder = Folder::new();
+    let text = r#"(component
+      (core module $m
+        (import "" "new" (func $new (param i32 i32) (result i32)))
+        (func (export "f") (result i32) (call $new (i32.const 0) (i32.const 4))))
+      (core module $memory (memory (export "mem") 1) (data (i32.const 0) "a\1bbc"))
+      (core instance $memory (instantiate $memory))
+      (core func $new (canon error-context.new (memory (core memory $memory "mem"))))
+      (core instance $i (instantiate $m (with "" (instance (export "new" (func $new))))))
+      (func (export "f") (result error-context) (canon lift (core func $i "f"))))"#;
+    let (file, artifact) = (folder.file("error.wat", text), folder.path("error.cwasm"));
+    let feature = "component-model-error-context";
+    cwasm(&["compile", &file, "-o", &artifact, "--feature", feature]).prints("");
+    cwasm(&["run", &artifact, "--invoke", "f()"]).prints("\"a\\u{1b}bc\"\n");
+}
+
 /// `try` and `catch` were WebAssembly once, and are what many toolchains still make: the command
 /// takes them unless they are switched off.
 #[test]
