@@ -67,15 +67,11 @@ impl Source<'_> {
 
 /// Why an input cannot be compiled, and how else it can.
 fn cannot_compile(name: Name<'_>, error: cwasm_compiler::Error) -> Error {
-    let advice = match error.kind() {
-        ErrorKind::Disabled { feature, .. } => Some(format!(
-            "`cwasm compile --feature {feature}` switches it on"
+    let error = match error.kind() {
+        ErrorKind::Disabled { feature, .. } => Error::msg(format!(
+            "{error}; `cwasm compile --feature {feature}` switches it on"
         )),
-        _ => None,
-    };
-    let error = match advice {
-        Some(advice) => Error::msg(format!("{error}; {advice}")),
-        None => error.into(),
+        _ => error.into(),
     };
     input::cannot_compile(name, error)
 }
